@@ -1,0 +1,1 @@
+"""Drives a mosaic pipeline, records what it does, and judges the record."""

@@ -1,0 +1,51 @@
+"""Sentences that can be shown in more than one language.
+
+A message keeps its English template and its values apart, so that a stored session can be rendered in any language.
+Templates come back from files that anybody may have edited, so only plain ``{name}`` fields are replaced:
+``str.format`` would also follow attributes and indexes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+Value = str | int | float
+Translate = Callable[[str], str]
+
+_FIELD = re.compile(r"\{([a-z_]+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """An English template with ``{name}`` fields, and the values for them."""
+
+    text: str
+    values: Mapping[str, Value] = field(default_factory=lambda: MappingProxyType({}))
+
+    def render(self, translate: Translate = str) -> str:
+        """Return the sentence, its template passed through ``translate`` first. A missing value stays visible as its field."""
+
+        def fill(match: re.Match[str]) -> str:
+            value = self.values.get(match[1], match[0])
+            return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+        return _FIELD.sub(fill, translate(self.text))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return built-in types only."""
+        return {"text": self.text, "values": dict(self.values)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Message:
+        """Rebuild a message; anything but a string, an integer or a float among the values is shown as text."""
+        values = {str(k): v if isinstance(v, str | int | float) else str(v) for k, v in dict(data["values"]).items()}
+        return cls(str(data["text"]), MappingProxyType(values))
+
+
+def say(text: str, /, **values: Value) -> Message:
+    """Write a message; catalogues are extracted from calls of this name."""
+    return Message(text, MappingProxyType(values))

@@ -1,0 +1,99 @@
+"""Verdicts: what a check concluded, how verdicts merge, and which exit status they give.
+
+The order follows Jepsen's ``merge-valid``: ``unknown`` never hides under ``pass``, and ``fail`` outranks both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Literal
+
+from harness.message import Message
+
+Axis = Literal["patch", "quality"]
+
+
+class Outcome(StrEnum):
+    """What a check may conclude."""
+
+    PASS = "pass"  # noqa: S105 -- a verdict, not a password
+    FAIL = "fail"
+    UNKNOWN = "unknown"
+    NOT_APPLICABLE = "not applicable"
+
+
+_RANK = {Outcome.NOT_APPLICABLE: 0, Outcome.PASS: 1, Outcome.UNKNOWN: 2, Outcome.FAIL: 3}
+_EXIT = {Outcome.NOT_APPLICABLE: 0, Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.UNKNOWN: 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The outcome of one check on one run.
+
+    Parameters
+    ----------
+    check
+        The check's name, such as ``"holes"``.
+    outcome
+        What was concluded.
+    sentence
+        The conclusion in one sentence.
+    evidence
+        Figures and names that the sentence rests on; built-in JSON types only.
+    cause
+        The chain that explains a failure to its end, one sentence a link.
+    axis
+        ``patch`` verdicts gate the Definition of Done; ``quality`` findings are shown and gate only when new.
+
+    """
+
+    check: str
+    outcome: Outcome
+    sentence: Message
+    evidence: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    cause: tuple[Message, ...] = ()
+    axis: Axis = "patch"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return built-in types only."""
+        return {
+            "check": self.check,
+            "outcome": str(self.outcome),
+            "sentence": self.sentence.to_json(),
+            "evidence": dict(self.evidence),
+            "cause": [link.to_json() for link in self.cause],
+            "axis": self.axis,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Verdict:
+        """Rebuild a verdict. Raises ``ValueError`` or ``KeyError`` when the data is not one."""
+        axis = data["axis"]
+        if axis not in ("patch", "quality"):
+            raise ValueError(f"a verdict's axis must be 'patch' or 'quality', found {axis!r}")
+        return cls(
+            check=str(data["check"]),
+            outcome=Outcome(data["outcome"]),
+            sentence=Message.from_json(data["sentence"]),
+            evidence=MappingProxyType(dict(data["evidence"])),
+            cause=tuple(Message.from_json(link) for link in data["cause"]),
+            axis=axis,
+        )
+
+
+def merge(outcomes: Iterable[Outcome]) -> Outcome:
+    """Return the worst outcome; nothing at all is ``unknown``, for no evidence is no pass."""
+    return max(outcomes, key=_RANK.__getitem__, default=Outcome.UNKNOWN)
+
+
+def worst_first(verdict: Verdict) -> tuple[int, str]:
+    """Sort key: failures, then unknowns, then passes, by name within each."""
+    return -_RANK[verdict.outcome], verdict.check
+
+
+def exit_status(outcome: Outcome) -> int:
+    """Return the exit status that ``phase3`` ends with: 0 pass, 1 fail, 3 unknown."""
+    return _EXIT[outcome]
