@@ -1,0 +1,573 @@
+"""The record of a run: its files, and the typed history in them. Reading only.
+
+``docs/protocol.md`` specifies the files. A record stays readable after a crash: a torn last line is dropped and named,
+a missing part is ``None`` or empty, and checks that need it conclude ``unknown``. Only a record that is not one at all,
+or of a newer format, raises ``RecordError``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.request import Request
+
+SEAL_FORMAT = "phase3-seal/1"
+EVENTS_FORMAT = "phase3-events/1"
+TRACE_FORMAT = "phase3-trace/1"
+PRODUCTS_FORMAT = "phase3-products/1"
+
+EndState = Literal["done", "crashed", "timed out", "killed"]
+END_STATES: tuple[EndState, ...] = ("done", "crashed", "timed out", "killed")
+
+
+class RecordError(ValueError):
+    """A folder that is not a readable record: what was expected, what was found, what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One progress event or log record.
+
+    ``t`` is in monotonic nanoseconds. ``key`` is the event key, or the unformatted template of a log record; ``text`` is
+    what follows ``KEY:`` in keys such as ``MASTER_TILE_COUNT_UPDATE:1/4``, or the formatted log line.
+    """
+
+    t: int
+    pid: int
+    thread: str
+    source: Literal["callback", "log", "stage"]
+    key: str
+    level: str
+    text: str
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One file operation: ``open``, ``save``, ``remove``, ``rename``, ``rmtree`` or ``mmap``.
+
+    ``state`` is ``attempt`` (seen before it happens), ``done`` or ``failed``. Paths inside the record are relative to it,
+    with forward slashes; others are as the target gave them. ``size`` is in bytes, where it is known.
+    """
+
+    t: int
+    pid: int
+    thread: str
+    op: str
+    state: str
+    path: str
+    to: str | None
+    size: int | None
+    errno: int | None
+    mode: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TileStep:
+    """One step of one master tile: ``submitted``, ``started``, ``ended`` or ``collected``.
+
+    ``collected`` is when the thread that submitted the tile took its future's result: what that thread does later is
+    ordered after the tile. ``frames`` and ``caches`` are parallel and in the order submitted. ``reference`` is the frame
+    on whose grid the tile was made. ``retry_of`` is the tile whose retry group this is.
+    """
+
+    t: int
+    pid: int
+    thread: str
+    state: str
+    tile: int
+    frames: tuple[str, ...]
+    caches: tuple[str, ...]
+    reference: str | None
+    outcome: str | None
+    path: str | None
+    error: str | None
+    retry_of: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class HoldStep:
+    """What became of a hold: ``waiting``, ``met`` or ``unmet`` (with the reason)."""
+
+    t: int
+    state: str
+    group: int
+    until_released: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One master tile over its life, put together from its steps. Times in monotonic nanoseconds, ``None`` if not seen."""
+
+    tile: int
+    frames: tuple[str, ...]
+    caches: tuple[str, ...]
+    submitted: int | None
+    started: int | None
+    ended: int | None
+    collected: int | None
+    collected_by: str | None
+    thread: str | None
+    outcome: str | None
+    reference: str | None
+    path: str | None
+    error: str | None
+    retry_of: int | None
+
+    @property
+    def made(self) -> bool:
+        """Whether the tile's maker returned a tile."""
+        return self.outcome == "made"
+
+
+@dataclass(frozen=True, slots=True)
+class DiskSample:
+    """Bytes and files in one folder of the run at one time, and the volume's free bytes."""
+
+    t: int
+    folder: str
+    size: int
+    files: int
+    free: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSample:
+    """The target's process tree at one time: resident bytes, CPU seconds, threads, open files (-1 where not to be had)."""
+
+    t: int
+    processes: int
+    rss: int
+    cpu: float
+    threads: int
+    open_files: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeftFile:
+    """A file that the target left behind: path relative to the record, size in bytes, and kind (``cache``, ``mask``, ``tile``, ...)."""
+
+    path: str
+    size: int
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class TileProduct:
+    """A master tile on disk after the run: its identity and counts from the header.
+
+    ``frames`` is ZMT_NRAW, ``aligned`` is ZMT_NALGN; ``covered`` is the number of finite pixels with a signal.
+    """
+
+    path: str
+    tile: int
+    frames: int | None
+    aligned: int | None
+    reference: str | None
+
+
+@dataclass(frozen=True)
+class Products:
+    """What the run made, measured: no pixels.
+
+    Parameters
+    ----------
+    mosaic
+        Path of the mosaic, relative to the record; ``None`` if there is none.
+    wcs
+        WCS cards of the *decimated* mask's grid.
+    step
+        Decimation in pixels: one mask element stands for ``step`` by ``step`` mosaic pixels.
+    covered
+        Boolean, shape (rows, columns): coverage > 0 and alpha > 0 and finite.
+    depth
+        Float32, same shape: the coverage map, in the target's own unit.
+    stars
+        Float64, shape (n, 3): right ascension and declination in degrees, flux in the mosaic's unit.
+    tiles
+        The master tiles that were kept.
+    thumbnail
+        Path of a PNG of the mosaic, relative to the record, or ``None``.
+
+    """
+
+    mosaic: str | None
+    wcs: Mapping[str, str | int | float]
+    step: int
+    covered: NDArray[np.bool_]
+    depth: NDArray[np.float32]
+    stars: NDArray[np.float64]
+    tiles: tuple[TileProduct, ...]
+    thumbnail: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """How the run ended and the SHA-256 of every file of the record at that time."""
+
+    state: EndState
+    exit_code: int | None
+    reason: str
+    seconds: float
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class History:
+    """Everything that was observed, in order of time."""
+
+    events: tuple[Event, ...]
+    operations: tuple[Operation, ...]
+    steps: tuple[TileStep, ...]
+    holds: tuple[HoldStep, ...]
+    faults: tuple[Mapping[str, Any], ...]
+    disk: tuple[DiskSample, ...]
+    processes: tuple[ProcessSample, ...]
+    capabilities: frozenset[str]
+    torn: tuple[str, ...]
+
+    @cached_property
+    def tiles(self) -> tuple[Tile, ...]:
+        """The master tiles, by id, each put together from its steps."""
+        by_id: dict[int, list[TileStep]] = {}
+        for step in self.steps:
+            by_id.setdefault(step.tile, []).append(step)
+        return tuple(_tile(tile, steps) for tile, steps in sorted(by_id.items()))
+
+    def named(self, *keys: str) -> tuple[Event, ...]:
+        """Return the callback events with one of these keys, in order of time."""
+        return tuple(e for e in self.events if e.key in keys and e.source == "callback")
+
+    def logged(self, start: str) -> tuple[Event, ...]:
+        """Return the log records whose line starts with this text."""
+        return tuple(e for e in self.events if e.source == "log" and e.text.startswith(start))
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run: request, history, products, left-overs and seal, each ``None`` where the run did not get that far."""
+
+    folder: Path
+    request: Request
+    history: History
+    products: Products | None
+    left: tuple[LeftFile, ...] | None
+    seal: Seal | None
+    damage: tuple[str, ...]
+
+    @property
+    def usable(self) -> bool:
+        """Whether the run was sealed as done and nothing was changed since."""
+        return self.seal is not None and self.seal.state == "done" and not self.damage
+
+
+def read_record(folder: Path) -> Record:
+    """Read a record, sealed or not.
+
+    Raises
+    ------
+    RecordError
+        When there is no request, or a file has a format of another version.
+
+    """
+    path = folder / "request.json"
+    try:
+        request = Request.from_json(_read_json(path))
+    except FileNotFoundError:
+        raise RecordError(f"expected a record with a request.json, found none in {folder}: name a run's folder") from None
+    except (ValueError, TypeError, KeyError) as error:
+        raise RecordError(f"expected a request in {path}, found one that can't be read ({error}): record the run again") from error
+    seal = _read_seal(folder)
+    damage = tuple(_damage(folder, seal)) if seal else ()
+    return Record(
+        folder=folder,
+        request=request,
+        history=_read_history(folder),
+        products=_read_products(folder),
+        left=_read_left(folder),
+        seal=seal,
+        damage=damage,
+    )
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def inside(folder: Path, name: str) -> Path:
+    """Return ``folder / name``; raise ``RecordError`` when a name from a record would leave its folder."""
+    pure = PurePosixPath(name)
+    if pure.is_absolute() or ".." in pure.parts or "\\" in name or ":" in name.partition("/")[0]:
+        raise RecordError(f"expected a path inside the record, found {name!r}: the record was changed, record the run again")
+    return folder / pure
+
+
+def _read_json(path: Path) -> Mapping[str, Any]:
+    data = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(data, dict):
+        raise TypeError(f"expected a JSON object in {path.name}, found {type(data).__name__}")
+    return data
+
+
+def _read_seal(folder: Path) -> Seal | None:
+    path = folder / "seal.json"
+    if not path.exists():
+        return None
+    try:
+        data = _read_json(path)
+        _check_format(path, data, SEAL_FORMAT)
+        state = data["state"]
+        if state not in END_STATES:
+            raise RecordError(f"expected an end state among {', '.join(END_STATES)} in {path}, found {state!r}")
+        code = data["exit_code"]
+        files = {str(k): str(v) for k, v in dict(data["files"]).items()}
+        return Seal(state, None if code is None else int(code), str(data["reason"]), float(data["seconds"]), MappingProxyType(files))
+    except (TypeError, KeyError, json.JSONDecodeError) as error:
+        raise RecordError(f"expected a seal in {path}, found one that can't be read ({error}): record the run again") from error
+
+
+def _damage(folder: Path, seal: Seal) -> Iterator[str]:
+    """Name every file that is not as it was when the record was sealed."""
+    for name, digest in sorted(seal.files.items()):
+        path = inside(folder, name)
+        if not path.is_file():
+            yield f"{name}: missing"
+        elif sha256_of(path) != digest:
+            yield f"{name}: changed since the record was sealed"
+    for path in sorted(folder.glob("*.json*")):
+        if path.name != "seal.json" and path.name not in seal.files:
+            yield f"{path.name}: added since the record was sealed"
+
+
+def _check_format(path: Path, data: Mapping[str, Any], expected: str) -> None:
+    found = data.get("format")
+    if found != expected:
+        raise RecordError(f"expected format {expected!r} in {path}, found {found!r}: read it with the harness that wrote it")
+
+
+def _read_lines(path: Path, torn: list[str]) -> Iterator[dict[str, Any]]:
+    """Yield the JSON objects of a file, line by line. A line that can't be read is left out and named in ``torn``."""
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        for number, line in enumerate(stream, 1):
+            try:
+                data = json.loads(line)
+            except json.JSONDecodeError:
+                torn.append(f"{path.name}, line {number}")
+                continue
+            if isinstance(data, dict):
+                yield data
+            else:
+                torn.append(f"{path.name}, line {number}")
+
+
+def _read_history(folder: Path) -> History:
+    torn: list[str] = []
+    events: list[Event] = []
+    operations: list[Operation] = []
+    steps: list[TileStep] = []
+    holds: list[HoldStep] = []
+    faults: list[Mapping[str, Any]] = []
+    capabilities: set[str] = set()
+
+    def take(path: Path, expected: str, entry: Any) -> None:
+        pid = 0
+        for number, data in enumerate(_read_lines(path, torn)):
+            try:
+                if number == 0:
+                    _check_format(path, data, expected)
+                    pid = int(data["pid"])
+                    capabilities.update(str(name) for name in data.get("capabilities", ()))
+                else:
+                    entry(pid, data)
+            except (KeyError, TypeError, ValueError) as error:
+                if isinstance(error, RecordError):
+                    raise
+                torn.append(f"{path.name}, entry {number + 1}")
+
+    def trace_entry(pid: int, data: Mapping[str, Any]) -> None:
+        op = data["op"]
+        if op == "tile":
+            steps.append(_step(pid, data))
+        elif op == "hold":
+            holds.append(
+                HoldStep(int(data["t"]), str(data["state"]), int(data["group"]), int(data["until_released"]), str(data.get("reason", "")))
+            )
+        elif op == "fault":
+            faults.append(MappingProxyType(data))
+        elif op == "capability":
+            capabilities.add(str(data["name"]))
+        else:
+            operations.append(_operation(pid, data))
+
+    for path in sorted(folder.glob("events-*.jsonl")):
+        take(path, EVENTS_FORMAT, lambda pid, data: events.append(_event(pid, data)))
+    for path in sorted(folder.glob("trace-*.jsonl")):
+        take(path, TRACE_FORMAT, trace_entry)
+    disk = _samples(folder / "disk.jsonl", torn, _disk_sample)
+    processes = _samples(folder / "process.jsonl", torn, _process_sample)
+    return History(
+        events=tuple(sorted(events, key=lambda e: e.t)),
+        operations=tuple(sorted(operations, key=lambda o: o.t)),
+        steps=tuple(sorted(steps, key=lambda s: s.t)),
+        holds=tuple(sorted(holds, key=lambda h: h.t)),
+        faults=tuple(faults),
+        disk=disk,
+        processes=processes,
+        capabilities=frozenset(capabilities),
+        torn=tuple(torn),
+    )
+
+
+def _samples[T](path: Path, torn: list[str], make: Any) -> tuple[T, ...]:
+    if not path.exists():
+        return ()
+    found: list[T] = []
+    for number, data in enumerate(_read_lines(path, torn), 1):
+        try:
+            found.append(make(data))
+        except (KeyError, TypeError, ValueError):
+            torn.append(f"{path.name}, entry {number}")
+    return tuple(found)
+
+
+def _event(pid: int, data: Mapping[str, Any]) -> Event:
+    fields = data.get("fields") or {}
+    return Event(
+        t=int(data["t"]),
+        pid=pid,
+        thread=str(data["thread"]),
+        source=data["source"],
+        key=str(data["key"]),
+        level=str(data.get("level", "")),
+        text=str(data.get("text", "")),
+        fields=MappingProxyType(dict(fields)),
+    )
+
+
+def _operation(pid: int, data: Mapping[str, Any]) -> Operation:
+    size, errno, to, mode = (data.get(name) for name in ("size", "errno", "to", "mode"))
+    return Operation(
+        t=int(data["t"]),
+        pid=pid,
+        thread=str(data["thread"]),
+        op=str(data["op"]),
+        state=str(data["state"]),
+        path=str(data["path"]),
+        to=None if to is None else str(to),
+        size=None if size is None else int(size),
+        errno=None if errno is None else int(errno),
+        mode=None if mode is None else str(mode),
+    )
+
+
+def _step(pid: int, data: Mapping[str, Any]) -> TileStep:
+    def text(name: str) -> str | None:
+        value = data.get(name)
+        return None if value is None else str(value)
+
+    retry_of = data.get("retry_of")
+    return TileStep(
+        t=int(data["t"]),
+        pid=pid,
+        thread=str(data["thread"]),
+        state=str(data["state"]),
+        tile=int(data["tile"]),
+        frames=tuple(str(name) for name in data.get("frames", ())),
+        caches=tuple(str(name) for name in data.get("caches", ())),
+        reference=text("reference"),
+        outcome=text("outcome"),
+        path=text("path"),
+        error=text("error"),
+        retry_of=None if retry_of is None else int(retry_of),
+    )
+
+
+def _tile(tile: int, steps: list[TileStep]) -> Tile:
+    def first(state: str) -> TileStep | None:
+        return next((s for s in steps if s.state == state), None)
+
+    submitted, started, ended, collected = (first(s) for s in ("submitted", "started", "ended", "collected"))
+    known = next((s for s in steps if s.frames), steps[0])
+    return Tile(
+        tile=tile,
+        frames=known.frames,
+        caches=known.caches,
+        submitted=submitted.t if submitted else None,
+        started=started.t if started else None,
+        ended=ended.t if ended else None,
+        collected=collected.t if collected else None,
+        collected_by=collected.thread if collected else None,
+        thread=started.thread if started else None,
+        outcome=ended.outcome if ended else None,
+        reference=next((s.reference for s in steps if s.reference), None),
+        path=ended.path if ended else None,
+        error=ended.error if ended else None,
+        retry_of=next((s.retry_of for s in steps if s.retry_of is not None), None),
+    )
+
+
+def _disk_sample(data: Mapping[str, Any]) -> DiskSample:
+    return DiskSample(int(data["t"]), str(data["folder"]), int(data["size"]), int(data["files"]), int(data["free"]))
+
+
+def _process_sample(data: Mapping[str, Any]) -> ProcessSample:
+    names = ("t", "processes", "rss", "threads", "open_files")
+    t, processes, rss, threads, open_files = (int(data[name]) for name in names)
+    return ProcessSample(t, processes, rss, float(data["cpu"]), threads, open_files)
+
+
+def _read_left(folder: Path) -> tuple[LeftFile, ...] | None:
+    path = folder / "left.jsonl"
+    if not path.exists():
+        return None
+    torn: list[str] = []
+    return tuple(LeftFile(str(d["path"]), int(d["size"]), str(d["kind"])) for d in _read_lines(path, torn))
+
+
+def _read_products(folder: Path) -> Products | None:
+    path = folder / "products.json"
+    if not path.exists():
+        return None
+    try:
+        data = _read_json(path)
+        _check_format(path, data, PRODUCTS_FORMAT)
+        with np.load(folder / "products.npz", allow_pickle=False) as arrays:
+            rows, columns = (int(n) for n in data["shape"])
+            bits = np.unpackbits(arrays["covered"], count=rows * columns)
+            covered = bits.reshape(rows, columns).astype(np.bool_)
+            depth = np.asarray(arrays["depth"], dtype=np.float32).reshape(rows, columns)
+            stars = np.asarray(arrays["stars"], dtype=np.float64).reshape(-1, 3)
+        tiles = tuple(
+            TileProduct(str(t["path"]), int(t["tile"]), _int(t["frames"]), _int(t["aligned"]), t["reference"]) for t in data["tiles"]
+        )
+        return Products(
+            mosaic=data["mosaic"],
+            wcs=MappingProxyType(dict(data["wcs"])),
+            step=int(data["step"]),
+            covered=covered,
+            depth=depth,
+            stars=stars,
+            tiles=tiles,
+            thumbnail=data["thumbnail"],
+        )
+    except RecordError:
+        raise
+    except (KeyError, TypeError, ValueError, OSError) as error:
+        raise RecordError(f"expected measured products in {path}, found some that can't be read ({error}): measure the run again") from error
+
+
+def _int(value: Any) -> int | None:
+    return None if value is None else int(value)
