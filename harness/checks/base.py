@@ -1,0 +1,110 @@
+"""What a check is: a question about a case, its premises by mode, and a pure function that answers it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from harness.message import Message, say
+from harness.record import Record
+from harness.thresholds import Thresholds
+from harness.verdict import Axis, Outcome, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """The run to be judged, and the runs it is compared with.
+
+    Parameters
+    ----------
+    run
+        The run under judgement.
+    pair
+        The same target on the same dataset and plan with ``run_end``; ``None`` if it was not made.
+    baseline
+        The target before the patch, otherwise equal to ``run``; ``None`` if it was not made.
+
+    """
+
+    run: Record
+    pair: Record | None = None
+    baseline: Record | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Premise:
+    """Something that must hold before a check can conclude: ``met`` returns ``None``, or what is missing."""
+
+    name: str
+    met: Callable[[Case], Message | None]
+
+
+Judge = Callable[[Case, Thresholds], Verdict]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A named question. A mode without an entry in ``premises`` has no such question.
+
+    Parameters
+    ----------
+    name
+        The name that controls and reports use.
+    question
+        The question in one sentence.
+    judge
+        The pure function that answers it, called only when every premise is met.
+    premises
+        What must hold, by mode; a mode that is missing makes the check ``not applicable`` there.
+    axis
+        Whether the verdict gates the Definition of Done (``patch``) or is a finding (``quality``).
+
+    """
+
+    name: str
+    question: Message
+    judge: Judge
+    premises: Mapping[str, tuple[Premise, ...]]
+    axis: Axis = "patch"
+
+    def __call__(self, case: Case, thresholds: Thresholds) -> Verdict:
+        """Judge a case. Unmet premises, and a check that crashes, give ``unknown`` with the reason."""
+        mode = case.run.request.mode
+        if mode not in self.premises:
+            return self._verdict(Outcome.NOT_APPLICABLE, say("The mode {mode} has no such question.", mode=mode))
+        for premise in (SEALED, *self.premises[mode]):
+            missing = premise.met(case)
+            if missing is not None:
+                return Verdict(
+                    self.name, Outcome.UNKNOWN, missing, MappingProxyType({"premise": premise.name}), axis=self.axis
+                )
+        try:
+            return self.judge(case, thresholds)
+        except Exception as error:  # noqa: BLE001 -- a check that crashes has concluded nothing, whatever it met
+            sentence = say("The check crashed: {error}.", error=f"{type(error).__name__}: {error}")
+            return self._verdict(Outcome.UNKNOWN, sentence)
+
+    def _verdict(self, outcome: Outcome, sentence: Message) -> Verdict:
+        return Verdict(self.name, outcome, sentence, axis=self.axis)
+
+
+def _sealed(case: Case) -> Message | None:
+    """Every record that a verdict rests on must be sealed and unchanged; only the judged run may have ended badly."""
+    for record in (case.run, case.pair, case.baseline):
+        if record is None:
+            continue
+        label = record.request.target.label
+        if record.seal is None:
+            return say("The record of {target} ({retention}) was never sealed.", target=label, retention=record.request.retention)
+        if record.damage:
+            return say(
+                "The record of {target} ({retention}) is damaged: {what}.",
+                target=label,
+                retention=record.request.retention,
+                what="; ".join(record.damage[:3]),
+            )
+    return None
+
+
+SEALED = Premise("sealed", _sealed)

@@ -1,0 +1,234 @@
+"""The session: everything that one validation run made and concluded, as ``session.json``.
+
+Workers write shares; the controller merges them. The report, the exit status and the sign-off are views of the merged
+session and hold nothing of their own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+from harness.verdict import Outcome, Verdict, merge
+
+FORMAT = "phase3-session/1"
+
+RowOutcome = Literal["pass", "fail", "unknown", "not applicable", "not evaluated"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunEntry:
+    """One run: which case and role, where its record lies (relative to the session), and how it ended."""
+
+    key: str
+    case: str
+    role: str
+    retention: str
+    target: str
+    dataset: str
+    dataset_kind: str
+    record: str
+    state: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedRun:
+    """The verdicts on one run of a case, with the runs it was compared with (keys).
+
+    ``expected_red`` names the checks that must be red when the run is a control; it is ``None`` for other runs.
+    """
+
+    case: str
+    run: str
+    role: str
+    pair: str | None
+    baseline: str | None
+    verdicts: tuple[Verdict, ...]
+    expected_red: tuple[str, ...] | None = None
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the run's patch verdicts merge to; a control passes when exactly the checks named for it are red."""
+        gating = [v for v in self.verdicts if v.axis == "patch"]
+        if self.expected_red is None:
+            return merge(v.outcome for v in gating)
+        if any(v.outcome is Outcome.UNKNOWN and v.check in self.expected_red for v in self.verdicts):
+            return Outcome.UNKNOWN
+        red = {v.check for v in self.verdicts if v.outcome is Outcome.FAIL}
+        return Outcome.PASS if red == set(self.expected_red) else Outcome.FAIL
+
+
+@dataclass(frozen=True, slots=True)
+class TestEntry:
+    """One test of a scenario: its docstring is what the reviewer reads."""
+
+    nodeid: str
+    title: str
+    outcome: RowOutcome
+    message: str
+    case: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One line of the user's checklist, in its own words, with the tests that judge it and what they concluded."""
+
+    id: str
+    section: str
+    text: str
+    tests: tuple[str, ...]
+    outcome: RowOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class RealSet:
+    """A set of observed frames: judged in this session, or absent with the command that gets it."""
+
+    name: str
+    judged: bool
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Everything that one validation run made and concluded."""
+
+    created: str
+    target: str
+    target_kind: str
+    identity: Mapping[str, Any]
+    command: str
+    environment: Mapping[str, str]
+    runs: tuple[RunEntry, ...] = ()
+    judged: tuple[JudgedRun, ...] = ()
+    tests: tuple[TestEntry, ...] = ()
+    requirements: tuple[Requirement, ...] = ()
+    real_sets: tuple[RealSet, ...] = ()
+
+    @property
+    def self_test(self) -> bool:
+        """Whether the session judged the embedded reference, which says nothing about ZeMosaic."""
+        return self.target_kind == "reference"
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the tests merge to. A session whose every test was skipped concluded nothing."""
+        evaluated = [Outcome(t.outcome) for t in self.tests if t.outcome != "not evaluated"]
+        return merge(o for o in evaluated if o is not Outcome.NOT_APPLICABLE)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return built-in types only, in a stable order."""
+        return {
+            "format": FORMAT,
+            "created": self.created,
+            "outcome": str(self.outcome),
+            "target": self.target,
+            "target_kind": self.target_kind,
+            "identity": dict(self.identity),
+            "command": self.command,
+            "environment": dict(self.environment),
+            "runs": [asdict(r) for r in sorted(self.runs, key=lambda r: r.key)],
+            "judged": [_judged_json(j) for j in sorted(self.judged, key=lambda j: (j.case, j.role, j.run))],
+            "tests": [asdict(t) for t in sorted(self.tests, key=lambda t: t.nodeid)],
+            "requirements": [asdict(r) for r in self.requirements],
+            "real_sets": [asdict(s) for s in self.real_sets],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Session:
+        """Rebuild a session. Raises ``ValueError``, ``TypeError`` or ``KeyError`` when the data is not one."""
+        found = data.get("format")
+        if found != FORMAT:
+            raise ValueError(f"expected a session of format {FORMAT!r}, found {found!r}: read it with the harness that wrote it")
+        return cls(
+            created=str(data["created"]),
+            target=str(data["target"]),
+            target_kind=str(data["target_kind"]),
+            identity=MappingProxyType(dict(data["identity"])),
+            command=str(data["command"]),
+            environment=MappingProxyType({str(k): str(v) for k, v in dict(data["environment"]).items()}),
+            runs=tuple(RunEntry(**r) for r in data["runs"]),
+            judged=tuple(_judged(j) for j in data["judged"]),
+            tests=tuple(TestEntry(**t) for t in data["tests"]),
+            requirements=tuple(Requirement(**{**r, "tests": tuple(r["tests"])}) for r in data["requirements"]),
+            real_sets=tuple(RealSet(**s) for s in data["real_sets"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one worker contributes to a session."""
+
+    runs: tuple[RunEntry, ...] = ()
+    judged: tuple[JudgedRun, ...] = ()
+    tests: tuple[TestEntry, ...] = field(default=())
+    real_sets: tuple[RealSet, ...] = ()
+
+
+def read_session(folder: Path) -> Session:
+    """Read ``session.json``. Raises ``ValueError`` that says what to do when it can't be read."""
+    path = folder / "session.json"
+    try:
+        return Session.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise ValueError(f"expected a session.json in {folder}, found none: name a session's folder") from None
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"expected a session in {path}, found one that can't be read ({error!r}): run it again") from error
+
+
+def write_session(session: Session, folder: Path) -> Path:
+    """Write ``session.json`` and return its path."""
+    path = folder / "session.json"
+    path.write_text(json.dumps(session.to_json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return path
+
+
+def with_shares(session: Session, shares: Iterable[Share]) -> Session:
+    """Add what the workers made. A run or a judgement that several workers report (they share runs) counts once."""
+    runs = {r.key: r for r in session.runs}
+    judged = {(j.case, j.run): j for j in session.judged}
+    tests = {t.nodeid: t for t in session.tests}
+    sets = {s.name: s for s in session.real_sets}
+    for share in shares:
+        runs |= {r.key: r for r in share.runs}
+        judged |= {(j.case, j.run): j for j in share.judged}
+        tests |= {t.nodeid: t for t in share.tests}
+        sets |= {s.name: s for s in share.real_sets if s.judged or s.name not in sets}
+    return replace(
+        session,
+        runs=tuple(runs.values()),
+        judged=tuple(judged.values()),
+        tests=tuple(tests.values()),
+        real_sets=tuple(sets[name] for name in sorted(sets)),
+    )
+
+
+def _judged_json(judged: JudgedRun) -> dict[str, Any]:
+    return {
+        "case": judged.case,
+        "run": judged.run,
+        "role": judged.role,
+        "pair": judged.pair,
+        "baseline": judged.baseline,
+        "expected_red": None if judged.expected_red is None else list(judged.expected_red),
+        "outcome": str(judged.outcome),
+        "verdicts": [v.to_json() for v in judged.verdicts],
+    }
+
+
+def _judged(data: Mapping[str, Any]) -> JudgedRun:
+    red = data["expected_red"]
+    return JudgedRun(
+        case=str(data["case"]),
+        run=str(data["run"]),
+        role=str(data["role"]),
+        pair=data["pair"],
+        baseline=data["baseline"],
+        verdicts=tuple(Verdict.from_json(v) for v in data["verdicts"]),
+        expected_red=None if red is None else tuple(str(name) for name in red),
+    )
