@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ SEAL_FORMAT = "phase3-seal/1"
 EVENTS_FORMAT = "phase3-events/1"
 TRACE_FORMAT = "phase3-trace/1"
 PRODUCTS_FORMAT = "phase3-products/1"
+
+T = TypeVar("T")
 
 EndState = Literal["done", "crashed", "timed out", "killed"]
 END_STATES: tuple[EndState, ...] = ("done", "crashed", "timed out", "killed")
@@ -431,7 +433,7 @@ def _read_history(folder: Path) -> History:
     )
 
 
-def _samples[T](path: Path, torn: list[str], make: Any) -> tuple[T, ...]:
+def _samples(path: Path, torn: list[str], make: Callable[[Mapping[str, Any]], T]) -> tuple[T, ...]:
     if not path.exists():
         return ()
     found: list[T] = []

@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 FORMAT = "phase3-request/1"
+
+T = TypeVar("T", bound=str)
 
 Retention = Literal["keep", "run_end", "per_tile"]
 Role = Literal["subject", "pair", "baseline", "baseline-pair", "control", "control-pair"]
@@ -194,7 +196,7 @@ def _file_name(name: Any) -> str:
     return text
 
 
-def _one_of[T: str](what: str, value: Any, allowed: tuple[T, ...]) -> T:
+def _one_of(what: str, value: Any, allowed: tuple[T, ...]) -> T:
     for choice in allowed:
         if value == choice:
             return choice
