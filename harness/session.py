@@ -208,6 +208,26 @@ def with_shares(session: Session, shares: Iterable[Share]) -> Session:
     )
 
 
+def share_to_json(share: Share) -> dict[str, Any]:
+    """Return built-in types only."""
+    return {
+        "runs": [asdict(r) for r in share.runs],
+        "judged": [_judged_json(j) for j in share.judged],
+        "tests": [asdict(t) for t in share.tests],
+        "real_sets": [asdict(s) for s in share.real_sets],
+    }
+
+
+def share_from_json(data: Mapping[str, Any]) -> Share:
+    """Rebuild a worker's share."""
+    return Share(
+        runs=tuple(RunEntry(**r) for r in data["runs"]),
+        judged=tuple(_judged(j) for j in data["judged"]),
+        tests=tuple(TestEntry(**t) for t in data["tests"]),
+        real_sets=tuple(RealSet(**s) for s in data["real_sets"]),
+    )
+
+
 def _judged_json(judged: JudgedRun) -> dict[str, Any]:
     return {
         "case": judged.case,

@@ -1,0 +1,128 @@
+"""The options of a validation session, each from the command line, the environment or the ini file, in that order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option: ``--phase3-NAME``, its twins ``PHASE3_NAME`` and ``phase3_NAME``, its default and what it does."""
+
+    name: str
+    default: str
+    help: str
+    flag: bool = False
+
+    @property
+    def cli(self) -> str:
+        """The command-line option."""
+        return f"--phase3-{self.name}"
+
+    @property
+    def env(self) -> str:
+        """The environment variable."""
+        return f"PHASE3_{self.name.upper()}"
+
+    @property
+    def ini(self) -> str:
+        """The ini setting, also the name under which the command line stores it."""
+        return f"phase3_{self.name}"
+
+
+OPTIONS = (
+    Option("target", "reference", "target under validation: reference, zemosaic:PATH, zemosaic:PATH@COMMIT or command:ARGV"),
+    Option("baseline", "", "the same target before the patch, to compare with"),
+    Option("control", "", "a target that must be red (default: the reference with naive deletion, or the commit before the fix)"),
+    Option("python", "", "the interpreter that has the real target's libraries (default: the one that runs pytest)"),
+    Option("profile", "fast", "settings of the real target: fast or default"),
+    Option("config", "", "a zemosaic_config.json of your own, on which runs are based"),
+    Option("frames", "", "a folder of your own frames with a celestial WCS, judged with a chain plan"),
+    Option("dir", "", "where sessions, datasets and exported targets lie (default: .phase3 beside pyproject.toml)"),
+    Option("workers", "2", "Phase 3 workers of the target"),
+    Option("seconds", "600", "time limit of one run"),
+    Option("lang", "en", "language of the messages: en or fr (the report is written in both)"),
+    Option("quick", "", "one case only, red and green", flag=True),
+)
+
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"", "0", "false", "no", "off"}
+
+
+class OptionError(ValueError):
+    """An option whose value makes no sense: what was expected, what was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The options of a session, resolved."""
+
+    target: str
+    baseline: str
+    control: str
+    python: str
+    profile: str
+    config: str
+    frames: str
+    dir: str
+    workers: int
+    seconds: float
+    lang: str
+    quick: bool
+
+
+def resolve_options(
+    cli: Callable[[str], object], ini: Callable[[str], object], env: Mapping[str, str] | None = None
+) -> Settings:
+    """Take each option from the command line, else the environment, else the ini file, else its default.
+
+    Raises
+    ------
+    OptionError
+        When a value is not among those allowed, or is no positive number where one is needed.
+
+    """
+    found = {option.name: _value(option, cli, ini, os.environ if env is None else env) for option in OPTIONS}
+    quick = found["quick"].strip().lower()
+    if quick not in _TRUE | _FALSE:
+        raise OptionError(f"expected phase3_quick to be true or false, found {found['quick']!r}")
+    return Settings(
+        target=found["target"],
+        baseline=found["baseline"],
+        control=found["control"],
+        python=found["python"],
+        profile=_among("profile", found["profile"], ("fast", "default")),
+        config=found["config"],
+        frames=found["frames"],
+        dir=found["dir"],
+        workers=int(_positive("workers", found["workers"], whole=True)),
+        seconds=_positive("seconds", found["seconds"], whole=False),
+        lang=_among("lang", found["lang"], ("en", "fr")),
+        quick=quick in _TRUE,
+    )
+
+
+def _value(option: Option, cli: Callable[[str], object], ini: Callable[[str], object], env: Mapping[str, str]) -> str:
+    for candidate in (cli(option.ini), env.get(option.env), ini(option.ini)):
+        if candidate not in (None, "", False):
+            return str(candidate)
+    return option.default
+
+
+def _among(name: str, value: str, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise OptionError(f"expected --phase3-{name} to be one of {', '.join(allowed)}, found {value!r}")
+    return value
+
+
+def _positive(name: str, value: str, *, whole: bool) -> float:
+    try:
+        number = int(value) if whole else float(value)
+    except ValueError:
+        number = 0
+    if not 0 < number < float("inf"):
+        kind = "whole number" if whole else "number"
+        raise OptionError(f"expected --phase3-{name} to be a positive {kind}, found {value!r}")
+    return number

@@ -1,0 +1,379 @@
+"""The pytest face of the harness: options, fixtures, and the session that a run of ``pytest -m phase3`` leaves behind.
+
+The plugin is inert unless ``-m`` selects ``phase3``. Workers of pytest-xdist share the session's folder and leave their
+shares in it; the controller merges them, so that ``-n 2`` gives the session of ``-n 0``.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shlex
+import sys
+import uuid
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from harness.message import say
+from harness.options import OPTIONS, OptionError, Settings, resolve_options
+from harness.verdict import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harness.campaign import Campaign, Subject
+    from harness.session import JudgedRun, RowOutcome, Session, TestEntry
+    from harness.verdict import Verdict
+    from harness.watch.progress import ProgressMonitor
+
+_STATE = pytest.StashKey["Validation"]()
+
+
+class UnknownVerdictError(Exception):
+    """The evidence for a verdict is missing: pytest shows an error, never a pass and never a skip."""
+
+
+class Validation:
+    """What the plugin holds while a session lives."""
+
+    def __init__(self, settings: Settings, root: Path, folder: Path, worker: str | None) -> None:
+        from harness.campaign import Campaign
+
+        self.campaign: Campaign = Campaign(settings, root, folder)
+        self.folder = folder
+        self.worker = worker
+        self.tests: dict[str, TestEntry] = {}
+        self.session: Session | None = None
+        self.monitor: ProgressMonitor | None = None
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add each option and its ini twin."""
+    group = parser.getgroup("phase3", "validation of ZeMosaic's Phase 3 cache retention")
+    for option in OPTIONS:
+        if option.flag:
+            group.addoption(option.cli, dest=option.ini, action="store_true", default=None, help=option.help)
+        else:
+            group.addoption(option.cli, dest=option.ini, default=None, help=option.help)
+        parser.addini(option.ini, f"{option.help} (as {option.cli})", default="")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start a session, or join the controller's, when ``-m`` selects the validation."""
+    expression = str(config.option.markexpr)
+    if "phase3" not in expression or "not phase3" in expression or config.option.collectonly:
+        return
+    try:
+        settings = resolve_options(lambda name: getattr(config.option, name, None), config.getini)
+    except OptionError as error:
+        raise pytest.UsageError(str(error)) from error
+    root = Path(settings.dir) if settings.dir else config.rootpath / ".phase3"
+    root = root.expanduser().resolve()
+    workerinput = getattr(config, "workerinput", None)
+    if workerinput is not None:
+        config.stash[_STATE] = Validation(settings, root, Path(workerinput["phase3_folder"]), workerinput["workerid"])
+        return
+    state = Validation(settings, root, _new_session_folder(root), None)
+    _check_setup(state.campaign)
+    config.stash[_STATE] = state
+
+
+def _new_session_folder(root: Path) -> Path:
+    """Make a folder of its own for the session, and point ``latest`` at it (a text file: not every system has links)."""
+    name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
+    folder = root / "sessions" / name
+    try:
+        folder.mkdir(parents=True)
+        (root / "latest").write_text(f"sessions/{name}\n", encoding="utf-8")
+    except OSError as error:
+        raise pytest.UsageError(
+            f"expected to write a session below {root}, found {error}: name another folder with --phase3-dir"
+        ) from error
+    return folder
+
+
+def _check_setup(campaign: Campaign) -> None:
+    """Refuse a target that is not there before anything starts."""
+    from harness.inputs import InputError
+    from harness.targets import TargetError
+
+    try:
+        campaign.target("subject")
+        if campaign.settings.frames:
+            campaign.dataset(campaign.cases[0])
+        campaign.own_config  # noqa: B018 -- read for its errors
+    except (TargetError, InputError, OSError, ValueError) as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: object) -> None:
+    """Hand the session's folder to a pytest-xdist worker."""
+    state = node.config.stash.get(_STATE, None)  # type: ignore[attr-defined]
+    if state is not None:
+        node.workerinput["phase3_folder"] = str(state.folder)  # type: ignore[attr-defined]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that takes ``case_name`` once a case of this session; a worker keeps the tests of a case together."""
+    if "case_name" not in metafunc.fixturenames:
+        return
+    from fixtures import catalogue
+
+    state = metafunc.config.stash.get(_STATE, None)
+    cases = state.campaign.cases if state else (*catalogue.SYNTHETIC_CASES, *catalogue.REAL_CASES)
+    metafunc.parametrize(
+        "case_name", [pytest.param(c.name, id=c.name, marks=pytest.mark.xdist_group(c.name)) for c in cases], scope="session"
+    )
+
+
+@pytest.fixture(scope="session")
+def phase3_campaign(request: pytest.FixtureRequest) -> Campaign:
+    """Return the session's runs and judgements."""
+    state = request.config.stash.get(_STATE, None)
+    if state is None:
+        raise pytest.UsageError("expected the validation to be selected: run pytest -m phase3")
+    return state.campaign
+
+
+@pytest.fixture
+def judged(request: pytest.FixtureRequest, phase3_campaign: Campaign, case_name: str) -> JudgedRun:
+    """Return the judged run that the test's ``judges`` marker names, made now if no test needed it before."""
+    from fixtures.real import AbsentSet
+    from harness.campaign import NoSuchRun
+
+    marker = request.node.get_closest_marker("judges")
+    subject = cast("Subject", marker.kwargs.get("subject", "subject"))
+    retention = marker.kwargs.get("retention", "per_tile")
+    node = cast("pytest.Item", request.node)
+    node.user_properties.append(("phase3_case", case_name))
+    case = next(c for c in phase3_campaign.cases if c.name == case_name)
+    try:
+        return phase3_campaign.judged(case, subject, retention)
+    except AbsentSet as absent:
+        _conclude(node, "not evaluated")
+        pytest.skip(str(absent))
+    except NoSuchRun as missing:
+        if subject == "control":
+            _conclude(node, "unknown")
+            raise UnknownVerdictError(f"{missing}; without a control the harness has not shown that it can see a hole") from None
+        _conclude(node, "not evaluated")
+        pytest.skip(str(missing))
+
+
+@pytest.fixture
+def verdict(request: pytest.FixtureRequest, judged: JudgedRun, phase3_campaign: Campaign) -> Verdict:
+    """Return the verdict that the test's ``judges`` marker names.
+
+    ``unknown`` raises here, in the set-up, so that pytest shows an error; ``not applicable`` skips with the reason.
+    """
+    from reports.language import translator
+
+    name = request.node.get_closest_marker("judges").args[0]
+    found = next(v for v in judged.verdicts if v.check == name)
+    node = cast("pytest.Item", request.node)
+    _conclude(node, found.outcome.value)
+    translate = translator(phase3_campaign.settings.lang)
+    if found.outcome is Outcome.UNKNOWN:
+        raise UnknownVerdictError(found.sentence.render(translate))
+    if found.outcome is Outcome.NOT_APPLICABLE:
+        pytest.skip(found.sentence.render(translate))
+    return found
+
+
+@pytest.fixture
+def explain(phase3_campaign: Campaign) -> object:
+    """Return a function that writes out a verdict with its cause, for the message of a failed assertion."""
+    from reports.language import translator
+
+    translate = translator(phase3_campaign.settings.lang)
+
+    def write_out(verdict: Verdict) -> str:
+        causes = [f"  {n}. {link.render(translate)}" for n, link in enumerate(verdict.cause, 1)]
+        return "\n".join([f"{verdict.check}: {verdict.sentence.render(translate)}", *causes])
+
+    return write_out
+
+
+def _conclude(node: pytest.Item, outcome: RowOutcome) -> None:
+    """Note what a test concluded; flat text only, for it crosses from worker to controller and into JUnit."""
+    node.user_properties.append(("phase3_outcome", str(outcome)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Carry a scenario test's docstring to the controller: it is what the reviewer reads."""
+    if item.get_closest_marker("phase3") is not None:
+        doc = (getattr(getattr(item, "function", None), "__doc__", "") or "").strip()
+        item.user_properties.append(("phase3_title", doc.partition("\n")[0]))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Collect what a test concluded, wherever it ran."""
+    state = _controller
+    if state is None or not _decisive(report):
+        return
+    from harness.session import TestEntry
+
+    properties = {str(k): str(v) for k, v in report.user_properties}
+    if "phase3_title" not in properties:
+        return
+    noted = properties.get("phase3_outcome")
+    outcome: RowOutcome
+    if report.when == "call":
+        outcome = "pass" if report.passed else "not evaluated" if report.skipped else "fail"
+    elif report.skipped:
+        outcome = "not applicable" if noted == "not applicable" else "not evaluated"
+    else:
+        outcome = "unknown"
+    nodeid = report.nodeid.partition("@")[0]
+    state.tests[nodeid] = TestEntry(nodeid, properties["phase3_title"], outcome, _message(report), properties.get("phase3_case"))
+
+
+def _decisive(report: pytest.TestReport) -> bool:
+    """Whether a report decides its test: the call, a set-up that did not pass, or a teardown that failed."""
+    return report.when == "call" or not report.passed
+
+
+def _message(report: pytest.TestReport) -> str:
+    """Return what a failed or skipped test said, without the traceback."""
+    if report.passed:
+        return ""
+    if report.skipped and isinstance(report.longrepr, tuple):
+        return report.longrepr[2].removeprefix("Skipped: ")
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return str(crash.message if crash else report.longrepr or "")[:4000]
+
+
+_controller: Validation | None = None
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Remember the controller's state: report hooks are not given the configuration."""
+    global _controller  # noqa: PLW0603 -- pytest_runtest_logreport has no other way to reach it
+    state = session.config.stash.get(_STATE, None)
+    _controller = state if state is not None and state.worker is None else None
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Show the runs to come and start watching them."""
+    state = session.config.stash.get(_STATE, None)
+    if state is not None and state.worker is None and not _distributed(session.config):
+        _announce(session.config, [item.nodeid for item in session.items])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: object, ids: list[str]) -> None:
+    """Show the runs to come once, when the first worker has collected."""
+    config = node.config  # type: ignore[attr-defined]
+    state = config.stash.get(_STATE, None)
+    if state is not None and state.monitor is None:
+        _announce(config, ids)
+
+
+def _distributed(config: pytest.Config) -> bool:
+    return bool(getattr(config.option, "numprocesses", None) or getattr(config.option, "tx", None))
+
+
+def _announce(config: pytest.Config, nodeids: list[str]) -> None:
+    from harness.watch.progress import Durations, ProgressMonitor, expected_table
+
+    state = config.stash[_STATE]
+    names = {case.name for case in state.campaign.cases if any(f"[{case.name}]" in n for n in nodeids)}
+    planned = state.campaign.planned(names)
+    if not planned:
+        return
+    durations = Durations(state.campaign.root / "durations.json")
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None:
+        return
+    reporter.write_line("")
+    reporter.write(expected_table(planned, durations))
+    state.monitor = ProgressMonitor(state.folder / "runs", reporter.write_line)
+    state.monitor.start()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write this worker's share; in the controller merge all shares, write the session and its reports."""
+    state = session.config.stash.get(_STATE, None)
+    if state is None:
+        return
+    if state.monitor is not None:
+        state.monitor.stop()
+    _write_share(state)
+    if state.worker is None and state.tests:
+        state.session = _merge(state, session.config)
+        from harness.session import write_session
+        from reports.report import write_reports
+
+        write_session(state.session, state.folder)
+        write_reports(state.folder)
+
+
+def _write_share(state: Validation) -> None:
+    from harness.session import share_to_json
+
+    shares = state.folder / "shares"
+    shares.mkdir(exist_ok=True)
+    path = shares / f"{state.worker or 'controller'}.json"
+    path.write_text(json.dumps(share_to_json(state.campaign.share())), encoding="utf-8")
+
+
+def _merge(state: Validation, config: pytest.Config) -> Session:
+    from dataclasses import replace
+
+    from harness.requirements import evaluate, read_lines
+    from harness.session import Session, Share, share_from_json, with_shares
+
+    target = state.campaign.target("subject")
+    empty = Session(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        target=target.label,
+        target_kind=target.kind,
+        identity=target.identity,
+        command=shlex.join(["pytest", *config.invocation_params.args]),
+        environment=_environment(),
+    )
+    shares = [share_from_json(json.loads(p.read_text(encoding="utf-8"))) for p in sorted((state.folder / "shares").glob("*.json"))]
+    session = with_shares(empty, [*shares, Share(tests=tuple(state.tests.values()))])
+    lines = read_lines(config.rootpath / "docs" / "requirements.toml")
+    return replace(session, requirements=evaluate(lines, session.tests, self_test=session.self_test))
+
+
+def _environment() -> dict[str, str]:
+    libraries = {name: version(name) for name in ("astropy", "numpy", "pytest", "reproject", "scikit-image")}
+    return {
+        "harness": version("zemosaic-phase3-validation"),
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        **libraries,
+    }
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Close with the verdicts, worst first, and where the report is."""
+    state = _controller
+    if state is None or state.session is None:
+        return
+    from reports.language import translator
+    from reports.summary import summary_lines
+
+    language = state.campaign.settings.lang
+    translate = translator(language)
+    terminalreporter.section("phase3")
+    for line in summary_lines(state.session, language):
+        terminalreporter.write_line(line)
+    page = "report.fr.html" if language == "fr" else "report.html"
+    terminalreporter.write_line(say("Report: {path}", path=str(state.folder / page)).render(translate))
+
+
+def pytest_unconfigure() -> Iterator[None] | None:
+    """Let go of the session."""
+    global _controller  # noqa: PLW0603 -- set in pytest_sessionstart
+    _controller = None
+    return None

@@ -1,0 +1,102 @@
+"""Test A of the checklist: the dataset and configuration that made a hole, run again; every sentence of it is a test."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from harness.verdict import Outcome
+
+pytestmark = pytest.mark.phase3
+
+MISSING = "mastertile_warn_cache_file_missing"
+STARVED = "mastertile_error_no_valid_images_from_cache"
+FAILED = "run_warn_phase3_master_tile_creation_failed_thread"
+
+
+@pytest.mark.judges("warnings", subject="control")
+def test_the_very_dataset_and_config_that_made_a_hole(judged, phase3_campaign, case_name):
+    """The run under validation has the dataset, plan, settings, schedule and workers of the run that loses tiles."""
+    assert judged.expected_red, "the control must be expected to be red"
+    case = next(c for c in phase3_campaign.cases if c.name == case_name)
+    requests = {s: phase3_campaign.run(case, s, "per_tile").request for s in ("subject", "control")}
+    assert requests["subject"].retention == "per_tile"
+    assert replace(requests["subject"], target=requests["control"].target, role="control") == requests["control"]
+
+
+@pytest.mark.judges("warnings", subject="control")
+def test_the_run_before_the_fix_is_red(judged, explain):
+    """Without counting references the same run is red, by exactly the checks named for it: the harness can see a hole."""
+    red = sorted(v.check for v in judged.verdicts if v.outcome is Outcome.FAIL)
+    assert judged.outcome is Outcome.PASS, f"expected red: {', '.join(judged.expected_red)}; found red: {', '.join(red)}\n" + "\n".join(
+        explain(v) for v in judged.verdicts
+    )
+
+
+@pytest.mark.judges("warnings", subject="control", retention="run_end")
+def test_the_run_before_the_fix_is_green_when_it_keeps_its_caches(judged, explain):
+    """The same target with run_end is green: what is red above is due to the retention of caches and to nothing else."""
+    red = [v for v in judged.verdicts if v.outcome is Outcome.FAIL]
+    assert not red, "\n".join(explain(v) for v in red)
+
+
+@pytest.mark.judges("warnings")
+def test_no_cache_file_is_missing(verdict, explain):
+    """The event mastertile_warn_cache_file_missing stays away."""
+    assert verdict.evidence["counts"][MISSING] == 0, explain(verdict)
+
+
+@pytest.mark.judges("warnings")
+def test_no_tile_is_without_valid_images(verdict, explain):
+    """The event mastertile_error_no_valid_images_from_cache stays away."""
+    assert verdict.evidence["counts"][STARVED] == 0, explain(verdict)
+
+
+@pytest.mark.judges("warnings")
+def test_no_master_tile_creation_fails(verdict, explain):
+    """The event run_warn_phase3_master_tile_creation_failed_thread stays away."""
+    assert verdict.evidence["counts"][FAILED] == 0, explain(verdict)
+
+
+@pytest.mark.judges("warnings")
+def test_the_three_events_are_gone(verdict, explain):
+    """None of the three events of a lost cache appears; beside a baseline the reduction is stated."""
+    assert verdict.outcome is Outcome.PASS, explain(verdict)
+
+
+@pytest.mark.judges("tiles")
+def test_every_master_tile_is_made(verdict, explain):
+    """num_master_tiles equals tiles_total, and every planned tile is among those made."""
+    assert verdict.outcome is Outcome.PASS, explain(verdict)
+
+
+@pytest.mark.judges("holes")
+def test_the_hole_is_gone(verdict, explain):
+    """The final image covers all sky that its pair with run_end covers and all that its tiles promise."""
+    assert verdict.outcome is Outcome.PASS, explain(verdict)
+
+
+@pytest.mark.judges("depth")
+def test_no_frame_is_lost_on_the_way(verdict, explain):
+    """Every frame of every tile reaches it, or a retry of it: a tile made from fewer frames would hide a loss."""
+    assert verdict.outcome is Outcome.PASS, explain(verdict)
+
+
+@pytest.mark.judges("cache")
+def test_every_deletion_is_safe(verdict, explain):
+    """Each cache is removed once, after its last user, retries included, and none is left."""
+    assert verdict.outcome is Outcome.PASS, explain(verdict)
+
+
+@pytest.mark.judges("products")
+def test_what_was_made_stays_made(verdict, explain):
+    """No master tile is overwritten or removed before its last reader, and the mosaic is there."""
+    assert verdict.outcome is Outcome.PASS, explain(verdict)
+
+
+@pytest.mark.judges("warnings", retention="run_end")
+def test_the_pair_is_sound(judged, explain):
+    """The same run with run_end is green, so that it can serve as the measure for per_tile."""
+    red = [v for v in judged.verdicts if v.outcome is Outcome.FAIL]
+    assert not red, "\n".join(explain(v) for v in red)
