@@ -117,7 +117,7 @@ class Campaign:
         return {role: targets.resolve(spec, python, exports) for role, spec in specs.items() if spec}
 
     def _default_control(self) -> str:
-        """The reference with naive deletion, or the target's own repository before the fix, where it has that commit."""
+        """Name the reference with naive deletion, or the target's own repository before the fix, where it has that commit."""
         kind, _, rest = self.settings.target.partition(":")
         if kind == "reference":
             return "reference:naive_per_tile_deletion"

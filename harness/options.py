@@ -33,9 +33,15 @@ class Option:
 
 
 OPTIONS = (
-    Option("target", "reference", "target under validation: reference, zemosaic:PATH, zemosaic:PATH@COMMIT or command:ARGV"),
+    Option(
+        "target", "reference", "target under validation: reference, zemosaic:PATH, zemosaic:PATH@COMMIT or command:ARGV"
+    ),
     Option("baseline", "", "the same target before the patch, to compare with"),
-    Option("control", "", "a target that must be red (default: the reference with naive deletion, or the commit before the fix)"),
+    Option(
+        "control",
+        "",
+        "a target that must be red (default: the reference with naive deletion, or the commit before the fix)",
+    ),
     Option("python", "", "the interpreter that has the real target's libraries (default: the one that runs pytest)"),
     Option("profile", "fast", "settings of the real target: fast or default"),
     Option("config", "", "a zemosaic_config.json of your own, on which runs are based"),

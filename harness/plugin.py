@@ -127,7 +127,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     state = metafunc.config.stash.get(_STATE, None)
     cases = state.campaign.cases if state else (*catalogue.SYNTHETIC_CASES, *catalogue.REAL_CASES)
     metafunc.parametrize(
-        "case_name", [pytest.param(c.name, id=c.name, marks=pytest.mark.xdist_group(c.name)) for c in cases], scope="session"
+        "case_name",
+        [pytest.param(c.name, id=c.name, marks=pytest.mark.xdist_group(c.name)) for c in cases],
+        scope="session",
     )
 
 
@@ -144,6 +146,7 @@ def phase3_campaign(request: pytest.FixtureRequest) -> Campaign:
 def judged(request: pytest.FixtureRequest, phase3_campaign: Campaign, case_name: str) -> JudgedRun:
     """Return the judged run that the test's ``judges`` marker names, made now if no test needed it before."""
     from fixtures.real import AbsentSet
+
     from harness.campaign import NoSuchRun
 
     marker = request.node.get_closest_marker("judges")
@@ -160,7 +163,9 @@ def judged(request: pytest.FixtureRequest, phase3_campaign: Campaign, case_name:
     except NoSuchRun as missing:
         if subject == "control":
             _conclude(node, "unknown")
-            raise UnknownVerdictError(f"{missing}; without a control the harness has not shown that it can see a hole") from None
+            raise UnknownVerdictError(
+                f"{missing}; without a control the harness has not shown that it can see a hole"
+            ) from None
         _conclude(node, "not evaluated")
         pytest.skip(str(missing))
 
@@ -231,7 +236,9 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     else:
         outcome = "unknown"
     nodeid = report.nodeid.partition("@")[0]
-    state.tests[nodeid] = TestEntry(nodeid, properties["phase3_title"], outcome, _message(report), properties.get("phase3_case"))
+    state.tests[nodeid] = TestEntry(
+        nodeid, properties["phase3_title"], outcome, _message(report), properties.get("phase3_case")
+    )
 
 
 def _decisive(report: pytest.TestReport) -> bool:
@@ -308,8 +315,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     _write_share(state)
     if state.worker is None and state.tests:
         state.session = _merge(state, session.config)
-        from harness.session import write_session
         from reports.report import write_reports
+
+        from harness.session import write_session
 
         write_session(state.session, state.folder)
         write_reports(state.folder)
@@ -339,7 +347,10 @@ def _merge(state: Validation, config: pytest.Config) -> Session:
         command=shlex.join(["pytest", *config.invocation_params.args]),
         environment=_environment(),
     )
-    shares = [share_from_json(json.loads(p.read_text(encoding="utf-8"))) for p in sorted((state.folder / "shares").glob("*.json"))]
+    shares = [
+        share_from_json(json.loads(p.read_text(encoding="utf-8")))
+        for p in sorted((state.folder / "shares").glob("*.json"))
+    ]
     session = with_shares(empty, [*shares, Share(tests=tuple(state.tests.values()))])
     lines = read_lines(config.rootpath / "docs" / "requirements.toml")
     return replace(session, requirements=evaluate(lines, session.tests, self_test=session.self_test))
@@ -360,8 +371,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     state = _controller
     if state is None or state.session is None:
         return
-    from reports.language import translator
     from reports.summary import summary_lines
+
+    from reports.language import translator
 
     language = state.campaign.settings.lang
     translate = translator(language)

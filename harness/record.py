@@ -110,7 +110,7 @@ class HoldStep:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One master tile over its life, put together from its steps. Times in monotonic nanoseconds, ``None`` if not seen."""
+    """One master tile over its life, from its steps. Times in monotonic nanoseconds, ``None`` if not seen."""
 
     tile: int
     frames: tuple[str, ...]
@@ -158,7 +158,7 @@ class ProcessSample:
 
 @dataclass(frozen=True, slots=True)
 class LeftFile:
-    """A file that the target left behind: path relative to the record, size in bytes, and kind (``cache``, ``mask``, ``tile``, ...)."""
+    """A file that the target left behind: path relative to the record, size in bytes, kind (``cache``, ``mask``, ``tile``, ...)."""
 
     path: str
     size: int
@@ -169,7 +169,7 @@ class LeftFile:
 class TileProduct:
     """A master tile on disk after the run: its identity and counts from the header.
 
-    ``frames`` is ZMT_NRAW, ``aligned`` is ZMT_NALGN; ``covered`` is the number of finite pixels with a signal.
+    ``frames`` is ZMT_NRAW, ``aligned`` is ZMT_NALGN, ``reference`` is ZMT_REF; ``None`` where the header has no such card.
     """
 
     path: str
@@ -287,9 +287,13 @@ def read_record(folder: Path) -> Record:
     try:
         request = Request.from_json(_read_json(path))
     except FileNotFoundError:
-        raise RecordError(f"expected a record with a request.json, found none in {folder}: name a run's folder") from None
+        raise RecordError(
+            f"expected a record with a request.json, found none in {folder}: name a run's folder"
+        ) from None
     except (ValueError, TypeError, KeyError) as error:
-        raise RecordError(f"expected a request in {path}, found one that can't be read ({error}): record the run again") from error
+        raise RecordError(
+            f"expected a request in {path}, found one that can't be read ({error}): record the run again"
+        ) from error
     seal = _read_seal(folder)
     damage = tuple(_damage(folder, seal)) if seal else ()
     return Record(
@@ -313,7 +317,9 @@ def inside(folder: Path, name: str) -> Path:
     """Return ``folder / name``; raise ``RecordError`` when a name from a record would leave its folder."""
     pure = PurePosixPath(name)
     if pure.is_absolute() or ".." in pure.parts or "\\" in name or ":" in name.partition("/")[0]:
-        raise RecordError(f"expected a path inside the record, found {name!r}: the record was changed, record the run again")
+        raise RecordError(
+            f"expected a path inside the record, found {name!r}: the record was changed, record the run again"
+        )
     return folder / pure
 
 
@@ -336,9 +342,17 @@ def _read_seal(folder: Path) -> Seal | None:
             raise RecordError(f"expected an end state among {', '.join(END_STATES)} in {path}, found {state!r}")
         code = data["exit_code"]
         files = {str(k): str(v) for k, v in dict(data["files"]).items()}
-        return Seal(state, None if code is None else int(code), str(data["reason"]), float(data["seconds"]), MappingProxyType(files))
+        return Seal(
+            state,
+            None if code is None else int(code),
+            str(data["reason"]),
+            float(data["seconds"]),
+            MappingProxyType(files),
+        )
     except (TypeError, KeyError, json.JSONDecodeError) as error:
-        raise RecordError(f"expected a seal in {path}, found one that can't be read ({error}): record the run again") from error
+        raise RecordError(
+            f"expected a seal in {path}, found one that can't be read ({error}): record the run again"
+        ) from error
 
 
 def _damage(folder: Path, seal: Seal) -> Iterator[str]:
@@ -357,7 +371,9 @@ def _damage(folder: Path, seal: Seal) -> Iterator[str]:
 def _check_format(path: Path, data: Mapping[str, Any], expected: str) -> None:
     found = data.get("format")
     if found != expected:
-        raise RecordError(f"expected format {expected!r} in {path}, found {found!r}: read it with the harness that wrote it")
+        raise RecordError(
+            f"expected format {expected!r} in {path}, found {found!r}: read it with the harness that wrote it"
+        )
 
 
 def _read_lines(path: Path, torn: list[str]) -> Iterator[dict[str, Any]]:
@@ -375,61 +391,81 @@ def _read_lines(path: Path, torn: list[str]) -> Iterator[dict[str, Any]]:
                 torn.append(f"{path.name}, line {number}")
 
 
-def _read_history(folder: Path) -> History:
-    torn: list[str] = []
-    events: list[Event] = []
-    operations: list[Operation] = []
-    steps: list[TileStep] = []
-    holds: list[HoldStep] = []
-    faults: list[Mapping[str, Any]] = []
-    capabilities: set[str] = set()
+@dataclass
+class _Reading:
+    """What has been read so far of a history's files."""
 
-    def take(path: Path, expected: str, entry: Any) -> None:
+    torn: list[str]
+    events: list[Event]
+    operations: list[Operation]
+    steps: list[TileStep]
+    holds: list[HoldStep]
+    faults: list[Mapping[str, Any]]
+    capabilities: set[str]
+
+    def take(self, path: Path, expected: str, entry: Callable[[int, Mapping[str, Any]], None]) -> None:
+        """Read one file: its header, then each entry. An entry that can't be read is named and left out."""
         pid = 0
-        for number, data in enumerate(_read_lines(path, torn)):
+        for number, data in enumerate(_read_lines(path, self.torn), 1):
             try:
-                if number == 0:
+                if number == 1:
                     _check_format(path, data, expected)
                     pid = int(data["pid"])
-                    capabilities.update(str(name) for name in data.get("capabilities", ()))
+                    self.capabilities.update(str(name) for name in data.get("capabilities", ()))
                 else:
                     entry(pid, data)
-            except (KeyError, TypeError, ValueError) as error:
-                if isinstance(error, RecordError):
-                    raise
-                torn.append(f"{path.name}, entry {number + 1}")
+            except RecordError:
+                raise
+            except (KeyError, TypeError, ValueError):
+                self.torn.append(f"{path.name}, entry {number}")
 
-    def trace_entry(pid: int, data: Mapping[str, Any]) -> None:
-        op = data["op"]
-        if op == "tile":
-            steps.append(_step(pid, data))
-        elif op == "hold":
-            holds.append(
-                HoldStep(int(data["t"]), str(data["state"]), int(data["group"]), int(data["until_released"]), str(data.get("reason", "")))
-            )
-        elif op == "fault":
-            faults.append(MappingProxyType(data))
-        elif op == "capability":
-            capabilities.add(str(data["name"]))
-        else:
-            operations.append(_operation(pid, data))
+    def event(self, pid: int, data: Mapping[str, Any]) -> None:
+        """Take a line of an events file."""
+        self.events.append(_event(pid, data))
 
+    def trace(self, pid: int, data: Mapping[str, Any]) -> None:
+        """Take a line of a trace file."""
+        match data["op"]:
+            case "tile":
+                self.steps.append(_step(pid, data))
+            case "hold":
+                self.holds.append(_hold(data))
+            case "fault":
+                self.faults.append(MappingProxyType(dict(data)))
+            case "capability":
+                self.capabilities.add(str(data["name"]))
+            case _:
+                self.operations.append(_operation(pid, data))
+
+
+def _read_history(folder: Path) -> History:
+    reading = _Reading([], [], [], [], [], [], set())
     for path in sorted(folder.glob("events-*.jsonl")):
-        take(path, EVENTS_FORMAT, lambda pid, data: events.append(_event(pid, data)))
+        reading.take(path, EVENTS_FORMAT, reading.event)
     for path in sorted(folder.glob("trace-*.jsonl")):
-        take(path, TRACE_FORMAT, trace_entry)
-    disk = _samples(folder / "disk.jsonl", torn, _disk_sample)
-    processes = _samples(folder / "process.jsonl", torn, _process_sample)
+        reading.take(path, TRACE_FORMAT, reading.trace)
+    disk = _samples(folder / "disk.jsonl", reading.torn, _disk_sample)
+    processes = _samples(folder / "process.jsonl", reading.torn, _process_sample)
     return History(
-        events=tuple(sorted(events, key=lambda e: e.t)),
-        operations=tuple(sorted(operations, key=lambda o: o.t)),
-        steps=tuple(sorted(steps, key=lambda s: s.t)),
-        holds=tuple(sorted(holds, key=lambda h: h.t)),
-        faults=tuple(faults),
+        events=tuple(sorted(reading.events, key=lambda e: e.t)),
+        operations=tuple(sorted(reading.operations, key=lambda o: o.t)),
+        steps=tuple(sorted(reading.steps, key=lambda s: s.t)),
+        holds=tuple(sorted(reading.holds, key=lambda h: h.t)),
+        faults=tuple(reading.faults),
         disk=disk,
         processes=processes,
-        capabilities=frozenset(capabilities),
-        torn=tuple(torn),
+        capabilities=frozenset(reading.capabilities),
+        torn=tuple(reading.torn),
+    )
+
+
+def _hold(data: Mapping[str, Any]) -> HoldStep:
+    return HoldStep(
+        t=int(data["t"]),
+        state=str(data["state"]),
+        group=int(data["group"]),
+        until_released=int(data["until_released"]),
+        reason=str(data.get("reason", "")),
     )
 
 
@@ -553,7 +589,8 @@ def _read_products(folder: Path) -> Products | None:
             depth = np.asarray(arrays["depth"], dtype=np.float32).reshape(rows, columns)
             stars = np.asarray(arrays["stars"], dtype=np.float64).reshape(-1, 3)
         tiles = tuple(
-            TileProduct(str(t["path"]), int(t["tile"]), _int(t["frames"]), _int(t["aligned"]), t["reference"]) for t in data["tiles"]
+            TileProduct(str(t["path"]), int(t["tile"]), _int(t["frames"]), _int(t["aligned"]), t["reference"])
+            for t in data["tiles"]
         )
         return Products(
             mosaic=data["mosaic"],
@@ -568,7 +605,9 @@ def _read_products(folder: Path) -> Products | None:
     except RecordError:
         raise
     except (KeyError, TypeError, ValueError, OSError) as error:
-        raise RecordError(f"expected measured products in {path}, found some that can't be read ({error}): measure the run again") from error
+        raise RecordError(
+            f"expected measured products in {path}, found some that can't be read ({error}): measure the run again"
+        ) from error
 
 
 def _int(value: Any) -> int | None:

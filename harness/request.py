@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar, cast
@@ -136,7 +136,9 @@ class Request:
         """Rebuild a request. Raises ``ValueError``, ``TypeError`` or ``KeyError`` when the data is not one."""
         found = data.get("format")
         if found != FORMAT:
-            raise ValueError(f"expected a request of format {FORMAT!r}, found {found!r}: judge it with the harness that wrote it")
+            raise ValueError(
+                f"expected a request of format {FORMAT!r}, found {found!r}: judge it with the harness that wrote it"
+            )
         dataset, target = data["dataset"], data["target"]
         frames = tuple(
             FrameFacts(
@@ -166,7 +168,9 @@ class Request:
             mode=_one_of("mode", data["mode"], ("classic", "sds", "grid")),
             profile=_one_of("profile", data["profile"], ("fast", "default")),
             config=MappingProxyType(dict(data["config"])),
-            schedule=tuple(Hold(int(h["group"]), int(h["until_released"]), float(h["seconds"])) for h in data["schedule"]),
+            schedule=tuple(
+                Hold(int(h["group"]), int(h["until_released"]), float(h["seconds"])) for h in data["schedule"]
+            ),
             faults=tuple(MappingProxyType(dict(fault)) for fault in data["faults"]),
             seconds=float(data["seconds"]),
             seed=int(data["seed"]),
@@ -175,16 +179,12 @@ class Request:
 
 def _plain(request: Request) -> Request:
     """Undo the read-only mappings, which ``asdict`` can't copy."""
-    from dataclasses import replace
-
     return replace(
         request,
         config=dict(request.config),
         faults=tuple(dict(f) for f in request.faults),
         target=replace(request.target, identity=dict(request.target.identity)),
-        dataset=replace(
-            request.dataset, frames=tuple(replace(f, wcs=dict(f.wcs)) for f in request.dataset.frames)
-        ),
+        dataset=replace(request.dataset, frames=tuple(replace(f, wcs=dict(f.wcs)) for f in request.dataset.frames)),
     )
 
 

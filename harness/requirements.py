@@ -30,7 +30,9 @@ def read_lines(path: Path) -> tuple[Line, ...]:
     for entry in tomllib.loads(path.read_text(encoding="utf-8"))["line"]:
         missing = {"id", "section", "text", "tests"} - set(entry)
         if missing:
-            raise ValueError(f"expected every line of {path} to have {', '.join(sorted(missing))}, found {entry}: add them")
+            raise ValueError(
+                f"expected every line of {path} to have {', '.join(sorted(missing))}, found {entry}: add them"
+            )
         if any(line.id == entry["id"] for line in lines):
             raise ValueError(f"expected each id of {path} once, found {entry['id']!r} twice: give one another id")
         lines.append(Line(entry["id"], entry["section"], entry["text"], tuple(entry["tests"])))
@@ -53,6 +55,8 @@ def evaluate(lines: Iterable[Line], tests: Iterable[TestEntry], *, self_test: bo
 
 
 def _outcome(line: Line, tests: tuple[TestEntry, ...]) -> RowOutcome:
-    outcomes = [Outcome(t.outcome) for t in tests if t.nodeid.partition("[")[0] in line.tests and t.outcome != "not evaluated"]
+    outcomes = [
+        Outcome(t.outcome) for t in tests if t.nodeid.partition("[")[0] in line.tests and t.outcome != "not evaluated"
+    ]
     evaluated = [o for o in outcomes if o is not Outcome.NOT_APPLICABLE]
     return merge(evaluated).value if evaluated else "not evaluated"

@@ -144,7 +144,9 @@ class Session:
         """Rebuild a session. Raises ``ValueError``, ``TypeError`` or ``KeyError`` when the data is not one."""
         found = data.get("format")
         if found != FORMAT:
-            raise ValueError(f"expected a session of format {FORMAT!r}, found {found!r}: read it with the harness that wrote it")
+            raise ValueError(
+                f"expected a session of format {FORMAT!r}, found {found!r}: read it with the harness that wrote it"
+            )
         return cls(
             created=str(data["created"]),
             target=str(data["target"]),
@@ -178,7 +180,9 @@ def read_session(folder: Path) -> Session:
     except FileNotFoundError:
         raise ValueError(f"expected a session.json in {folder}, found none: name a session's folder") from None
     except (TypeError, KeyError) as error:
-        raise ValueError(f"expected a session in {path}, found one that can't be read ({error!r}): run it again") from error
+        raise ValueError(
+            f"expected a session in {path}, found one that can't be read ({error!r}): run it again"
+        ) from error
 
 
 def write_session(session: Session, folder: Path) -> Path:

@@ -43,5 +43,7 @@ def read_thresholds(path: Path = DEFAULT) -> Thresholds:
             missing = {"value", "unit", "reason", "fitted_on"} - set(entry)
             if missing:
                 raise ValueError(f"expected {check}.{name} in {path} to have {', '.join(sorted(missing))}: add them")
-            limits[f"{check}.{name}"] = Threshold(float(entry["value"]), entry["unit"], entry["reason"], entry["fitted_on"])
+            limits[f"{check}.{name}"] = Threshold(
+                float(entry["value"]), entry["unit"], entry["reason"], entry["fitted_on"]
+            )
     return Thresholds(MappingProxyType(limits))
