@@ -1,0 +1,94 @@
+"""The disk: bytes and files below a run's output folder and in its cache folder, and the volume's free bytes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+OUTPUTS = "outputs"
+CACHE = "outputs/.zemosaic_img_cache"
+
+REPEAT_SECONDS = 1.0
+"""A folder that stays as it is gets a line this often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Bytes and number of the regular files below a folder. ``size`` is the sum of file lengths, not of blocks."""
+
+    size: int = 0
+    files: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(self.size + other.size, self.files + other.files)
+
+
+def usage(folder: Path) -> Usage:
+    """Return what lies below a folder, links not followed. What vanishes meanwhile, or may not be read, isn't counted."""
+    size = files = 0
+    pending = [os.fspath(folder)]
+    while pending:
+        try:
+            with os.scandir(pending.pop()) as entries:
+                for entry in entries:
+                    try:
+                        if entry.is_dir(follow_symlinks=False):
+                            pending.append(entry.path)
+                        elif entry.is_file(follow_symlinks=False):
+                            size += entry.stat(follow_symlinks=False).st_size
+                            files += 1
+                    except OSError:
+                        continue
+        except OSError:
+            continue
+    return Usage(size, files)
+
+
+def split_usage(folder: Path, part: Path) -> tuple[Usage, Usage]:
+    """Return what lies below ``folder`` in all and below its direct subfolder ``part``, each file looked at once."""
+    inner = usage(part)
+    rest = Usage()
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name == part.name:
+                    continue
+                try:
+                    if entry.is_dir(follow_symlinks=False):
+                        rest += usage(Path(entry.path))
+                    elif entry.is_file(follow_symlinks=False):
+                        rest += Usage(entry.stat(follow_symlinks=False).st_size, 1)
+                except OSError:
+                    continue
+    except OSError:
+        return inner, inner
+    return rest + inner, inner
+
+
+class DiskSampler:
+    """Looks at a record's ``outputs`` and at the cache folder in it."""
+
+    def __init__(self, record: Path) -> None:
+        self._record = record
+        self._before: dict[str, tuple[Usage, int]] = {}
+
+    def sample(self, *, last: bool) -> list[Mapping[str, Any]]:
+        """Return a line for each folder that changed, or whose last line is older than a second; both when last."""
+        whole, cache = split_usage(self._record / OUTPUTS, self._record / CACHE)
+        try:
+            free = shutil.disk_usage(self._record).free
+        except OSError:
+            free = -1
+        now = time.monotonic_ns()
+        lines: list[Mapping[str, Any]] = []
+        for folder, seen in ((OUTPUTS, whole), (CACHE, cache)):
+            before, when = self._before.get(folder, (None, 0))
+            if last or seen != before or now - when >= REPEAT_SECONDS * 1e9:
+                self._before[folder] = (seen, now)
+                lines.append({"t": now, "folder": folder, "size": seen.size, "files": seen.files, "free": free})
+        return lines

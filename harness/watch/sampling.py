@@ -1,0 +1,111 @@
+"""Sampling: when to look, and how what was seen gets into a file that a killed harness leaves readable."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+SHARE = 0.02
+"""The share of one core that a sampler may take."""
+
+SHORTEST = 0.1
+"""Seconds between two looks at the start of a run; a longer run needs fewer."""
+
+LONGEST = 1.0
+"""Seconds between two looks late in a long run, unless looking costs too much."""
+
+
+class Sampler(Protocol):
+    """Something that looks at a run and returns the lines to be written: only what is new, but everything when last."""
+
+    def sample(self, *, last: bool) -> list[Mapping[str, Any]]:
+        """Look once."""
+        ...
+
+
+class Pace:
+    """How long to wait until the next look, so that looking takes at most its share of one core.
+
+    The wait is at least ``SHORTEST``, grows with a two-thousandth of the run's time up to ``LONGEST``, and beyond that
+    only with the cost: listing 100,000 files takes 0.4 s and must then wait for 20 s. Exact bytes come from the trace.
+    """
+
+    def __init__(self, share: float = SHARE) -> None:
+        self._share = share
+        self._cost = 0.0
+
+    def wait(self, cost: float, elapsed: float) -> float:
+        """Return seconds to wait, given the CPU seconds of the last look and the seconds since the start of the run."""
+        # The clock of a thread's CPU time may be coarse (16 ms on Windows), hence the mean; a rise counts at once.
+        self._cost = max(cost, 0.5 * (self._cost + cost))
+        return max(min(max(SHORTEST, elapsed / 2000.0), LONGEST), self._cost / self._share)
+
+
+class Lines:
+    """Appends JSON objects to a file, a line and one write each."""
+
+    def __init__(self, path: Path) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+        self._file = os.open(path, flags, 0o644)
+        self._torn = False
+        self.lost = 0
+
+    def add(self, data: Mapping[str, Any]) -> None:
+        """Write one line. What a full disk refuses is counted in ``lost``: watching must not end a run."""
+        line = json.dumps(data, separators=(",", ":")).encode() + b"\n"
+        if self._torn:
+            line = b"\n" + line  # the rest of a line that was cut off stays a line of its own
+        try:
+            written = os.write(self._file, line)
+        except OSError:
+            self.lost += 1
+            return
+        self._torn = written < len(line)
+        self.lost += self._torn
+
+    def close(self) -> None:
+        """Close the file."""
+        with contextlib.suppress(OSError):
+            os.close(self._file)
+
+
+class Watch:
+    """A thread that looks at a run with one sampler and writes what it sees."""
+
+    def __init__(self, name: str, path: Path, make: Callable[[], Sampler]) -> None:
+        self._lines = Lines(path)
+        self._sampler = make()
+        self._stop = threading.Event()
+        self._name = name
+        self.problem = ""
+        self._thread = threading.Thread(target=self._watch, name=f"watch {name}", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> str:
+        """Look a last time, close the file, and return what went wrong in one sentence, or nothing."""
+        self._stop.set()
+        self._thread.join()
+        self._lines.close()
+        if self._lines.lost:
+            self.problem = f"{self._lines.lost} samples of the {self._name} could not be written"
+        return self.problem
+
+    def _watch(self) -> None:
+        pace, start = Pace(), time.monotonic()
+        try:
+            while True:
+                last = self._stop.is_set()
+                before = time.thread_time()
+                for line in self._sampler.sample(last=last):
+                    self._lines.add(line)
+                if last:
+                    return
+                self._stop.wait(pace.wait(time.thread_time() - before, time.monotonic() - start))
+        except Exception as error:  # noqa: BLE001 -- a watcher that fails must not end the run; the seal tells it
+            self.problem = f"the {self._name} was not watched to the end ({type(error).__name__}: {error})"

@@ -1,0 +1,116 @@
+"""A target's process tree: which processes belong to it, and how all of them are ended.
+
+A process may leave its parent's group, ignore SIGTERM, or outlive the process that started it, so a tree is found in
+three ways at once: the descendants of the guard (``harness.watch.guard``), which on Linux adopts orphans; every process
+that carries the run's mark in its environment; and, where sessions exist, the members of the target's session.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+
+import psutil
+
+MARK = "PHASE3_RUN"
+"""The environment variable whose value tells the processes of one run from all others."""
+
+KILL_SECONDS = 10.0
+"""How long killed processes are waited for: longer only happens in uninterruptible I/O."""
+
+
+def living(keeper: psutil.Process | None, mark: str, session: int | None = None) -> list[psutil.Process]:
+    """Return the living processes of a run, without its keeper; a zombie has ended and is not among them.
+
+    Parameters
+    ----------
+    keeper
+        The process all of whose descendants belong to the run; ``None`` when there is none any more.
+    mark
+        The value of ``PHASE3_RUN`` in the environment of the run's processes.
+    session
+        The process id of the target, which leads the session where the system has sessions.
+
+    """
+    found = set() if keeper is None else set(descendants(keeper))
+    own = {os.getpid()} if keeper is None else {keeper.pid, os.getpid()}
+    for process in psutil.process_iter():
+        if process.pid not in own and (_in_session(process.pid, session) or _marked(process, mark)):
+            found.add(process)
+    return [process for process in found if process.pid not in own and is_alive(process)]
+
+
+def descendants(keeper: psutil.Process) -> list[psutil.Process]:
+    """Return the children of a process, theirs too; none when it has gone."""
+    try:
+        return keeper.children(recursive=True)
+    except psutil.Error:
+        return []
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Return whether a process still runs: neither gone, nor a zombie, nor another one under the same id."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        return True
+
+
+def end(find: Callable[[], Sequence[psutil.Process]], grace: float) -> tuple[int, ...]:
+    """End every process that ``find`` names: terminate, wait ``grace`` seconds, kill, until none is found.
+
+    ``find`` is asked again each time, for a process may start another one while it is being ended.
+
+    Returns
+    -------
+    tuple of int
+        The ids of processes that could not be ended; empty unless the system refused.
+
+    """
+    first = find()
+    for process in first:
+        _tell(process.terminate)
+    _until_gone(first, grace)
+    deadline = time.monotonic() + KILL_SECONDS
+    left = find()
+    while left and time.monotonic() < deadline:
+        for process in left:
+            _tell(process.kill)
+        _until_gone(left, 1.0)
+        left = find()
+    return tuple(sorted(process.pid for process in left))
+
+
+def _until_gone(processes: Sequence[psutil.Process], seconds: float) -> None:
+    """Wait until no process lives, a zombie counting as gone (``psutil.wait_procs`` would wait for its parent)."""
+    deadline = time.monotonic() + seconds
+    while any(is_alive(process) for process in processes) and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def _tell(signal: Callable[[], None]) -> None:
+    """Terminate or kill; one that is gone needs it no more, one that is refused is found again and reported."""
+    try:
+        signal()
+    except psutil.Error:
+        return
+
+
+def _in_session(pid: int, session: int | None) -> bool:
+    # POSIX only: elsewhere there are no sessions, and the job object holds the tree together.
+    if session is None or not hasattr(os, "getsid"):
+        return False
+    try:
+        return os.getsid(pid) == session
+    except OSError:
+        return False
+
+
+def _marked(process: psutil.Process, mark: str) -> bool:
+    try:
+        return process.environ().get(MARK) == mark
+    except (psutil.Error, OSError):
+        return False
