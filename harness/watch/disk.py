@@ -24,50 +24,36 @@ class Usage:
     size: int = 0
     files: int = 0
 
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(self.size + other.size, self.files + other.files)
 
+def usage(folder: Path, part: Path) -> tuple[Usage, Usage]:
+    """Return what lies below a folder in all, and what of it lies below ``part``, each file looked at once.
 
-def usage(folder: Path) -> Usage:
-    """Return what lies below a folder, links not followed. What vanishes meanwhile, or may not be read, isn't counted."""
-    size = files = 0
-    pending = [os.fspath(folder)]
+    Links are not followed. What vanishes meanwhile, or may not be read, isn't counted.
+    """
+    size = files = part_size = part_files = 0
+    inner = os.fspath(part)
+    pending = [(os.fspath(folder), False)]
     while pending:
+        path, in_part = pending.pop()
         try:
-            with os.scandir(pending.pop()) as entries:
-                for entry in entries:
-                    try:
-                        if entry.is_dir(follow_symlinks=False):
-                            pending.append(entry.path)
-                        elif entry.is_file(follow_symlinks=False):
-                            size += entry.stat(follow_symlinks=False).st_size
-                            files += 1
-                    except OSError:
-                        continue
+            entries = os.scandir(path)
         except OSError:
             continue
-    return Usage(size, files)
-
-
-def split_usage(folder: Path, part: Path) -> tuple[Usage, Usage]:
-    """Return what lies below ``folder`` in all and below its direct subfolder ``part``, each file looked at once."""
-    inner = usage(part)
-    rest = Usage()
-    try:
-        with os.scandir(folder) as entries:
+        with entries:
             for entry in entries:
-                if entry.name == part.name:
-                    continue
                 try:
                     if entry.is_dir(follow_symlinks=False):
-                        rest += usage(Path(entry.path))
-                    elif entry.is_file(follow_symlinks=False):
-                        rest += Usage(entry.stat(follow_symlinks=False).st_size, 1)
+                        pending.append((entry.path, in_part or entry.path == inner))
+                        continue
+                    if not entry.is_file(follow_symlinks=False):
+                        continue
+                    length = entry.stat(follow_symlinks=False).st_size
                 except OSError:
                     continue
-    except OSError:
-        return inner, inner
-    return rest + inner, inner
+                size, files = size + length, files + 1
+                if in_part:
+                    part_size, part_files = part_size + length, part_files + 1
+    return Usage(size, files), Usage(part_size, part_files)
 
 
 class DiskSampler:
@@ -79,7 +65,7 @@ class DiskSampler:
 
     def sample(self, *, last: bool) -> list[Mapping[str, Any]]:
         """Return a line for each folder that changed, or whose last line is older than a second; both when last."""
-        whole, cache = split_usage(self._record / OUTPUTS, self._record / CACHE)
+        whole, cache = usage(self._record / OUTPUTS, self._record / CACHE)
         try:
             free = shutil.disk_usage(self._record).free
         except OSError:
