@@ -158,7 +158,7 @@ class ProcessSample:
 
 @dataclass(frozen=True, slots=True)
 class LeftFile:
-    """A file that the target left behind: path relative to the record, size in bytes, kind (``cache``, ``mask``, ``tile``, ...)."""
+    """A file that the target left behind: path relative to the record, size in bytes, kind (``cache``, ``tile``, ...)."""
 
     path: str
     size: int

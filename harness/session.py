@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from harness.verdict import Outcome, Verdict, merge
 
@@ -66,6 +66,8 @@ class JudgedRun:
 @dataclass(frozen=True, slots=True)
 class TestEntry:
     """One test of a scenario: its docstring is what the reviewer reads."""
+
+    __test__: ClassVar[bool] = False  # pytest would take the name for a test class
 
     nodeid: str
     title: str

@@ -1,0 +1,56 @@
+"""Options: command line before environment before ini file before default."""
+
+import pytest
+
+from harness.options import OPTIONS, OptionError, resolve_options
+
+
+def resolve(cli=None, env=None, ini=None):
+    """Resolve options from three dictionaries."""
+    return resolve_options((cli or {}).get, (ini or {}).get, env or {})
+
+
+def test_defaults():
+    """Without anything the reference is validated with two workers."""
+    settings = resolve()
+    assert (settings.target, settings.workers, settings.profile, settings.quick) == ("reference", 2, "fast", False)
+
+
+def test_the_order_of_sources():
+    """Each source outranks the next."""
+    ini, env, cli = {"phase3_target": "ini"}, {"PHASE3_TARGET": "env"}, {"phase3_target": "cli"}
+    assert resolve(ini=ini).target == "ini"
+    assert resolve(ini=ini, env=env).target == "env"
+    assert resolve(ini=ini, env=env, cli=cli).target == "cli"
+
+
+def test_every_option_has_its_three_names():
+    """Names follow one rule, so that they can be guessed."""
+    for option in OPTIONS:
+        assert option.cli == f"--phase3-{option.name}"
+        assert option.env == f"PHASE3_{option.name.upper()}"
+        assert option.ini == f"phase3_{option.name}"
+
+
+@pytest.mark.parametrize("text", ["1", "true", "Yes", "on"])
+def test_a_flag_from_the_environment(text):
+    """A flag is set by the usual words."""
+    assert resolve(env={"PHASE3_QUICK": text}).quick
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("profile", "slow"),
+        ("lang", "de"),
+        ("workers", "0"),
+        ("workers", "two"),
+        ("seconds", "-1"),
+        ("seconds", "inf"),
+        ("quick", "maybe"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_refused(name, value):
+    """The error names the option and what was found."""
+    with pytest.raises(OptionError, match=f"{name} to be .*found '{value}'"):
+        resolve(cli={f"phase3_{name}": value})

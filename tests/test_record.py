@@ -1,0 +1,205 @@
+"""Records: reading what a run left, whole, torn, tampered or of another format."""
+
+import json
+
+import numpy as np
+import pytest
+
+from harness.record import RecordError, inside, read_record, sha256_of
+from tests.requests_ import a_request
+
+HEADER = {"pid": 7, "t": 1, "wall": 0.0}
+
+
+def lines(path, *entries):
+    """Write JSON lines."""
+    path.write_text("".join(json.dumps(e) + "\n" for e in entries), encoding="utf-8")
+
+
+def seal(folder, state="done"):
+    """Seal a folder as it is."""
+    files = {p.name: sha256_of(p) for p in folder.iterdir() if p.is_file() and p.name != "seal.json"}
+    data = {"format": "phase3-seal/1", "state": state, "exit_code": 0, "reason": "", "seconds": 1.5, "files": files}
+    (folder / "seal.json").write_text(json.dumps(data), encoding="utf-8")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Return a sealed record with one event and the steps of one tile."""
+    a_request().write(tmp_path / "request.json")
+    step = {"op": "tile", "thread": "w", "tile": 0}
+    lines(
+        tmp_path / "events-7.jsonl",
+        {"format": "phase3-events/1", "capabilities": ["callback"]} | HEADER,
+        {"t": 5, "thread": "m", "source": "callback", "key": "K", "level": "INFO", "text": "1/2", "fields": {"a": 1}},
+        {"t": 4, "thread": "m", "source": "log", "key": "%d x", "text": "3 x", "level": "INFO", "fields": {}},
+    )
+    lines(
+        tmp_path / "trace-7.jsonl",
+        {"format": "phase3-trace/1"} | HEADER,
+        {"op": "capability", "t": 1, "name": "tiles"},
+        step | {"t": 2, "state": "submitted", "frames": ["f0.fits"], "caches": ["c.npy"]},
+        step | {"t": 3, "state": "started"},
+        step | {"t": 9, "state": "ended", "outcome": "made", "path": "outputs/t.fits", "reference": "f0.fits"},
+        step | {"t": 10, "thread": "main", "state": "collected"},
+        {"op": "remove", "t": 11, "thread": "main", "state": "done", "path": "c.npy", "size": 128},
+        {"op": "hold", "t": 2, "state": "met", "group": 1, "until_released": 0},
+        {"op": "fault", "t": 2, "state": "struck"},
+    )
+    lines(tmp_path / "disk.jsonl", {"t": 1, "folder": "outputs", "size": 10, "files": 1, "free": 99})
+    sample = {"t": 1, "processes": 1, "rss": 5, "cpu": 0.5, "threads": 2, "open_files": -1}
+    lines(tmp_path / "process.jsonl", sample)
+    lines(tmp_path / "left.jsonl", {"path": "outputs/t.fits", "size": 3, "kind": "tile"})
+    seal(tmp_path)
+    return tmp_path
+
+
+def test_a_whole_record(folder):
+    """Everything is typed, in order of time, and the tile is put together from its steps."""
+    record = read_record(folder)
+    history = record.history
+    assert record.usable
+    assert [e.t for e in history.events] == [4, 5]
+    assert history.named("K")[0].fields["a"] == 1
+    assert [e.text for e in history.logged("3")] == ["3 x"]
+    (tile,) = history.tiles
+    assert (tile.started, tile.ended, tile.collected, tile.collected_by) == (3, 9, 10, "main")
+    assert tile.made
+    assert (tile.frames, tile.caches, tile.reference) == (("f0.fits",), ("c.npy",), "f0.fits")
+    assert history.operations[0].size == 128
+    assert history.capabilities == {"callback", "tiles"}
+    assert (history.holds[0].state, len(history.faults)) == ("met", 1)
+    assert (history.disk[0].free, history.processes[0].open_files) == (99, -1)
+    assert record.left is not None
+    assert record.left[0].kind == "tile"
+    assert record.products is None
+
+
+def test_a_torn_last_line_is_dropped_and_named(folder):
+    """A killed target leaves half a line: the rest is read, and the reader says so."""
+    with (folder / "events-7.jsonl").open("a") as stream:
+        stream.write('{"t": 12, "thr')
+    seal(folder)
+    history = read_record(folder).history
+    assert len(history.events) == 2
+    assert history.torn == ("events-7.jsonl, line 4",)
+
+
+def test_an_entry_without_its_fields_is_dropped_and_named(folder):
+    """A line that is JSON but no entry does not end the reading."""
+    with (folder / "trace-7.jsonl").open("a") as stream:
+        stream.write('{"op": "tile"}\n[1]\n')
+    history = read_record(folder).history
+    assert len(history.tiles) == 1
+    assert history.torn == ("trace-7.jsonl, entry 10", "trace-7.jsonl, line 11")
+
+
+@pytest.mark.parametrize("name", ["events-7.jsonl", "request.json", "left.jsonl"])
+def test_a_change_after_the_seal_is_named(folder, name):
+    """A record whose files are not as sealed can't be used."""
+    with (folder / name).open("a") as stream:
+        stream.write("\n")
+    record = read_record(folder)
+    assert not record.usable
+    assert record.damage == (f"{name}: changed since the record was sealed",)
+
+
+def test_a_file_that_went_or_came_after_the_seal_is_named(folder):
+    """Removing a file and adding another are both damage."""
+    (folder / "disk.jsonl").unlink()
+    lines(folder / "events-8.jsonl", {"format": "phase3-events/1"} | HEADER)
+    assert read_record(folder).damage == (
+        "disk.jsonl: missing",
+        "events-8.jsonl: added since the record was sealed",
+    )
+
+
+def test_without_a_seal_the_record_is_read_but_not_usable(folder):
+    """A run that lives, or was cut off, has a history already."""
+    (folder / "seal.json").unlink()
+    record = read_record(folder)
+    assert record.seal is None
+    assert not record.usable
+    assert len(record.history.events) == 2
+
+
+@pytest.mark.parametrize("state", ["crashed", "timed out", "killed"])
+def test_a_run_that_ended_badly_is_not_usable(folder, state):
+    """Only ``done`` makes a record usable."""
+    seal(folder, state)
+    assert not read_record(folder).usable
+
+
+def test_a_newer_format_is_refused(folder):
+    """A trace of another format names both formats and what to do."""
+    lines(folder / "trace-7.jsonl", {"format": "phase3-trace/9"} | HEADER)
+    with pytest.raises(RecordError, match=r"phase3-trace/1.*phase3-trace/9.*the harness that wrote it"):
+        read_record(folder)
+
+
+def test_no_record_at_all(tmp_path):
+    """A folder without a request says what to name instead."""
+    with pytest.raises(RecordError, match=r"found none in .*: name a run's folder"):
+        read_record(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "phase3-request/1"}'])
+def test_a_request_that_is_none(tmp_path, text):
+    """A broken request is an error of the record, not a traceback."""
+    (tmp_path / "request.json").write_text(text)
+    with pytest.raises(RecordError, match="record the run again"):
+        read_record(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{", '{"format": "phase3-seal/1"}', '{"format": "phase3-seal/1", "state": "fine"}'])
+def test_a_broken_seal(folder, text):
+    """A seal that can't be read is no seal that may be trusted."""
+    (folder / "seal.json").write_text(text)
+    with pytest.raises(RecordError, match="expected"):
+        read_record(folder)
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../x", "C:/x", "a\\b"])
+def test_a_path_that_leaves_the_record_is_refused(tmp_path, name):
+    """Paths in a record stay inside it."""
+    with pytest.raises(RecordError, match="expected a path inside the record"):
+        inside(tmp_path, name)
+
+
+def test_products_round_trip(folder):
+    """Masks, depth and stars are read without pickle, in their shapes."""
+    covered = np.array([[True, False, True], [False, True, True]])
+    np.savez(folder / "products.npz", covered=np.packbits(covered), depth=covered.astype("f4"), stars=np.ones((2, 3)))
+    data = {
+        "format": "phase3-products/1",
+        "mosaic": "outputs/m.fits",
+        "shape": [2, 3],
+        "step": 1,
+        "wcs": {"CRPIX1": 1.0},
+        "tiles": [{"path": "outputs/t.fits", "tile": 0, "frames": 2, "aligned": None, "reference": None}],
+        "thumbnail": None,
+    }
+    (folder / "products.json").write_text(json.dumps(data))
+    products = read_record(folder).products
+    assert products is not None
+    assert (products.covered == covered).all()
+    assert products.depth.dtype == np.float32
+    assert products.stars.shape == (2, 3)
+    assert products.tiles[0].aligned is None
+
+
+def test_products_with_a_pickle_are_refused(folder):
+    """An array of objects would run code when it is read."""
+    np.savez(folder / "products.npz", covered=np.array([{}], dtype=object), depth=[], stars=[])
+    data = {
+        "format": "phase3-products/1",
+        "mosaic": None,
+        "shape": [1, 1],
+        "step": 1,
+        "wcs": {},
+        "tiles": [],
+        "thumbnail": None,
+    }
+    (folder / "products.json").write_text(json.dumps(data))
+    with pytest.raises(RecordError, match="measure the run again"):
+        read_record(folder)

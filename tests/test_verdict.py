@@ -1,0 +1,43 @@
+"""Verdicts: their order, what they merge to, and their exit status."""
+
+import itertools
+
+import pytest
+
+from harness.message import say
+from harness.verdict import Outcome, Verdict, exit_status, merge, worst_first
+
+F, U, P, N = Outcome.FAIL, Outcome.UNKNOWN, Outcome.PASS, Outcome.NOT_APPLICABLE
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "merged"),
+    [([P, P], P), ([P, U], U), ([U, F], F), ([P, F], F), ([N, P], P), ([N, N], N), ([], U), ([F, U, P, N], F)],
+)
+def test_the_worst_wins(outcomes, merged):
+    """Fail outranks unknown, unknown outranks pass, and nothing at all is unknown."""
+    assert all(merge(order) is merged for order in itertools.permutations(outcomes))
+
+
+def test_exit_status():
+    """Every outcome has the status that the documentation promises."""
+    assert {o: exit_status(o) for o in Outcome} == {P: 0, N: 0, F: 1, U: 3}
+
+
+def test_worst_first():
+    """Sorting puts failures first, then unknowns, by name within each."""
+    found = sorted((Verdict(n, o, say("x")) for n, o in [("b", P), ("d", F), ("c", U), ("a", F)]), key=worst_first)
+    assert [v.check for v in found] == ["a", "d", "c", "b"]
+
+
+def test_json_round_trip():
+    """A verdict survives JSON with its cause and evidence."""
+    verdict = Verdict("holes", F, say("{n} holes", n=1), {"components": [1]}, (say("because"),), "quality")
+    assert Verdict.from_json(verdict.to_json()) == verdict
+
+
+def test_an_unknown_axis_is_refused():
+    """A verdict on an axis that does not exist would gate nothing: it is refused."""
+    data = Verdict("holes", P, say("x")).to_json() | {"axis": "none"}
+    with pytest.raises(ValueError, match="'patch' or 'quality', found 'none'"):
+        Verdict.from_json(data)
