@@ -100,6 +100,8 @@ def room_needed(folder: Path, facts: DatasetFacts) -> int:
 def _names(facts: DatasetFacts) -> Iterator[Message]:
     seen: dict[str, str] = {}
     for frame in facts.frames:
+        if frame.name in {"", ".", ".."} or set(frame.name) & set("/\\\0"):
+            yield say("Expected a plain file name for a frame, found {name}: rename the file.", name=frame.name)
         # Some file systems hold no two names that differ in case or in the composition of their accents only.
         key = unicodedata.normalize("NFC", frame.name).casefold()
         if key in seen:
@@ -191,7 +193,7 @@ def _contents(path: Path) -> Iterator[Message]:
                 expected, found = _length(hdu), path.stat().st_size
                 if expected > found and not _is_packed(path):
                     yield say(
-                        "Expected {expected} bytes in {name}, found {found}: the file is truncated; copy it again or leave it out.",
+                        "Expected {expected} bytes in {name}, found {found}: the file is cut off; copy it again or leave it out.",
                         expected=expected,
                         name=path.name,
                         found=found,

@@ -1,0 +1,79 @@
+"""How long runs took, so that the next session can say how long its runs are expected to take."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from harness.request import Request
+
+FORMAT = "phase3-durations/1"
+KEPT = 5
+"""Past durations kept for each kind of run; their median is what is expected."""
+
+
+class Durations:
+    """A store of past durations, shared between sessions and workers.
+
+    Parameters
+    ----------
+    path
+        The JSON file, such as ``.phase3/durations.json``. A file that can't be read counts as empty: it holds nothing that
+        the next runs don't bring back.
+
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def add(self, request: Request, seconds: float) -> None:
+        """Remember how long a run took. Raises ``OSError`` when the file can't be written."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{self._path}.lock"):
+            known = dict(self._read())
+            name = _name(request)
+            known[name] = [*known.get(name, ()), round(seconds, 2)][-KEPT:]
+            part = self._path.with_name(f"{self._path.name}.part")
+            part.write_text(json.dumps({"format": FORMAT, "seconds": known}, indent=1) + "\n", encoding="utf-8")
+            part.replace(self._path)
+
+    def expected(self, requests: tuple[Request, ...]) -> tuple[tuple[float | None, bool], ...]:
+        """Return for each run the seconds expected, and whether they are of this very target.
+
+        A target never run before is expected to take as long as another of its kind; ``None`` when there is none.
+        """
+        known = self._read()
+        return tuple(_expected(known, request) for request in requests)
+
+    def _read(self) -> Mapping[str, list[float]]:
+        try:
+            data: Any = json.loads(self._path.read_text(encoding="utf-8"))
+            if data["format"] != FORMAT:
+                return {}
+            return {str(k): [float(s) for s in v] for k, v in data["seconds"].items()}
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return {}
+
+
+def _expected(known: Mapping[str, list[float]], request: Request) -> tuple[float | None, bool]:
+    own = known.get(_name(request))
+    if own:
+        return statistics.median(own), True
+    kind, what = request.target.kind, _what(request)
+    others = [
+        s for name, times in known.items() if name.startswith(f"{kind} | ") and name.endswith(what) for s in times
+    ]
+    return (statistics.median(others) if others else None), False
+
+
+def _name(request: Request) -> str:
+    return f"{request.target.kind} | {request.target.label}{_what(request)}"
+
+
+def _what(request: Request) -> str:
+    return f" | {request.dataset.name} | {request.mode} | {request.profile}"

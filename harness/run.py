@@ -1,0 +1,374 @@
+"""One run: make the record's folder, start the target, watch it, end the whole tree, measure, count, seal.
+
+Nothing of the user's is changed: frames are copied, never linked, for a target may move or rewrite its inputs. A run that
+can't start for want of good inputs leaves no record; any other run, however it ends, leaves a sealed one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any, Self
+
+from harness import left, targets
+from harness.inputs import InputError, require_inputs
+from harness.message import say
+from harness.record import EndState, Record, read_record
+from harness.request import Request
+from harness.seal import WORK, seal
+from harness.watch.disk import DiskSampler
+from harness.watch.guard import Ended, Guard, NotStartedError
+from harness.watch.process import ProcessSampler
+from harness.watch.sampling import Watch
+
+GRACE_SECONDS = 5.0
+"""How long a process that was asked to end may take; newer ZeMosaic ignores the request."""
+
+RESERVE_BYTES = 1_000_000
+"""Kept aside while the target runs, so that a record can be sealed on a disk that the target filled."""
+
+FOLDERS = ("input", "home", "tmp", "cwd")
+
+OnStart = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """How the run ended; ``stopped`` is the exception that ended it early and is raised again after the sealing."""
+
+    state: EndState
+    code: int | None
+    reasons: tuple[str, ...]
+    seconds: float
+    stopped: BaseException | None = None
+
+    def because(self, *reasons: str) -> _End:
+        return replace(self, reasons=(*self.reasons, *(reason for reason in reasons if reason)))
+
+
+def make_run(
+    request: Request, folder: Path, frames: Path, *, on_start: OnStart | None = None, grace: float = GRACE_SECONDS
+) -> Record:
+    """Run a target once and return its sealed record.
+
+    Parameters
+    ----------
+    request
+        What to run. ``request.seconds`` limits the time from the target's start to its end.
+    folder
+        The record's folder: new, or empty.
+    frames
+        The folder that holds the frames named in ``request.dataset``. It is only read.
+    on_start
+        Called with the target's process id once it runs.
+    grace
+        Seconds that processes get to end by themselves before they are killed.
+
+    Returns
+    -------
+    Record
+        Its seal says how the run ended: ``done``, ``crashed`` (a target that could not be started too), ``timed out`` or
+        ``killed``. ``reason`` is a sentence for all that was not as expected.
+
+    Raises
+    ------
+    InputError
+        When the frames, the plan or the folder are not fit for a run. No record is left.
+    KeyboardInterrupt
+        On Ctrl-C, or SIGTERM in the main thread, after the tree was ended and the record sealed as ``killed``.
+    RecordError
+        When the target wrote a record that can't be read; it is sealed.
+    OSError
+        When the record can't be sealed.
+
+    """
+    require_inputs(frames, request.dataset, request.plan, room=folder, contents=False)
+    with _Signals() as signals:
+        with signals.open():
+            _prepare(folder, request, frames)
+        end = _run(request, folder, signals, on_start, grace)
+        end = _tidy(folder, end)
+        if end.stopped is None:
+            end = _measure(request, folder, end, signals)
+        if end.state == "done":
+            end = end.because(*_lacking(folder))
+        seal(folder, end.state, end.code, " ".join(end.reasons), end.seconds)
+        if end.stopped is not None:
+            raise end.stopped
+    return read_record(folder)
+
+
+# Before
+
+
+def _prepare(folder: Path, request: Request, frames: Path) -> None:
+    """Make the record's folder. On any failure, remove what was made."""
+    new = not folder.exists()
+    if not new and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(
+            [
+                say(
+                    "Expected a new or empty folder for the record, found {folder} in use: name another.",
+                    folder=str(folder),
+                )
+            ]
+        )
+    try:
+        for name in FOLDERS:
+            (folder / WORK / name).mkdir(parents=True)
+        (folder / "outputs").mkdir()
+        request.write(folder / "request.json")
+        for frame in request.dataset.frames:
+            _copy(frames / frame.name, folder / WORK / "input" / frame.name, frame.sha256)
+        (folder / WORK / "reserve").write_bytes(bytes(RESERVE_BYTES))
+    except BaseException as error:
+        _unmake(folder, new=new)
+        if not isinstance(error, OSError):
+            raise
+        message = say(
+            "Expected to write a record in {folder}, found: {error}. Name a folder that can be written and has room.",
+            folder=str(folder),
+            error=str(error),
+        )
+        raise InputError([message]) from error
+
+
+def _copy(source: Path, target: Path, sha256: str) -> None:
+    """Copy a frame and check on the way that it is the one that the request means."""
+    digest = hashlib.sha256()
+    with source.open("rb") as reader, target.open("xb") as writer:
+        while data := reader.read(1 << 20):
+            digest.update(data)
+            writer.write(data)
+    if digest.hexdigest() != sha256:
+        raise InputError(
+            [
+                say(
+                    "Expected the frame {name} with SHA-256 {expected}, found {found}: the file was changed since the dataset "
+                    "was read; read it again or restore the file.",
+                    name=source.name,
+                    expected=f"{sha256[:12]}...",
+                    found=f"{digest.hexdigest()[:12]}...",
+                )
+            ]
+        )
+
+
+def _unmake(folder: Path, *, new: bool) -> None:
+    with contextlib.suppress(OSError):
+        left.remove_tree(folder / WORK)
+        left.remove_tree(folder / "outputs")
+        (folder / "request.json").unlink(missing_ok=True)
+        if new:
+            folder.rmdir()
+
+
+# While the target lives
+
+
+def _run(request: Request, folder: Path, signals: _Signals, on_start: OnStart | None, grace: float) -> _End:
+    """Start the target, watch it until it ends or must end, and leave no process."""
+    started = time.monotonic()
+    try:
+        start = targets.start(folder, request)
+        guard = Guard(
+            start.argv, start.env, start.cwd, console=folder / "console.log", seconds=request.seconds, grace=grace
+        )
+    except (OSError, ValueError) as error:
+        return _End("crashed", None, (f"The target could not be started: {error}",), 0.0)
+    watches: list[Watch] = []
+    stopped: BaseException | None = None
+    try:
+        pid = guard.start()
+        started = time.monotonic()
+        with signals.open():
+            watches.append(Watch("disk", folder / "disk.jsonl", lambda: DiskSampler(folder)))
+            watches.append(Watch("processes", folder / "process.jsonl", lambda: ProcessSampler(guard.guard_pid)))
+            if on_start is not None:
+                on_start(pid)
+            while (ended := guard.wait(0.2)) is None:
+                pass
+        seconds = time.monotonic() - started
+    except NotStartedError as error:
+        return _End("crashed", None, (f"The target could not be started: {error}",), 0.0)
+    except BaseException as error:  # noqa: BLE001 -- whatever it is, the tree is ended first; it is raised again after sealing
+        stopped = error
+        ended = guard.end()
+        seconds = time.monotonic() - started
+    finally:
+        guard.close()
+        problems = [watch.stop() for watch in watches]
+    end = _judge_end(ended, stopped, seconds, request, folder)
+    return end.because(*(f"Watching failed: {problem}." for problem in problems if problem))
+
+
+def _judge_end(ended: Ended, stopped: BaseException | None, seconds: float, request: Request, folder: Path) -> _End:
+    """Say how it ended, with what was expected, what was found and what to do."""
+    printed = _last_output(folder / "console.log")
+    if stopped is not None:
+        what = "by the user" if isinstance(stopped, KeyboardInterrupt) else f"by {type(stopped).__name__}: {stopped}"
+        end = _End(
+            "killed",
+            None,
+            (f"Expected the target to end by itself, found the run stopped {what}: run it again.",),
+            seconds,
+        )
+        end = replace(end, stopped=stopped)
+    elif ended.cause == "timed out":
+        reason = (
+            f"Expected the target to end within {request.seconds:g} s, found it still running, so its processes were ended; "
+            f"{printed}: allow it more time, or see in the events where it hangs."
+        )
+        end = _End("timed out", None, (reason,), seconds)
+    elif ended.cause != "ended":
+        reason = "Expected the target to end by itself, found its guard process ended from outside: run it again."
+        end = _End("killed", None, (reason,), seconds)
+    elif ended.code == 0:
+        end = _End("done", 0, (), seconds)
+    else:
+        reason = f"Expected exit status 0, found {_named(ended.code)}; {printed}: read console.log and the last events."
+        end = _End("crashed", ended.code, (reason,), seconds)
+    return end.because(
+        f"{ended.strays} processes outlived the target and were ended." if ended.strays else "",
+        f"The processes {', '.join(map(str, ended.left))} could not be ended: end them by hand." if ended.left else "",
+        f"{ended.dropped} bytes of output were left out of console.log." if ended.dropped else "",
+    )
+
+
+def _named(code: int | None) -> str:
+    if code is None or code >= 0:
+        return str(code)
+    try:
+        return f"an end by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"an end by signal {-code}"
+
+
+def _last_output(console: Path, lines: int = 3) -> str:
+    """Return the last lines printed, whatever bytes they are, in one line of text that can be read."""
+    try:
+        with console.open("rb") as stream:
+            stream.seek(max(0, console.stat().st_size - 4096))
+            text = stream.read().decode("utf-8", "replace")
+    except OSError:
+        text = ""
+    readable = ("".join(c if c.isprintable() else "\ufffd" for c in line).strip() for line in text.splitlines())
+    last = [line[:200] for line in readable if line][-lines:]
+    return f"it printed last: {' | '.join(last)}" if last else "it printed nothing"
+
+
+# After the end
+
+
+def _tidy(folder: Path, end: _End) -> _End:
+    """Count what the target left, then remove what need not be kept; that also makes room for the rest of the record."""
+    counted = left.count_left(folder)
+    kept = list(left.clear(folder, counted))
+    try:
+        left.remove_tree(folder / WORK)
+    except OSError as error:
+        kept.append(f"{WORK}: {error}")
+    try:
+        left.write_left(folder, counted)
+    except OSError as error:
+        (folder / "left.jsonl").unlink(missing_ok=True)
+        end = end.because(f"What the target left could not be listed: {error}.")
+    return end.because(f"Expected to remove caches and working files, found: {'; '.join(kept[:3])}." if kept else "")
+
+
+def _measure(request: Request, folder: Path, end: _End, signals: _Signals) -> _End:
+    """Measure what was made. A failure to measure is told in the seal, with its traceback in console.log."""
+    from harness.measure import measure  # noqa: PLC0415 -- heavy, and of no use to a run that doesn't get here
+
+    try:
+        with signals.open():
+            measure(folder, request)
+    except KeyboardInterrupt as stopped:
+        reason = "Expected the products to be measured, found the run stopped by the user: run it again."
+        end = replace(end, state="killed", stopped=stopped).because(reason)
+    except Exception as error:  # noqa: BLE001 -- products of a broken target may break anything
+        with contextlib.suppress(OSError), (folder / "console.log").open("a", encoding="utf-8") as console:
+            console.write("\n[measuring the products failed]\n" + traceback.format_exc())
+        end = end.because(
+            f"Expected products that can be measured, found {type(error).__name__}: {error}: see the end of console.log."
+        )
+    else:
+        return end
+    for name in ("products.json", "products.npz", "thumbnail.png"):
+        (folder / name).unlink(missing_ok=True)
+    return end
+
+
+def _lacking(folder: Path) -> Iterator[str]:
+    """Say what a run that ended well should have left in its record, and did not."""
+    if not any(_has_entries(path) for path in folder.glob("events-*.jsonl")):
+        yield (
+            f"Expected progress events, found none although it ended with status 0; {_last_output(folder / 'console.log')}: "
+            "check that the target speaks the protocol (docs/protocol.md)."
+        )
+    products = folder / "products.json"
+    if products.exists() and _mosaic(products) is None:
+        yield "Expected a mosaic in outputs, found none although it ended with status 0: read the last events."
+
+
+def _has_entries(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return len(stream.readlines(100_000)) > 1
+
+
+def _mosaic(products: Path) -> Any:
+    try:
+        return json.loads(products.read_text(encoding="utf-8")).get("mosaic")
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+class _Signals:
+    """Ctrl-C and SIGTERM interrupt a run only where it is open to it, so that no record stays half sealed.
+
+    Elsewhere a signal waits for the next opening, or for the end. Outside the main thread Python delivers no signals, and
+    this does nothing.
+    """
+
+    def __init__(self) -> None:
+        self._open = False
+        self._pending = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._take)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        if self._pending and kind is None:
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[None]:
+        """Let signals interrupt what is inside, beginning with one that came before."""
+        self._open = True
+        try:
+            if self._pending:
+                self._pending = False
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._open = False
+
+    def _take(self, _number: int, _frame: FrameType | None) -> None:
+        if self._open:
+            raise KeyboardInterrupt
+        self._pending = True
