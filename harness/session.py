@@ -194,6 +194,26 @@ def write_session(session: Session, folder: Path) -> Path:
     return path
 
 
+def normal_form(session: Session) -> dict[str, Any]:
+    """Return what two sessions on the same inputs have in common, whoever made the runs and when.
+
+    Times, durations, the command, the environment and the orders of runs are left out, and so is the evidence, which holds
+    them; what every check concluded on every run, and every test, line and real set, stay.
+    """
+    return {
+        "outcome": str(session.outcome),
+        "target": [session.target, session.target_kind, dict(session.identity)],
+        "runs": sorted([r.key, r.case, r.retention, r.target, r.dataset, r.state] for r in session.runs),
+        "judged": {
+            f"{j.case}/{j.role}": [j.run, j.pair, j.baseline, {v.check: str(v.outcome) for v in j.verdicts}]
+            for j in sorted(session.judged, key=lambda j: (j.case, j.role))
+        },
+        "tests": {t.nodeid: [t.title, t.outcome] for t in sorted(session.tests, key=lambda t: t.nodeid)},
+        "requirements": {r.id: r.outcome for r in session.requirements},
+        "real_sets": {s.name: s.judged for s in session.real_sets},
+    }
+
+
 def with_shares(session: Session, shares: Iterable[Share]) -> Session:
     """Add what the workers made. A run or a judgement that several workers report (they share runs) counts once."""
     runs = {r.key: r for r in session.runs}
