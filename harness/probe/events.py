@@ -1,0 +1,90 @@
+"""What the target tells: its progress callback, and its log records at every level."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import re
+from typing import Any, Callable
+
+from .recorder import Recorder, plain
+
+Listener = Callable[[str, "dict[str, Any]"], None]
+
+_KEYED = re.compile(r"([A-Z0-9_]+):(.*)", re.DOTALL)
+
+
+class Events:
+    """Records progress events and hands them to listeners, which learn from them what no function tells.
+
+    Parameters
+    ----------
+    recorder
+        Where they are written.
+
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self.listeners: list[Listener] = []
+
+    def tee(self, callback: Callable[..., Any] | None) -> Callable[..., Any]:
+        """Return a progress callback that records each call before it passes it on."""
+
+        def teed(*args: Any, **kwargs: Any) -> Any:
+            self.called(args, kwargs)
+            return None if callback is None else callback(*args, **kwargs)
+
+        return teed if callback is None else functools.wraps(callback)(teed)
+
+    def called(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Record one call of the progress callback; what the probe can't read never reaches the target as an error."""
+        try:
+            self._called(args, kwargs)
+        except Exception as error:  # noqa: BLE001 -- the target must not see the probe's own fault
+            self._recorder.problem(f"an event was lost ({error!r})")
+
+    def _called(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if len(args) == 3 and not kwargs and isinstance(args[0], str) and all(isinstance(a, int) for a in args[1:]):
+            self._recorder.event("stage", args[0], f"{args[1]}/{args[2]}", "", {})
+            return
+        fields = {str(name): plain(value) for name, value in kwargs.items()}
+        level = fields.pop("lvl", None) or fields.pop("level", None) or (args[2] if len(args) > 2 else "INFO")
+        key, text = split(str(args[0]) if args else "")
+        self._recorder.event("callback", key, text, str(level), fields)
+        for listener in self.listeners:
+            listener(key, fields)
+
+
+def split(message: str) -> tuple[str, str]:
+    """Split ``KEY:text``; a message without such a key is all key."""
+    found = _KEYED.fullmatch(message)
+    return (found[1], found[2]) if found else (message, "")
+
+
+def install_log(recorder: Recorder) -> None:
+    """Record every log record that any logger lets through, once, and announce it.
+
+    Wrapping the place where a logger hands a record to its handlers needs no handler of ours: nothing that the target
+    does to handlers, levels of handlers or propagation hides a record, and a target that sets itself up only where there
+    is no handler yet still does so.
+    """
+    original = logging.Logger.callHandlers
+
+    @functools.wraps(original)
+    def call_handlers(self: logging.Logger, record: logging.LogRecord) -> None:
+        try:
+            fields = {"logger": record.name}
+            if record.exc_info and record.exc_info[0] is not None:
+                fields["exception"] = f"{record.exc_info[0].__name__}: {record.exc_info[1]}"[:500]
+            try:
+                text = record.getMessage()
+            except Exception as error:  # noqa: BLE001 -- arguments that don't fit their template: logging says so itself
+                text = f"{record.msg} (not formatted: {error})"
+            recorder.event("log", str(record.msg), text, record.levelname, fields)
+        except Exception as error:  # noqa: BLE001 -- the target must not see the probe's own fault
+            recorder.problem(f"a log record was lost ({error!r})")
+        original(self, record)
+
+    logging.Logger.callHandlers = call_handlers  # type: ignore[method-assign]
+    recorder.capability("log")

@@ -1,0 +1,206 @@
+"""A schedule: the tile of one planned group waits at its start until another's was released.
+
+*Released* means: the thread that submitted the awaited tile took its result and has since come back to wait for more, so
+whatever it does on collecting a tile (deleting caches, submitting retries) is over. No time is guessed.
+
+A hold that can't be met ends ``unmet`` at once, and says why: every worker is held, so that nothing could ever release the
+awaited tile. Whatever else may go wrong, its time limit ends it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from typing import Any, Iterator, Optional, Sequence
+
+from .recorder import Recorder
+
+# A target that submits only a few tiles ahead polls with a time limit. After this many polls without news, nothing more comes.
+IDLE_POLLS = 5
+
+
+class Tile:
+    """One submitted tile, as far as the schedule needs it. ``state`` goes from submitted to held, running, ended, released."""
+
+    def __init__(self, tile: int, frames: frozenset[str], asked: Any) -> None:
+        self.id = tile
+        self.frames = frames
+        self.asked = asked
+        self.submitter: Optional[int] = None
+        self.workers: Optional[int] = None
+        self.collected = False
+        self.state = "submitted"
+
+
+class Hold:
+    """One hold of the request, and whether it is settled."""
+
+    def __init__(self, group: int, until_released: int, seconds: float) -> None:
+        self.group = group
+        self.until_released = until_released
+        self.seconds = seconds
+        self.settled = False
+
+
+class Holds:
+    """Makes tiles wait as a schedule says.
+
+    Parameters
+    ----------
+    holds
+        The schedule.
+    plan
+        The groups of frame names that the holds index.
+    recorder
+        Where it is written what became of each hold.
+
+    """
+
+    def __init__(self, holds: Sequence[Hold], plan: Sequence[Sequence[str]], recorder: Recorder) -> None:
+        self._holds = list(holds)
+        self._plan = [frozenset(group) for group in plan]
+        self._recorder = recorder
+        self._changed = threading.Condition(threading.RLock())
+        self._tiles: list[Tile] = []
+        self._by_group: dict[int, Tile] = {}
+        # How each submitting thread waits: forever, or with a time limit and so many polls without news.
+        self._untimed: set[int] = set()
+        self._idle: dict[int, int] = {}
+
+    def submitted(self, tile: Tile) -> None:
+        """Note a tile that was handed to a pool, and which planned group it is: the first tile with just its frames."""
+        if not self._holds:
+            return
+        with self._changed:
+            self._tiles.append(tile)
+            self._idle.pop(threading.get_ident(), None)
+            for index, group in enumerate(self._plan):
+                if group == tile.frames and index not in self._by_group:
+                    self._by_group[index] = tile
+                    break
+            self._changed.notify_all()
+
+    def enter(self, tile: Tile) -> None:
+        """Wait here, in the worker, while a hold of this tile's group is neither met nor hopeless."""
+        if not self._holds:
+            return
+        with self._changed:
+            for hold in self._holds:
+                if not hold.settled and self._by_group.get(hold.group) is tile:
+                    self._hold(hold, tile)
+            tile.state = "running"
+            self._changed.notify_all()
+
+    def ended(self, tile: Tile) -> None:
+        """Note that the maker is done with a tile."""
+        self._now(tile, "ended")
+
+    def collected(self, tile: Tile) -> None:
+        """Note that the submitting thread took a tile's result; it is still busy with it."""
+        self._now(tile, "collected")
+
+    def came_back(self, but_for: Optional[Tile] = None) -> None:
+        """Note that this thread is over with every tile that it collected, ``but_for`` one that it asks for again."""
+        if not self._holds:
+            return
+        with self._changed:
+            for tile in self._tiles:
+                if tile.state == "collected" and tile.submitter == threading.get_ident() and tile is not but_for:
+                    tile.state = "released"
+            self._changed.notify_all()
+
+    @contextlib.contextmanager
+    def waiting(self, *, untimed: bool) -> Iterator[None]:
+        """Note that this thread came back and waits: forever, or with a time limit."""
+        if not self._holds:
+            yield
+            return
+        me = threading.get_ident()
+        with self._changed:
+            self.came_back()
+            self._idle[me] = self._idle.get(me, 0) + 1
+            if untimed:
+                self._untimed.add(me)
+            self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._untimed.discard(me)
+
+    def finish(self) -> None:
+        """Say of every hold that no tile ever came to that it was not met."""
+        with self._changed:
+            for hold in self._holds:
+                if not hold.settled:
+                    self._settle(hold, "unmet", f"no tile with just the frames of group {hold.group} was started")
+
+    def _now(self, tile: Tile, state: str) -> None:
+        if not self._holds:
+            return
+        with self._changed:
+            tile.state = state
+            if tile.submitter is not None:
+                self._idle.pop(tile.submitter, None)
+            self._changed.notify_all()
+
+    def _hold(self, hold: Hold, tile: Tile) -> None:
+        deadline = time.monotonic() + hold.seconds
+        tile.state = "held"
+        self._changed.notify_all()
+        if not self._released(hold):
+            self._write(hold, "waiting", "")
+        while not self._released(hold):
+            reason = self._hopeless(hold, tile)
+            left = deadline - time.monotonic()
+            if not reason and left <= 0:
+                reason = f"not released within {hold.seconds:g} s: {self._state(hold)}"
+            if reason:
+                self._settle(hold, "unmet", reason)
+                return
+            self._changed.wait(left)
+        self._settle(hold, "met", "")
+
+    def _released(self, hold: Hold) -> bool:
+        awaited = self._by_group.get(hold.until_released)
+        return awaited is not None and awaited.state == "released"
+
+    def _hopeless(self, hold: Hold, tile: Tile) -> str:
+        """Say why nothing can release the awaited tile any more; nothing, as long as something may."""
+        states = [other.state for other in self._tiles]
+        if "running" in states or "ended" in states or "collected" in states:
+            return ""
+        free = tile.workers is None or states.count("held") < tile.workers
+        if free and "submitted" in states:
+            return ""
+        if not free:
+            return f"no worker is free to make the awaited tile: {self._state(hold)}"
+        if hold.until_released in self._by_group:
+            return f"nothing runs that could release the awaited tile: {self._state(hold)}"
+        submitter = tile.submitter
+        if submitter is None or submitter in self._untimed or self._idle.get(submitter, 0) > IDLE_POLLS:
+            return f"nothing runs that could submit the awaited tile: {self._state(hold)}"
+        return ""
+
+    def _state(self, hold: Hold) -> str:
+        awaited = self._by_group.get(hold.until_released)
+        if awaited is None:
+            return f"no tile with just the frames of group {hold.until_released} was submitted"
+        return f"tile {awaited.id} is {awaited.state}"
+
+    def _settle(self, hold: Hold, state: str, reason: str) -> None:
+        hold.settled = True
+        self._write(hold, state, reason)
+
+    def _write(self, hold: Hold, state: str, reason: str) -> None:
+        group, awaited = self._by_group.get(hold.group), self._by_group.get(hold.until_released)
+        self._recorder.trace(
+            "hold",
+            state=state,
+            group=hold.group,
+            until_released=hold.until_released,
+            reason=reason,
+            tile=None if group is None else group.id,
+            awaited=None if awaited is None else awaited.id,
+        )

@@ -1,0 +1,57 @@
+"""Starts a target under the probe: ``PYTHON -P launch.py RECORD``, in the target's own interpreter.
+
+Exit status 0 when the target's entry point returned, whatever it achieved; anything else is a crash.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PACKAGE = "_phase3_probe"
+
+
+def main(arguments: list[str]) -> int:
+    """Observe this process, then run the target that the record's request names."""
+    if len(arguments) != 1:
+        print("expected one argument, the folder of a record with a request.json", file=sys.stderr)
+        return 2
+    record = os.path.abspath(arguments[0])
+    # This folder has modules named like targets. It must not be where the target's imports look.
+    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or os.curdir) != HERE]
+    _load_package()
+    from _phase3_probe import setup  # type: ignore[import-not-found]
+
+    probe = setup.start(record)
+    setup.reach_children(record)
+    kind = probe.request["target"]["kind"]
+    if kind == "zemosaic":
+        from _phase3_probe.zemosaic import run  # type: ignore[import-not-found]
+    elif kind == "reference":
+        from _phase3_probe.reference import run  # type: ignore[import-not-found]
+    else:
+        print(f"expected a target of kind reference or zemosaic, found {kind!r}", file=sys.stderr)
+        return 2
+    try:
+        run(probe)
+    finally:
+        probe.holds.finish()
+    return 0
+
+
+def _load_package() -> None:
+    """Load this folder as a package of a name that no target has."""
+    spec = importlib.util.spec_from_file_location(
+        PACKAGE, os.path.join(HERE, "__init__.py"), submodule_search_locations=[HERE]
+    )
+    if spec is None or spec.loader is None:
+        raise ImportError(f"expected the probe in {HERE}, found none: install the harness again")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[PACKAGE] = module
+    spec.loader.exec_module(module)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,70 @@
+"""Tells the paths that matter, those below the target's output folder, from all others, and names them in the record."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, Optional
+
+
+class Paths:
+    """Names paths below ``RECORD/outputs`` relative to the record, with forward slashes.
+
+    Both spellings are known: the folder as it was given to the target, and with links resolved, which a target may do.
+
+    Parameters
+    ----------
+    record
+        The record's folder.
+
+    """
+
+    def __init__(self, record: str) -> None:
+        outputs = os.path.join(os.path.abspath(record), "outputs")
+        spellings = dict.fromkeys((outputs, os.path.realpath(outputs)))
+        self._starts = tuple(os.path.normcase(name) for name in spellings)
+
+    def inside(self, path: Any) -> Optional[str]:
+        """Return the path's name in the record; ``None`` for one elsewhere, a descriptor, or anything else."""
+        if isinstance(path, int) or path is None:
+            return None
+        try:
+            text = os.fsdecode(path)
+        except TypeError:
+            return None
+        if text.startswith("\\\\?\\"):
+            text = text[4:]
+        if not os.path.isabs(text) or ".." in text:
+            text = os.path.abspath(text)
+        folded = os.path.normcase(text)
+        for start in self._starts:
+            if folded.startswith(start) and (len(folded) == len(start) or folded[len(start)] in "/\\"):
+                rest = text[len(start) :].replace(os.sep, "/")
+                while "//" in rest:
+                    rest = rest.replace("//", "/")
+                return "outputs" + rest.rstrip("/")
+        return None
+
+    def inside_at(self, path: Any, folder: int) -> Optional[str]:
+        """Return the name of a path given relative to an open directory (-1: the working directory)."""
+        if folder == -1 or path is None:
+            return self.inside(path)
+        try:
+            if os.path.isabs(path):
+                return self.inside(path)
+            parent = directory_of(folder)
+            return None if parent is None else self.inside(os.path.join(parent, os.fsdecode(path)))
+        except (TypeError, OSError):
+            return None
+
+
+def directory_of(descriptor: int) -> Optional[str]:
+    """Return the path of an open directory, where the system tells it (Linux, macOS)."""
+    try:
+        if sys.platform == "darwin":
+            import fcntl
+
+            return os.fsdecode(fcntl.fcntl(descriptor, 50, bytes(1024)).rstrip(b"\0"))  # 50 is F_GETPATH
+        return os.readlink(f"/proc/self/fd/{descriptor}")
+    except (OSError, AttributeError):
+        return None

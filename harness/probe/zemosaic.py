@@ -1,0 +1,197 @@
+"""Runs ZeMosaic under the probe. What differs between its versions is found by looking, never by commit."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import gc
+import importlib
+import inspect
+import os
+import sys
+from types import ModuleType
+from typing import Any, Callable, Optional
+
+from .events import split
+from .files import install_saves
+from .paths import Paths
+from .setup import Probe
+from .tiles import Asked, Made, Tiles
+
+# What the graphical interface adds to the stored settings before it starts a run.
+_FROM_THE_GUI = {
+    "cluster_panel_threshold": 0.05,
+    "cluster_target_groups": 0,
+    "cluster_orientation_split_deg": 0.0,
+    "min_radial_weight_floor": 0.0,
+}
+# Bit-identical from run to run, and fast; the way of the caches through Phase 3 stays whole.
+_FAST = {
+    "stacking_rejection_algorithm": "kappa_sigma",
+    "intertile_photometric_match": False,
+    "center_out_normalization_p3": False,
+    "enable_poststack_anchor_review": False,
+    "use_gpu_phase5": False,
+}
+_FAST_WHERE_KNOWN = {
+    "final_mosaic_dbe_enabled": False,
+    "two_pass_coverage_renorm": False,
+    "export_aesthetic_fits": False,
+    "patchwork_suppressor_enabled": False,
+}
+
+
+def run(probe: Probe) -> None:
+    """Run one mosaic as the request asks, through the entry that the graphical interface uses."""
+    request = probe.request
+    sys.path.insert(0, request["target"]["root"])
+    _pretend_processors(int(request["workers"]))
+    tiles = Tiles(probe.recorder, probe.holds, describe(probe.paths), conclude(probe.paths))
+    tiles.install_futures()
+    probe.events.listeners.append(tiles.heard)
+    install_saves(importlib.import_module("numpy"), probe.recorder, probe.paths)
+
+    settings = importlib.import_module("zemosaic_config")
+    config = configuration(settings, request, probe.record)
+    settings.load_config = lambda: copy.deepcopy(config)  # type: ignore[attr-defined]
+    worker = importlib.import_module("zemosaic_worker")
+    if makes_tiles(worker):
+        tiles.wrap(worker, "create_master_tile")
+    teed = tee_callback(worker, probe)
+    # Everything imported so far lives to the end: not to look at it in each collection halves the time of a run.
+    gc.collect()
+    gc.freeze()
+    queue = _Queue(probe, teed=teed)
+    worker.run_hierarchical_mosaic_process(queue, solver_settings_dict={}, **arguments(config, request, probe.record))
+
+
+def configuration(settings: ModuleType, request: dict[str, Any], record: str) -> dict[str, Any]:
+    """Return the whole configuration of a run: the version's own defaults, the profile, the request's wishes last."""
+    load = getattr(settings, "load_config", None)
+    config = dict(load() if load is not None else settings.DEFAULT_CONFIG)
+    known = set(config)
+    config = {**_FROM_THE_GUI, **config}
+    if request["profile"] == "fast":
+        config.update(_FAST)
+        config.update({name: value for name, value in _FAST_WHERE_KNOWN.items() if name in known})
+    config.update(request["config"])
+    config.update(
+        input_dir=os.path.join(record, "work", "input"),
+        output_dir=os.path.join(record, "outputs"),
+        cache_retention=request["retention"],
+        # Tiles are evidence: they stay.
+        cleanup_temp_artifacts=False,
+        num_base_workers=int(request["workers"]),
+        sds_mode_default=request["mode"] == "sds",
+        logging_level="DEBUG",
+        skip_filter_ui=True,
+    )
+    if "resume" in known:
+        config["resume"] = "off"
+    return config
+
+
+def arguments(config: dict[str, Any], request: dict[str, Any], record: str) -> dict[str, Any]:
+    """Return the arguments of the entry point; it drops those that its version does not know."""
+    plan = request["plan"] if request["mode"] == "classic" else None
+    if plan is None:
+        return dict(config)
+    folder = os.path.join(record, "work", "input")
+    planned = dict.fromkeys(name for group in plan for name in group)
+    return {
+        **config,
+        "filter_invoked": True,
+        "filtered_header_items": [{"path": os.path.join(folder, name)} for name in sorted(planned)],
+        "filter_overrides": {
+            "preplan_master_groups": [[os.path.join(folder, name) for name in group] for group in plan]
+        },
+    }
+
+
+def makes_tiles(worker: ModuleType) -> bool:
+    """Say whether this version makes tiles by a function that the probe can read."""
+    maker = getattr(worker, "create_master_tile", None)
+    return callable(maker) and "tile_id" in inspect.signature(maker).parameters
+
+
+def tee_callback(worker: ModuleType, probe: Probe) -> bool:
+    """Record every call of the progress callback, those too that the queue never shows. Say whether that can be done."""
+    original = getattr(worker, "run_hierarchical_mosaic", None)
+    if not callable(original) or "progress_callback" not in inspect.signature(original).parameters:
+        return False
+    signature = inspect.signature(original)
+
+    # The entry point looks at the signature of this function; wraps() keeps it.
+    @functools.wraps(original)
+    def run_hierarchical_mosaic(*args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind_partial(*args, **kwargs)
+        bound.arguments["progress_callback"] = probe.events.tee(bound.arguments.get("progress_callback"))
+        return original(*bound.args, **bound.kwargs)
+
+    worker.run_hierarchical_mosaic = run_hierarchical_mosaic  # type: ignore[attr-defined]
+    probe.recorder.capability("callback")
+    return True
+
+
+def describe(paths: Paths) -> Callable[..., Asked]:
+    """Return a reader of a tile's arguments."""
+
+    def asked(maker: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked:
+        bound = inspect.signature(maker).bind(*args, **kwargs).arguments
+        group = next(iter(bound.values())) or ()
+        frames, caches, origins = [], [], []
+        for entry in group:
+            cache = entry.get("path_preprocessed_cache")
+            frames.append(os.path.basename(str(entry.get("path_raw", ""))))
+            caches.append((paths.inside(cache) or str(cache)) if cache else "")
+            origins += list(entry.get("retry_origin_chain") or ())[-1:]
+        return Asked(int(bound["tile_id"]), frames, caches, int(origins[0]) if origins else None)
+
+    return asked
+
+
+def conclude(paths: Paths) -> Callable[[Any], Made]:
+    """Return a reader of what the maker of a tile returned: ``((path, wcs), retry groups)``."""
+
+    def made(result: Any) -> Made:
+        main = result[0] if isinstance(result, tuple) and result else None
+        path, wcs = main if isinstance(main, tuple) and len(main) == 2 else (None, None)
+        if path and wcs:
+            return Made("made", paths.inside(path) or str(path), None, None)
+        return Made("failed", None, None, None)
+
+    return made
+
+
+class _Queue:
+    """Takes what the entry point puts on its queue: only what the teed callback did not show."""
+
+    def __init__(self, probe: Probe, *, teed: bool) -> None:
+        self._events = probe.events
+        self._teed = teed
+
+    def put(self, item: Any, *_: Any, **__: Any) -> None:
+        """Record ``(key, progress, level, fields)``."""
+        if not isinstance(item, tuple) or not item:
+            return
+        key, _text = split(str(item[0]))
+        if self._teed and not key.startswith("PROCESS_"):
+            return
+        fields = item[3] if len(item) > 3 and isinstance(item[3], dict) else {}
+        self._events.called((item[0], None, item[2] if len(item) > 2 else "INFO"), dict(fields))
+
+    put_nowait = put
+
+
+def _pretend_processors(workers: int) -> None:
+    """Show a machine of so many processors that Phase 3 takes the workers asked for, whatever machine this is.
+
+    Whatever number of workers is asked for, Phase 3 takes up to the number of processors less one, and never more.
+    """
+
+    def count() -> Optional[int]:
+        return workers + 1
+
+    os.cpu_count = count
+    if hasattr(os, "process_cpu_count"):
+        os.process_cpu_count = count
