@@ -23,8 +23,8 @@ class Durations:
     Parameters
     ----------
     path
-        The JSON file, such as ``.phase3/durations.json``. A file that can't be read counts as empty: it holds nothing that
-        the next runs don't bring back.
+        The JSON file, such as ``.phase3/durations.json``. A file that can't be read counts as empty: it holds nothing
+        that the next runs don't bring back.
 
     """
 
@@ -36,44 +36,40 @@ class Durations:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{self._path}.lock"):
             known = dict(self._read())
-            name = _name(request)
+            name = _name(request.target.label, request.case, request.dataset.name, request.profile)
             known[name] = [*known.get(name, ()), round(seconds, 2)][-KEPT:]
             part = self._path.with_name(f"{self._path.name}.part")
             part.write_text(json.dumps({"format": FORMAT, "seconds": known}, indent=1) + "\n", encoding="utf-8")
             part.replace(self._path)
 
-    def expected(self, requests: tuple[Request, ...]) -> tuple[tuple[float | None, bool], ...]:
-        """Return for each run the seconds expected, and whether they are of this very target.
+    def expected(self, target: str, case: str, dataset: str, profile: str) -> tuple[float | None, bool]:
+        """Return the seconds that a run is expected to take, and whether they are of this very target.
 
-        A target never run before is expected to take as long as another of its kind; ``None`` when there is none.
+        A target never run before is expected to take as long as another of its kind (the first word of its label); the
+        seconds are ``None`` when there is none.
         """
         known = self._read()
-        return tuple(_expected(known, request) for request in requests)
+        own = known.get(_name(target, case, dataset, profile))
+        if own:
+            return statistics.median(own), True
+        kind, what = target.partition(" ")[0], _name("", case, dataset, profile)
+        others = [
+            second
+            for name, seconds in known.items()
+            if name.endswith(what) and name.removesuffix(what).partition(" ")[0] == kind
+            for second in seconds
+        ]
+        return (statistics.median(others) if others else None), False
 
     def _read(self) -> Mapping[str, list[float]]:
         try:
             data: Any = json.loads(self._path.read_text(encoding="utf-8"))
             if data["format"] != FORMAT:
                 return {}
-            return {str(k): [float(s) for s in v] for k, v in data["seconds"].items()}
+            return {str(name): [float(second) for second in seconds] for name, seconds in data["seconds"].items()}
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return {}
 
 
-def _expected(known: Mapping[str, list[float]], request: Request) -> tuple[float | None, bool]:
-    own = known.get(_name(request))
-    if own:
-        return statistics.median(own), True
-    kind, what = request.target.kind, _what(request)
-    others = [
-        s for name, times in known.items() if name.startswith(f"{kind} | ") and name.endswith(what) for s in times
-    ]
-    return (statistics.median(others) if others else None), False
-
-
-def _name(request: Request) -> str:
-    return f"{request.target.kind} | {request.target.label}{_what(request)}"
-
-
-def _what(request: Request) -> str:
-    return f" | {request.dataset.name} | {request.mode} | {request.profile}"
+def _name(target: str, case: str, dataset: str, profile: str) -> str:
+    return f"{target} | {case} | {dataset} | {profile}"

@@ -10,15 +10,17 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol, Self, TextIO
 
 from harness.durations import Durations
 from harness.message import Translate, say
 from harness.request import Request
 from harness.watch.disk import CACHE
+
+__all__ = ["Coming", "Durations", "Progress", "ProgressMonitor", "ProgressReader", "expected_table", "lines"]
 
 DEPTH = 3
 """How many folders below the session's a record may lie."""
@@ -33,7 +35,7 @@ class Progress:
 
     ``phase`` is the target's own (``PHASE_UPDATE``), ``stage`` its stage progress; ``tile`` of ``tiles`` counts finished
     ones; ``cache`` is in bytes; ``since`` is the monotonic time in nanoseconds of the first thing seen; ``state`` is
-    ``running`` or the end state.
+    ``running`` or the end state, and ``seconds`` how long an ended run took.
     """
 
     record: str
@@ -47,9 +49,12 @@ class Progress:
     cache: int = 0
     since: int | None = None
     state: str = "running"
+    seconds: float | None = None
 
     def elapsed(self, now: int) -> float:
-        """Return seconds since the start, at the monotonic time ``now`` in nanoseconds."""
+        """Return seconds from the start to the end, or to the monotonic time ``now`` in nanoseconds."""
+        if self.seconds is not None:
+            return self.seconds
         return 0.0 if self.since is None else max(0.0, (now - self.since) / 1e9)
 
 
@@ -73,9 +78,8 @@ class ProgressReader:
             for path in (*sorted(folder.glob("events-*.jsonl")), folder / "disk.jsonl"):
                 for data in self._added(path):
                     state = _told(state, data)
-            end = _end_state(folder)
-            if end:
-                state = replace(state, state=end)
+            state = _ended(state, folder)
+            if state.state != "running":
                 self._closed.add(folder)
             self._states[folder] = state
         return tuple(self._states[folder] for folder in sorted(self._states))
@@ -103,23 +107,44 @@ class ProgressReader:
 
 
 class ProgressMonitor:
-    """Writes the progress of a session's runs to a stream, from a thread of its own.
+    """Shows the progress of a session's runs, from a thread of its own.
 
-    On a terminal one line is rewritten in place; elsewhere each run gets a line when something about it changed. Both at
-    most once in ``interval`` seconds.
+    Parameters
+    ----------
+    session
+        The folder below which records are made; it need not exist yet.
+    show
+        A function that shows one line, or a stream. On a terminal's stream one line is rewritten in place; otherwise each
+        run gets a line when something about it changed.
+    interval
+        Seconds between two looks.
+    translate
+        Gives the wording in another language.
+
     """
 
-    def __init__(self, session: Path, stream: TextIO, *, interval: float = 2.0, translate: Translate = str) -> None:
+    def __init__(
+        self,
+        session: Path,
+        show: TextIO | Callable[[str], object],
+        *,
+        interval: float = 2.0,
+        translate: Translate = str,
+    ) -> None:
         self._reader = ProgressReader(session)
-        self._stream = stream
         self._interval = interval
         self._translate = translate
-        self._in_place = stream.isatty()
+        self._terminal: TextIO | None = None
+        if callable(show):
+            self._line = show
+        else:
+            self._line = lambda line: print(line, file=show, flush=True)
+            self._terminal = show if show.isatty() else None
         self._shown: dict[str, Progress] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="progress", daemon=True)
 
-    def __enter__(self) -> ProgressMonitor:
+    def __enter__(self) -> Self:
         self.start()
         return self
 
@@ -140,17 +165,14 @@ class ProgressMonitor:
             while not self._stop.wait(self._interval):
                 self._show()
             self._show()
-            if self._in_place:
-                self._write("\r\x1b[K")
+            self._rewrite("")
         except (OSError, ValueError):
             return  # the stream was closed: there is nobody left to show anything to
 
     def _show(self) -> None:
         states = self._reader.look()
-        if self._in_place:
-            text = "  ".join(lines([s for s in states if s.state == "running"], self._translate))
-            width = shutil.get_terminal_size().columns - 1
-            self._write(f"\r{text[:width]}\x1b[K")
+        if self._terminal is not None:
+            self._rewrite("  ".join(lines([s for s in states if s.state == "running"], self._translate)))
             return
         # A run that was over when it was first seen is of another time, and needs no line.
         changed = [
@@ -158,11 +180,13 @@ class ProgressMonitor:
         ]
         for state, line in zip(changed, lines(changed, self._translate), strict=True):
             self._shown[state.record] = state
-            self._write(f"{line}\n")
+            self._line(line)
 
-    def _write(self, text: str) -> None:
-        self._stream.write(text)
-        self._stream.flush()
+    def _rewrite(self, text: str) -> None:
+        if self._terminal is not None:
+            width = shutil.get_terminal_size().columns - 1
+            self._terminal.write(f"\r{text[:width]}\x1b[K")
+            self._terminal.flush()
 
 
 def lines(states: Sequence[Progress], translate: Translate = str, *, now: int | None = None) -> list[str]:
@@ -207,19 +231,49 @@ def _whole(state: Progress, now: int) -> int:
     return round(state.elapsed(now))
 
 
-def expected_table(runs: Sequence[Request], durations: Durations, translate: Translate = str) -> str:
-    """Return a table of the runs to come with the time each is expected to take.
+class Coming(Protocol):
+    """A run to come: names only."""
+
+    @property
+    def case(self) -> str:
+        """Name of the case."""
+        ...
+
+    @property
+    def role(self) -> str:
+        """What the run is for."""
+        ...
+
+    @property
+    def retention(self) -> str:
+        """When caches are deleted."""
+        ...
+
+    @property
+    def target(self) -> str:
+        """Label of the target."""
+        ...
+
+    @property
+    def dataset(self) -> str:
+        """Name of the dataset."""
+        ...
+
+
+def expected_table(
+    runs: Sequence[Coming], durations: Durations, *, profile: str = "fast", translate: Translate = str
+) -> str:
+    """Return a table of the runs to come with the time each is expected to take, and their sum.
 
     ``?`` stands where nothing is known, ``~`` before a time that another target of the same kind took.
     """
-    expected = durations.expected(tuple(runs))
-    head = [
-        say(text).render(translate) for text in ("run", "target", "case", "role", "dataset", "retention", "expected")
-    ]
+    expected = [durations.expected(run.target, run.case, run.dataset, profile) for run in runs]
+    names = (say("run"), say("target"), say("case"), say("role"), say("dataset"), say("retention"), say("expected"))
+    head = [name.render(translate) for name in names]
     rows = [head]
     for number, (run, (seconds, exact)) in enumerate(zip(runs, expected, strict=True), 1):
         shown = "?" if seconds is None else f"{'' if exact else '~'}{seconds:.0f} s"
-        rows.append([str(number), run.target.label, run.case, run.role, run.dataset.name, run.retention, shown])
+        rows.append([str(number), run.target, run.case, run.role, run.dataset, run.retention, shown])
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     known = [seconds for seconds, _ in expected if seconds is not None]
@@ -229,7 +283,7 @@ def expected_table(runs: Sequence[Request], durations: Durations, translate: Tra
         seconds=round(sum(known)),
         unknown=len(runs) - len(known),
     )
-    return "\n".join([*table, total.render(translate)])
+    return "".join(f"{line}\n" for line in (*table, total.render(translate)))
 
 
 def _records(folder: Path, depth: int) -> Iterator[Path]:
@@ -272,12 +326,13 @@ def _told(state: Progress, data: Mapping[str, Any]) -> Progress:
     return state
 
 
-def _end_state(folder: Path) -> str:
-    """Return how a run ended, or nothing while it lives."""
+def _ended(state: Progress, folder: Path) -> Progress:
+    """Take in how a run ended; one without a seal still lives."""
     path = folder / "seal.json"
     if not path.exists():
-        return ""
+        return state
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["state"])
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return replace(state, state=str(data["state"]), seconds=float(data["seconds"]))
     except (OSError, ValueError, TypeError, KeyError):
-        return "sealed"
+        return replace(state, state="sealed")
