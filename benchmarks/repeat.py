@@ -1,0 +1,57 @@
+"""How sure is red, how sure is green: the same run many times, counted.
+
+``python benchmarks/repeat.py --case chain --times 20 --red zemosaic:PATH@63bcc2c --green zemosaic:PATH@b59a65f --python PYTHON``
+makes each run of both targets in turn and prints how often the first was red by exactly the checks that its case names, and
+how often the second had a green verdict on the patch. The exit status is 0 when every run was as expected.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from harness.campaign import Campaign
+from harness.options import resolve_options
+from harness.verdict import Outcome
+
+
+def main() -> int:
+    """Repeat, count, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--case", default="chain")
+    parser.add_argument("--times", type=int, default=20)
+    parser.add_argument("--red", default="reference:naive_per_tile_deletion")
+    parser.add_argument("--green", default="reference")
+    parser.add_argument("--python", default="")
+    parser.add_argument("--root", type=Path, default=Path(".phase3"), help="where datasets and exported targets lie")
+    options = parser.parse_args()
+
+    given = {"phase3_target": options.green, "phase3_control": options.red, "phase3_python": options.python}
+    settings = resolve_options(given.get, {}.get)
+    found: dict[str, Counter[str]] = {"red": Counter(), "green": Counter()}
+    seconds: dict[str, list[float]] = {"red": [], "green": []}
+    for number in range(1, options.times + 1):
+        with tempfile.TemporaryDirectory(prefix="phase3-repeat-") as folder:
+            campaign = Campaign(settings, options.root.resolve(), Path(folder))
+            case = next(c for c in campaign.cases if c.name == options.case)
+            red, green = campaign.judged(case, "control"), campaign.judged(case, "subject")
+            for name, judged in (("red", red), ("green", green)):
+                broken = sorted(v.check for v in judged.verdicts if v.outcome is Outcome.FAIL)
+                found[name][f"{judged.outcome} ({', '.join(broken) or 'nothing red'})"] += 1
+                seconds[name].append(next(r.seconds for r in campaign.share().runs if r.key == judged.run))
+        print(f"{number}/{options.times}: control {red.outcome}, subject {green.outcome}", flush=True)
+    for name, target in (("red", options.red), ("green", options.green)):
+        median = statistics.median(seconds[name])
+        print(f"{name}: {target}, case {options.case}, {options.times} runs, median {median:.1f} s")
+        for outcome, count in found[name].most_common():
+            print(f"  {count:>3} x {outcome}")
+    as_expected = all(sum(c for o, c in found[n].items() if o.startswith("pass")) == options.times for n in found)
+    return 0 if as_expected else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
