@@ -59,6 +59,8 @@ class Check:
         What must hold, by mode; a mode that is missing makes the check ``not applicable`` there.
     axis
         Whether the verdict gates the Definition of Done (``patch``) or is a finding (``quality``).
+    for_pass
+        What must hold besides before the answer may be ``pass``, in any mode; a failure that is shown stands without it.
 
     """
 
@@ -67,6 +69,7 @@ class Check:
     judge: Judge
     premises: Mapping[str, tuple[Premise, ...]]
     axis: Axis = "patch"
+    for_pass: tuple[Premise, ...] = ()
 
     def __call__(self, case: Case, thresholds: Thresholds) -> Verdict:
         """Judge a case. Unmet premises, and a check that crashes, give ``unknown`` with the reason."""
@@ -80,10 +83,21 @@ class Check:
                     self.name, Outcome.UNKNOWN, missing, MappingProxyType({"premise": premise.name}), axis=self.axis
                 )
         try:
-            return self.judge(case, thresholds)
+            return self._unless_doubtful(case, self.judge(case, thresholds))
         except Exception as error:  # noqa: BLE001 -- a check that crashes has concluded nothing, whatever it met
             sentence = say("The check crashed: {error}.", error=f"{type(error).__name__}: {error}")
             return self._verdict(Outcome.UNKNOWN, sentence)
+
+    def _unless_doubtful(self, case: Case, verdict: Verdict) -> Verdict:
+        """Turn a pass that rests on too little into ``unknown``; it keeps its evidence."""
+        if verdict.outcome is not Outcome.PASS:
+            return verdict
+        for premise in (WHOLE, *self.for_pass):
+            missing = premise.met(case)
+            if missing is not None:
+                evidence = MappingProxyType({**verdict.evidence, "premise": premise.name})
+                return Verdict(self.name, Outcome.UNKNOWN, missing, evidence, axis=self.axis)
+        return verdict
 
     def _verdict(self, outcome: Outcome, sentence: Message) -> Verdict:
         return Verdict(self.name, outcome, sentence, axis=self.axis)
@@ -96,7 +110,11 @@ def _sealed(case: Case) -> Message | None:
             continue
         label = record.request.target.label
         if record.seal is None:
-            return say("The record of {target} ({retention}) was never sealed.", target=label, retention=record.request.retention)
+            return say(
+                "The record of {target} ({retention}) was never sealed.",
+                target=label,
+                retention=record.request.retention,
+            )
         if record.damage:
             return say(
                 "The record of {target} ({retention}) is damaged: {what}.",
@@ -107,4 +125,21 @@ def _sealed(case: Case) -> Message | None:
     return None
 
 
+def _whole(case: Case) -> Message | None:
+    """Ask that nothing be hidden by a run cut short or by torn lines; what they show stands."""
+    run = case.run
+    if run.seal is not None and run.seal.state != "done":
+        reason = run.seal.reason or "no reason given"
+        return say(
+            "Nothing wrong was seen, but the run did not reach its end ({state}: {reason}).",
+            state=run.seal.state,
+            reason=reason,
+        )
+    torn = [line for line in run.history.torn if line.startswith(("events-", "trace-"))]
+    if torn:
+        return say("Nothing wrong was seen, but lines of the record can't be read: {lines}.", lines="; ".join(torn[:3]))
+    return None
+
+
 SEALED = Premise("sealed", _sealed)
+WHOLE = Premise("whole", _whole)

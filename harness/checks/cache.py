@@ -1,0 +1,285 @@
+"""Whether every deletion of a cache is safe.
+
+A removal is safe when it is ordered after the completion of every tile that uses the cache, retries included: by the times that
+were observed, and by what the target itself imposes (`harness.checks.order`). What came later only by the clock came later by
+luck, and fails too.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from harness.checks.base import Case, Check, Premise
+from harness.checks.cause import MAX_LISTED, Causes, cache_names, listed
+from harness.checks.facts import SUCCEEDED, name_of, phase_3_end, phase_3_start, seconds
+from harness.checks.order import complete_before
+from harness.checks.premises import ALWAYS, FUTURES, REMOVALS, SHARED, TILES
+from harness.checks.removals import Removal, removals
+from harness.message import Message, say
+from harness.record import Record, Tile
+from harness.thresholds import Thresholds
+from harness.verdict import Outcome, Verdict
+
+Conclusion = tuple[Outcome, Message, tuple[Message, ...]]
+Users = Mapping[str, tuple[Tile, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Misplaced:
+    """Removals at the wrong place, each with a tile that uses the cache.
+
+    ``unsafe``: before that tile's end. ``unordered``: after it by the clock only. ``unsure``: one of the two, if the removal came
+    about and the tile's end is what it seems, which the trace does not show.
+    """
+
+    unsafe: tuple[tuple[Removal, Tile], ...]
+    unordered: tuple[tuple[Removal, Tile], ...]
+    unsure: tuple[tuple[Removal, Tile], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was removed of a run's caches, by whom, and what is left."""
+
+    users: Users
+    tried: tuple[Removal, ...]
+    done: tuple[Removal, ...]
+    in_phase_3: tuple[Removal, ...]
+    misplaced: Misplaced
+    twice: tuple[str, ...]
+    threads: tuple[str, ...]
+    strangers: tuple[str, ...]
+    left: tuple[str, ...] | None
+    vanished: tuple[str, ...]
+
+
+def _judge(case: Case, _: Thresholds) -> Verdict:
+    causes = Causes(case.run)
+    found = _find(case.run)
+    outcome, sentence, cause = _conclude(case.run, causes, found)
+    return Verdict("cache", outcome, sentence, MappingProxyType(_evidence(causes, found)), cause)
+
+
+def _find(run: Record) -> Findings:
+    users = _users(run.history.tiles)
+    tried = removals(run.history, [cache for tile in run.history.tiles for cache in tile.caches])
+    done = tuple(r for r in tried if r.outcome == "done")
+    end = phase_3_end(run.history)
+    in_phase_3 = tuple(r for r in done if end is None or r.t < end)
+    times = Counter(r.name for r in done)
+    left = None if run.left is None else tuple(sorted(name_of(f.path) for f in run.left if f.kind == "cache"))
+    return Findings(
+        users=users,
+        tried=tried,
+        done=done,
+        in_phase_3=in_phase_3,
+        misplaced=_misplaced(run, [r for r in tried if r.outcome != "failed"], users),
+        twice=tuple(sorted(name for name, count in times.items() if count > 1)),
+        threads=tuple(sorted({r.thread for r in in_phase_3})),
+        strangers=_strangers(run, users),
+        left=left,
+        vanished=() if left is None else tuple(sorted(set(users) - set(times) - set(left))),
+    )
+
+
+def _conclude(run: Record, causes: Causes, found: Findings) -> Conclusion:  # noqa: PLR0911 -- a ladder, worst first
+    """Name the worst first: what lost data, what could have, what breaks the contract, what is left, what is not known."""
+    if found.misplaced.unsafe:
+        count = _caches(found.misplaced.unsafe)
+        sentence = say("{count} caches were removed before every tile that uses them had ended.", count=count)
+        return Outcome.FAIL, sentence, _chain(causes, found.users, *found.misplaced.unsafe[0])
+    if found.misplaced.unordered:
+        sentence = say(
+            "{count} caches were removed unordered: later than their users by the clock, but nothing made the removal wait.",
+            count=_caches(found.misplaced.unordered),
+        )
+        return Outcome.FAIL, sentence, _chain(causes, found.users, *found.misplaced.unordered[0])
+    if found.twice:
+        cause = [link for r in found.done if r.name == found.twice[0] for link in causes.of_removal(r)]
+        return Outcome.FAIL, say("{count} caches were removed more than once.", count=len(found.twice)), tuple(cause)
+    if len(found.threads) > 1:
+        sentence = say("More than one thread removed caches in Phase 3: {threads}.", threads=", ".join(found.threads))
+        return Outcome.FAIL, sentence, ()
+    if found.strangers:
+        sentence = say(
+            "Files that are no caches of this run's tiles were removed in Phase 3: {files}.",
+            files=", ".join(found.strangers[:5]),
+        )
+        return Outcome.FAIL, sentence, ()
+    if run.request.retention == "keep":
+        return _kept(causes, found)
+    return _freed(run, causes, found)
+
+
+def _kept(causes: Causes, found: Findings) -> Conclusion:
+    if found.done:
+        sentence = say("{count} caches were removed although retention is keep.", count=len(found.done))
+        return Outcome.FAIL, sentence, causes.of_removal(found.done[0])
+    if found.left is None:
+        return Outcome.UNKNOWN, say("What was left on disk was not counted."), ()
+    if found.vanished:
+        return Outcome.FAIL, say("{count} caches are gone although retention is keep.", count=len(found.vanished)), ()
+    return Outcome.PASS, say("All {count} caches were kept.", count=len(found.users)), ()
+
+
+def _freed(run: Record, causes: Causes, found: Findings) -> Conclusion:  # noqa: PLR0911 -- a ladder, worst first
+    if found.left and run.history.named(*SUCCEEDED):
+        sentence = say(
+            "{count} caches were left on disk at the end, among them {cache}.",
+            count=len(found.left),
+            cache=found.left[0],
+        )
+        return Outcome.FAIL, sentence, ()
+    if found.left is None:
+        return Outcome.UNKNOWN, say("What was left on disk was not counted."), ()
+    if found.left:  # an error exit, where no target cleans up; the disk check has a row for that
+        return Outcome.UNKNOWN, say("The run did not succeed and left {count} caches.", count=len(found.left)), ()
+    if found.misplaced.unsure:
+        sentence = say(
+            "Whether {count} caches were removed too early can't be told: the trace lacks an outcome or an end.",
+            count=_caches(found.misplaced.unsure),
+        )
+        return Outcome.UNKNOWN, sentence, _chain(causes, found.users, *found.misplaced.unsure[0])
+    if found.vanished:
+        sentence = say("Caches are gone that nobody was seen to remove, such as {cache}.", cache=found.vanished[0])
+        return Outcome.UNKNOWN, sentence, ()
+    if run.request.retention == "per_tile" and not found.in_phase_3:
+        return Outcome.UNKNOWN, say("No cache was removed in Phase 3, so per_tile was not put to the test."), ()
+    sentence = say(
+        "All {count} caches were removed once, each after every tile that uses it, retries included; none is left.",
+        count=len(found.done),
+    )
+    return Outcome.PASS, sentence, ()
+
+
+def _users(tiles: Sequence[Tile]) -> Users:
+    found: dict[str, list[Tile]] = {}
+    for tile in tiles:
+        for name in sorted(cache_names(tile)):
+            found.setdefault(name, []).append(tile)
+    return {name: tuple(used_by) for name, used_by in found.items()}
+
+
+def _misplaced(run: Record, tried: Sequence[Removal], users: Users) -> Misplaced:
+    finished = run.seal is not None and run.seal.state == "done"
+    unsafe: list[tuple[Removal, Tile]] = []
+    unordered: list[tuple[Removal, Tile]] = []
+    unsure: list[tuple[Removal, Tile]] = []
+    for removal, complete in zip(tried, complete_before(run.history, tried), strict=True):
+        waiting = [user for user in users[removal.name] if not _ended(user, removal.t)]
+        strays = [user for user in users[removal.name] if user.tile not in complete]
+        if waiting:
+            # Of several users the one that had not even started is shown: nothing excuses the removal for it.
+            worst = max(waiting, key=lambda user: (_starts_after(user, removal.t), user.tile))
+            # In a run that came to its end each tile ended; where that was not seen, the trace has a gap.
+            gap = finished and worst.ended is None and worst.collected is None and not _starts_after(worst, removal.t)
+            (unsure if gap or removal.outcome == "unsettled" else unsafe).append((removal, worst))
+        elif strays:
+            (unsure if removal.outcome == "unsettled" else unordered).append((removal, strays[0]))
+    return Misplaced(tuple(unsafe), tuple(unordered), tuple(unsure))
+
+
+def _ended(user: Tile, t: int) -> bool:
+    end = user.ended if user.ended is not None else user.collected
+    return end is not None and end <= t
+
+
+def _starts_after(user: Tile, t: int) -> bool:
+    return any(known is not None and known > t for known in (user.submitted, user.started))
+
+
+def _strangers(run: Record, users: Users) -> tuple[str, ...]:
+    """Return what was removed in Phase 3 and is no cache of this run's: masks, and caches that it neither saved nor uses.
+
+    Masks and the folder itself go in Phase 7, in any retention. Master tiles are the products check's; probes of the disk's speed
+    and half-written files come and go at any time.
+    """
+    start, end = phase_3_start(run.history), phase_3_end(run.history)
+    known = {name_of(op.path) for op in run.history.operations if op.op == "save" and op.state == "done"} | set(users)
+    found = set()
+    for op in run.history.operations:
+        if op.op not in ("remove", "rename") or op.state != "done":
+            continue
+        if start is None or op.t < start or (end is not None and op.t >= end):
+            continue
+        name = name_of(op.path)
+        if name.endswith(".npy") and (
+            name.startswith("hp_mask_") or (name.startswith("preprocessed_") and name not in known)
+        ):
+            found.add(name)
+    return tuple(sorted(found))
+
+
+def _caches(misplaced: Sequence[tuple[Removal, Tile]]) -> int:
+    return len({removal.name for removal, _ in misplaced})
+
+
+def _chain(causes: Causes, users: Users, removal: Removal, tile: Tile) -> tuple[Message, ...]:
+    return (
+        say(
+            "{cache} is used by tiles {tiles}.",
+            cache=removal.name,
+            tiles=listed(user.tile for user in users[removal.name]),
+        ),
+        *causes.of_removal(removal),
+        causes.of_user(tile, removal),
+    )
+
+
+def _evidence(causes: Causes, found: Findings) -> dict[str, Any]:
+    def rows(misplaced: Sequence[tuple[Removal, Tile]]) -> list[dict[str, Any]]:
+        return [
+            {
+                "cache": removal.name,
+                "removed_at": float(seconds(causes.history, removal.t)),
+                "how": removal.how,
+                "thread": removal.thread,
+                "after_tile": causes.last_collected(removal),
+                "needed_by": tile.tile,
+            }
+            for removal, tile in misplaced[:MAX_LISTED]
+        ]
+
+    failed = Counter(r.errno for r in found.tried if r.outcome == "failed")
+    return {
+        "caches": len(found.users),
+        "shared": sum(len(tiles) > 1 for tiles in found.users.values()),
+        "removed": len({r.name for r in found.done}),
+        "removed_in_phase_3": len({r.name for r in found.in_phase_3}),
+        "removing_threads": list(found.threads),
+        "unsafe_count": _caches(found.misplaced.unsafe),
+        "unsafe": rows(found.misplaced.unsafe),
+        "unordered_count": _caches(found.misplaced.unordered),
+        "unordered": rows(found.misplaced.unordered),
+        "unsure": rows(found.misplaced.unsure),
+        "removed_twice": list(found.twice[:MAX_LISTED]),
+        "strangers_removed": list(found.strangers[:MAX_LISTED]),
+        "left": None if found.left is None else len(found.left),
+        "vanished": list(found.vanished[:MAX_LISTED]),
+        "found_already_missing": failed.pop(errno.ENOENT, 0),
+        "failed_removals": {_error(code): count for code, count in failed.items()},
+    }
+
+
+def _error(code: int | None) -> str:
+    return "unknown" if code is None else errno.errorcode.get(code, str(code))
+
+
+def _a_cache(case: Case) -> Message | None:
+    if any(tile.caches for tile in case.run.history.tiles):
+        return None
+    return say("No tile was submitted with a cache, so there is nothing that could be removed too early.")
+
+
+CHECK = Check(
+    "cache",
+    say("Is every deletion of a cache safe?"),
+    _judge,
+    MappingProxyType({"classic": (*ALWAYS, TILES, FUTURES, REMOVALS, Premise("a tile with caches", _a_cache))}),
+    for_pass=(SHARED,),
+)

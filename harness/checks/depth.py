@@ -1,0 +1,215 @@
+"""Whether frames got lost on the way: they are conserved over a tile and its retries.
+
+A tile that is made of fewer frames than it was given counts as made, and shows no hole: only its frames tell. Each frame of a
+first submitted tile must be used by that tile or by one of its retries, or be noted as lost with a cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from harness.checks.base import Case, Check
+from harness.checks.cause import MAX_LISTED, Causes, listed
+from harness.checks.facts import ABANDONED, Why, lineages, name_of, number
+from harness.checks.premises import ALWAYS, CALLBACK, SHARED, TILES, standard
+from harness.message import Message, say
+from harness.record import Record, Tile
+from harness.thresholds import Thresholds
+from harness.verdict import Outcome, Verdict
+
+Conclusion = tuple[Outcome, Message, tuple[Message, ...]]
+
+_ALIGNED = "mastertile_info_intra_tile_alignment_finished"
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """What became of the frames of one tile.
+
+    Parameters
+    ----------
+    tile
+        The tile that was submitted first.
+    retries
+        The tiles that grew out of it.
+    frames
+        The frames that it was submitted with, each once.
+    lost
+        Frame by frame, why it reached no tile.
+    silent
+        How many more frames than those are missing from the tiles, without a word.
+    uncounted
+        The tiles that were made of an unknown number of frames.
+
+    """
+
+    tile: Tile
+    retries: tuple[int, ...]
+    frames: frozenset[str]
+    lost: Mapping[str, Why]
+    silent: int
+    uncounted: tuple[int, ...]
+
+
+def follow(record: Record, causes: Causes) -> tuple[Lineage, ...]:
+    """Follow the frames of each first submitted tile through the tile and its retries."""
+    aligned = _aligned(record)
+    abandoned = {str(event.fields.get("filename")) for event in record.history.named(ABANDONED)}
+    found = []
+    for family in lineages(record.history):
+        children: dict[int, set[str]] = {}
+        for tile in family[1:]:
+            children.setdefault(causes.origins.get(tile.tile, family[0].tile), set()).update(tile.frames)
+        used: set[str] = set()
+        lost: dict[str, Why] = {}
+        silent = 0
+        uncounted = []
+        for tile in family:
+            missing = {loss.frame for loss in causes.losses.get(tile.tile, []) if loss.frame is not None}
+            passed_on = children.get(tile.tile, set())
+            lost |= dict.fromkeys(sorted(missing & set(tile.frames)), "caches")
+            stayed = set(tile.frames) - missing - passed_on
+            why = causes.failures.get(tile.tile)
+            given_up = stayed & abandoned
+            if why is not None:
+                lost |= {frame: lost.get(frame, why) for frame in sorted(stayed)}
+                continue
+            if not tile.made:
+                if tile.ended is not None or tile.collected is not None or _finished(record):
+                    lost |= {frame: lost.get(frame, "unstated") for frame in sorted(stayed)}
+                continue
+            lost |= {frame: lost.get(frame, "alignment") for frame in sorted(given_up)}
+            used |= stayed - given_up
+            count = aligned.get(tile.tile)
+            if count is None:
+                uncounted.append(tile.tile)
+            else:
+                silent += max(0, len(stayed - given_up) - count)
+        frames = frozenset(family[0].frames)
+        found.append(
+            Lineage(
+                tile=family[0],
+                retries=tuple(tile.tile for tile in family[1:]),
+                frames=frames,
+                lost={frame: why for frame, why in lost.items() if frame not in used},
+                silent=silent,
+                uncounted=tuple(uncounted),
+            )
+        )
+    return tuple(found)
+
+
+def _finished(record: Record) -> bool:
+    return record.seal is not None and record.seal.state == "done"
+
+
+def _aligned(record: Record) -> Mapping[int, int]:
+    """Return how many frames went into each tile, as the tile's header or else its event states it.
+
+    A target may stack small groups' frames more than once: then the number is larger, never smaller, than that of its frames.
+    """
+    found = {}
+    for event in record.history.named(_ALIGNED):
+        tile, count = number(event, "tile_id"), number(event, "num_aligned")
+        if tile is not None and count is not None:
+            found[tile] = count
+    paths = {name_of(tile.path): tile.tile for tile in record.history.tiles if tile.path}
+    for product in record.products.tiles if record.products is not None else ():
+        if product.aligned is not None:
+            found[paths.get(name_of(product.path), product.tile)] = product.aligned
+    return found
+
+
+def _judge(case: Case, _: Thresholds) -> Verdict:
+    run = case.run
+    causes = Causes(run)
+    families = follow(run, causes)
+    pair, _reason = standard(case)
+    usual = {f.frames: f.silent for f in follow(pair, Causes(pair))} if pair is not None else {}
+    outcome, sentence, cause = _conclude(causes, families, usual)
+    planned = {name for group in run.request.plan or () for name in group}
+    submitted = {name for tile in run.history.tiles for name in tile.frames}
+    why: dict[str, int] = {}
+    for family in families:
+        for reason in family.lost.values():
+            why[reason] = why.get(reason, 0) + 1
+    evidence: dict[str, Any] = {
+        "frames_submitted": sum(len(f.frames) for f in families),
+        "lost": why,
+        "lost_silently": sum(f.silent for f in families),
+        "tiles": [
+            {
+                **causes.described(f.tile.tile),
+                "retries": list(f.retries),
+                "lost": len(f.lost),
+                "why": ", ".join(sorted(set(f.lost.values()))),
+                "lost_silently": f.silent,
+            }
+            for f in families
+            if f.lost or f.silent
+        ][:MAX_LISTED],
+        "frames_lost": {
+            str(f.tile.tile): dict(list(f.lost.items())[:MAX_LISTED]) for f in families[:MAX_LISTED] if f.lost
+        },
+        "tiles_uncounted": [tile for f in families for tile in f.uncounted][:MAX_LISTED],
+        "planned_but_never_submitted": sorted(planned - submitted)[:MAX_LISTED],
+    }
+    return Verdict("depth", outcome, sentence, MappingProxyType(evidence), cause)
+
+
+def _conclude(causes: Causes, families: tuple[Lineage, ...], usual: Mapping[frozenset[str], int]) -> Conclusion:
+    starved = [f for f in families if any(why in ("caches", "unstated") for why in f.lost.values())]
+    if starved:
+        count = sum(why in ("caches", "unstated") for f in starved for why in f.lost.values())
+        worst = max(starved, key=lambda f: (len(f.lost), -f.tile.tile))
+        sentence = say(
+            "{count} times a frame did not reach its tile, for want of its cache or without a word: tiles {tiles}.",
+            count=count,
+            tiles=listed(f.tile.tile for f in starved),
+        )
+        return Outcome.FAIL, sentence, causes.of_tile(_starved_member(worst, causes))
+    silent = [f for f in families if f.silent > usual.get(f.frames, 0)]
+    if silent:
+        sentence = say(
+            "{count} frames are missing from tiles {tiles}, and nothing says which or why.",
+            count=sum(f.silent for f in silent),
+            tiles=listed(f.tile.tile for f in silent),
+        )
+        return Outcome.FAIL, sentence, ()
+    uncounted = [tile for f in families for tile in f.uncounted]
+    if uncounted:
+        return (
+            Outcome.UNKNOWN,
+            say("Nothing says of how many frames tiles {tiles} were made.", tiles=listed(uncounted)),
+            (),
+        )
+    if not families:
+        return Outcome.UNKNOWN, say("No tile was submitted."), ()
+    noted = sum(len(f.lost) for f in families)
+    total = sum(len(f.frames) for f in families)
+    if noted:
+        sentence = say(
+            "No frame was lost through caches; {noted} of {total} are noted as lost for causes of their own.",
+            noted=noted,
+            total=total,
+        )
+        return Outcome.PASS, sentence, ()
+    return Outcome.PASS, say("All {total} frames reached their tiles, retries included.", total=total), ()
+
+
+def _starved_member(family: Lineage, causes: Causes) -> int:
+    """Return the member of a lineage that lacked most caches."""
+    members = (family.tile.tile, *family.retries)
+    return max(members, key=lambda tile: (len(causes.losses.get(tile, [])), tile in causes.failures, -tile))
+
+
+CHECK = Check(
+    "depth",
+    say("Did frames get lost on the way?"),
+    _judge,
+    MappingProxyType({"classic": (*ALWAYS, CALLBACK, TILES)}),
+    for_pass=(SHARED,),
+)

@@ -1,0 +1,441 @@
+"""Whether the sky is covered that must be.
+
+*Differential*: what the pair with ``run_end`` covers and the run with ``per_tile`` does not, is a hole that retention made.
+*Absolute*: each tile promises its reference frame's outline, less the crop margin; a promise that nobody keeps is a hole too.
+Not the union of all frames: on good runs dithers and drift leave 7 to 22 % of that uncovered. Such sky is *trimmed*:
+told, never gated.
+
+Everything is compared on one canvas: the pair's grid, widened by whole pixels until it holds both mosaics and all promises, for a
+lost tile at the edge shrinks its own mosaic. The pair's mask is so never resampled; the run's is, once, by nearest pixel,
+and only when its grid is another one. A mask and a promise are never both rasterised on a grid that is not theirs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.measure import approximate_polygon, find_contours
+
+from harness.checks.base import Case, Check
+from harness.checks.cause import MAX_LISTED, Causes, listed
+from harness.checks.facts import twin
+from harness.checks.premises import ALWAYS, SHARED, standard
+from harness.footprint import Box, outlines, per_outline, pixel_of, raster, resample_mask, sky_of
+from harness.holes import Component, components
+from harness.message import Message, Value, say
+from harness.record import Products, Record, Tile
+from harness.thresholds import Thresholds
+from harness.verdict import Outcome, Verdict
+
+Mask = NDArray[np.bool_]
+Cards = Mapping[str, str | int | float]
+Conclusion = tuple[Outcome, Message]
+
+_MOST_ELEMENTS = 100_000_000
+_EXPLAINED = 3  # holes that are explained in prose; the evidence lists more
+_OUTLINE_POINTS = 60
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """A grid that holds everything that is compared: WCS cards, shape, and the mosaic pixels in one element's side."""
+
+    cards: Cards
+    shape: tuple[int, int]
+    step: int
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What one tile promises to cover: its reference frame's outline, and where that frame is known from."""
+
+    tile: int
+    frame: str
+    known_from: str
+    outline: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Hole:
+    """A connected area that must be covered and is not, with the tiles that promised it and whether the pair lacks it too."""
+
+    kind: str
+    component: Component
+    tiles: tuple[int, ...]
+    in_pair: bool | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The masks of a case on one canvas, and the holes in them."""
+
+    canvas: Canvas
+    run: Mask
+    pair: Mask | None
+    promises: tuple[Promise, ...]
+    holes: tuple[Hole, ...]
+    promised: Mask
+    trimmed: int
+
+
+def compare(case: Case, causes: Causes, limits: Thresholds) -> Comparison | None:
+    """Bring a run, its pair and its promises on one canvas and find the holes.
+
+    Parameters
+    ----------
+    case
+        The run and its pair.
+    causes
+        What became of the run's tiles.
+    limits
+        The limits named ``holes.*``.
+
+    Returns
+    -------
+    Comparison or None
+        ``None`` when neither the run nor its pair has a mosaic.
+
+    Raises
+    ------
+    harness.footprint.FootprintError
+        When WCS cards place nothing on the sky.
+    ValueError
+        When the canvas would be too large to hold.
+
+    """
+    pair = standard(case)[0]
+    ours, theirs = _measured(case.run), _measured(pair) if pair is not None else None
+    base = theirs or ours
+    if base is None:
+        return None
+    per_tile = case.run.request.retention == "per_tile"
+    promises = _promises(case.run, pair, causes)
+    margin = max(limits["holes.edge"], limits["holes.promise_edge"]) / base.step + 2
+    canvas, place = _canvas(base, ours, [p.outline for p in promises], math.ceil(margin))
+    run = _on(canvas, ours, base, place)
+    other = _on(canvas, theirs, base, place) if theirs is not None else None
+
+    shrink = _margin(case.run, limits)
+    kept = list(per_outline([p.outline for p in promises], canvas.cards, canvas.shape, shrink))
+    promised = np.zeros(canvas.shape, dtype=np.bool_)
+    for _, box, mask in kept:
+        promised[box] |= mask
+    by_tile = [(promises[i].tile, box, mask) for i, box, mask in kept]
+
+    holes: list[Hole] = []
+    if per_tile and other is not None:
+        lost = _components(other & ~run, canvas, limits["holes.edge"], limits["holes.area"])
+        holes += [Hole("differential", c, _promised_by(c, by_tile), in_pair=False) for c in lost]
+    if kept:
+        size = float(np.median([mask.sum() for _, _, mask in kept])) * canvas.step**2
+        smallest = max(limits["holes.area"], limits["holes.promise_area"] * size)
+        for component in _components(promised & ~run, canvas, limits["holes.promise_edge"], smallest):
+            in_pair = None if other is None else _mostly(~other, component)
+            holes.append(Hole("absolute", component, _promised_by(component, by_tile), in_pair))
+    frames = outlines([frame for frame in case.run.request.dataset.frames if frame.name in _used(case.run)])
+    touched = raster(frames, canvas.cards, canvas.shape) if frames else promised
+    trimmed = int(np.count_nonzero(touched & ~run & ~promised)) * canvas.step**2
+    return Comparison(canvas, run, other, promises, tuple(holes), promised, trimmed)
+
+
+def _measured(record: Record) -> Products | None:
+    products = record.products
+    return products if products is not None and products.mosaic is not None and products.covered.size else None
+
+
+def _used(record: Record) -> frozenset[str]:
+    return frozenset(name for tile in record.history.tiles for name in tile.frames)
+
+
+def _canvas(
+    base: Products, ours: Products | None, promised: Sequence[NDArray[np.float64]], margin: int
+) -> tuple[Canvas, tuple[int, int]]:
+    """Widen a grid by whole elements; return it and where the first element of the old grid lies on it (row, column)."""
+    rows, columns = base.covered.shape
+    points = [*promised]
+    if ours is not None and ours is not base:
+        points.append(_border(ours))
+    x = np.array([0.0, columns - 1.0])
+    y = np.array([0.0, rows - 1.0])
+    for sky in points:
+        px, py = pixel_of(base.wcs, sky[:, 0], sky[:, 1])
+        seen = np.isfinite(px) & np.isfinite(py)
+        x, y = np.concatenate([x, px[seen]]), np.concatenate([y, py[seen]])
+    left, bottom = math.ceil(-x.min()) + margin, math.ceil(-y.min()) + margin
+    right, top = math.ceil(x.max() - columns + 1) + margin, math.ceil(y.max() - rows + 1) + margin
+    shape = (bottom + rows + top, left + columns + right)
+    if shape[0] * shape[1] > max(_MOST_ELEMENTS, 16 * rows * columns):
+        raise ValueError(
+            f"expected mosaics and frames on neighbouring sky, found {shape[0]} x {shape[1]} elements of mask: check the WCS"
+        )
+    cards = dict(base.wcs)
+    cards["CRPIX1"] = float(cards.get("CRPIX1", 0.0)) + left
+    cards["CRPIX2"] = float(cards.get("CRPIX2", 0.0)) + bottom
+    return Canvas(MappingProxyType(cards), shape, base.step), (bottom, left)
+
+
+def _border(products: Products) -> NDArray[np.float64]:
+    """Return points on the sky along the edge of a mosaic's canvas, shape (n, 2)."""
+    rows, columns = products.covered.shape
+    t = np.linspace(0.0, 1.0, 33)
+    x = np.concatenate([t, np.ones_like(t), t, np.zeros_like(t)]) * columns - 0.5
+    y = np.concatenate([np.zeros_like(t), t, np.ones_like(t), t]) * rows - 0.5
+    return np.column_stack(sky_of(products.wcs, x, y))
+
+
+def _on(canvas: Canvas, products: Products | None, base: Products, place: tuple[int, int]) -> Mask:
+    """Bring a mask on the canvas: nothing without a mosaic, a copy on the canvas' own grid, else the nearest pixel."""
+    mask = np.zeros(canvas.shape, dtype=np.bool_)
+    if products is None:
+        return mask
+    if products is base or (dict(products.wcs) == dict(base.wcs) and products.covered.shape == base.covered.shape):
+        rows, columns = products.covered.shape
+        mask[place[0] : place[0] + rows, place[1] : place[1] + columns] = products.covered
+        return mask
+    return resample_mask(products.covered, products.wcs, canvas.cards, canvas.shape)[0]
+
+
+def _components(missing: Mask, canvas: Canvas, edge: float, area: float) -> tuple[Component, ...]:
+    """Find the holes in a mask. Limits in mosaic pixels become whole elements of the mask, rounded up."""
+    return components(
+        missing,
+        canvas.cards,
+        min_area=max(1, math.ceil(area / canvas.step**2)),
+        erode=max(1, math.ceil(edge / canvas.step)),
+    )
+
+
+def _promises(run: Record, pair: Record | None, causes: Causes) -> tuple[Promise, ...]:
+    """Return what each tile promises. A tile that failed for a cause of its frames' own promises nothing."""
+    frames = {frame.name: frame for frame in run.request.dataset.frames}
+    found = []
+    for tile in run.history.tiles:
+        if causes.failures.get(tile.tile, "caches") not in ("caches", "unstated"):
+            continue
+        name, known_from = _reference(tile, pair)
+        if name in frames:
+            found.append((tile.tile, name, known_from))
+    edges = outlines([frames[name] for _, name, _ in found])
+    return tuple(Promise(*about, edge) for about, edge in zip(found, edges, strict=True))
+
+
+def _reference(tile: Tile, pair: Record | None) -> tuple[str, str]:
+    if tile.reference is not None:
+        return tile.reference, "the run"
+    other = twin(tile, pair) if pair is not None else None
+    if other is not None and other.reference is not None:
+        return other.reference, "the pair"
+    return (tile.frames[0] if tile.frames else ""), "the order of the group"
+
+
+def _margin(run: Record, limits: Thresholds) -> float:
+    """Return what is cut from each side of a tile, as a fraction of the side, from the settings where they say so."""
+    config = run.request.config
+    if config.get("apply_master_tile_crop") is False:
+        return 0.0
+    percent = config.get("master_tile_crop_percent")
+    if isinstance(percent, int | float) and not isinstance(percent, bool) and 0 <= percent < 50:
+        return float(percent) / 100
+    return limits["holes.margin"]
+
+
+def _promised_by(component: Component, by_tile: Sequence[tuple[int, Box, Mask]]) -> tuple[int, ...]:
+    """Return the tiles that promised a tenth or more of a hole, the one that promised most first."""
+    top, left, bottom, right = component.box
+    shares = {}
+    for tile, (rows, columns), mask in by_tile:
+        first_row, last_row = max(top, rows.start), min(bottom, rows.stop)
+        first_column, last_column = max(left, columns.start), min(right, columns.stop)
+        if first_row >= last_row or first_column >= last_column:
+            continue
+        ours = component.mask[first_row - top : last_row - top, first_column - left : last_column - left]
+        theirs = mask[
+            first_row - rows.start : last_row - rows.start, first_column - columns.start : last_column - columns.start
+        ]
+        shares[tile] = int(np.count_nonzero(ours & theirs))
+    return tuple(sorted((t for t, n in shares.items() if n * 10 >= component.area), key=lambda t: (-shares[t], t)))
+
+
+def _mostly(mask: Mask, component: Component) -> bool:
+    top, left, bottom, right = component.box
+    return int(np.count_nonzero(mask[top:bottom, left:right] & component.mask)) * 2 >= component.area
+
+
+def _judge(case: Case, limits: Thresholds) -> Verdict:
+    causes = Causes(case.run)
+    found = compare(case, causes, limits)
+    why_not = standard(case)[1]
+    if found is None:
+        sentence = say("There is no mosaic to look at, of the run or of its pair.")
+        return Verdict("holes", Outcome.UNKNOWN, sentence, cause=() if why_not is None else (why_not,))
+    unmeasured = _mosaic_not_measured(case.run)
+    if unmeasured is not None:
+        return Verdict("holes", Outcome.UNKNOWN, unmeasured)
+    outcome, sentence = _conclude(case, found)
+    cause = _cause(causes, found) if outcome is Outcome.FAIL else ()
+    if outcome is Outcome.UNKNOWN and why_not is not None:
+        cause = (why_not,)
+    return Verdict("holes", outcome, sentence, MappingProxyType(_evidence(case, found)), cause)
+
+
+def _mosaic_not_measured(run: Record) -> Message | None:
+    """Tell a run without a mosaic from one whose mosaic could not be measured, or that was ended by its time limit."""
+    if _measured(run) is not None:
+        return None
+    if any(file.kind == "mosaic" for file in run.left or ()):
+        return say("The run left a mosaic, but it was not measured.")
+    if run.seal is not None and run.seal.state in ("timed out", "killed"):
+        return say("The run was ended before it had a mosaic.")
+    return None
+
+
+def _conclude(case: Case, found: Comparison) -> Conclusion:  # noqa: PLR0911 -- a ladder of conclusions, worst first
+    differential = [hole for hole in found.holes if hole.kind == "differential"]
+    if differential:
+        area = _arcmin2(differential)
+        if _measured(case.run) is None:
+            return Outcome.FAIL, say("There is no mosaic, where run_end covers {area} square arc minutes.", area=area)
+        return Outcome.FAIL, say(
+            "{count} holes of {area} square arc minutes in all: run_end covers this sky, per_tile does not.",
+            count=len(differential),
+            area=area,
+        )
+    new = [hole for hole in found.holes if hole.kind == "absolute" and not hole.in_pair]
+    if new:
+        return Outcome.FAIL, say(
+            "{count} holes of {area} square arc minutes in all, where tiles promised sky.",
+            count=len(new),
+            area=_arcmin2(new),
+        )
+    if not found.promises and found.pair is None:
+        return Outcome.UNKNOWN, say(
+            "Nothing says what sky had to be covered: no tile was traced, and there is no pair."
+        )
+    if case.run.request.retention == "per_tile" and found.pair is None:
+        return Outcome.UNKNOWN, say(
+            "All sky that tiles promised is covered, but there is no mosaic with run_end to compare with."
+        )
+    old = [hole for hole in found.holes if hole.in_pair]
+    if old:
+        return Outcome.PASS, say(
+            "Retention made no hole; {count} promised areas of {area} square arc minutes are uncovered with run_end too.",
+            count=len(old),
+            area=_arcmin2(old),
+        )
+    return Outcome.PASS, say("All sky that must be covered is covered.")
+
+
+def _arcmin2(holes: Sequence[Hole]) -> float:
+    return sum(hole.component.solid_angle for hole in holes) / 3600
+
+
+def _cause(causes: Causes, found: Comparison) -> tuple[Message, ...]:
+    """Lead from each of the largest holes to the tile promised there, and from that tile to who removed its caches."""
+    links: list[Message] = []
+    explained: set[int] = set()
+    promises = {promise.tile: promise for promise in found.promises}
+    new = [(n, hole) for n, hole in enumerate(found.holes, 1) if not hole.in_pair]
+    for n, hole in new[:_EXPLAINED]:
+        where: dict[str, Value] = {
+            "number": n,
+            "area": hole.component.solid_angle / 3600,
+            "ra": f"{hole.component.ra:.4f}",
+            "dec": f"{hole.component.dec:+.4f}",
+        }
+        if not hole.tiles:
+            links.append(
+                say(
+                    "Hole {number}, {area} square arc minutes around {ra}° {dec}°, lies where no tile promised sky.",
+                    **where,
+                )
+            )
+            continue
+        # Of several tiles that promised a place, the one that was not made is to blame, then one that lacked frames.
+        tile = min(
+            hole.tiles,
+            key=lambda t: (t not in causes.failures, -len(causes.losses.get(t, [])), hole.tiles.index(t)),
+        )
+        links.append(
+            say(
+                "Hole {number}, {area} square arc minutes around {ra}° {dec}°, was promised by tile {tile}, on frame {frame}.",
+                **where,
+                tile=tile,
+                frame=promises[tile].frame,
+            )
+        )
+        if tile not in explained:
+            links.extend(causes.of_tile(tile))
+            explained.add(tile)
+    if len(new) > _EXPLAINED:
+        tiles = {t for _, hole in new[_EXPLAINED:] for t in hole.tiles}
+        links.append(
+            say(
+                "{count} more holes, promised by tiles {tiles}, are in the evidence.",
+                count=len(new) - _EXPLAINED,
+                tiles=listed(tiles),
+            )
+        )
+    return tuple(links)
+
+
+def _evidence(case: Case, found: Comparison) -> dict[str, Any]:
+    step2 = found.canvas.step**2
+    shown = list(enumerate(found.holes, 1))[:MAX_LISTED]
+    return {
+        "holes": [
+            {
+                "number": n,
+                "kind": hole.kind,
+                "ra": round(hole.component.ra, 6),
+                "dec": round(hole.component.dec, 6),
+                "square_arcmin": round(hole.component.solid_angle / 3600, 4),
+                "pixels": hole.component.area * step2,
+                "tiles": list(hole.tiles),
+                "in_pair": hole.in_pair,
+            }
+            for n, hole in shown
+        ],
+        "holes_in_all": len(found.holes),
+        "outlines": {str(n): _outline(found.canvas, hole.component) for n, hole in shown},
+        "covered_pixels": int(np.count_nonzero(found.run)) * step2,
+        "covered_pixels_in_pair": None if found.pair is None else int(np.count_nonzero(found.pair)) * step2,
+        "gained_pixels": None if found.pair is None else int(np.count_nonzero(found.run & ~found.pair)) * step2,
+        "lost_pixels_before_tolerance": None
+        if found.pair is None
+        else int(np.count_nonzero(found.pair & ~found.run)) * step2,
+        "promised_pixels": int(np.count_nonzero(found.promised)) * step2,
+        "promised_uncovered_before_tolerance": int(np.count_nonzero(found.promised & ~found.run)) * step2,
+        "trimmed_pixels": found.trimmed,
+        "differential": case.run.request.retention == "per_tile" and found.pair is not None,
+        "references_known_from": {
+            source: sum(p.known_from == source for p in found.promises)
+            for source in sorted({p.known_from for p in found.promises})
+        },
+    }
+
+
+def _outline(canvas: Canvas, component: Component) -> list[list[float]]:
+    """Return the longest edge of a hole as points on the sky (right ascension and declination in degrees), for drawing."""
+    edges = find_contours(np.pad(component.mask, 1).astype(np.float64), 0.5)
+    edge = max(edges, key=len)
+    for tolerance in (0.5, 1.0, 2.0, 4.0, 8.0, 16.0):
+        points = approximate_polygon(edge, tolerance)
+        if len(points) <= _OUTLINE_POINTS:
+            break
+    ra, dec = sky_of(canvas.cards, points[:, 1] - 1 + component.box[1], points[:, 0] - 1 + component.box[0])
+    return [[round(float(a), 6), round(float(d), 6)] for a, d in zip(ra, dec, strict=True)]
+
+
+CHECK = Check(
+    "holes",
+    say("Is the sky covered that must be?"),
+    _judge,
+    MappingProxyType({"classic": ALWAYS}),
+    for_pass=(SHARED,),
+)

@@ -1,0 +1,196 @@
+"""Whether what was made stays made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from harness.checks.base import Case, Check
+from harness.checks.cause import MAX_LISTED, Causes, listed
+from harness.checks.facts import SKIPPED_LATER, name_of, seconds, tiles_read_for_the_last_time
+from harness.checks.premises import ALWAYS, REMOVALS, TILES, standard
+from harness.checks.removals import Removal, removals
+from harness.message import Message, Value, say
+from harness.record import Operation, Record, Tile
+from harness.thresholds import Thresholds
+from harness.verdict import Outcome, Verdict
+
+Conclusion = tuple[Outcome, Message, tuple[Message, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What became of the master tiles that a run made, and of its mosaic. Tiles by number."""
+
+    made: tuple[Tile, ...]
+    removed_early: tuple[tuple[Tile, Removal], ...]
+    overwritten: tuple[tuple[Tile, Operation], ...]
+    one_file: tuple[tuple[int, ...], ...]
+    vanished: tuple[int, ...]
+    skipped: tuple[str, ...]
+    mosaic: bool | None
+
+
+def _judge(case: Case, _: Thresholds) -> Verdict:
+    found = _find(case.run)
+    pair, _reason = standard(case)
+    usual = _find(pair) if pair is not None and {"tiles", "removals"} <= pair.history.capabilities else None
+    outcome, sentence, cause = _conclude(case.run, found, usual)
+    return Verdict("products", outcome, sentence, MappingProxyType(_evidence(case.run, found, usual)), cause)
+
+
+def _find(run: Record) -> Findings:
+    made = tuple(tile for tile in run.history.tiles if tile.made and tile.path is not None)
+    by_name: dict[str, list[Tile]] = {}
+    for tile in made:
+        by_name.setdefault(name_of(tile.path or ""), []).append(tile)
+    last_read = tiles_read_for_the_last_time(run.history)
+    gone = [r for r in removals(run.history, [tile.path or "" for tile in made]) if r.outcome == "done"]
+    early, overwritten = [], []
+    for removal in gone:
+        tile = by_name[removal.name][0]
+        # What a tile's own maker does to the file before it hands it over is the making of it.
+        if tile.ended is not None and removal.t >= tile.ended and (last_read is None or removal.t < last_read):
+            early.append((tile, removal))
+    for op in run.history.operations:
+        tiles = by_name.get(name_of(op.to or op.path if op.op == "rename" else op.path), [])
+        made_at = tiles[0].ended if tiles else None
+        if made_at is not None and made_at <= op.t and (last_read is None or op.t < last_read) and _replaces(op):
+            overwritten.append((tiles[0], op))
+    left = None if run.left is None else {name_of(file.path) for file in run.left}
+    known_gone = {removal.name for removal in gone}
+    vanished = (
+        ()
+        if left is None
+        else tuple(tile.tile for n, own in by_name.items() if n not in left | known_gone for tile in own)
+    )
+    skipped = {
+        name_of(str(event.fields.get("path") or event.fields.get("filename") or "?"))
+        for event in run.history.named(*SKIPPED_LATER)
+    }
+    return Findings(
+        made=made,
+        removed_early=tuple(early),
+        overwritten=tuple(overwritten),
+        one_file=tuple(tuple(tile.tile for tile in own) for own in by_name.values() if len(own) > 1),
+        vanished=vanished,
+        skipped=tuple(sorted(skipped)),
+        mosaic=_mosaic(run),
+    )
+
+
+def _replaces(op: Operation) -> bool:
+    """Whether an operation puts a new file in the place of another; opening for update changes the same one."""
+    if op.op == "rename":
+        return op.state == "done" and op.to is not None
+    return (op.op == "open" and (op.mode or "").startswith(("w", "x"))) or (op.op == "save" and op.state == "done")
+
+
+def _mosaic(run: Record) -> bool | None:
+    if run.products is not None and run.products.mosaic is not None:
+        return True
+    if run.left is None:
+        return None
+    return any(file.kind == "mosaic" for file in run.left)
+
+
+def _conclude(run: Record, found: Findings, usual: Findings | None) -> Conclusion:
+    if found.removed_early:
+        sentence = say(
+            "{count} master tiles were removed before Phase 5 had read them.",
+            count=len({t.tile for t, _ in found.removed_early}),
+        )
+        tile, removal = found.removed_early[0]
+        return Outcome.FAIL, sentence, Causes(run).of_removal(removal)
+    if found.one_file:
+        tiles = listed(found.one_file[0])
+        return Outcome.FAIL, say("One file was written for several master tiles: {tiles}.", tiles=tiles), ()
+    known = {frozenset(tile.frames) for tile, _ in usual.overwritten} if usual else set()
+    new = [(tile, op) for tile, op in found.overwritten if frozenset(tile.frames) not in known]
+    if new:
+        tile, op = new[0]
+        sentence = say(
+            "{count} master tiles were overwritten before Phase 5 had read them.", count=len({t.tile for t, _ in new})
+        )
+        link = say(
+            "{thread} wrote {file} of tile {tile} anew, {seconds} s after the start of Phase 3.",
+            thread=op.thread,
+            file=name_of(tile.path or ""),
+            tile=tile.tile,
+            seconds=seconds(run.history, op.t),
+        )
+        return Outcome.FAIL, sentence, (link,)
+    return _at_the_end(run, found, usual)
+
+
+def _at_the_end(run: Record, found: Findings, usual: Findings | None) -> Conclusion:
+    """Judge what is there at the end: tiles that were to be kept, tiles that no later phase refused, the mosaic."""
+    outcome, sentence = (
+        Outcome.PASS,
+        say("All {count} master tiles stayed until they were read, and the mosaic is there.", count=len(found.made)),
+    )
+    if found.vanished and run.request.config.get("cleanup_temp_artifacts") is False:
+        outcome, sentence = (
+            Outcome.FAIL,
+            say("Tiles {tiles} were made and to be kept, and are gone.", tiles=listed(found.vanished)),
+        )
+    elif len(found.skipped) > (len(usual.skipped) if usual else 0):
+        values: dict[str, Value] = {"count": len(found.skipped), "files": ", ".join(found.skipped[:5])}
+        if usual is None:
+            outcome = Outcome.UNKNOWN
+            sentence = say(
+                "{count} master tiles were refused after Phase 3 ({files}), and no pair tells whether that is new.",
+                **values,
+            )
+        else:
+            outcome = Outcome.FAIL
+            sentence = say(
+                "{count} master tiles were refused after Phase 3 ({files}), more than in the pair.", **values
+            )
+    elif found.mosaic is None:
+        outcome, sentence = Outcome.UNKNOWN, say("What was left on disk was not counted.")
+    elif not found.mosaic:
+        done = run.seal is not None and run.seal.state == "done"
+        outcome, sentence = Outcome.FAIL if done else Outcome.UNKNOWN, say("The run ended without a mosaic.")
+    elif found.vanished:
+        outcome = Outcome.UNKNOWN
+        sentence = say(
+            "Nobody was seen to remove the files of tiles {tiles}, and they are gone.", tiles=listed(found.vanished)
+        )
+    elif not found.made:
+        outcome, sentence = Outcome.UNKNOWN, say("No master tile was seen to be made.")
+    return outcome, sentence, ()
+
+
+def _evidence(run: Record, found: Findings, usual: Findings | None) -> dict[str, Any]:
+    def at(rows: Sequence[tuple[Tile, Removal] | tuple[Tile, Operation]]) -> list[dict[str, Any]]:
+        return [
+            {
+                "tile": tile.tile,
+                "file": name_of(tile.path or ""),
+                "at": float(seconds(run.history, what.t)),
+                "thread": what.thread,
+            }
+            for tile, what in rows[:MAX_LISTED]
+        ]
+
+    return {
+        "tiles_made": len(found.made),
+        "removed_early": at(found.removed_early),
+        "overwritten": at(found.overwritten),
+        "overwritten_in_pair": None if usual is None else len(usual.overwritten),
+        "tiles_in_one_file": [list(tiles) for tiles in found.one_file[:MAX_LISTED]],
+        "gone_unseen": list(found.vanished[:MAX_LISTED]),
+        "refused_after_phase_3": list(found.skipped[:MAX_LISTED]),
+        "mosaic": found.mosaic,
+    }
+
+
+CHECK = Check(
+    "products",
+    say("Does what was made stay made?"),
+    _judge,
+    MappingProxyType({"classic": (*ALWAYS, TILES, REMOVALS)}),
+)

@@ -1,0 +1,109 @@
+"""Which files were taken away, when and by whom: attempts and outcomes of the trace, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from harness.checks.facts import name_of
+from harness.record import History, Operation
+
+How = Literal["remove", "rename", "rmtree"]
+Outcome = Literal["done", "failed", "unsettled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A file that was taken away, or the attempt.
+
+    ``t`` is when the attempt began, in monotonic nanoseconds. ``outcome`` is ``unsettled`` when only the attempt was seen.
+    """
+
+    t: int
+    pid: int
+    thread: str
+    name: str
+    how: How
+    outcome: Outcome
+    errno: int | None
+
+
+def removals(history: History, paths: Iterable[str]) -> tuple[Removal, ...]:
+    """Return every removal of these files: removed, renamed away, or gone with their folder.
+
+    An attempt and its outcome are one removal, at the time of the attempt. A folder that is removed as a whole removes each
+    file that was still there once.
+    """
+    seen = _Seen({name_of(path): tuple(path.replace("\\", "/").split("/")[:-1]) for path in paths})
+    for op in history.operations:
+        if op.op == "rmtree":
+            seen.folder(op)
+        elif op.op == "remove":
+            seen.file(op, "remove")
+        elif op.op == "rename":
+            seen.renamed(op)
+        elif op.op == "save" and op.state == "done":
+            seen.gone.discard(name_of(op.path))
+    seen.close()
+    return tuple(sorted(seen.found, key=lambda r: r.t))
+
+
+@dataclass
+class _Seen:
+    """What was seen so far. ``folders`` holds, by the name of each wanted file, the folders above it."""
+
+    folders: dict[str, tuple[str, ...]]
+    found: list[Removal] = field(default_factory=list)
+    gone: set[str] = field(default_factory=set)
+    begun: dict[tuple[int, str, How, str], Operation] = field(default_factory=dict)
+    trees: dict[tuple[int, str], Operation] = field(default_factory=dict)
+
+    def file(self, op: Operation, how: How) -> None:
+        """Take in one step of the removal of one file."""
+        name = name_of(op.path)
+        if name not in self.folders:
+            return
+        if (op.pid, op.thread) in self.trees:
+            # Part of the removal of a folder; what it leaves unsaid, the folder's own end says.
+            if op.state == "done":
+                self._add(op, name, "rmtree", "done", op.t)
+        elif op.state == "attempt":
+            self.begun[op.pid, op.thread, how, name] = op
+        else:
+            first = self.begun.pop((op.pid, op.thread, how, name), op)
+            self._add(op, name, how, "done" if op.state == "done" else "failed", first.t)
+
+    def folder(self, op: Operation) -> None:
+        """Take in one step of the removal of a folder."""
+        if op.state == "attempt":
+            self.trees[op.pid, op.thread] = op
+        else:
+            first = self.trees.pop((op.pid, op.thread), op)
+            self._add_folder(op, "rmtree", "done" if op.state == "done" else "unsettled", first.t)
+
+    def renamed(self, op: Operation) -> None:
+        """Take in a rename of a file or of a folder; what gets a wanted name is there again."""
+        if op.state == "done":
+            if op.to is not None:
+                self.gone.discard(name_of(op.to))
+            self._add_folder(op, "rename", "done", op.t)
+        self.file(op, "rename")
+
+    def close(self) -> None:
+        """Take attempts without an outcome for what they are."""
+        for (_, _, how, name), op in self.begun.items():
+            self._add(op, name, how, "unsettled", op.t)
+        for op in self.trees.values():
+            self._add_folder(op, "rmtree", "unsettled", op.t)
+
+    def _add(self, op: Operation, name: str, how: How, outcome: Outcome, t: int) -> None:
+        self.found.append(Removal(t, op.pid, op.thread, name, how, outcome, op.errno))
+        if outcome == "done":
+            self.gone.add(name)
+
+    def _add_folder(self, op: Operation, how: How, outcome: Outcome, t: int) -> None:
+        folder = name_of(op.path)
+        for name, above in self.folders.items():
+            if name not in self.gone and folder in above:
+                self._add(op, name, how, outcome, t)

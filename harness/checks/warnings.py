@@ -1,0 +1,110 @@
+"""Whether the three events of a lost cache stay away."""
+
+from __future__ import annotations
+
+from collections import Counter
+from types import MappingProxyType
+from typing import Any
+
+from harness.checks.base import Case, Check
+from harness.checks.cause import MAX_LISTED, Causes, listed
+from harness.checks.facts import FAILED, INVALID, MISSING, RAISED, STARVED, UNREADABLE
+from harness.checks.premises import ALWAYS, CALLBACK, SHARED
+from harness.message import Message, say
+from harness.record import Record
+from harness.thresholds import Thresholds
+from harness.verdict import Outcome, Verdict
+
+KEYS = (MISSING, STARVED, FAILED)
+
+
+def counts(record: Record, causes: Causes | None = None) -> dict[str, int]:
+    """Return how often each of the three events was sent; of failed creations, those that caches explain.
+
+    "Creation failed" is also sent for tiles that a quality gate rejects or that can't be aligned; what a tile said before tells
+    them apart. A failure without any stated reason counts: nothing clears the caches of it.
+    """
+    causes = causes or Causes(record)
+    sent = Counter(event.key for event in record.history.named(*KEYS))
+    failed = sum(
+        causes.failures.get(int(event.fields["stack_num"]) - 1) in ("caches", "unstated")
+        if str(event.fields.get("stack_num", "")).isdigit()
+        else True
+        for event in record.history.named(FAILED)
+    )
+    return {MISSING: sent[MISSING], STARVED: sent[STARVED], FAILED: failed}
+
+
+def _judge(case: Case, _: Thresholds) -> Verdict:
+    history = case.run.history
+    causes = Causes(case.run)
+    found = counts(case.run, causes)
+    total = sum(found.values())
+    evidence: dict[str, Any] = {
+        "counts": found,
+        "total": total,
+        "tiles_without_caches": [causes.described(t) for t in sorted(t for t in causes.losses if t is not None)][
+            :MAX_LISTED
+        ],
+        "failed_for_other_causes": {
+            str(tile): why for tile, why in causes.failures.items() if why not in ("caches", "unstated")
+        },
+        "related": dict(Counter(event.key for event in history.named(INVALID, UNREADABLE, RAISED))),
+        "tiles_that_reported": len(
+            {event.fields.get("tile_id") for event in history.named("mastertile_info_creation_started_from_cache")}
+        ),
+    }
+    before = sum(counts(case.baseline).values()) if case.baseline else None
+    if before is not None:
+        evidence["baseline_total"] = before
+    if total:
+        return Verdict("warnings", Outcome.FAIL, _lost(found, before), MappingProxyType(evidence), _cause(causes))
+    if not evidence["tiles_that_reported"]:
+        return Verdict(
+            "warnings",
+            Outcome.UNKNOWN,
+            say("No master tile reported anything, so the absence of warnings shows nothing."),
+            MappingProxyType(evidence),
+        )
+    if before:
+        sentence = say("None of the three events of a lost cache was sent; the baseline sent {before}.", before=before)
+    else:
+        sentence = say("None of the three events of a lost cache was sent.")
+    return Verdict("warnings", Outcome.PASS, sentence, MappingProxyType(evidence))
+
+
+def _lost(found: dict[str, int], before: int | None) -> Message:
+    values = {"missing": found[MISSING], "starved": found[STARVED], "failed": found[FAILED]}
+    if before is None:
+        return say(
+            "{missing} caches were missing, {starved} tiles had no valid image, {failed} tiles failed for it.", **values
+        )
+    return say(
+        "{missing} caches were missing, {starved} tiles had no valid image, {failed} tiles failed for it: "
+        "{after} events, {before} in the baseline.",
+        **values,
+        after=sum(found.values()),
+        before=before,
+    )
+
+
+def _cause(causes: Causes) -> tuple[Message, ...]:
+    """Explain the tile that lost most; name the others."""
+    hit = {t for t in causes.losses if t is not None} | {
+        t for t, why in causes.failures.items() if why in ("caches", "unstated")
+    }
+    if not hit:
+        return ()
+    worst = min(hit, key=lambda t: (t not in causes.failures, -len(causes.losses.get(t, [])), t))
+    links = causes.of_tile(worst)
+    others = hit - {worst}
+    return (*links, say("The same happened to tiles {tiles}.", tiles=listed(others))) if others else links
+
+
+CHECK = Check(
+    "warnings",
+    say("Do the three events of a lost cache stay away?"),
+    _judge,
+    MappingProxyType({"classic": (*ALWAYS, CALLBACK)}),
+    for_pass=(SHARED,),
+)
