@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -300,7 +302,7 @@ def read_record(folder: Path) -> Record:
         folder=folder,
         request=request,
         history=_read_history(folder),
-        products=_read_products(folder),
+        products=read_products(folder),
         left=_read_left(folder),
         seal=seal,
         damage=damage,
@@ -575,7 +577,8 @@ def _read_left(folder: Path) -> tuple[LeftFile, ...] | None:
     return tuple(LeftFile(str(d["path"]), int(d["size"]), str(d["kind"])) for d in _read_lines(path, torn))
 
 
-def _read_products(folder: Path) -> Products | None:
+def read_products(folder: Path) -> Products | None:
+    """Read what was measured after a run; ``None`` when nothing was. Raises ``RecordError`` when it can't be read."""
     path = folder / "products.json"
     if not path.exists():
         return None
@@ -583,11 +586,10 @@ def _read_products(folder: Path) -> Products | None:
         data = _read_json(path)
         _check_format(path, data, PRODUCTS_FORMAT)
         with np.load(folder / "products.npz", allow_pickle=False) as arrays:
-            rows, columns = (int(n) for n in data["shape"])
-            bits = np.unpackbits(arrays["covered"], count=rows * columns)
-            covered = bits.reshape(rows, columns).astype(np.bool_)
-            depth = np.asarray(arrays["depth"], dtype=np.float32).reshape(rows, columns)
+            depth = np.asarray(arrays["depth"], dtype=np.float32)
             stars = np.asarray(arrays["stars"], dtype=np.float64).reshape(-1, 3)
+            bits = np.asarray(arrays["covered"], dtype=np.uint8)
+        covered = _unpacked(bits, depth, data["shape"])
         tiles = tuple(
             TileProduct(str(t["path"]), int(t["tile"]), _int(t["frames"]), _int(t["aligned"]), t["reference"])
             for t in data["tiles"]
@@ -604,10 +606,17 @@ def _read_products(folder: Path) -> Products | None:
         )
     except RecordError:
         raise
-    except (KeyError, TypeError, ValueError, OSError) as error:
+    except (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise RecordError(
             f"expected measured products in {path}, found some that can't be read ({error}): measure the run again"
         ) from error
+
+
+def _unpacked(bits: NDArray[np.uint8], depth: NDArray[np.float32], shape: Any) -> NDArray[np.bool_]:
+    """Return the mask in packed bits. Missing bits would be read as zeros, as holes: so their number must be right."""
+    if depth.ndim != 2 or list(depth.shape) != shape or bits.shape != (-(-depth.size // 8),):
+        raise ValueError(f"masks of {depth.shape} elements and {bits.size} bytes, expected a shape of {shape}")
+    return np.unpackbits(bits, count=depth.size).reshape(depth.shape).astype(np.bool_)
 
 
 def _int(value: Any) -> int | None:
