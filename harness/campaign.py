@@ -19,7 +19,8 @@ from fixtures import catalogue
 from fixtures.catalogue import CaseSpec
 from harness import checks, targets
 from harness.checks.base import Case
-from harness.inputs import check_inputs
+from harness.durations import Durations
+from harness.inputs import require_inputs
 from harness.options import Settings
 from harness.record import Record, read_record
 from harness.request import Request, Retention, Role, TargetFacts
@@ -83,6 +84,11 @@ class Campaign:
         if self.settings.quick:
             return tuple(case for case in synthetic if case.name in catalogue.QUICK)
         return (*synthetic, *catalogue.REAL_CASES)
+
+    @cached_property
+    def durations(self) -> Durations:
+        """How long runs took in earlier sessions."""
+        return Durations(self.root / "durations.json")
 
     @cached_property
     def real_sets(self) -> tuple[RealSet, ...]:
@@ -186,8 +192,10 @@ class Campaign:
             if (record_folder / "seal.json").exists():
                 record = read_record(record_folder)
             else:
-                check_inputs(dataset.folder, request.dataset, request.plan)
+                require_inputs(dataset.folder, request.dataset, request.plan)
                 record = make_run(request, record_folder, dataset.folder)
+                if record.seal is not None and record.seal.state == "done":
+                    self.durations.add(request, record.seal.seconds)
         self._runs[key] = _entry(key, record, self.folder)
         return record
 

@@ -7,6 +7,7 @@ shares in it; the controller merges them, so that ``-n 2`` gives the session of 
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shlex
 import sys
@@ -14,7 +15,7 @@ import uuid
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TextIO, cast
 
 import pytest
 
@@ -49,6 +50,7 @@ class Validation:
         self.tests: dict[str, TestEntry] = {}
         self.session: Session | None = None
         self.monitor: ProgressMonitor | None = None
+        self.terminal: TextIO | None = None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -79,7 +81,17 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     state = Validation(settings, root, _new_session_folder(root), None)
     _check_setup(state.campaign)
+    state.terminal = _terminal()
     config.stash[_STATE] = state
+
+
+def _terminal() -> TextIO | None:
+    """Return standard output as it is now: while a test runs, pytest captures what is written to its descriptor."""
+    try:
+        descriptor = os.dup(sys.stdout.fileno())
+    except (OSError, ValueError):
+        return None
+    return os.fdopen(descriptor, "w", encoding=sys.stdout.encoding, errors="replace")
 
 
 def _new_session_folder(root: Path) -> Path:
@@ -287,21 +299,24 @@ def _distributed(config: pytest.Config) -> bool:
 
 
 def _announce(config: pytest.Config, nodeids: list[str]) -> None:
-    from harness.watch.progress import Durations, ProgressMonitor, expected_table
+    from harness.watch.progress import ProgressMonitor, expected_table
+    from reports.language import translator
 
     state = config.stash[_STATE]
     names = {case.name for case in state.campaign.cases if any(f"[{case.name}]" in n for n in nodeids)}
     planned = state.campaign.planned(names)
     if not planned:
         return
-    durations = Durations(state.campaign.root / "durations.json")
+    settings = state.campaign.settings
+    translate = translator(settings.lang)
+    table = expected_table(planned, state.campaign.durations, profile=settings.profile, translate=translate)
     reporter = config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is None:
-        return
-    reporter.write_line("")
-    reporter.write(expected_table(planned, durations))
-    state.monitor = ProgressMonitor(state.folder / "runs", reporter.write_line)
-    state.monitor.start()
+    if reporter is not None:
+        reporter.write_line("")
+        reporter.write(table)
+    if state.terminal is not None:
+        state.monitor = ProgressMonitor(state.folder / "runs", state.terminal, translate=translate)
+        state.monitor.start()
 
 
 @pytest.hookimpl(trylast=True)
@@ -312,6 +327,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     if state.monitor is not None:
         state.monitor.stop()
+    if state.terminal is not None:
+        state.terminal.close()
     _write_share(state)
     if state.worker is None and state.tests:
         state.session = _merge(state, session.config)
