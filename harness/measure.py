@@ -315,7 +315,9 @@ def _celestial(path: Path, header: fits.Header) -> Cards:
     try:
         sky_of(cards, 0.0, 0.0)
     except FootprintError as error:
-        raise MeasureError(f"expected a celestial WCS in {path.name}, found: {error}") from error
+        raise MeasureError(
+            f"expected a celestial WCS in {path.name}, found none that places it ({error}): run it again"
+        ) from error
     return cards
 
 
