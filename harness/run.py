@@ -92,10 +92,24 @@ def make_run(
 
     """
     require_inputs(frames, request.dataset, request.plan, room=folder, contents=False)
+    new = not folder.exists()
+    if not new and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(
+            [
+                say(
+                    "Expected a new or empty folder for the record, found {folder} in use: name another.",
+                    folder=str(folder),
+                )
+            ]
+        )
     with _Signals() as signals:
-        with signals.open():
-            _prepare(folder, request, frames)
-        end = _run(request, folder, signals, on_start, grace)
+        try:
+            with signals.open():
+                _prepare(folder, request, frames)
+            end = _run(request, folder, signals, on_start, grace)
+        except BaseException:
+            _unmake(folder, new=new)  # nothing was started, so there is nothing to record
+            raise
         end = _tidy(folder, end)
         if end.stopped is None:
             end = _measure(request, folder, end, signals)
@@ -111,17 +125,7 @@ def make_run(
 
 
 def _prepare(folder: Path, request: Request, frames: Path) -> None:
-    """Make the record's folder. On any failure, remove what was made."""
-    new = not folder.exists()
-    if not new and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(
-            [
-                say(
-                    "Expected a new or empty folder for the record, found {folder} in use: name another.",
-                    folder=str(folder),
-                )
-            ]
-        )
+    """Make the record's folder, with copies of the frames."""
     try:
         for name in FOLDERS:
             (folder / WORK / name).mkdir(parents=True)
@@ -130,10 +134,7 @@ def _prepare(folder: Path, request: Request, frames: Path) -> None:
         for frame in request.dataset.frames:
             _copy(frames / frame.name, folder / WORK / "input" / frame.name, frame.sha256)
         (folder / WORK / "reserve").write_bytes(bytes(RESERVE_BYTES))
-    except BaseException as error:
-        _unmake(folder, new=new)
-        if not isinstance(error, OSError):
-            raise
+    except OSError as error:
         message = say(
             "Expected to write a record in {folder}, found: {error}. Name a folder that can be written and has room.",
             folder=str(folder),

@@ -1,0 +1,121 @@
+"""The disk sampler, on a file system in memory."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from harness.watch import disk
+from harness.watch.disk import CACHE, OUTPUTS, DiskSampler, Usage, usage
+
+RECORD = Path("/record")
+
+
+@pytest.fixture
+def outputs(fs):
+    """Return a record's outputs on a fake volume of 10,000 bytes."""
+    fs.add_mount_point("/record", total_size=10_000)
+    fs.create_dir(RECORD / CACHE)
+    return RECORD / OUTPUTS
+
+
+@pytest.fixture
+def at(monkeypatch):
+    """Return a function that sets the time, in seconds."""
+
+    def set_to(seconds):
+        monkeypatch.setattr(disk.time, "monotonic_ns", lambda: int(seconds * 1e9))
+
+    set_to(5.0)
+    return set_to
+
+
+def test_the_cache_is_part_of_the_whole(fs, outputs):
+    """Every file counts once in all, those of the cache folder also there, at any depth."""
+    fs.create_file(outputs / "mosaic.fits", st_size=500)
+    fs.create_file(outputs / "tiles" / "deep" / "a.fits", st_size=30)
+    fs.create_file(RECORD / CACHE / "preprocessed_a_0.npy", st_size=100)
+    fs.create_file(RECORD / CACHE / "inner" / "preprocessed_b_1.npy", st_size=20)
+    assert usage(outputs, RECORD / CACHE) == (Usage(650, 4), Usage(120, 2))
+
+
+@pytest.mark.usefixtures("fs")
+def test_a_folder_that_is_not_there_is_empty():
+    """Before the target makes its folders there is nothing in them."""
+    assert usage(Path("/nowhere"), Path("/nowhere/cache")) == (Usage(0, 0), Usage(0, 0))
+
+
+def test_links_are_not_followed(fs, outputs):
+    """A link to somebody's large file or folder counts nothing."""
+    fs.create_file("/elsewhere/large", st_size=5000)
+    fs.create_symlink(outputs / "file", "/elsewhere/large")
+    fs.create_symlink(outputs / "folder", "/elsewhere")
+    assert usage(outputs, RECORD / CACHE) == (Usage(), Usage())
+
+
+def test_what_vanishes_while_looking_is_not_counted(fs, outputs, monkeypatch):
+    """A file removed between the listing and the look at it is left out, without an error."""
+    fs.create_file(outputs / "a", st_size=5)
+    fs.create_file(outputs / "b", st_size=7)
+    really = os.scandir
+
+    class Listing:
+        def __init__(self, path):
+            self._entries = really(path)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self._entries.close()
+
+        def __iter__(self):
+            for entry in self._entries:
+                if entry.name == "a":
+                    (outputs / "a").unlink()
+                yield entry
+
+    monkeypatch.setattr(disk.os, "scandir", Listing)
+    assert usage(outputs, RECORD / CACHE)[0] == Usage(7, 1)
+
+
+@pytest.mark.usefixtures("outputs", "at")
+def test_a_sample_has_the_free_bytes_of_the_volume(fs):
+    """Each line names its folder, relative to the record, with bytes, files and the volume's free bytes."""
+    fs.set_disk_usage(10_000, "/record")
+    fs.create_file(RECORD / CACHE / "preprocessed_a_0.npy", st_size=4000)
+    assert DiskSampler(RECORD).sample(last=False) == [
+        {"t": 5_000_000_000, "folder": "outputs", "size": 4000, "files": 1, "free": 6000},
+        {"t": 5_000_000_000, "folder": "outputs/.zemosaic_img_cache", "size": 4000, "files": 1, "free": 6000},
+    ]
+
+
+def test_only_what_changed_is_written(fs, outputs, at):
+    """A folder that stays as it is gets no line until a second is over; one that changes gets it at once."""
+    sampler = DiskSampler(RECORD)
+    sampler.sample(last=False)
+    at(5.3)
+    assert sampler.sample(last=False) == []
+    fs.create_file(outputs / "mosaic.fits", st_size=10)
+    assert [line["folder"] for line in sampler.sample(last=False)] == [OUTPUTS]
+    at(6.1)
+    assert [line["folder"] for line in sampler.sample(last=False)] == [CACHE]
+
+
+@pytest.mark.usefixtures("outputs", "at")
+def test_the_last_look_writes_everything():
+    """The last look has a line for each folder whether it changed or not."""
+    sampler = DiskSampler(RECORD)
+    sampler.sample(last=False)
+    assert [line["folder"] for line in sampler.sample(last=True)] == [OUTPUTS, CACHE]
+
+
+@pytest.mark.usefixtures("outputs", "at")
+def test_a_volume_that_does_not_answer(monkeypatch):
+    """Free bytes that can't be had are -1."""
+
+    def refuse(_path):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(disk.shutil, "disk_usage", refuse)
+    assert {line["free"] for line in DiskSampler(RECORD).sample(last=True)} == {-1}

@@ -1,0 +1,296 @@
+"""Process trees, and the guard that leaves nothing of one behind."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.watch import guard, tree
+from harness.watch.guard import Ended, Guard, NotStartedError
+from tests.runs_ import CLINGING, SPEAKING, living
+
+POSIX = pytest.mark.skipif(not hasattr(os, "setsid"), reason="sessions and signals are POSIX's")
+
+
+@pytest.fixture
+def guarded(tmp_path):
+    """Return a function that makes a guard for a script, closed after the test."""
+    with contextlib.ExitStack() as stack:
+
+        def make(script, *, seconds=20.0, grace=0.2, argv=None):
+            (tmp_path / "outputs").mkdir(exist_ok=True)
+            words = argv or [sys.executable, "-c", SPEAKING + textwrap.dedent(script)]
+            env = {**os.environ, "PHASE3_RECORD": str(tmp_path)}
+            made = Guard(words, env, tmp_path, console=tmp_path / "console.log", seconds=seconds, grace=grace)
+            stack.callback(made.close)
+            return made
+
+        yield make
+
+
+def pids_in(folder):
+    """Return the ids that a clinging tree wrote, once both are there."""
+    path, deadline = folder / "outputs" / "pids", time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if path.exists() and len(path.read_text().split()) == 2:
+            return path.read_text().split()
+        time.sleep(0.02)
+    raise AssertionError("the tree did not start")
+
+
+def soon(condition):
+    """Return whether a condition comes true within seconds."""
+    deadline = time.monotonic() + 20
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return condition()
+
+
+def test_the_exit_code_comes_through(guarded, tmp_path):
+    """A target's own exit code and output come through the guard."""
+    made = guarded("print('out', flush=True); print('err', file=sys.stderr); sys.exit(7)")
+    made.start()
+    assert made.wait(20) == Ended("ended", 7)
+    assert (tmp_path / "console.log").read_bytes().split() == [b"out", b"err"]
+
+
+@POSIX
+def test_a_signal_comes_through(guarded):
+    """A target that dies by a signal has its negative number as code."""
+    made = guarded("os.kill(os.getpid(), signal.SIGABRT)")
+    made.start()
+    assert made.wait(20) == Ended("ended", -signal.SIGABRT)
+
+
+def test_a_target_that_is_not_there(guarded, tmp_path):
+    """A program that doesn't exist is named, with what to do."""
+    made = guarded("", argv=[str(tmp_path / "no such program")])
+    with pytest.raises(
+        NotStartedError, match=r"expected to start .*no such program.* found: FileNotFoundError.* name a "
+    ):
+        made.start()
+
+
+def test_a_run_that_goes_on_is_not_over(guarded):
+    """Waiting for less than the run takes returns nothing."""
+    made = guarded("time.sleep(60)")
+    made.start()
+    assert made.wait(0.05) is None
+    assert made.end().cause == "asked"
+
+
+def test_a_clinging_tree_is_ended_on_the_time_limit(guarded, tmp_path):
+    """Descendants that left the group, ignore SIGTERM and lost their parent end with the target on its time limit."""
+    made = guarded(CLINGING + "time.sleep(60)", seconds=1.0)
+    pid = made.start()
+    pids = [pid, *pids_in(tmp_path)]
+    ended = made.wait(20)
+    assert (ended.cause, ended.left) == ("timed out", ())
+    assert living(pids) == []
+
+
+def test_processes_that_outlive_the_target_are_ended(guarded, tmp_path):
+    """A target that ends and leaves processes has them counted and ended."""
+    made = guarded(CLINGING + "sys.exit(0)")
+    made.start()
+    ended = made.wait(20)
+    assert (ended.cause, ended.code, ended.strays, ended.left) == ("ended", 0, 2, ())
+    assert living(pids_in(tmp_path)) == []
+
+
+@POSIX
+def test_the_tree_is_ended_when_the_guard_is_killed(guarded, tmp_path):
+    """When somebody kills the guard, the harness finds the tree by its mark and ends it."""
+    made = guarded(CLINGING + "time.sleep(60)")
+    pid = made.start()
+    pids = [pid, *pids_in(tmp_path)]
+    os.kill(made.guard_pid, signal.SIGKILL)
+    assert made.wait(20) == Ended("lost", None)
+    assert living(pids) == []
+
+
+@POSIX
+def test_the_guard_asked_to_end_ends_the_tree(guarded, tmp_path):
+    """SIGTERM to the guard ends the tree, and the guard still answers."""
+    made = guarded(CLINGING + "time.sleep(60)")
+    pid = made.start()
+    pids = [pid, *pids_in(tmp_path)]
+    os.kill(made.guard_pid, signal.SIGTERM)
+    assert made.wait(20).cause == "asked"
+    assert living(pids) == []
+
+
+def test_a_closed_pipe_ends_the_tree(guarded, tmp_path):
+    """The guard ends the tree when the harness's end of its pipe closes, which is how it learns of the harness's end."""
+    made = guarded(CLINGING + "time.sleep(60)")
+    pid = made.start()
+    pids = [pid, *pids_in(tmp_path)]
+    made._process.stdin.close()
+    assert soon(lambda: living(pids) == [])
+
+
+def test_a_guard_that_never_answers(guarded):
+    """A guard that ends before it started anything is a target that could not be started."""
+    made = guarded("pass")
+    made._process.stdin.close()
+    with pytest.raises(NotStartedError, match="no answer from the guard process"):
+        made.start()
+
+
+def test_a_target_reads_nothing(guarded):
+    """A target's standard input is empty, so it can't wait for a key."""
+    made = guarded("sys.exit(3 if sys.stdin.read() == '' else 4)")
+    made.start()
+    assert made.wait(20).code == 3
+
+
+def test_only_the_marked_are_found_without_a_keeper():
+    """Without a keeper a process is found by the mark in its environment, and by no other value of it."""
+    sleeping = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with subprocess.Popen(sleeping, env={**os.environ, tree.MARK: "mine"}) as process:
+        try:
+            assert soon(lambda: [p.pid for p in tree.living(None, "mine")] == [process.pid])
+            assert tree.living(None, "another") == []
+        finally:
+            process.kill()
+    assert tree.living(None, "mine") == []
+
+
+@POSIX
+def test_the_members_of_a_session_are_found():
+    """A process with an environment of its own is found by its session."""
+    sleeping = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with subprocess.Popen(sleeping, env={}, start_new_session=True) as process:
+        try:
+            assert [p.pid for p in tree.living(None, "mine", session=process.pid)] == [process.pid]
+        finally:
+            process.kill()
+
+
+class _Fake:
+    """A process that counts what it is told."""
+
+    def __init__(self, *, stubborn=False, refuses=False):
+        self.pid, self.told, self.alive = 4711, [], True
+        self._stubborn, self._refuses = stubborn, refuses
+
+    def terminate(self):
+        self.told.append("terminate")
+        self.alive = self._stubborn
+
+    def kill(self):
+        self.told.append("kill")
+        if self._refuses:
+            raise psutil.AccessDenied(self.pid)
+        self.alive = False
+
+    def is_running(self):
+        return self.alive
+
+    def status(self):
+        return psutil.STATUS_RUNNING
+
+
+def test_asked_first_and_killed_when_stubborn():
+    """Every process is asked to end; only one that doesn't is killed."""
+    meek, stubborn = _Fake(), _Fake(stubborn=True)
+    assert tree.end(lambda: [p for p in (meek, stubborn) if p.alive], grace=0.05) == ()
+    assert (meek.told, stubborn.told) == (["terminate"], ["terminate", "kill"])
+
+
+def test_what_cannot_be_ended_is_named(monkeypatch):
+    """A process that the system protects is named in the end, after a bounded time."""
+    monkeypatch.setattr(tree, "KILL_SECONDS", 0.05)
+    refusing = _Fake(stubborn=True, refuses=True)
+    assert tree.end(lambda: [refusing], grace=0.0) == (4711,)
+    assert "kill" in refusing.told
+
+
+class _Telling(Fake):
+    """A process whose state can't be had, or that has gone."""
+
+    def __init__(self, error):
+        super().__init__()
+        self._error = error
+
+    def status(self):
+        raise self._error
+
+
+def test_a_process_that_vanishes_is_not_alive():
+    """Gone is not alive; hidden counts as alive, for it can't be shown to have ended."""
+    assert not tree.is_alive(_Telling(psutil.NoSuchProcess(1)))
+    assert tree.is_alive(_Telling(psutil.AccessDenied(1)))
+
+
+class _Gone:
+    """A keeper that has gone."""
+
+    def children(self, *, recursive):
+        raise psutil.NoSuchProcess(1, str(recursive))
+
+
+def test_a_keeper_that_is_gone_has_no_descendants():
+    """The descendants of a process that has gone are none."""
+    assert tree.descendants(_Gone()) == []
+
+
+@pytest.fixture
+def console(tmp_path):
+    """Return a function that prints bytes through the guard's console, and the file's bytes and what was dropped."""
+
+    def through(data):
+        path = tmp_path / "console.log"
+        kept = guard._Console(path)
+        reader, writer = os.pipe()
+        with open(reader, "rb", buffering=0) as source:
+            kept.copy(source)
+            os.write(writer, data)
+            os.close(writer)
+            dropped = kept.close()
+        return path.read_bytes(), dropped
+
+    return through
+
+
+def test_output_is_kept_byte_for_byte(console):
+    """Binary output is kept as it came."""
+    data = bytes(range(256))
+    assert console(data) == (data, 0)
+
+
+def test_output_is_bounded(console, monkeypatch):
+    """Output beyond the bound is read and dropped, and the last line says how much."""
+    monkeypatch.setattr(guard, "CONSOLE_BYTES", 10)
+    assert console(b"0123456789abc") == (b"0123456789\n[3 further bytes of output were left out]\n", 3)
+
+
+def test_a_full_disk_does_not_block_the_target(console, monkeypatch):
+    """Output that can't be written is dropped and counted."""
+
+    def full(_file, _data):
+        raise OSError(28, "No space left on device")
+
+    class Os:
+        def __getattr__(self, name):
+            return full if name == "write" else getattr(os, name)
+
+    monkeypatch.setattr(guard, "os", Os())
+    data, dropped = console(b"lost")
+    assert data == b""
+    assert dropped >= 4
+
+
+def test_nothing_is_imported_from_the_working_folder(guarded, tmp_path):
+    """A module of the same name in the target's working folder doesn't get into the guard."""
+    Path(tmp_path, "psutil.py").write_text("raise SystemExit(9)")
+    made = guarded("sys.exit(5)")
+    made.start()
+    assert made.wait(20).code == 5
