@@ -158,7 +158,6 @@ def phase3_campaign(request: pytest.FixtureRequest) -> Campaign:
 def judged(request: pytest.FixtureRequest, phase3_campaign: Campaign, case_name: str) -> JudgedRun:
     """Return the judged run that the test's ``judges`` marker names, made now if no test needed it before."""
     from fixtures.real import AbsentSet
-
     from harness.campaign import NoSuchRun
 
     marker = request.node.get_closest_marker("judges")
