@@ -48,9 +48,7 @@ class Recorder:
 
     def trace(self, op: str, **fields: Any) -> None:
         """Append a file operation, a step of a tile, a hold or a capability."""
-        self._append(
-            "trace", {"t": time.monotonic_ns(), "thread": threading.current_thread().name, "op": op, **fields}
-        )
+        self._append("trace", {"t": time.monotonic_ns(), "thread": threading.current_thread().name, "op": op, **fields})
 
     def capability(self, name: str) -> None:
         """Say that a source is in place."""
@@ -79,17 +77,20 @@ class Recorder:
             return fd
         path = os.path.join(self._folder, f"{kind}-{pid}.jsonl")
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-        header = json.dumps(
-            {
-                "format": f"phase3-{kind}/1",
-                "pid": pid,
-                "t": time.monotonic_ns(),
-                "wall": time.time(),
-                "python": ".".join(str(part) for part in sys.version_info[:3]),
-                "platform": sys.platform,
-                "capabilities": [],
-            }
-        ).encode() + b"\n"
+        header = (
+            json.dumps(
+                {
+                    "format": f"phase3-{kind}/1",
+                    "pid": pid,
+                    "t": time.monotonic_ns(),
+                    "wall": time.time(),
+                    "python": ".".join(str(part) for part in sys.version_info[:3]),
+                    "platform": sys.platform,
+                    "capabilities": [],
+                }
+            ).encode()
+            + b"\n"
+        )
         try:
             fd = os.open(path, flags | os.O_EXCL, 0o644)
             os.write(fd, header)

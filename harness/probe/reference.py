@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
+from pathlib import Path
 from typing import Any, Callable
 
 from .files import install_saves
+from .paths import Paths
 from .setup import Probe
 from .tiles import Asked, Made, Tiles
 
@@ -16,7 +17,7 @@ def run(probe: Probe) -> None:
     """Run one mosaic as the request asks."""
     request, record = probe.request, probe.record
     sys.path.insert(0, request["target"]["root"])
-    tiles = Tiles(probe.recorder, probe.holds, _describe, _conclude)
+    tiles = Tiles(probe.recorder, probe.holds, describe(probe.paths), conclude(probe.paths))
     tiles.install_futures()
     probe.events.listeners.append(tiles.heard)
     install_saves(importlib.import_module("numpy"), probe.recorder, probe.paths)
@@ -26,8 +27,8 @@ def run(probe: Probe) -> None:
     tiles.wrap(tile, "make_master_tile")
     plan = request["plan"]
     asked = settings.Settings(
-        input_dir=_path(record, "work", "input"),
-        output_dir=_path(record, "outputs"),
+        input_dir=Path(record) / "work" / "input",
+        output_dir=Path(record) / "outputs",
         plan=None if plan is None else tuple(tuple(group) for group in plan),
         retention=request["retention"],
         workers=request["workers"],
@@ -38,19 +39,23 @@ def run(probe: Probe) -> None:
     pipeline.run_mosaic(asked, probe.events.tee(None))
 
 
-def _path(*parts: str) -> Any:
-    from pathlib import Path
+def describe(paths: Paths) -> Callable[..., Asked]:
+    """Return a reader of a tile's arguments."""
 
-    return Path(os.path.join(*parts))
+    def asked(_: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked:
+        group = args[0] if args else kwargs["group"]
+        tile = args[1] if len(args) > 1 else kwargs["tile_id"]
+        caches = [paths.inside(frame.cache) or str(frame.cache) for frame in group]
+        return Asked(int(tile), [frame.name for frame in group], caches, None)
+
+    return asked
 
 
-def _describe(_: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked:
-    group = args[0] if args else kwargs["group"]
-    tile = args[1] if len(args) > 1 else kwargs["tile_id"]
-    return Asked(int(tile), [frame.name for frame in group], [str(frame.cache) for frame in group], None)
+def conclude(paths: Paths) -> Callable[[Any], Made]:
+    """Return a reader of what the maker of a tile returned."""
 
+    def made(result: Any) -> Made:
+        path = None if result.path is None else paths.inside(result.path) or str(result.path)
+        return Made("failed" if path is None else "made", path, result.error, result.reference)
 
-def _conclude(result: Any) -> Made:
-    made = result.path is not None and not result.error
-    path = None if result.path is None else str(result.path)
-    return Made("made" if made else "failed", path, result.error or None, result.reference)
+    return made

@@ -1,0 +1,40 @@
+"""Any command that speaks the protocol (``docs/protocol.md``) itself."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from pathlib import Path
+
+from harness.request import TargetFacts
+from harness.targets.errors import TargetError
+
+
+def resolve(words: str) -> TargetFacts:
+    """Return the target that a command line starts. It is split into words once; no shell ever sees it.
+
+    Raises
+    ------
+    TargetError
+        When it can't be split, is empty, or names a program that is not there.
+
+    """
+    try:
+        command = shlex.split(words, posix=os.name != "nt")
+    except ValueError as error:
+        raise TargetError(f"expected a command line, found {words!r} ({error}): quote it as for a shell") from error
+    if not command:
+        raise TargetError("expected a command after command:, found nothing: give command:PROGRAM ARGUMENTS")
+    program = shutil.which(command[0])
+    if program is None:
+        raise TargetError(f"expected a program to start, found no {command[0]!r}: give its full path")
+    found = str(Path(program).absolute())
+    return TargetFacts(
+        kind="command",
+        label=f"command {Path(program).name}",
+        root="",
+        python="",
+        identity={"command": [found, *command[1:]]},
+        command=(found, *command[1:]),
+    )

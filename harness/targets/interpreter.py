@@ -1,0 +1,146 @@
+"""What an interpreter is and has, asked once for each."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+
+from harness.targets.errors import TargetError
+
+# Modules that ZeMosaic needs to run without a graphical interface, and the name that pip knows each by.
+ZEMOSAIC_LIBRARIES: Mapping[str, str] = MappingProxyType(
+    {
+        "astroalign": "astroalign",
+        "astropy": "astropy",
+        "astroquery": "astroquery",
+        "bottleneck": "bottleneck",
+        "cv2": "opencv-python-headless",
+        "fsspec": "fsspec",
+        "numpy": "numpy",
+        "packaging": "packaging",
+        "photutils": "photutils",
+        "psutil": "psutil",
+        "reproject": "reproject",
+        "scipy": "scipy",
+        "shapely": "shapely",
+        "skimage": "scikit-image",
+        "threadpoolctl": "threadpoolctl",
+        "zarr": "zarr",
+    }
+)
+OLDEST = (3, 9)
+
+# Runs in that interpreter, which may be old: standard library only, one line of JSON.
+_ASK = """
+import importlib.metadata, importlib.util, json, site, sys
+found = {}
+distributions = getattr(importlib.metadata, "packages_distributions", dict)()
+for module, name in json.loads(sys.argv[1]).items():
+    if importlib.util.find_spec(module) is None:
+        found[module] = None
+        continue
+    found[module] = "found"
+    for candidate in [name, *distributions.get(module, [])]:
+        try:
+            found[module] = importlib.metadata.version(candidate)
+            break
+        except importlib.metadata.PackageNotFoundError:
+            pass
+print(json.dumps({"version": list(sys.version_info[:3]), "user_base": site.getuserbase(), "libraries": found}))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """One interpreter.
+
+    Parameters
+    ----------
+    path
+        The executable, as it was named.
+    version
+        Such as ``(3, 11, 7)``.
+    user_base
+        Where this user's own packages are: it follows the home folder, which a run isolates.
+    libraries
+        Version of each module that matters; ``None`` for one that is not there.
+
+    """
+
+    path: str
+    version: tuple[int, int, int]
+    user_base: str
+    libraries: Mapping[str, str | None]
+
+    @property
+    def safe_path(self) -> tuple[str, ...]:
+        """The option that keeps a script's folder off the path, where this interpreter knows it."""
+        return ("-P",) if self.version >= (3, 11) else ()
+
+
+def examine(python: str | None) -> Interpreter:
+    """Ask an interpreter (``None``: this one) what it is and has.
+
+    Raises
+    ------
+    TargetError
+        When it is not there, does not answer, or is too old for the probe.
+
+    """
+    return _examine(python or sys.executable)
+
+
+@cache
+def _examine(path: str) -> Interpreter:
+    advice = "name the interpreter that runs ZeMosaic with --phase3-python"
+    try:
+        answer = subprocess.run(
+            [path, "-c", _ASK, json.dumps(dict(ZEMOSAIC_LIBRARIES))],
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=120,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, ValueError) as error:
+        raise TargetError(f"expected a Python interpreter at {path}, found none ({error}): {advice}") from error
+    except subprocess.TimeoutExpired as error:
+        raise TargetError(f"expected {path} to answer within 120 s, found no answer: {advice}") from error
+    try:
+        data = json.loads(answer.stdout.splitlines()[-1])
+        major, minor, micro = (int(part) for part in data["version"])
+        found = Interpreter(path, (major, minor, micro), str(data["user_base"]), MappingProxyType(data["libraries"]))
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        last = (answer.stderr.strip().splitlines() or [f"exit status {answer.returncode}"])[-1]
+        raise TargetError(
+            f"expected a Python interpreter at {path}, found something else ({last}): {advice}"
+        ) from error
+    if found.version < OLDEST:
+        wanted, is_ = ".".join(map(str, OLDEST)), ".".join(map(str, found.version))
+        raise TargetError(f"expected Python {wanted} or later at {path}, found {is_}: {advice}")
+    return found
+
+
+def versions(python: str | None) -> dict[str, str]:
+    """Return the versions that matter for a target's identity: Python's, and those of the libraries that are there."""
+    found = examine(python)
+    libraries = {ZEMOSAIC_LIBRARIES[module]: version for module, version in found.libraries.items() if version}
+    return {"python": ".".join(map(str, found.version)), **dict(sorted(libraries.items()))}
+
+
+def require_libraries(python: str | None) -> None:
+    """Raise ``TargetError`` naming every library of ZeMosaic that an interpreter lacks."""
+    found = examine(python)
+    missing = sorted(ZEMOSAIC_LIBRARIES[module] for module, version in found.libraries.items() if version is None)
+    if missing:
+        raise TargetError(
+            f"expected the libraries of ZeMosaic in {found.path}, found {', '.join(missing)} missing: "
+            f"name its own interpreter with --phase3-python, or install them with "
+            f'"{found.path}" -m pip install {" ".join(missing)}'
+        )

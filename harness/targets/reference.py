@@ -1,0 +1,48 @@
+"""The embedded reference pipeline as a target: started in a process of its own, like any other."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+
+from harness.request import TargetFacts
+from harness.targets.errors import TargetError
+
+ROOT = Path(__file__).resolve().parents[2]
+PIPELINE = ROOT / "fixtures" / "pipeline"
+
+
+def resolve(defects: str) -> TargetFacts:
+    """Return the reference with these defects (comma-separated names) switched on.
+
+    Raises
+    ------
+    TargetError
+        When the pipeline has no defect of that name.
+
+    """
+    from fixtures.pipeline.defects import DEFECTS
+
+    wanted = sorted({name.strip() for name in defects.split(",") if name.strip()})
+    unknown = [name for name in wanted if name not in DEFECTS]
+    if unknown:
+        raise TargetError(
+            f"expected defects among {', '.join(sorted(DEFECTS))}, found {', '.join(unknown)}: "
+            "give reference, or reference:DEFECT,DEFECT"
+        )
+    return TargetFacts(
+        kind="reference",
+        label="reference" + (f" with {', '.join(wanted)}" if wanted else ""),
+        root=str(ROOT),
+        python=sys.executable,
+        identity={"defects": wanted, "files": digest(), "versions": {"python": sys.version.split()[0]}},
+    )
+
+
+def digest() -> str:
+    """Hash the pipeline's source, by name and content."""
+    whole = hashlib.sha256()
+    for path in sorted(PIPELINE.glob("*.py")):
+        whole.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return whole.hexdigest()
