@@ -90,6 +90,17 @@ FORMS = {
     "LONPOLE written out": {"LONPOLE": 180.0, "LATPOLE": 45.0},
     "another LONPOLE": {"LONPOLE": 170.0},
     "at the pole exactly": {"CRVAL2": 90.0},
+    "PV terms": {"PV1_0": 0.0, "PV1_1": 1.0, "PV1_2": 1e-3, "PV2_0": 0.0, "PV2_1": 1.0, "PV2_2": -2e-3},
+    "arc seconds": {
+        "CUNIT1": "arcsec",
+        "CUNIT2": "arcsec",
+        "CRVAL1": 30.0 * 3600,
+        "CRVAL2": 45.0 * 3600,
+        "CD1_1": -7.2,
+        "CD1_2": 0.3,
+        "CD2_1": 0.3,
+        "CD2_2": 7.2,
+    },
     "no CRPIX": {"CRPIX1": None, "CRPIX2": None},
     "SIP": {**SIP, "CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP"},
     "another projection": {"CTYPE1": "RA---ZEA", "CTYPE2": "DEC--ZEA"},
@@ -259,6 +270,29 @@ def test_raster_on_another_projection_follows_great_circles():
     assert np.array_equal(found[~edge], inside[~edge])
 
 
+def test_raster_of_a_distorted_frame_on_another_projection():
+    """An outline that has many points already needs no more of them; the raster agrees with the frame's own pixels."""
+    cards = tan(scale=3e-4, crpix=(500, 400)) | SIP | {"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP"}
+    grid = tan(scale=1.5e-3, crpix=(110, 90), turn=10) | {"CTYPE1": "RA---STG", "CTYPE2": "DEC--STG"}
+    found = raster([outline(frame(cards, (800, 1000)))], grid, (180, 220))
+    y, x = np.mgrid[:180, :220]
+    column, row = pixel_of(cards, *sky_of(grid, x, y))
+    inside = (np.abs(column - 499.5) < 500) & (np.abs(row - 399.5) < 400)
+    edge = np.minimum(np.abs(np.abs(column - 499.5) - 500), np.abs(np.abs(row - 399.5) - 400)) < 0.05
+    assert inside.sum() > 10000
+    assert np.array_equal(found[~edge], inside[~edge])
+
+
+def test_raster_of_a_large_grid_is_that_of_its_parts(monkeypatch):
+    """Drawn by strips, some without any edge, the raster is the same as drawn at once."""
+    grid = tan(crpix=(60, 300))
+    edges = outlines([frame(tan(30, 45.2, turn=20)), frame(tan(30.03, 44.6, turn=50))])
+    whole = raster(edges, grid, (600, 120))
+    monkeypatch.setattr("harness.footprint._STRIP", 120 * 7)
+    assert np.array_equal(raster(edges, grid, (600, 120)), whole)
+    assert 0.1 < whole.mean() < 0.5
+
+
 def test_no_outline_covers_nothing():
     """Without outlines, and on an empty grid, nothing is covered."""
     assert not raster([], tan(), (4, 5)).any()
@@ -332,6 +366,13 @@ def test_pixel_scale_and_area():
     assert pixel_scale(cards) == pytest.approx(1.0, rel=1e-9)
     far = math.degrees(math.tan(math.radians(30))) * 3600
     assert pixel_area(cards, far, 0.0) == pytest.approx(math.cos(math.radians(30)) ** 3, rel=1e-6)
+
+
+def test_a_pixel_without_a_sky_has_no_area():
+    """Beyond the edge of an orthographic sphere there is no sky to measure."""
+    cards = tan(scale=1.0) | {"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN"}
+    with pytest.raises(FootprintError, match="pixel with a solid angle"):
+        pixel_area(cards, 500.0, 40.0)
 
 
 @pytest.mark.parametrize(

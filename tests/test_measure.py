@@ -114,6 +114,17 @@ def test_a_grid_mosaic(folder):
     assert read_products(folder).mosaic == "outputs/zemosaic_MT4_R48.fits"
 
 
+def test_a_mosaic_in_colour_with_its_channels_last(folder):
+    """Pixels are the same whether the channels come first or last."""
+    covered, depth = holed()
+    pixels = np.where(covered, np.stack([sky(), sky(), sky()]), np.float32(np.nan))
+    for axis in (0, -1):
+        write(folder / "outputs/mosaic_grid.fits", np.moveaxis(pixels, 0, axis).copy())
+        write(folder / "outputs/mosaic_grid_coverage.fits", depth)
+        measure(folder, a_request(mode="grid"))
+        assert np.array_equal(read_products(folder).covered, covered)
+
+
 def test_the_newest_of_several_mosaics_is_meant(folder):
     """Where a target wrote more than one mosaic, the last one written is what it made."""
     covered, depth = holed()
