@@ -12,8 +12,6 @@ from typing import Any, Callable, Optional
 from .paths import Paths
 from .recorder import Recorder
 
-_WATCHED = frozenset({"open", "os.remove", "os.rename", "shutil.rmtree", "mmap.__new__"})
-
 
 def install(recorder: Recorder, paths: Paths) -> None:
     """Put the audit hook and the wrappers in place, and announce them. A hook can't be removed again."""
@@ -34,46 +32,67 @@ def install_saves(numpy: Any, recorder: Recorder, paths: Paths) -> None:
 
 
 def _hook(recorder: Recorder, paths: Paths) -> Callable[[str, Any], None]:
-    last = threading.local()
-
-    def opened(args: Any) -> None:
-        name = paths.inside(args[0])
-        last.path = args[0] if name is not None else None
-        if name is not None:
-            recorder.trace("open", state="attempt", path=name, mode=args[1] or _mode(args[2]))
-
-    def mapped(args: Any) -> None:
-        # The event names a descriptor. The file was opened just before, by this thread: numpy.memmap does so.
-        path = getattr(last, "path", None)
-        if path is not None and os.path.samestat(os.fstat(args[0]), os.stat(path)):
-            recorder.trace("mmap", state="attempt", path=paths.inside(path))
+    attempts = _Attempts(recorder, paths)
+    handlers: dict[str, Callable[[Any], None]] = {
+        "open": attempts.opened,
+        "os.remove": attempts.removed,
+        "os.rename": attempts.renamed,
+        "shutil.rmtree": attempts.tree_removed,
+        "mmap.__new__": attempts.mapped,
+    }
 
     def hook(event: str, args: Any) -> None:
-        if event not in _WATCHED:
+        handler = handlers.get(event)
+        if handler is None:
             return
         try:
-            if event == "open":
-                opened(args)
-            elif event == "os.remove":
-                name = paths.inside_at(args[0], args[1])
-                if name is not None:
-                    recorder.trace("remove", state="attempt", path=name)
-            elif event == "os.rename":
-                name, to = paths.inside_at(args[0], args[2]), paths.inside_at(args[1], args[3])
-                if name is not None or to is not None:
-                    recorder.trace("rename", state="attempt", path=name or _text(args[0]), to=to or _text(args[1]))
-            elif event == "shutil.rmtree":
-                name = paths.inside(args[0])
-                if name is not None:
-                    recorder.trace("rmtree", state="attempt", path=name)
-            else:
-                mapped(args)
+            handler(args)
         except OSError:
             pass  # the file went away in between: the operation itself will say so
         except Exception as error:  # noqa: BLE001 -- raised here, it would stop the target's own operation
             recorder.problem(f"the audit hook failed on {event} ({error!r})")
 
     return hook
+
+
+class _Attempts:
+    """What the audit events tell, before the operation happens."""
+
+    def __init__(self, recorder: Recorder, paths: Paths) -> None:
+        self._recorder = recorder
+        self._paths = paths
+        self._last = threading.local()
+
+    def opened(self, args: Any) -> None:
+        """``path, mode, flags``: no mode where ``os.open`` was called."""
+        name = self._paths.inside(args[0])
+        self._last.path = args[0] if name is not None else None
+        if name is not None:
+            self._recorder.trace("open", state="attempt", path=name, mode=args[1] or _mode(args[2]))
+
+    def removed(self, args: Any) -> None:
+        """``path, dir_fd``: rmtree gives names relative to an open directory."""
+        name = self._paths.inside_at(args[0], args[1])
+        if name is not None:
+            self._recorder.trace("remove", state="attempt", path=name)
+
+    def renamed(self, args: Any) -> None:
+        """``src, dst, src_dir_fd, dst_dir_fd``."""
+        name, to = self._paths.inside_at(args[0], args[2]), self._paths.inside_at(args[1], args[3])
+        if name is not None or to is not None:
+            self._recorder.trace("rename", state="attempt", path=name or _text(args[0]), to=to or _text(args[1]))
+
+    def tree_removed(self, args: Any) -> None:
+        """``path``, and a directory descriptor in later versions."""
+        name = self._paths.inside(args[0])
+        if name is not None:
+            self._recorder.trace("rmtree", state="attempt", path=name)
+
+    def mapped(self, args: Any) -> None:
+        """``descriptor, ...``: its file was opened just before, by this thread, as ``numpy.memmap`` does."""
+        path = getattr(self._last, "path", None)
+        if path is not None and os.path.samestat(os.fstat(args[0]), os.stat(path)):
+            self._recorder.trace("mmap", state="attempt", path=self._paths.inside(path))
 
 
 class _Observed:
@@ -87,7 +106,7 @@ class _Observed:
         self._original = original
         self._recorder = recorder
         self._paths = paths
-        functools.update_wrapper(self, original)
+        functools.update_wrapper(self, original)  # type: ignore[arg-type]
         self.__module__ = "os"  # pickled by name, it is found again
 
 
@@ -131,7 +150,7 @@ def _replace(module: Any, name: str, wrapper: _Observed) -> None:
     # What the function can do is asked by looking it up in these sets (shutil.rmtree and tempfile do).
     for capability in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks, os.supports_effective_ids):
         if original in capability:
-            capability.add(wrapper)
+            capability.add(wrapper)  # type: ignore[arg-type]
     # pathlib before Python 3.11 keeps the functions of os in a class of its own.
     accessor = getattr(sys.modules.get("pathlib"), "_NormalAccessor", None)
     if accessor is not None and getattr(accessor, name, None) is original:
@@ -160,7 +179,7 @@ def _save(original: Callable[..., Any], recorder: Recorder, paths: Paths) -> Cal
         if name is None:
             return original(file, *args, **kwargs)
         if not hasattr(file, "write") and not name.endswith(".npy"):
-            name, path = f"{name}.npy", f"{os.fsdecode(path)}.npy"
+            name, path = f"{name}.npy", f"{_text(path)}.npy"
         try:
             result = original(file, *args, **kwargs)
         except BaseException as error:

@@ -16,7 +16,7 @@ PACKAGE = "_phase3_probe"
 def main(arguments: list[str]) -> int:
     """Observe this process, then run the target that the record's request names."""
     if len(arguments) != 1:
-        print("expected one argument, the folder of a record with a request.json", file=sys.stderr)
+        sys.stderr.write("expected one argument, the folder of a record with a request.json\n")
         return 2
     record = os.path.abspath(arguments[0])
     # This folder has modules named like targets. It must not be where the target's imports look.
@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
     elif kind == "reference":
         from _phase3_probe.reference import run  # type: ignore[import-not-found]
     else:
-        print(f"expected a target of kind reference or zemosaic, found {kind!r}", file=sys.stderr)
+        sys.stderr.write(f"expected a target of kind reference or zemosaic, found {kind!r}\n")
         return 2
     try:
         run(probe)

@@ -32,8 +32,7 @@ class Paths:
             text = os.fsdecode(path)
         except TypeError:
             return None
-        if text.startswith("\\\\?\\"):
-            text = text[4:]
+        text = text.removeprefix("\\\\?\\")
         if not os.path.isabs(text) or ".." in text:
             text = os.path.abspath(text)
         folded = os.path.normcase(text)

@@ -56,7 +56,7 @@ class Recorder:
 
     def problem(self, what: str) -> None:
         """Say on the target's standard error that the probe itself failed: evidence may be missing from here on."""
-        print(f"phase3 probe: {what}", file=sys.stderr)
+        sys.stderr.write(f"phase3 probe: {what}\n")
 
     def _append(self, kind: str, data: dict[str, Any]) -> None:
         try:

@@ -59,7 +59,8 @@ class Tiles:
         self._holds = holds
         self._describe = describe
         self._conclude = conclude
-        self._makers: list[Any] = []
+        # Each recording maker, and the function that it stands for.
+        self._makers: list[tuple[Any, Callable[..., Any]]] = []
         self._told: dict[str, dict[int, Any]] = {"retry_of": {}, "reference": {}, "error": {}}
 
     def heard(self, key: str, fields: dict[str, Any]) -> None:
@@ -84,8 +85,7 @@ class Tiles:
         def maker(*args: Any, **kwargs: Any) -> Any:
             return self._run(self._asked(original, args, kwargs), original, args, kwargs)
 
-        self._makers.append(maker)
-        maker._phase3_original = original  # type: ignore[attr-defined]
+        self._makers.append((maker, original))
         for other in list(sys.modules.values()):
             if getattr(other, "__dict__", {}).get(name) is original:
                 setattr(other, name, maker)
@@ -163,11 +163,12 @@ class Tiles:
         self._recorder.capability("futures")
 
     def _install_pool(self) -> None:
-        submit, shutdown = ThreadPoolExecutor.submit, ThreadPoolExecutor.shutdown
+        submit: Any = ThreadPoolExecutor.submit
+        shutdown: Any = ThreadPoolExecutor.shutdown
 
         @functools.wraps(submit)
         def recorded_submit(self_: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
-            original = fn._phase3_original if any(fn is maker for maker in self._makers) else None
+            original = next((original for maker, original in self._makers if maker is fn), None)
             tile = self._asked(original, args, kwargs) if original is not None else None
             if tile is None or original is None:
                 return submit(self_, fn, *args, **kwargs)
@@ -182,7 +183,7 @@ class Tiles:
                 return shutdown(self_, *args, **kwargs)
 
         ThreadPoolExecutor.submit = recorded_submit  # type: ignore[method-assign]
-        ThreadPoolExecutor.shutdown = recorded_shutdown  # type: ignore[method-assign]
+        ThreadPoolExecutor.shutdown = recorded_shutdown  # type: ignore[method-assign, assignment]
 
     def _install_future(self) -> None:
         def recorded(original: Callable[..., Any]) -> Callable[..., Any]:

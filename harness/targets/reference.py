@@ -22,7 +22,7 @@ def resolve(defects: str) -> TargetFacts:
         When the pipeline has no defect of that name.
 
     """
-    from fixtures.pipeline.defects import DEFECTS
+    from fixtures.pipeline.defects import DEFECTS  # noqa: PLC0415 -- only this target needs the pipeline's libraries
 
     wanted = sorted({name.strip() for name in defects.split(",") if name.strip()})
     unknown = [name for name in wanted if name not in DEFECTS]

@@ -159,8 +159,8 @@ def _as_it_is(path: Path, exports: Path) -> tuple[Path, dict[str, Any], str]:
         return root, {"commit": None, "files": digest}, f"zemosaic {path.name} {digest[:7]}"
     known = git.tracked(path)
     # An untracked file counts when it is of a kind that the program consists of: not frames, mosaics or caches.
-    kinds = {os.path.splitext(name)[1].lower() for name in known} & _SOURCE_KINDS
-    added = tuple(name for name in git.untracked(path) if os.path.splitext(name)[1].lower() in kinds)
+    kinds = {Path(name).suffix.lower() for name in known} & _SOURCE_KINDS
+    added = tuple(name for name in git.untracked(path) if Path(name).suffix.lower() in kinds)
     touched = tuple(sorted({*git.changed(path), *added}))
     if not touched:
         return _export(path, commit, exports), {"commit": commit, "dirty": None}, f"zemosaic {commit[:7]}"
@@ -193,7 +193,7 @@ def _source_files(folder: Path) -> Iterator[str]:
             if not name.startswith(".") and name not in _NO_SOURCE and not (here / name / "pyvenv.cfg").exists()
         )
         for name in sorted(files):
-            if os.path.splitext(name)[1].lower() in _SOURCE_KINDS:
+            if Path(name).suffix.lower() in _SOURCE_KINDS:
                 yield (here / name).relative_to(folder).as_posix()
 
 
