@@ -182,7 +182,7 @@ def _contents(path: Path) -> Iterator[Message]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is wrong is said below, in our own words
-            with fits.open(path, memmap=True) as hdus:
+            with fits.open(path, memmap=True, do_not_scale_image_data=True) as hdus:
                 index = next(
                     (i for i, hdu in enumerate(hdus) if hdu.is_image and hdu.header.get("NAXIS", 0) >= 2), None
                 )
