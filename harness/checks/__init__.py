@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
-from functools import cache
 from types import MappingProxyType
 
 from harness.checks import cache as _cache
@@ -53,6 +53,6 @@ def judge(case: Case, names: Iterable[str] | None = None, thresholds: Thresholds
     return tuple(ALL[name](case, limits) for name in wanted)
 
 
-@cache
+@functools.cache  # by its full name: `cache` is a module here
 def _default_limits() -> Thresholds:
     return read_thresholds()

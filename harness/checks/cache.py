@@ -91,17 +91,17 @@ def _conclude(run: Record, causes: Causes, found: Findings) -> Conclusion:  # no
     """Name the worst first: what lost data, what could have, what breaks the contract, what is left, what is not known."""
     if found.misplaced.unsafe:
         count = _caches(found.misplaced.unsafe)
-        sentence = say("{count} caches were removed before every tile that uses them had ended.", count=count)
+        sentence = say("Caches removed before every tile that uses them had ended: {count}.", count=count)
         return Outcome.FAIL, sentence, _chain(causes, found.users, *found.misplaced.unsafe[0])
     if found.misplaced.unordered:
         sentence = say(
-            "{count} caches were removed unordered: later than their users by the clock, but nothing made the removal wait.",
+            "Caches removed unordered, later than their users by the clock while nothing made the removal wait: {count}.",
             count=_caches(found.misplaced.unordered),
         )
         return Outcome.FAIL, sentence, _chain(causes, found.users, *found.misplaced.unordered[0])
     if found.twice:
         cause = [link for r in found.done if r.name == found.twice[0] for link in causes.of_removal(r)]
-        return Outcome.FAIL, say("{count} caches were removed more than once.", count=len(found.twice)), tuple(cause)
+        return Outcome.FAIL, say("Caches removed more than once: {count}.", count=len(found.twice)), tuple(cause)
     if len(found.threads) > 1:
         sentence = say("More than one thread removed caches in Phase 3: {threads}.", threads=", ".join(found.threads))
         return Outcome.FAIL, sentence, ()
@@ -118,19 +118,19 @@ def _conclude(run: Record, causes: Causes, found: Findings) -> Conclusion:  # no
 
 def _kept(causes: Causes, found: Findings) -> Conclusion:
     if found.done:
-        sentence = say("{count} caches were removed although retention is keep.", count=len(found.done))
+        sentence = say("Caches removed although retention is keep: {count}.", count=len(found.done))
         return Outcome.FAIL, sentence, causes.of_removal(found.done[0])
     if found.left is None:
         return Outcome.UNKNOWN, say("What was left on disk was not counted."), ()
     if found.vanished:
-        return Outcome.FAIL, say("{count} caches are gone although retention is keep.", count=len(found.vanished)), ()
+        return Outcome.FAIL, say("Caches gone although retention is keep: {count}.", count=len(found.vanished)), ()
     return Outcome.PASS, say("All {count} caches were kept.", count=len(found.users)), ()
 
 
 def _freed(run: Record, causes: Causes, found: Findings) -> Conclusion:  # noqa: PLR0911 -- a ladder, worst first
     if found.left and run.history.named(*SUCCEEDED):
         sentence = say(
-            "{count} caches were left on disk at the end, among them {cache}.",
+            "Caches left on disk at the end: {count}, among them {cache}.",
             count=len(found.left),
             cache=found.left[0],
         )
@@ -138,10 +138,10 @@ def _freed(run: Record, causes: Causes, found: Findings) -> Conclusion:  # noqa:
     if found.left is None:
         return Outcome.UNKNOWN, say("What was left on disk was not counted."), ()
     if found.left:  # an error exit, where no target cleans up; the disk check has a row for that
-        return Outcome.UNKNOWN, say("The run did not succeed and left {count} caches.", count=len(found.left)), ()
+        return Outcome.UNKNOWN, say("The run did not succeed; caches left: {count}.", count=len(found.left)), ()
     if found.misplaced.unsure:
         sentence = say(
-            "Whether {count} caches were removed too early can't be told: the trace lacks an outcome or an end.",
+            "The trace lacks an outcome or an end, so that caches may have been removed too early: {count}.",
             count=_caches(found.misplaced.unsure),
         )
         return Outcome.UNKNOWN, sentence, _chain(causes, found.users, *found.misplaced.unsure[0])

@@ -166,7 +166,7 @@ def _conclude(causes: Causes, families: tuple[Lineage, ...], usual: Mapping[froz
         count = sum(why in ("caches", "unstated") for f in starved for why in f.lost.values())
         worst = max(starved, key=lambda f: (len(f.lost), -f.tile.tile))
         sentence = say(
-            "{count} times a frame did not reach its tile, for want of its cache or without a word: tiles {tiles}.",
+            "Frames that did not reach their tiles, for want of caches or without a word: {count}. Tiles: {tiles}.",
             count=count,
             tiles=listed(f.tile.tile for f in starved),
         )
@@ -174,7 +174,7 @@ def _conclude(causes: Causes, families: tuple[Lineage, ...], usual: Mapping[froz
     silent = [f for f in families if f.silent > usual.get(f.frames, 0)]
     if silent:
         sentence = say(
-            "{count} frames are missing from tiles {tiles}, and nothing says which or why.",
+            "Frames that are missing though nothing says which or why: {count}. Tiles: {tiles}.",
             count=sum(f.silent for f in silent),
             tiles=listed(f.tile.tile for f in silent),
         )
@@ -192,7 +192,7 @@ def _conclude(causes: Causes, families: tuple[Lineage, ...], usual: Mapping[froz
     total = sum(len(f.frames) for f in families)
     if noted:
         sentence = say(
-            "No frame was lost through caches; {noted} of {total} are noted as lost for causes of their own.",
+            "No frame was lost through caches. Lost for stated causes of their own: {noted} of {total}.",
             noted=noted,
             total=total,
         )

@@ -128,14 +128,15 @@ def compare(case: Case, causes: Causes, limits: Thresholds) -> Comparison | None
         promised[box] |= mask
     by_tile = [(promises[i].tile, box, mask) for i, box, mask in kept]
 
-    holes: list[Hole] = []
-    if per_tile and other is not None:
-        lost = _components(other & ~run, canvas, limits["holes.edge"], limits["holes.area"])
-        holes += [Hole("differential", c, _promised_by(c, by_tile), in_pair=False) for c in lost]
+    lost = other & ~run if per_tile and other is not None else np.zeros(canvas.shape, dtype=np.bool_)
+    found = _components(lost, canvas, limits["holes.edge"], limits["holes.area"])
+    holes = [Hole("differential", c, _promised_by(c, by_tile), in_pair=False) for c in found]
     if kept:
         size = float(np.median([mask.sum() for _, _, mask in kept])) * canvas.step**2
         smallest = max(limits["holes.area"], limits["holes.promise_area"] * size)
         for component in _components(promised & ~run, canvas, limits["holes.promise_edge"], smallest):
+            if _mostly(lost, component):  # the same hole as above
+                continue
             in_pair = None if other is None else _mostly(~other, component)
             holes.append(Hole("absolute", component, _promised_by(component, by_tile), in_pair))
     frames = outlines([frame for frame in case.run.request.dataset.frames if frame.name in _used(case.run)])
@@ -302,14 +303,14 @@ def _conclude(case: Case, found: Comparison) -> Conclusion:  # noqa: PLR0911 -- 
         if _measured(case.run) is None:
             return Outcome.FAIL, say("There is no mosaic, where run_end covers {area} square arc minutes.", area=area)
         return Outcome.FAIL, say(
-            "{count} holes of {area} square arc minutes in all: run_end covers this sky, per_tile does not.",
+            "Holes: {count}, {area} square arc minutes in all. run_end covers this sky, per_tile does not.",
             count=len(differential),
             area=area,
         )
     new = [hole for hole in found.holes if hole.kind == "absolute" and not hole.in_pair]
     if new:
         return Outcome.FAIL, say(
-            "{count} holes of {area} square arc minutes in all, where tiles promised sky.",
+            "Holes: {count}, {area} square arc minutes in all, where tiles promised sky.",
             count=len(new),
             area=_arcmin2(new),
         )
@@ -324,7 +325,7 @@ def _conclude(case: Case, found: Comparison) -> Conclusion:  # noqa: PLR0911 -- 
     old = [hole for hole in found.holes if hole.in_pair]
     if old:
         return Outcome.PASS, say(
-            "Retention made no hole; {count} promised areas of {area} square arc minutes are uncovered with run_end too.",
+            "Retention made no hole. Promised and uncovered with run_end too: {count} areas, {area} square arc minutes.",
             count=len(old),
             area=_arcmin2(old),
         )
@@ -376,7 +377,7 @@ def _cause(causes: Causes, found: Comparison) -> tuple[Message, ...]:
         tiles = {t for _, hole in new[_EXPLAINED:] for t in hole.tiles}
         links.append(
             say(
-                "{count} more holes, promised by tiles {tiles}, are in the evidence.",
+                "More holes are in the evidence: {count}, promised by tiles {tiles}.",
                 count=len(new) - _EXPLAINED,
                 tiles=listed(tiles),
             )

@@ -99,7 +99,7 @@ def _mosaic(run: Record) -> bool | None:
 def _conclude(run: Record, found: Findings, usual: Findings | None) -> Conclusion:
     if found.removed_early:
         sentence = say(
-            "{count} master tiles were removed before Phase 5 had read them.",
+            "Master tiles removed before Phase 5 had read them: {count}.",
             count=len({t.tile for t, _ in found.removed_early}),
         )
         tile, removal = found.removed_early[0]
@@ -112,7 +112,7 @@ def _conclude(run: Record, found: Findings, usual: Findings | None) -> Conclusio
     if new:
         tile, op = new[0]
         sentence = say(
-            "{count} master tiles were overwritten before Phase 5 had read them.", count=len({t.tile for t, _ in new})
+            "Master tiles overwritten before Phase 5 had read them: {count}.", count=len({t.tile for t, _ in new})
         )
         link = say(
             "{thread} wrote {file} of tile {tile} anew, {seconds} s after the start of Phase 3.",
@@ -141,14 +141,12 @@ def _at_the_end(run: Record, found: Findings, usual: Findings | None) -> Conclus
         if usual is None:
             outcome = Outcome.UNKNOWN
             sentence = say(
-                "{count} master tiles were refused after Phase 3 ({files}), and no pair tells whether that is new.",
+                "Master tiles refused after Phase 3: {count} ({files}); no pair tells whether that is new.",
                 **values,
             )
         else:
             outcome = Outcome.FAIL
-            sentence = say(
-                "{count} master tiles were refused after Phase 3 ({files}), more than in the pair.", **values
-            )
+            sentence = say("Master tiles refused after Phase 3: {count} ({files}), more than in the pair.", **values)
     elif found.mosaic is None:
         outcome, sentence = Outcome.UNKNOWN, say("What was left on disk was not counted.")
     elif not found.mosaic:

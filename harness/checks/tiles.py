@@ -39,11 +39,8 @@ class Count:
     @property
     def contradictory(self) -> bool:
         """Whether the target and the trace state different numbers."""
-        return (
-            self.made != self.wanted
-            or self.submitted not in (None, self.announced)
-            or self.traced not in (None, self.made)
-        )
+        more = self.made is not None and self.wanted is not None and self.made > self.wanted
+        return more or self.submitted not in (None, self.announced) or self.traced not in (None, self.made)
 
 
 def announced(history: History) -> int | None:
@@ -97,8 +94,6 @@ def _conclude(case: Case, causes: Causes, count: Count, lost: Mapping[int, Why],
     if count.made is None or count.wanted is None:
         sentence = say("Phase 3 never stated how many master tiles it made, or of how many.")
         return Outcome.UNKNOWN, sentence, _cause(causes, lost, list(lost))
-    if lost or unplanned:
-        return _for_other_causes(case, causes, lost, unplanned)
     if count.contradictory:
         sentence = say(
             "The record contradicts itself: the target states {made} of {total} made, the trace shows {traced} of {submitted}.",
@@ -108,6 +103,8 @@ def _conclude(case: Case, causes: Causes, count: Count, lost: Mapping[int, Why],
             submitted="?" if count.submitted is None else count.submitted,
         )
         return Outcome.UNKNOWN, sentence, ()
+    if lost or unplanned:
+        return _for_other_causes(case, causes, lost, unplanned)
     return Outcome.PASS, say("All {total} master tiles were made, retries included.", total=count.wanted), ()
 
 
@@ -152,7 +149,7 @@ def _cause(causes: Causes, lost: Mapping[int, Why], blamed: list[int]) -> tuple[
     worst = min(blamed, key=lambda t: (lost[t] != "caches", -len(causes.losses.get(t, [])), t))
     links = causes.of_tile(worst)
     others = set(blamed) - {worst}
-    return (*links, say("The same happened to tiles {tiles}.", tiles=listed(others))) if others else links
+    return (*links, say("Tiles hit in the same way: {tiles}.", tiles=listed(others))) if others else links
 
 
 def _for_other_causes(case: Case, causes: Causes, lost: Mapping[int, Why], unplanned: list[int]) -> Conclusion:

@@ -77,11 +77,12 @@ def _lost(found: dict[str, int], before: int | None) -> Message:
     values = {"missing": found[MISSING], "starved": found[STARVED], "failed": found[FAILED]}
     if before is None:
         return say(
-            "{missing} caches were missing, {starved} tiles had no valid image, {failed} tiles failed for it.", **values
+            "Missing caches: {missing}; tiles without a valid image: {starved}; tiles that failed for it: {failed}.",
+            **values,
         )
     return say(
-        "{missing} caches were missing, {starved} tiles had no valid image, {failed} tiles failed for it: "
-        "{after} events, {before} in the baseline.",
+        "Missing caches: {missing}; tiles without a valid image: {starved}; tiles that failed for it: {failed}. "
+        "That is {after} events; the baseline sent {before}.",
         **values,
         after=sum(found.values()),
         before=before,
@@ -98,7 +99,7 @@ def _cause(causes: Causes) -> tuple[Message, ...]:
     worst = min(hit, key=lambda t: (t not in causes.failures, -len(causes.losses.get(t, [])), t))
     links = causes.of_tile(worst)
     others = hit - {worst}
-    return (*links, say("The same happened to tiles {tiles}.", tiles=listed(others))) if others else links
+    return (*links, say("Tiles hit in the same way: {tiles}.", tiles=listed(others))) if others else links
 
 
 CHECK = Check(

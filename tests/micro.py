@@ -1,0 +1,314 @@
+"""Micro-histories: a few steps of a run, written by hand or by a tiny model of Phase 3, as a record without any file."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+
+from harness.checks.base import Case
+from harness.footprint import outlines, raster
+from harness.record import (
+    Event,
+    History,
+    HoldStep,
+    LeftFile,
+    Operation,
+    Products,
+    Record,
+    Seal,
+    TileProduct,
+    TileStep,
+)
+from harness.request import DatasetFacts, FrameFacts, Request, TargetFacts
+
+ROWS, COLUMNS = 80, 100
+SCALE = 0.001  # degrees a pixel
+FOLDER = "outputs/.zemosaic_img_cache"
+TILES = "outputs/zemosaic_temp_master_tiles"
+SOURCES = frozenset({"callback", "log", "tiles", "futures", "removals", "saves"})
+START = 1_000_000_000
+STEP = 10_000_000  # nanoseconds between two steps
+MAIN = "MainThread"
+
+MISSING = "mastertile_warn_cache_file_missing"
+STARVED = "mastertile_error_no_valid_images_from_cache"
+FAILED = "run_warn_phase3_master_tile_creation_failed_thread"
+
+
+def frame(panel, k=0, dither=0.0):
+    """Return a frame of a panel; panels lie in a row along x, and overlap by a fifth."""
+    cards = {
+        "CTYPE1": "RA---TAN",
+        "CTYPE2": "DEC--TAN",
+        "CRVAL1": 10.0,
+        "CRVAL2": 41.0,
+        "CRPIX1": COLUMNS / 2 + 0.5 - panel * 0.8 * COLUMNS - dither,
+        "CRPIX2": ROWS / 2 + 0.5,
+        "CD1_1": -SCALE,
+        "CD1_2": 0.0,
+        "CD2_1": 0.0,
+        "CD2_2": SCALE,
+    }
+    return FrameFacts(f"p{panel}_{k}.fits", f"{panel:032x}{k:032x}", (ROWS, COLUMNS), cards, panel)
+
+
+def names(panel, count=2):
+    """Return the frame names of a panel."""
+    return tuple(f"p{panel}_{k}.fits" for k in range(count))
+
+
+CHAIN = (names(0) + names(1), names(1) + names(2), names(2))
+PRIVATE = (names(0), names(1), names(2))
+
+
+def cache_of(name):
+    """Return the cache path of a frame."""
+    return f"{FOLDER}/preprocessed_{Path(name).stem}.npy"
+
+
+def products_of(frames, *, pad=4, tiles=(), gaps=(), wcs_of=None):
+    """Return the products of a run whose mosaic covers these frames and is no larger than they are, as targets make it.
+
+    ``gaps`` are slices of the mosaic that are not covered. ``wcs_of`` are the frames that span the canvas, if others.
+    """
+    spanning = wcs_of or frames
+    first = min(f.panel for f in spanning)
+    last = max(f.panel for f in spanning)
+    shape = (ROWS + 2 * pad, int(round((last - first) * 0.8 * COLUMNS)) + COLUMNS + 2 * pad)
+    cards = dict(frame(0).wcs)
+    cards["CRPIX1"] = COLUMNS / 2 + 0.5 + pad - first * 0.8 * COLUMNS
+    cards["CRPIX2"] = ROWS / 2 + 0.5 + pad
+    covered = raster(outlines(list(frames)), cards, shape)
+    for gap in gaps:
+        covered[gap] = False
+    return Products(
+        mosaic="outputs/zemosaic_MT3_R6.fits",
+        wcs=MappingProxyType(cards),
+        step=1,
+        covered=covered,
+        depth=covered.astype(np.float32),
+        stars=np.zeros((0, 3)),
+        tiles=tuple(tiles),
+        thumbnail=None,
+    )
+
+
+class Micro:
+    """Writes a history step by step; the clock goes on by itself."""
+
+    def __init__(self, plan=CHAIN, panels=3, frames=2, **request):
+        self.frames = {f.name: f for p in range(panels) for f in [frame(p, k) for k in range(frames)]}
+        values = {
+            "case": "micro",
+            "role": "subject",
+            "target": TargetFacts("reference", "reference", "", "python"),
+            "dataset": DatasetFacts("micro", "synthetic", "d" * 64, tuple(self.frames.values())),
+            "plan": plan,
+            "retention": "per_tile",
+            "workers": 2,
+            "config": {"apply_master_tile_crop": False, "cleanup_temp_artifacts": False},
+        }
+        self.request = Request(**(values | request))
+        self.t = START
+        self.events, self.operations, self.steps, self.holds, self.faults = [], [], [], [], []
+        self.known = {}
+        self.parents = {}
+        self.outcomes = {}
+        self.used = {}
+        self.gone = set()
+        self.total = 0
+        self.capabilities = SOURCES
+
+    def tick(self):
+        """Let time pass and return it."""
+        self.t += STEP
+        return self.t
+
+    def event(self, key, text="", thread=MAIN, source="callback", **fields):
+        """Send a progress event."""
+        self.events.append(Event(self.tick(), 1, thread, source, key, "INFO", text, MappingProxyType(fields)))
+        return self
+
+    def operation(self, op, path, state="done", thread=MAIN, to=None, code=None, mode=None):
+        """Do something with a file."""
+        self.operations.append(Operation(self.tick(), 1, thread, op, state, path, to, None, code, mode))
+        return self
+
+    def step(self, state, tile, thread, **facts):
+        """Take one step of a tile."""
+        values = {"outcome": None, "path": None, "error": None, "reference": None}
+        group = self.known[tile]
+        self.steps.append(
+            TileStep(
+                self.tick(),
+                1,
+                thread,
+                state,
+                tile,
+                group,
+                tuple(cache_of(n) for n in group),
+                retry_of=self.parents.get(tile),
+                **(values | facts),
+            )
+        )
+        return self
+
+    def begin(self):
+        """Begin Phase 3."""
+        return self.event("run_info_phase3_started_from_cache").event("PHASE_UPDATE", "3")
+
+    def submit(self, tile, group, retry_of=None):
+        """Submit a group of frames; a retry makes the announced total grow."""
+        self.known[tile] = tuple(group)
+        if retry_of is not None:
+            self.parents[tile] = retry_of
+            self.event("run_info_phase3_retry_submitted", origin_tile=retry_of, new_tile=tile, frames=len(group))
+        self.total += 1
+        return self.step("submitted", tile, MAIN).event("MASTER_TILE_COUNT_UPDATE", f"{len(self.outcomes)}/{self.total}")
+
+    def start(self, tile, thread="Ph3_0"):
+        """Start a tile."""
+        group = self.known[tile]
+        self.event("mastertile_info_creation_started_from_cache", thread=thread, num_raw=len(group), tile_id=tile)
+        return self.step("started", tile, thread, reference=group[0])
+
+    def end(self, tile, outcome="made", thread="Ph3_0", aligned=None, lost=()):
+        """End a tile, which used all its frames but the lost ones."""
+        self.outcomes[tile] = outcome
+        if outcome != "made":
+            return self.step("ended", tile, thread, outcome=outcome)
+        self.used[tile] = len(set(self.known[tile])) - len(lost) if aligned is None else aligned
+        return self.step("ended", tile, thread, outcome="made", path=f"{TILES}/master_tile_{tile:03d}.fits")
+
+    def collect(self, tile, thread=MAIN):
+        """Take a tile's result, and say when its creation failed."""
+        self.step("collected", tile, thread)
+        self.event("MASTER_TILE_COUNT_UPDATE", f"{len(self.outcomes)}/{self.total}")
+        if self.outcomes.get(tile) != "made":
+            self.event(FAILED, stack_num=tile + 1)
+        return self
+
+    def work(self, tile, thread="Ph3_0", outcome="made", collect=True):
+        """Make a tile from the caches that are still there."""
+        self.start(tile, thread)
+        lost = [n for n in dict.fromkeys(self.known[tile]) if n in self.gone]
+        for n in lost:
+            self.event(MISSING, thread=thread, filename=n, cache_path=f"/abs/{cache_of(n)}", tile_id=tile)
+        if len(lost) == len(set(self.known[tile])):
+            self.event(STARVED, thread=thread, tile_id=tile)
+            outcome = "failed"
+        self.end(tile, outcome, thread, lost=lost)
+        return self.collect(tile) if collect else self
+
+    def remove(self, *frames, thread=MAIN, code=None):
+        """Remove the caches of frames: an attempt and its outcome."""
+        for n in frames:
+            self.operation("remove", cache_of(n), "attempt", thread)
+            self.operation("remove", cache_of(n), "done" if code is None else "failed", thread, code=code)
+            if code is None:
+                self.gone.add(n)
+        return self
+
+    def finish(self):
+        """Go through the phases after the third, to the end."""
+        made = sum(outcome == "made" for outcome in self.outcomes.values())
+        self.event("run_info_phase3_finished_from_cache", num_master_tiles=made)
+        self.event("MASTER_TILE_COUNT_UPDATE", f"{len(self.outcomes)}/{self.total}")
+        self.event("PHASE_UPDATE", "4").event("PHASE_UPDATE", "5")
+        self.event("run_info_phase5_finished_reproject_coadd").event("PHASE_UPDATE", "6")
+        self.event("run_success_mosaic_saved").event("PHASE_UPDATE", "7")
+        if self.request.retention != "keep":
+            self.operation("rmtree", FOLDER, "attempt").operation("rmtree", FOLDER)
+            self.gone |= set(self.frames)
+        return self.event("run_success_processing_completed")
+
+    def record(self, *, products="covering", left="right", state="done", torn=(), damage=()):
+        """Return the record; its mosaic covers the reference frames of the tiles that were made, unless told otherwise."""
+        tiles = [t for t, outcome in self.outcomes.items() if outcome == "made"]
+        if products == "covering":
+            products = None
+            if tiles:
+                kept = [
+                    TileProduct(f"{TILES}/master_tile_{t:03d}.fits", t, len(self.known[t]), self.used[t], None)
+                    for t in tiles
+                ]
+                products = products_of([self.frames[self.known[t][0]] for t in tiles], tiles=kept)
+        if left == "right":
+            left = [LeftFile(f"{TILES}/master_tile_{t:03d}.fits", 1, "tile") for t in tiles]
+            left += [LeftFile(cache_of(n), 1, "cache") for n in self.frames if n not in self.gone]
+            left += [LeftFile("outputs/zemosaic_MT3_R6.fits", 1, "mosaic")] if products is not None else []
+        history = History(
+            events=tuple(self.events),
+            operations=tuple(self.operations),
+            steps=tuple(self.steps),
+            holds=tuple(self.holds),
+            faults=tuple(self.faults),
+            disk=(),
+            processes=(),
+            capabilities=frozenset(self.capabilities),
+            torn=tuple(torn),
+        )
+        return Record(
+            folder=Path("record"),
+            request=self.request,
+            history=history,
+            products=products,
+            left=None if left is None else tuple(left),
+            seal=None if state is None else Seal(state, 0, "" if state == "done" else "as the test says", 1.0, {}),
+            damage=tuple(damage),
+        )
+
+
+def counted(plan=CHAIN, **request):
+    """Return a finished run that counts references: each cache goes after the last tile that uses it."""
+    micro = Micro(plan, **request).begin()
+    for tile, group in enumerate(plan):
+        micro.submit(tile, group)
+    left = {n: sum(n in group for group in plan) for n in micro.frames}
+    for tile, group in enumerate(plan):
+        micro.work(tile)
+        for n in group:
+            left[n] -= 1
+            if not left[n] and micro.request.retention == "per_tile":
+                micro.remove(n)
+    return micro.finish()
+
+
+def naive(plan=CHAIN, order=None, **request):
+    """Return a finished run that removes a tile's caches as soon as it was made, whoever else needs them."""
+    micro = Micro(plan, **request).begin()
+    for tile, group in enumerate(plan):
+        micro.submit(tile, group)
+    for tile in order or range(len(plan)):
+        micro.work(tile)
+        if micro.outcomes[tile] == "made":
+            micro.remove(*(n for n in plan[tile] if n not in micro.gone))
+    return micro.finish()
+
+
+def run_end(plan=CHAIN, **request):
+    """Return the record of the pair: the same with run_end."""
+    return counted(plan, retention="run_end", role="pair", **request).record()
+
+
+def case(micro, pair="made", baseline=None, **record):
+    """Return a case of a history and, unless told otherwise, its pair with run_end."""
+    run = micro if isinstance(micro, Record) else micro.record(**record)
+    if pair == "made":
+        pair = run_end(run.request.plan or CHAIN) if run.request.retention == "per_tile" else None
+        if pair is not None:
+            pair = replace(pair, request=replace(pair.request, plan=run.request.plan))
+    return Case(run, pair, baseline)
+
+
+def prose(verdict):
+    """Return a verdict's sentence and its cause, one after the other, as a reader sees them."""
+    return " ".join([verdict.sentence.render(), *(link.render() for link in verdict.cause)])
+
+
+ENOENT, EACCES = errno.ENOENT, errno.EACCES
+HOLD = HoldStep
