@@ -213,7 +213,7 @@ def test_what_cannot_be_ended_is_named(monkeypatch):
     assert "kill" in refusing.told
 
 
-class _Telling(Fake):
+class _Telling(_Fake):
     """A process whose state can't be had, or that has gone."""
 
     def __init__(self, error):
@@ -250,7 +250,7 @@ def console(tmp_path):
         path = tmp_path / "console.log"
         kept = guard._Console(path)
         reader, writer = os.pipe()
-        with open(reader, "rb", buffering=0) as source:
+        with os.fdopen(reader, "rb", buffering=0) as source:
             kept.copy(source)
             os.write(writer, data)
             os.close(writer)

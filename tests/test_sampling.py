@@ -1,0 +1,119 @@
+"""When samplers look, and how lines get into a file."""
+
+import json
+import os
+
+import pytest
+
+from harness.watch import sampling
+from harness.watch.sampling import LONGEST, SHORTEST, Lines, Pace, Watch
+
+
+def test_a_cheap_look_is_repeated_soon():
+    """A look that costs next to nothing is repeated after the shortest wait."""
+    assert Pace().wait(0.0001, 1.0) == SHORTEST
+
+
+def test_a_long_run_is_looked_at_less_often():
+    """The wait grows with the time of the run, up to a bound, so that records stay small."""
+    assert Pace().wait(0.0001, 1000.0) == pytest.approx(0.5)
+    assert Pace().wait(0.0001, 100_000.0) == LONGEST
+
+
+@pytest.mark.parametrize("cost", [0.01, 0.4])
+def test_looking_takes_two_percent_at_most(cost):
+    """However much a look costs, the waits keep it to its share of a core."""
+    pace = Pace()
+    waits = [pace.wait(cost, 1.0) for _ in range(20)]
+    assert 20 * cost / sum(waits) <= sampling.SHARE + 1e-9
+
+
+def test_a_coarse_clock_is_smoothed():
+    """Looks that seem to cost nothing after one that seemed to cost much keep the wait long for a while."""
+    pace = Pace()
+    pace.wait(0.016, 1.0)
+    assert pace.wait(0.0, 1.0) == pytest.approx(0.4)
+
+
+def test_lines_are_appended(tmp_path):
+    """Each object is one line of JSON, after what was there."""
+    path = tmp_path / "disk.jsonl"
+    for number in (1, 2):
+        lines = Lines(path)
+        lines.add({"t": number})
+        lines.close()
+    assert path.read_bytes() == b'{"t":1}\n{"t":2}\n'
+
+
+class _Disk:
+    """The os module with a disk that takes so many bytes."""
+
+    def __init__(self, room):
+        self.room = room
+
+    def __getattr__(self, name):
+        return getattr(os, name)
+
+    def write(self, file, data):
+        if not self.room:
+            raise OSError(28, "No space left on device")
+        written = os.write(file, data[: self.room])
+        self.room -= written
+        return written
+
+
+def test_a_full_disk_costs_lines_only(tmp_path, monkeypatch):
+    """Lines that a full disk cuts off or refuses are counted, and the next one that fits is whole again."""
+    disk = _Disk(11)
+    monkeypatch.setattr(sampling, "os", disk)
+    lines = Lines(tmp_path / "disk.jsonl")
+    for number in (1, 2, 3):
+        lines.add({"t": number})
+    disk.room = 1000
+    lines.add({"t": 4})
+    lines.close()
+    kept = (tmp_path / "disk.jsonl").read_text().splitlines()
+    assert kept == ['{"t":1}', '{"t', '{"t":4}']
+    assert lines.lost == 2
+
+
+class _Counting:
+    """A sampler that counts its looks."""
+
+    def __init__(self):
+        self.looks = []
+
+    def sample(self, *, last):
+        self.looks.append(last)
+        return [{"t": len(self.looks)}]
+
+
+def test_a_watch_looks_first_and_last(tmp_path):
+    """A watch looks at once, and once more when it is stopped, and its lines are then in the file."""
+    sampler = _Counting()
+    watch = Watch("disk", tmp_path / "disk.jsonl", lambda: sampler)
+    assert watch.stop() == ""
+    assert sampler.looks[-1] is True
+    assert sampler.looks.count(True) == 1
+    lines = (tmp_path / "disk.jsonl").read_text().splitlines()
+    assert [json.loads(line)["t"] for line in lines] == list(range(1, len(sampler.looks) + 1))
+
+
+def test_a_watch_tells_what_it_lost(tmp_path, monkeypatch):
+    """Samples that could not be written are told when the watch is stopped."""
+    monkeypatch.setattr(sampling, "os", _Disk(0))
+    watch = Watch("disk", tmp_path / "disk.jsonl", _Counting)
+    assert watch.stop().endswith("samples of the disk could not be written")
+
+
+class _Blind:
+    """A sampler that fails."""
+
+    def sample(self, *, last):
+        raise RuntimeError(f"blind {last}")
+
+
+def test_a_watch_that_fails_tells_why(tmp_path):
+    """A sampler that fails ends its watch, not the run, and says why."""
+    watch = Watch("disk", tmp_path / "disk.jsonl", _Blind)
+    assert watch.stop().startswith("the disk was not watched to the end (RuntimeError: blind")
