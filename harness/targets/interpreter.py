@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
@@ -134,13 +134,12 @@ def versions(python: str | None) -> dict[str, str]:
     return {"python": ".".join(map(str, found.version)), **dict(sorted(libraries.items()))}
 
 
-def require_libraries(python: str | None) -> None:
-    """Raise ``TargetError`` naming every library of ZeMosaic that an interpreter lacks."""
-    found = examine(python)
-    missing = sorted(ZEMOSAIC_LIBRARIES[module] for module, version in found.libraries.items() if version is None)
+def require(found: Interpreter, modules: Iterable[str]) -> None:
+    """Raise ``TargetError`` naming every one of these modules' libraries that an interpreter lacks."""
+    missing = sorted(ZEMOSAIC_LIBRARIES[module] for module in modules if found.libraries.get(module) is None)
     if missing:
         raise TargetError(
-            f"expected the libraries of ZeMosaic in {found.path}, found {', '.join(missing)} missing: "
-            f"name its own interpreter with --phase3-python, or install them with "
+            f"expected the libraries that ZeMosaic imports in {found.path}, found {', '.join(missing)} missing: "
+            f"name its own interpreter with --phase3-python, or install them with: "
             f'"{found.path}" -m pip install {" ".join(missing)}'
         )

@@ -26,6 +26,7 @@ ENTRY_POINT = "run_hierarchical_mosaic_process"
 WORKER, SETTINGS = "zemosaic_worker.py", "zemosaic_config.py"
 # Only what a source tree holds: data, however large, that lies in a checkout is not part of the program.
 _LARGEST = 32 * 2**20
+_IMPORT = re.compile(r"^[ \t]*(?:import|from)[ \t]+(\w+)", re.MULTILINE)
 _VERSION = re.compile(r"\d+(?:\.\d+)+")
 # Where a run reads and writes is the harness's to say.
 _PLACES = frozenset({"input_dir", "output_dir", "global_wcs_output_path", "coadd_memmap_dir"})
@@ -40,13 +41,13 @@ def resolve(spec: str, python: str | None, exports: Path) -> TargetFacts:
         When there is no checkout, no such commit, no git where it is needed, or the interpreter lacks libraries.
 
     """
-    interpreter.require_libraries(python)
     chosen = interpreter.examine(python)
     path, commit = split(spec)
     if commit is None:
         root, identity, label = _as_it_is(path, exports)
     else:
         root, identity, label = _export(path, commit, exports), {"commit": commit}, f"zemosaic {commit[:7]}"
+    interpreter.require(chosen, libraries_of(root))
     return TargetFacts(
         kind="zemosaic",
         label=label,
@@ -245,6 +246,14 @@ def _version(root: Path) -> str | None:
     path = root / "version.txt"
     found = _VERSION.search(path.read_text(encoding="utf-8", errors="replace")) if path.is_file() else None
     return found[0] if found else None
+
+
+def libraries_of(root: Path) -> frozenset[str]:
+    """Return the modules, of those that matter, that a version's own source imports."""
+    found: set[str] = set()
+    for path in (*root.glob("*.py"), *root.glob("core/*.py")):
+        found.update(_IMPORT.findall(path.read_text(encoding="utf-8", errors="replace")))
+    return frozenset(found & set(interpreter.ZEMOSAIC_LIBRARIES))
 
 
 def entry_facts(root: Path) -> Mapping[str, bool]:

@@ -1,0 +1,204 @@
+# ruff: noqa: PTH, ARG001, PLR0917 -- its names, arguments and text paths are those of the contract
+"""A stub with ZeMosaic's entry contract, to test the adapter without ZeMosaic. Written for these tests from its interface.
+
+Its tiles are means of caches, side by side they are its mosaic. It misbehaves as the setting ``stub_mode`` says, or the
+environment variable ``PHASE3_STUB``:
+
+=============  =====================================================================================
+``naive``      a tile that was made deletes its caches, whoever still needs them
+``no mosaic``  ends well, without a mosaic
+``exit``       ends the process at once, with status 7
+``crash``      raises where nobody catches it
+``hang``       never ends
+``binary``     writes bytes to standard output that are no text, then runs as usual
+``no tiles``   (environment only) makes tiles by a function of another name
+``children``   has a child process remove a file of its output folder
+=============  =====================================================================================
+"""
+
+import inspect
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from pathlib import Path
+
+import numpy as np
+import zemosaic_config
+from astropy.io import fits
+from astropy.wcs import WCS
+
+logger = logging.getLogger("ZeMosaicWorker")
+logger.setLevel(logging.DEBUG)
+logger.addHandler(logging.NullHandler())
+logger.propagate = False
+
+
+def _mode():
+    return zemosaic_config.load_config().get("stub_mode") or os.environ.get("PHASE3_STUB", "")
+
+
+def create_master_tile(seestar_stack_group_info, tile_id, output_temp_dir, progress_callback):
+    """Return ``((path, wcs), retry groups)``; a frame whose cache is not there is left out."""
+    progress_callback("mastertile_info_creation_started_from_cache", None, "INFO", tile_id=tile_id)
+    found = []
+    for entry in seestar_stack_group_info:
+        cache = entry["path_preprocessed_cache"]
+        if os.path.exists(cache):
+            found.append(np.load(cache))
+        else:
+            progress_callback(
+                "mastertile_warn_cache_file_missing", None, "WARN",
+                filename=os.path.basename(entry["path_raw"]), cache_path=cache, tile_id=tile_id,
+            )  # fmt: skip
+    if not found:
+        progress_callback("mastertile_error_no_valid_images_from_cache", None, "ERROR", tile_id=tile_id)
+        return (None, None), []
+    reference = seestar_stack_group_info[0]
+    name = os.path.basename(reference["path_raw"])
+    progress_callback("mastertile_info_reference_set", None, "DEBUG_DETAIL", tile_id=tile_id, ref_filename=name)
+    header = reference["wcs"].to_header()
+    header.update(
+        {"ZMT_ID": tile_id, "ZMT_NRAW": len(seestar_stack_group_info), "ZMT_NALGN": len(found), "ZMT_REF": name}
+    )
+    path = os.path.join(output_temp_dir, f"master_tile_{tile_id:03d}.fits")
+    fits.writeto(path, np.mean(found, axis=0), header)
+    retries = [
+        [
+            {**e, "retry_attempt": 1}
+            for e in seestar_stack_group_info
+            if "retry" in e["path_raw"] and "retry_attempt" not in e
+        ]
+    ]
+    return (path, reference["wcs"]), [group for group in retries if group]
+
+
+if os.environ.get("PHASE3_STUB") == "no tiles":
+    _make_one = create_master_tile
+    del create_master_tile
+
+
+def run_hierarchical_mosaic(
+    input_folder,
+    output_folder,
+    progress_callback,
+    num_base_workers_config=1,
+    filter_overrides=None,
+    filtered_header_items=None,
+    logging_level="INFO",
+):
+    """Make a mosaic, as the settings say."""
+    config = zemosaic_config.load_config()
+    report = progress_callback
+    report("run_info_processing_started", None, "INFO")
+    caches = Path(output_folder) / ".zemosaic_img_cache"
+    tiles = Path(output_folder) / "zemosaic_temp_master_tiles"
+    caches.mkdir(parents=True)
+    tiles.mkdir()
+    items = [item["path"] for item in filtered_header_items or ()]
+    paths = items or sorted(str(path) for path in Path(input_folder).glob("*.fits"))
+    infos = {}
+    for number, path in enumerate(paths):
+        cache = caches / f"preprocessed_{Path(path).stem}_{number}.npy"
+        np.save(str(cache), fits.getdata(path).astype(np.float32))
+        infos[path] = {"path_raw": path, "path_preprocessed_cache": str(cache), "wcs": WCS(fits.getheader(path))}
+        report("phase1_scan", number + 1, len(paths))
+    groups = (filter_overrides or {}).get("preplan_master_groups") or [paths]
+    made = _phase3(
+        config, [[infos[path] for path in group] for group in groups], str(tiles), num_base_workers_config, report
+    )
+    if config["cache_retention"] != "keep":
+        shutil.rmtree(caches)
+    if made and _mode() != "no mosaic":
+        name = f"zemosaic_MT{len(made)}_R{len(paths)}"
+        mosaic = np.concatenate([fits.getdata(path) for path in made], axis=1)
+        fits.writeto(os.path.join(output_folder, f"{name}.fits"), mosaic, fits.getheader(made[0]))
+        fits.writeto(
+            os.path.join(output_folder, f"{name}_coverage.fits"), np.ones_like(mosaic), fits.getheader(made[0])
+        )
+        report("run_success_mosaic_saved", None, "SUCCESS", filename=f"{name}.fits")
+    if _mode() == "children":
+        path = os.path.join(output_folder, "left by a child")
+        code = "import os, pathlib, sys; p = pathlib.Path(sys.argv[1]); p.write_text('x'); p.unlink()"
+        subprocess.run([sys.executable, "-c", code, path], check=True)
+    report("run_success_processing_completed", None, "SUCCESS")
+
+
+def _phase3(config, groups, folder, workers, report):
+    total, done, made = len(groups), 0, {}
+    report(f"MASTER_TILE_COUNT_UPDATE:{done}/{total}", None, "ETA_LEVEL")
+    make = globals().get("create_master_tile") or _make_one
+    pending, users = {}, {}
+    with ThreadPoolExecutor(workers, thread_name_prefix="ZeMosaic_Ph3_") as pool:
+        for tile, group in enumerate(groups):
+            pending[pool.submit(make, group, tile, folder, report)] = tile, group
+            for entry in group:
+                users[entry["path_preprocessed_cache"]] = users.get(entry["path_preprocessed_cache"], 0) + 1
+        while pending:
+            finished, _ = wait(pending, return_when=FIRST_COMPLETED)
+            for future in finished:
+                tile, group = pending.pop(future)
+                done += 1
+                report(f"MASTER_TILE_COUNT_UPDATE:{done}/{total}", None, "ETA_LEVEL")
+                (path, _wcs), retries = future.result()
+                if path:
+                    made[tile] = path
+                for retry in retries:
+                    report(
+                        "run_info_phase3_retry_submitted",
+                        None,
+                        "INFO_DETAIL",
+                        origin_tile=tile,
+                        new_tile=total,
+                        frames=len(retry),
+                    )
+                    pending[pool.submit(make, retry, total, folder, report)] = total, retry
+                    total += 1
+                    for entry in retry:
+                        users[entry["path_preprocessed_cache"]] += 1
+                if config["cache_retention"] == "per_tile":
+                    _release(group, users)
+    report("run_info_phase3_finished_from_cache", None, "INFO", num_master_tiles=len(made))
+    return [made[tile] for tile in sorted(made)]
+
+
+def _release(group, users):
+    for entry in group:
+        cache = entry["path_preprocessed_cache"]
+        users[cache] -= 1
+        if (users[cache] == 0 or _mode() == "naive") and os.path.exists(cache):
+            os.remove(cache)
+            logger.debug("Removed per-tile cache file: %s", cache)
+
+
+def run_hierarchical_mosaic_process(progress_queue, *, solver_settings_dict=None, **kwargs):
+    """Run with what a graphical interface sends: keys are renamed, unknown ones dropped in silence."""
+
+    def callback(key, progress=None, level="INFO", **fields):
+        if level in {"INFO", "WARN", "ERROR", "SUCCESS", "ETA_LEVEL"}:
+            progress_queue.put((key, progress, level, fields))
+
+    mode = _mode()
+    if mode == "exit":
+        os._exit(7)
+    if mode == "hang":
+        while True:
+            time.sleep(60)
+    if mode == "crash":
+        raise RuntimeError("the stub was asked to crash")
+    if mode == "binary":
+        sys.stdout.buffer.write(bytes(range(256)) * 16)
+        sys.stdout.buffer.flush()
+    known = inspect.signature(run_hierarchical_mosaic).parameters
+    wanted = {**kwargs, "input_folder": kwargs["input_dir"], "output_folder": kwargs["output_dir"]}
+    wanted.update({f"{key}_config": value for key, value in kwargs.items()})
+    try:
+        run_hierarchical_mosaic(progress_callback=callback, **{k: v for k, v in wanted.items() if k in known})
+    except Exception as error:  # as the original: the entry point returns
+        logger.exception("Worker process crashed before completion")
+        progress_queue.put(("PROCESS_ERROR", None, "ERROR", {"error": str(error)}))
+    finally:
+        progress_queue.put(("PROCESS_DONE", None, "INFO", {}))
