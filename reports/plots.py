@@ -1,0 +1,369 @@
+"""What the drawings over time show: live cache bytes, and the timeline of the master tiles.
+
+Pure functions from a run's history to positions in percent of the drawing's width, so that a drawing keeps the size of its
+words whatever the width of the page. The templates write the SVG.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.record import History, HoldStep, Tile
+from reports.language import Language
+
+# The drawing's own box, stretched to the width of the page; a position of `BOX` is its right end.
+BOX = 1000
+MAX_BARS = 600
+# Narrower than this, in percent, a band or a bar has no room for its word.
+ROOM = 2.5
+
+BarState = Literal["made", "failed", "open"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A labelled position, in percent."""
+
+    at: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A span of time with a name: a phase, or a hold. Left and width in percent."""
+
+    left: float
+    width: float
+    label: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The time axis that the drawings of one run share. Times in monotonic nanoseconds."""
+
+    start: int
+    end: int
+
+    def percent(self, t: int) -> float:
+        """Return a time as a position in percent, inside the drawing."""
+        span = max(self.end - self.start, 1)
+        return round(min(max((t - self.start) / span, 0.0), 1.0) * 100, 3)
+
+    def seconds(self, t: int) -> float:
+        """Return a time in seconds since the start."""
+        return (t - self.start) / 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class BytesChart:
+    """Live cache bytes over time.
+
+    ``traced`` and ``sampled`` are the points of polylines in a box of `BOX` by `BOX`, empty where they were not observed.
+    """
+
+    phases: tuple[Band, ...]
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    traced: str
+    sampled: str
+    peak: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One master tile in the timeline. Positions in percent; ``None`` where the step was not seen."""
+
+    left: float
+    width: float
+    waited_from: float | None
+    collected: float | None
+    state: BarState
+    label: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One thread of workers, with the tiles it made."""
+
+    label: str
+    bars: tuple[Bar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The master tiles over time, by thread, with holds and removals of caches."""
+
+    phases: tuple[Band, ...]
+    x_ticks: tuple[Tick, ...]
+    rows: tuple[Row, ...]
+    holds: tuple[Band, ...]
+    removals: str
+    removed: int
+    left_out: int
+
+
+def clock(history: History) -> Clock | None:
+    """Return the time axis of a run, from the first thing seen to the last; ``None`` when nothing was."""
+    seen = (history.events, history.operations, history.steps, history.disk)
+    times = [entries[i].t for entries in seen if entries for i in (0, -1)]
+    return Clock(min(times), max(times)) if times else None
+
+
+def decimate(values: NDArray[np.float64], bins: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Choose the points of a long series that a drawing must keep: of each bin the first, lowest, highest and last.
+
+    Parameters
+    ----------
+    values
+        The series, float64, shape (n,).
+    bins
+        The bin of each value, never decreasing, int64, shape (n,).
+
+    Returns
+    -------
+    Indices into the series, rising.
+
+    """
+    if values.size == 0:
+        return np.zeros(0, dtype=np.int64)
+    starts = np.flatnonzero(np.diff(bins, prepend=bins[0] - 1))
+    ends = np.append(starts[1:], values.size)
+    kept: set[int] = set()
+    for first, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        part = values[first:end]
+        kept |= {first, first + int(part.argmin()), first + int(part.argmax()), end - 1}
+    return np.array(sorted(kept), dtype=np.int64)
+
+
+def cache_paths(history: History) -> frozenset[str]:
+    """Return the paths that are caches: those that the tiles name, and those with the name of a cache."""
+    named = {path for step in history.steps for path in step.caches}
+    written = {
+        path
+        for o in history.operations
+        for path in (o.path, o.to)
+        if path is not None and _name(path).startswith("preprocessed_") and path.endswith(".npy")
+    }
+    return frozenset(named | written)
+
+
+def live_bytes(history: History) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return when the caches' bytes on disk changed, and to what, from the trace.
+
+    A save sets a file's size, a removal drops it, a rename moves it, and the removal of a folder drops what is below it.
+
+    Returns
+    -------
+    Times in monotonic nanoseconds, and bytes after each change; both of shape (n,).
+
+    """
+    caches = cache_paths(history)
+    sizes: dict[str, int] = {}
+    times: list[int] = []
+    totals: list[float] = []
+    live = 0
+    for o in history.operations:
+        if o.state != "done":
+            continue
+        before = live
+        if o.op == "save" and o.size is not None:
+            live += _set(sizes, caches, o.path, o.size)
+        elif o.op == "remove":
+            live += _drop(sizes, caches, o.path)
+        elif o.op == "rename" and o.to is not None:
+            moved = sizes.get(o.path, o.size)
+            live += _drop(sizes, caches, o.path)
+            if moved is not None:
+                live += _set(sizes, caches, o.to, moved)
+        elif o.op == "rmtree":
+            below = [path for path in sizes if path.startswith(o.path.rstrip("/") + "/")]
+            live += sum(_drop(sizes, caches, path) for path in below)
+        if live != before:
+            times.append(o.t)
+            totals.append(float(live))
+    return np.array(times, dtype=np.int64), np.array(totals, dtype=np.float64)
+
+
+def bytes_chart(history: History, axis: Clock, language: Language) -> BytesChart:
+    """Draw live cache bytes over time, traced and sampled."""
+    times, totals = live_bytes(history)
+    folder = _cache_folder(history)
+    samples = [s for s in history.disk if s.folder == folder]
+    sampled_t = np.array([s.t for s in samples], dtype=np.int64)
+    sampled = np.array([s.size for s in samples], dtype=np.float64)
+    top = max(float(totals.max(initial=0)), float(sampled.max(initial=0)), 1.0)
+    y_ticks = _ticks(top, 4)
+    ceiling = max(y_ticks[-1], top)
+    return BytesChart(
+        phases=phases(history, axis, language),
+        x_ticks=_time_ticks(axis, language),
+        y_ticks=tuple(Tick(round(100 * (1 - v / ceiling), 3), language.size(v)) for v in y_ticks),
+        traced=_steps(times, totals, axis, ceiling),
+        sampled=_line(sampled_t, sampled, axis, ceiling),
+        peak=int(totals.max(initial=0)),
+        last=int(totals[-1]) if totals.size else 0,
+    )
+
+
+def timeline(history: History, axis: Clock, language: Language) -> Timeline:
+    """Draw the master tiles over time: who made them, how long they waited, and when caches were removed."""
+    seen = [t for t in history.tiles if t.submitted is not None or t.started is not None]
+    drawn = seen[:MAX_BARS]
+    threads = sorted({t.thread for t in drawn if t.thread is not None})
+    rows = [Row(thread, tuple(_bar(t, axis, language) for t in drawn if t.thread == thread)) for thread in threads]
+    if idle := tuple(_bar(t, axis, language) for t in drawn if t.thread is None):
+        rows.append(Row(language.say("never started"), idle))
+    caches = cache_paths(history)
+    removals = [o.t for o in history.operations if o.op == "remove" and o.state == "done" and o.path in caches]
+    at = sorted({round(axis.percent(t) / 100 * BOX) for t in removals})
+    return Timeline(
+        phases=phases(history, axis, language),
+        x_ticks=_time_ticks(axis, language),
+        rows=tuple(rows),
+        holds=_holds(history.holds, axis, language),
+        removals="".join(f"M{x} 0V{BOX}" for x in at),
+        removed=len(removals),
+        left_out=len(seen) - len(drawn),
+    )
+
+
+def phases(history: History, axis: Clock, language: Language) -> tuple[Band, ...]:
+    """Return the phases that the target announced, each until the next."""
+    updates = [e for e in history.named("PHASE_UPDATE") if e.text.strip()]
+    ends = [*(e.t for e in updates[1:]), axis.end]
+    return tuple(
+        _phase(e.text.strip()[:8], e.t, end, axis, language) for e, end in zip(updates, ends, strict=True)
+    )
+
+
+def _phase(name: str, start: int, end: int, axis: Clock, language: Language) -> Band:
+    left, right = axis.percent(start), axis.percent(end)
+    title = language.say(
+        "Phase {phase}: from {start} to {end}",
+        phase=name,
+        start=language.seconds(axis.seconds(start)),
+        end=language.seconds(axis.seconds(end)),
+    )
+    return Band(left, round(right - left, 3), name if right - left >= ROOM else "", title)
+
+
+def _bar(tile: Tile, axis: Clock, language: Language) -> Bar:
+    start = tile.started if tile.started is not None else tile.submitted
+    assert start is not None
+    end = tile.ended if tile.ended is not None else axis.end
+    left, right = axis.percent(start), axis.percent(end)
+    state: BarState = "open" if tile.ended is None else "made" if tile.made else "failed"
+    sign = {"made": "", "failed": " ✗", "open": " ?"}[state]
+    return Bar(
+        left=left,
+        width=max(round(right - left, 3), 0.3),
+        waited_from=axis.percent(tile.submitted) if tile.submitted is not None and tile.submitted < start else None,
+        collected=axis.percent(tile.collected) if tile.collected is not None else None,
+        state=state,
+        label=f"{tile.tile}{sign}",
+        title=language.say("Tile {tile}: {outcome}", tile=str(tile.tile), outcome=outcome_word(tile, language)),
+    )
+
+
+def outcome_word(tile: Tile, language: Language) -> str:
+    """Return what became of a tile, as a word."""
+    if tile.ended is None:
+        return language.say("never ended")
+    words = {"made": language.say("made"), "failed": language.say("failed"), "raised": language.say("raised an error")}
+    return words.get(tile.outcome or "", tile.outcome or language.say("unknown"))
+
+
+def _holds(steps: Sequence[HoldStep], axis: Clock, language: Language) -> tuple[Band, ...]:
+    """Pair each wait with what ended it."""
+    bands: list[Band] = []
+    for step in steps:
+        if step.state != "waiting":
+            continue
+        same = (s for s in steps if s.state != "waiting" and s.t >= step.t and s.group == step.group)
+        end = next(same, None)
+        left, right = axis.percent(step.t), axis.percent(end.t if end else axis.end)
+        result = {"met": language.say("met"), "unmet": language.say("not met")}.get(end.state if end else "", "?")
+        label = language.say(
+            "group {group} waits for {other}: {result}", group=step.group, other=step.until_released, result=result
+        )
+        bands.append(Band(left, max(round(right - left, 3), 0.3), label, f"{label} {end.reason if end else ''}".strip()))
+    return tuple(bands)
+
+
+def _steps(times: NDArray[np.int64], values: NDArray[np.float64], axis: Clock, ceiling: float) -> str:
+    """Return a staircase: a value holds until the next change, and the last one until the end."""
+    if times.size == 0:
+        return ""
+    x = _across(times, axis)
+    kept = decimate(values, x)
+    points = [f"0,{BOX}"]
+    previous = float(BOX)
+    for position, value in zip(x[kept].tolist(), values[kept].tolist(), strict=True):
+        y = _height(value, ceiling)
+        points += [f"{position},{previous:g}", f"{position},{y:g}"]
+        previous = y
+    return " ".join([*points, f"{BOX},{previous:g}"])
+
+
+def _line(times: NDArray[np.int64], values: NDArray[np.float64], axis: Clock, ceiling: float) -> str:
+    if times.size == 0:
+        return ""
+    x = _across(times, axis)
+    kept = decimate(values, x)
+    return " ".join(f"{p},{_height(v, ceiling):g}" for p, v in zip(x[kept].tolist(), values[kept].tolist(), strict=True))
+
+
+def _across(times: NDArray[np.int64], axis: Clock) -> NDArray[np.int64]:
+    span = max(axis.end - axis.start, 1)
+    across: NDArray[np.int64] = np.rint((times - axis.start) / span * BOX).astype(np.int64)
+    return across
+
+
+def _height(value: float, ceiling: float) -> float:
+    return round(BOX * (1 - value / ceiling), 1)
+
+
+def _time_ticks(axis: Clock, language: Language) -> tuple[Tick, ...]:
+    span = axis.seconds(axis.end)
+    if span <= 0:
+        return ()
+    return tuple(Tick(round(100 * s / span, 3), language.seconds(s)) for s in _ticks(span, 5) if s <= span * 0.97)
+
+
+def _ticks(top: float, about: int) -> tuple[float, ...]:
+    """Return round values from 0 on, about so many, the last at or above the top."""
+    rough = top / about
+    scale = 10.0 ** np.floor(np.log10(rough))
+    step = next(float(s * scale) for s in (1, 2, 2.5, 5, 10) if s * scale >= rough * (1 - 1e-9))
+    return tuple(float(f"{n * step:.12g}") for n in range(int(np.ceil(top / step - 1e-9)) + 1))
+
+
+def _cache_folder(history: History) -> str | None:
+    """Return the watched folder that holds the caches."""
+    watched = {s.folder for s in history.disk}
+    parents = {str(PurePosixPath(path).parent) for path in cache_paths(history)}
+    return next(iter(sorted(watched & parents)), None)
+
+
+def _set(sizes: dict[str, int], caches: Iterable[str], path: str, size: int) -> int:
+    gained = size - sizes.get(path, 0)
+    sizes[path] = size
+    return gained if path in caches else 0
+
+
+def _drop(sizes: dict[str, int], caches: Iterable[str], path: str) -> int:
+    size = sizes.pop(path, 0)
+    return -size if path in caches else 0
+
+
+def _name(path: str) -> str:
+    return path.replace("\\", "/").rpartition("/")[2]

@@ -1,0 +1,90 @@
+"""The sign and the word that stand for an outcome, so that colour is never the only sign."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from harness.message import Message, say
+from harness.session import JudgedRun
+from harness.verdict import Outcome, Verdict
+from reports.language import Language
+
+
+@dataclass(frozen=True, slots=True)
+class Badge:
+    """An outcome as it is shown: a sign, a word, and the name of its style."""
+
+    sign: str
+    word: str
+    style: str
+
+
+_SIGNS: Mapping[str, tuple[str, Message, str]] = MappingProxyType(
+    {
+        "fail": ("✗", say("fail"), "fail"),
+        "unknown": ("?", say("unknown"), "unknown"),
+        "pass": ("✓", say("pass"), "pass"),
+        "not applicable": ("–", say("not applicable"), "none"),
+        "not evaluated": ("○", say("not evaluated"), "none"),
+    }
+)
+
+# Worst first: the order of every list of outcomes.
+ORDER: tuple[str, ...] = ("fail", "unknown", "pass", "not applicable", "not evaluated")
+
+_ROLES: Mapping[str, Message] = MappingProxyType(
+    {
+        "subject": say("subject"),
+        "pair": say("pair (run_end)"),
+        "baseline": say("baseline"),
+        "baseline-pair": say("pair of the baseline"),
+        "control": say("control"),
+        "control-pair": say("pair of the control"),
+    }
+)
+
+_STATES: Mapping[str, Message] = MappingProxyType(
+    {
+        "done": say("done"),
+        "crashed": say("crashed"),
+        "timed out": say("timed out"),
+        "killed": say("killed"),
+    }
+)
+
+
+def badge(outcome: str, language: Language) -> Badge:
+    """Return how an outcome is shown; a word that is no outcome is shown as unknown, with the word itself."""
+    sign, word, style = _SIGNS.get(outcome, ("?", Message(outcome), "unknown"))
+    return Badge(sign, language.render(word), style)
+
+
+def rank(outcome: str) -> int:
+    """Return the place of an outcome, worst first."""
+    return ORDER.index(outcome) if outcome in ORDER else ORDER.index("unknown")
+
+
+def role_word(role: str, language: Language) -> str:
+    """Return the word for a role."""
+    return language.render(_ROLES.get(role, Message(role)))
+
+
+def state_word(state: str, language: Language) -> str:
+    """Return the word for the end state of a run."""
+    return language.render(_STATES.get(state, Message(state)))
+
+
+def control_badge(verdict: Verdict, judged: JudgedRun, language: Language) -> Badge:
+    """Return how a verdict on a control is shown: red is right where it was expected, and wrong elsewhere."""
+    expected = verdict.check in (judged.expected_red or ())
+    if expected and verdict.outcome is Outcome.FAIL:
+        return Badge("✓", language.say("red, as expected"), "pass")
+    if expected and verdict.outcome is Outcome.UNKNOWN:
+        return Badge("?", language.say("unknown, expected red"), "unknown")
+    if expected:
+        return Badge("✗", language.say("not red, expected red"), "fail")
+    if verdict.outcome is Outcome.FAIL:
+        return Badge("✗", language.say("red, not expected"), "fail")
+    return badge(verdict.outcome.value, language)
