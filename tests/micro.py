@@ -78,7 +78,7 @@ def products_of(frames, *, pad=4, tiles=(), gaps=(), wcs_of=None):
     spanning = wcs_of or frames
     first = min(f.panel for f in spanning)
     last = max(f.panel for f in spanning)
-    shape = (ROWS + 2 * pad, int(round((last - first) * 0.8 * COLUMNS)) + COLUMNS + 2 * pad)
+    shape = (ROWS + 2 * pad, round((last - first) * 0.8 * COLUMNS) + COLUMNS + 2 * pad)
     cards = dict(frame(0).wcs)
     cards["CRPIX1"] = COLUMNS / 2 + 0.5 + pad - first * 0.8 * COLUMNS
     cards["CRPIX2"] = ROWS / 2 + 0.5 + pad
@@ -133,7 +133,7 @@ class Micro:
         self.events.append(Event(self.tick(), 1, thread, source, key, "INFO", text, MappingProxyType(fields)))
         return self
 
-    def operation(self, op, path, state="done", thread=MAIN, to=None, code=None, mode=None):
+    def operation(self, op, path, state="done", thread=MAIN, *, to=None, code=None, mode=None):
         """Do something with a file."""
         self.operations.append(Operation(self.tick(), 1, thread, op, state, path, to, None, code, mode))
         return self
@@ -168,7 +168,9 @@ class Micro:
             self.parents[tile] = retry_of
             self.event("run_info_phase3_retry_submitted", origin_tile=retry_of, new_tile=tile, frames=len(group))
         self.total += 1
-        return self.step("submitted", tile, MAIN).event("MASTER_TILE_COUNT_UPDATE", f"{len(self.outcomes)}/{self.total}")
+        return self.step("submitted", tile, MAIN).event(
+            "MASTER_TILE_COUNT_UPDATE", f"{len(self.outcomes)}/{self.total}"
+        )
 
     def start(self, tile, thread="Ph3_0"):
         """Start a tile."""
@@ -192,7 +194,7 @@ class Micro:
             self.event(FAILED, stack_num=tile + 1)
         return self
 
-    def work(self, tile, thread="Ph3_0", outcome="made", collect=True):
+    def work(self, tile, thread="Ph3_0", outcome="made", *, collect=True):
         """Make a tile from the caches that are still there."""
         self.start(tile, thread)
         lost = [n for n in dict.fromkeys(self.known[tile]) if n in self.gone]

@@ -217,7 +217,11 @@ def schedules(draw):
         run.known[tile] = micro.names(tile % 3)
     for _ in range(draw(st.integers(5, 24))):
         if draw(st.booleans()) and draw(st.booleans()):
-            run.operation("remove", micro.cache_of(draw(st.sampled_from(sorted(run.frames)))), thread=draw(st.sampled_from(THREADS)))
+            run.operation(
+                "remove",
+                micro.cache_of(draw(st.sampled_from(sorted(run.frames)))),
+                thread=draw(st.sampled_from(THREADS)),
+            )
             continue
         tile = draw(st.sampled_from(sorted(state)))
         step = following.get(state[tile])

@@ -117,7 +117,9 @@ def compare(case: Case, causes: Causes, limits: Thresholds) -> Comparison | None
     per_tile = case.run.request.retention == "per_tile"
     promises = _promises(case.run, pair, causes)
     margin = max(limits["holes.edge"], limits["holes.promise_edge"]) / base.step + 2
-    canvas, place = _canvas(base, ours, [p.outline for p in promises], math.ceil(margin))
+    used = {name for tile in case.run.history.tiles for name in tile.frames}
+    frames = outlines([frame for frame in case.run.request.dataset.frames if frame.name in used])
+    canvas, place = _canvas(base, ours, [*frames, *(p.outline for p in promises)], math.ceil(margin))
     run = _on(canvas, ours, base, place)
     other = _on(canvas, theirs, base, place) if theirs is not None else None
 
@@ -139,7 +141,6 @@ def compare(case: Case, causes: Causes, limits: Thresholds) -> Comparison | None
                 continue
             in_pair = None if other is None else _mostly(~other, component)
             holes.append(Hole("absolute", component, _promised_by(component, by_tile), in_pair))
-    frames = outlines([frame for frame in case.run.request.dataset.frames if frame.name in _used(case.run)])
     touched = raster(frames, canvas.cards, canvas.shape) if frames else promised
     trimmed = int(np.count_nonzero(touched & ~run & ~promised)) * canvas.step**2
     return Comparison(canvas, run, other, promises, tuple(holes), promised, trimmed)
@@ -148,10 +149,6 @@ def compare(case: Case, causes: Causes, limits: Thresholds) -> Comparison | None
 def _measured(record: Record) -> Products | None:
     products = record.products
     return products if products is not None and products.mosaic is not None and products.covered.size else None
-
-
-def _used(record: Record) -> frozenset[str]:
-    return frozenset(name for tile in record.history.tiles for name in tile.frames)
 
 
 def _canvas(
