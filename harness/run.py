@@ -43,13 +43,18 @@ OnStart = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """How the run ended; ``stopped`` is the exception that ended it early and is raised again after the sealing."""
+    """How the run ended.
+
+    ``stopped`` is the exception that ended it early and is raised again after the sealing; ``printed`` says what a target
+    that ended well printed last.
+    """
 
     state: EndState
     code: int | None
     reasons: tuple[str, ...]
     seconds: float
     stopped: BaseException | None = None
+    printed: str = ""
 
     def because(self, *reasons: str) -> _End:
         return replace(self, reasons=(*self.reasons, *(reason for reason in reasons if reason)))
@@ -114,7 +119,7 @@ def make_run(
         if end.stopped is None:
             end = _measure(request, folder, end, signals)
         if end.state == "done":
-            end = end.because(*_lacking(folder))
+            end = end.because(*_lacking(folder, end.printed))
         seal(folder, end.state, end.code, " ".join(end.reasons), end.seconds)
         if end.stopped is not None:
             raise end.stopped
@@ -208,13 +213,13 @@ def _run(request: Request, folder: Path, signals: _Signals, on_start: OnStart | 
     finally:
         guard.close()
         problems = [watch.stop() for watch in watches]
-    end = _judge_end(ended, stopped, seconds, request, folder)
+    end = _judge_end(ended, stopped, seconds, request.seconds)
     return end.because(*(f"Watching failed: {problem}." for problem in problems if problem))
 
 
-def _judge_end(ended: Ended, stopped: BaseException | None, seconds: float, request: Request, folder: Path) -> _End:
+def _judge_end(ended: Ended, stopped: BaseException | None, seconds: float, limit: float) -> _End:
     """Say how it ended, with what was expected, what was found and what to do."""
-    printed = _last_output(folder / "console.log")
+    printed = _last_lines(ended.printed)
     if stopped is not None:
         what = "by the user" if isinstance(stopped, KeyboardInterrupt) else f"by {type(stopped).__name__}: {stopped}"
         end = _End(
@@ -226,7 +231,7 @@ def _judge_end(ended: Ended, stopped: BaseException | None, seconds: float, requ
         end = replace(end, stopped=stopped)
     elif ended.cause == "timed out":
         reason = (
-            f"Expected the target to end within {request.seconds:g} s, found it still running, so its processes were ended; "
+            f"Expected the target to end within {limit:g} s, found it still running, so its processes were ended; "
             f"{printed}: allow it more time, or see in the events where it hangs."
         )
         end = _End("timed out", None, (reason,), seconds)
@@ -234,7 +239,7 @@ def _judge_end(ended: Ended, stopped: BaseException | None, seconds: float, requ
         reason = "Expected the target to end by itself, found its guard process ended from outside: run it again."
         end = _End("killed", None, (reason,), seconds)
     elif ended.code == 0:
-        end = _End("done", 0, (), seconds)
+        end = _End("done", 0, (), seconds, printed=printed)
     else:
         reason = f"Expected exit status 0, found {_named(ended.code)}; {printed}: read console.log and the last events."
         end = _End("crashed", ended.code, (reason,), seconds)
@@ -254,16 +259,10 @@ def _named(code: int | None) -> str:
         return f"an end by signal {-code}"
 
 
-def _last_output(console: Path, lines: int = 3) -> str:
-    """Return the last lines printed, whatever bytes they are, in one line of text that can be read."""
-    try:
-        with console.open("rb") as stream:
-            stream.seek(max(0, console.stat().st_size - 4096))
-            text = stream.read().decode("utf-8", "replace")
-    except OSError:
-        text = ""
-    readable = ("".join(c if c.isprintable() else "\ufffd" for c in line).strip() for line in text.splitlines())
-    last = [line[:200] for line in readable if line][-lines:]
+def _last_lines(printed: str, count: int = 3) -> str:
+    """Return the last lines printed, whatever they hold, in one line that can be read."""
+    readable = ("".join(c if c.isprintable() else "\ufffd" for c in line).strip() for line in printed.splitlines())
+    last = [line[:200] for line in readable if line][-count:]
     return f"it printed last: {' | '.join(last)}" if last else "it printed nothing"
 
 
@@ -309,11 +308,11 @@ def _measure(request: Request, folder: Path, end: _End, signals: _Signals) -> _E
     return end
 
 
-def _lacking(folder: Path) -> Iterator[str]:
+def _lacking(folder: Path, printed: str) -> Iterator[str]:
     """Say what a run that ended well should have left in its record, and did not."""
     if not any(_has_entries(path) for path in folder.glob("events-*.jsonl")):
         yield (
-            f"Expected progress events, found none although it ended with status 0; {_last_output(folder / 'console.log')}: "
+            f"Expected progress events, found none although it ended with status 0; {printed}: "
             "check that the target speaks the protocol (docs/protocol.md)."
         )
     products = folder / "products.json"

@@ -16,6 +16,7 @@ from harness import run
 from harness.inputs import InputError
 from harness.record import read_record
 from harness.run import make_run
+from harness.watch.guard import Ended
 from tests.runs_ import CLINGING, command, hashes, living, seal_of
 
 GOOD = """
@@ -247,6 +248,7 @@ import json
 from pathlib import Path
 from harness.request import Request
 from harness.run import make_run
+from harness.watch.guard import Ended
 request = Request.from_json(json.loads(Path({str(path)!r}).read_text(encoding="utf-8")))
 make_run(request, Path({str(folder)!r}), Path({str(frames)!r}), on_start=lambda pid: print(pid, flush=True), grace=0.2)
 """
@@ -283,6 +285,30 @@ def test_read_only_leftovers_are_removed(frames, folder):
     assert not (folder / "work").exists()
     assert [path for path in (folder / "outputs").rglob("*") if path.is_file()] == []
     assert [file.kind for file in record.left] == ["cache"]
+
+
+def test_what_remained_is_told():
+    """Processes that outlived the target or could not be ended, and output that was dropped, are told in the reason."""
+    end = run._judge_end(Ended("ended", 0, strays=2, left=(11, 12), dropped=3), None, 1.0, 60.0)
+    assert end.state == "done"
+    assert end.reasons == (
+        "2 processes outlived the target and were ended.",
+        "The processes 11, 12 could not be ended: end them by hand.",
+        "3 bytes of output were left out of console.log.",
+    )
+
+
+def test_a_guard_ended_from_outside_kills_the_run():
+    """When the guard is gone, nobody knows how the target would have ended."""
+    end = run._judge_end(Ended("lost", None), None, 1.0, 60.0)
+    assert (end.state, end.code) == ("killed", None)
+    assert "guard process ended from outside: run it again" in end.reasons[0]
+
+
+@pytest.mark.parametrize(("code", "text"), [(None, "None"), (3, "3"), (-9999, "an end by signal 9999")])
+def test_codes_have_names(code, text):
+    """An exit code is shown as it is, a signal by its name or number."""
+    assert run._named(code) == text
 
 
 def test_the_seal_holds_every_file(frames, folder):

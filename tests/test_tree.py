@@ -57,7 +57,7 @@ def test_the_exit_code_comes_through(guarded, tmp_path):
     """A target's own exit code and output come through the guard."""
     made = guarded("print('out', flush=True); print('err', file=sys.stderr); sys.exit(7)")
     made.start()
-    assert made.wait(20) == Ended("ended", 7)
+    assert made.wait(20) == Ended("ended", 7, printed="out\nerr\n")
     assert (tmp_path / "console.log").read_bytes().split() == [b"out", b"err"]
 
 
@@ -254,7 +254,8 @@ def console(tmp_path):
             kept.copy(source)
             os.write(writer, data)
             os.close(writer)
-            dropped = kept.close()
+            dropped, last = kept.close()
+            assert data.endswith(last)
         return path.read_bytes(), dropped
 
     return through
@@ -283,7 +284,7 @@ def test_a_full_disk_does_not_block_the_target(console, monkeypatch):
             return full if name == "write" else getattr(os, name)
 
     monkeypatch.setattr(guard, "os", Os())
-    data, dropped = console(b"lost")
+    data, dropped = console(b"lost")  # what it returns as printed is held against this too
     assert data == b""
     assert dropped >= 4
 

@@ -6,7 +6,7 @@ signal on a parent's death. The guard also keeps the time limit and the bound on
 depends on a busy harness.
 
 Both talk JSON lines: the harness sends what to start, then perhaps ``end``; the guard answers ``{"guard", "pid"}`` or
-``{"error"}``, and in the end ``{"cause", "code", "strays", "left", "dropped"}``.
+``{"error"}``, and in the end ``{"cause", "code", "strays", "left", "dropped", "printed"}``.
 
 Limits: when harness and guard are killed in the same moment, nobody is left to end the target, except on Windows, where
 the job object does. A record so abandoned has no seal.
@@ -38,6 +38,9 @@ Cause = Literal["ended", "timed out", "asked", "lost"]
 CONSOLE_BYTES = 20_000_000
 """What is kept of a target's standard output and error."""
 
+PRINTED_BYTES = 4096
+"""What of it is told once more when the target has ended."""
+
 SETTLE_SECONDS = 2.0
 """How long processes may outlive the target before they are ended."""
 
@@ -65,6 +68,8 @@ class Ended:
         Ids of processes that could not be ended.
     dropped
         Bytes of console output beyond the bound.
+    printed
+        The last output, also where a full disk kept it out of the file; bytes that are no text are replaced.
 
     """
 
@@ -73,6 +78,7 @@ class Ended:
     strays: int = 0
     left: tuple[int, ...] = ()
     dropped: int = 0
+    printed: str = ""
 
 
 class Guard:
@@ -200,6 +206,7 @@ def _ended(answer: Mapping[str, Any]) -> Ended:
         strays=int(answer["strays"]),
         left=tuple(int(pid) for pid in answer["left"]),
         dropped=int(answer["dropped"]),
+        printed=str(answer["printed"]),
     )
 
 
@@ -248,7 +255,17 @@ def main() -> int:
         left = tree.end(find, spec["grace"])
     with contextlib.suppress(subprocess.TimeoutExpired):
         target.wait(1.0)  # it has ended; this collects the code if the waiting thread has not yet
-    _answer({"cause": cause, "code": target.returncode, "strays": strays, "left": left, "dropped": console.close()})
+    dropped, printed = console.close()
+    _answer(
+        {
+            "cause": cause,
+            "code": target.returncode,
+            "strays": strays,
+            "left": left,
+            "dropped": dropped,
+            "printed": printed.decode("utf-8", "replace"),
+        }
+    )
     del job  # on Windows its last handle ends whatever is still there
     return 0
 
@@ -316,6 +333,7 @@ class _Console:
         self._file = os.open(path, flags, 0o644)
         self._room = CONSOLE_BYTES
         self._dropped = 0
+        self._last = b""
 
     def copy(self, source: IO[bytes]) -> None:
         """Start to copy, in a thread of its own."""
@@ -323,16 +341,17 @@ class _Console:
         self._thread = threading.Thread(target=self._copy, daemon=True)
         self._thread.start()
 
-    def close(self) -> int:
-        """Return the bytes that were dropped, which the file's last line tells too."""
+    def close(self) -> tuple[int, bytes]:
+        """Return how many bytes were dropped, which the file's last line tells too, and the last ones printed."""
         # A process that could not be ended may hold the pipe open: then what it prints later is lost.
         self._thread.join(5.0)
         if self._dropped:
             self._write(f"\n[{self._dropped} further bytes of output were left out]\n".encode())
-        return self._dropped
+        return self._dropped, self._last
 
     def _copy(self) -> None:
         while data := os.read(self._source.fileno(), 65536):
+            self._last = (self._last + data)[-PRINTED_BYTES:]
             kept = data[: self._room]
             self._room -= len(kept)
             self._dropped += len(data) - len(kept)
