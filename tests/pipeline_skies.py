@@ -99,7 +99,11 @@ def write(folder: Path, exposure: Exposure, sky: np.ndarray, seed: int = 0) -> P
         header["BAYERPAT"] = exposure.bayer
     header.update(exposure.cards)
     image = picture(exposure, sky, seed)
-    pixels = np.clip(np.rint(image), 0, 65535).astype("uint16") if exposure.dtype == "uint16" else image.astype(exposure.dtype)
+    pixels = (
+        np.clip(np.rint(image), 0, 65535).astype("uint16")
+        if exposure.dtype == "uint16"
+        else image.astype(exposure.dtype)
+    )
     path = folder / exposure.name
     fits.writeto(path, pixels, header)
     return path

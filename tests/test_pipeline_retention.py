@@ -139,7 +139,9 @@ def test_a_refused_removal_does_not_stop_the_others(fs, caplog: pytest.LogCaptur
     finally:
         set_uid(0)
     assert (locked.exists(), free.exists()) == (True, False)
-    assert any(line.startswith(f"Failed to remove per-tile cache file {locked}: ") for line in lines(caplog, logging.DEBUG))
+    assert any(
+        line.startswith(f"Failed to remove per-tile cache file {locked}: ") for line in lines(caplog, logging.DEBUG)
+    )
     assert counted.removed == 1
 
 
@@ -199,7 +201,9 @@ def test_the_naive_defect_deletes_what_others_need(tmp_path: Path, caplog: pytes
     assert not caplog.records
 
 
-def test_the_naive_defect_warns_of_a_refused_removal(tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch) -> None:
+def test_the_naive_defect_warns_of_a_refused_removal(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch
+) -> None:
     """Before the patch a failed removal was a WARNING; the tile's other caches are deleted all the same."""
     refused, free = caches(tmp_path, 2)
     unlink = Path.unlink
