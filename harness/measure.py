@@ -23,7 +23,7 @@ from astropy.utils.exceptions import AstropyWarning
 from astropy.visualization import AsinhStretch, AsymmetricPercentileInterval
 from numpy.typing import NDArray
 from photutils.aperture import CircularAperture, aperture_photometry
-from photutils.background import Background2D
+from photutils.background import Background2D, BkgZoomInterpolator
 from photutils.detection import DAOStarFinder
 from PIL import Image
 
@@ -101,7 +101,7 @@ def measure(folder: Path, request: Request) -> None:
     thumbnail = None
     if found.thumbnail is not None:
         thumbnail = "thumbnail.png"
-        Image.fromarray(found.thumbnail, "RGBA").save(folder / thumbnail, optimize=True)
+        Image.fromarray(found.thumbnail, "RGBA").save(folder / thumbnail)
     data = {
         "mosaic": None if mosaic is None else mosaic.relative_to(folder).as_posix(),
         "wcs": dict(found.wcs),
@@ -427,7 +427,10 @@ def _detected(luminance: NDArray[np.float64], covered: NDArray[np.bool_]) -> NDA
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)
         try:
-            background = Background2D(luminance, mesh, coverage_mask=missing, exclude_percentile=90)
+            smooth = BkgZoomInterpolator(order=1)  # a spline of third order takes longer than all the rest
+            background = Background2D(
+                luminance, mesh, coverage_mask=missing, exclude_percentile=90, interpolator=smooth
+            )
         except ValueError:  # no mesh has enough covered pixels: there is no background to see stars on
             return none
         signal = np.where(covered, luminance - background.background, 0)
