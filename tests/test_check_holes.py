@@ -170,10 +170,23 @@ def test_the_pair_knows_the_reference_that_a_lost_tile_never_had():
     """A tile that never started has no reference; the pair's tile of the same frames has, else the group's order must do."""
     run = micro.naive(order=(1, 0, 2))
     run.steps = [replace(s, reference=None) if s.tile == 2 else s for s in run.steps]
-    assert verdict(micro.case(run)).evidence["references_known_from"] == {"the pair": 1, "the run": 2}
+    assert verdict(micro.case(run)).evidence["references_known_from"] == {"the pair": 2, "the run": 1}
     alone = verdict(micro.case(run, pair=None))
-    assert alone.evidence["references_known_from"] == {"the order of the group": 1, "the run": 2}
+    assert alone.evidence["references_known_from"] == {"the order of the group": 2, "the run": 1}
     assert (alone.outcome, alone.evidence["holes"][0]["kind"]) == (Outcome.FAIL, "absolute")
+
+
+def test_a_starved_tile_may_have_taken_another_reference():
+    """A tile made on a borrowed frame, for want of its own, covers the neighbour: what it was to cover, the pair knows."""
+    run = micro.Micro().begin()
+    for tile, group in enumerate(micro.CHAIN):
+        run.submit(tile, group)
+    run.work(0).remove(*micro.CHAIN[0]).work(1).work(2).remove(*micro.CHAIN[2]).finish()
+    run.steps = [replace(s, reference="p2_0.fits") if s.tile == 1 and s.reference else s for s in run.steps]
+    found = verdict(micro.case(run, products=with_gaps(np.s_[:, 104:164])))
+    assert found.evidence["holes"][0]["tiles"] == [1]
+    assert "promised by tile 1, on frame p1_0.fits" in micro.prose(found)
+    assert "Tile 1 was made without 2 of its 4 frames" in micro.prose(found)
 
 
 def test_without_a_pair_a_covered_sky_is_unknown():

@@ -225,4 +225,5 @@ def cache_names(tile: Tile) -> frozenset[str]:
 
 
 def _apart(later: int, earlier: int) -> str:
-    return f"{(later - earlier) / 1e9:.3f}"
+    span = (later - earlier) / 1e9
+    return f"{span:.3f}" if span >= 0.01 else f"{span:.6f}"

@@ -216,15 +216,19 @@ def _promises(run: Record, pair: Record | None, causes: Causes) -> tuple[Promise
     for tile in run.history.tiles:
         if causes.failures.get(tile.tile, "caches") not in ("caches", "unstated"):
             continue
-        name, known_from = _reference(tile, pair)
+        name, known_from = _reference(tile, pair, starved=tile.tile in causes.losses)
         if name in frames:
             found.append((tile.tile, name, known_from))
     edges = outlines([frames[name] for _, name, _ in found])
     return tuple(Promise(*about, edge) for about, edge in zip(found, edges, strict=True))
 
 
-def _reference(tile: Tile, pair: Record | None) -> tuple[str, str]:
-    if tile.reference is not None:
+def _reference(tile: Tile, pair: Record | None, *, starved: bool) -> tuple[str, str]:
+    """Return the frame on whose grid a tile was to be made, and where that is known from.
+
+    A tile that lacked caches may have been made on the first frame that it found instead: its own word is not taken then.
+    """
+    if tile.reference is not None and not starved:
         return tile.reference, "the run"
     other = twin(tile, pair) if pair is not None else None
     if other is not None and other.reference is not None:
