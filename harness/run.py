@@ -27,6 +27,7 @@ from harness.request import Request
 from harness.seal import WORK, seal
 from harness.watch.disk import DiskSampler
 from harness.watch.guard import Ended, Guard, NotStartedError
+from harness.watch.process import SHARE as PROCESS_SHARE
 from harness.watch.process import ProcessSampler
 from harness.watch.sampling import Watch
 
@@ -198,7 +199,14 @@ def _run(request: Request, folder: Path, signals: _Signals, on_start: OnStart | 
         started = time.monotonic()
         with signals.open():
             watches.append(Watch("disk", folder / "disk.jsonl", lambda: DiskSampler(folder)))
-            watches.append(Watch("processes", folder / "process.jsonl", lambda: ProcessSampler(guard.guard_pid)))
+            watches.append(
+                Watch(
+                    "processes",
+                    folder / "process.jsonl",
+                    lambda: ProcessSampler(guard.guard_pid),
+                    share=PROCESS_SHARE,
+                )
+            )
             if on_start is not None:
                 on_start(pid)
             while (ended := guard.wait(0.2)) is None:

@@ -12,6 +12,9 @@ from harness.watch import tree
 
 UNKNOWN = -1
 
+SHARE = 0.005
+"""The share of one core that looking may take. Finding a tree means looking at every process of the machine."""
+
 
 class ProcessSampler:
     """Looks at all descendants of the guard, which are the target and whatever it started.

@@ -78,11 +78,12 @@ class Lines:
 class Watch:
     """A thread that looks at a run with one sampler and writes what it sees."""
 
-    def __init__(self, name: str, path: Path, make: Callable[[], Sampler]) -> None:
+    def __init__(self, name: str, path: Path, make: Callable[[], Sampler], *, share: float = SHARE) -> None:
         self._lines = Lines(path)
         self._sampler = make()
         self._stop = threading.Event()
         self._name = name
+        self._pace = Pace(share)
         self.problem = ""
         self._thread = threading.Thread(target=self._watch, name=f"watch {name}", daemon=True)
         self._thread.start()
@@ -97,7 +98,7 @@ class Watch:
         return self.problem
 
     def _watch(self) -> None:
-        pace, start = Pace(), time.monotonic()
+        start = time.monotonic()
         try:
             while True:
                 last = self._stop.is_set()
@@ -106,6 +107,6 @@ class Watch:
                     self._lines.add(line)
                 if last:
                     return
-                self._stop.wait(pace.wait(time.thread_time() - before, time.monotonic() - start))
+                self._stop.wait(self._pace.wait(time.thread_time() - before, time.monotonic() - start))
         except Exception as error:  # noqa: BLE001 -- a watcher that fails must not end the run; the seal tells it
             self.problem = f"the {self._name} was not watched to the end ({type(error).__name__}: {error})"
