@@ -6,7 +6,7 @@ words whatever the width of the page. The templates write the SVG.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
@@ -14,6 +14,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.checks.facts import name_of
+from harness.checks.removals import removals
 from harness.record import History, HoldStep, Tile
 from reports.language import Language
 
@@ -144,16 +146,11 @@ def decimate(values: NDArray[np.float64], bins: NDArray[np.int64]) -> NDArray[np
     return np.array(sorted(kept), dtype=np.int64)
 
 
-def cache_paths(history: History) -> frozenset[str]:
-    """Return the paths that are caches: those that the tiles name, and those with the name of a cache."""
-    named = {path for step in history.steps for path in step.caches}
-    written = {
-        path
-        for o in history.operations
-        for path in (o.path, o.to)
-        if path is not None and _name(path).startswith("preprocessed_") and path.endswith(".npy")
-    }
-    return frozenset(named | written)
+def cache_names(history: History) -> frozenset[str]:
+    """Return the file names of the caches: those that the tiles name, and those written under the name of a cache."""
+    named = {name_of(path) for step in history.steps for path in step.caches}
+    written = {name_of(path) for o in history.operations for path in (o.path, o.to) if path is not None}
+    return frozenset(named | {name for name in written if name.startswith("preprocessed_") and name.endswith(".npy")})
 
 
 def live_bytes(history: History) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -166,7 +163,7 @@ def live_bytes(history: History) -> tuple[NDArray[np.int64], NDArray[np.float64]
     Times in monotonic nanoseconds, and bytes after each change; both of shape (n,).
 
     """
-    caches = cache_paths(history)
+    caches = cache_names(history)
     sizes: dict[str, int] = {}
     times: list[int] = []
     totals: list[float] = []
@@ -222,16 +219,15 @@ def timeline(history: History, axis: Clock, language: Language) -> Timeline:
     rows = [Row(thread, tuple(_bar(t, axis, language) for t in drawn if t.thread == thread)) for thread in threads]
     if idle := tuple(_bar(t, axis, language) for t in drawn if t.thread is None):
         rows.append(Row(language.say("never started"), idle))
-    caches = cache_paths(history)
-    removals = [o.t for o in history.operations if o.op == "remove" and o.state == "done" and o.path in caches]
-    at = sorted({round(axis.percent(t) / 100 * BOX) for t in removals})
+    removed = [r for r in removals(history, cache_names(history)) if r.outcome == "done"]
+    at = sorted({round(axis.percent(r.t) / 100 * BOX) for r in removed})
     return Timeline(
         phases=phases(history, axis, language),
         x_ticks=_time_ticks(axis, language),
         rows=tuple(rows),
         holds=_holds(history.holds, axis, language),
         removals="".join(f"M{x} 0V{BOX}" for x in at),
-        removed=len(removals),
+        removed=len(removed),
         left_out=len(seen) - len(drawn),
     )
 
@@ -350,20 +346,17 @@ def _ticks(top: float, about: int) -> tuple[float, ...]:
 def _cache_folder(history: History) -> str | None:
     """Return the watched folder that holds the caches."""
     watched = {s.folder for s in history.disk}
-    parents = {str(PurePosixPath(path).parent) for path in cache_paths(history)}
+    caches = cache_names(history)
+    parents = {str(PurePosixPath(o.path).parent) for o in history.operations if name_of(o.path) in caches}
     return next(iter(sorted(watched & parents)), None)
 
 
-def _set(sizes: dict[str, int], caches: Iterable[str], path: str, size: int) -> int:
+def _set(sizes: dict[str, int], caches: frozenset[str], path: str, size: int) -> int:
     gained = size - sizes.get(path, 0)
     sizes[path] = size
-    return gained if path in caches else 0
+    return gained if name_of(path) in caches else 0
 
 
-def _drop(sizes: dict[str, int], caches: Iterable[str], path: str) -> int:
+def _drop(sizes: dict[str, int], caches: frozenset[str], path: str) -> int:
     size = sizes.pop(path, 0)
-    return -size if path in caches else 0
-
-
-def _name(path: str) -> str:
-    return path.replace("\\", "/").rpartition("/")[2]
+    return -size if name_of(path) in caches else 0

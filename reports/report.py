@@ -1,0 +1,85 @@
+"""Writes the report of a session: one HTML page a language, which opens from disk without network or JavaScript."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from reports.language import CODES, Code, language, translator
+from reports.view import FILES, Material, ReportView, build
+
+MAX_BYTES = 3_000_000
+# Each try makes the page smaller: the longest side of pictures in pixels, and whether anything is drawn.
+_TRIES = ((560, True), (320, True), (160, True), (160, False))
+
+# Characters that HTML can't hold, that UTF-8 can't write, or that turn the order of the text around them.
+_UNSEEN = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\ufffe\uffff]")
+
+
+def write_report(session_folder: Path, language: Code) -> Path:
+    """Write the report in one language and return its path.
+
+    Raises
+    ------
+    ValueError
+        When the folder holds no session that can be read, or there is no such language.
+
+    """
+    translator(language)
+    others = [code for code in CODES if code != language and (session_folder / FILES[code]).exists()]
+    return _write(Material(session_folder), language, others)
+
+
+def write_reports(session_folder: Path) -> tuple[Path, ...]:
+    """Write ``report.html`` (English) and ``report.fr.html`` (French), each with a link to the other; return their paths.
+
+    Raises
+    ------
+    ValueError
+        When the folder holds no session that can be read.
+
+    """
+    material = Material(session_folder)
+    return tuple(_write(material, code, [other for other in CODES if other != code]) for code in CODES)
+
+
+def _write(material: Material, code: Code, others: list[Code]) -> Path:
+    path = material.folder / FILES[code]
+    translation = FILES[others[0]] if others else None
+    page = b""
+    for side, drawings in _TRIES:
+        page = render(build(material, code, side=side, drawings=drawings, translation=translation)).encode("utf-8")
+        if len(page) < MAX_BYTES:
+            break
+    path.write_bytes(page)
+    return path
+
+
+def render(view: ReportView) -> str:
+    """Lay a page out."""
+    return _environment(view.language.code).get_template("report.html.j2").render(view=view, language=view.language)
+
+
+@cache
+def _environment(code: Code) -> Environment:
+    environment = Environment(
+        loader=PackageLoader("reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_visible,
+    )
+    environment.globals["_"] = language(code).say
+    return environment
+
+
+def _visible(value: Any) -> Any:
+    """Replace characters that can't be shown by an escape that can; what is markup already went through here."""
+    if hasattr(value, "__html__") or not isinstance(value, str):
+        return value
+    return _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", value)

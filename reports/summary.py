@@ -1,0 +1,49 @@
+"""The session in the terminal: a few lines of plain text, the worst first."""
+
+from __future__ import annotations
+
+from harness.session import JudgedRun, Session
+from harness.verdict import Outcome, worst_first
+from reports.language import Language, language
+from reports.view import headline
+from reports.words import badge, rank, role_word
+
+
+def summary_lines(session: Session, code: str) -> tuple[str, ...]:
+    """Return the summary of a session in a language, line by line.
+
+    Raises
+    ------
+    ValueError
+        When there is no such language.
+
+    """
+    lang = language(code)
+    title, sentence = headline(session, lang)
+    judged = sorted(session.judged, key=lambda j: (rank(j.outcome.value), j.case, j.role))
+    lines = [title, sentence, *(line for j in judged for line in _judged(j, lang))]
+    if not any(s.judged for s in session.real_sets):
+        lines.append(lang.say("No real set was judged."))
+        lines += [f"  {s.command}" for s in session.real_sets]
+    return tuple(_one_line(line) for line in lines)
+
+
+def _judged(judged: JudgedRun, lang: Language) -> list[str]:
+    shown = badge(judged.outcome.value, lang)
+    head = f"{shown.sign} {shown.word}: {judged.case}, {role_word(judged.role, lang)}"
+    if judged.expected_red is not None:
+        red = sorted(v.check for v in judged.verdicts if v.outcome is Outcome.FAIL)
+        names = [", ".join(sorted(part)) or lang.say("none") for part in (judged.expected_red, red)]
+        return [f"{head} ({lang.say('expected red: {expected}; found red: {found}', expected=names[0], found=names[1])})"]
+    details = []
+    for verdict in sorted(judged.verdicts, key=worst_first):
+        if verdict.outcome in {Outcome.FAIL, Outcome.UNKNOWN}:
+            mark = badge(verdict.outcome.value, lang)
+            kind = f" ({lang.say('finding')})" if verdict.axis == "quality" else ""
+            details.append(f"    {mark.sign} {verdict.check}{kind}: {lang.render(verdict.sentence)}")
+    return [head, *details]
+
+
+def _one_line(text: str) -> str:
+    """Keep what was read from steering the terminal: anything that can't be printed becomes an escape."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" if ord(c) < 0x100 else f"\\u{ord(c):04x}" for c in text)

@@ -1,0 +1,662 @@
+"""What the report shows, as frozen data in one language: everything decided here, so that the templates only lay it out.
+
+The report is a view of the session. It draws no conclusion of its own: outcomes, sentences and causes are the session's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.record import Record, RecordError, inside, read_record, sha256_of
+from harness.requirements import DEFINITION_OF_DONE
+from harness.session import JudgedRun, Requirement, RunEntry, Session, TestEntry, read_session
+from harness.verdict import Outcome, Verdict, worst_first
+from reports import plots, sky
+from reports.evidence import Node, node
+from reports.language import Code, Language, language
+from reports.words import Badge, badge, control_badge, rank, role_word, state_word
+
+REAL_COMMAND = "pytest -m phase3 --phase3-target zemosaic:PATH@COMMIT --phase3-python PYTHON"
+FILES: Mapping[str, str] = {"en": "report.html", "fr": "report.fr.html"}
+MAX_TILES = 200
+
+
+class Material:
+    """A session and its records, read once for the reports in every language.
+
+    Parameters
+    ----------
+    folder
+        The session's folder.
+
+    Raises
+    ------
+    ValueError
+        When there is no session in the folder, or none that can be read.
+
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.session: Session = read_session(folder)
+        self.sha256 = sha256_of(folder / "session.json")
+        self.runs: Mapping[str, RunEntry] = {run.key: run for run in self.session.runs}
+        self._records: dict[str, Record | str] = {}
+
+    def record(self, key: str | None) -> Record | str | None:
+        """Return the record of a run, what went wrong when it was read, or ``None`` where the session has no such run."""
+        if key is None or key not in self.runs:
+            return None
+        if key not in self._records:
+            try:
+                self._records[key] = read_record(inside(self.folder, self.runs[key].record))
+            except (RecordError, OSError) as error:
+                self._records[key] = str(error)
+        return self._records[key]
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many of something had an outcome."""
+
+    badge: Badge
+    number: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictView:
+    """One verdict: where it stands, what it says, what it rests on."""
+
+    id: str
+    case: str
+    case_id: str
+    role: str
+    run: str
+    check: str
+    badge: Badge
+    sentence: str
+    finding: bool
+    cause: tuple[str, ...]
+    evidence: Node | None
+    order: tuple[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ControlView:
+    """A control: which checks had to be red, which were, and whether these are the same."""
+
+    run_id: str
+    case: str
+    target: str
+    badge: Badge
+    expected: str
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
+class TileView:
+    """One master tile as a row of figures: the drawing's text alternative."""
+
+    tile: str
+    retry_of: str
+    frames: str
+    thread: str
+    submitted: str
+    started: str
+    ended: str
+    collected: str
+    outcome: str
+    failed: bool
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture as a data URI, with its size in pixels."""
+
+    uri: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class LevelView:
+    """A step of the legend."""
+
+    colour: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class SkyView:
+    """The coverage of a run beside that of its pair."""
+
+    maps: sky.Maps
+    levels: tuple[LevelView, ...]
+    bar: str
+    run_alt: str
+    pair_alt: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimeView:
+    """Live bytes and tiles over time, with what the drawings say put in words."""
+
+    chart: plots.BytesChart
+    chart_alt: str
+    timeline: plots.Timeline
+    timeline_alt: str
+    tiles: tuple[TileView, ...]
+    tiles_left_out: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """One judged run with its drawings. A part that the record lacks is ``None``; ``problems`` say why."""
+
+    id: str
+    title: str
+    target: str
+    retention: str
+    badge: Badge
+    control: bool
+    expected: str
+    compared: str
+    problems: tuple[str, ...]
+    verdicts: tuple[VerdictView, ...]
+    photograph: Picture | None
+    photograph_alt: str
+    sky: SkyView | None
+    time: TimeView | None
+
+
+@dataclass(frozen=True, slots=True)
+class CaseView:
+    """One case: its dataset, and each run judged on it."""
+
+    id: str
+    name: str
+    dataset: str
+    badge: Badge
+    runs: tuple[RunView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link within the page."""
+
+    id: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class LineView:
+    """One line of the checklist, with its outcome and its tests."""
+
+    id: str
+    text: str
+    badge: Badge
+    tests: tuple[Link, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SectionView:
+    """A section of the checklist."""
+
+    title: str
+    lines: tuple[LineView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TestView:
+    """One test."""
+
+    id: str
+    title: str
+    nodeid: str
+    case: str
+    badge: Badge
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class EntryView:
+    """One run in the table of runs."""
+
+    case: str
+    role: str
+    target: str
+    retention: str
+    dataset: str
+    state: Badge
+    seconds: str
+    identity: str
+    record: str
+
+
+@dataclass(frozen=True, slots=True)
+class RealSetView:
+    """A real set: judged or not, and the command that gets it."""
+
+    name: str
+    judged: bool
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportView:
+    """The whole page."""
+
+    language: Language
+    title: str
+    sentence: str
+    badge: Badge
+    self_test: bool
+    real_command: str
+    target: str
+    created: str
+    command: str
+    sha256: str
+    counts: tuple[Count, ...]
+    done: tuple[LineView, ...]
+    verdicts: tuple[VerdictView, ...]
+    controls: tuple[ControlView, ...]
+    cases: tuple[CaseView, ...]
+    checklist: tuple[SectionView, ...]
+    tests: tuple[TestView, ...]
+    runs: tuple[EntryView, ...]
+    real_sets: tuple[RealSetView, ...]
+    real_judged: bool
+    identity: tuple[tuple[str, str], ...]
+    environment: tuple[tuple[str, str], ...]
+    translation: str | None
+    smaller: str
+
+
+def build(material: Material, code: Code, *, side: int, drawings: bool = True, translation: str | None = None) -> ReportView:
+    """Build the page's data in one language.
+
+    Parameters
+    ----------
+    material
+        The session and its records.
+    code
+        The language.
+    side
+        The longest side of a picture, in pixels.
+    drawings
+        Whether runs are drawn at all.
+    translation
+        The file name of the same report in the other language, where there is one.
+
+    """
+    return _Builder(material, language(code), side, drawings=drawings).page(translation)
+
+
+class _Builder:
+    """Builds the parts of one page; ids are made of counters, never of text that was read."""
+
+    def __init__(self, material: Material, lang: Language, side: int, *, drawings: bool) -> None:
+        self.material = material
+        self.session = material.session
+        self.lang = lang
+        self.side = side
+        self.drawings = drawings
+        cases = sorted({j.case for j in self.session.judged}, key=lambda c: (self._case_rank(c), c))
+        self.case_ids = {case: f"case-{n}" for n, case in enumerate(cases, 1)}
+        self.run_ids = {(j.case, j.run): f"run-{n}" for n, j in enumerate(self.session.judged, 1)}
+        self.tests = sorted(self.session.tests, key=lambda t: (rank(t.outcome), t.nodeid))
+        self.test_ids = {t.nodeid: f"test-{n}" for n, t in enumerate(self.tests, 1)}
+
+    def page(self, translation: str | None) -> ReportView:
+        lang, session = self.lang, self.session
+        title, sentence = self.headline()
+        cases = tuple(self._case(case) for case in self.case_ids)
+        open_to_all = [v for c in cases for r in c.runs if not r.control for v in r.verdicts]
+        checklist = self._checklist()
+        smaller = ""
+        if not self.drawings:
+            smaller = lang.say("The drawings are left out, to keep this page small: there are too many runs. The records hold all.")
+        return ReportView(
+            language=lang,
+            title=title,
+            sentence=sentence,
+            badge=badge(session.outcome.value, lang),
+            self_test=session.self_test,
+            real_command=REAL_COMMAND,
+            target=session.target,
+            created=lang.when(session.created),
+            command=session.command,
+            sha256=self.material.sha256,
+            counts=self._counts(),
+            done=next((s.lines for s in checklist if s.title == DEFINITION_OF_DONE), ()),
+            verdicts=tuple(sorted(open_to_all, key=lambda v: v.order)),
+            controls=self._controls(),
+            cases=cases,
+            checklist=checklist,
+            tests=tuple(self._test(t) for t in self.tests),
+            runs=tuple(self._entry(r) for r in sorted(session.runs, key=lambda r: r.key)),
+            real_sets=tuple(RealSetView(s.name, s.judged, s.command) for s in session.real_sets),
+            real_judged=any(s.judged for s in session.real_sets),
+            identity=_pairs(session.identity),
+            environment=tuple((str(k), str(v)) for k, v in session.environment.items()),
+            translation=translation,
+            smaller=smaller,
+        )
+
+    def headline(self) -> tuple[str, str]:
+        """Return the title and the one sentence under it."""
+        return headline(self.session, self.lang)
+
+    def _counts(self) -> tuple[Count, ...]:
+        outcomes = [t.outcome for t in self.session.tests]
+        return tuple(
+            Count(badge(o, self.lang), self.lang.number(outcomes.count(o)))
+            for o in ("fail", "unknown", "pass", "not applicable", "not evaluated")
+            if o in outcomes
+        )
+
+    def _case_rank(self, case: str) -> int:
+        return min(rank(j.outcome.value) for j in self.session.judged if j.case == case)
+
+    def _case(self, case: str) -> CaseView:
+        judged = sorted(
+            (j for j in self.session.judged if j.case == case),
+            key=lambda j: (j.expected_red is not None, rank(j.outcome.value), j.role, j.run),
+        )
+        entry = next((self.material.runs[j.run] for j in judged if j.run in self.material.runs), None)
+        worst = min((j.outcome.value for j in judged), key=rank)
+        return CaseView(
+            id=self.case_ids[case],
+            name=case,
+            dataset="" if entry is None else self._dataset(entry),
+            badge=badge(worst, self.lang),
+            runs=tuple(self._run(j) for j in judged),
+        )
+
+    def _dataset(self, entry: RunEntry) -> str:
+        say = self.lang.say
+        kinds = {"synthetic": say("synthetic frames"), "real": say("observed frames"), "user": say("frames of your own")}
+        return f"{entry.dataset} ({kinds.get(entry.dataset_kind, entry.dataset_kind)})"
+
+    def _run(self, judged: JudgedRun) -> RunView:
+        lang, material = self.lang, self.material
+        entry = material.runs.get(judged.run)
+        found, pair = material.record(judged.run), material.record(judged.pair)
+        problems = self._problems(found, judged)
+        if isinstance(pair, str):
+            problems.append(lang.say("The record of the pair can't be read: {error}", error=pair))
+        record = found if isinstance(found, Record) else None
+        pair_record = pair if isinstance(pair, Record) else None
+        target = entry.target if entry else judged.run
+        retention = entry.retention if entry else lang.say("unknown")
+        photograph = None
+        if record is not None and self.drawings and record.products is not None:
+            made = sky.photograph(record.folder, record.products.thumbnail, self.side)
+            photograph = Picture(*made) if made else None
+        return RunView(
+            id=self.run_ids[judged.case, judged.run],
+            title=role_word(judged.role, lang),
+            target=target,
+            retention=retention,
+            badge=badge(judged.outcome.value, lang),
+            control=judged.expected_red is not None,
+            expected=_listed(judged.expected_red or (), lang),
+            compared=self._compared(judged),
+            problems=tuple(problems),
+            verdicts=tuple(self._verdict(v, judged, n) for n, v in enumerate(sorted(judged.verdicts, key=worst_first), 1)),
+            photograph=photograph,
+            photograph_alt=lang.say(
+                "Mosaic made by {target} with {retention}. Look for a missing or cut panel, for steps at seams, and for stars"
+                " that are doubled or gone.",
+                target=target,
+                retention=retention,
+            ),
+            sky=self._sky(judged, record, pair_record) if self.drawings else None,
+            time=self._time(record) if record is not None and self.drawings else None,
+        )
+
+    def _problems(self, found: Record | str | None, judged: JudgedRun) -> list[str]:
+        say = self.lang.say
+        if found is None:
+            return [say("The session has no run {run}: nothing can be drawn.", run=judged.run)]
+        if isinstance(found, str):
+            return [say("The record can't be read: {error}", error=found)]
+        problems = []
+        if found.seal is None:
+            problems.append(say("The record was never sealed: the run may have been cut off."))
+        elif found.seal.state != "done":
+            state = state_word(found.seal.state, self.lang)
+            problems.append(say("The run ended as: {state}. {reason}", state=state, reason=found.seal.reason))
+        if found.damage:
+            problems.append(say("The record was changed since it was sealed: {what}", what="; ".join(found.damage[:5])))
+        if found.history.torn:
+            problems.append(say("Lines that could not be read: {what}", what="; ".join(found.history.torn[:5])))
+        if found.products is None or found.products.mosaic is None:
+            problems.append(say("No mosaic was made, or it was not measured."))
+        return problems
+
+    def _compared(self, judged: JudgedRun) -> str:
+        parts = []
+        for key in (judged.pair, judged.baseline):
+            entry = self.material.runs.get(key) if key is not None else None
+            if entry is not None:
+                parts.append(f"{role_word(entry.role, self.lang)}: {entry.target}, {entry.retention}")
+        return "; ".join(parts)
+
+    def _verdict(self, verdict: Verdict, judged: JudgedRun, number: int) -> VerdictView:
+        lang = self.lang
+        entry = self.material.runs.get(judged.run)
+        control = judged.expected_red is not None
+        shown = control_badge(verdict, judged, lang) if control else badge(verdict.outcome.value, lang)
+        run_id = self.run_ids[judged.case, judged.run]
+        return VerdictView(
+            id=f"{run_id}-verdict-{number}",
+            case=judged.case,
+            case_id=self.case_ids[judged.case],
+            role=role_word(judged.role, lang),
+            run=f"{entry.target}, {entry.retention}" if entry else judged.run,
+            check=verdict.check,
+            badge=shown,
+            sentence=lang.render(verdict.sentence),
+            finding=verdict.axis == "quality",
+            cause=tuple(lang.render(link) for link in verdict.cause),
+            evidence=node(_without_outlines(verdict.evidence), lang) if verdict.evidence else None,
+            order=(rank(verdict.outcome.value), f"{judged.case} {judged.role} {verdict.check}"),
+        )
+
+    def _controls(self) -> tuple[ControlView, ...]:
+        lang = self.lang
+        views = []
+        for judged in sorted(self.session.judged, key=lambda j: (rank(j.outcome.value), j.case)):
+            if judged.expected_red is None:
+                continue
+            entry = self.material.runs.get(judged.run)
+            views.append(
+                ControlView(
+                    run_id=self.run_ids[judged.case, judged.run],
+                    case=judged.case,
+                    target=f"{entry.target}, {entry.retention}" if entry else judged.run,
+                    badge=badge(judged.outcome.value, lang),
+                    expected=_listed(judged.expected_red, lang),
+                    found=_listed([v.check for v in judged.verdicts if v.outcome is Outcome.FAIL], lang),
+                )
+            )
+        return tuple(views)
+
+    def _sky(self, judged: JudgedRun, run: Record | None, pair: Record | None) -> SkyView | None:
+        lang = self.lang
+        holes = next((v for v in judged.verdicts if v.check == "holes"), None)
+        outlines = _outlines(holes.evidence if holes else {})
+        maps = sky.maps(run.products if run else None, pair.products if pair else None, outlines, self.side)
+        if maps is None:
+            return None
+        numbers = ", ".join(h.number for h in (maps.run or maps.pair or _NO_MAP).holes)
+        if numbers:
+            alt = lang.say("Coverage of the run. Holes are outlined and numbered: {numbers}. Compare each place with the pair.", numbers=numbers)
+        else:
+            alt = lang.say("Coverage of the run. No hole is outlined. Compare its edges with those of the pair.")
+        any_map = maps.pair or maps.run
+        compass = any_map.compass if any_map else None
+        return SkyView(
+            maps=maps,
+            levels=tuple(LevelView(level.colour, _level(level, lang)) for level in maps.levels),
+            bar=lang.angle(compass.arcminutes) if compass else "",
+            run_alt=alt,
+            pair_alt=lang.say("Coverage of the pair, the same target with run_end: what the run must cover too."),
+        )
+
+    def _time(self, record: Record) -> TimeView | None:
+        lang, history = self.lang, record.history
+        axis = plots.clock(history)
+        if axis is None:
+            return None
+        chart = plots.bytes_chart(history, axis, lang)
+        made = sum(t.made for t in history.tiles)
+        return TimeView(
+            chart=chart,
+            chart_alt=lang.say(
+                "Live bytes of caches over time: {peak} at most, {last} at the end of the trace. With per_tile the line must come"
+                " down in steps during Phase 3, not at its end.",
+                peak=lang.size(chart.peak),
+                last=lang.size(chart.last),
+            ),
+            timeline=plots.timeline(history, axis, lang),
+            timeline_alt=lang.say(
+                "Master tiles over time, a row a thread: {made} made of {all}. Look for caches that are removed before a tile"
+                " that reads them has ended.",
+                made=made,
+                all=len(history.tiles),
+            ),
+            tiles=tuple(self._tile(t, axis) for t in history.tiles[:MAX_TILES]),
+            tiles_left_out=max(0, len(history.tiles) - MAX_TILES),
+        )
+
+    def _tile(self, tile: Any, axis: plots.Clock) -> TileView:
+        def at(t: int | None) -> str:
+            return "–" if t is None else self.lang.seconds(axis.seconds(t))
+
+        return TileView(
+            tile=str(tile.tile),
+            retry_of="" if tile.retry_of is None else str(tile.retry_of),
+            frames=self.lang.number(len(tile.frames)),
+            thread=tile.thread or "–",
+            submitted=at(tile.submitted),
+            started=at(tile.started),
+            ended=at(tile.ended),
+            collected=at(tile.collected),
+            outcome=plots.outcome_word(tile, self.lang),
+            failed=not tile.made,
+            error=tile.error or "",
+        )
+
+    def _checklist(self) -> tuple[SectionView, ...]:
+        sections: dict[str, list[LineView]] = {}
+        for requirement in self.session.requirements:
+            sections.setdefault(requirement.section, []).append(self._line(requirement))
+        return tuple(SectionView(title, tuple(lines)) for title, lines in sections.items())
+
+    def _line(self, requirement: Requirement) -> LineView:
+        outcome = requirement.outcome
+        # A run of the embedded reference says nothing on what is to be signed, whatever the file holds.
+        if self.session.self_test and requirement.section == DEFINITION_OF_DONE:
+            outcome = "not evaluated"
+        judging = [t for t in self.tests if t.nodeid.partition("[")[0] in requirement.tests]
+        links = tuple(Link(self.test_ids[t.nodeid], t.title or t.nodeid) for t in judging)
+        return LineView(requirement.id, requirement.text, badge(outcome, self.lang), links)
+
+    def _test(self, test: TestEntry) -> TestView:
+        shown = badge(test.outcome, self.lang)
+        return TestView(self.test_ids[test.nodeid], test.title, test.nodeid, test.case or "", shown, test.message)
+
+    def _entry(self, run: RunEntry) -> EntryView:
+        record = self.material.record(run.key)
+        identity = record.request.target.identity if isinstance(record, Record) else {}
+        sign, style = ("✓", "pass") if run.state == "done" else ("?", "unknown")
+        return EntryView(
+            case=run.case,
+            role=role_word(run.role, self.lang),
+            target=run.target,
+            retention=run.retention,
+            dataset=self._dataset(run),
+            state=Badge(sign, state_word(run.state, self.lang), style),
+            seconds=self.lang.seconds(run.seconds),
+            identity=", ".join(f"{k} {v}" for k, v in _pairs(identity)),
+            record=run.record,
+        )
+
+
+_NO_MAP = sky.Map("", 1, 1, (), None)
+
+
+def headline(session: Session, lang: Language) -> tuple[str, str]:
+    """Return what a session concluded, as a title and as one sentence with its figures."""
+    say = lang.say
+    outcomes = [t.outcome for t in session.tests]
+    fails, unknowns, passes = (outcomes.count(o) for o in ("fail", "unknown", "pass"))
+    total = fails + unknowns + passes
+    if total == 0:
+        sentence = say("Nothing was judged, and no evidence is no pass.")
+    elif session.outcome is Outcome.FAIL:
+        sentence = say("Tests that fail: {fails} of {total}. Tests that could not conclude: {unknowns}.", fails=fails, total=total, unknowns=unknowns)
+    elif session.outcome is Outcome.UNKNOWN:
+        sentence = say("No test fails, but {unknowns} of {total} could not conclude: this is no pass.", unknowns=unknowns, total=total)
+    else:
+        sentence = say("All tests that were evaluated pass: {passes} of {total}.", passes=passes, total=total)
+    if session.self_test:
+        titles = {
+            Outcome.FAIL: say("Self-test of the harness: fails. It says nothing about ZeMosaic."),
+            Outcome.UNKNOWN: say("Self-test of the harness: unknown. It says nothing about ZeMosaic."),
+            Outcome.PASS: say("Self-test of the harness: passes. It says nothing about ZeMosaic."),
+        }
+        return titles.get(session.outcome, titles[Outcome.UNKNOWN]), sentence
+    titles = {
+        Outcome.FAIL: say("{target}: the validation fails", target=session.target),
+        Outcome.UNKNOWN: say("{target}: the validation could not conclude", target=session.target),
+        Outcome.PASS: say("{target}: the validation passes", target=session.target),
+    }
+    return titles.get(session.outcome, titles[Outcome.UNKNOWN]), sentence
+
+
+def _listed(names: Sequence[str], lang: Language) -> str:
+    return ", ".join(sorted(names)) if names else lang.say("none")
+
+
+def _pairs(identity: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    return tuple((str(k), _plain(v)) for k, v in sorted(identity.items()))
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(str(v) for v in value) or "–"
+    return "–" if value is None or value == "" else str(value)
+
+
+def _level(level: sky.Level, lang: Language) -> str:
+    return lang.number(level.low) if level.low == level.high else f"{lang.number(level.low)}–{lang.number(level.high)}"
+
+
+def _without_outlines(evidence: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Leave out the holes' edges: they are drawn."""
+    return {key: value for key, value in evidence.items() if key != "outlines"}
+
+
+def _outlines(evidence: Mapping[str, Any]) -> tuple[sky.Outline, ...]:
+    """Return the edges of the holes that a verdict's evidence holds; what can't be read as one is left out."""
+    found = evidence.get("outlines")
+    if not isinstance(found, Mapping):
+        return ()
+    outlines = []
+    for number, points in found.items():
+        try:
+            edge = np.asarray(points, dtype=np.float64)
+        except (TypeError, ValueError):
+            continue
+        if edge.ndim == 2 and edge.shape[1] == 2 and len(edge) > 2 and np.isfinite(edge).all():
+            outlines.append(sky.Outline(str(number), edge))
+    return tuple(outlines)
