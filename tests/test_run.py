@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from pathlib import Path
@@ -28,7 +29,6 @@ cache.mkdir()
 (cache / "preprocessed_a_0.npy").write_bytes(bytes(1000))
 (cache / "hp_mask_a_0.npy").write_bytes(bytes(250))
 (outputs / "master_tile_000.fits").write_bytes(bytes(300))
-time.sleep(0.3)
 event("PROCESS_DONE")
 """
 
@@ -72,7 +72,11 @@ def test_what_is_left_is_counted_before_caches_are_removed(frames, folder):
 
 def test_disk_and_processes_are_watched_to_the_end(frames, folder):
     """The first samples see the start, the last ones what was there after the end, when no process was left."""
-    history = make_run(command(frames, GOOD), folder, frames).history
+    watched = """
+    while len((record / "process.jsonl").read_text().splitlines()) < 3:
+        time.sleep(0.02)
+    """
+    history = make_run(command(frames, GOOD + textwrap.dedent(watched)), folder, frames).history
     last = {sample.folder: sample for sample in history.disk}
     assert last["outputs"].size == 1550
     assert (last["outputs/.zemosaic_img_cache"].size, last["outputs/.zemosaic_img_cache"].files) == (1250, 2)
