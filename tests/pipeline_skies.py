@@ -160,6 +160,7 @@ class Events:
         self.all: list[tuple[str, float | None, str | int, dict[str, object]]] = []
 
     def __call__(self, key: str, progress: float | None = None, level: str | int = "INFO", /, **fields: object) -> None:
+        """Keep an event."""
         self.all.append((key, progress, level, fields))
 
     def named(self, key: str) -> list[dict[str, object]]:

@@ -179,7 +179,7 @@ def test_unsigned_integers_and_infinities_are_read(tmp_path: Path) -> None:
 def test_a_cache_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch) -> None:
     """A full disk leaves neither a truncated cache nor a partial file."""
 
-    def full(path: str, pixels: np.ndarray) -> None:
+    def full(path: str, _: np.ndarray) -> None:
         Path(path).write_bytes(b"half")
         raise OSError("No space left on device")
 

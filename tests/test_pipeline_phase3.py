@@ -32,15 +32,19 @@ class Diary:
         self.threads: set[int] = set()
 
     def register(self, number: int, caches: Iterable[Path]) -> None:
+        """Note a registration."""
         self._note("register", number, tuple(path.stem for path in caches))
 
     def start(self) -> None:
+        """Note the start."""
         self._note("start")
 
     def release(self, number: int, *, made: bool) -> None:
+        """Note a release."""
         self._note("release", number, made)
 
     def finish(self) -> None:
+        """Note the end."""
         self._note("finish")
 
     def _note(self, *entry: object) -> None:
@@ -52,7 +56,7 @@ def run(monkeypatch, make, groups=((A, B), (C,)), workers: int = 1):
     """Run Phase 3 with a maker of our own."""
     diary, events = Diary(), Events()
     monkeypatch.setattr(tile, "make_master_tile", make)
-    found = phase3.make_all(groups, Path("tiles"), workers, diary, Options(), events)
+    found = phase3.make_all(groups, Path("tiles"), workers=workers, policy=diary, options=Options(), progress=events)
     return found, diary, events
 
 
@@ -166,7 +170,14 @@ def test_an_exception_outside_a_tile_ends_phase_3(monkeypatch) -> None:
 
     monkeypatch.setattr(tile, "make_master_tile", make)
     with pytest.raises(RuntimeError, match="broken policy"):
-        phase3.make_all(tuple((A,) for _ in range(50)), Path("tiles"), 1, Broken(), Options(), Events())
+        phase3.make_all(
+            tuple((A,) for _ in range(50)),
+            Path("tiles"),
+            workers=1,
+            policy=Broken(),
+            options=Options(),
+            progress=Events(),
+        )
     assert len(started) <= 50
 
 

@@ -110,6 +110,11 @@ def test_the_log_lines_are_those_of_the_patch(tmp_path: Path, caplog: pytest.Log
     assert not lines(caplog, logging.WARNING)
 
 
+def test_nothing_that_is_logged_is_filtered_out() -> None:
+    """An observer sees every line without having to set a level."""
+    assert logging.getLogger(LOGGER).isEnabledFor(logging.DEBUG)
+
+
 def test_a_cache_that_is_gone_is_no_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A cache that somebody else deleted is noted at DEBUG, and does not count as removed."""
     caplog.set_level(logging.DEBUG, LOGGER)
@@ -231,5 +236,5 @@ def test_the_defect_is_only_in_per_tile() -> None:
 def test_an_unknown_defect_is_refused() -> None:
     """A misspelt defect would silently make a control green."""
     defects.check(frozenset({defects.NAIVE_DELETION}))
-    with pytest.raises(SettingsError, match="expected defects among .* found naive_deletion"):
+    with pytest.raises(SettingsError, match=r"expected defects among .* found naive_deletion"):
         defects.check(frozenset({"naive_deletion"}))

@@ -60,13 +60,13 @@ def field(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def names(field: Path) -> tuple[str, ...]:
-    """The frames of the field."""
+    """Return the frames of the field."""
     return tuple(sorted(p.name for p in (field / "in").iterdir()))
 
 
 @pytest.fixture(scope="module")
 def good(field: Path, names: tuple[str, ...]) -> tuple[Path, Events]:
-    """A good run of the chain plan."""
+    """Make a good run of the chain plan."""
     before = hashes(field / "in")
     path, events = mosaic(field, "good", plan=chain(names), retention="per_tile", workers=2)
     assert path is not None
@@ -204,6 +204,7 @@ def test_per_tile_frees_caches_while_tiles_are_made(field: Path, names) -> None:
 
         class Counting(Events):
             def __call__(self, key, progress=None, level="INFO", /, folder=folder, counts=counts, **fields) -> None:
+                """Count the caches after each tile."""
                 if key.startswith("MASTER_TILE_COUNT_UPDATE"):
                     counts.append(len(list(folder.glob("*.npy"))))
                 super().__call__(key, progress, level, **fields)
@@ -250,6 +251,7 @@ class Released(Events):
         monkeypatch.setattr(tile, "make_master_tile", waiting)
 
     def __call__(self, key, progress=None, level="INFO", /, **fields) -> None:
+        """Keep an event, and let tiles go on that wait for it."""
         super().__call__(key, progress, level, **fields)
         if key.startswith("MASTER_TILE_COUNT_UPDATE:"):
             with self._changed:
@@ -380,6 +382,10 @@ def test_memory_does_not_grow_with_the_number_of_frames(tmp_path: Path) -> None:
 # How a run can end
 
 
+def _no_space(*_: object) -> None:
+    raise OSError("No space left on device")
+
+
 def test_bad_frames_are_left_out_with_an_event_that_says_why(tmp_path: Path) -> None:
     """No WCS, NaN only and a truncated file are named with reason, expectation, finding and remedy; the rest are mosaicked."""
     exposures = panels(1, 1, 3)
@@ -473,19 +479,12 @@ def test_a_full_disk_in_phase_1_is_an_exception(tmp_path: Path, monkeypatch) -> 
     """A mosaic from the frames that still fitted would be silently poor, so there is none."""
     write_all(tmp_path / "in", panels(1, 1, 4), SKY)
 
-    def full(path: str, pixels: np.ndarray) -> None:
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(np, "save", full)
+    monkeypatch.setattr(np, "save", _no_space)
     events = Events()
     with pytest.raises(OSError, match="No space left"):
         run_mosaic(Settings(tmp_path / "in", tmp_path / "out", workers=2), events)
     assert events.keys[-2:] == ["PROCESS_ERROR", "PROCESS_DONE"]
     assert not list((tmp_path / "out" / CACHES).iterdir())
-
-
-def _no_space(*_: object) -> None:
-    raise OSError("No space left on device")
 
 
 def _impossible(*_: object) -> None:
@@ -502,7 +501,7 @@ def _impossible(*_: object) -> None:
     ],
 )
 def test_a_phase_that_fails_ends_the_run_with_its_event(
-    tmp_path: Path, monkeypatch, module, name: str, fault, key: str
+    tmp_path: Path, monkeypatch, *, module, name: str, fault, key: str
 ) -> None:
     """No exception, no mosaic, and the caches stay, as on every end but a good one."""
     write_all(tmp_path / "in", panels(1, 1, 2), SKY)
@@ -519,8 +518,8 @@ def test_a_tile_that_is_damaged_after_phase_3_is_skipped(tmp_path: Path, monkeyp
     """It is named in an event, and the others make the mosaic."""
     write_all(tmp_path / "in", panels(2, 1, 3), SKY)
 
-    def damaging(*args: object):
-        made = make_all(*args)
+    def damaging(*args: object, **kwargs: object):
+        made = make_all(*args, **kwargs)
         made[0].path.write_bytes(b"damaged")
         return made
 
@@ -593,7 +592,7 @@ def test_the_grid_holds_every_tile_whole(good: tuple[Path, Events]) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_the_real_field_is_mosaicked(tmp_path: Path, workers: int) -> None:
+def test_the_real_field_is_mosaicked(tmp_path: Path, monkeypatch, workers: int) -> None:
     """Observed frames of HAT-P-32 with the chain plan: four tiles of all frames; with the naive defect frames are lost."""
     root = os.environ.get("PHASE3_DATA_DIR")
     if not root or not (Path(root) / "microobs_hatp32_4panels").is_dir():
@@ -601,7 +600,7 @@ def test_the_real_field_is_mosaicked(tmp_path: Path, workers: int) -> None:
     frames = Path(root) / "microobs_hatp32_4panels"
     plan = chain(tuple(sorted(p.name for p in frames.glob("*.fits"))))
     defects = frozenset({NAIVE_DELETION}) if workers == 1 else frozenset[str]()
-    events = Events()
+    events = Released(monkeypatch, {n: n for n in range(4)} if workers == 1 else {})
     path = run_mosaic(Settings(frames, tmp_path / "out", plan, "per_tile", workers, defects), events)
     assert path is not None
     assert path.name == ("zemosaic_MT3_R48.fits" if defects else "zemosaic_MT4_R48.fits")
