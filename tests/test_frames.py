@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
+from scipy.ndimage import center_of_mass
+
 from fixtures.frames import (
     BAYER_CELLS,
     Camera,
@@ -22,7 +24,6 @@ from fixtures.frames import (
     write_frame,
 )
 from fixtures.sky import Knot, Sky
-from scipy.ndimage import center_of_mass
 
 SKY = Sky(83.5, 22.0, density=0.0, level=100.0)
 FLAT = Camera(gradient=0.0, hot_pixels=0)

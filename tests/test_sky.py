@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from fixtures.sky import Sky, draw_nebula, draw_stars, fluxes, to_sky
 
 
