@@ -107,7 +107,11 @@ class _Observed:
         self._recorder = recorder
         self._paths = paths
         functools.update_wrapper(self, original)  # type: ignore[arg-type]
-        self.__module__ = "os"  # pickled by name, it is found again
+        self.__module__ = "os"
+
+    def __reduce__(self) -> str:
+        """Pickle by name, as the original: a child process finds what stands in that place there."""
+        return str(self._original.__name__)
 
 
 class _Removal(_Observed):

@@ -26,9 +26,12 @@ class Asked(NamedTuple):
 
 
 class Made(NamedTuple):
-    """What came of it: ``made`` or ``failed``, the tile's path, the error, and the frame whose grid it has."""
+    """What came of it: ``made`` or ``failed``, the tile's path, the error, and the frame whose grid it has.
 
-    outcome: str
+    ``None`` for an outcome that could not be read: a fault of the probe is not the target's.
+    """
+
+    outcome: Optional[str]
     path: Optional[str]
     error: Optional[str]
     reference: Optional[str]
@@ -121,7 +124,7 @@ class Tiles:
             made = self._conclude(result)
         except Exception as error:  # noqa: BLE001 -- the target must not see the probe's own fault
             self._recorder.problem(f"a tile's result could not be read ({error!r})")
-            made = Made("failed", None, "the probe could not read the result", None)
+            made = Made(None, None, "the probe could not read the result", None)
         self._end(tile, made)
         return result
 

@@ -1,4 +1,4 @@
-# ruff: noqa: PTH, ARG001, PLR0917 -- its names, arguments and text paths are those of the contract
+# ruff: noqa: PTH107, PTH110, PTH118, PTH119, ARG001, PLR0917 -- names, arguments and text paths are those of the contract
 """A stub with ZeMosaic's entry contract, to test the adapter without ZeMosaic. Written for these tests from its interface.
 
 Its tiles are means of caches, side by side they are its mosaic. It misbehaves as the setting ``stub_mode`` says, or the
@@ -61,19 +61,14 @@ def create_master_tile(seestar_stack_group_info, tile_id, output_temp_dir, progr
     name = os.path.basename(reference["path_raw"])
     progress_callback("mastertile_info_reference_set", None, "DEBUG_DETAIL", tile_id=tile_id, ref_filename=name)
     header = reference["wcs"].to_header()
-    header.update(
-        {"ZMT_ID": tile_id, "ZMT_NRAW": len(seestar_stack_group_info), "ZMT_NALGN": len(found), "ZMT_REF": name}
-    )
+    header["ZMT_ID"], header["ZMT_REF"] = tile_id, ascii(name)
+    header["ZMT_NRAW"], header["HIERARCH ZMT_NALGN"] = len(seestar_stack_group_info), len(found)
     path = os.path.join(output_temp_dir, f"master_tile_{tile_id:03d}.fits")
     fits.writeto(path, np.mean(found, axis=0), header)
-    retries = [
-        [
-            {**e, "retry_attempt": 1}
-            for e in seestar_stack_group_info
-            if "retry" in e["path_raw"] and "retry_attempt" not in e
-        ]
-    ]
-    return (path, reference["wcs"]), [group for group in retries if group]
+    # Frames of this name are said not to fit: each goes round once more, in a group of its own.
+    unfit = [e for e in seestar_stack_group_info if os.path.basename(e["path_raw"]).startswith("retry")]
+    retries = [{**entry, "retry_attempt": 1} for entry in unfit if "retry_attempt" not in entry]
+    return (path, reference["wcs"]), [retries] if retries else []
 
 
 if os.environ.get("PHASE3_STUB") == "no tiles":

@@ -1,0 +1,111 @@
+"""What the doctor finds and advises."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import doctor
+from harness.doctor import examine
+
+STUB = Path(__file__).parent / "stub_zemosaic"
+
+
+@pytest.fixture(autouse=True)
+def session_folder(tmp_path, monkeypatch):
+    """Sessions go to a folder of the test."""
+    monkeypatch.setenv("PHASE3_DIR", str(tmp_path / "sessions"))
+
+
+def by_name(*args):
+    return {finding.name: finding for finding in examine(*args)}
+
+
+def test_reference_needs_nothing_but_the_harness():
+    """On a machine where the harness runs, nothing is missing for the reference."""
+    found = by_name(None, None, None)
+    for name in ("python", "libraries of the harness", "interpreter of the target", "target", "session folder"):
+        assert found[name].ok is True
+    assert not any(finding.ok is False for finding in found.values())
+
+
+def test_target_is_looked_at():
+    """A checkout is resolved, and the functions that the probe looks for are named one by one."""
+    found = by_name(f"zemosaic:{STUB}", None, None)
+    assert found["target"].ok is True
+    assert found["function create_master_tile"].ok is True
+    assert "libraries of ZeMosaic" in found
+
+
+def test_version_without_a_function_is_no_fault(tmp_path):
+    """A function that a version lacks is told, with what follows from it."""
+    folder = tmp_path / "z"
+    shutil.copytree(STUB, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    worker = folder / "zemosaic_worker.py"
+    worker.write_text(worker.read_text(encoding="utf-8").replace("create_master_tile", "make_it"), encoding="utf-8")
+    finding = by_name(f"zemosaic:{folder}", None, None)["function create_master_tile"]
+    assert finding.ok is None
+    assert "unknown" in finding.todo.render()
+
+
+def test_absent_target_is_a_fault(tmp_path):
+    """A target that can't be had says what to do."""
+    finding = by_name(f"zemosaic:{tmp_path / 'none'}", None, None)["target"]
+    assert finding.ok is False
+    assert "give zemosaic:PATH" in finding.found.render()
+
+
+def test_absent_interpreter_is_a_fault(tmp_path):
+    """Without the interpreter nothing more can be said of the target."""
+    found = by_name("reference", str(tmp_path / "none"), None)
+    assert found["interpreter of the target"].ok is False
+    assert "target" not in found
+
+
+def test_git_is_needed_for_commits_only(monkeypatch):
+    """Without git, the reference can still be run."""
+    monkeypatch.setattr(doctor.shutil, "which", lambda _: None)
+    assert by_name("reference", None, None)["git"].ok is None
+    assert by_name(f"zemosaic:{STUB}", None, None)["git"].ok is False
+
+
+def test_missing_libraries_are_named_with_the_command(monkeypatch):
+    """What the harness itself lacks is named by the name that pip knows."""
+    monkeypatch.setitem(doctor.OWN_LIBRARIES, "no_such_module_here", "no-such-library")
+    finding = by_name("reference", None, None)["libraries of the harness"]
+    assert finding.ok is False
+    assert "no-such-library" in finding.found.render()
+    assert sys.executable in finding.todo.render()
+
+
+def test_old_python_is_a_fault(monkeypatch):
+    """The harness itself needs a newer Python than its targets."""
+    monkeypatch.setattr(doctor, "OLDEST", (99, 0))
+    finding = by_name("reference", None, None)["python"]
+    assert (finding.ok, finding.todo.render()) == (False, "Install Python 99.0 or later.")
+
+
+def test_own_frames_are_counted(tmp_path):
+    """A folder of frames is looked at, not read."""
+    (tmp_path / "a.FITS").write_bytes(b"")
+    assert by_name(None, None, tmp_path)["own frames"].found.values["count"] == 1
+    assert by_name(None, None, tmp_path / "none")["own frames"].ok is False
+
+
+def test_folder_that_cannot_be_written_is_a_fault(tmp_path, monkeypatch):
+    """Where sessions can't be written, another folder is asked for."""
+
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(doctor.tempfile, "TemporaryFile", refuse)
+    finding = by_name("reference", None, None)["session folder"]
+    assert finding.ok is False
+    assert "--phase3-dir" in finding.todo.render()
+
+
+def test_little_space_is_told(monkeypatch):
+    """Little free space is told, and hinders nothing."""
+    monkeypatch.setattr(doctor, "ENOUGH_BYTES", 2**80)
+    assert by_name("reference", None, None)["disk space"].ok is None

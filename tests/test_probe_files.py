@@ -1,0 +1,261 @@
+"""File operations: what the audit hook and the wrappers record, with every Python that a target may use."""
+
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import harness.probe
+from harness.probe import files
+from harness.probe.files import _Attempts, _mode, _Removal, _Renaming, _rmtree, _save
+from harness.probe.paths import Paths
+from harness.probe.recorder import Recorder
+
+# Runs in an interpreter that has nothing but its standard library: loads the probe as the launcher does.
+SCRIPT = """
+import importlib.util, os, sys
+probe, record = sys.argv[1:]
+spec = importlib.util.spec_from_file_location("_phase3_probe", os.path.join(probe, "__init__.py"), submodule_search_locations=[probe])
+module = importlib.util.module_from_spec(spec)
+sys.modules["_phase3_probe"] = module
+spec.loader.exec_module(module)
+import pathlib
+from _phase3_probe.setup import observe
+observe(record)
+import logging, mmap, shutil, tempfile
+out = pathlib.Path(record, "outputs")
+for name in "abcdefg":
+    (out / name).write_bytes(b"x" * 7)
+(out / "a").unlink()
+os.remove(str(out / "b"))
+os.unlink(out / "c")
+try:
+    (out / "none").unlink()
+except FileNotFoundError:
+    pass
+(out / "none").unlink(missing_ok=True)
+(out / "d").rename(out / "d2")
+os.replace(out / "e", out / "e2")
+(out / "f").replace(out / "f2")
+with open(out / "g", "rb") as stream:
+    mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ).close()
+(out / "tree" / "sub").mkdir(parents=True)
+(out / "tree" / "sub" / "leaf").write_bytes(b"12345")
+shutil.rmtree(out / "tree")
+with tempfile.NamedTemporaryFile():
+    pass
+logging.getLogger("of the target").warning("%d left", 3)
+pathlib.Path(record, "elsewhere").write_text("x")
+assert not (out / "a").exists() and (out / "d2").exists() and not (out / "tree").exists()
+"""
+
+
+def interpreters():
+    """This interpreter, and every other that a test machine keeps beside it."""
+    found = [Path(sys.executable)]
+    listed = os.environ.get("PHASE3_TEST_PYTHONS", "")
+    found += [Path(entry) for entry in listed.split(os.pathsep) if entry]
+    found += [Path(p) for v in ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14") if (p := shutil.which(f"python{v}"))]
+    return {p: p.name for p in dict.fromkeys(found)}
+
+
+def record_in(tmp_path):
+    (tmp_path / "outputs").mkdir(exist_ok=True)
+    return Recorder(str(tmp_path)), Paths(str(tmp_path))
+
+
+def trace(folder):
+    return [json.loads(x) for p in folder.glob("trace-*.jsonl") for x in p.read_text(encoding="utf-8").splitlines()[1:]]
+
+
+def of(found, op):
+    return [(x["state"], x["path"]) for x in found if x["op"] == op]
+
+
+@pytest.mark.parametrize("python", interpreters(), ids=str)
+def test_every_python_shows_attempts_and_outcomes(python, tmp_path):
+    """On each Python, removals, renames, trees, maps and log records are seen with what came of them."""
+    usable = (
+        subprocess.run([python, "-c", "import sys; sys.exit(sys.version_info < (3, 9))"], check=False).returncode == 0
+    )
+    if not usable:
+        pytest.skip(f"{python} can't be started, or is older than any target's Python")
+    (tmp_path / "outputs").mkdir()
+    done = subprocess.run(
+        [python, "-W", "error", "-c", SCRIPT, str(Path(harness.probe.__file__).parent), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "3 left\n")
+    found = trace(tmp_path)
+    removals = of(found, "remove")
+    for name in "abc":
+        assert removals.count(("attempt", f"outputs/{name}")) == 1
+        assert removals.count(("done", f"outputs/{name}")) == 1
+    assert removals.count(("failed", "outputs/none")) == 2
+    assert ("done", "outputs/tree/sub/leaf") in removals
+    assert {x["size"] for x in found if x["op"] == "remove" and x["state"] == "done"} == {7, 5}
+    assert {x["errno"] for x in found if x["op"] == "remove" and x["state"] == "failed"} == {2}
+    renames = [(x["state"], x["path"], x["to"]) for x in found if x["op"] == "rename"]
+    for name in "def":
+        assert renames.count(("attempt", f"outputs/{name}", f"outputs/{name}2")) == 1
+        assert renames.count(("done", f"outputs/{name}", f"outputs/{name}2")) == 1
+    assert of(found, "mmap") == [("attempt", "outputs/g")]
+    assert of(found, "rmtree") == [("attempt", "outputs/tree"), ("done", "outputs/tree")]
+    assert ("attempt", "outputs/g") in of(found, "open")
+    assert all(x["path"].startswith("outputs") for x in found if "path" in x)
+    assert {x["name"] for x in found if x["op"] == "capability"} == {"opens", "removals", "log"}
+    (events,) = tmp_path.glob("events-*.jsonl")
+    event = json.loads(events.read_text().splitlines()[1])
+    assert (event["source"], event["key"], event["text"], event["level"]) == ("log", "%d left", "3 left", "WARNING")
+
+
+def test_removal_tells_size_and_errno(tmp_path):
+    """A removal is recorded with the size that the file had, or with the reason that it failed."""
+    recorder, paths = record_in(tmp_path)
+    remove = _Removal(os.unlink, recorder, paths)
+    (tmp_path / "outputs" / "a").write_bytes(b"123")
+    remove(tmp_path / "outputs" / "a")
+    with pytest.raises(FileNotFoundError):
+        remove(tmp_path / "outputs" / "a")
+    (tmp_path / "b").write_bytes(b"")
+    remove(tmp_path / "b")
+    assert [(x["state"], x.get("size"), x.get("errno")) for x in trace(tmp_path)] == [
+        ("done", 3, None),
+        ("failed", None, 2),
+    ]
+
+
+def test_rename_tells_both_ends(tmp_path):
+    """A rename that enters or leaves the outputs is recorded, one elsewhere is not; a failure has its errno."""
+    recorder, paths = record_in(tmp_path)
+    rename = _Renaming(os.replace, recorder, paths)
+    for name in ("x", "y"):
+        (tmp_path / name).write_bytes(b"12")
+    rename(tmp_path / "x", tmp_path / "outputs" / "x")
+    rename(tmp_path / "y", tmp_path / "z")
+    with pytest.raises(FileNotFoundError):
+        rename(tmp_path / "outputs" / "none", tmp_path / "w")
+    done, failed = trace(tmp_path)
+    assert (done["state"], done["to"], done["size"]) == ("done", "outputs/x", 2)
+    assert (failed["state"], failed["path"], failed["errno"]) == ("failed", "outputs/none", 2)
+
+
+def test_wrappers_stand_where_builtins_stood(tmp_path):
+    """A wrapper kept as a class attribute does not become a method, is pickled by name, and shows its signature."""
+    remove = _Removal(os.unlink, *record_in(tmp_path))
+    holder = type("Holder", (), {"unlink": remove})()
+    assert holder.unlink is remove
+    assert remove.__name__ == "unlink"
+    assert remove.__wrapped__ is os.unlink
+    with pytest.raises(pickle.PicklingError, match="unlink"):
+        pickle.dumps(remove)  # it is not in place here: found by name, it would be another object
+
+
+def test_replaced_function_is_found_in_what_it_can_do(tmp_path, monkeypatch):
+    """Who asks whether a function takes directory descriptors gets the answer of the original."""
+    original = os.unlink
+    remove = _Removal(original, *record_in(tmp_path))
+    for name in ("supports_dir_fd", "supports_fd", "supports_follow_symlinks", "supports_effective_ids"):
+        monkeypatch.setattr(os, name, set(getattr(os, name)))
+    monkeypatch.setattr(os, "unlink", original)
+    files._replace(os, "unlink", remove)
+    assert os.unlink is remove
+    assert (remove in os.supports_dir_fd) == (original in os.supports_dir_fd)
+
+
+def test_tree_removal_tells_whether_it_is_gone(tmp_path):
+    """A tree that is still there after its removal failed."""
+    recorder, paths = record_in(tmp_path)
+    (tmp_path / "outputs" / "t").mkdir()
+    _rmtree(lambda path: None, recorder, paths)(tmp_path / "outputs" / "t")
+    _rmtree(os.rmdir, recorder, paths)(tmp_path / "outputs" / "t")
+    _rmtree(lambda path: None, recorder, paths)(tmp_path / "elsewhere")
+    assert of(trace(tmp_path), "rmtree") == [("failed", "outputs/t"), ("done", "outputs/t")]
+
+
+def test_saves_tell_size_and_failure(tmp_path):
+    """numpy.save is recorded for paths with and without suffix and for open files, with what came of it."""
+    recorder, paths = record_in(tmp_path)
+    save = _save(np.save, recorder, paths)
+    out = tmp_path / "outputs"
+    save(out / "a.npy", np.zeros(10))
+    save(str(out / "b"), np.zeros(10))
+    with (out / "c.npy").open("wb") as stream:
+        save(stream, np.zeros(10))
+    save(tmp_path / "elsewhere", np.zeros(10))
+    with pytest.raises(FileNotFoundError):
+        save(out / "none" / "d.npy", np.zeros(10))
+    found = [(x["state"], x["path"], x["size"]) for x in trace(tmp_path) if x["op"] == "save"]
+    size = (out / "a.npy").stat().st_size
+    assert found == [
+        ("done", "outputs/a.npy", size),
+        ("done", "outputs/b.npy", size),
+        ("done", "outputs/c.npy", size),
+        ("failed", "outputs/none/d.npy", None),
+    ]
+    assert (out / "b.npy").stat().st_size == size
+
+
+def test_saves_are_announced(tmp_path):
+    """The wrapper of numpy.save goes where numpy is, and says so."""
+    recorder, paths = record_in(tmp_path)
+
+    class Numpy:
+        save = staticmethod(np.save)
+
+    files.install_saves(Numpy, recorder, paths)
+    assert Numpy.save is not np.save
+    assert [x["name"] for x in trace(tmp_path)] == ["saves"]
+
+
+def test_attempts_are_filtered_by_folder(tmp_path):
+    """The audit hook writes only what concerns the outputs, and reads each event's arguments."""
+    recorder, paths = record_in(tmp_path)
+    attempts = _Attempts(recorder, paths)
+    inside, outside = str(tmp_path / "outputs" / "a"), str(tmp_path / "b")
+    Path(inside).write_bytes(b"x")
+    for path in (inside, outside, 7):
+        attempts.opened((path, "rb", 0))
+    attempts.opened((inside, None, os.O_WRONLY | os.O_CREAT | os.O_TRUNC))
+    with Path(inside).open("rb") as stream:
+        attempts.mapped((stream.fileno(), 0, 0, 0))
+    for path in (inside, outside):
+        attempts.removed((path, -1))
+        attempts.tree_removed((path,))
+    attempts.renamed((outside, outside, -1, -1))
+    attempts.renamed((inside, outside, -1, -1))
+    found = trace(tmp_path)
+    assert [(x["op"], x["path"]) for x in found] == [
+        (op, "outputs/a") for op in ("open", "open", "mmap", "remove", "rmtree", "rename")
+    ]
+    assert [x["mode"] for x in found[:2]] == ["rb", "w"]
+
+
+def test_hook_never_raises(tmp_path, capsys):
+    """Whatever an event holds, the target's own operation goes on; the probe's failure is told."""
+    hook = files._hook(*record_in(tmp_path))
+    hook("import", ())
+    hook("os.remove", ())
+    hook("mmap.__new__", (-1, 0, 0, 0))
+    assert "audit hook failed on os.remove" in capsys.readouterr().err
+
+
+def test_modes_are_named_as_open_does():
+    """Flags of os.open say whether a file is read or written."""
+    pairs = {
+        os.O_RDONLY: "r",
+        os.O_WRONLY | os.O_TRUNC: "w",
+        os.O_WRONLY | os.O_APPEND: "a",
+        os.O_RDWR | os.O_EXCL: "x+",
+        os.O_RDWR: "r+",
+    }
+    assert [_mode(flags) for flags in pairs] == list(pairs.values())
+    assert _mode(None) == ""

@@ -1,0 +1,209 @@
+"""The schedule: who waits for whom, when a hold is met, and when it can't be."""
+
+import json
+import threading
+
+import pytest
+
+from harness.probe.holds import IDLE_POLLS, Hold, Holds, Tile
+from harness.probe.recorder import Recorder
+
+PLAN = (("a", "b"), ("b",))
+
+
+def tile(number, *frames, workers=2, submitter=None):
+    made = Tile(number, frozenset(frames), None)
+    made.workers = workers
+    made.submitter = threading.get_ident() if submitter is None else submitter
+    return made
+
+
+class Stage:
+    """A schedule, and what it wrote."""
+
+    def __init__(self, folder, *holds, plan=PLAN):
+        self.folder = folder
+        self.holds = Holds(holds, plan, Recorder(str(folder)))
+
+    def submit(self, *tiles):
+        for one in tiles:
+            self.holds.submitted(one)
+
+    def start(self, one):
+        """Enter a tile in a thread of its own."""
+        thread = threading.Thread(target=self.holds.enter, args=(one,))
+        thread.start()
+        return thread
+
+    @property
+    def steps(self):
+        found = [json.loads(x) for p in self.folder.glob("trace-*") for x in p.read_text().splitlines()[1:]]
+        return [(x["state"], x["reason"]) for x in found if x["op"] == "hold"]
+
+
+@pytest.fixture
+def stage(tmp_path):
+    """Group 1 waits for group 0."""
+    return Stage(tmp_path, Hold(1, 0, 20.0))
+
+
+def joined(thread):
+    thread.join(20.0)
+    return not thread.is_alive()
+
+
+def test_held_tile_starts_when_the_other_was_released(stage):
+    """The held tile goes on only when the submitting thread, having collected the other one, came back."""
+    lender, victim = tile(0, "a", "b"), tile(1, "b")
+    stage.submit(lender, victim)
+    stage.holds.enter(lender)
+    thread = stage.start(victim)
+    for step in (stage.holds.ended, stage.holds.collected):
+        step(lender)
+        assert victim.state != "running"
+    stage.holds.came_back(but_for=lender)
+    assert victim.state != "running"
+    stage.holds.came_back()
+    assert joined(thread)
+    assert victim.state == "running"
+    assert [state for state, _ in stage.steps] in (["waiting", "met"], ["met"])
+
+
+def test_another_thread_that_waits_releases_nothing(stage):
+    """Only the thread that collected a tile can be over with it."""
+    lender, victim = tile(0, "a", "b"), tile(1, "b")
+    stage.submit(lender, victim)
+    stage.holds.enter(lender)
+    stage.holds.ended(lender)
+    stage.holds.collected(lender)
+    other = threading.Thread(target=stage.holds.came_back)
+    other.start()
+    other.join()
+    assert lender.state == "collected"
+
+
+def test_already_released_is_met_without_waiting(stage):
+    """A hold whose condition holds already never waits."""
+    lender, victim = tile(0, "a", "b"), tile(1, "b")
+    stage.submit(lender, victim)
+    stage.holds.enter(lender)
+    stage.holds.ended(lender)
+    stage.holds.collected(lender)
+    stage.holds.came_back()
+    stage.holds.enter(victim)
+    assert stage.steps == [("met", "")]
+
+
+def test_single_worker_held_is_unmet_at_once(stage):
+    """With one worker, held for a tile that waits behind it, nothing could ever release that tile."""
+    lender, victim = tile(0, "a", "b", workers=1), tile(1, "b", workers=1)
+    stage.submit(victim, lender)
+    stage.holds.enter(victim)
+    assert victim.state == "running"
+    assert [state for state, _ in stage.steps] == ["waiting", "unmet"]
+    assert stage.steps[-1][1] == "no worker is free to make the awaited tile: tile 0 is submitted"
+
+
+def test_tile_never_submitted_is_unmet_when_the_submitter_waits(stage):
+    """Once the submitting thread waits for good, no further tile will come."""
+    victim = tile(1, "b")
+    stage.submit(victim)
+    thread = stage.start(victim)
+    with stage.holds.waiting(untimed=True):
+        assert joined(thread)
+    assert stage.steps[-1] == (
+        "unmet",
+        "nothing runs that could submit the awaited tile: no tile with just the frames of group 0 was submitted",
+    )
+
+
+def test_polling_submitter_is_given_some_polls(stage):
+    """A target that submits few tiles ahead polls; after some polls without news nothing more comes."""
+    victim = tile(1, "b")
+    stage.submit(victim)
+    thread = stage.start(victim)
+    for _ in range(IDLE_POLLS):
+        with stage.holds.waiting(untimed=False):
+            pass
+    assert victim.state in {"submitted", "held"}
+    with stage.holds.waiting(untimed=False):
+        assert joined(thread)
+    assert stage.steps[-1][0] == "unmet"
+
+
+def test_late_submission_meets_the_hold(stage):
+    """The awaited tile may be submitted after the held one, as long as a worker is free for it."""
+    lender, victim = tile(0, "a", "b"), tile(1, "b")
+    stage.submit(victim)
+    thread = stage.start(victim)
+    stage.submit(lender)
+    stage.holds.enter(lender)
+    stage.holds.ended(lender)
+    stage.holds.collected(lender)
+    stage.holds.came_back()
+    assert joined(thread)
+    assert stage.steps[-1][0] == "met"
+
+
+def test_two_holds_that_await_each_other_end(tmp_path):
+    """Of tiles that wait for each other one gives up, says so, and the other may still be met."""
+    stage = Stage(tmp_path, Hold(1, 0, 20.0), Hold(0, 1, 20.0))
+    first, second = tile(0, "a", "b"), tile(1, "b")
+    stage.submit(first, second)
+    threads = [stage.start(first), stage.start(second)]
+    for _ in range(2):
+        for one in (first, second):
+            if one.state == "running":
+                stage.holds.ended(one)
+                stage.holds.collected(one)
+                stage.holds.came_back()
+        stage.holds.came_back()
+        for thread in threads:
+            thread.join(0.5)
+    assert all(joined(thread) for thread in threads)
+    assert "unmet" in [state for state, _ in stage.steps]
+
+
+def test_time_limit_ends_a_hold(tmp_path):
+    """A hold that nothing ends is unmet after its time, and says what it waited for."""
+    stage = Stage(tmp_path, Hold(1, 0, 0.05))
+    lender, victim = tile(0, "a", "b"), tile(1, "b")
+    stage.submit(lender, victim)
+    stage.holds.enter(lender)
+    stage.holds.enter(victim)
+    assert stage.steps[-1] == ("unmet", "not released within 0.05 s: tile 0 is running")
+
+
+def test_hold_of_a_tile_that_never_came_is_unmet_at_the_end(stage):
+    """A plan that the target did not follow leaves an unmet hold with the reason, never silence."""
+    stage.submit(tile(0, "a"))
+    stage.holds.finish()
+    stage.holds.finish()
+    assert stage.steps == [("unmet", "no tile with just the frames of group 1 was started")]
+
+
+def test_retry_group_with_the_same_frames_is_not_the_planned_tile(stage):
+    """A later tile of the same frames never takes the place of the planned one."""
+    lender, retry = tile(0, "a", "b"), tile(7, "a", "b")
+    stage.submit(lender, retry)
+    victim = tile(1, "b")
+    stage.submit(victim)
+    stage.holds.enter(lender)
+    stage.holds.ended(lender)
+    stage.holds.collected(lender)
+    stage.holds.came_back()
+    stage.holds.enter(victim)
+    assert stage.steps[-1][0] == "met"
+
+
+def test_without_holds_nothing_waits_or_is_written(tmp_path):
+    """No schedule costs nothing and leaves no trace."""
+    stage = Stage(tmp_path)
+    one = tile(0, "a")
+    stage.submit(one)
+    stage.holds.enter(one)
+    stage.holds.ended(one)
+    with stage.holds.waiting(untimed=True):
+        stage.holds.came_back()
+    stage.holds.finish()
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,173 @@
+"""The recorder: whole lines, one file a process, nothing lost between threads."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.probe import recorder as module
+from harness.probe.paths import Paths, directory_of
+from harness.probe.recorder import LONGEST_TEXT, Recorder, plain
+
+
+def lines(folder, kind="trace"):
+    (path,) = folder.glob(f"{kind}-*.jsonl")
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_first_line_names_format_and_process(tmp_path):
+    """Each file starts with its format and the process that it belongs to."""
+    recorder = Recorder(str(tmp_path))
+    recorder.capability("tiles")
+    recorder.event("callback", "clé", "é", "INFO", {"n": 1})
+    header, capability = lines(tmp_path)
+    assert (header["format"], header["pid"]) == ("phase3-trace/1", os.getpid())
+    assert (capability["op"], capability["name"], capability["thread"]) == ("capability", "tiles", "MainThread")
+    header, event = lines(tmp_path, "events")
+    assert header["format"] == "phase3-events/1"
+    assert (event["key"], event["text"], event["fields"]) == ("clé", "é", {"n": 1})
+
+
+def test_nothing_is_written_before_there_is_something_to_say(tmp_path):
+    """A helper process that does nothing worth recording leaves no file."""
+    Recorder(str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_threads_write_whole_lines(tmp_path):
+    """Threads that record at once, from the very first line on, leave one header and every line whole."""
+    recorder = Recorder(str(tmp_path))
+    barrier = threading.Barrier(8)
+
+    def work():
+        barrier.wait()
+        for number in range(50):
+            recorder.trace("open", path="x" * 500, number=number)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = lines(tmp_path)
+    assert [line.get("format") for line in found].count("phase3-trace/1") == 1
+    assert sum(line.get("op") == "open" for line in found) == 400
+
+
+def test_other_process_gets_files_of_its_own(tmp_path, monkeypatch):
+    """After a fork (another process id) the same recorder writes to new files."""
+    recorder = Recorder(str(tmp_path))
+    recorder.trace("open", path="a")
+    monkeypatch.setattr(module.os, "getpid", lambda: 1)
+    recorder.trace("open", path="b")
+    first, second = sorted(tmp_path.glob("trace-*.jsonl"), key=lambda p: p.name != "trace-1.jsonl")
+    assert [json.loads(line)["pid"] for line in first.read_text().splitlines()[:1]] == [1]
+    assert json.loads(second.read_text().splitlines()[1])["path"] == "a"
+
+
+def test_reused_process_id_appends(tmp_path):
+    """A child whose process id was that of an earlier one goes on in its file, without a second header."""
+    Recorder(str(tmp_path)).trace("open", path="a")
+    Recorder(str(tmp_path)).trace("open", path="b")
+    assert [line.get("path") for line in lines(tmp_path)] == [None, "a", "b"]
+
+
+def test_line_cut_short_spoils_no_other(tmp_path, monkeypatch):
+    """When a full disk cuts a line, the next starts on a line of its own."""
+    recorder = Recorder(str(tmp_path))
+    recorder.trace("open", path="a")
+    write = os.write
+    monkeypatch.setattr(module.os, "write", lambda fd, data: write(fd, data[:10]))
+    recorder.trace("open", path="cut")
+    monkeypatch.setattr(module.os, "write", write)
+    recorder.trace("open", path="b")
+    (path,) = tmp_path.glob("trace-*.jsonl")
+    _, first, torn, last = path.read_text().splitlines()
+    assert [json.loads(first)["path"], json.loads(last)["path"]] == ["a", "b"]
+    assert len(torn) == 10
+
+
+def test_line_that_cannot_be_written_is_told(tmp_path, monkeypatch, capsys):
+    """A line that is lost never stops the target, and is told on standard error."""
+    recorder = Recorder(str(tmp_path / "gone"))
+    recorder.trace("open", path="a")
+    assert "a line of trace was lost" in capsys.readouterr().err
+
+
+def test_plain_keeps_what_json_has():
+    """Numbers, strings, booleans and lists of these stay; anything else becomes text."""
+    assert plain([1, 2.5, "a", True, None, (1, 2)]) == [1, 2.5, "a", True, None, [1, 2]]
+    assert plain(np.float32(1.5)) == 1.5
+    assert plain(np.int64(3)) == 3
+    assert plain(float("nan")) == "nan"
+    assert plain(Path("a")) == "a"
+    assert len(plain("x" * 99999)) == LONGEST_TEXT
+
+
+def test_paths_are_named_relative_to_the_record(tmp_path):
+    """Only what lies below the outputs has a name, in one spelling."""
+    record = tmp_path / "dossier é"
+    paths = Paths(str(record))
+    assert paths.inside(record / "outputs" / "a b.npy") == "outputs/a b.npy"
+    assert paths.inside(os.fsencode(record / "outputs" / "é" / "b")) == "outputs/é/b"
+    assert paths.inside(str(record / "outputs" / "x" / ".." / "b")) == "outputs/b"
+    assert paths.inside(f"{record}/outputs//sub/") == "outputs/sub"
+    assert paths.inside(record / "outputs") == "outputs"
+    for other in (record / "outputs2" / "a", record / "work" / "a", 3, None, object(), "relative"):
+        assert paths.inside(other) is None
+
+
+def test_relative_and_linked_paths_are_recognised(tmp_path, monkeypatch):
+    """A path relative to the working folder, or through a link to the record, is the same file."""
+    (tmp_path / "real" / "outputs").mkdir(parents=True)
+    link = tmp_path / "link"
+    try:
+        link.symlink_to(tmp_path / "real", target_is_directory=True)
+    except OSError:
+        pytest.skip("this system makes no symbolic links")
+    paths = Paths(str(link))
+    assert paths.inside(tmp_path / "real" / "outputs" / "a") == "outputs/a"
+    assert paths.inside(link / "outputs" / "a") == "outputs/a"
+    monkeypatch.chdir(tmp_path / "real")
+    assert paths.inside("outputs/a") == "outputs/a"
+
+
+@pytest.mark.skipif(os.open not in os.supports_dir_fd, reason="this system opens no directories")
+def test_names_relative_to_a_directory_are_resolved(tmp_path):
+    """rmtree removes files by a name relative to an open directory."""
+    folder = tmp_path / "outputs" / "sub"
+    folder.mkdir(parents=True)
+    paths = Paths(str(tmp_path))
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        assert paths.inside_at("a", descriptor) == "outputs/sub/a"
+        assert paths.inside_at(str(tmp_path / "outputs" / "b"), descriptor) == "outputs/b"
+        assert paths.inside_at("a", -1) is None
+        assert paths.inside_at(None, descriptor) is None
+    finally:
+        os.close(descriptor)
+    assert directory_of(descriptor) is None
+    assert paths.inside_at("a", descriptor) is None
+
+
+def test_forked_child_writes_its_own_file(tmp_path):
+    """A child forked while a thread records leaves files of its own, with every line whole."""
+    if not hasattr(os, "fork"):
+        pytest.skip("this system does not fork")
+    code = (
+        "import os, sys, threading; from harness.probe.recorder import Recorder\n"
+        "r = Recorder(sys.argv[1]); r.trace('open', path='parent')\n"
+        "pid = os.fork()\n"
+        "r.trace('open', path='child' if pid == 0 else 'parent')\n"
+        "os._exit(0) if pid == 0 else os.waitpid(pid, 0)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    found = sorted(
+        [json.loads(x).get("path") for x in p.read_text().splitlines()[1:]] for p in tmp_path.glob("*.jsonl")
+    )
+    assert found == [["child"], ["parent", "parent"]]

@@ -1,0 +1,136 @@
+"""How targets are started: interpreters, isolation, commands, the reference."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import targets
+from harness.request import TargetFacts
+from harness.targets import TargetError, interpreter
+from harness.targets.reference import ROOT
+from tests.requests_ import a_request
+
+
+def test_environment_keeps_a_target_inside_its_record(tmp_path):
+    """Home, settings and temporary files lie in the record, in folders that are there; the rest stays as it was."""
+    base = {"PATH": "/bin", "HOME": "/home/me", "PYTHONPATH": os.pathsep.join([str(ROOT), "/mine"])}
+    env = targets.environment(tmp_path, base)
+    work = tmp_path / "work"
+    for name in (
+        "HOME",
+        "USERPROFILE",
+        "APPDATA",
+        "LOCALAPPDATA",
+        "XDG_CONFIG_HOME",
+        "XDG_CACHE_HOME",
+        "TMPDIR",
+        "TEMP",
+        "TMP",
+    ):
+        assert Path(env[name]).is_relative_to(work)
+        assert Path(env[name]).is_dir()
+    assert (env["PATH"], env["PYTHONPATH"], env["PHASE3_RECORD"]) == ("/bin", "/mine", str(tmp_path))
+    assert "PYTHONPATH" not in targets.environment(tmp_path, {"PYTHONPATH": str(ROOT)})
+    assert base["HOME"] == "/home/me"
+
+
+def test_launcher_is_started_by_the_targets_interpreter(tmp_path):
+    """The interpreter gets the launcher and the record, in the working folder of the run, and finds a user's packages."""
+    target = TargetFacts("zemosaic", "z", "/z", sys.executable)
+    start = targets.start(tmp_path, a_request(target=target))
+    assert start.argv[0] == sys.executable
+    assert start.argv[1:] == ["-P", str(ROOT / "harness" / "probe" / "launch.py"), str(tmp_path)]
+    assert start.cwd == tmp_path / "work" / "cwd"
+    assert start.cwd.is_dir()
+    assert start.env["PYTHONUSERBASE"] == interpreter.examine(None).user_base
+
+
+def test_old_interpreters_are_not_given_options_that_they_lack():
+    """-P is of Python 3.11."""
+    assert interpreter.Interpreter("p", (3, 10, 1), "", {}).safe_path == ()
+    assert interpreter.Interpreter("p", (3, 11, 0), "", {}).safe_path == ("-P",)
+
+
+def test_command_is_started_as_its_words(tmp_path):
+    """A command is split once and never given to a shell; it learns its record from the environment."""
+    facts = targets.resolve(f'command:"{sys.executable}" -c "print(1); x" $HOME', None, tmp_path)
+    assert facts.command[1:] == ("-c", "print(1); x", "$HOME")
+    start = targets.start(tmp_path, a_request(target=facts))
+    assert start.argv == list(facts.command)
+    assert start.env["PHASE3_RECORD"] == str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [("", "found nothing"), ('"open', "quote it"), ("no-such-program-here x", "found no 'no-such-program-here'")],
+)
+def test_command_that_cannot_be_started_is_told(words, match, tmp_path):
+    """A command line is checked before a run is made of it."""
+    with pytest.raises(TargetError, match=match):
+        targets.resolve(f"command:{words}", None, tmp_path)
+
+
+def test_reference_names_its_defects(tmp_path):
+    """The reference runs in this interpreter; defects are part of its identity, unknown ones are refused."""
+    good = targets.resolve("reference", None, tmp_path)
+    bad = targets.resolve("reference:naive_per_tile_deletion", None, tmp_path)
+    assert (good.kind, good.python, good.root) == ("reference", sys.executable, str(ROOT))
+    assert good.identity["defects"] == []
+    assert bad.identity["defects"] == ["naive_per_tile_deletion"]
+    assert good.identity["files"] == bad.identity["files"]
+    assert good.label != bad.label
+    with pytest.raises(TargetError, match="found nonsense"):
+        targets.resolve("reference:nonsense", None, tmp_path)
+
+
+def test_versions_of_what_matters():
+    """Python's version and those of the libraries that are there; absent ones are not made up."""
+    found = targets.versions(None)
+    assert found["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert found["numpy"]
+    assert set(found) <= {"python", *interpreter.ZEMOSAIC_LIBRARIES.values()}
+
+
+def script(folder, text):
+    """Write a program that stands for an interpreter."""
+    path = folder / "python"
+    path.write_text(f"#!{sys.executable}\n{text}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="scripts are not programs there")
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("print('hello')", "found something else"),
+        ("import sys; sys.exit('broken')", "found something else .broken"),
+        (
+            """print('{"version": [3, 8, 1], "user_base": "", "libraries": {}}')""",
+            r"expected Python 3\.9 or later.*found 3\.8\.1",
+        ),
+    ],
+)
+def test_what_is_no_interpreter_is_told(text, match, tmp_path):
+    """A program that does not answer as Python does, or an old one, is refused with what to do."""
+    with pytest.raises(TargetError, match=match):
+        interpreter.examine(script(tmp_path, text))
+
+
+def test_interpreter_that_is_not_there_is_told(tmp_path):
+    """A wrong path names the option that sets it."""
+    with pytest.raises(TargetError, match="--phase3-python"):
+        interpreter.examine(str(tmp_path / "none"))
+
+
+def test_interpreter_that_never_answers_is_told(monkeypatch, tmp_path):
+    """A program that hangs is given up."""
+
+    def hang(*_args, **_kwargs):
+        raise interpreter.subprocess.TimeoutExpired("python", 120)
+
+    monkeypatch.setattr(interpreter.subprocess, "run", hang)
+    with pytest.raises(TargetError, match="found no answer"):
+        interpreter.examine(str(tmp_path / "hangs"))
