@@ -21,6 +21,7 @@ from harness import checks, targets
 from harness.checks.base import Case
 from harness.durations import Durations
 from harness.inputs import require_inputs
+from harness.left import remove_tree
 from harness.options import Settings
 from harness.record import Record, read_record
 from harness.request import Request, Retention, Role, TargetFacts
@@ -192,6 +193,7 @@ class Campaign:
             if (record_folder / "seal.json").exists():
                 record = read_record(record_folder)
             else:
+                remove_tree(record_folder)  # of a worker that was killed in the middle
                 require_inputs(dataset.folder, request.dataset, request.plan)
                 record = make_run(request, record_folder, dataset.folder)
                 if record.seal is not None and record.seal.state == "done":
