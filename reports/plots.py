@@ -110,6 +110,7 @@ class Timeline:
     holds: tuple[Band, ...]
     removals: str
     removed: int
+    failed: bool
     left_out: int
 
 
@@ -147,9 +148,14 @@ def decimate(values: NDArray[np.float64], bins: NDArray[np.int64]) -> NDArray[np
 
 
 def cache_names(history: History) -> frozenset[str]:
-    """Return the file names of the caches: those that the tiles name, and those written under the name of a cache."""
+    """Return the file names of the caches: those that the tiles name, and those written under the name of a cache.
+
+    What is renamed into place when it is complete is a cache only from then on.
+    """
     named = {name_of(path) for step in history.steps for path in step.caches}
-    written = {name_of(path) for o in history.operations for path in (o.path, o.to) if path is not None}
+    done = [o for o in history.operations if o.state == "done"]
+    written = {name_of(o.to or o.path) for o in done if o.op in {"save", "rename"}}
+    written -= {name_of(o.path) for o in done if o.op == "rename"}
     return frozenset(named | {name for name in written if name.startswith("preprocessed_") and name.endswith(".npy")})
 
 
@@ -228,6 +234,7 @@ def timeline(history: History, axis: Clock, language: Language) -> Timeline:
         holds=_holds(history.holds, axis, language),
         removals="".join(f"M{x} 0V{BOX}" for x in at),
         removed=len(removed),
+        failed=any(bar.state == "failed" for row in rows for bar in row.bars),
         left_out=len(seen) - len(drawn),
     )
 

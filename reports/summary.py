@@ -20,7 +20,7 @@ def summary_lines(session: Session, code: str) -> tuple[str, ...]:
     """
     lang = language(code)
     title, sentence = headline(session, lang)
-    judged = sorted(session.judged, key=lambda j: (rank(j.outcome.value), j.case, j.role))
+    judged = sorted(session.judged, key=lambda j: (rank(j.outcome.value), j.expected_red is not None, j.case, j.role))
     lines = [title, sentence, *(line for j in judged for line in _judged(j, lang))]
     if not any(s.judged for s in session.real_sets):
         lines.append(lang.say("No real set was judged."))

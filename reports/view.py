@@ -166,6 +166,7 @@ class RunView:
     badge: Badge
     control: bool
     expected: str
+    found: str
     compared: str
     problems: tuple[str, ...]
     verdicts: tuple[VerdictView, ...]
@@ -407,6 +408,7 @@ class _Builder:
             badge=badge(judged.outcome.value, lang),
             control=judged.expected_red is not None,
             expected=_listed(judged.expected_red or (), lang),
+            found=_listed([v.check for v in judged.verdicts if v.outcome is Outcome.FAIL], lang),
             compared=self._compared(judged),
             problems=tuple(problems),
             verdicts=tuple(self._verdict(v, judged, n) for n, v in enumerate(sorted(judged.verdicts, key=worst_first), 1)),

@@ -51,6 +51,7 @@ _STATES: Mapping[str, Message] = MappingProxyType(
         "crashed": say("crashed"),
         "timed out": say("timed out"),
         "killed": say("killed"),
+        "not sealed": say("not sealed"),
     }
 )
 
