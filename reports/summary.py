@@ -9,6 +9,10 @@ from reports.view import headline
 from reports.words import badge, rank, role_word
 
 
+# The no-break spaces of French typography, which Python counts among what can't be printed.
+_SPACES = "\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"
+
+
 def summary_lines(session: Session, code: str) -> tuple[str, ...]:
     """Return the summary of a session in a language, line by line.
 
@@ -34,16 +38,18 @@ def _judged(judged: JudgedRun, lang: Language) -> list[str]:
     if judged.expected_red is not None:
         red = sorted(v.check for v in judged.verdicts if v.outcome is Outcome.FAIL)
         names = [", ".join(sorted(part)) or lang.say("none") for part in (judged.expected_red, red)]
-        return [f"{head} ({lang.say('expected red: {expected}; found red: {found}', expected=names[0], found=names[1])})"]
+        told = lang.say("expected red: {expected}; found red: {found}", expected=names[0], found=names[1])
+        return [f"{head} ({told})"]
     details = []
+    finding = lang.say("finding")
     for verdict in sorted(judged.verdicts, key=worst_first):
         if verdict.outcome in {Outcome.FAIL, Outcome.UNKNOWN}:
             mark = badge(verdict.outcome.value, lang)
-            kind = f" ({lang.say('finding')})" if verdict.axis == "quality" else ""
+            kind = f" ({finding})" if verdict.axis == "quality" else ""
             details.append(f"    {mark.sign} {verdict.check}{kind}: {lang.render(verdict.sentence)}")
     return [head, *details]
 
 
 def _one_line(text: str) -> str:
     """Keep what was read from steering the terminal: anything that can't be printed becomes an escape."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" if ord(c) < 0x100 else f"\\u{ord(c):04x}" for c in text)
+    return "".join(c if c.isprintable() or c in _SPACES else f"\\x{ord(c):02x}" if ord(c) < 0x100 else f"\\u{ord(c):04x}" for c in text)

@@ -21,7 +21,7 @@ from reports.evidence import Node, node
 from reports.language import Code, Language, language
 from reports.words import Badge, badge, control_badge, rank, role_word, state_word
 
-REAL_COMMAND = "pytest -m phase3 --phase3-target zemosaic:PATH@COMMIT --phase3-python PYTHON"
+REAL_COMMAND = "pytest -m phase3 --phase3-target=zemosaic:PATH@COMMIT --phase3-python=PYTHON"
 FILES: Mapping[str, str] = {"en": "report.html", "fr": "report.fr.html"}
 MAX_TILES = 200
 
