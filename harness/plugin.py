@@ -24,7 +24,7 @@ from harness.options import OPTIONS, OptionError, Settings, resolve_options
 from harness.verdict import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
     from harness.campaign import Campaign, Subject
     from harness.session import JudgedRun, RowOutcome, Session, TestEntry
@@ -64,10 +64,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         parser.addini(option.ini, f"{option.help} (as {option.cli})", default="")
 
 
+def selected(config: pytest.Config) -> bool:
+    """Whether ``-m`` selects the validation."""
+    expression = str(config.option.markexpr)
+    return "phase3" in expression and "not phase3" not in expression
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Start a session, or join the controller's, when ``-m`` selects the validation."""
-    expression = str(config.option.markexpr)
-    if "phase3" not in expression or "not phase3" in expression or config.option.collectonly:
+    if not selected(config) or config.option.collectonly:
         return
     try:
         settings = resolve_options(lambda name: getattr(config.option, name, None), config.getini)
@@ -202,6 +207,19 @@ def verdict(request: pytest.FixtureRequest, judged: JudgedRun, phase3_campaign: 
 
 
 @pytest.fixture
+def concluded(request: pytest.FixtureRequest, judged: JudgedRun, phase3_campaign: Campaign) -> JudgedRun:
+    """Return the judged run when its verdicts together conclude something; ``unknown`` raises here, as for a verdict."""
+    from reports.language import translator
+
+    _conclude(cast("pytest.Item", request.node), judged.outcome.value)
+    if judged.outcome is Outcome.UNKNOWN:
+        translate = translator(phase3_campaign.settings.lang)
+        unknown = [v for v in judged.verdicts if v.outcome is Outcome.UNKNOWN]
+        raise UnknownVerdictError("; ".join(f"{v.check}: {v.sentence.render(translate)}" for v in unknown))
+    return judged
+
+
+@pytest.fixture
 def explain(phase3_campaign: Campaign) -> object:
     """Return a function that writes out a verdict with its cause, for the message of a failed assertion."""
     from reports.language import translator
@@ -314,8 +332,24 @@ def _announce(config: pytest.Config, nodeids: list[str]) -> None:
         reporter.write_line("")
         reporter.write(table)
     if state.terminal is not None:
-        state.monitor = ProgressMonitor(state.folder / "runs", state.terminal, translate=translate)
+        show = _beside_the_dots(config, state.terminal)
+        state.monitor = ProgressMonitor(state.folder / "runs", show, translate=translate)
         state.monitor.start()
+
+
+def _beside_the_dots(config: pytest.Config, terminal: TextIO) -> Callable[[str], None]:
+    """Return a function that shows a line, and first ends the line on which pytest is putting its dots."""
+    writer = config.get_terminal_writer()
+    width = 0
+
+    def show(line: str) -> None:
+        nonlocal width
+        dots = writer.width_of_current_line
+        terminal.write(f"{'' if dots in (0, width) else chr(10)}{line}\n")
+        terminal.flush()
+        width = dots
+
+    return show
 
 
 @pytest.hookimpl(trylast=True)
@@ -331,9 +365,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     _write_share(state)
     if state.worker is None and state.tests:
         state.session = _merge(state, session.config)
-        from reports.report import write_reports
-
         from harness.session import write_session
+        from reports.report import write_reports
 
         write_session(state.session, state.folder)
         write_reports(state.folder)
@@ -387,9 +420,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     state = _controller
     if state is None or state.session is None:
         return
-    from reports.summary import summary_lines
-
     from reports.language import translator
+    from reports.summary import summary_lines
 
     language = state.campaign.settings.lang
     translate = translator(language)
@@ -400,8 +432,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.write_line(say("Report: {path}", path=str(state.folder / page)).render(translate))
 
 
-def pytest_unconfigure() -> Iterator[None] | None:
+def pytest_unconfigure() -> None:
     """Let go of the session."""
     global _controller  # noqa: PLW0603 -- set in pytest_sessionstart
     _controller = None
-    return None

@@ -32,9 +32,7 @@ def latest(root):
 def alone(tmp_path_factory):
     """Return a quick session on the reference, made by one process, and what it printed."""
     root = tmp_path_factory.mktemp("une seule étape")
-    done = run_pytest(
-        "-m", "phase3", "--phase3-quick", "--phase3-dir", str(root), "--junit-xml", str(root / "junit.xml")
-    )
+    done = run_pytest("-m", "phase3", "--phase3-quick", f"--phase3-dir={root}", f"--junit-xml={root / 'junit.xml'}")
     return root, done
 
 
@@ -74,7 +72,7 @@ def test_junit_holds_flat_text_only(alone):
 def test_two_workers_make_the_same_session(alone, tmp_path):
     """With ``-n 2`` the session is that of one process, in the normal form without times, names of runs, or orders."""
     root, _ = alone
-    done = run_pytest("-m", "phase3", "--phase3-quick", "--phase3-dir", str(tmp_path), "-n", "2")
+    done = run_pytest("-m", "phase3", "--phase3-quick", f"--phase3-dir={tmp_path}", "-n", "2")
     assert done.returncode == 0, done.stdout + done.stderr
     assert normal_form(read_session(latest(tmp_path))) == normal_form(read_session(latest(root)))
 
@@ -85,8 +83,7 @@ def test_a_defective_subject_is_red_and_explained(tmp_path):
         "-m",
         "phase3",
         "--phase3-quick",
-        "--phase3-dir",
-        str(tmp_path),
+        f"--phase3-dir={tmp_path}",
         PHASE3_TARGET="reference:naive_per_tile_deletion",
     )
     assert done.returncode == 1
@@ -102,7 +99,7 @@ def test_a_defective_subject_is_red_and_explained(tmp_path):
 def test_a_target_that_dies_is_unknown_and_an_error(tmp_path):
     """A run without evidence gives errors, never passes or skips, and the session is unknown."""
     target = f'command:"{sys.executable}" -c "raise SystemExit(7)"'
-    done = run_pytest("-m", "phase3", "--phase3-quick", "--phase3-dir", str(tmp_path), "--phase3-target", target)
+    done = run_pytest("-m", "phase3", "--phase3-quick", f"--phase3-dir={tmp_path}", f"--phase3-target={target}")
     assert done.returncode == 1
     session = read_session(latest(tmp_path))
     assert session.outcome == "unknown"
@@ -113,15 +110,15 @@ def test_a_target_that_dies_is_unknown_and_an_error(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--phase3-target", "zemosaic:/nowhere/at/all"), "/nowhere/at/all"),
-        (("--phase3-workers", "none"), "--phase3-workers"),
-        (("--phase3-frames", "/nowhere/at/all"), "/nowhere/at/all"),
-        (("--phase3-config", "/nowhere/at/all.json"), "/nowhere/at/all.json"),
+        (("--phase3-target=zemosaic:/nowhere/at/all",), "/nowhere/at/all"),
+        (("--phase3-workers=none",), "--phase3-workers"),
+        (("--phase3-frames=/nowhere/at/all",), "/nowhere/at/all"),
+        (("--phase3-config=/nowhere/at/all.json",), "/nowhere/at/all.json"),
     ],
 )
 def test_a_wrong_setup_is_a_usage_error(tmp_path, arguments, message):
     """What can't be run is refused before anything starts, with the usage status."""
-    done = run_pytest("-m", "phase3", "--phase3-dir", str(tmp_path), *arguments)
+    done = run_pytest("-m", "phase3", f"--phase3-dir={tmp_path}", *arguments)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -131,7 +128,7 @@ def test_a_bare_pytest_leaves_the_validation_out():
     """Without ``-m phase3`` no scenario is selected, so that the project's own tests stay quick."""
     done = run_pytest("scenarios", "--collect-only")
     assert done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED
-    assert "0 selected" in done.stdout
+    assert "deselected" in done.stdout
 
 
 def test_every_option_stands_in_the_help():
