@@ -242,7 +242,7 @@ def timeline(history: History, axis: Clock, language: Language) -> Timeline:
 def phases(history: History, axis: Clock, language: Language) -> tuple[Band, ...]:
     """Return the phases that the target announced, each until the next."""
     updates = [e for e in history.named("PHASE_UPDATE") if e.text.strip()]
-    ends = [*(e.t for e in updates[1:]), axis.end]
+    ends = [*(e.t for e in updates[1:]), axis.end][: len(updates)]
     return tuple(
         _phase(e.text.strip()[:8], e.t, end, axis, language) for e, end in zip(updates, ends, strict=True)
     )
