@@ -32,6 +32,8 @@ class Node:
 
 def node(value: Any, language: Language, depth: int = 0) -> Node:
     """Turn a JSON value into a printable piece of evidence."""
+    if isinstance(value, Mapping | list | tuple) and not value:
+        return Node("text", text="–")
     if isinstance(value, Mapping) and depth < MAX_DEPTH:
         shown = list(value.items())[:MAX_ITEMS]
         pairs = tuple((_short(str(key)), node(part, language, depth + 1)) for key, part in shown)

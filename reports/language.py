@@ -12,6 +12,7 @@ and then translate what ``tests/test_language.py`` names.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -21,7 +22,7 @@ from typing import Literal, cast, get_args
 
 from babel.dates import format_datetime
 from babel.messages.pofile import read_po
-from babel.numbers import format_decimal
+from babel.numbers import format_decimal, get_decimal_symbol
 from babel.units import format_unit
 
 from harness.message import Message, Translate, Value, say
@@ -31,6 +32,7 @@ CODES: tuple[Code, ...] = get_args(Code)
 CATALOGUES = Path(__file__).with_name("locale")
 
 _NO_BREAK = "\N{NO-BREAK SPACE}"
+_FIGURE = re.compile(r"[+-]?\d+\.\d{3,}")
 _BYTE_UNITS = (("digital-gigabyte", 1e9), ("digital-megabyte", 1e6), ("digital-kilobyte", 1e3))
 
 
@@ -68,11 +70,16 @@ class Language:
 
     def render(self, message: Message) -> str:
         """Render a message, its numbers written as this language does."""
-        shown = {
-            name: self.number(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-            for name, value in message.values.items()
-        }
+        shown = {name: self._value(value) for name, value in message.values.items()}
         return Message(message.text, shown).render(translator(self.code))
+
+    def _value(self, value: Value) -> Value:
+        if isinstance(value, bool):
+            return str(value)
+        if isinstance(value, str):
+            # A figure that a check wrote with the digits it wants keeps them; fewer decimals may be a version.
+            return value.replace(".", get_decimal_symbol(self.code)) if _FIGURE.fullmatch(value) else value
+        return self.number(value)
 
     def number(self, value: float, digits: int = 4) -> str:
         """Write a number: integers in full, others with so many significant digits."""

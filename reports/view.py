@@ -448,7 +448,8 @@ class _Builder:
         for key in (judged.pair, judged.baseline):
             entry = self.material.runs.get(key) if key is not None else None
             if entry is not None:
-                parts.append(f"{role_word(entry.role, self.lang)}: {entry.target}, {entry.retention}")
+                role, run = role_word(entry.role, self.lang), f"{entry.target}, {entry.retention}"
+                parts.append(self.lang.say("{role}: {run}", role=role, run=run))
         return "; ".join(parts)
 
     def _verdict(self, verdict: Verdict, judged: JudgedRun, number: int) -> VerdictView:
