@@ -79,8 +79,10 @@ class Check:
         for premise in (SEALED, *self.premises[mode]):
             missing = premise.met(case)
             if missing is not None:
+                # What a run that broke off did not come to is its end's fault: that is what to mend.
+                name, sentence = ("whole", ended) if (ended := _end(case)) else (premise.name, missing)
                 return Verdict(
-                    self.name, Outcome.UNKNOWN, missing, MappingProxyType({"premise": premise.name}), axis=self.axis
+                    self.name, Outcome.UNKNOWN, sentence, MappingProxyType({"premise": name}), axis=self.axis
                 )
         try:
             return self._unless_doubtful(case, self.judge(case, thresholds))
@@ -123,6 +125,16 @@ def _sealed(case: Case) -> Message | None:
                 what="; ".join(record.damage[:3]),
             )
     return None
+
+
+def _end(case: Case) -> Message | None:
+    """Tell of a run that did not reach its end."""
+    seal = case.run.seal
+    if seal is None or case.run.damage or seal.state == "done":
+        return None
+    return say(
+        "The run did not reach its end ({state}: {reason}).", state=seal.state, reason=seal.reason or "no reason given"
+    )
 
 
 def _whole(case: Case) -> Message | None:
