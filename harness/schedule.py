@@ -18,9 +18,11 @@ def lender_first(plan: Sequence[Sequence[str]] | None, seconds: float = LONGEST_
     equals the last one, and of those that share with it the nearest before it. With a chain plan this is the last tile:
     the one before it has all of its frames, so a deletion that counts no references leaves it none.
 
-    The hold is feasible with any number of workers, as targets submit tiles in the order of the plan: the awaited tile is
-    submitted before the victim, so it is made or being made when the victim starts. The first tile, on which others may
-    wait to be scaled to it, is never held. It is bounded by ``seconds``.
+    Targets that submit tiles in the order of the plan can always meet the hold, with any number of workers: the awaited
+    tile comes before the victim, so it is made or being made when the victim starts, and the first tile is never held.
+    ZeMosaic's default settings order tiles from the centre outwards instead, and let others wait up to a minute for the
+    first one, the anchor: a victim that happens to be the anchor costs that minute, and with one worker such a hold can't
+    be met. The probe then says so at once, and the run concludes nothing. Either way it is bounded by ``seconds``.
 
     Parameters
     ----------
