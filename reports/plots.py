@@ -117,7 +117,7 @@ class Timeline:
 def clock(history: History) -> Clock | None:
     """Return the time axis of a run, from the first thing seen to the last; ``None`` when nothing was."""
     seen = (history.events, history.operations, history.steps, history.disk)
-    times = [entries[i].t for entries in seen if entries for i in (0, -1)]
+    times = [entry.t for entries in seen for entry in entries]
     return Clock(min(times), max(times)) if times else None
 
 
@@ -243,9 +243,7 @@ def phases(history: History, axis: Clock, language: Language) -> tuple[Band, ...
     """Return the phases that the target announced, each until the next."""
     updates = [e for e in history.named("PHASE_UPDATE") if e.text.strip()]
     ends = [*(e.t for e in updates[1:]), axis.end][: len(updates)]
-    return tuple(
-        _phase(e.text.strip()[:8], e.t, end, axis, language) for e, end in zip(updates, ends, strict=True)
-    )
+    return tuple(_phase(e.text.strip()[:8], e.t, end, axis, language) for e, end in zip(updates, ends, strict=True))
 
 
 def _phase(name: str, start: int, end: int, axis: Clock, language: Language) -> Band:
@@ -298,7 +296,9 @@ def _holds(steps: Sequence[HoldStep], axis: Clock, language: Language) -> tuple[
         label = language.say(
             "group {group} waits for {other}: {result}", group=step.group, other=step.until_released, result=result
         )
-        bands.append(Band(left, max(round(right - left, 3), 0.3), label, f"{label} {end.reason if end else ''}".strip()))
+        bands.append(
+            Band(left, max(round(right - left, 3), 0.3), label, f"{label} {end.reason if end else ''}".strip())
+        )
     return tuple(bands)
 
 
@@ -322,7 +322,9 @@ def _line(times: NDArray[np.int64], values: NDArray[np.float64], axis: Clock, ce
         return ""
     x = _across(times, axis)
     kept = decimate(values, x)
-    return " ".join(f"{p},{_height(v, ceiling):g}" for p, v in zip(x[kept].tolist(), values[kept].tolist(), strict=True))
+    return " ".join(
+        f"{p},{_height(v, ceiling):g}" for p, v in zip(x[kept].tolist(), values[kept].tolist(), strict=True)
+    )
 
 
 def _across(times: NDArray[np.int64], axis: Clock) -> NDArray[np.int64]:

@@ -10,14 +10,17 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from reports.language import CODES, Code, language, translator
-from reports.view import FILES, Material, ReportView, build
+from reports.page import ReportView
+from reports.view import FILES, Material, build
 
 MAX_BYTES = 3_000_000
 # Each try makes the page smaller: the longest side of pictures in pixels, and whether anything is drawn.
 _TRIES = ((560, True), (320, True), (160, True), (160, False))
 
 # Characters that HTML can't hold, that UTF-8 can't write, or that turn the order of the text around them.
-_UNSEEN = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\ufffe\uffff]")
+_UNSEEN = re.compile(
+    "[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\ufffe\uffff]"
+)
 
 
 def write_report(session_folder: Path, language: Code) -> Path:

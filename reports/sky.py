@@ -37,6 +37,7 @@ UNCOVERED = (122, 122, 118)
 MAX_PIXELS = 100_000_000
 # A canvas that holds both coverages may be this much wider or higher than the pair's; beyond, each is drawn by itself.
 MAX_GROWTH = 3.0
+_NEAR = 1.5
 _STRIP = 256
 
 Cards = Mapping[str, str | int | float]
@@ -180,13 +181,17 @@ def _plane(products: Products | None) -> _Plane | None:
 def _canvas(base: _Plane, run: _Plane | None, outlines: Sequence[Outline]) -> _Plane | None:
     """Return an empty plane that holds everything to be drawn; ``None`` where no moderate one does."""
     height, width = base.depth.shape
-    sky = [outline.sky for outline in outlines]
+    points = []
     try:
+        for outline in outlines:
+            across, down = pixel_of(base.wcs, outline.sky[:, 0], outline.sky[:, 1])
+            # What lies far away is not worth a canvas on which all else is a dot; false for NaN too.
+            if (np.abs(across / width - 0.5) < _NEAR).all() and (np.abs(down / height - 0.5) < _NEAR).all():
+                points.append((across, down))
         if run is not None and run is not base:
             rows, columns = run.depth.shape
             corners = sky_of(run.wcs, [0, columns - 1, columns - 1, 0], [0, 0, rows - 1, rows - 1])
-            sky.append(np.column_stack(corners))
-        points = [pixel_of(base.wcs, part[:, 0], part[:, 1]) for part in sky]
+            points.append(pixel_of(base.wcs, *corners))
     except FootprintError:
         return base if run is None or run is base or run.depth.shape == base.depth.shape else None
     x = np.concatenate([[0.0, width - 1.0], *(p[0] for p in points)])
@@ -234,9 +239,7 @@ def _levels(depths: Sequence[Depth]) -> tuple[Level, ...]:
         at = np.linspace(1, len(SCALE) - 2, values.size) if values.size > 1 else np.array([len(SCALE) // 2])
         return tuple(Level(_hex(SCALE[round(float(i))]), float(v), float(v)) for i, v in zip(at, values, strict=True))
     edges = np.linspace(float(values[0]), float(values[-1]), len(SCALE) + 1).tolist()
-    return tuple(
-        Level(_hex(colour), low, high) for colour, low, high in zip(SCALE, edges[:-1], edges[1:], strict=True)
-    )
+    return tuple(Level(_hex(colour), low, high) for colour, low, high in zip(SCALE, edges[:-1], edges[1:], strict=True))
 
 
 def _map(plane: _Plane, levels: tuple[Level, ...], factor: int, holes: tuple[Hole, ...]) -> Map:
@@ -268,7 +271,7 @@ def _paint(depth: Depth, levels: tuple[Level, ...], *, flipped: bool) -> Image.I
 
 def _holes(canvas: _Plane, outlines: Sequence[Outline]) -> tuple[Hole, ...]:
     """Place the outlines on the canvas; a place in its units is right of its left edge and below its upper one."""
-    height = canvas.depth.shape[0]
+    height, width = canvas.depth.shape
     placed = []
     for outline in outlines:
         try:
@@ -276,6 +279,8 @@ def _holes(canvas: _Plane, outlines: Sequence[Outline]) -> tuple[Hole, ...]:
         except FootprintError:
             break
         if not (np.isfinite(x).all() and np.isfinite(y).all()):
+            continue
+        if x.max() < 0 or y.max() < 0 or x.min() > width - 1 or y.min() > height - 1:
             continue
         across, down = x + 0.5, height - 0.5 - y
         path = "M" + "L".join(f"{a:.1f} {d:.1f}" for a, d in zip(across, down, strict=True)) + "Z"

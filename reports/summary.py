@@ -8,7 +8,6 @@ from reports.language import Language, language
 from reports.view import headline
 from reports.words import badge, rank, role_word
 
-
 # The no-break spaces of French typography, which Python counts among what can't be printed.
 _SPACES = "\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"
 
@@ -52,4 +51,7 @@ def _judged(judged: JudgedRun, lang: Language) -> list[str]:
 
 def _one_line(text: str) -> str:
     """Keep what was read from steering the terminal: anything that can't be printed becomes an escape."""
-    return "".join(c if c.isprintable() or c in _SPACES else f"\\x{ord(c):02x}" if ord(c) < 0x100 else f"\\u{ord(c):04x}" for c in text)
+    return "".join(
+        c if c.isprintable() or c in _SPACES else f"\\x{ord(c):02x}" if ord(c) < 0x100 else f"\\u{ord(c):04x}"
+        for c in text
+    )

@@ -1,4 +1,4 @@
-"""What the report shows, as frozen data in one language: everything decided here, so that the templates only lay it out.
+"""From a session and its records to the data of a page in one language. All is decided here; the templates lay it out.
 
 The report is a view of the session. It draws no conclusion of its own: outcomes, sentences and causes are the session's.
 """
@@ -6,7 +6,6 @@ The report is a view of the session. It draws no conclusion of its own: outcomes
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,27 @@ from harness.requirements import DEFINITION_OF_DONE
 from harness.session import JudgedRun, Requirement, RunEntry, Session, TestEntry, read_session
 from harness.verdict import Outcome, Verdict, worst_first
 from reports import plots, sky
-from reports.evidence import Node, node
+from reports.evidence import node
 from reports.language import Code, Language, language
+from reports.page import (
+    CaseView,
+    ControlView,
+    Count,
+    EntryView,
+    LevelView,
+    LineView,
+    Link,
+    Picture,
+    RealSetView,
+    ReportView,
+    RunView,
+    SectionView,
+    SkyView,
+    TestView,
+    TileView,
+    TimeView,
+    VerdictView,
+)
 from reports.words import Badge, badge, control_badge, rank, role_word, state_word
 
 REAL_COMMAND = "pytest -m phase3 --phase3-target=zemosaic:PATH@COMMIT --phase3-python=PYTHON"
@@ -60,226 +78,9 @@ class Material:
         return self._records[key]
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
-    """How many of something had an outcome."""
-
-    badge: Badge
-    number: str
-
-
-@dataclass(frozen=True, slots=True)
-class VerdictView:
-    """One verdict: where it stands, what it says, what it rests on."""
-
-    id: str
-    case: str
-    case_id: str
-    role: str
-    run: str
-    check: str
-    badge: Badge
-    sentence: str
-    finding: bool
-    cause: tuple[str, ...]
-    evidence: Node | None
-    order: tuple[int, str]
-
-
-@dataclass(frozen=True, slots=True)
-class ControlView:
-    """A control: which checks had to be red, which were, and whether these are the same."""
-
-    run_id: str
-    case: str
-    target: str
-    badge: Badge
-    expected: str
-    found: str
-
-
-@dataclass(frozen=True, slots=True)
-class TileView:
-    """One master tile as a row of figures: the drawing's text alternative."""
-
-    tile: str
-    retry_of: str
-    frames: str
-    thread: str
-    submitted: str
-    started: str
-    ended: str
-    collected: str
-    outcome: str
-    failed: bool
-    error: str
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A picture as a data URI, with its size in pixels."""
-
-    uri: str
-    width: int
-    height: int
-
-
-@dataclass(frozen=True, slots=True)
-class LevelView:
-    """A step of the legend."""
-
-    colour: str
-    label: str
-
-
-@dataclass(frozen=True, slots=True)
-class SkyView:
-    """The coverage of a run beside that of its pair."""
-
-    maps: sky.Maps
-    levels: tuple[LevelView, ...]
-    bar: str
-    run_alt: str
-    pair_alt: str
-
-
-@dataclass(frozen=True, slots=True)
-class TimeView:
-    """Live bytes and tiles over time, with what the drawings say put in words."""
-
-    chart: plots.BytesChart
-    chart_alt: str
-    timeline: plots.Timeline
-    timeline_alt: str
-    tiles: tuple[TileView, ...]
-    tiles_left_out: int
-
-
-@dataclass(frozen=True, slots=True)
-class RunView:
-    """One judged run with its drawings. A part that the record lacks is ``None``; ``problems`` say why."""
-
-    id: str
-    title: str
-    target: str
-    retention: str
-    badge: Badge
-    control: bool
-    expected: str
-    found: str
-    compared: str
-    problems: tuple[str, ...]
-    verdicts: tuple[VerdictView, ...]
-    photograph: Picture | None
-    photograph_alt: str
-    sky: SkyView | None
-    time: TimeView | None
-
-
-@dataclass(frozen=True, slots=True)
-class CaseView:
-    """One case: its dataset, and each run judged on it."""
-
-    id: str
-    name: str
-    dataset: str
-    badge: Badge
-    runs: tuple[RunView, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """A link within the page."""
-
-    id: str
-    label: str
-
-
-@dataclass(frozen=True, slots=True)
-class LineView:
-    """One line of the checklist, with its outcome and its tests."""
-
-    id: str
-    text: str
-    badge: Badge
-    tests: tuple[Link, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SectionView:
-    """A section of the checklist."""
-
-    title: str
-    lines: tuple[LineView, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TestView:
-    """One test."""
-
-    id: str
-    title: str
-    nodeid: str
-    case: str
-    badge: Badge
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class EntryView:
-    """One run in the table of runs."""
-
-    case: str
-    role: str
-    target: str
-    retention: str
-    dataset: str
-    state: Badge
-    seconds: str
-    identity: str
-    record: str
-
-
-@dataclass(frozen=True, slots=True)
-class RealSetView:
-    """A real set: judged or not, and the command that gets it."""
-
-    name: str
-    judged: bool
-    command: str
-
-
-@dataclass(frozen=True, slots=True)
-class ReportView:
-    """The whole page."""
-
-    language: Language
-    title: str
-    sentence: str
-    badge: Badge
-    self_test: bool
-    real_command: str
-    target: str
-    created: str
-    command: str
-    sha256: str
-    counts: tuple[Count, ...]
-    done: tuple[LineView, ...]
-    verdicts: tuple[VerdictView, ...]
-    controls: tuple[ControlView, ...]
-    cases: tuple[CaseView, ...]
-    checklist: tuple[SectionView, ...]
-    tests: tuple[TestView, ...]
-    runs: tuple[EntryView, ...]
-    real_sets: tuple[RealSetView, ...]
-    real_judged: bool
-    identity: tuple[tuple[str, str], ...]
-    environment: tuple[tuple[str, str], ...]
-    translation: str | None
-    smaller: str
-
-
-def build(material: Material, code: Code, *, side: int, drawings: bool = True, translation: str | None = None) -> ReportView:
+def build(
+    material: Material, code: Code, *, side: int, drawings: bool = True, translation: str | None = None
+) -> ReportView:
     """Build the page's data in one language.
 
     Parameters
@@ -322,7 +123,9 @@ class _Builder:
         checklist = self._checklist()
         smaller = ""
         if not self.drawings:
-            smaller = lang.say("The drawings are left out, to keep this page small: there are too many runs. The records hold all.")
+            smaller = lang.say(
+                "The drawings are left out, to keep this page small: there are too many runs. The records hold all."
+            )
         return ReportView(
             language=lang,
             title=title,
@@ -382,7 +185,11 @@ class _Builder:
 
     def _dataset(self, entry: RunEntry) -> str:
         say = self.lang.say
-        kinds = {"synthetic": say("synthetic frames"), "real": say("observed frames"), "user": say("frames of your own")}
+        kinds = {
+            "synthetic": say("synthetic frames"),
+            "real": say("observed frames"),
+            "user": say("frames of your own"),
+        }
         return f"{entry.dataset} ({kinds.get(entry.dataset_kind, entry.dataset_kind)})"
 
     def _run(self, judged: JudgedRun) -> RunView:
@@ -411,7 +218,9 @@ class _Builder:
             found=_listed([v.check for v in judged.verdicts if v.outcome is Outcome.FAIL], lang),
             compared=self._compared(judged),
             problems=tuple(problems),
-            verdicts=tuple(self._verdict(v, judged, n) for n, v in enumerate(sorted(judged.verdicts, key=worst_first), 1)),
+            verdicts=tuple(
+                self._verdict(v, judged, n) for n, v in enumerate(sorted(judged.verdicts, key=worst_first), 1)
+            ),
             photograph=photograph,
             photograph_alt=lang.say(
                 "Mosaic made by {target} with {retention}. Look for a missing or cut panel, for steps at seams, and for stars"
@@ -501,7 +310,10 @@ class _Builder:
             return None
         numbers = ", ".join(h.number for h in (maps.run or maps.pair or _NO_MAP).holes)
         if numbers:
-            alt = lang.say("Coverage of the run. Holes are outlined and numbered: {numbers}. Compare each place with the pair.", numbers=numbers)
+            alt = lang.say(
+                "Coverage of the run. Holes are outlined and numbered: {numbers}. Compare each place with the pair.",
+                numbers=numbers,
+            )
         else:
             alt = lang.say("Coverage of the run. No hole is outlined. Compare its edges with those of the pair.")
         any_map = maps.pair or maps.run
@@ -606,9 +418,18 @@ def headline(session: Session, lang: Language) -> tuple[str, str]:
     if total == 0:
         sentence = say("Nothing was judged, and no evidence is no pass.")
     elif session.outcome is Outcome.FAIL:
-        sentence = say("Tests that fail: {fails} of {total}. Tests that could not conclude: {unknowns}.", fails=fails, total=total, unknowns=unknowns)
+        sentence = say(
+            "Tests that fail: {fails} of {total}. Tests that could not conclude: {unknowns}.",
+            fails=fails,
+            total=total,
+            unknowns=unknowns,
+        )
     elif session.outcome is Outcome.UNKNOWN:
-        sentence = say("No test fails, but {unknowns} of {total} could not conclude: this is no pass.", unknowns=unknowns, total=total)
+        sentence = say(
+            "No test fails, but {unknowns} of {total} could not conclude: this is no pass.",
+            unknowns=unknowns,
+            total=total,
+        )
     else:
         sentence = say("All tests that were evaluated pass: {passes} of {total}.", passes=passes, total=total)
     if session.self_test:

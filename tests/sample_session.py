@@ -50,7 +50,7 @@ def cards(panel=0):
     }
 
 
-def frames(hostile=False):
+def frames(*, hostile=False):
     """Return the frames of the four panels."""
     mark = "<b>&amp;" if hostile else ""
     return tuple(
@@ -62,7 +62,7 @@ def frames(hostile=False):
 
 def a_request(case, role, target, retention, *, held=True, hostile=False):
     """Return the request of one run."""
-    known = frames(hostile)
+    known = frames(hostile=hostile)
     by_panel = [tuple(f.name for f in known if f.panel == p) for p in range(4)]
     return Request(
         case=case,
@@ -145,7 +145,9 @@ class Run:
             begin = self.hold(tile, start, collected)
             missing = [n for n in group if self.removed.get(n, 1e9) < begin]
             self.op(start, "tile", thread, state="started", tile=tile, reference=group[0])
-            self.event(begin, "mastertile_info_creation_started_from_cache", thread=thread, num_raw=len(group), tile_id=tile)
+            self.event(
+                begin, "mastertile_info_creation_started_from_cache", thread=thread, num_raw=len(group), tile_id=tile
+            )
             for n in missing:
                 fields = {"filename": n, "cache_path": f"/run/{self.cache(n)}", "tile_id": tile}
                 self.event(begin + 0.02, "mastertile_warn_cache_file_missing", thread=thread, **fields)
@@ -164,7 +166,11 @@ class Run:
             free[worker] = end + 0.05
             for n in dict.fromkeys(group):
                 uses[n] -= 1
-                if self.request.retention == "per_tile" and n not in self.removed and (made if self.naive else not uses[n]):
+                if (
+                    self.request.retention == "per_tile"
+                    and n not in self.removed
+                    and (made if self.naive else not uses[n])
+                ):
                     self.remove(n, collected[tile] + 0.01 + 0.008 * (len(self.removed) % 6))
         last = max(collected.values()) + 0.1
         for n, t in enumerate(sorted(collected.values()), 1):
@@ -244,7 +250,13 @@ class Run:
             {"path": f"{TILES}/{name}_{t:03d}.fits", "tile": t, "frames": n, "aligned": a, "reference": None}
             for t, n, a in self.made
         ]
-        data = {"format": PRODUCTS_FORMAT, "mosaic": "outputs/mosaic.fits", "shape": list(CANVAS), "step": 1, "wcs": wcs}
+        data = {
+            "format": PRODUCTS_FORMAT,
+            "mosaic": "outputs/mosaic.fits",
+            "shape": list(CANVAS),
+            "step": 1,
+            "wcs": wcs,
+        }
         data |= {"tiles": tiles, "thumbnail": "thumbnail.png"}
         (self.folder / "products.json").write_text(json.dumps(data), encoding="utf-8")
         arrays = {"covered": np.packbits(covered), "depth": depth, "stars": np.zeros((0, 3))}
@@ -252,8 +264,12 @@ class Run:
 
 
 REFERENCE = TargetFacts("reference", "reference", "", "python", {"version": "0.1.0", "defects": []})
-NAIVE = TargetFacts("reference", "reference (naive_per_tile_deletion)", "", "python", {"defects": ["naive_per_tile_deletion"]})
-ZEMOSAIC = TargetFacts("zemosaic", "zemosaic 63bcc2c", "/zm", "python", {"commit": "63bcc2cd4f3d3dc2054e2ee7f70c7bcef101a490"})
+NAIVE = TargetFacts(
+    "reference", "reference (naive_per_tile_deletion)", "", "python", {"defects": ["naive_per_tile_deletion"]}
+)
+ZEMOSAIC = TargetFacts(
+    "zemosaic", "zemosaic 63bcc2c", "/zm", "python", {"commit": "63bcc2cd4f3d3dc2054e2ee7f70c7bcef101a490"}
+)
 TEST = "scenarios/test_a_hole_repro.py::"
 
 
@@ -282,7 +298,7 @@ def sample_session(folder, kind="reference", *, hostile=False, sealed=True):
         key = f"{role}-{retention}"
         path = f"runs/{key}"
         request = a_request(case, role, by, retention, held=retention == "per_tile", hostile=hostile)
-        Run(folder / path, request, naive, hostile).write(sealed=whole)
+        Run(folder / path, request, naive=naive, hostile=hostile).write(sealed=whole)
         record = read_record(folder / path)
         seconds = record.seal.seconds if record.seal else 0.0
         state = "done" if record.seal else "not sealed"
@@ -305,11 +321,17 @@ def sample_session(folder, kind="reference", *, hostile=False, sealed=True):
     }
     outcomes = {v.check: v for v in subject.verdicts}
     tests = [
-        TestEntry(f"{TEST}{name}[{case}]", title, outcomes[check].outcome.value, outcomes[check].sentence.render(), case)
+        TestEntry(
+            f"{TEST}{name}[{case}]", title, outcomes[check].outcome.value, outcomes[check].sentence.render(), case
+        )
         for check, (name, title) in words.items()
     ]
     skipped = "no real set here; get it with: phase3 data fetch microobs_hatp32_4panels"
-    tests.append(TestEntry(f"{TEST}test_real[microobs]", HOSTILE if hostile else "On a real set.", "not evaluated", skipped, None))
+    tests.append(
+        TestEntry(
+            f"{TEST}test_real[microobs]", HOSTILE if hostile else "On a real set.", "not evaluated", skipped, None
+        )
+    )
     lines = read_lines(REQUIREMENTS)
     lines = tuple(
         replace(line, tests=(f"{TEST}{words['holes'][0]}",)) if "Done" in line.section or "trou" in line.text else line
@@ -322,12 +344,19 @@ def sample_session(folder, kind="reference", *, hostile=False, sealed=True):
         target_kind=target.kind,
         identity=target.identity,
         command="pytest -m phase3",
-        environment={"harness": "0.1.0", "python": "3.11.7", "platform": HOSTILE if hostile else "any", "numpy": "2.4.6"},
+        environment={
+            "harness": "0.1.0",
+            "python": "3.11.7",
+            "platform": HOSTILE if hostile else "any",
+            "numpy": "2.4.6",
+        },
         runs=tuple(runs),
         judged=tuple(judged),
         tests=tuple(tests),
         requirements=evaluate(lines, tests, self_test=target.kind == "reference"),
-        real_sets=tuple(RealSet(n, False, get.format(n)) for n in ("microobs_hatp32_4panels", "seestar_m94_2panels")),
+        real_sets=tuple(
+            RealSet(n, judged=False, command=get.format(n)) for n in ("microobs_hatp32_4panels", "seestar_m94_2panels")
+        ),
     )
     write_session(session, folder)
     return session

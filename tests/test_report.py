@@ -1,0 +1,487 @@
+"""The report and the summary: what they show, what they refuse to run, and that they conclude nothing themselves."""
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from harness.message import say
+from harness.session import JudgedRun, RealSet, Session, TestEntry, read_session, write_session
+from harness.verdict import Outcome, Verdict
+from reports import report
+from reports.evidence import MAX_ITEMS, node
+from reports.language import CODES, Language
+from reports.report import MAX_BYTES, write_report, write_reports
+from reports.summary import summary_lines
+from reports.view import FILES, REAL_COMMAND, Material
+from tests.sample_session import sample_session
+
+VOID = {"meta", "link", "img", "br", "hr", "input", "col"}
+STYLE = Path(report.__file__).parent / "templates" / "style.css"
+
+
+class Page(HTMLParser):
+    """A page taken apart: its elements with their attributes, its text, and whether every element is closed in order."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.open, self.wrong, self.text = [], [], [], []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        """Note an element."""
+        names = [name for name, _ in attrs]
+        if len(names) != len(set(names)):
+            self.wrong.append(f"<{tag}> has an attribute twice")
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        """Note an element that closes itself (in a drawing)."""
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        """Close the last open element."""
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(f"</{tag}> out of order")
+
+    def handle_data(self, data):
+        """Note text that is read, not the style sheet."""
+        if self.open and self.open[-1] != "style":
+            self.text.append(data)
+
+    def all(self, tag):
+        """Return the attributes of every element of a name."""
+        return [attrs for name, attrs in self.elements if name == tag]
+
+    @property
+    def words(self):
+        """The page's text, with single spaces."""
+        return re.sub(r"\s+", " ", " ".join(self.text))
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Sessions with their reports: of the reference, of a real target that loses a tile, and of a hostile record."""
+    root = tmp_path_factory.mktemp("sessions éà")
+    kinds = {"reference": {}, "zemosaic": {"kind": "zemosaic"}, "hostile": {"kind": "zemosaic", "hostile": True}}
+    kinds["unsealed"] = {"sealed": False}
+    for name, options in kinds.items():
+        (root / name).mkdir()
+        sample_session(root / name, **options)
+        write_reports(root / name)
+    return {name: root / name for name in kinds}
+
+
+@pytest.fixture(
+    params=[(kind, code) for kind in ("reference", "zemosaic", "hostile", "unsealed") for code in CODES], ids=str
+)
+def page(request, folders):
+    """Each page that was written."""
+    kind, code = request.param
+    return Page((folders[kind] / FILES[code]).read_text(encoding="utf-8"))
+
+
+def read(folder, code="en"):
+    """Return a page of a session."""
+    return Page((folder / FILES[code]).read_text(encoding="utf-8"))
+
+
+def a_session(**parts):
+    """Return an empty session of a real target with these parts."""
+    return Session("2026-11-23T12:00:00+00:00", "zemosaic abc", "zemosaic", {}, "pytest -m phase3", {}, **parts)
+
+
+def written(session, folder):
+    """Write a session and its report; return the English page."""
+    write_session(session, folder)
+    return Page(write_report(folder, "en").read_text(encoding="utf-8"))
+
+
+def test_every_page_is_well_formed(page):
+    """Elements close in order, and no attribute stands twice."""
+    assert page.wrong == []
+    assert page.open == []
+
+
+def test_every_link_and_id_resolves(page):
+    """Ids are unique; links, labels and patterns lead to an id of the page; the other link is the other language."""
+    ids = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    wanted = [a["href"] for a in page.all("a")]
+    assert {href for href in wanted if not href.startswith("#")} < set(FILES.values())
+    inner = [href[1:] for href in wanted if href.startswith("#")]
+    inner += [attrs["aria-labelledby"] for _, attrs in page.elements if "aria-labelledby" in attrs]
+    inner += [m for _, attrs in page.elements for m in re.findall(r"url\(#([^)]+)\)", attrs.get("fill") or "")]
+    assert set(inner) <= set(ids)
+
+
+def test_nothing_is_loaded_or_run(page):
+    """No script, no frame, no address outside: pictures are data, and the policy forbids the rest."""
+    assert {"script", "iframe", "object", "embed", "form", "link", "base", "b"}.isdisjoint(
+        tag for tag, _ in page.elements
+    )
+    for _, attrs in page.elements:
+        assert not [name for name in attrs if name.startswith("on")]
+        for name in ("src", "href", "xlink:href", "action", "data"):
+            value = attrs.get(name) or ""
+            assert value.startswith(("data:image/", "#")) or value in {"", *FILES.values()}
+    policies = [a["content"] for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy"]
+    assert len(policies) == 1
+    assert {"default-src 'none'", "img-src data:", "style-src 'unsafe-inline'"} <= set(policies[0].split("; "))
+    assert "http" not in STYLE.read_text(encoding="utf-8")
+    assert "@import" not in STYLE.read_text(encoding="utf-8")
+
+
+def test_landmarks_captions_and_texts_for_pictures(page):
+    """A reader without the picture finds landmarks, captions and what to look for."""
+    assert [len(page.all(tag)) for tag in ("header", "nav", "main", "h1", "footer")] == [1, 1, 1, 1, 1]
+    assert page.all("html")[0]["lang"] in CODES
+    assert all(len(a.get("alt", "")) > 40 for a in page.all("img"))
+    drawings = [a for a in page.all("svg") if a.get("role") == "img"]
+    assert drawings
+    assert all("aria-labelledby" in a for a in drawings)
+    stacked = [a for a in page.all("table") if "stack" in a.get("class", "")]
+    assert len(page.all("caption")) >= len(stacked) > 0
+    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+    assert all(b <= a + 1 for a, b in pairwise(levels))
+
+
+def test_every_page_is_small(folders):
+    """A page stays under its limit."""
+    for folder in folders.values():
+        assert all(0 < (folder / name).stat().st_size < MAX_BYTES for name in FILES.values())
+
+
+def test_outcomes_have_a_sign_and_a_word(page):
+    """Colour is never the only sign."""
+    badges = [a["class"] for a in page.all("span") if a.get("class", "").startswith("badge")]
+    assert badges
+    words = page.words
+    for sign in {"✗": "fail", "✓": "pass"}:
+        if sign in words:
+            assert re.search(rf"{sign} \S+", words)
+
+
+def test_the_self_test_says_so(folders):
+    """On the reference the title says what it is, the real command stands first, and the Definition of Done is not evaluated."""
+    text = (folders["reference"] / FILES["en"]).read_text(encoding="utf-8")
+    title = "Self-test of the harness: passes. It says nothing about ZeMosaic."
+    assert f"<title>{title}</title>" in text
+    assert text.index(REAL_COMMAND) < text.index("<h1") < text.rindex(title)
+    words = read(folders["reference"]).words
+    done = words[words.index("Definition of Done") : words.index("Verdicts", words.index("Definition of Done"))]
+    assert done.count("○ not evaluated") == 3
+    assert "✓" not in done
+    french = read(folders["reference"], "fr").words
+    assert "Autotest du banc : réussi. Il ne dit rien de ZeMosaic." in french
+
+
+def test_a_file_can_not_claim_the_definition_of_done_for_the_reference(folders, tmp_path):
+    """Whatever a session of the reference says of it, the Definition of Done is shown as not evaluated."""
+    session = read_session(folders["reference"])
+    claimed = tuple(replace(r, outcome="pass") for r in session.requirements)
+    words = written(replace(session, requirements=claimed), tmp_path).words
+    section = words[words.index("4) Definition of Done") : words.index("Every test of the scenarios")]
+    assert section.count("○ not evaluated") == 3
+    assert "✓ pass" not in section
+
+
+def test_controls_are_shown_as_controls(folders):
+    """A control that is red where it must be passes, and its red verdicts are not among those of the run under validation."""
+    words = read(folders["reference"]).words
+    assert (
+        "Expected red: cache, depth, holes, tiles, warnings; found red: cache, depth, holes, tiles, warnings." in words
+    )
+    assert words.count("✓ red, as expected") == 5
+    verdicts = words[words.index("Every check of every run") : words.index("A control is a run")]
+    assert "✗" not in verdicts
+
+
+def test_a_control_that_is_not_red_is_shown_to_fail(folders, tmp_path):
+    """Each check of a control says whether it was to be red and was not, or is red and was not to be."""
+    session = read_session(folders["reference"])
+    judged = tuple(replace(j, expected_red=("products", "holes")) if j.expected_red else j for j in session.judged)
+    words = written(replace(session, judged=judged), tmp_path).words
+    assert "✗ not red, expected red" in words
+    assert "✓ red, as expected" in words
+    assert words.count("✗ red, not expected") == 4
+    assert "The record can't be read" in words  # the records stayed in the other folder
+
+
+def test_the_worst_comes_first_with_its_cause(folders):
+    """Failures stand before passes, each with its sentence and the links of its cause."""
+    words = read(folders["zemosaic"]).words
+    table = words[words.index("What was found") : words.index("Dataset:")]
+    assert table.index("✗ fail") < table.index("✓ pass")
+    assert "3 of 4 master tiles were made; not made: 3." in table
+    assert "Tile 3 was not made: it lacked the caches of 3 of its 3 frames" in table
+    assert "zemosaic 63bcc2c: the validation fails" in words
+
+
+def test_french_is_french(folders):
+    """Sentences, causes and words are in French; the checklist is in its author's words in both languages."""
+    english, french = (read(folders["zemosaic"], code).words for code in CODES)
+    assert "3 master tiles sur 4 ont été produites" in french
+    assert "La tuile 3 n’a pas été produite" in french
+    assert "✗ échec" in french
+    assert "2,773 s après le début de la phase 3" in french
+    for words in (english, french):
+        assert "Vérifier image finale: trou disparu" in words
+
+
+def test_languages_link_to_each_other(folders):
+    """Each page names its language and leads to the other."""
+    for code, other in (("en", "fr"), ("fr", "en")):
+        page = read(folders["zemosaic"], code)
+        assert page.all("html")[0]["lang"] == code
+        links = [a for a in page.all("a") if a.get("hreflang")]
+        assert [(a["href"], a["hreflang"]) for a in links] == [(FILES[other], other)]
+
+
+def test_one_language_alone_has_no_dead_link(tmp_path):
+    """A page written alone leads to no page that is not there, and to the other once it is."""
+    written_alone = written(a_session(), tmp_path)
+    assert not [a for a in written_alone.all("a") if a.get("hreflang")]
+    second = Page(write_report(tmp_path, "fr").read_text(encoding="utf-8"))
+    assert [a["href"] for a in second.all("a") if a.get("hreflang")] == ["report.html"]
+
+
+def test_the_hole_is_drawn(folders):
+    """The hole is outlined and numbered on the run's map, and its place is shown on the pair's."""
+    page = read(folders["zemosaic"])
+    assert [a["class"].strip() for a in page.all("path") if a.get("class", "").startswith("hole")] == [
+        "hole",
+        "hole ghost",
+    ]
+    assert "Holes are outlined and numbered: 1." in page.words
+    assert len(page.all("image")) == 2
+    assert len(page.all("img")) == 1
+
+
+def test_bytes_and_tiles_are_drawn(folders):
+    """Live bytes have a traced and a sampled line; the failed tile, the hold and the removals are marked."""
+    page = read(folders["zemosaic"])
+    lines = [a["class"] for a in page.all("polyline")]
+    assert lines == ["traced", "sampled"]
+    classes = [a.get("class") for a in page.all("rect")]
+    assert classes.count("bar failed") == 2  # the tile and the legend
+    assert "hold" in classes
+    assert "caches removed: 12" in page.words
+    assert "group 3 waits for 2: met" in page.words
+
+
+def test_markup_in_a_record_is_inert(folders):
+    """Names and texts that try to be markup are shown as text; characters that would hide something are made visible."""
+    for code in CODES:
+        text = (folders["hostile"] / FILES[code]).read_text(encoding="utf-8")
+        assert "<script" not in text
+        assert "{{ 7*7 }}" in text
+        assert not re.search("[\x00\u202e]", text)
+        assert "<script>alert('x')</script>\"'&{{ 7*7 }}\\u202e\\u0000" in Page(text).words
+
+
+def test_the_terminal_is_not_steered(folders):
+    """The summary is plain text, a line each, whatever names hold."""
+    lines = summary_lines(read_session(folders["hostile"]), "fr")
+    assert any("\\u202e\\x00" in line for line in lines)
+    assert all(c.isprintable() or c in "\u00a0\u202f" for line in lines for c in line)
+
+
+def test_an_unsealed_record_is_unknown(folders):
+    """What could not be judged is shown as unknown, with the reason, and never as a pass."""
+    words = read(folders["unsealed"]).words
+    assert "Self-test of the harness: unknown." in words
+    assert "No test fails, but 3 of 3 could not conclude: this is no pass." in words
+    assert "The record was never sealed: the run may have been cut off." in words
+    table = words[words.index("What was found") : words.index("A control is a run")]
+    assert "? unknown" in table
+    assert "✓ pass" not in table
+
+
+def test_an_empty_session_is_no_pass(tmp_path):
+    """Nothing judged is unknown, and every part says that it is empty."""
+    words = written(a_session(), tmp_path).words
+    assert "zemosaic abc: the validation could not conclude" in words
+    assert "Nothing was judged, and no evidence is no pass." in words
+    for part in (
+        "No run was judged",
+        "No case was judged",
+        "No test ran",
+        "No run was made",
+        "The session holds no checklist",
+    ):
+        assert part in words
+
+
+def test_a_judgement_without_its_run_says_so(tmp_path):
+    """A verdict whose run the session does not hold is still shown, and what is missing is named."""
+    verdict = Verdict("holes", Outcome.UNKNOWN, say("No tile was submitted."), {"outlines": {"1": [[1, 2]], "2": "no"}})
+    session = a_session(judged=(JudgedRun("chain", "run-1", "subject", None, None, (verdict,)),))
+    words = written(session, tmp_path).words
+    assert "The session has no run run-1: nothing can be drawn." in words
+    assert "No tile was submitted." in words
+
+
+@pytest.mark.parametrize("path", ["../elsewhere", "runs/absent", "runs/broken"])
+def test_a_record_that_can_not_be_read_is_named(folders, tmp_path, path):
+    """A record that is absent, broken or outside the session's folder is named, and the page is written."""
+    session = read_session(folders["zemosaic"])
+    (tmp_path / "runs" / "broken").mkdir(parents=True)
+    (tmp_path / "runs" / "broken" / "request.json").write_text("[]", encoding="utf-8")
+    runs = tuple(replace(r, record=path) for r in session.runs)
+    words = written(replace(session, runs=runs), tmp_path).words
+    assert "The record can't be read" in words
+    assert "3 of 4 master tiles were made; not made: 3." in words
+
+
+def test_a_crashed_and_changed_record_is_shown_with_what_it_has(tmp_path):
+    """A run that was killed, and a record that was changed, are drawn as far as they go, with what is wrong with them."""
+    sample_session(tmp_path, "zemosaic")
+    record = tmp_path / "runs" / "subject-per_tile"
+    seal = json.loads((record / "seal.json").read_text(encoding="utf-8"))
+    seal |= {"state": "timed out", "reason": "no end after 60 s"}
+    (record / "seal.json").write_text(json.dumps(seal), encoding="utf-8")
+    with (record / "trace-1.jsonl").open("a", encoding="utf-8") as stream:
+        stream.write('{"op": "til')
+    (record / "products.json").unlink()
+    words = Page(write_report(tmp_path, "en").read_text(encoding="utf-8")).words
+    assert "The run ended as: timed out. no end after 60 s" in words
+    assert "changed since it was sealed: products.json: missing" in words
+    assert "Lines that could not be read: trace-1.jsonl" in words
+    assert "No mosaic was made, or it was not measured." in words
+    assert "Master tiles" in words
+
+
+def test_real_sets_are_named_with_the_command_that_gets_them(folders, tmp_path):
+    """Without a judged real set the page says so and how to get one; with one it says which."""
+    words = read(folders["zemosaic"]).words
+    assert "No real set was judged" in words
+    assert "phase3 data fetch seestar_m94_2panels" in words
+    judged = written(
+        a_session(
+            real_sets=(RealSet("m94", judged=True, command="x"), RealSet("other", judged=False, command="get it"))
+        ),
+        tmp_path,
+    ).words
+    assert "No real set was judged" not in judged
+    assert "judged in this session" in judged
+
+
+def test_findings_are_marked(tmp_path):
+    """A quality finding is told from a verdict that gates, in the page and in the terminal."""
+    finding = Verdict("truth", Outcome.FAIL, say("No tile was submitted."), axis="quality")
+    session = a_session(judged=(JudgedRun("chain", "r", "subject", None, None, (finding,)),))
+    assert "truth finding" in written(session, tmp_path).words
+    assert any("truth (finding): No tile was submitted." in line for line in summary_lines(session, "en"))
+
+
+def test_evidence_is_bounded_and_says_what_it_leaves_out():
+    """Long, deep and wide evidence is cut, and the cut is counted."""
+    lang = Language("en")
+    long = node(list(range(1000)), lang)
+    assert long.left_out == 1000 - MAX_ITEMS
+    table = node([{"a": n, "b": [n, None]} for n in range(100)], lang)
+    assert (table.kind, table.header, table.rows[0], len(table.rows), table.left_out) == (
+        "table",
+        ("a", "b"),
+        ("0", "0, –"),
+        40,
+        60,
+    )
+    assert node({"a": {"b": {"c": {"d": {"e": 1}}}}}, lang).kind == "pairs"
+    assert len(node("x" * 10_000, lang).text) == 400
+    assert node([[1, 2], {"a": True}], lang).kind == "items"
+    assert node({}, lang).text == "–"
+    assert node(34.204167, lang).text == "34.204167"
+
+
+def test_a_page_that_would_be_too_large_leaves_its_drawings_out(folders, tmp_path, monkeypatch):
+    """Rather than grow without bound the page shrinks its pictures, then leaves them out and says so."""
+    session = read_session(folders["zemosaic"])
+    write_session(session, tmp_path)
+    monkeypatch.setattr(report, "MAX_BYTES", 1000)
+    words = Page(write_report(tmp_path, "en").read_text(encoding="utf-8")).words
+    assert "The drawings are left out, to keep this page small" in words
+
+
+def test_a_session_that_is_none_is_refused(tmp_path):
+    """The error says what was expected, and an unknown language is refused before anything is read."""
+    with pytest.raises(ValueError, match=r"expected a session\.json"):
+        write_reports(tmp_path)
+    with pytest.raises(ValueError, match="expected a language"):
+        write_report(tmp_path, "de")
+
+
+def test_records_are_read_once(folders):
+    """The pages in both languages rest on one reading of each record."""
+    material = Material(folders["zemosaic"])
+    key = next(iter(material.runs))
+    assert material.record(key) is material.record(key)
+    assert material.record(None) is None
+
+
+def test_the_page_concludes_nothing(folders, tmp_path):
+    """What the session says is shown, even where the records would say otherwise."""
+    session = read_session(folders["zemosaic"])
+    tests = tuple(replace(t, outcome="pass") for t in session.tests)
+    assert "zemosaic 63bcc2c: the validation passes" in written(replace(session, tests=tests), tmp_path).words
+
+
+def test_the_summary_is_compact_and_worst_first(folders):
+    """Title, figures, then each judged run: failures with their sentences, controls in a line, real sets at the end."""
+    lines = summary_lines(read_session(folders["zemosaic"]), "en")
+    assert lines[:3] == (
+        "zemosaic 63bcc2c: the validation fails",
+        "Tests that fail: 3 of 3. Tests that could not conclude: 0.",
+        "✗ fail: chain, subject",
+    )
+    assert "    ✗ tiles: 3 of 4 master tiles were made; not made: 3." in lines
+    assert lines[-3] == "No real set was judged."
+    reference = summary_lines(read_session(folders["reference"]), "fr")
+    assert reference[0] == "Autotest du banc\u00a0: réussi. Il ne dit rien de ZeMosaic."
+    assert any(line.startswith("✓ réussi: chain, témoin (rouges attendues\u00a0: cache, depth") for line in reference)
+
+
+def test_an_unknown_test_is_never_a_pass_in_the_title(tmp_path):
+    """One test that could not conclude makes the whole session unknown."""
+    tests = (TestEntry("a::b", "t", "pass", "", None), TestEntry("a::c", "t", "unknown", "no evidence", None))
+    words = written(a_session(tests=tests), tmp_path).words
+    assert "could not conclude" in words
+    assert "the validation passes" not in words
+
+
+def _colours(block):
+    return dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})\b", block))
+
+
+def _luminance(colour):
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_contrast_is_good_in_light_and_dark(dark):
+    """Text stands out from what is behind it by 4.5 at least (WCAG 2.2, AA), drawn lines by 3."""
+    blocks = re.findall(r":root \{(.*?)\}", STYLE.read_text(encoding="utf-8"), re.DOTALL)
+    colours = _colours(blocks[0]) | (_colours(blocks[1]) if dark else {})
+
+    def contrast(a, b):
+        high, low = sorted((_luminance(colours[a]), _luminance(colours[b])), reverse=True)
+        return (high + 0.05) / (low + 0.05)
+
+    for ink in ("ink", "quiet", "link", "pass", "fail", "unknown", "none"):
+        assert contrast(ink, "paper") >= 4.5, ink
+    for ink in ("pass", "fail", "unknown", "none"):
+        assert contrast(ink, f"{ink}-soft") >= 4.5, ink
+    for behind in ("soft", "made", "failed"):
+        assert contrast("ink", behind) >= 4.5, behind
+    for line in ("traced", "sampled"):
+        assert contrast(line, "soft") >= 3, line
