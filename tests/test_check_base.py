@@ -15,7 +15,7 @@ from tests import micro
 LIMITS = read_thresholds()
 
 
-def passes(case, limits):
+def passes(_case, _limits):
     """Answer with a pass, whatever the case."""
     return Verdict("any", Outcome.PASS, say("Fine."), {"seen": 1})
 
@@ -61,7 +61,7 @@ def test_an_unmet_premise_is_named():
 def test_a_check_that_crashes_has_concluded_nothing():
     """An error in a check is unknown, with the error."""
 
-    def crash(case, limits):
+    def crash(_case, _limits):
         raise ZeroDivisionError("by nothing")
 
     found = a_check(crash)(micro.case(micro.counted()), LIMITS)
