@@ -36,7 +36,7 @@ class VerdictView:
     finding: bool
     cause: tuple[str, ...]
     evidence: Node | None
-    order: tuple[int, str]
+    order: tuple[int, str, int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +118,7 @@ class RunView:
     retention: str
     badge: Badge
     control: bool
+    is_pair: bool
     expected: str
     found: str
     compared: str
@@ -142,10 +143,11 @@ class CaseView:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A link within the page."""
+    """A link to a test, and the case that the test ran on."""
 
     id: str
     label: str
+    case: str
 
 
 @dataclass(frozen=True, slots=True)

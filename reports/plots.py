@@ -81,7 +81,10 @@ class BytesChart:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One master tile in the timeline. Positions in percent; ``None`` where the step was not seen."""
+    """One master tile in the timeline. Positions in percent; ``None`` where the step was not seen.
+
+    ``beside`` says on which side of the bar the label stands when the bar has no room for it; empty: inside.
+    """
 
     left: float
     width: float
@@ -89,6 +92,7 @@ class Bar:
     collected: float | None
     state: BarState
     label: str
+    beside: Literal["", "left", "right"]
     title: str
 
 
@@ -115,10 +119,13 @@ class Timeline:
 
 
 def clock(history: History) -> Clock | None:
-    """Return the time axis of a run, from the first thing seen to the last; ``None`` when nothing was."""
-    seen = (history.events, history.operations, history.steps, history.disk)
-    times = [entry.t for entries in seen for entry in entries]
-    return Clock(min(times), max(times)) if times else None
+    """Return the time axis of a run, from the target's first sign of life to the last thing seen; ``None`` without any.
+
+    The folders are watched from before the target runs: what was sampled until its first sign is not drawn.
+    """
+    signs = [entry.t for entries in (history.events, history.operations, history.steps) for entry in entries]
+    times = signs or [sample.t for sample in history.disk]
+    return Clock(min(times), max([*times, *(sample.t for sample in history.disk)])) if times else None
 
 
 def decimate(values: NDArray[np.float64], bins: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -200,7 +207,7 @@ def bytes_chart(history: History, axis: Clock, language: Language) -> BytesChart
     """Draw live cache bytes over time, traced and sampled."""
     times, totals = live_bytes(history)
     folder = _cache_folder(history)
-    samples = [s for s in history.disk if s.folder == folder]
+    samples = [s for s in history.disk if s.folder == folder and s.t >= axis.start]
     sampled_t = np.array([s.t for s in samples], dtype=np.int64)
     sampled = np.array([s.size for s in samples], dtype=np.float64)
     top = max(float(totals.max(initial=0)), float(sampled.max(initial=0)), 1.0)
@@ -264,13 +271,18 @@ def _bar(tile: Tile, axis: Clock, language: Language) -> Bar:
     left, right = axis.percent(start), axis.percent(end)
     state: BarState = "open" if tile.ended is None else "made" if tile.made else "failed"
     sign = {"made": "", "failed": " ✗", "open": " ?"}[state]
+    narrow = right - left < 2 * ROOM
+    beside: Literal["", "left", "right"] = ""
+    if narrow and state != "made":
+        beside = "left" if right > 50 else "right"
     return Bar(
         left=left,
         width=max(round(right - left, 3), 0.3),
         waited_from=axis.percent(tile.submitted) if tile.submitted is not None and tile.submitted < start else None,
         collected=axis.percent(tile.collected) if tile.collected is not None else None,
         state=state,
-        label=f"{tile.tile}{sign}",
+        label="" if narrow and state == "made" else f"{tile.tile}{sign}",
+        beside=beside,
         title=language.say("Tile {tile}: {outcome}", tile=str(tile.tile), outcome=outcome_word(tile, language)),
     )
 

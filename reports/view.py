@@ -37,7 +37,7 @@ from reports.page import (
     TimeView,
     VerdictView,
 )
-from reports.words import Badge, badge, control_badge, rank, role_word, state_word
+from reports.words import Badge, badge, control_badge, rank, role_rank, role_word, state_word
 
 REAL_COMMAND = "pytest -m phase3 --phase3-target=zemosaic:PATH@COMMIT --phase3-python=PYTHON"
 FILES: Mapping[str, str] = {"en": "report.html", "fr": "report.fr.html"}
@@ -171,7 +171,7 @@ class _Builder:
     def _case(self, case: str) -> CaseView:
         judged = sorted(
             (j for j in self.session.judged if j.case == case),
-            key=lambda j: (j.expected_red is not None, rank(j.outcome.value), j.role, j.run),
+            key=lambda j: (role_rank(j.role), j.run),
         )
         entry = next((self.material.runs[j.run] for j in judged if j.run in self.material.runs), None)
         worst = min((j.outcome.value for j in judged), key=rank)
@@ -214,6 +214,7 @@ class _Builder:
             retention=retention,
             badge=badge(judged.outcome.value, lang),
             control=judged.expected_red is not None,
+            is_pair=judged.role.endswith("pair"),
             expected=_listed(judged.expected_red or (), lang),
             found=_listed([v.check for v in judged.verdicts if v.outcome is Outcome.FAIL], lang),
             compared=self._compared(judged),
@@ -279,7 +280,7 @@ class _Builder:
             finding=verdict.axis == "quality",
             cause=tuple(lang.render(link) for link in verdict.cause),
             evidence=node(_without_outlines(verdict.evidence), lang) if verdict.evidence else None,
-            order=(rank(verdict.outcome.value), f"{judged.case} {judged.role} {verdict.check}"),
+            order=(rank(verdict.outcome.value), judged.case, role_rank(judged.role), verdict.check),
         )
 
     def _controls(self) -> tuple[ControlView, ...]:
@@ -382,7 +383,7 @@ class _Builder:
         if self.session.self_test and requirement.section == DEFINITION_OF_DONE:
             outcome = "not evaluated"
         judging = [t for t in self.tests if t.nodeid.partition("[")[0] in requirement.tests]
-        links = tuple(Link(self.test_ids[t.nodeid], t.title or t.nodeid) for t in judging)
+        links = tuple(Link(self.test_ids[t.nodeid], t.title or t.nodeid, t.case or "") for t in judging)
         return LineView(requirement.id, requirement.text, badge(outcome, self.lang), links)
 
     def _test(self, test: TestEntry) -> TestView:

@@ -34,14 +34,15 @@ _SIGNS: Mapping[str, tuple[str, Message, str]] = MappingProxyType(
 # Worst first: the order of every list of outcomes.
 ORDER: tuple[str, ...] = ("fail", "unknown", "pass", "not applicable", "not evaluated")
 
+# What is validated, then what shows that the harness can see, then what they are compared with: also the order shown.
 _ROLES: Mapping[str, Message] = MappingProxyType(
     {
         "subject": say("subject"),
-        "pair": say("pair (run_end)"),
-        "baseline": say("baseline"),
-        "baseline-pair": say("pair of the baseline"),
         "control": say("control"),
+        "baseline": say("baseline"),
+        "pair": say("pair (run_end)"),
         "control-pair": say("pair of the control"),
+        "baseline-pair": say("pair of the baseline"),
     }
 )
 
@@ -65,6 +66,11 @@ def badge(outcome: str, language: Language) -> Badge:
 def rank(outcome: str) -> int:
     """Return the place of an outcome, worst first."""
     return ORDER.index(outcome) if outcome in ORDER else ORDER.index("unknown")
+
+
+def role_rank(role: str) -> int:
+    """Return the place of a role in a list."""
+    return list(_ROLES).index(role) if role in _ROLES else len(_ROLES)
 
 
 def role_word(role: str, language: Language) -> str:

@@ -178,6 +178,34 @@ def test_too_many_tiles_are_counted():
     assert drawn.left_out == 7
 
 
+def test_a_tile_that_failed_at_once_can_be_seen():
+    """A bar too short for its label has it beside it when the tile failed, and goes without when it was made."""
+    seen = history(
+        steps=(
+            step(0, "submitted", 0),
+            *(step(t, "started", n) for n, t in enumerate((10, 100, 900))),
+            *(
+                step(t + 1, "ended", n, outcome=o)
+                for n, t, o in ((0, 10, "failed"), (1, 100, "made"), (2, 900, "failed"))
+            ),
+            step(1000, "collected", 0),
+        )
+    )
+    (row,) = plots.timeline(seen, plots.clock(seen), EN).rows
+    assert [(bar.label, bar.beside) for bar in row.bars] == [("0 ✗", "right"), ("", ""), ("2 ✗", "left")]
+    assert min(bar.width for bar in row.bars) > 0
+
+
+def test_the_clock_starts_with_the_target():
+    """Samples from before the target's first sign are not drawn; without any sign they are all there is."""
+    folder = "outputs/.zemosaic_img_cache"
+    disk = tuple(DiskSample(t, folder, t, 1, 1) for t in (0, 50, 100))
+    seen = history(disk=disk, operations=(op(50, "save", CACHE.format("a"), size=1),))
+    assert plots.clock(seen) == plots.Clock(50, 100)
+    assert plots.bytes_chart(seen, plots.Clock(50, 100), EN).sampled == "0,500 1000,0"
+    assert plots.clock(history(disk=disk)) == plots.Clock(0, 100)
+
+
 @pytest.mark.parametrize("seconds", [0.003, 0.7, 8.0, 61.0, 4000.0])
 def test_time_ticks_are_few_and_round(seconds):
     """Whatever the span, an axis has a handful of ticks, starting at 0."""
