@@ -1,0 +1,33 @@
+"""Starts a target as the probe's launcher does, with every source of the probe left out: the other side of ``probe_cost.py``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+PROBE = Path(__file__).resolve().parents[1] / "harness" / "probe"
+
+
+def nothing(*_: object, **__: object) -> None:
+    """Do nothing, where the probe would have been put in place or a line written."""
+
+
+def main() -> int:
+    """Run the target of a record, unobserved."""
+    sys.path.insert(0, str(PROBE))
+    import launch
+
+    launch._load_package()
+    from _phase3_probe import recorder, setup, tiles, zemosaic
+
+    for name in ("event", "trace", "capability", "problem"):
+        setattr(recorder.Recorder, name, nothing)
+    setup.install = setup.install_log = setup.reach_children = nothing
+    tiles.Tiles.install_futures = tiles.Tiles.wrap = nothing
+    zemosaic.install_saves = nothing
+    zemosaic.tee_callback = lambda *_: False
+    return int(launch.main(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
