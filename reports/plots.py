@@ -207,8 +207,10 @@ def bytes_chart(history: History, axis: Clock, language: Language) -> BytesChart
     """Draw live cache bytes over time, traced and sampled."""
     times, totals = live_bytes(history)
     folder = _cache_folder(history)
-    samples = [s for s in history.disk if s.folder == folder and s.t >= axis.start]
-    sampled_t = np.array([s.t for s in samples], dtype=np.int64)
+    watched = [s for s in history.disk if s.folder == folder]
+    # The last look before the target's first sign tells what was there at that sign.
+    samples = [*[s for s in watched if s.t < axis.start][-1:], *(s for s in watched if s.t >= axis.start)]
+    sampled_t = np.array([max(s.t, axis.start) for s in samples], dtype=np.int64)
     sampled = np.array([s.size for s in samples], dtype=np.float64)
     top = max(float(totals.max(initial=0)), float(sampled.max(initial=0)), 1.0)
     y_ticks = _ticks(top, 4)
@@ -217,8 +219,8 @@ def bytes_chart(history: History, axis: Clock, language: Language) -> BytesChart
         phases=phases(history, axis, language),
         x_ticks=_time_ticks(axis, language),
         y_ticks=tuple(Tick(round(100 * (1 - v / ceiling), 3), language.size(v)) for v in y_ticks),
-        traced=_steps(times, totals, axis, ceiling),
-        sampled=_line(sampled_t, sampled, axis, ceiling),
+        traced=_steps(np.append(axis.start, times), np.append(0.0, totals), axis, ceiling),
+        sampled=_steps(sampled_t, sampled, axis, ceiling),
         peak=int(totals.max(initial=0)),
         last=int(totals[-1]) if totals.size else 0,
     )
@@ -315,28 +317,23 @@ def _holds(steps: Sequence[HoldStep], axis: Clock, language: Language) -> tuple[
 
 
 def _steps(times: NDArray[np.int64], values: NDArray[np.float64], axis: Clock, ceiling: float) -> str:
-    """Return a staircase: a value holds until the next change, and the last one until the end."""
-    if times.size == 0:
+    """Return a staircase: a value holds until the next one, and the last one until the end.
+
+    This is how both lines were recorded: the trace at every change, the samples when a look found another size.
+    """
+    if times.size <= 1 and not values.any():
         return ""
     x = _across(times, axis)
     kept = decimate(values, x)
-    points = [f"0,{BOX}"]
-    previous = float(BOX)
+    points: list[str] = []
+    previous = _height(float(values[0]), ceiling)
     for position, value in zip(x[kept].tolist(), values[kept].tolist(), strict=True):
-        y = _height(value, ceiling)
-        points += [f"{position},{previous:g}", f"{position},{y:g}"]
-        previous = y
-    return " ".join([*points, f"{BOX},{previous:g}"])
-
-
-def _line(times: NDArray[np.int64], values: NDArray[np.float64], axis: Clock, ceiling: float) -> str:
-    if times.size == 0:
-        return ""
-    x = _across(times, axis)
-    kept = decimate(values, x)
-    return " ".join(
-        f"{p},{_height(v, ceiling):g}" for p, v in zip(x[kept].tolist(), values[kept].tolist(), strict=True)
-    )
+        height = _height(value, ceiling)
+        points += [f"{position},{previous:g}", f"{position},{height:g}"]
+        previous = height
+    # A point that repeats the one before it draws nothing.
+    drawn = [p for n, p in enumerate([*points, f"{BOX},{previous:g}"]) if n == 0 or p != points[n - 1]]
+    return " ".join(drawn)
 
 
 def _across(times: NDArray[np.int64], axis: Clock) -> NDArray[np.int64]:

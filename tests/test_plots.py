@@ -104,7 +104,7 @@ def test_the_bytes_chart_shows_trace_and_samples():
     chart = plots.bytes_chart(seen, plots.clock(seen), EN)
     assert (chart.peak, chart.last) == (10**6, 0)
     assert chart.traced == "0,1000 100,1000 100,500 800,500 800,1000 1000,1000"
-    assert chart.sampled == "0,1000 1000,0"
+    assert chart.sampled == "0,1000 1000,1000 1000,0"
     assert [(b.label, b.left, b.width) for b in chart.phases] == [("1", 0.0, 50.0), ("3", 50.0, 50.0)]
     assert [t.label for t in chart.y_ticks][-1] == "2\u00a0MB"
 
@@ -202,7 +202,7 @@ def test_the_clock_starts_with_the_target():
     disk = tuple(DiskSample(t, folder, t, 1, 1) for t in (0, 50, 100))
     seen = history(disk=disk, operations=(op(50, "save", CACHE.format("a"), size=1),))
     assert plots.clock(seen) == plots.Clock(50, 100)
-    assert plots.bytes_chart(seen, plots.Clock(50, 100), EN).sampled == "0,500 1000,0"
+    assert plots.bytes_chart(seen, plots.Clock(50, 100), EN).sampled == "0,1000 0,500 1000,500 1000,0"
     assert plots.clock(history(disk=disk)) == plots.Clock(0, 100)
 
 
