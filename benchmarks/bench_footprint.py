@@ -55,8 +55,8 @@ def by_pil(polygons: list[np.ndarray], side: int) -> np.ndarray:
 
 def by_rasterio(polygons: list[np.ndarray], side: int) -> np.ndarray:
     """Unite by shapely, then draw by rasterio."""
-    from rasterio.features import rasterize  # noqa: PLC0415 -- a peer that may not be installed
-    from rasterio.transform import Affine  # noqa: PLC0415 -- likewise
+    from rasterio.features import rasterize
+    from rasterio.transform import Affine
 
     union = shapely.union_all(shapely.polygons(np.stack(polygons)))
     return rasterize([union], (side, side), transform=Affine.translation(-0.5, -0.5)).astype(bool)
