@@ -19,6 +19,7 @@ def session_folder(tmp_path, monkeypatch):
 
 
 def by_name(*args):
+    """Return what the doctor finds, by name."""
     return {finding.name: finding for finding in examine(*args)}
 
 
@@ -93,7 +94,7 @@ def test_own_frames_are_counted(tmp_path):
     assert by_name(None, None, tmp_path / "none")["own frames"].ok is False
 
 
-def test_folder_that_cannot_be_written_is_a_fault(tmp_path, monkeypatch):
+def test_folder_that_cannot_be_written_is_a_fault(monkeypatch):
     """Where sessions can't be written, another folder is asked for."""
 
     def refuse(**_):

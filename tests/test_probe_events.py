@@ -10,6 +10,7 @@ from harness.probe.recorder import Recorder
 
 
 def events(folder):
+    """Return the events that a record holds."""
     return [
         json.loads(x) for p in folder.glob("events-*.jsonl") for x in p.read_text(encoding="utf-8").splitlines()[1:]
     ]
@@ -17,7 +18,7 @@ def events(folder):
 
 @pytest.fixture
 def seen(tmp_path):
-    """A recorder's events, and what the callback under the tee was called with."""
+    """Give the source, what the callback under the tee was called with, the events, and the tee."""
     called = []
     source = Events(Recorder(str(tmp_path)))
     return (
@@ -83,7 +84,7 @@ def test_listeners_hear_events(seen):
 def test_own_fault_never_reaches_the_target(seen, capsys):
     """A listener that fails is told on standard error; the target's callback is called all the same."""
     source, called, _, teed = seen
-    source.listeners.append(lambda key, fields: 1 / 0)
+    source.listeners.append(lambda *_: 1 / 0)
     teed("a")
     assert len(called) == 1
     assert "an event was lost" in capsys.readouterr().err
@@ -123,10 +124,10 @@ def test_log_records_are_seen_once_whatever_handlers_do(logged):
 def test_log_records_keep_their_exception(logged):
     """A traceback leaves its last line in the fields."""
     try:
-        raise ValueError("why")
+        int("why")
     except ValueError:
         logging.getLogger("phase3 test").exception("it failed")
-    assert logged()[0]["fields"]["exception"] == "ValueError: why"
+    assert logged()[0]["fields"]["exception"].startswith("ValueError: ")
 
 
 def test_log_record_that_does_not_fit_its_template_is_kept(logged, monkeypatch):

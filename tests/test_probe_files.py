@@ -21,7 +21,8 @@ from harness.probe.recorder import Recorder
 SCRIPT = """
 import importlib.util, os, sys
 probe, record = sys.argv[1:]
-spec = importlib.util.spec_from_file_location("_phase3_probe", os.path.join(probe, "__init__.py"), submodule_search_locations=[probe])
+init = os.path.join(probe, "__init__.py")
+spec = importlib.util.spec_from_file_location("_phase3_probe", init, submodule_search_locations=[probe])
 module = importlib.util.module_from_spec(spec)
 sys.modules["_phase3_probe"] = module
 spec.loader.exec_module(module)
@@ -57,7 +58,7 @@ assert not (out / "a").exists() and (out / "d2").exists() and not (out / "tree")
 
 
 def interpreters():
-    """This interpreter, and every other that a test machine keeps beside it."""
+    """Name the interpreter of the tests, and every other that the machine keeps beside it."""
     found = [Path(sys.executable)]
     listed = os.environ.get("PHASE3_TEST_PYTHONS", "")
     found += [Path(entry) for entry in listed.split(os.pathsep) if entry]
@@ -66,15 +67,18 @@ def interpreters():
 
 
 def record_in(tmp_path):
+    """Return the recorder and the paths of a new record."""
     (tmp_path / "outputs").mkdir(exist_ok=True)
     return Recorder(str(tmp_path)), Paths(str(tmp_path))
 
 
 def trace(folder):
+    """Return the trace that a record holds."""
     return [json.loads(x) for p in folder.glob("trace-*.jsonl") for x in p.read_text(encoding="utf-8").splitlines()[1:]]
 
 
 def of(found, op):
+    """Return state and path of each operation of one kind."""
     return [(x["state"], x["path"]) for x in found if x["op"] == op]
 
 
@@ -175,9 +179,9 @@ def test_tree_removal_tells_whether_it_is_gone(tmp_path):
     """A tree that is still there after its removal failed."""
     recorder, paths = record_in(tmp_path)
     (tmp_path / "outputs" / "t").mkdir()
-    _rmtree(lambda path: None, recorder, paths)(tmp_path / "outputs" / "t")
+    _rmtree(lambda _: None, recorder, paths)(tmp_path / "outputs" / "t")
     _rmtree(os.rmdir, recorder, paths)(tmp_path / "outputs" / "t")
-    _rmtree(lambda path: None, recorder, paths)(tmp_path / "elsewhere")
+    _rmtree(lambda _: None, recorder, paths)(tmp_path / "elsewhere")
     assert of(trace(tmp_path), "rmtree") == [("failed", "outputs/t"), ("done", "outputs/t")]
 
 

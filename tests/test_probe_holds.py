@@ -12,6 +12,7 @@ PLAN = (("a", "b"), ("b",))
 
 
 def tile(number, *frames, workers=2, submitter=None):
+    """Return a tile that this thread submitted."""
     made = Tile(number, frozenset(frames), None)
     made.workers = workers
     made.submitter = threading.get_ident() if submitter is None else submitter
@@ -26,6 +27,7 @@ class Stage:
         self.holds = Holds(holds, plan, Recorder(str(folder)))
 
     def submit(self, *tiles):
+        """Hand tiles to the pool."""
         for one in tiles:
             self.holds.submitted(one)
 
@@ -37,6 +39,7 @@ class Stage:
 
     @property
     def steps(self):
+        """State and reason of what was written of holds."""
         found = [json.loads(x) for p in self.folder.glob("trace-*") for x in p.read_text().splitlines()[1:]]
         return [(x["state"], x["reason"]) for x in found if x["op"] == "hold"]
 
@@ -48,6 +51,7 @@ def stage(tmp_path):
 
 
 def joined(thread):
+    """Say whether a thread ended."""
     thread.join(20.0)
     return not thread.is_alive()
 

@@ -1,10 +1,10 @@
 """Whole runs under the probe: the launcher, the adapters of ZeMosaic (on a stub of ours) and of the reference."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ CHAIN = ((*FRAMES[:2], *FRAMES[2:]), FRAMES[2:])
 
 @pytest.fixture(scope="module")
 def exports(tmp_path_factory):
-    """Keeps the copies of targets."""
+    """Keep the copies of targets."""
     return tmp_path_factory.mktemp("exports")
 
 
@@ -211,23 +211,23 @@ def test_launcher_names_what_it_expected(tmp_path):
 
 def test_configuration_puts_the_request_last():
     """Defaults of the version, then the profile, then the request; what a run rests on can't be overridden."""
-
-    class Settings:
-        DEFAULT_CONFIG = {"resume": "auto", "two_pass_coverage_renorm": True, "stacking_kappa_low": 2.0}
+    settings = SimpleNamespace(
+        DEFAULT_CONFIG={"resume": "auto", "two_pass_coverage_renorm": True, "stacking_kappa_low": 2.0}
+    )
 
     request = json.loads(
         json.dumps(
             a_request(config={"stacking_kappa_low": 5.0, "output_dir": "/home", "use_gpu_phase5": True}).to_json()
         )
     )
-    config = zemosaic.configuration(Settings, request, "/record")
+    config = zemosaic.configuration(settings, request, "/record")
     assert (config["stacking_kappa_low"], config["use_gpu_phase5"]) == (5.0, True)
-    assert config["output_dir"] == os.path.join("/record", "outputs")
+    assert config["output_dir"] == str(Path("/record", "outputs"))
     assert (config["resume"], config["cache_retention"], config["cleanup_temp_artifacts"]) == ("off", "per_tile", False)
     assert config["two_pass_coverage_renorm"] is False
     assert "patchwork_suppressor_enabled" not in config
     request["profile"] = "default"
-    assert zemosaic.configuration(Settings, request, "/record")["two_pass_coverage_renorm"] is True
+    assert zemosaic.configuration(settings, request, "/record")["two_pass_coverage_renorm"] is True
 
 
 def test_plan_is_given_only_to_the_classic_mode():

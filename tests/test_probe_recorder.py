@@ -16,6 +16,7 @@ from harness.probe.recorder import LONGEST_TEXT, Recorder, plain
 
 
 def lines(folder, kind="trace"):
+    """Return the lines of a record's only file of a kind."""
     (path,) = folder.glob(f"{kind}-*.jsonl")
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
@@ -92,7 +93,7 @@ def test_line_cut_short_spoils_no_other(tmp_path, monkeypatch):
     assert len(torn) == 10
 
 
-def test_line_that_cannot_be_written_is_told(tmp_path, monkeypatch, capsys):
+def test_line_that_cannot_be_written_is_told(tmp_path, capsys):
     """A line that is lost never stops the target, and is told on standard error."""
     recorder = Recorder(str(tmp_path / "gone"))
     recorder.trace("open", path="a")
@@ -139,7 +140,7 @@ def test_relative_and_linked_paths_are_recognised(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(os.open not in os.supports_dir_fd, reason="this system opens no directories")
 def test_names_relative_to_a_directory_are_resolved(tmp_path):
-    """rmtree removes files by a name relative to an open directory."""
+    """The standard library removes a tree's files by names relative to an open directory."""
     folder = tmp_path / "outputs" / "sub"
     folder.mkdir(parents=True)
     paths = Paths(str(tmp_path))

@@ -24,27 +24,31 @@ class Bench:
         self.tiles = Tiles(Recorder(str(folder)), Holds((), (), Recorder(str(folder))), self.describe, self.conclude)
 
     @staticmethod
-    def work(group, tile, result, error):
+    def work(_group, tile, result, error):
+        """Do what one tile was asked for."""
         if error:
             raise error
         return result or f"tile {tile}"
 
     @staticmethod
-    def describe(maker, args, kwargs):
+    def describe(_maker, args, _kwargs):
+        """Read the arguments."""
         return Asked(args[1], list(args[0]), [f"outputs/{name}.npy" for name in args[0]], None)
 
     @staticmethod
     def conclude(result):
+        """Read the result."""
         return Made("failed", None, None, None) if result == "nothing" else Made("made", result, None, None)
 
     def steps(self, *names):
+        """Return these fields of each step."""
         found = [json.loads(x) for p in self.folder.glob("trace-*") for x in p.read_text().splitlines()[1:]]
         return [tuple(x.get(n) for n in names) for x in found if x["op"] == "tile"]
 
 
 @pytest.fixture
 def bench(tmp_path, monkeypatch):
-    """The probe's wrappers are in place for one test."""
+    """Put the probe's wrappers in place for one test."""
     for owner, names in (
         (ThreadPoolExecutor, ("submit", "shutdown")),
         (Future, ("result", "exception")),

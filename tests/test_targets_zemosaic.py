@@ -17,6 +17,7 @@ STUB = Path(__file__).parent / "stub_zemosaic"
 
 
 def run_git(folder, *words):
+    """Run git, unaffected by anybody's settings, and return what it says."""
     env = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
     who = ["-c", "user.name=t", "-c", "user.email=t@t", "-c", "init.defaultBranch=main", "-c", "core.autocrlf=false"]
     return subprocess.run(
@@ -26,7 +27,7 @@ def run_git(folder, *words):
 
 @pytest.fixture
 def checkout(tmp_path):
-    """A repository of the stub with two commits, in a folder whose name has an @, a space and an accent."""
+    """Make a repository of the stub with two commits, in a folder whose name has an @, a space and an accent."""
     folder = tmp_path / "dépôt @ home"
     shutil.copytree(STUB, folder, ignore=shutil.ignore_patterns("__pycache__"))
     run_git(folder, "init", "-q")
@@ -40,10 +41,12 @@ def checkout(tmp_path):
 
 
 def contents(folder):
+    """Return every file by name."""
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 def resolve(spec, tmp_path):
+    """Resolve a checkout, copied below the test's folder."""
     return targets.resolve(f"zemosaic:{spec}", None, tmp_path / "exports")
 
 
@@ -60,6 +63,7 @@ def test_commit_is_copied_whole(checkout, tmp_path):
 
 
 def compiled(folder):
+    """Name the compiled files, which an import leaves."""
     return {name for name in contents(folder) if "__pycache__" in name}
 
 
@@ -229,7 +233,7 @@ def test_commit_needs_git(checkout, tmp_path, monkeypatch):
     assert resolve(checkout, tmp_path).identity["commit"] is None
 
 
-def test_damaged_repository_is_told(checkout, tmp_path):
+def test_damaged_repository_is_told(checkout):
     """What git says of a repository that it can't read is passed on."""
     with pytest.raises(TargetError, match="expected git to read"):
         git.blobs(checkout, "0" * 40)
@@ -239,7 +243,7 @@ def test_missing_libraries_are_all_named(checkout, tmp_path, monkeypatch):
     """An interpreter that lacks what the version imports is refused, with every library and the command."""
     bare = interpreter.Interpreter(sys.executable, (3, 11, 0), "", dict.fromkeys(interpreter.ZEMOSAIC_LIBRARIES))
     monkeypatch.setattr(interpreter, "examine", lambda _: bare)
-    with pytest.raises(TargetError, match="astropy, numpy missing.*--phase3-python.*pip install astropy numpy"):
+    with pytest.raises(TargetError, match=r"astropy, numpy missing.*--phase3-python.*pip install astropy numpy"):
         resolve(checkout, tmp_path)
 
 
