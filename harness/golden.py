@@ -29,7 +29,7 @@ _KEPT_LOGS = re.compile(
 )
 _KEPT_OPERATIONS = {"tile", "hold", "fault", "capability", "remove", "rename", "rmtree", "save"}
 # An absolute path ends at a quote or at the end of the text: it may hold spaces and accents.
-_PATH = re.compile(r"(?:[A-Za-z]:[\\/]|(?<![\w.:/])/)[^'\"<>|\n,;()\[\]]+")
+_PATH = re.compile(r"(?:[A-Za-z]:[\\/]|(?<![\w.:/])/(?=\S))[^'\"<>|\n,;()\[\]]+")
 
 
 def shrink(record: Path, folder: Path, step: int = STEP) -> None:
@@ -73,7 +73,6 @@ def shrink(record: Path, folder: Path, step: int = STEP) -> None:
         for name in ("products.json", "products.npz"):
             (folder / name).write_bytes((record / name).read_bytes())
         decimate_products(folder, step)
-        _without_thumbnail(folder / "products.json")
     old = source.seal
     reason = f"{old.reason}; {LEFT_OUT}" if old.reason else LEFT_OUT
     seal(folder, old.state, old.exit_code, _text(reason), old.seconds)
@@ -120,11 +119,6 @@ def _text(text: str) -> str:
 def _name(path: str) -> str:
     windows = path[1:2] == ":"
     return (PureWindowsPath(path) if windows else PurePosixPath(path)).name
-
-
-def _without_thumbnail(path: Path) -> None:
-    data = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps(data | {"thumbnail": None}), encoding="utf-8")
 
 
 def main() -> int:
