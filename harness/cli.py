@@ -131,9 +131,8 @@ def _judge(options: argparse.Namespace, translate: Translate) -> int:
 
 
 def _report(options: argparse.Namespace, translate: Translate) -> int:
-    from reports.report import write_reports
-
     from harness.session import read_session
+    from reports.report import write_reports
 
     folder = options.session or _latest()
     session = read_session(folder)
