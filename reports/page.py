@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from reports import plots, sky
 from reports.evidence import Node
+from reports.glance import Glance
 from reports.language import Language
 from reports.words import Badge
 
@@ -36,7 +37,17 @@ class VerdictView:
     finding: bool
     cause: tuple[str, ...]
     evidence: Node | None
+    outcome: str
+    subject: bool
     order: tuple[int, str, int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class FoldView:
+    """Verdicts that need no look at first: what they have in common, and they themselves."""
+
+    summary: str
+    verdicts: tuple[VerdictView, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +57,7 @@ class ControlView:
     run_id: str
     case: str
     target: str
+    role: str
     badge: Badge
     expected: str
     found: str
@@ -220,7 +232,10 @@ class ReportView:
     sha256: str
     counts: tuple[Count, ...]
     done: tuple[LineView, ...]
+    glance: Glance
     verdicts: tuple[VerdictView, ...]
+    folds: tuple[FoldView, ...]
+    all_well: bool
     controls: tuple[ControlView, ...]
     cases: tuple[CaseView, ...]
     checklist: tuple[SectionView, ...]

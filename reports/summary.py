@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from harness.session import JudgedRun, Session
 from harness.verdict import Outcome, worst_first
+from reports.headline import headline
 from reports.language import Language, language
-from reports.view import headline
 from reports.words import badge, rank, role_rank, role_word
 
 # The no-break spaces of French typography, which Python counts among what can't be printed.
@@ -22,7 +22,7 @@ def summary_lines(session: Session, code: str) -> tuple[str, ...]:
 
     """
     lang = language(code)
-    title, sentence = headline(session, lang)
+    _, title, sentence = headline(session, lang)
     judged = sorted(session.judged, key=lambda j: (rank(j.outcome.value), role_rank(j.role), j.case))
     lines = [title, sentence, *(line for j in judged for line in _judged(j, lang))]
     if not any(s.judged for s in session.real_sets):

@@ -17,12 +17,15 @@ from harness.session import JudgedRun, Requirement, RunEntry, Session, TestEntry
 from harness.verdict import Outcome, Verdict, worst_first
 from reports import plots, sky
 from reports.evidence import node
+from reports.glance import glance
+from reports.headline import headline
 from reports.language import Code, Language, language
 from reports.page import (
     CaseView,
     ControlView,
     Count,
     EntryView,
+    FoldView,
     LevelView,
     LineView,
     Link,
@@ -42,6 +45,8 @@ from reports.words import Badge, badge, control_badge, rank, role_rank, role_wor
 REAL_COMMAND = "pytest -m phase3 --phase3-target=zemosaic:PATH@COMMIT --phase3-python=PYTHON"
 FILES: Mapping[str, str] = {"en": "report.html", "fr": "report.fr.html"}
 MAX_TILES = 200
+# More passes of the subject than this are folded away: what they say together, the matrix above them says.
+MAX_PASSES = 12
 
 
 class Material:
@@ -112,14 +117,18 @@ class _Builder:
         cases = sorted({j.case for j in self.session.judged}, key=lambda c: (self._case_rank(c), c))
         self.case_ids = {case: f"case-{n}" for n, case in enumerate(cases, 1)}
         self.run_ids = {(j.case, j.run): f"run-{n}" for n, j in enumerate(self.session.judged, 1)}
+        self.baselines = {(j.case, j.baseline) for j in self.session.judged if j.baseline is not None}
         self.tests = sorted(self.session.tests, key=lambda t: (rank(t.outcome), t.nodeid))
         self.test_ids = {t.nodeid: f"test-{n}" for n, t in enumerate(self.tests, 1)}
 
     def page(self, translation: str | None) -> ReportView:
         lang, session = self.lang, self.session
-        title, sentence = self.headline()
+        mark, title, sentence = headline(session, lang)
         cases = tuple(self._case(case) for case in self.case_ids)
-        open_to_all = [v for c in cases for r in c.runs if not r.control for v in r.verdicts]
+        verdicts = sorted(
+            (v for c in cases for r in c.runs if not r.control for v in r.verdicts), key=lambda v: v.order
+        )
+        shown, folds = self._folded(verdicts)
         checklist = self._checklist()
         smaller = ""
         if not self.drawings:
@@ -130,7 +139,7 @@ class _Builder:
             language=lang,
             title=title,
             sentence=sentence,
-            badge=badge(session.outcome.value, lang),
+            badge=mark,
             self_test=session.self_test,
             real_command=REAL_COMMAND,
             target=session.target,
@@ -139,7 +148,10 @@ class _Builder:
             sha256=self.material.sha256,
             counts=self._counts(),
             done=next((s.lines for s in checklist if s.title == DEFINITION_OF_DONE), ()),
-            verdicts=tuple(sorted(open_to_all, key=lambda v: v.order)),
+            glance=glance(session, lang, self.case_ids, self.run_ids, {c.name: c.dataset for c in cases}),
+            verdicts=shown,
+            folds=folds,
+            all_well=not any(v.outcome in {"fail", "unknown"} for v in verdicts),
             controls=self._controls(),
             cases=cases,
             checklist=checklist,
@@ -153,9 +165,25 @@ class _Builder:
             smaller=smaller,
         )
 
-    def headline(self) -> tuple[str, str]:
-        """Return the title and the one sentence under it."""
-        return headline(self.session, self.lang)
+    def _folded(self, verdicts: Sequence[VerdictView]) -> tuple[tuple[VerdictView, ...], tuple[FoldView, ...]]:
+        """Part the verdicts to be read at once from those that can wait.
+
+        Failures and unknowns are never folded; passes of what the subject is compared with always are, its own when many.
+        """
+        say = self.lang.say
+        well = [v for v in verdicts if v.outcome not in {"fail", "unknown"}]
+        own = [v for v in well if v.subject]
+        all_of_them = len(own) > MAX_PASSES
+        folded = well if all_of_them else [v for v in well if not v.subject]
+        ids = {v.id for v in folded}
+        passes = tuple(v for v in folded if v.outcome == "pass")
+        others = tuple(v for v in folded if v.outcome != "pass")
+        count = len(passes)
+        told = say("Verdicts that pass: {count}", count=count)
+        if not all_of_them:
+            told = say("Verdicts that pass on the runs compared with: {count}", count=count)
+        folds = (FoldView(told, passes), FoldView(say("Verdicts not applicable: {count}", count=len(others)), others))
+        return tuple(v for v in verdicts if v.id not in ids), tuple(f for f in folds if f.verdicts)
 
     def _counts(self) -> tuple[Count, ...]:
         outcomes = [t.outcome for t in self.session.tests]
@@ -209,7 +237,7 @@ class _Builder:
             photograph = Picture(*made) if made else None
         return RunView(
             id=self.run_ids[judged.case, judged.run],
-            title=role_word(judged.role, lang),
+            title=self._role(judged.case, judged.run, judged.role),
             target=target,
             retention=retention,
             badge=badge(judged.outcome.value, lang),
@@ -258,9 +286,16 @@ class _Builder:
         for key in (judged.pair, judged.baseline):
             entry = self.material.runs.get(key) if key is not None else None
             if entry is not None:
-                role, run = role_word(entry.role, self.lang), f"{entry.target}, {entry.retention}"
+                role, run = self._role(entry.case, entry.key, entry.role), f"{entry.target}, {entry.retention}"
                 parts.append(self.lang.say("{role}: {run}", role=role, run=run))
         return "; ".join(parts)
+
+    def _role(self, case: str, run: str, role: str) -> str:
+        """Return the word for a run's role; the run before the patch may be a control and the baseline at once."""
+        word = role_word(role, self.lang)
+        if role != "baseline" and (case, run) in self.baselines:
+            return self.lang.say("{role}, also the baseline", role=word)
+        return word
 
     def _verdict(self, verdict: Verdict, judged: JudgedRun, number: int) -> VerdictView:
         lang = self.lang
@@ -272,7 +307,7 @@ class _Builder:
             id=f"{run_id}-verdict-{number}",
             case=judged.case,
             case_id=self.case_ids[judged.case],
-            role=role_word(judged.role, lang),
+            role=self._role(judged.case, judged.run, judged.role),
             run=f"{entry.target}, {entry.retention}" if entry else judged.run,
             check=verdict.check,
             badge=shown,
@@ -280,6 +315,8 @@ class _Builder:
             finding=verdict.axis == "quality",
             cause=tuple(lang.render(link) for link in verdict.cause),
             evidence=node(_without_outlines(verdict.evidence), lang) if verdict.evidence else None,
+            outcome=verdict.outcome.value,
+            subject=judged.role == "subject",
             order=(rank(verdict.outcome.value), judged.case, role_rank(judged.role), verdict.check),
         )
 
@@ -295,6 +332,7 @@ class _Builder:
                     run_id=self.run_ids[judged.case, judged.run],
                     case=judged.case,
                     target=f"{entry.target}, {entry.retention}" if entry else judged.run,
+                    role=self._role(judged.case, judged.run, judged.role),
                     badge=badge(judged.outcome.value, lang),
                     expected=_listed(judged.expected_red, lang),
                     found=_listed([v.check for v in judged.verdicts if v.outcome is Outcome.FAIL], lang),
@@ -396,7 +434,7 @@ class _Builder:
         sign, style = ("✓", "pass") if run.state == "done" else ("?", "unknown")
         return EntryView(
             case=run.case,
-            role=role_word(run.role, self.lang),
+            role=self._role(run.case, run.key, run.role),
             target=run.target,
             retention=run.retention,
             dataset=self._dataset(run),
@@ -408,44 +446,6 @@ class _Builder:
 
 
 _NO_MAP = sky.Map("", 1, 1, (), None)
-
-
-def headline(session: Session, lang: Language) -> tuple[str, str]:
-    """Return what a session concluded, as a title and as one sentence with its figures."""
-    say = lang.say
-    outcomes = [t.outcome for t in session.tests]
-    fails, unknowns, passes = (outcomes.count(o) for o in ("fail", "unknown", "pass"))
-    total = fails + unknowns + passes
-    if total == 0:
-        sentence = say("Nothing was judged, and no evidence is no pass.")
-    elif session.outcome is Outcome.FAIL:
-        sentence = say(
-            "Tests that fail: {fails} of {total}. Tests that could not conclude: {unknowns}.",
-            fails=fails,
-            total=total,
-            unknowns=unknowns,
-        )
-    elif session.outcome is Outcome.UNKNOWN:
-        sentence = say(
-            "No test fails, but {unknowns} of {total} could not conclude: this is no pass.",
-            unknowns=unknowns,
-            total=total,
-        )
-    else:
-        sentence = say("All tests that were evaluated pass: {passes} of {total}.", passes=passes, total=total)
-    if session.self_test:
-        titles = {
-            Outcome.FAIL: say("Self-test of the harness: fails. It says nothing about ZeMosaic."),
-            Outcome.UNKNOWN: say("Self-test of the harness: unknown. It says nothing about ZeMosaic."),
-            Outcome.PASS: say("Self-test of the harness: passes. It says nothing about ZeMosaic."),
-        }
-        return titles.get(session.outcome, titles[Outcome.UNKNOWN]), sentence
-    titles = {
-        Outcome.FAIL: say("{target}: the validation fails", target=session.target),
-        Outcome.UNKNOWN: say("{target}: the validation could not conclude", target=session.target),
-        Outcome.PASS: say("{target}: the validation passes", target=session.target),
-    }
-    return titles.get(session.outcome, titles[Outcome.UNKNOWN]), sentence
 
 
 def _listed(names: Sequence[str], lang: Language) -> str:

@@ -40,7 +40,7 @@ _ROLES: Mapping[str, Message] = MappingProxyType(
         "subject": say("subject"),
         "control": say("control"),
         "baseline": say("baseline"),
-        "pair": say("pair (run_end)"),
+        "pair": say("pair"),
         "control-pair": say("pair of the control"),
         "baseline-pair": say("pair of the baseline"),
     }

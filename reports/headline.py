@@ -1,0 +1,96 @@
+"""What a session concluded, in a title and one sentence. The title never claims more than was evaluated."""
+
+from __future__ import annotations
+
+import re
+
+from harness.requirements import DEFINITION_OF_DONE
+from harness.session import Session
+from harness.verdict import Outcome
+from reports.language import Language
+from reports.words import Badge, badge
+
+_SCENARIO = re.compile(r"\btest_([a-z])_\w+\.py::")
+
+
+def headline(session: Session, lang: Language) -> tuple[Badge, str, str]:
+    """Return how the title is marked, the title, and one sentence with its figures."""
+    if session.self_test:
+        return badge(session.outcome.value, lang), _self_test(session, lang), _figures(session, lang)
+    if session.outcome is Outcome.PASS and _open_lines(session) != 0:
+        # A tick would be read as the whole's.
+        return Badge("◐", "", "none"), _partial(session, lang), _figures(session, lang)
+    say = lang.say
+    titles = {
+        Outcome.FAIL: say("{target}: the validation fails", target=session.target),
+        Outcome.UNKNOWN: say("{target}: the validation could not conclude", target=session.target),
+        Outcome.PASS: say("{target}: the validation passes", target=session.target),
+    }
+    title = titles.get(session.outcome, titles[Outcome.UNKNOWN])
+    return badge(session.outcome.value, lang), title, _figures(session, lang)
+
+
+def _self_test(session: Session, lang: Language) -> str:
+    say = lang.say
+    titles = {
+        Outcome.FAIL: say("Self-test of the harness: fails. It says nothing about ZeMosaic."),
+        Outcome.UNKNOWN: say("Self-test of the harness: unknown. It says nothing about ZeMosaic."),
+        Outcome.PASS: say("Self-test of the harness: passes. It says nothing about ZeMosaic."),
+    }
+    return titles.get(session.outcome, titles[Outcome.UNKNOWN])
+
+
+def _partial(session: Session, lang: Language) -> str:
+    scenarios = sorted(
+        {
+            match[1].upper()
+            for test in session.tests
+            if test.outcome in {"pass", "fail", "unknown"} and (match := _SCENARIO.search(test.nodeid))
+        }
+    )
+    target = session.target
+    if len(scenarios) == 1:
+        title = lang.say("{target}: what was evaluated passes (scenario {name})", target=target, name=scenarios[0])
+    elif scenarios:
+        names = ", ".join(scenarios)
+        title = lang.say("{target}: what was evaluated passes (scenarios {names})", target=target, names=names)
+    else:
+        title = lang.say("{target}: what was evaluated passes", target=target)
+    lines = [r for r in session.requirements if r.section == DEFINITION_OF_DONE]
+    if not lines:
+        return title
+    return lang.say(
+        "{title}; not evaluated yet: {open} of {all} Definition-of-Done rows",
+        title=title,
+        open=_open_lines(session) or 0,
+        all=len(lines),
+    )
+
+
+def _open_lines(session: Session) -> int | None:
+    """Return how many lines of the Definition of Done were not evaluated; ``None`` when the session holds none."""
+    outcomes = [r.outcome for r in session.requirements if r.section == DEFINITION_OF_DONE]
+    return sum(o == "not evaluated" for o in outcomes) if outcomes else None
+
+
+def _figures(session: Session, lang: Language) -> str:
+    say = lang.say
+    outcomes = [t.outcome for t in session.tests]
+    fails, unknowns, passes = (outcomes.count(o) for o in ("fail", "unknown", "pass"))
+    total = fails + unknowns + passes
+    if total == 0:
+        return say("Nothing was judged, and no evidence is no pass.")
+    if session.outcome is Outcome.FAIL:
+        return say(
+            "Tests that fail: {fails} of {total}. Tests that could not conclude: {unknowns}.",
+            fails=fails,
+            total=total,
+            unknowns=unknowns,
+        )
+    if session.outcome is Outcome.UNKNOWN:
+        return say(
+            "No test fails, but {unknowns} of {total} could not conclude: this is no pass.",
+            unknowns=unknowns,
+            total=total,
+        )
+    return say("All tests that were evaluated pass: {passes} of {total}.", passes=passes, total=total)
