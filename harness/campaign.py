@@ -81,10 +81,9 @@ class Campaign:
         """The cases of this session: synthetic ones, real sets that are there, and the user's own frames."""
         if self.settings.frames:
             return (catalogue.user_case(Path(self.settings.frames).name),)
-        synthetic = catalogue.SYNTHETIC_CASES
         if self.settings.quick:
-            return tuple(case for case in synthetic if case.name in catalogue.QUICK)
-        return (*synthetic, *catalogue.REAL_CASES)
+            return (catalogue.QUICK_CASE,)
+        return (*catalogue.SYNTHETIC_CASES, *catalogue.REAL_CASES)
 
     @cached_property
     def durations(self) -> Durations:

@@ -181,6 +181,7 @@ def test_the_named_datasets_are_what_scenarios_need():
     assert found == {
         "grid2x2": (4, 32, (240, 320)),
         "chain3x2": (6, 36, (240, 320)),
+        "chain3x1": (3, 18, (240, 320)),
         "natural": (4, 32, (240, 320)),
         "bayer2x1": (2, 16, (384, 288)),
         "gui": (1, 26, (240, 320)),
