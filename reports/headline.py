@@ -27,7 +27,8 @@ def headline(session: Session, lang: Language) -> tuple[Badge, str, str]:
         Outcome.PASS: say("{target}: the validation passes", target=session.target),
     }
     title = titles.get(session.outcome, titles[Outcome.UNKNOWN])
-    return badge(session.outcome.value, lang), title, _figures(session, lang)
+    sentence = " ".join(part for part in (_figures(session, lang), _whose(session, lang)) if part)
+    return badge(session.outcome.value, lang), title, sentence
 
 
 def _self_test(session: Session, lang: Language) -> str:
@@ -64,6 +65,18 @@ def _partial(session: Session, lang: Language) -> str:
         title=title,
         open=_open_lines(session) or 0,
         all=len(lines),
+    )
+
+
+def _whose(session: Session, lang: Language) -> str:
+    """Tell a harness that could not show that it sees from a target that is wrong: both make a session red."""
+    off = sorted({j.case for j in session.judged if j.expected_red is not None and j.outcome is not Outcome.PASS})
+    own = [j for j in session.judged if j.role == "subject"]
+    if not off or not own or any(j.outcome is not Outcome.PASS for j in own):
+        return ""
+    return lang.say(
+        "Every verdict that gates on the run under validation passes; controls that are not as expected: {cases}.",
+        cases=", ".join(off),
     )
 
 

@@ -59,6 +59,7 @@ class ControlView:
     target: str
     role: str
     badge: Badge
+    outcome: str
     expected: str
     found: str
 
@@ -235,6 +236,7 @@ class ReportView:
     glance: Glance
     verdicts: tuple[VerdictView, ...]
     folds: tuple[FoldView, ...]
+    controls_off: tuple[ControlView, ...]
     all_well: bool
     controls: tuple[ControlView, ...]
     cases: tuple[CaseView, ...]

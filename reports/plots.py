@@ -22,8 +22,10 @@ from reports.language import Language
 # The drawing's own box, stretched to the width of the page; a position of `BOX` is its right end.
 BOX = 1000
 MAX_BARS = 600
-# Narrower than this, in percent, a band or a bar has no room for its word.
+# Narrower than this, in percent, a band has no room for its word.
 ROOM = 2.5
+# The room that a bar's label takes on a narrow page, in percent: around it, and for each character.
+_MARGIN, _CHARACTER = 1.5, 2.0
 
 BarState = Literal["made", "failed", "open"]
 
@@ -273,7 +275,8 @@ def _bar(tile: Tile, axis: Clock, language: Language) -> Bar:
     left, right = axis.percent(start), axis.percent(end)
     state: BarState = "open" if tile.ended is None else "made" if tile.made else "failed"
     sign = {"made": "", "failed": " ✗", "open": " ?"}[state]
-    narrow = right - left < 2 * ROOM
+    label = f"{tile.tile}{sign}"
+    narrow = right - left < _MARGIN + _CHARACTER * len(label)
     beside: Literal["", "left", "right"] = ""
     if narrow and state != "made":
         beside = "left" if right > 50 else "right"
@@ -283,7 +286,7 @@ def _bar(tile: Tile, axis: Clock, language: Language) -> Bar:
         waited_from=axis.percent(tile.submitted) if tile.submitted is not None and tile.submitted < start else None,
         collected=axis.percent(tile.collected) if tile.collected is not None else None,
         state=state,
-        label="" if narrow and state == "made" else f"{tile.tile}{sign}",
+        label="" if narrow and state == "made" else label,
         beside=beside,
         title=language.say("Tile {tile}: {outcome}", tile=str(tile.tile), outcome=outcome_word(tile, language)),
     )

@@ -5,6 +5,7 @@ The report is a view of the session. It draws no conclusion of its own: outcomes
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -129,7 +130,7 @@ class _Builder:
             (v for c in cases for r in c.runs if not r.control for v in r.verdicts), key=lambda v: v.order
         )
         shown, folds = self._folded(verdicts)
-        checklist = self._checklist()
+        checklist, controls = self._checklist(), self._controls()
         smaller = ""
         if not self.drawings:
             smaller = lang.say(
@@ -151,8 +152,9 @@ class _Builder:
             glance=glance(session, lang, self.case_ids, self.run_ids, {c.name: c.dataset for c in cases}),
             verdicts=shown,
             folds=folds,
+            controls_off=tuple(c for c in controls if c.outcome != "pass"),
             all_well=not any(v.outcome in {"fail", "unknown"} for v in verdicts),
-            controls=self._controls(),
+            controls=controls,
             cases=cases,
             checklist=checklist,
             tests=tuple(self._test(t) for t in self.tests),
@@ -283,11 +285,13 @@ class _Builder:
 
     def _compared(self, judged: JudgedRun) -> str:
         parts = []
-        for key in (judged.pair, judged.baseline):
+        for role, key in (("pair", judged.pair), ("baseline", judged.baseline)):
             entry = self.material.runs.get(key) if key is not None else None
             if entry is not None:
-                role, run = self._role(entry.case, entry.key, entry.role), f"{entry.target}, {entry.retention}"
-                parts.append(self.lang.say("{role}: {run}", role=role, run=run))
+                # A pair is named by what it is here: another subject's or control's pair may be the same run.
+                own = entry.role if role == "baseline" else role
+                run = f"{entry.target}, {entry.retention}"
+                parts.append(self.lang.say("{role}: {run}", role=self._role(entry.case, entry.key, own), run=run))
         return "; ".join(parts)
 
     def _role(self, case: str, run: str, role: str) -> str:
@@ -334,6 +338,7 @@ class _Builder:
                     target=f"{entry.target}, {entry.retention}" if entry else judged.run,
                     role=self._role(judged.case, judged.run, judged.role),
                     badge=badge(judged.outcome.value, lang),
+                    outcome=judged.outcome.value,
                     expected=_listed(judged.expected_red, lang),
                     found=_listed([v.check for v in judged.verdicts if v.outcome is Outcome.FAIL], lang),
                 )
@@ -431,10 +436,11 @@ class _Builder:
     def _entry(self, run: RunEntry) -> EntryView:
         record = self.material.record(run.key)
         identity = record.request.target.identity if isinstance(record, Record) else {}
+        roles = {j.role for j in self.session.judged if (j.case, j.run) == (run.case, run.key)} or {run.role}
         sign, style = ("✓", "pass") if run.state == "done" else ("?", "unknown")
         return EntryView(
             case=run.case,
-            role=self._role(run.case, run.key, run.role),
+            role=", ".join(self._role(run.case, run.key, role) for role in sorted(roles, key=role_rank)),
             target=run.target,
             retention=run.retention,
             dataset=self._dataset(run),
@@ -463,7 +469,11 @@ def _plain(value: Any) -> str:
 
 
 def _level(level: sky.Level, lang: Language) -> str:
-    return lang.number(level.low) if level.low == level.high else f"{lang.number(level.low)}–{lang.number(level.high)}"
+    if level.low == level.high:
+        return lang.number(level.low)
+    # More decimals than a tenth of the step would tell nothing.
+    decimals = max(0, math.ceil(-math.log10(level.high - level.low)) + 1)
+    return "–".join(lang.number(round(edge, decimals)) for edge in (level.low, level.high))
 
 
 def _without_outlines(evidence: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -196,6 +196,19 @@ def test_a_tile_that_failed_at_once_can_be_seen():
     assert min(bar.width for bar in row.bars) > 0
 
 
+def test_a_bar_has_its_label_where_there_is_room():
+    """A bar of a twenty-fifth of the time holds one digit, and not three."""
+    seen = history(
+        steps=(
+            *(step(t, "started", n) for n, t in ((5, 0), (105, 500))),
+            *(step(t + 40, "ended", n, outcome="made") for n, t in ((5, 0), (105, 500))),
+            step(1000, "collected", 5),
+        )
+    )
+    (row,) = plots.timeline(seen, plots.clock(seen), EN).rows
+    assert [bar.label for bar in row.bars] == ["5", ""]
+
+
 def test_the_clock_starts_with_the_target():
     """Samples from before the target's first sign are not drawn; without any sign they are all there is."""
     folder = "outputs/.zemosaic_img_cache"

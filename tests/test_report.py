@@ -10,9 +10,19 @@ from pathlib import Path
 import pytest
 
 from harness.message import say
-from harness.session import JudgedRun, RealSet, Session, TestEntry, read_session, write_session
+from harness.requirements import DEFINITION_OF_DONE
+from harness.session import (
+    JudgedRun,
+    RealSet,
+    Requirement,
+    RunEntry,
+    Session,
+    TestEntry,
+    read_session,
+    write_session,
+)
 from harness.verdict import Outcome, Verdict
-from reports import report
+from reports import report, sky, view
 from reports.evidence import MAX_ITEMS, node
 from reports.language import CODES, Language
 from reports.report import MAX_BYTES, write_report, write_reports
@@ -455,6 +465,195 @@ def test_an_unknown_test_is_never_a_pass_in_the_title(tmp_path):
     words = written(a_session(tests=tests), tmp_path).words
     assert "could not conclude" in words
     assert "the validation passes" not in words
+
+
+def a_verdict(check, outcome=Outcome.PASS, axis="patch"):
+    """Return a verdict of a check."""
+    return Verdict(check, outcome, say("No tile was submitted."), axis=axis)
+
+
+def a_run(case, role, verdicts, **parts):
+    """Return a judged run of a case."""
+    return JudgedRun(
+        case, f"{case}-{role}", role, parts.pop("pair", None), parts.pop("baseline", None), verdicts, **parts
+    )
+
+
+def an_entry(case, role, target="zemosaic abc"):
+    """Return the run of a case and role in the session's list."""
+    return RunEntry(f"{case}-{role}", case, role, "per_tile", target, "chain3x2", "synthetic", "runs/gone", "done", 1.0)
+
+
+def section(page, start, end):
+    """Return the words between two texts of a page."""
+    first = page.words.index(start)
+    return page.words[first : page.words.index(end, first)]
+
+
+def test_the_matrix_shows_every_case_at_a_glance(folders):
+    """A row a case with its dataset, a cell a check with sign and word, then whether its control was red as it must be."""
+    matrix = section(read(folders["reference"]), "What each check says", "Every check of every run")
+    names = "Case cache depth holes products tiles warnings control pair"
+    assert names in matrix
+    assert "chain chain2x2 (synthetic frames)" in matrix
+    assert matrix.count("✓ pass") == 6
+    assert "control ✓ red found" in matrix
+    assert "pair ○ none made" in matrix
+    red = section(read(folders["zemosaic"]), "What each check says", "Every check of every run")
+    assert "holes ✗ fail" in red
+    assert "products ✓ pass" in red
+    assert "control ○ none made" in red
+
+
+def test_the_matrix_leads_to_the_run_and_hides_nothing(tmp_path):
+    """Cells lead to their run; the worst control and pair of a case count; a case without a subject has no pass."""
+    judged = (
+        a_run("a", "subject", (a_verdict("holes", Outcome.UNKNOWN), a_verdict("truth", Outcome.FAIL, "quality"))),
+        replace(a_run("a", "subject", (a_verdict("holes"),)), run="again"),
+        a_run("a", "pair", (a_verdict("holes"),)),
+        replace(a_run("a", "pair", (a_verdict("holes", Outcome.FAIL),)), run="second"),
+        a_run("a", "control", (a_verdict("holes"),), expected_red=("holes",)),
+        a_run("b", "pair", (a_verdict("holes"),)),
+    )
+    page = written(a_session(judged=judged), tmp_path)
+    matrix = section(page, "What each check says", "Every check of every run")
+    first, second = matrix[matrix.index("pair", matrix.index("Case")) :].split(" b ")
+    assert "a a-subject" in first
+    assert "a again" in first
+    assert first.count("holes ? unknown") == first.count("holes ✓ pass") == 1
+    assert "truth ✗ fail finding" in first
+    assert first.count("control ✗ not as expected") == first.count("pair ✗ fail") == 2
+    assert "holes ○ not evaluated truth ○ not evaluated control ○ none made pair ✓ pass" in second
+    cells = [a["href"] for a in page.all("a") if re.fullmatch("#run-[0-9]+", a.get("href", ""))]
+    # By case, role and name: the control, its sound pair, the pair that fails, and the two runs of the subject.
+    assert {"#run-1", "#run-3", "#run-4", "#run-5"} <= set(cells)
+    assert "#run-2" not in cells
+
+
+@pytest.mark.parametrize("count", [6, 7])
+def test_a_wide_matrix_flows(count, tmp_path):
+    """With more columns than fit side by side each cell stands with the name of its column."""
+    page = written(
+        a_session(judged=(a_run("a", "subject", tuple(a_verdict(f"c{n}") for n in range(count))),)), tmp_path
+    )
+    (matrix,) = (a["class"] for a in page.all("table") if "matrix" in a.get("class", ""))
+    assert ("flowing" in matrix) == (count > 6)
+
+
+def test_passes_are_folded_and_failures_never(tmp_path):
+    """Failures and unknowns of any run stand open; passes of pairs are folded, and the subject's too when there are many."""
+    pair = a_run("a", "pair", (a_verdict("depth"), a_verdict("holes", Outcome.FAIL)))
+    few = (a_verdict("tiles"), a_verdict("cache", Outcome.UNKNOWN), a_verdict("disk", Outcome.NOT_APPLICABLE))
+    page = written(a_session(judged=(pair, a_run("a", "subject", few))), tmp_path)
+    table = section(page, "Every check of every run", "Cases")
+    assert "None fails" not in table
+    shown, folded = table.split("Verdicts that pass on the runs compared with: 1", 1)
+    assert all(text in shown for text in ("✗ fail holes", "? unknown cache", "✓ pass tiles", "– not applicable disk"))
+    assert "✓ pass depth" in folded
+    many = tuple(a_verdict(f"c{n}") for n in range(13))
+    judged = (pair, a_run("a", "subject", (*many, *few)))
+    shown, passes = section(written(a_session(judged=judged), tmp_path), "Every check", "Cases").split(
+        "Verdicts that pass: 15", 1
+    )
+    assert "✓" not in shown
+    assert shown.index("✗ fail holes") < shown.index("? unknown cache")
+    assert "Verdicts not applicable: 1" in passes
+
+
+def test_the_folded_verdicts_print():
+    """On paper what is folded is shown, but for the evidence of passes, and a sentence says where that is."""
+    style = STYLE.read_text(encoding="utf-8")
+    paper = style[style.index("@media print") :]
+    assert "details::details-content { content-visibility: visible" in paper
+    assert ".on-paper { display: block; }" in paper
+
+
+def done_lines(*outcomes):
+    """Return lines of the Definition of Done with these outcomes."""
+    return tuple(Requirement(f"4.{n}", DEFINITION_OF_DONE, "…", (), outcome) for n, outcome in enumerate(outcomes, 1))
+
+
+@pytest.mark.parametrize(
+    ("files", "outcomes", "title"),
+    [
+        (
+            "a",
+            ("not evaluated", "pass", "not evaluated"),
+            " (scenario A); not evaluated yet: 2 of 3 Definition-of-Done rows",
+        ),
+        ("ca", ("not evaluated", "pass"), " (scenarios A, C); not evaluated yet: 1 of 2 Definition-of-Done rows"),
+        ("", ("not evaluated",), "; not evaluated yet: 1 of 1 Definition-of-Done rows"),
+        ("a", (), " (scenario A)"),
+    ],
+)
+def test_the_title_claims_no_more_than_was_evaluated(files, outcomes, title, tmp_path):
+    """While lines of the Definition of Done are open the title says so, and bears no tick."""
+    names = [f"scenarios/test_{letter}_case.py::t" for letter in files] or ["elsewhere.py::t"]
+    tests = tuple(TestEntry(name, "t", "pass", "", None) for name in names)
+    tests += (TestEntry("scenarios/test_d_grid_mode.py::t", "t", "not evaluated", "", None),)
+    session = a_session(tests=tests, requirements=done_lines(*outcomes))
+    page = written(session, tmp_path)
+    assert f"◐ zemosaic abc: what was evaluated passes{title}" in page.words
+    assert "the validation passes" not in page.words
+    assert summary_lines(session, "en")[0] == f"zemosaic abc: what was evaluated passes{title}"
+
+
+def test_the_title_says_it_in_french():
+    """The same in French."""
+    tests = (TestEntry("scenarios/test_a_hole_repro.py::t", "t", "pass", "", None),)
+    session = a_session(tests=tests, requirements=done_lines("pass", "not evaluated"))
+    assert summary_lines(session, "fr")[0] == (
+        "zemosaic abc\u00a0: ce qui a été évalué réussit (scénario A)\u00a0; pas encore évalué\u00a0:"
+        " 1 lignes sur 2 de la définition de «\u00a0terminé\u00a0»"
+    )
+
+
+def test_a_whole_pass_has_its_tick(tmp_path):
+    """When every line of the Definition of Done was evaluated the validation passes."""
+    tests = (TestEntry("scenarios/test_a_hole_repro.py::t", "t", "pass", "", None),)
+    words = written(a_session(tests=tests, requirements=done_lines("pass", "pass")), tmp_path).words
+    assert "✓ zemosaic abc: the validation passes" in words
+
+
+def test_a_control_that_fails_is_not_taken_for_the_target(tmp_path):
+    """A session that is red for its controls alone says so under its title; one whose subject is red does not."""
+    tests = (TestEntry("a.py::t", "t", "fail", "", "a"),)
+    control = a_run("a", "control", (a_verdict("holes"),), expected_red=("holes",))
+    told = "Every verdict that gates on the run under validation passes; controls that are not as expected: a."
+    sound = a_session(tests=tests, judged=(control, a_run("a", "subject", (a_verdict("holes"),))))
+    words = written(sound, tmp_path).words
+    assert told in words
+    assert "None fails, and none is unknown. Controls that are not as expected: 1." in words
+    red = a_session(tests=tests, judged=(control, a_run("a", "subject", (a_verdict("holes", Outcome.UNKNOWN),))))
+    assert told not in written(red, tmp_path).words
+    assert told not in written(a_session(tests=tests, judged=(control,)), tmp_path).words
+
+
+def test_a_control_that_is_the_baseline_says_so(tmp_path):
+    """The run before the patch is shown once, with both its roles, wherever it is named; a pair is just a pair."""
+    judged = (
+        a_run("a", "subject", (a_verdict("holes"),), pair="a-control-pair", baseline="a-control"),
+        a_run("a", "control", (a_verdict("holes", Outcome.FAIL),), expected_red=("holes",)),
+    )
+    old = "zemosaic 63bcc2c"
+    runs = (an_entry("a", "subject"), an_entry("a", "control", old), an_entry("a", "control-pair", old))
+    words = written(a_session(judged=judged, runs=runs), tmp_path).words
+    both = "control, also the baseline: zemosaic 63bcc2c, per_tile"
+    assert f"Compared with: pair: zemosaic 63bcc2c, per_tile; {both}" in words
+    assert words.count(both) == 2
+    assert "control, also the baseline, chain3x2 (synthetic frames)" in words
+    assert "(run_end): " not in words
+
+
+def test_the_scale_of_a_map_has_no_needless_digits():
+    """Steps of coverage are told to a tenth of their width; single values as they are."""
+    lang = Language("en")
+    assert [view._level(sky.Level("#fff", *edges), lang) for edges in ((0.001047, 1.001), (1.001, 2.001))] == [
+        "0–1",
+        "1–2",
+    ]
+    assert view._level(sky.Level("#fff", 0.12345, 0.2), lang) == "0.123–0.2"
+    assert view._level(sky.Level("#fff", 3.0, 3.0), lang) == "3"
 
 
 def _colours(block):
