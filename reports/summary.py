@@ -6,7 +6,7 @@ from harness.session import JudgedRun, Session
 from harness.verdict import Outcome, worst_first
 from reports.headline import headline
 from reports.language import Language, language
-from reports.words import badge, rank, role_rank, role_word
+from reports.words import badge, expected_red, found_red, rank, role_rank, role_word
 
 # The no-break spaces of French typography, which Python counts among what can't be printed.
 _SPACES = "\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"
@@ -35,9 +35,8 @@ def _judged(judged: JudgedRun, lang: Language) -> list[str]:
     shown = badge(judged.outcome.value, lang)
     head = f"{shown.sign} {shown.word}: {judged.case}, {role_word(judged.role, lang)}"
     if judged.expected_red is not None:
-        red = sorted(v.check for v in judged.verdicts if v.outcome is Outcome.FAIL)
-        names = [", ".join(sorted(part)) or lang.say("none") for part in (judged.expected_red, red)]
-        told = lang.say("expected red: {expected}; found red: {found}", expected=names[0], found=names[1])
+        names = {"expected": expected_red(judged, lang), "found": found_red(judged, lang)}
+        told = lang.say("expected red: {expected}; found red: {found}", **names)
         return [f"{head} ({told})"]
     details = []
     finding = lang.say("finding")

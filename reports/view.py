@@ -15,7 +15,7 @@ import numpy as np
 from harness.record import Record, RecordError, inside, read_record, sha256_of
 from harness.requirements import DEFINITION_OF_DONE
 from harness.session import JudgedRun, Requirement, RunEntry, Session, TestEntry, read_session
-from harness.verdict import Outcome, Verdict, worst_first
+from harness.verdict import Verdict, worst_first
 from reports import plots, sky
 from reports.evidence import node
 from reports.glance import glance
@@ -41,7 +41,7 @@ from reports.page import (
     TimeView,
     VerdictView,
 )
-from reports.words import Badge, badge, control_badge, rank, role_rank, role_word, state_word
+from reports.words import Badge, badge, control_badge, expected_red, found_red, rank, role_rank, role_word, state_word
 
 REAL_COMMAND = "pytest -m phase3 --phase3-target=zemosaic:PATH@COMMIT --phase3-python=PYTHON"
 FILES: Mapping[str, str] = {"en": "report.html", "fr": "report.fr.html"}
@@ -245,8 +245,8 @@ class _Builder:
             badge=badge(judged.outcome.value, lang),
             control=judged.expected_red is not None,
             is_pair=judged.role.endswith("pair"),
-            expected=_listed(judged.expected_red or (), lang),
-            found=_listed([v.check for v in judged.verdicts if v.outcome is Outcome.FAIL], lang),
+            expected=expected_red(judged, lang),
+            found=found_red(judged, lang),
             compared=self._compared(judged),
             problems=tuple(problems),
             verdicts=tuple(
@@ -339,8 +339,8 @@ class _Builder:
                     role=self._role(judged.case, judged.run, judged.role),
                     badge=badge(judged.outcome.value, lang),
                     outcome=judged.outcome.value,
-                    expected=_listed(judged.expected_red, lang),
-                    found=_listed([v.check for v in judged.verdicts if v.outcome is Outcome.FAIL], lang),
+                    expected=expected_red(judged, lang),
+                    found=found_red(judged, lang),
                 )
             )
         return tuple(views)
@@ -452,10 +452,6 @@ class _Builder:
 
 
 _NO_MAP = sky.Map("", 1, 1, (), None)
-
-
-def _listed(names: Sequence[str], lang: Language) -> str:
-    return ", ".join(sorted(names)) if names else lang.say("none")
 
 
 def _pairs(identity: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

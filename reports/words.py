@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -83,15 +83,39 @@ def state_word(state: str, language: Language) -> str:
     return language.render(_STATES.get(state, Message(state)))
 
 
+def expected_red(judged: JudgedRun, language: Language) -> str:
+    """Return the checks that must be red on a control, with those that may be red besides."""
+    expected = _listed(judged.expected_red or (), language)
+    if not judged.allowed_red:
+        return expected
+    others = _listed(judged.allowed_red, language)
+    return language.say("{checks} (and perhaps {others})", checks=expected, others=others)
+
+
+def found_red(judged: JudgedRun, language: Language) -> str:
+    """Return the checks that are red on a control, of those that gate."""
+    return _listed([v.check for v in judged.verdicts if _red(v)], language)
+
+
 def control_badge(verdict: Verdict, judged: JudgedRun, language: Language) -> Badge:
     """Return how a verdict on a control is shown: red is right where it was expected, and wrong elsewhere."""
     expected = verdict.check in (judged.expected_red or ())
-    if expected and verdict.outcome is Outcome.FAIL:
+    if expected and _red(verdict):
         return Badge("✓", language.say("red, as expected"), "pass")
     if expected and verdict.outcome is Outcome.UNKNOWN:
         return Badge("?", language.say("unknown, expected red"), "unknown")
     if expected:
         return Badge("✗", language.say("not red, expected red"), "fail")
-    if verdict.outcome is Outcome.FAIL:
+    if _red(verdict) and verdict.check in judged.allowed_red:
+        return Badge("–", language.say("red, allowed"), "none")
+    if _red(verdict):
         return Badge("✗", language.say("red, not expected"), "fail")
     return badge(verdict.outcome.value, language)
+
+
+def _red(verdict: Verdict) -> bool:
+    return verdict.outcome is Outcome.FAIL and verdict.axis == "patch"
+
+
+def _listed(names: Sequence[str], language: Language) -> str:
+    return ", ".join(sorted(names)) if names else language.say("none")

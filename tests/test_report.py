@@ -629,6 +629,21 @@ def test_a_control_that_fails_is_not_taken_for_the_target(tmp_path):
     assert told not in written(a_session(tests=tests, judged=(control,)), tmp_path).words
 
 
+def test_a_control_may_be_red_where_it_is_allowed(tmp_path):
+    """A check that may be red besides is named so and is no surprise; a finding gates nothing on a control either."""
+    verdicts = (
+        a_verdict("cache", Outcome.FAIL),
+        a_verdict("holes", Outcome.FAIL),
+        a_verdict("truth", Outcome.FAIL, "quality"),
+    )
+    control = a_run("a", "control", verdicts, expected_red=("cache",), allowed_red=("holes",))
+    words = written(a_session(judged=(control,)), tmp_path).words
+    assert "Expected red: cache (and perhaps holes); found red: cache, holes." in words
+    assert "– red, allowed holes" in words
+    assert "red, not expected" not in words
+    assert "control ✓ red found" in words
+
+
 def test_a_control_that_is_the_baseline_says_so(tmp_path):
     """The run before the patch is shown once, with both its roles, wherever it is named; a pair is just a pair."""
     judged = (
