@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 BEFORE_THE_FIX = "63bcc2cd4f3d3dc2054e2ee7f70c7bcef101a490"
 
 Subject = Literal["subject", "baseline", "control"]
-SUBJECTS: tuple[Subject, ...] = ("subject", "baseline", "control")
+SUBJECTS: tuple[Subject, ...] = ("subject", "control", "baseline")
 _PAIR: dict[Subject, Role] = {"subject": "pair", "baseline": "baseline-pair", "control": "control-pair"}
 
 
@@ -75,6 +75,8 @@ class Campaign:
         self.folder = folder
         self._runs: dict[str, RunEntry] = {}
         self._judged: dict[tuple[str, str], JudgedRun] = {}
+        self._datasets: dict[str, Dataset] = {}
+        self._no_control = ""
 
     @cached_property
     def cases(self) -> tuple[CaseSpec, ...]:
@@ -108,34 +110,35 @@ class Campaign:
 
         """
         if subject not in self._targets:
-            option = f"--phase3-{subject}"
-            raise NoSuchRun(f"expected a target for the {subject}, found none: give one with {option}")
+            why = f" ({self._no_control})" if subject == "control" and self._no_control else ""
+            raise NoSuchRun(f"expected a target for the {subject}, found none{why}: give one with --phase3-{subject}")
         return self._targets[subject]
 
     @cached_property
     def _targets(self) -> dict[Subject, TargetFacts]:
-        specs: dict[Subject, str] = {"subject": self.settings.target}
-        if self.settings.baseline:
-            specs["baseline"] = self.settings.baseline
-        specs["control"] = self.settings.control or self._default_control()
+        before = "" if self.settings.baseline and self.settings.control else self._before_the_fix()
+        specs: dict[Subject, str] = {
+            "subject": self.settings.target,
+            "baseline": self.settings.baseline or before,
+            "control": self.settings.control or before or self.settings.baseline,
+        }
         exports = self.root / "targets"
         python = self.settings.python or None
         return {role: targets.resolve(spec, python, exports) for role, spec in specs.items() if spec}
 
-    def _default_control(self) -> str:
+    def _before_the_fix(self) -> str:
         """Name the reference with naive deletion, or the target's own repository before the fix, where it has that commit."""
         kind, _, rest = self.settings.target.partition(":")
         if kind == "reference":
             return "reference:naive_per_tile_deletion"
         if kind != "zemosaic":
             return ""
-        if self.settings.baseline:
-            return self.settings.baseline
-        path, at, commit = rest.rpartition("@")
-        spec = f"zemosaic:{path if at and targets.is_commit(Path(path), commit) else rest}@{BEFORE_THE_FIX}"
         try:
+            path, _ = targets.zemosaic.split(rest)
+            spec = f"zemosaic:{path}@{BEFORE_THE_FIX}"
             targets.resolve(spec, self.settings.python or None, self.root / "targets")
-        except TargetError:
+        except TargetError as error:
+            self._no_control = str(error)
             return ""
         return spec
 
@@ -150,11 +153,17 @@ class Campaign:
         """
         from fixtures import datasets, real, user
 
-        if case.kind == "user":
-            return user.frames_of(Path(self.settings.frames))
-        if case.kind == "real":
-            return real.load(case.dataset)
-        return datasets.build(datasets.SYNTHETIC[case.dataset], self.root / "datasets" / case.dataset)
+        if case.name not in self._datasets:
+            match case.kind:
+                case "user":
+                    found = user.frames_of(Path(self.settings.frames))
+                case "real":
+                    found = real.load(case.dataset)
+                case _:
+                    found = datasets.build(datasets.SYNTHETIC[case.dataset], self.root / "datasets" / case.dataset)
+            require_inputs(found.folder, found.facts, case.plan(found.facts) if case.plan else None)
+            self._datasets[case.name] = found
+        return self._datasets[case.name]
 
     def request(self, case: CaseSpec, subject: Subject, retention: Retention) -> Request:
         """Return what a run of this case is asked to do."""
@@ -172,7 +181,7 @@ class Campaign:
             workers=self.settings.workers,
             profile="default" if self.settings.profile == "default" else "fast",
             config={**self.own_config, **case.config},
-            schedule=case.schedule(plan),
+            schedule=case.schedule(plan, self.settings.seconds),
             seconds=self.settings.seconds,
         )
 
@@ -193,7 +202,6 @@ class Campaign:
                 record = read_record(record_folder)
             else:
                 remove_tree(record_folder)  # of a worker that was killed in the middle
-                require_inputs(dataset.folder, request.dataset, request.plan)
                 record = make_run(request, record_folder, dataset.folder)
                 if record.seal is not None and record.seal.state == "done":
                     self.durations.add(request, record.seal.seconds)
@@ -219,16 +227,20 @@ class Campaign:
             baseline=run_key(baseline.request) if baseline else None,
             verdicts=checks.judge(Case(run, pair, baseline)),
             expected_red=tuple(sorted(case.red_before_fix)) if control else None,
+            allowed_red=tuple(sorted(case.may_be_red)) if control else (),
         )
         self._judged[case.name, f"{subject}/{retention}"] = judged
         return judged
 
     def planned(self, names: Iterable[str]) -> tuple[PlannedRun, ...]:
         """Return the runs that the cases of these names will make, without making anything."""
+        from fixtures import real
+
         wanted = set(names)
+        absent = {s.name for s in real.status() if s.folder is None}
         runs: list[PlannedRun] = []
         seen: set[tuple[str, str, str]] = set()
-        for case in (c for c in self.cases if c.name in wanted):
+        for case in (c for c in self.cases if c.name in wanted and c.dataset not in absent):
             for subject in (s for s in SUBJECTS if s in self._targets):
                 for retention in ("per_tile", "run_end"):
                     label = self._targets[subject].label

@@ -36,7 +36,7 @@ OPTIONS = (
     Option(
         "target", "reference", "target under validation: reference, zemosaic:PATH, zemosaic:PATH@COMMIT or command:ARGV"
     ),
-    Option("baseline", "", "the same target before the patch, to compare with"),
+    Option("baseline", "", "the same target before the patch, to compare with (default: as the control's)"),
     Option(
         "control",
         "",

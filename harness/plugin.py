@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
 import pytest
+from _pytest.mark.expression import Expression  # the one place that knows how -m is read
 
 from harness.message import say
 from harness.options import OPTIONS, OptionError, Settings, resolve_options
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from harness.watch.progress import ProgressMonitor
 
 _STATE = pytest.StashKey["Validation"]()
+SHARING = 2
+"""Fewer pointings than these can share no frame."""
 
 
 class UnknownVerdictError(Exception):
@@ -47,7 +50,7 @@ class Validation:
         self.campaign: Campaign = Campaign(settings, root, folder)
         self.folder = folder
         self.worker = worker
-        self.tests: dict[str, TestEntry] = {}
+        self.outcomes: dict[str, tuple[RowOutcome, str]] = {}
         self.session: Session | None = None
         self.monitor: ProgressMonitor | None = None
         self.terminal: TextIO | None = None
@@ -65,9 +68,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def selected(config: pytest.Config) -> bool:
-    """Whether ``-m`` selects the validation."""
-    expression = str(config.option.markexpr)
-    return "phase3" in expression and "not phase3" not in expression
+    """Whether ``-m`` selects the validation: an expression that holds with the mark and not without it."""
+    text = str(config.option.markexpr)
+    if not text:
+        return False
+    try:
+        expression = Expression.compile(text)
+    except SyntaxError:
+        return False  # pytest says what is wrong with it
+    return expression.evaluate(_marked) and not expression.evaluate(_unmarked)
+
+
+def _marked(name: str, /, **_: object) -> bool:
+    return name == "phase3"
+
+
+def _unmarked(_name: str, /, **_: object) -> bool:
+    return False
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -84,8 +101,15 @@ def pytest_configure(config: pytest.Config) -> None:
     if workerinput is not None:
         config.stash[_STATE] = Validation(settings, root, Path(workerinput["phase3_folder"]), workerinput["workerid"])
         return
-    state = Validation(settings, root, _new_session_folder(root), None)
+    folder = root / "sessions" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
+    state = Validation(settings, root, folder, None)
     _check_setup(state.campaign)
+    try:
+        (folder / "shares").mkdir(parents=True)
+    except OSError as error:
+        raise pytest.UsageError(
+            f"expected to write a session below {root}, found {error}: name another folder with --phase3-dir"
+        ) from error
     state.terminal = _terminal()
     config.stash[_STATE] = state
 
@@ -99,32 +123,30 @@ def _terminal() -> TextIO | None:
     return os.fdopen(descriptor, "w", encoding=sys.stdout.encoding, errors="replace")
 
 
-def _new_session_folder(root: Path) -> Path:
-    """Make a folder of its own for the session, and point ``latest`` at it (a text file: not every system has links)."""
-    name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
-    folder = root / "sessions" / name
-    try:
-        folder.mkdir(parents=True)
-        (root / "latest").write_text(f"sessions/{name}\n", encoding="utf-8")
-    except OSError as error:
-        raise pytest.UsageError(
-            f"expected to write a session below {root}, found {error}: name another folder with --phase3-dir"
-        ) from error
-    return folder
-
-
 def _check_setup(campaign: Campaign) -> None:
-    """Refuse a target that is not there before anything starts."""
+    """Refuse a target, frames or settings that no run can start with, before anything starts."""
     from harness.inputs import InputError
     from harness.targets import TargetError
 
     try:
-        campaign.target("subject")
-        if campaign.settings.frames:
-            campaign.dataset(campaign.cases[0])
-        campaign.own_config  # noqa: B018 -- read for its errors
+        target = campaign.target("subject")
+        _require_fitting_settings(campaign, target.kind)
     except (TargetError, InputError, OSError, ValueError) as error:
         raise pytest.UsageError(str(error)) from error
+
+
+def _require_fitting_settings(campaign: Campaign, kind: str) -> None:
+    if kind == "reference" and campaign.own_config:
+        raise ValueError("expected a ZeMosaic target with --phase3-config, found the reference: give --phase3-target")
+    if not campaign.settings.frames:
+        return
+    (case,) = campaign.cases
+    groups = campaign.request(case, "subject", "per_tile").plan or ()
+    if len(groups) < SHARING:
+        raise ValueError(
+            f"expected frames of at least {SHARING} overlapping pointings in {campaign.settings.frames}, found "
+            f"{len(groups)}: tiles that share no frame put nothing to the test; add a neighbouring panel"
+        )
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -169,7 +191,8 @@ def judged(request: pytest.FixtureRequest, phase3_campaign: Campaign, case_name:
     subject = cast("Subject", marker.kwargs.get("subject", "subject"))
     retention = marker.kwargs.get("retention", "per_tile")
     node = cast("pytest.Item", request.node)
-    node.user_properties.append(("phase3_case", case_name))
+    title = (node.function.__doc__ or "").strip().partition("\n")[0]  # type: ignore[attr-defined]
+    node.user_properties += [("phase3_case", case_name), ("phase3_title", title)]
     case = next(c for c in phase3_campaign.cases if c.name == case_name)
     try:
         return phase3_campaign.judged(case, subject, retention)
@@ -238,12 +261,20 @@ def _conclude(node: pytest.Item, outcome: RowOutcome) -> None:
     node.user_properties.append(("phase3_outcome", str(outcome)))
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Carry a scenario test's docstring to the controller: it is what the reviewer reads."""
-    if item.get_closest_marker("phase3") is not None:
-        doc = (getattr(getattr(item, "function", None), "__doc__", "") or "").strip()
-        item.user_properties.append(("phase3_title", doc.partition("\n")[0]))
+def _note_collected(state: Validation, items: list[pytest.Item]) -> None:
+    """Write down the tests to come, with their titles: one that leaves no report must not leave the session either."""
+    collected = {}
+    for item in items:
+        title = (getattr(getattr(item, "function", None), "__doc__", "") or "").strip().partition("\n")[0]
+        case = getattr(item, "callspec", None)
+        collected[_plain(item.nodeid)] = {"title": title, "case": case.params.get("case_name") if case else None}
+    path = state.folder / "shares" / f"{state.worker or 'controller'}.collected"
+    path.write_text(json.dumps(collected), encoding="utf-8")
+
+
+def _plain(nodeid: str) -> str:
+    """Return a test's id without the group that pytest-xdist puts behind it."""
+    return nodeid.partition("@")[0]
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -251,23 +282,16 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     state = _controller
     if state is None or not _decisive(report):
         return
-    from harness.session import TestEntry
-
-    properties = {str(k): str(v) for k, v in report.user_properties}
-    if "phase3_title" not in properties:
-        return
+    properties = {str(k): str(v) for k, v in getattr(report, "user_properties", ())}
     noted = properties.get("phase3_outcome")
     outcome: RowOutcome
     if report.when == "call":
         outcome = "pass" if report.passed else "not evaluated" if report.skipped else "fail"
     elif report.skipped:
         outcome = "not applicable" if noted == "not applicable" else "not evaluated"
-    else:
+    else:  # a set-up or teardown that failed, or a worker that died with the test
         outcome = "unknown"
-    nodeid = report.nodeid.partition("@")[0]
-    state.tests[nodeid] = TestEntry(
-        nodeid, properties["phase3_title"], outcome, _message(report), properties.get("phase3_case")
-    )
+    state.outcomes[_plain(report.nodeid)] = (outcome, _message(report))
 
 
 def _decisive(report: pytest.TestReport) -> bool:
@@ -296,9 +320,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Show the runs to come and start watching them."""
+    """Note the tests to come; show their runs and start watching them."""
     state = session.config.stash.get(_STATE, None)
-    if state is not None and state.worker is None and not _distributed(session.config):
+    if state is None or (state.worker is None and _distributed(session.config)):
+        return
+    _note_collected(state, session.items)
+    if state.worker is None:
         _announce(session.config, [item.nodeid for item in session.items])
 
 
@@ -363,22 +390,38 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if state.terminal is not None:
         state.terminal.close()
     _write_share(state)
-    if state.worker is None and state.tests:
+    if state.worker is None and state.outcomes:
         state.session = _merge(state, session.config)
         from harness.session import write_session
         from reports.report import write_reports
 
         write_session(state.session, state.folder)
+        # A text file: not every system has links.
+        pointer = f"{state.folder.relative_to(state.campaign.root).as_posix()}\n"
+        (state.campaign.root / "latest").write_text(pointer, encoding="utf-8")
         write_reports(state.folder)
 
 
 def _write_share(state: Validation) -> None:
     from harness.session import share_to_json
 
-    shares = state.folder / "shares"
-    shares.mkdir(exist_ok=True)
-    path = shares / f"{state.worker or 'controller'}.json"
+    path = state.folder / "shares" / f"{state.worker or 'controller'}.json"
     path.write_text(json.dumps(share_to_json(state.campaign.share())), encoding="utf-8")
+
+
+def _tests(state: Validation) -> tuple[TestEntry, ...]:
+    """Return every test that was collected; one without a report was cut off, and concluded nothing."""
+    from harness.session import TestEntry
+
+    collected: dict[str, dict[str, str | None]] = {}
+    for path in sorted((state.folder / "shares").glob("*.collected")):
+        collected |= json.loads(path.read_text(encoding="utf-8"))
+    cut_off: tuple[RowOutcome, str] = ("unknown", "The session ended before this test did.")
+    entries = []
+    for nodeid, known in collected.items():
+        outcome, message = state.outcomes.get(nodeid, cut_off)
+        entries.append(TestEntry(nodeid, str(known["title"]), outcome, message, known["case"]))
+    return tuple(entries)
 
 
 def _merge(state: Validation, config: pytest.Config) -> Session:
@@ -400,9 +443,8 @@ def _merge(state: Validation, config: pytest.Config) -> Session:
         share_from_json(json.loads(p.read_text(encoding="utf-8")))
         for p in sorted((state.folder / "shares").glob("*.json"))
     ]
-    session = with_shares(empty, [*shares, Share(tests=tuple(state.tests.values()))])
-    lines = read_lines(config.rootpath / "docs" / "requirements.toml")
-    return replace(session, requirements=evaluate(lines, session.tests, self_test=session.self_test))
+    session = with_shares(empty, [*shares, Share(tests=_tests(state))])
+    return replace(session, requirements=evaluate(read_lines(), session.tests, self_test=session.self_test))
 
 
 def _environment() -> dict[str, str]:

@@ -12,6 +12,7 @@ from harness.verdict import Outcome, merge
 
 # The section that the reviewer signs: a run of the embedded reference says nothing on it.
 DEFINITION_OF_DONE = "4) Definition of Done"
+DEFAULT = Path(__file__).resolve().parents[1] / "docs" / "requirements.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Line:
     tests: tuple[str, ...]
 
 
-def read_lines(path: Path) -> tuple[Line, ...]:
+def read_lines(path: Path = DEFAULT) -> tuple[Line, ...]:
     """Read the requirement map. Raises ``ValueError`` when an id stands twice or a line lacks a part."""
     lines: list[Line] = []
     for entry in tomllib.loads(path.read_text(encoding="utf-8"))["line"]:
@@ -40,7 +41,7 @@ def read_lines(path: Path) -> tuple[Line, ...]:
 
 
 def evaluate(lines: Iterable[Line], tests: Iterable[TestEntry], *, self_test: bool) -> tuple[Requirement, ...]:
-    """Give each line what its tests concluded. A line whose tests did not run, or were all skipped, is ``not evaluated``."""
+    """Give each line what its tests concluded. A line of which any test did not run, or was skipped, can't pass."""
     ran = tuple(tests)
     return tuple(
         Requirement(
@@ -55,8 +56,17 @@ def evaluate(lines: Iterable[Line], tests: Iterable[TestEntry], *, self_test: bo
 
 
 def _outcome(line: Line, tests: tuple[TestEntry, ...]) -> RowOutcome:
-    outcomes = [
-        Outcome(t.outcome) for t in tests if t.nodeid.partition("[")[0] in line.tests and t.outcome != "not evaluated"
-    ]
-    evaluated = [o for o in outcomes if o is not Outcome.NOT_APPLICABLE]
-    return merge(evaluated).value if evaluated else "not evaluated"
+    """Merge the line's tests. A line passes only when every test that it names was evaluated: part of the proof is none."""
+    outcomes: list[Outcome] = []
+    complete = bool(line.tests)
+    for name in line.tests:
+        found = [
+            Outcome(t.outcome) for t in tests if t.nodeid.partition("[")[0] == name and t.outcome != "not evaluated"
+        ]
+        evaluated = [o for o in found if o is not Outcome.NOT_APPLICABLE]
+        complete = complete and bool(evaluated)
+        outcomes += evaluated
+    merged = merge(outcomes)
+    if not outcomes or (merged is Outcome.PASS and not complete):
+        return "not evaluated"
+    return merged.value

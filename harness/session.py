@@ -40,7 +40,8 @@ class RunEntry:
 class JudgedRun:
     """The verdicts on one run of a case, with the runs it was compared with (keys).
 
-    ``expected_red`` names the checks that must be red when the run is a control; it is ``None`` for other runs.
+    ``expected_red`` names the checks that must be red when the run is a control, ``allowed_red`` those that may be red
+    besides; ``expected_red`` is ``None`` for other runs.
     """
 
     case: str
@@ -50,6 +51,7 @@ class JudgedRun:
     baseline: str | None
     verdicts: tuple[Verdict, ...]
     expected_red: tuple[str, ...] | None = None
+    allowed_red: tuple[str, ...] = ()
 
     @property
     def outcome(self) -> Outcome:
@@ -57,10 +59,12 @@ class JudgedRun:
         gating = [v for v in self.verdicts if v.axis == "patch"]
         if self.expected_red is None:
             return merge(v.outcome for v in gating)
-        if any(v.outcome is Outcome.UNKNOWN and v.check in self.expected_red for v in self.verdicts):
+        red = {v.check for v in gating if v.outcome is Outcome.FAIL}
+        if red - set(self.expected_red) - set(self.allowed_red):
+            return Outcome.FAIL
+        if any(v.outcome is Outcome.UNKNOWN for v in gating):
             return Outcome.UNKNOWN
-        red = {v.check for v in self.verdicts if v.outcome is Outcome.FAIL}
-        return Outcome.PASS if red == set(self.expected_red) else Outcome.FAIL
+        return Outcome.PASS if red >= set(self.expected_red) else Outcome.FAIL
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,12 +221,12 @@ def normal_form(session: Session) -> dict[str, Any]:
 def with_shares(session: Session, shares: Iterable[Share]) -> Session:
     """Add what the workers made. A run or a judgement that several workers report (they share runs) counts once."""
     runs = {r.key: r for r in session.runs}
-    judged = {(j.case, j.run): j for j in session.judged}
+    judged = {(j.case, j.role, j.run): j for j in session.judged}
     tests = {t.nodeid: t for t in session.tests}
     sets = {s.name: s for s in session.real_sets}
     for share in shares:
         runs |= {r.key: r for r in share.runs}
-        judged |= {(j.case, j.run): j for j in share.judged}
+        judged |= {(j.case, j.role, j.run): j for j in share.judged}
         tests |= {t.nodeid: t for t in share.tests}
         sets |= {s.name: s for s in share.real_sets if s.judged or s.name not in sets}
     return replace(
@@ -262,6 +266,7 @@ def _judged_json(judged: JudgedRun) -> dict[str, Any]:
         "pair": judged.pair,
         "baseline": judged.baseline,
         "expected_red": None if judged.expected_red is None else list(judged.expected_red),
+        "allowed_red": list(judged.allowed_red),
         "outcome": str(judged.outcome),
         "verdicts": [v.to_json() for v in judged.verdicts],
     }
@@ -277,4 +282,5 @@ def _judged(data: Mapping[str, Any]) -> JudgedRun:
         baseline=data["baseline"],
         verdicts=tuple(Verdict.from_json(v) for v in data["verdicts"]),
         expected_red=None if red is None else tuple(str(name) for name in red),
+        allowed_red=tuple(str(name) for name in data["allowed_red"]),
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from harness.verdict import Outcome
@@ -15,14 +13,31 @@ STARVED = "mastertile_error_no_valid_images_from_cache"
 FAILED = "run_warn_phase3_master_tile_creation_failed_thread"
 
 
-@pytest.mark.judges("warnings", subject="control")
-def test_the_very_dataset_and_config_that_made_a_hole(judged, phase3_campaign, case_name):
-    """The run under validation has the dataset, plan, settings, schedule and workers of the run that loses tiles."""
-    assert judged.expected_red, "the control must be expected to be red"
+@pytest.fixture
+def records(phase3_campaign, case_name):
+    """Return a function that gives the record of a run under per_tile."""
     case = next(c for c in phase3_campaign.cases if c.name == case_name)
-    requests = {s: phase3_campaign.run(case, s, "per_tile").request for s in ("subject", "control")}
-    assert requests["subject"].retention == "per_tile"
-    assert replace(requests["subject"], target=requests["control"].target, role="control") == requests["control"]
+    return lambda subject: phase3_campaign.run(case, subject, "per_tile")
+
+
+def first_groups(record):
+    """Return the groups of frames that were really submitted, retries left out: which frames fail to fit may differ."""
+    return sorted(sorted(tile.frames) for tile in record.history.tiles if tile.retry_of is None)
+
+
+@pytest.mark.judges("warnings", subject="control")
+def test_the_very_dataset_and_config_that_made_a_hole(concluded, records):
+    """Both runs had the same frames, groups, schedule and settings: those with which the run before the fix loses tiles."""
+    assert concluded.expected_red
+    run, control = records("subject"), records("control")
+    assert run.request.dataset.sha256 == control.request.dataset.sha256
+    assert run.request.retention == control.request.retention == "per_tile"
+    assert first_groups(run) == first_groups(control)
+    assert [h.state for h in run.history.holds if h.state != "waiting"] == ["met"] * len(run.request.schedule)
+    assert [h.state for h in control.history.holds if h.state != "waiting"] == ["met"] * len(run.request.schedule)
+    assert run.history.settings
+    known = set(run.history.settings) & set(control.history.settings)
+    assert {k: run.history.settings[k] for k in known} == {k: control.history.settings[k] for k in known}
 
 
 @pytest.mark.judges("warnings", subject="control")
@@ -96,3 +111,13 @@ def test_what_was_made_stays_made(verdict, explain):
 def test_the_pair_is_sound(concluded, explain):
     """The same run with run_end is green, so that it can serve as the measure for per_tile."""
     assert concluded.outcome is Outcome.PASS, "\n".join(explain(v) for v in concluded.verdicts)
+
+
+@pytest.mark.judges("warnings", subject="baseline")
+def test_nothing_is_worse_than_before_the_patch(concluded, phase3_campaign, case_name, explain):
+    """No check that the baseline passes is red here: the patch cures without making anything else ill."""
+    case = next(c for c in phase3_campaign.cases if c.name == case_name)
+    now = phase3_campaign.judged(case, "subject").verdicts
+    sound = {v.check for v in concluded.verdicts if v.outcome is Outcome.PASS}
+    new = [v for v in now if v.outcome is Outcome.FAIL and v.check in sound]
+    assert not new, "\n".join(explain(v) for v in new)

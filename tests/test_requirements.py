@@ -61,6 +61,23 @@ def test_a_line_concludes_what_its_tests_conclude(outcomes, merged):
     assert row.outcome == merged
 
 
+@pytest.mark.parametrize(
+    ("other", "merged"),
+    [
+        (["pass"], "pass"),
+        ([], "not evaluated"),
+        (["not evaluated"], "not evaluated"),
+        (["fail"], "fail"),
+        (["unknown"], "unknown"),
+    ],
+)
+def test_part_of_the_proof_is_no_proof(other, merged):
+    """A line passes only when each of its tests was evaluated; what fails or is unknown shows all the same."""
+    tests = [entry("t.py::test_x[a]", "pass"), *(entry(f"t.py::test_y[{n}]", o) for n, o in enumerate(other))]
+    (row,) = evaluate([Line("A.1", "Test A", "words", ("t.py::test_x", "t.py::test_y"))], tests, self_test=False)
+    assert row.outcome == merged
+
+
 def test_a_self_test_evaluates_no_definition_of_done():
     """Green on the reference says nothing on the Definition of Done."""
     line = Line("4.1", DEFINITION_OF_DONE, "words", ("t.py::test_x",))

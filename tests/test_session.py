@@ -44,6 +44,8 @@ def judged(found, red=None):
         ({"tiles": "fail", "holes": "pass", "products": "pass"}, ("holes", "tiles"), "fail"),
         ({"tiles": "fail", "holes": "fail", "products": "fail"}, ("holes", "tiles"), "fail"),
         ({"tiles": "fail", "holes": "unknown", "products": "pass"}, ("holes", "tiles"), "unknown"),
+        ({"tiles": "fail", "holes": "fail", "products": "unknown"}, ("holes", "tiles"), "unknown"),
+        ({"tiles": "fail", "holes": "unknown", "products": "fail"}, ("holes", "tiles"), "fail"),
         ({"tiles": "pass", "holes": "pass"}, None, "pass"),
         ({"tiles": "pass", "holes": "unknown"}, None, "unknown"),
         ({"tiles": "fail", "holes": "unknown"}, None, "fail"),
@@ -52,6 +54,29 @@ def judged(found, red=None):
 def test_what_a_judged_run_merges_to(found, red, outcome):
     """A control passes when exactly the checks named for it are red; another run by its worst verdict."""
     assert judged(verdicts(**found), red).outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("found", "outcome"),
+    [
+        ({"tiles": "fail", "holes": "fail", "products": "pass"}, "pass"),
+        ({"tiles": "fail", "holes": "pass", "products": "pass"}, "pass"),
+        ({"tiles": "pass", "holes": "fail", "products": "pass"}, "fail"),
+        ({"tiles": "fail", "holes": "pass", "products": "fail"}, "fail"),
+    ],
+)
+def test_what_a_control_may_show_besides(found, outcome):
+    """Where a lost tile shows depends on the frames: such a check may be red; what must be red still must."""
+    run = replace(judged(verdicts(**found), ("tiles",)), allowed_red=("holes",))
+    assert run.outcome == outcome
+
+
+def test_a_run_in_two_roles_is_judged_twice():
+    """The commit before the fix may be subject and control at once: neither judgement hides the other."""
+    subject = judged(verdicts(tiles="fail"))
+    share = Share((RUN,), (subject, replace(subject, role="control", expected_red=("tiles",))))
+    session = with_shares(EMPTY, [share])
+    assert {j.role: str(j.outcome) for j in session.judged} == {"subject": "fail", "control": "pass"}
 
 
 def test_a_quality_finding_does_not_gate():
