@@ -1,7 +1,7 @@
 """Golden records: small copies of real runs' records, without pixels and without the paths of the machine they were made on.
 
-``python -m harness.golden RECORD FOLDER`` makes one. What is left out is said in the new seal's reason: the outputs, the
-process samples, log records and debug events that no check reads.
+``python -m harness.golden RECORD FOLDER`` makes one. What is left out is said in the new seal's reason. The copy is judged
+beside its original, each by itself, and refused when a check concludes something else from it.
 """
 
 from __future__ import annotations
@@ -9,27 +9,56 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from harness import checks
+from harness.checks.base import Case
 from harness.measure import decimate_products
-from harness.record import read_record
+from harness.record import Record, read_record
 from harness.seal import seal
 
 STEP = 4
-LEFT_OUT = "golden copy: outputs, process samples, and log lines that no check reads are left out"
+LEFT_OUT = (
+    "golden copy: masks are decimated, paths cut to their last name; left out are outputs, thumbnail, console, process samples, "
+    "debug events, log lines of other things than retention and fallbacks, and files opened for reading or mapped"
+)
 
 # The lines of the log that the retention policy writes; the rest of the log is chatter of hundreds of kilobytes.
 _KEPT_LOGS = re.compile(
     r"Phase3: |Removed per-tile|Per-tile cache|Failed to remove per-tile|.*[Ff]all(ing|s|en)? ?back"
 )
-_KEPT_OPERATIONS = {"tile", "hold", "fault", "capability", "remove", "rename", "rmtree", "save"}
-# An absolute path ends at a quote or at the end of the text: it may hold spaces and accents.
-_PATH = re.compile(r"(?:[A-Za-z]:[\\/]|(?<![\w.:/])/(?=\S))[^'\"<>|\n,;()\[\]]+")
+_KEPT_OPERATIONS = {
+    "tile",
+    "hold",
+    "fault",
+    "capability",
+    "config",
+    "lost",
+    "remove",
+    "rename",
+    "rmtree",
+    "save",
+}
+
+# Where an absolute path may begin: after nothing, a space, a quote, or a sign that introduces a value. ``https://`` has none.
+_BEFORE = r"(?<![^\s'\"`=(\[{,;:<>|])"
+_POSIX = rf"(?:file://+|{_BEFORE}~?/(?=[^\s/]))"
+_WINDOWS = r"(?:(?<![A-Za-z])[A-Za-z]:[\\/]|(?<!\\)\\{2,}(?=[^\\\s]))"
+# A name that ends like a file's ends the path, unless its folder only looks like one. An apostrophe may stand within a word.
+_FILE = r"\.(?:fits?|fts|fz|gz|npy|npz|jsonl?|html?|pyc?|log|txt|csv|png|jpe?g|tiff?|toml|ini|tmp|part)(?![\w/\\]|\.\w)"
+_WITHIN = r"(?:[^'\"<>|\n]|(?<=\w)'(?=\w))"
+_FOLDERS = tuple(
+    re.compile(rf"{root}(?:(?:(?!{_FILE}|\s{_POSIX}|\s{_WINDOWS}){_WITHIN})*{separator})?", re.IGNORECASE)
+    for root, separator in ((_WINDOWS, r"[\\/]"), (_POSIX, "/"))
+)
+_ONE_PATH = re.compile(rf"(?P<windows>{_WINDOWS})|{_POSIX}")
+_MORE = re.compile(rf"\n|\s{_POSIX}|\s{_WINDOWS}|{_FILE}(?=.)", re.IGNORECASE)
 
 
 def shrink(record: Path, folder: Path, step: int = STEP) -> None:
@@ -47,7 +76,8 @@ def shrink(record: Path, folder: Path, step: int = STEP) -> None:
     Raises
     ------
     ValueError
-        When the record was not sealed, or was changed since.
+        When the record was not sealed, or was changed since, or when a check concludes something else from the copy than
+        from the record (each judged by itself, without a pair); no copy is left then.
 
     """
     source = read_record(record)
@@ -58,14 +88,18 @@ def shrink(record: Path, folder: Path, step: int = STEP) -> None:
     folder.mkdir(parents=True)
     request = source.request
     target = replace(
-        request.target, root="", python="python", identity=MappingProxyType(_clean(dict(request.target.identity)))
+        request.target,
+        root="",
+        python="python",
+        identity=MappingProxyType(_clean(dict(request.target.identity))),
+        command=tuple(_clean(request.target.command)),
     )
     config = MappingProxyType(_clean(dict(request.config)))
     replace(request, target=target, config=config).write(folder / "request.json")
     for path in sorted(record.glob("events-*.jsonl")):
         _write_lines(folder / path.name, (e for e in _lines(path) if _kept_event(e)))
     for path in sorted(record.glob("trace-*.jsonl")):
-        _write_lines(folder / path.name, (o for o in _lines(path) if o.get("op", "tile") in _KEPT_OPERATIONS))
+        _write_lines(folder / path.name, (o for o in _lines(path) if _kept_operation(o)))
     for name in ("disk.jsonl", "left.jsonl"):
         if (record / name).exists():
             _write_lines(folder / name, _lines(record / name))
@@ -76,6 +110,27 @@ def shrink(record: Path, folder: Path, step: int = STEP) -> None:
     old = source.seal
     reason = f"{old.reason}; {LEFT_OUT}" if old.reason else LEFT_OUT
     seal(folder, old.state, old.exit_code, _text(reason), old.seconds)
+    different = _different(source, read_record(folder))
+    if different:
+        shutil.rmtree(folder)
+        raise ValueError(
+            f"expected the copy of {record} to be judged as the record is, found {different}: "
+            "keep what these checks read, or decimate less"
+        )
+
+
+def _different(source: Record, copy: Record) -> str:
+    """Name the checks that conclude something else from a copy, with both outcomes."""
+    before, after = ({v.check: v.outcome for v in checks.judge(Case(run))} for run in (source, copy))
+    return ", ".join(f"{name}: {before[name]}, then {after[name]}" for name in before if after[name] != before[name])
+
+
+def _kept_operation(operation: Mapping[str, Any]) -> bool:
+    """Keep the file's header, and what changes files or tells of tiles; a file that is only read is left out."""
+    op = operation.get("op")
+    return (
+        op is None or op in _KEPT_OPERATIONS or (op == "open" and bool(set(operation.get("mode") or "") & set("wxa+")))
+    )
 
 
 def _kept_event(event: Mapping[str, Any]) -> bool:
@@ -113,12 +168,14 @@ def _clean(value: Any) -> Any:
 
 
 def _text(text: str) -> str:
-    return _PATH.sub(lambda match: _name(match[0]), text)
-
-
-def _name(path: str) -> str:
-    windows = path[1:2] == ":"
-    return (PureWindowsPath(path) if windows else PurePosixPath(path)).name
+    """Take the folders off the absolute paths in a text, which may be wholly one path."""
+    start = _ONE_PATH.match(text)
+    if start and not _MORE.search(text):
+        # Nothing in it says where a sentence would begin: any character may belong to the path.
+        return re.split(r"[\\/]" if start["windows"] else "/", text.rstrip("\\/" if start["windows"] else "/"))[-1]
+    for folders in _FOLDERS:
+        text = folders.sub("", text)
+    return text
 
 
 def main() -> int:
