@@ -16,6 +16,14 @@ from reports.words import Badge, badge, rank, role_word
 MAX_COLUMNS = 8
 
 
+RunKey = tuple[str, str, str]
+
+
+def run_key(judged: JudgedRun) -> RunKey:
+    """Return what tells a judged run from every other: one run may be judged in several roles."""
+    return judged.case, judged.role, judged.run
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """One cell: how it is shown, the id of the run that it leads to (empty: none), and whether it is a finding."""
@@ -50,7 +58,7 @@ def glance(
     session: Session,
     lang: Language,
     case_ids: Mapping[str, str],
-    run_ids: Mapping[tuple[str, str], str],
+    run_ids: Mapping[RunKey, str],
     datasets: Mapping[str, str],
 ) -> Glance:
     """Lay the verdicts of a session out as a matrix.
@@ -64,7 +72,7 @@ def glance(
     case_ids
         The id of each case's section, in the order in which cases are shown.
     run_ids
-        The id of each judged run's section, by case and run.
+        The id of each judged run's section.
     datasets
         What each case ran on, in words.
 
@@ -85,15 +93,15 @@ def glance(
     return Glance(columns, tuple(rows), flowing=len(columns) > MAX_COLUMNS)
 
 
-def _cell(subject: JudgedRun | None, check: str, lang: Language, run_ids: Mapping[tuple[str, str], str]) -> Cell:
+def _cell(subject: JudgedRun | None, check: str, lang: Language, run_ids: Mapping[RunKey, str]) -> Cell:
     verdict = next((v for v in subject.verdicts if v.check == check), None) if subject is not None else None
     if subject is None or verdict is None:
         return Cell(check, badge("not evaluated", lang), "", finding=False)
     shown = badge(verdict.outcome.value, lang)
-    return Cell(check, shown, run_ids[subject.case, subject.run], verdict.axis == "quality")
+    return Cell(check, shown, run_ids[run_key(subject)], verdict.axis == "quality")
 
 
-def _control(judged: Sequence[JudgedRun], lang: Language, run_ids: Mapping[tuple[str, str], str]) -> Cell:
+def _control(judged: Sequence[JudgedRun], lang: Language, run_ids: Mapping[RunKey, str]) -> Cell:
     column = role_word("control", lang)
     controls = [j for j in judged if j.expected_red is not None]
     if not controls:
@@ -102,16 +110,16 @@ def _control(judged: Sequence[JudgedRun], lang: Language, run_ids: Mapping[tuple
     known = badge(worst.outcome.value, lang)
     words = {"pass": lang.say("red found"), "fail": lang.say("not as expected")}
     shown = Badge(known.sign, words.get(worst.outcome.value, known.word), known.style)
-    return Cell(column, shown, run_ids[worst.case, worst.run], finding=False)
+    return Cell(column, shown, run_ids[run_key(worst)], finding=False)
 
 
-def _pair(judged: Sequence[JudgedRun], lang: Language, run_ids: Mapping[tuple[str, str], str]) -> Cell:
+def _pair(judged: Sequence[JudgedRun], lang: Language, run_ids: Mapping[RunKey, str]) -> Cell:
     column = role_word("pair", lang)
     pairs = [j for j in judged if j.role == "pair"]
     if not pairs:
         return Cell(column, Badge("○", lang.say("none made"), "none"), "", finding=False)
     worst = min(pairs, key=lambda j: rank(j.outcome.value))
-    return Cell(column, badge(worst.outcome.value, lang), run_ids[worst.case, worst.run], finding=False)
+    return Cell(column, badge(worst.outcome.value, lang), run_ids[run_key(worst)], finding=False)
 
 
 def _run(subject: JudgedRun, entries: Mapping[str, RunEntry]) -> str:

@@ -18,7 +18,7 @@ from harness.session import JudgedRun, Requirement, RunEntry, Session, TestEntry
 from harness.verdict import Verdict, worst_first
 from reports import plots, sky
 from reports.evidence import node
-from reports.glance import glance
+from reports.glance import glance, run_key
 from reports.headline import headline
 from reports.language import Code, Language, language
 from reports.page import (
@@ -117,7 +117,7 @@ class _Builder:
         self.drawings = drawings
         cases = sorted({j.case for j in self.session.judged}, key=lambda c: (self._case_rank(c), c))
         self.case_ids = {case: f"case-{n}" for n, case in enumerate(cases, 1)}
-        self.run_ids = {(j.case, j.run): f"run-{n}" for n, j in enumerate(self.session.judged, 1)}
+        self.run_ids = {run_key(j): f"run-{n}" for n, j in enumerate(self.session.judged, 1)}
         self.baselines = {(j.case, j.baseline) for j in self.session.judged if j.baseline is not None}
         self.tests = sorted(self.session.tests, key=lambda t: (rank(t.outcome), t.nodeid))
         self.test_ids = {t.nodeid: f"test-{n}" for n, t in enumerate(self.tests, 1)}
@@ -238,7 +238,7 @@ class _Builder:
             made = sky.photograph(record.folder, record.products.thumbnail, self.side)
             photograph = Picture(*made) if made else None
         return RunView(
-            id=self.run_ids[judged.case, judged.run],
+            id=self.run_ids[run_key(judged)],
             title=self._role(judged.case, judged.run, judged.role),
             target=target,
             retention=retention,
@@ -306,7 +306,7 @@ class _Builder:
         entry = self.material.runs.get(judged.run)
         control = judged.expected_red is not None
         shown = control_badge(verdict, judged, lang) if control else badge(verdict.outcome.value, lang)
-        run_id = self.run_ids[judged.case, judged.run]
+        run_id = self.run_ids[run_key(judged)]
         return VerdictView(
             id=f"{run_id}-verdict-{number}",
             case=judged.case,
@@ -333,7 +333,7 @@ class _Builder:
             entry = self.material.runs.get(judged.run)
             views.append(
                 ControlView(
-                    run_id=self.run_ids[judged.case, judged.run],
+                    run_id=self.run_ids[run_key(judged)],
                     case=judged.case,
                     target=f"{entry.target}, {entry.retention}" if entry else judged.run,
                     role=self._role(judged.case, judged.run, judged.role),

@@ -644,6 +644,20 @@ def test_a_control_may_be_red_where_it_is_allowed(tmp_path):
     assert "control ✓ red found" in words
 
 
+def test_a_run_in_two_roles_is_shown_in_both(tmp_path):
+    """When subject and control are one run each role has its own section, and its own verdicts."""
+    red = (a_verdict("holes", Outcome.FAIL),)
+    subject = replace(a_run("a", "subject", red), run="one")
+    control = replace(a_run("a", "control", red, expected_red=("holes",)), run="one")
+    entry = replace(an_entry("a", "subject"), key="one")
+    page = written(a_session(judged=(subject, control), runs=(entry,)), tmp_path)
+    ids = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    assert {"run-1", "run-2"} <= set(ids)
+    assert "holes ✗ fail control ✓ red found" in page.words
+    assert "subject, control, chain3x2" in page.words
+
+
 def test_a_control_that_is_the_baseline_says_so(tmp_path):
     """The run before the patch is shown once, with both its roles, wherever it is named; a pair is just a pair."""
     judged = (
