@@ -5,11 +5,12 @@ from __future__ import annotations
 import shutil
 import unicodedata
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
+from astropy.wcs import WCS
 
 from harness.message import Message, say
 from harness.request import DatasetFacts, FrameFacts
@@ -90,6 +91,28 @@ def check_inputs(
     return tuple(problems)
 
 
+def is_celestial(cards: Mapping[str, str | int | float]) -> bool:
+    """Tell whether axes 1 and 2 are on the sky, with a stated origin and a usable scale: the one rule for every frame.
+
+    Parameters
+    ----------
+    cards
+        WCS cards of these axes, as ``FrameFacts.wcs`` holds them.
+
+    """
+    # Without these astropy assumes an origin and one degree a pixel, which no telescope has.
+    if not {"CRVAL1", "CRVAL2"} <= cards.keys() or not cards.keys() & {"CD1_1", "CD1_2", "PC1_1", "CDELT1"}:
+        return False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            wcs = WCS(fits.Header(list(cards.items())), naxis=2)
+            matrix = wcs.pixel_scale_matrix
+            return bool(wcs.has_celestial and np.isfinite(matrix).all() and abs(np.linalg.det(matrix)) > 0)
+        except Exception:  # noqa: BLE001 -- whatever keeps astropy from reading it, it is no usable WCS
+            return False
+
+
 def room_needed(folder: Path, facts: DatasetFacts) -> int:
     """Return the bytes that a run is expected to need: copies of the frames, caches, masks, tiles and mosaic."""
     pixels = sum(frame.shape[0] * frame.shape[1] for frame in facts.frames)
@@ -163,19 +186,13 @@ def _frame(folder: Path, frame: FrameFacts, *, contents: bool) -> Iterator[Messa
             folder=str(folder),
         )
         return
-    if not _is_celestial(frame):
+    if not is_celestial(frame.wcs):
         yield say(
             "Expected a celestial WCS in {name} (CTYPE, CRVAL and a scale), found none: solve the frame first, or leave it out.",
             name=frame.name,
         )
     if contents:
         yield from _contents(path)
-
-
-def _is_celestial(frame: FrameFacts) -> bool:
-    kinds = {str(frame.wcs.get(f"CTYPE{axis}", ""))[:4].rstrip("-") for axis in (1, 2)}
-    scale = any(card in frame.wcs for card in ("CD1_1", "CD1_2", "CDELT1", "PC1_1"))
-    return kinds in ({"RA", "DEC"}, {"GLON", "GLAT"}) and "CRVAL1" in frame.wcs and "CRVAL2" in frame.wcs and scale
 
 
 def _contents(path: Path) -> Iterator[Message]:

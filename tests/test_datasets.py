@@ -14,9 +14,10 @@ from astropy.wcs import WCS
 
 from fixtures import bad, datasets, plans
 from fixtures.datasets import SYNTHETIC, DatasetError, SyntheticSpec, Truth, build, grid, load
-from fixtures.facts import FrameError, read_header, sha256_of
+from fixtures.facts import FrameError, read_header
 from fixtures.frames import Camera
 from fixtures.sky import Sky
+from harness.record import sha256_of
 
 CAMERA = Camera(shape=(60, 80), hot_pixels=2)
 SMALL = SyntheticSpec("small", 1, Sky(83.5, 22.0, density=2000.0), CAMERA, grid(CAMERA, 2, 1, 2, overlap=0.2, seed=1))

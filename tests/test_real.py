@@ -164,12 +164,11 @@ def test_an_unknown_frame_is_refused(made_up, tmp_path):
 def test_fetch_makes_the_set_that_load_reads(tmp_path):
     """Fetched from its originals, a set is found, verified and loaded, with its panels; no original is kept."""
     assert real.find(NAME) is None
-    assert real.available() == ()
     folder = real.fetch(NAME)
     assert folder == tmp_path / "cache é" / NAME
     assert sorted(p.name for p in folder.iterdir()) == ["p0_Light.fits", "p1_Light.fits"]
     assert real.find(NAME) == folder
-    assert real.available() == (NAME,)
+    assert [(s.name, s.folder) for s in real.status()] == [(NAME, folder)]
     assert real.verify(NAME) == ()
     dataset = real.load(NAME)
     assert (dataset.facts.kind, dataset.facts.name, dataset.folder) == ("real", NAME, folder)

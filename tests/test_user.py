@@ -8,10 +8,12 @@ from astropy.io import fits
 
 from fixtures import bad, plans
 from fixtures.datasets import DatasetError, SyntheticSpec, grid, write_frames
-from fixtures.facts import FrameError, has_celestial_wcs, is_frame_name, read_header, sha256_of, wcs_cards_of
+from fixtures.facts import FrameError, is_frame_name, read_header, wcs_cards_of
 from fixtures.frames import Camera
 from fixtures.sky import Sky
 from fixtures.user import frames_of
+from harness.inputs import is_celestial
+from harness.record import sha256_of
 
 CAMERA = Camera(shape=(60, 80), hot_pixels=2)
 SPEC = SyntheticSpec("own", 1, Sky(83.5, 22.0, density=2000.0), CAMERA, grid(CAMERA, 2, 1, 2, overlap=0.2, seed=1))
@@ -68,7 +70,7 @@ def test_frames_without_wcs_are_listed(tmp_path):
     with pytest.raises(DatasetError) as caught:
         frames_of(dataset.folder)
     text = str(caught.value)
-    assert "found none in 2: light_p0_000.fits; light_p0_001.fits; plate-solve them" in text
+    assert "found none in 2: light_p0_000.fits; light_p0_001.fits. Plate-solve them" in text
     assert "light_p0_002.fits" not in text
 
 
@@ -76,7 +78,7 @@ def test_a_long_list_is_cut(own):
     """More than ten bad frames are counted, not listed."""
     for number in range(12):
         fits.PrimaryHDU(np.zeros((5, 5))).writeto(own / f"raw_{number:02d}.fit")
-    with pytest.raises(DatasetError, match=r"found none in 12: raw_00.fit; .*raw_09.fit and 2 more; plate-solve"):
+    with pytest.raises(DatasetError, match=r"found none in 12: raw_00.fit; .*raw_09.fit and 2 more. Plate-solve"):
         frames_of(own)
 
 
@@ -124,7 +126,7 @@ def test_no_frames_at_all(tmp_path, make):
 )
 def test_what_counts_as_a_celestial_wcs(cards, celestial):
     """Both axes on the sky, a stated origin and a scale that is not zero; anything else is no WCS."""
-    assert has_celestial_wcs(fits.Header(list(cards.items()))) is celestial
+    assert is_celestial(cards) is celestial
 
 
 def test_only_wcs_cards_are_kept():

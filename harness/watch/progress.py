@@ -7,20 +7,17 @@ without a seal is a living run.
 from __future__ import annotations
 
 import json
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, Self, TextIO
+from typing import Any, Protocol, Self
 
 from harness.durations import Durations
 from harness.message import Translate, say
 from harness.request import Request
 from harness.watch.disk import CACHE
-
-__all__ = ["Coming", "Durations", "Progress", "ProgressMonitor", "ProgressReader", "expected_table", "lines"]
 
 DEPTH = 3
 """How many folders below the session's a record may lie."""
@@ -114,8 +111,7 @@ class ProgressMonitor:
     session
         The folder below which records are made; it need not exist yet.
     show
-        A function that shows one line, or a stream. On a terminal's stream one line is rewritten in place; otherwise each
-        run gets a line when something about it changed.
+        Shows one line; each run gets one when something about it changed.
     interval
         Seconds between two looks.
     translate
@@ -126,7 +122,7 @@ class ProgressMonitor:
     def __init__(
         self,
         session: Path,
-        show: TextIO | Callable[[str], object],
+        show: Callable[[str], object],
         *,
         interval: float = 2.0,
         translate: Translate = str,
@@ -134,12 +130,7 @@ class ProgressMonitor:
         self._reader = ProgressReader(session)
         self._interval = interval
         self._translate = translate
-        self._terminal: TextIO | None = None
-        if callable(show):
-            self._line = show
-        else:
-            self._line = lambda line: print(line, file=show, flush=True)
-            self._terminal = show if show.isatty() else None
+        self._line = show
         self._shown: dict[str, Progress] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="progress", daemon=True)
@@ -156,7 +147,7 @@ class ProgressMonitor:
         self._thread.start()
 
     def stop(self) -> None:
-        """Show the last state, take the line on a terminal away, and end."""
+        """Show the last state, and end."""
         self._stop.set()
         self._thread.join()
 
@@ -165,15 +156,11 @@ class ProgressMonitor:
             while not self._stop.wait(self._interval):
                 self._show()
             self._show()
-            self._rewrite("")
         except (OSError, ValueError):
             return  # the stream was closed: there is nobody left to show anything to
 
     def _show(self) -> None:
         states = self._reader.look()
-        if self._terminal is not None:
-            self._rewrite("  ".join(lines([s for s in states if s.state == "running"], self._translate)))
-            return
         # A run that was over when it was first seen is of another time, and needs no line.
         changed = [
             s for s in states if self._shown.get(s.record) != s and (s.state == "running" or s.record in self._shown)
@@ -181,12 +168,6 @@ class ProgressMonitor:
         for state, line in zip(changed, lines(changed, self._translate), strict=True):
             self._shown[state.record] = state
             self._line(line)
-
-    def _rewrite(self, text: str) -> None:
-        if self._terminal is not None:
-            width = shutil.get_terminal_size().columns - 1
-            self._terminal.write(f"\r{text[:width]}\x1b[K")
-            self._terminal.flush()
 
 
 def lines(states: Sequence[Progress], translate: Translate = str, *, now: int | None = None) -> list[str]:
