@@ -2,17 +2,15 @@
 
 ``docs/protocol.md`` specifies the files. A record stays readable after a crash: a torn last line is dropped and named,
 a missing part is ``None`` or empty, and checks that need it conclude ``unknown``. Only a record that is not one at all,
-or of a newer format, raises ``RecordError``.
+or of a newer format, raises ``RecordError``; nothing else is raised, whatever the bytes of its files are.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -30,6 +28,14 @@ PRODUCTS_FORMAT = "phase3-products/1"
 
 T = TypeVar("T")
 
+# What reading data that are not as specified may raise: text that is no JSON or nested without end, numbers without end, parts
+# that are missing or of another type.
+_UNREADABLE = (ValueError, TypeError, LookupError, ArithmeticError, RecursionError)
+# What the probe says on standard error of each piece of evidence that it could not write.
+_TOLD_LOSS = b"phase3 probe: "
+
+Source = Literal["callback", "log", "stage"]
+SOURCES: tuple[Source, ...] = ("callback", "log", "stage")
 EndState = Literal["done", "crashed", "timed out", "killed"]
 END_STATES: tuple[EndState, ...] = ("done", "crashed", "timed out", "killed")
 
@@ -42,18 +48,20 @@ class RecordError(ValueError):
 class Event:
     """One progress event or log record.
 
-    ``t`` is in monotonic nanoseconds. ``key`` is the event key, or the unformatted template of a log record; ``text`` is
-    what follows ``KEY:`` in keys such as ``MASTER_TILE_COUNT_UPDATE:1/4``, or the formatted log line.
+    ``t`` is in monotonic nanoseconds. ``thread`` is a name and ``tid`` the thread's number, ``None`` where none was written.
+    ``key`` is the event key, or the unformatted template of a log record; ``text`` is what follows ``KEY:`` in keys such as
+    ``MASTER_TILE_COUNT_UPDATE:1/4``, or the formatted log line.
     """
 
     t: int
     pid: int
     thread: str
-    source: Literal["callback", "log", "stage"]
+    source: Source
     key: str
     level: str
     text: str
     fields: Mapping[str, Any]
+    tid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +82,7 @@ class Operation:
     size: int | None
     errno: int | None
     mode: str | None
+    tid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +106,7 @@ class TileStep:
     path: str | None
     error: str | None
     retry_of: int | None
+    tid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +239,11 @@ class Seal:
 
 @dataclass(frozen=True)
 class History:
-    """Everything that was observed, in order of time."""
+    """Everything that was observed, in order of time.
+
+    ``torn`` names the lines that can't be read. ``lost`` is how much evidence the probe says that it could not write.
+    ``settings`` are the effective settings of the target, flat; empty where they were not recorded.
+    """
 
     events: tuple[Event, ...]
     operations: tuple[Operation, ...]
@@ -240,6 +254,8 @@ class History:
     processes: tuple[ProcessSample, ...]
     capabilities: frozenset[str]
     torn: tuple[str, ...]
+    lost: int = 0
+    settings: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     @cached_property
     def tiles(self) -> tuple[Tile, ...]:
@@ -282,9 +298,20 @@ def read_record(folder: Path) -> Record:
     Raises
     ------
     RecordError
-        When there is no request, or a file has a format of another version.
+        When there is no request, a file has a format of another version, or what was measured can't be read.
 
     """
+    try:
+        return _read_record(folder)
+    except RecordError:
+        raise
+    except (*_UNREADABLE, OSError) as error:
+        raise RecordError(
+            f"expected a record in {folder}, found one that can't be read ({error!r}): record the run again"
+        ) from error
+
+
+def _read_record(folder: Path) -> Record:
     path = folder / "request.json"
     try:
         request = Request.from_json(_read_json(path))
@@ -292,18 +319,21 @@ def read_record(folder: Path) -> Record:
         raise RecordError(
             f"expected a record with a request.json, found none in {folder}: name a run's folder"
         ) from None
-    except (ValueError, TypeError, KeyError) as error:
+    except _UNREADABLE as error:
         raise RecordError(
             f"expected a request in {path}, found one that can't be read ({error}): record the run again"
         ) from error
     seal = _read_seal(folder)
     damage = tuple(_damage(folder, seal)) if seal else ()
+    history = _read_history(folder)
+    torn: list[str] = []
+    left = _read_left(folder, torn)
     return Record(
         folder=folder,
         request=request,
-        history=_read_history(folder),
+        history=replace(history, torn=(*history.torn, *torn)),
         products=read_products(folder),
-        left=_read_left(folder),
+        left=left,
         seal=seal,
         damage=damage,
     )
@@ -339,9 +369,7 @@ def _read_seal(folder: Path) -> Seal | None:
     try:
         data = _read_json(path)
         _check_format(path, data, SEAL_FORMAT)
-        state = data["state"]
-        if state not in END_STATES:
-            raise RecordError(f"expected an end state among {', '.join(END_STATES)} in {path}, found {state!r}")
+        state = _one_of(data["state"], END_STATES)
         code = data["exit_code"]
         files = {str(k): str(v) for k, v in dict(data["files"]).items()}
         return Seal(
@@ -351,7 +379,9 @@ def _read_seal(folder: Path) -> Seal | None:
             float(data["seconds"]),
             MappingProxyType(files),
         )
-    except (TypeError, KeyError, json.JSONDecodeError) as error:
+    except RecordError:
+        raise
+    except _UNREADABLE as error:
         raise RecordError(
             f"expected a seal in {path}, found one that can't be read ({error}): record the run again"
         ) from error
@@ -378,17 +408,17 @@ def _check_format(path: Path, data: Mapping[str, Any], expected: str) -> None:
         )
 
 
-def _read_lines(path: Path, torn: list[str]) -> Iterator[dict[str, Any]]:
-    """Yield the JSON objects of a file, line by line. A line that can't be read is left out and named in ``torn``."""
+def _read_lines(path: Path, torn: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the JSON objects of a file with the numbers of their lines. A line that can't be read is named in ``torn``."""
     with path.open(encoding="utf-8", errors="replace") as stream:
         for number, line in enumerate(stream, 1):
             try:
                 data = json.loads(line)
-            except json.JSONDecodeError:
+            except (ValueError, RecursionError):  # no JSON, a number of thousands of digits, or nested without end
                 torn.append(f"{path.name}, line {number}")
                 continue
             if isinstance(data, dict):
-                yield data
+                yield number, data
             else:
                 torn.append(f"{path.name}, line {number}")
 
@@ -404,11 +434,13 @@ class _Reading:
     holds: list[HoldStep]
     faults: list[Mapping[str, Any]]
     capabilities: set[str]
+    settings: dict[str, Any]
+    lost: int = 0
 
     def take(self, path: Path, expected: str, entry: Callable[[int, Mapping[str, Any]], None]) -> None:
         """Read one file: its header, then each entry. An entry that can't be read is named and left out."""
         pid = 0
-        for number, data in enumerate(_read_lines(path, self.torn), 1):
+        for number, data in _read_lines(path, self.torn):
             try:
                 if number == 1:
                     _check_format(path, data, expected)
@@ -418,8 +450,8 @@ class _Reading:
                     entry(pid, data)
             except RecordError:
                 raise
-            except (KeyError, TypeError, ValueError):
-                self.torn.append(f"{path.name}, entry {number}")
+            except _UNREADABLE:
+                self.torn.append(f"{path.name}, line {number}")
 
     def event(self, pid: int, data: Mapping[str, Any]) -> None:
         """Take a line of an events file."""
@@ -436,12 +468,16 @@ class _Reading:
                 self.faults.append(MappingProxyType(dict(data)))
             case "capability":
                 self.capabilities.add(str(data["name"]))
+            case "lost":
+                self.lost += max(1, int(data["n"]))
+            case "config":
+                self.settings.update(dict(data["settings"]))
             case _:
                 self.operations.append(_operation(pid, data))
 
 
 def _read_history(folder: Path) -> History:
-    reading = _Reading([], [], [], [], [], [], set())
+    reading = _Reading([], [], [], [], [], [], set(), {})
     for path in sorted(folder.glob("events-*.jsonl")):
         reading.take(path, EVENTS_FORMAT, reading.event)
     for path in sorted(folder.glob("trace-*.jsonl")):
@@ -458,7 +494,17 @@ def _read_history(folder: Path) -> History:
         processes=processes,
         capabilities=frozenset(reading.capabilities),
         torn=tuple(reading.torn),
+        lost=max(reading.lost, _told_on_console(folder / "console.log")),
+        settings=MappingProxyType(reading.settings),
     )
+
+
+def _told_on_console(path: Path) -> int:
+    """Count what the probe said that it lost: of a disk that stayed full, nothing else tells."""
+    if not path.is_file():
+        return 0
+    with path.open("rb") as stream:
+        return sum(_TOLD_LOSS in line for line in stream)
 
 
 def _hold(data: Mapping[str, Any]) -> HoldStep:
@@ -475,11 +521,11 @@ def _samples(path: Path, torn: list[str], make: Callable[[Mapping[str, Any]], T]
     if not path.exists():
         return ()
     found: list[T] = []
-    for number, data in enumerate(_read_lines(path, torn), 1):
+    for number, data in _read_lines(path, torn):
         try:
             found.append(make(data))
-        except (KeyError, TypeError, ValueError):
-            torn.append(f"{path.name}, entry {number}")
+        except _UNREADABLE:
+            torn.append(f"{path.name}, line {number}")
     return tuple(found)
 
 
@@ -489,11 +535,12 @@ def _event(pid: int, data: Mapping[str, Any]) -> Event:
         t=int(data["t"]),
         pid=pid,
         thread=str(data["thread"]),
-        source=data["source"],
+        source=_one_of(data["source"], SOURCES),
         key=str(data["key"]),
         level=str(data.get("level", "")),
         text=str(data.get("text", "")),
         fields=MappingProxyType(dict(fields)),
+        tid=_int(data.get("tid")),
     )
 
 
@@ -510,6 +557,7 @@ def _operation(pid: int, data: Mapping[str, Any]) -> Operation:
         size=None if size is None else int(size),
         errno=None if errno is None else int(errno),
         mode=None if mode is None else str(mode),
+        tid=_int(data.get("tid")),
     )
 
 
@@ -532,6 +580,7 @@ def _step(pid: int, data: Mapping[str, Any]) -> TileStep:
         path=text("path"),
         error=text("error"),
         retry_of=None if retry_of is None else int(retry_of),
+        tid=_int(data.get("tid")),
     )
 
 
@@ -569,12 +618,16 @@ def _process_sample(data: Mapping[str, Any]) -> ProcessSample:
     return ProcessSample(t, processes, rss, float(data["cpu"]), threads, open_files)
 
 
-def _read_left(folder: Path) -> tuple[LeftFile, ...] | None:
+def _read_left(folder: Path, torn: list[str] | None = None) -> tuple[LeftFile, ...] | None:
+    """Return what was left; ``None`` where that is not known in full. Lines that can't be read are added to ``torn``."""
     path = folder / "left.jsonl"
     if not path.exists():
         return None
-    torn: list[str] = []
-    return tuple(LeftFile(str(d["path"]), int(d["size"]), str(d["kind"])) for d in _read_lines(path, torn))
+    unread: list[str] = []
+    found = _samples(path, unread, lambda d: LeftFile(str(d["path"]), int(d["size"]), str(d["kind"])))
+    if torn is not None:
+        torn.extend(unread)
+    return None if unread else found
 
 
 def read_products(folder: Path) -> Products | None:
@@ -585,28 +638,29 @@ def read_products(folder: Path) -> Products | None:
     try:
         data = _read_json(path)
         _check_format(path, data, PRODUCTS_FORMAT)
-        with np.load(folder / "products.npz", allow_pickle=False) as arrays:
+        # Opened here, for numpy leaves a file open whose archive it can't read.
+        with (folder / "products.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             depth = np.asarray(arrays["depth"], dtype=np.float32)
             stars = np.asarray(arrays["stars"], dtype=np.float64).reshape(-1, 3)
             bits = np.asarray(arrays["covered"], dtype=np.uint8)
         covered = _unpacked(bits, depth, data["shape"])
         tiles = tuple(
-            TileProduct(str(t["path"]), int(t["tile"]), _int(t["frames"]), _int(t["aligned"]), t["reference"])
+            TileProduct(str(t["path"]), int(t["tile"]), _int(t["frames"]), _int(t["aligned"]), _str(t["reference"]))
             for t in data["tiles"]
         )
         return Products(
-            mosaic=data["mosaic"],
+            mosaic=_str(data["mosaic"]),
             wcs=MappingProxyType(dict(data["wcs"])),
             step=int(data["step"]),
             covered=covered,
             depth=depth,
             stars=stars,
             tiles=tiles,
-            thumbnail=data["thumbnail"],
+            thumbnail=_str(data["thumbnail"]),
         )
     except RecordError:
         raise
-    except (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except Exception as error:  # a damaged archive raises errors of a dozen libraries, memory among them
         raise RecordError(
             f"expected measured products in {path}, found some that can't be read ({error}): measure the run again"
         ) from error
@@ -621,3 +675,13 @@ def _unpacked(bits: NDArray[np.uint8], depth: NDArray[np.float32], shape: Any) -
 
 def _int(value: Any) -> int | None:
     return None if value is None else int(value)
+
+
+def _str(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _one_of(value: Any, known: tuple[T, ...]) -> T:
+    if value not in known:
+        raise ValueError(f"expected one of {known}, found {value!r}")
+    return known[known.index(value)]

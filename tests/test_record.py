@@ -1,9 +1,13 @@
 """Records: reading what a run left, whole, torn, tampered or of another format."""
 
 import json
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from harness.record import RecordError, inside, read_record, sha256_of
 from tests.requests_ import a_request
@@ -91,7 +95,7 @@ def test_an_entry_without_its_fields_is_dropped_and_named(folder):
         stream.write('{"op": "tile"}\n[1]\n')
     history = read_record(folder).history
     assert len(history.tiles) == 1
-    assert history.torn == ("trace-7.jsonl, entry 10", "trace-7.jsonl, line 11")
+    assert history.torn == ("trace-7.jsonl, line 10", "trace-7.jsonl, line 11")
 
 
 @pytest.mark.parametrize("name", ["events-7.jsonl", "request.json", "left.jsonl"])
@@ -203,3 +207,155 @@ def test_products_with_a_pickle_are_refused(folder):
     (folder / "products.json").write_text(json.dumps(data))
     with pytest.raises(RecordError, match="measure the run again"):
         read_record(folder)
+
+
+def add(path, *texts):
+    """Append lines as they are."""
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write("".join(f"{text}\n" for text in texts))
+
+
+def reading(folder):
+    """Return the record, or what the one error says that may be raised."""
+    try:
+        return read_record(folder), ""
+    except RecordError as error:
+        return None, str(error)
+
+
+BROKEN = ["[" * 200_000, '{"t": ' + "9" * 5000 + "}", '{"t": 1e999, "op": "remove"}', '{"t', "[1]", "{}"]
+
+
+@pytest.mark.parametrize("text", BROKEN, ids=["nested", "digits", "infinite", "cut", "no object", "empty"])
+@pytest.mark.parametrize("name", ["events-7.jsonl", "trace-7.jsonl", "disk.jsonl", "process.jsonl"])
+def test_a_line_that_can_not_be_read_is_torn_and_spoils_no_other(folder, name, text):
+    """Nesting without end and numbers of thousands of digits are torn lines like any other."""
+    before = read_record(folder).history
+    add(folder / name, text)
+    after = read_record(folder).history
+    count = len((folder / name).read_text(encoding="utf-8").splitlines())
+    assert after.torn == (f"{name}, line {count}",)
+    assert (after.events, after.operations, after.disk) == (before.events, before.operations, before.disk)
+
+
+@pytest.mark.parametrize("text", [*BROKEN, '{"path": "outputs/a.npy", "kind": "cache"}'])
+def test_a_torn_list_of_what_is_left_is_not_known(folder, text):
+    """A cache could stand in the line that can't be read: the list counts for nothing, and the line is named."""
+    add(folder / "left.jsonl", text)
+    record = read_record(folder)
+    assert record.left is None
+    assert record.history.torn == ("left.jsonl, line 2",)
+
+
+def test_a_torn_first_line_does_not_hide_the_rest(folder):
+    """A header that was cut short is named; what follows is no header."""
+    path = folder / "trace-7.jsonl"
+    _, _, rest = path.read_text(encoding="utf-8").partition("\n")
+    path.write_text('{"format": "phase3-tr\n' + rest, encoding="utf-8")
+    history = read_record(folder).history
+    assert history.torn == ("trace-7.jsonl, line 1",)
+    assert history.tiles[0].made
+
+
+def test_lost_evidence_and_settings_are_read(folder):
+    """Losses add up; settings are there for the checks; a thread has its number where one was written."""
+    add(
+        folder / "trace-7.jsonl",
+        '{"op": "lost", "t": 20, "thread": "m", "n": 2, "what": "a line of trace was lost"}',
+        '{"op": "lost", "t": 21, "thread": "m", "n": 1, "what": "an event was lost"}',
+        '{"op": "config", "t": 22, "thread": "m", "settings": {"cleanup_temp_artifacts": false}}',
+        '{"op": "remove", "t": 23, "thread": "m", "tid": 77, "state": "done", "path": "x"}',
+    )
+    history = read_record(folder).history
+    assert (history.lost, dict(history.settings)) == (3, {"cleanup_temp_artifacts": False})
+    assert [op.tid for op in history.operations] == [None, 77]
+    assert history.torn == ()
+
+
+def test_losses_told_on_the_console_only_count_too(folder):
+    """A disk that stayed full takes no line about what it did not take."""
+    assert (read_record(folder).history.lost, dict(read_record(folder).history.settings)) == (0, {})
+    add(folder / "console.log", "hello", "phase3 probe: a line of trace was lost", "phase3 probe: an event was lost")
+    assert read_record(folder).history.lost == 2
+
+
+@pytest.mark.parametrize("name", ["request.json", "seal.json", "products.json", "events-7.jsonl", "left.jsonl"])
+@pytest.mark.parametrize("data", [b"\xff\xfe", b"[" * 100_000, b"[]", b"9" * 5000, b'{"format": []}'])
+def test_bytes_that_are_nothing_known_are_an_error_of_the_record(folder, name, data):
+    """Whatever stands in a file, the reader answers with a record or with the one error that says what to do."""
+    (folder / name).write_bytes(data)
+    record, error = reading(folder)
+    assert record.history.torn if record else "expected" in error
+
+
+def test_a_folder_in_the_place_of_a_file_is_an_error_of_the_record(folder):
+    """What the system refuses is told in the same way."""
+    (folder / "trace-8.jsonl").mkdir()
+    with pytest.raises(RecordError, match="record the run again"):
+        read_record(folder)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=4,
+)
+
+
+@st.composite
+def mutations(draw, files):
+    """Return one file of a record with bytes cut, put in or replaced, or with one value of its JSON exchanged."""
+    name = draw(st.sampled_from(sorted(files)))
+    data = files[name]
+    start = draw(st.integers(0, len(data)))
+    if draw(st.booleans()):
+        return name, data[:start] + draw(st.binary(max_size=8)) + data[start + draw(st.integers(0, 40)) :]
+    rows = (
+        data.decode("utf-8", "replace").splitlines() if name.endswith(".jsonl") else [data.decode("utf-8", "replace")]
+    )
+    row = draw(st.integers(0, len(rows) - 1))
+    try:
+        parsed = json.loads(rows[row])
+    except ValueError:
+        return name, data[:start]
+    at = parsed
+    while True:
+        key = draw(st.sampled_from(sorted(at) if isinstance(at, dict) else range(len(at))))
+        if not at[key] or not isinstance(at[key], dict | list) or draw(st.booleans()):
+            break
+        at = at[key]
+    at[key] = draw(VALUES)
+    rows[row] = json.dumps(parsed)
+    return name, "\n".join(rows).encode()
+
+
+def whole_record(folder):
+    """Return the files of a record that has every part."""
+    covered = np.array([[True, False, True], [False, True, True]])
+    np.savez(folder / "products.npz", covered=np.packbits(covered), depth=covered.astype("f4"), stars=np.ones((2, 3)))
+    tile = {"path": "outputs/t.fits", "tile": 0, "frames": 2, "aligned": None, "reference": None}
+    data = {
+        "format": "phase3-products/1",
+        "mosaic": "outputs/m.fits",
+        "shape": [2, 3],
+        "step": 1,
+        "wcs": {"CRPIX1": 1.0},
+    }
+    (folder / "products.json").write_text(json.dumps(data | {"tiles": [tile], "thumbnail": None}))
+    seal(folder)
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_nothing_but_an_error_of_the_record_leaves_the_reader(folder, data):
+    """Whatever is changed in a record's files, it is read, or refused as a record."""
+    files = whole_record(folder)
+    name, content = data.draw(mutations(files))
+    with tempfile.TemporaryDirectory() as scratch:
+        for other, old in files.items():
+            Path(scratch, other).write_bytes(content if other == name else old)
+        record, error = reading(Path(scratch))
+    assert "expected" in error or record
+    if record and name != "seal.json":
+        assert record.usable == (content == files[name])
