@@ -2,13 +2,19 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from fixtures import bad
+from fixtures.datasets import SYNTHETIC, build
+from harness.plugin import selected
+from harness.record import read_record, sha256_of
 from harness.session import normal_form, read_session
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -70,11 +76,20 @@ def test_junit_holds_flat_text_only(alone):
 
 
 def test_two_workers_make_the_same_session(alone, tmp_path):
-    """With ``-n 2`` the session is that of one process, in the normal form without times, names of runs, or orders."""
+    """With ``-n 2`` the session is that of one process, in the normal form without times, names of runs, or orders.
+
+    The tests of the case are dealt out to both workers, so that they share its runs.
+    """
     root, _ = alone
-    done = run_pytest("-m", "phase3", "--phase3-quick", f"--phase3-dir={tmp_path}", "-n", "2")
+    done = run_pytest("-m", "phase3", "--phase3-quick", f"--phase3-dir={tmp_path}", "-n", "2", "--dist", "load")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert normal_form(read_session(latest(tmp_path))) == normal_form(read_session(latest(root)))
+    folder = latest(tmp_path)
+    assert normal_form(read_session(folder)) == normal_form(read_session(latest(root)))
+    shares = [json.loads(p.read_text(encoding="utf-8")) for p in (folder / "shares").glob("gw*.json")]
+    used = [{run["key"] for run in share["runs"]} for share in shares]
+    assert len(used) == 2
+    assert used[0] & used[1], "the workers shared no run"
+    assert len(list((folder / "runs").glob("*/request.json"))) == len(used[0] | used[1])
 
 
 def test_a_defective_subject_is_red_and_explained(tmp_path):
@@ -88,6 +103,7 @@ def test_a_defective_subject_is_red_and_explained(tmp_path):
     )
     assert done.returncode == 1
     session = read_session(latest(tmp_path))
+    assert {"subject", "control", "baseline"} <= {j.role for j in session.judged}
     subject = next(j for j in session.judged if j.role == "subject")
     red = {v.check for v in subject.verdicts if v.outcome == "fail"}
     assert red == {"warnings", "tiles", "depth", "cache", "holes"}
@@ -105,6 +121,146 @@ def test_a_target_that_dies_is_unknown_and_an_error(tmp_path):
     assert session.outcome == "unknown"
     assert {t.outcome for t in session.tests} == {"unknown"}
     assert "error" in done.stdout.lower()
+
+
+def test_part_of_a_session_does_not_pass_what_needs_the_whole(tmp_path):
+    """With ``-k`` the tests that ran count, and a line of the checklist that needs others is not evaluated."""
+    done = run_pytest(
+        "-m", "phase3", "--phase3-quick", f"--phase3-dir={tmp_path}", "-k", "test_every_master_tile_is_made"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    session = read_session(latest(tmp_path))
+    rows = {r.id: r.outcome for r in session.requirements}
+    assert len(session.tests) == 1
+    assert rows["A.6"] == "pass"
+    assert rows["A.7"] == rows["A.1"] == rows["A.2"] == "not evaluated"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to a process group, which Windows has not")
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "two workers"])
+def test_ctrl_c_leaves_a_sealed_record_and_no_process(tmp_path, stub, workers):
+    """Interrupted in a run that hangs: the record is sealed, the tests are unknown, and nothing lives on."""
+    import signal
+    import time
+
+    import psutil
+
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("PHASE3_", "PYTEST_"))}
+    options = ["--phase3-quick", f"--phase3-dir={tmp_path}", f"--phase3-target=zemosaic:{stub('hang')}"]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-m", "phase3", *options, *workers]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+    ) as process:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob("sessions/*/runs/*/events-*.jsonl")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)
+        printed = process.communicate(timeout=60)[0].decode(errors="replace")
+    (record,) = [read_record(p.parent) for p in tmp_path.glob("sessions/*/runs/*/request.json")]
+    assert record.seal is not None, printed
+    assert record.seal.state == "killed"
+    left = [p for p in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(p.info["cmdline"] or ())]
+    assert left == []
+    assert process.returncode != 0
+    if not workers:
+        assert {t.outcome for t in read_session(latest(tmp_path)).tests} == {"unknown"}
+
+
+@pytest.fixture
+def stub(tmp_path):
+    """Return a function that copies the stub of ZeMosaic into a folder of its own, with a mode for all its runs."""
+
+    def copy(mode):
+        folder = tmp_path / f"stub {mode or 'good'}"
+        shutil.copytree(Path(__file__).parent / "stub_zemosaic", folder, ignore=shutil.ignore_patterns("__pycache__"))
+        settings = folder / "zemosaic_config.py"
+        settings.write_text(
+            settings.read_text(encoding="utf-8") + f"\nDEFAULT_CONFIG['stub_mode'] = {mode!r}\n", encoding="utf-8"
+        )
+        return folder
+
+    return copy
+
+
+def test_a_checkout_goes_through_the_whole_session(tmp_path, stub):
+    """A target with ZeMosaic's entry contract: green, beside its naive copy as the control that must be red."""
+    root = tmp_path / "session"
+    done = run_pytest(
+        "-m",
+        "phase3",
+        "--phase3-quick",
+        f"--phase3-dir={root}",
+        f"--phase3-target=zemosaic:{stub('')}",
+        f"--phase3-control=zemosaic:{stub('naive')}",
+        PHASE3_BASELINE=f"zemosaic:{tmp_path / 'stub naive'}",
+    )
+    session = read_session(latest(root))
+    assert session.target_kind == "zemosaic"
+    assert not session.self_test
+    control = next(j for j in session.judged if j.role == "control")
+    red = {v.check for v in control.verdicts if v.outcome == "fail"}
+    assert red >= {"warnings", "tiles", "depth", "cache"}, done.stdout
+    subject = next(j for j in session.judged if j.role == "subject")
+    assert {v.check: str(v.outcome) for v in subject.verdicts if v.outcome == "fail"} == {}, done.stdout
+    rows = {r.id: r.outcome for r in session.requirements}
+    assert rows["A.3"] == rows["A.6"] == "pass"
+
+
+def test_a_real_set_that_is_not_here_is_skipped_with_its_command(tmp_path):
+    """An absent set is no failure: its tests are skipped, with the command that gets it, and the session says so."""
+    done = run_pytest(
+        "-m",
+        "phase3",
+        f"--phase3-dir={tmp_path}",
+        "-k",
+        "microobs",
+        "-rs",
+        PHASE3_DATA_DIR=str(tmp_path / "nothing"),
+        XDG_CACHE_HOME=str(tmp_path / "cache"),
+        LOCALAPPDATA=str(tmp_path / "cache"),
+        HOME=str(tmp_path),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "phase3 data fetch microobs_hatp32_4panels" in done.stdout
+    session = read_session(latest(tmp_path))
+    assert {t.outcome for t in session.tests} == {"not evaluated"}
+    assert not any(s.judged for s in session.real_sets)
+    assert session.outcome == "unknown"
+
+
+@pytest.mark.parametrize("name", ["empty", "truncated", "no_wcs", "nan_only", "one_pointing"])
+def test_frames_that_no_run_can_start_with_are_a_usage_error(tmp_path, name):
+    """A user's own folder is looked at before anything starts, and nothing in it is changed."""
+    frames = tmp_path / "mes images"
+    if name == "one_pointing":
+        spec = SYNTHETIC["chain3x1"]
+        build(replace(spec, pointings=tuple(p for p in spec.pointings if p.panel == 0)), frames)
+    else:
+        bad.build(name, frames)
+    before = {p.name: sha256_of(p) for p in frames.rglob("*") if p.is_file()}
+    done = run_pytest("-m", "phase3", f"--phase3-dir={tmp_path / 'session'}", f"--phase3-frames={frames}")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR, done.stdout + done.stderr
+    assert "xpected" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert {p.name: sha256_of(p) for p in frames.rglob("*") if p.is_file()} == before
+    assert not (tmp_path / "session" / "latest").exists()
+
+
+@pytest.mark.parametrize(
+    ("expression", "selects"),
+    [
+        ("phase3", True),
+        ("phase3 and not slow", True),
+        ("not phase3", False),
+        ("not (phase3)", False),
+        ("phase3x", False),
+        ("", False),
+    ],
+)
+def test_what_selects_the_validation(pytestconfig, monkeypatch, expression, selects):
+    """An expression that holds with the mark and not without it."""
+    monkeypatch.setattr(pytestconfig.option, "markexpr", expression)
+    assert selected(pytestconfig) is selects
 
 
 @pytest.mark.parametrize(
