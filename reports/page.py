@@ -39,6 +39,7 @@ class VerdictView:
     evidence: Node | None
     outcome: str
     subject: bool
+    before: bool
     order: tuple[int, str, int, str]
 
 

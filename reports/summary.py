@@ -6,7 +6,7 @@ from harness.session import JudgedRun, Session
 from harness.verdict import Outcome, worst_first
 from reports.headline import headline
 from reports.language import Language, language
-from reports.words import badge, expected_red, found_red, rank, role_rank, role_word
+from reports.words import BEFORE, badge, expected_red, found_red, rank, role_rank, role_word, told_apart
 
 # The no-break spaces of French typography, which Python counts among what can't be printed.
 _SPACES = "\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"
@@ -23,7 +23,10 @@ def summary_lines(session: Session, code: str) -> tuple[str, ...]:
     """
     lang = language(code)
     _, title, sentence = headline(session, lang)
-    judged = sorted(session.judged, key=lambda j: (rank(j.outcome.value), role_rank(j.role), j.case))
+    judged = sorted(
+        told_apart(session.judged),
+        key=lambda j: (j.role in BEFORE, rank(j.outcome.value), role_rank(j.role), j.case),
+    )
     lines = [title, sentence, *(line for j in judged for line in _judged(j, lang))]
     if not any(s.judged for s in session.real_sets):
         lines.append(lang.say("No real set was judged."))

@@ -6,7 +6,8 @@ The report is a view of the session. It draws no conclusion of its own: outcomes
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,19 @@ from reports.page import (
     TimeView,
     VerdictView,
 )
-from reports.words import Badge, badge, control_badge, expected_red, found_red, rank, role_rank, role_word, state_word
+from reports.words import (
+    BEFORE,
+    Badge,
+    badge,
+    control_badge,
+    expected_red,
+    found_red,
+    rank,
+    role_rank,
+    role_word,
+    state_word,
+    told_apart,
+)
 
 REAL_COMMAND = "pytest -m phase3 --phase3-target=zemosaic:PATH@COMMIT --phase3-python=PYTHON"
 FILES: Mapping[str, str] = {"en": "report.html", "fr": "report.fr.html"}
@@ -111,14 +124,16 @@ class _Builder:
 
     def __init__(self, material: Material, lang: Language, side: int, *, drawings: bool) -> None:
         self.material = material
-        self.session = material.session
+        everything = material.session.judged
+        self.session = replace(material.session, judged=told_apart(everything))
+        self.baselines = {(j.case, j.run) for j in everything if j.role == "baseline"}
+        self.baselines |= {(j.case, j.baseline) for j in everything if j.baseline is not None}
         self.lang = lang
         self.side = side
         self.drawings = drawings
         cases = sorted({j.case for j in self.session.judged}, key=lambda c: (self._case_rank(c), c))
         self.case_ids = {case: f"case-{n}" for n, case in enumerate(cases, 1)}
         self.run_ids = {run_key(j): f"run-{n}" for n, j in enumerate(self.session.judged, 1)}
-        self.baselines = {(j.case, j.baseline) for j in self.session.judged if j.baseline is not None}
         self.tests = sorted(self.session.tests, key=lambda t: (rank(t.outcome), t.nodeid))
         self.test_ids = {t.nodeid: f"test-{n}" for n, t in enumerate(self.tests, 1)}
 
@@ -153,7 +168,7 @@ class _Builder:
             verdicts=shown,
             folds=folds,
             controls_off=tuple(c for c in controls if c.outcome != "pass"),
-            all_well=not any(v.outcome in {"fail", "unknown"} for v in verdicts),
+            all_well=not any(v.outcome in {"fail", "unknown"} for v in shown),
             controls=controls,
             cases=cases,
             checklist=checklist,
@@ -173,18 +188,23 @@ class _Builder:
         Failures and unknowns are never folded; passes of what the subject is compared with always are, its own when many.
         """
         say = self.lang.say
-        well = [v for v in verdicts if v.outcome not in {"fail", "unknown"}]
+        before = tuple(v for v in verdicts if v.before)
+        well = [v for v in verdicts if v.outcome not in {"fail", "unknown"} and not v.before]
         own = [v for v in well if v.subject]
         all_of_them = len(own) > MAX_PASSES
         folded = well if all_of_them else [v for v in well if not v.subject]
-        ids = {v.id for v in folded}
+        ids = {v.id for v in (*folded, *before)}
         passes = tuple(v for v in folded if v.outcome == "pass")
         others = tuple(v for v in folded if v.outcome != "pass")
         count = len(passes)
         told = say("Verdicts that pass: {count}", count=count)
         if not all_of_them:
             told = say("Verdicts that pass on the runs compared with: {count}", count=count)
-        folds = (FoldView(told, passes), FoldView(say("Verdicts not applicable: {count}", count=len(others)), others))
+        folds = (
+            FoldView(told, passes),
+            FoldView(say("Verdicts not applicable: {count}", count=len(others)), others),
+            FoldView(say("Verdicts on the baseline, which gate nothing: {count}", count=len(before)), before),
+        )
         return tuple(v for v in verdicts if v.id not in ids), tuple(f for f in folds if f.verdicts)
 
     def _counts(self) -> tuple[Count, ...]:
@@ -196,7 +216,7 @@ class _Builder:
         )
 
     def _case_rank(self, case: str) -> int:
-        return min(rank(j.outcome.value) for j in self.session.judged if j.case == case)
+        return rank(_worst(j for j in self.session.judged if j.case == case))
 
     def _case(self, case: str) -> CaseView:
         judged = sorted(
@@ -204,12 +224,11 @@ class _Builder:
             key=lambda j: (role_rank(j.role), j.run),
         )
         entry = next((self.material.runs[j.run] for j in judged if j.run in self.material.runs), None)
-        worst = min((j.outcome.value for j in judged), key=rank)
         return CaseView(
             id=self.case_ids[case],
             name=case,
             dataset="" if entry is None else self._dataset(entry),
-            badge=badge(worst, self.lang),
+            badge=badge(_worst(judged), self.lang),
             runs=tuple(self._run(j) for j in judged),
         )
 
@@ -321,6 +340,7 @@ class _Builder:
             evidence=node(_without_outlines(verdict.evidence), lang) if verdict.evidence else None,
             outcome=verdict.outcome.value,
             subject=judged.role == "subject",
+            before=judged.role in BEFORE,
             order=(rank(verdict.outcome.value), judged.case, role_rank(judged.role), verdict.check),
         )
 
@@ -452,6 +472,13 @@ class _Builder:
 
 
 _NO_MAP = sky.Map("", 1, 1, (), None)
+
+
+def _worst(judged: Iterable[JudgedRun]) -> str:
+    """Return the worst outcome of a case; the run before the patch has none to answer for, unless it is alone."""
+    known = list(judged)
+    answering = [j for j in known if j.role not in BEFORE] or known
+    return min((j.outcome.value for j in answering), key=rank)
 
 
 def _pairs(identity: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

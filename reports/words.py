@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -46,6 +46,9 @@ _ROLES: Mapping[str, Message] = MappingProxyType(
     }
 )
 
+# What the subject is measured against: its verdicts are shown and gate nothing.
+BEFORE = frozenset({"baseline", "baseline-pair"})
+
 _STATES: Mapping[str, Message] = MappingProxyType(
     {
         "done": say("done"),
@@ -76,6 +79,13 @@ def role_rank(role: str) -> int:
 def role_word(role: str, language: Language) -> str:
     """Return the word for a role."""
     return language.render(_ROLES.get(role, Message(role)))
+
+
+def told_apart(judged: Iterable[JudgedRun]) -> tuple[JudgedRun, ...]:
+    """Leave out the baseline where the same run is judged in another role too: that one names both."""
+    known = tuple(judged)
+    others = {(j.case, j.run) for j in known if j.role not in BEFORE}
+    return tuple(j for j in known if j.role not in BEFORE or (j.case, j.run) not in others)
 
 
 def state_word(state: str, language: Language) -> str:

@@ -658,6 +658,27 @@ def test_a_run_in_two_roles_is_shown_in_both(tmp_path):
     assert "subject, control, chain3x2" in page.words
 
 
+def test_the_baseline_gates_nothing(tmp_path):
+    """A baseline that is red is folded, makes no case red, and comes last in the terminal; as a control it stands once."""
+    red = (a_verdict("holes", Outcome.FAIL),)
+    subject, before = a_run("a", "subject", (a_verdict("holes"),)), a_run("a", "baseline", red)
+    session = a_session(judged=(subject, before))
+    words = written(session, tmp_path).words
+    assert "None fails, and none is unknown." in words
+    shown, folded = words.split("Verdicts on the baseline, which gate nothing: 1", 1)
+    assert "✗ fail" not in shown
+    assert "✗ fail holes" in folded
+    assert "Cases a ✓ pass" in words
+    assert summary_lines(session, "en")[2:4] == ("✓ pass: a, subject", "✗ fail: a, baseline")
+    control = replace(a_run("a", "control", red, expected_red=("holes",)), run=before.run)
+    both = a_session(judged=(subject, control, before))
+    page = written(both, tmp_path)
+    assert "Verdicts on the baseline" not in page.words
+    assert "control, also the baseline" in page.words
+    assert not any("a, baseline" in line for line in summary_lines(both, "en"))
+    assert "run-3" not in [attrs.get("id") for _, attrs in page.elements]
+
+
 def test_a_control_that_is_the_baseline_says_so(tmp_path):
     """The run before the patch is shown once, with both its roles, wherever it is named; a pair is just a pair."""
     judged = (
