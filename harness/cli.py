@@ -27,7 +27,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status: int = options.command(options, translate)
     except (ValueError, OSError) as error:
-        print(say("phase3: {error}", error=str(error)).render(translate), file=sys.stderr)
+        # Where an error has sentences (bad frames, bad plans), they are said in the language that was asked for.
+        problems: tuple[Message, ...] = getattr(error, "messages", ())
+        for problem in [_text(message, translate) for message in problems] or [str(error)]:
+            print(_text(say("phase3: {error}", error=problem), translate), file=sys.stderr)
         return USAGE
     return status
 
@@ -63,7 +66,12 @@ def _parser() -> argparse.ArgumentParser:
     judge.set_defaults(command=_judge)
 
     report = commands.add_parser("report", help="write a session's report again")
-    report.add_argument("session", type=Path, nargs="?", help="a session's folder (default: the latest)")
+    report.add_argument(
+        "session",
+        type=Path,
+        nargs="?",
+        help="a session's folder (default: the latest in PHASE3_DIR, or in the nearest .phase3)",
+    )
     report.set_defaults(command=_report)
     return parser
 
@@ -74,9 +82,9 @@ def _doctor(options: argparse.Namespace, translate: Translate) -> int:
     findings = examine(options.target, options.python, options.frames)
     for finding in findings:
         mark = {True: "ok     ", False: "MISSING", None: "?      "}[finding.ok]
-        print(f"{mark}  {finding.name}: {finding.found.render(translate)}")
+        print(f"{mark}  {_text(finding.name, translate)}: {_text(finding.found, translate)}")
         if finding.todo is not None and finding.ok is not True:
-            print(f"         -> {finding.todo.render(translate)}")
+            print(f"         -> {_text(finding.todo, translate)}")
     return USAGE if any(finding.ok is False for finding in findings) else 0
 
 
@@ -142,14 +150,20 @@ def _report(options: argparse.Namespace, translate: Translate) -> int:
 
 
 def _latest() -> Path:
-    root = Path(os.environ.get("PHASE3_DIR") or ".phase3")
-    try:
-        name = (root / "latest").read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
+    """Return the latest session: below ``PHASE3_DIR``, else below the ``.phase3`` of the nearest folder that has one."""
+    from harness.record import inside
+
+    given = os.environ.get("PHASE3_DIR")
+    here = Path.cwd()
+    roots = [Path(given).expanduser()] if given else [folder / ".phase3" for folder in (here, *here.parents)]
+    root = next((root for root in roots if (root / "latest").is_file()), None)
+    if root is None:
+        where = roots[0] if given else f"{here} and the folders above it"
         raise ValueError(
-            f"expected a session below {root}, found none: run pytest -m phase3, or name a session's folder"
-        ) from None
-    return root / name
+            f"expected a session below {where}, found none: run pytest -m phase3, name a session's folder, or set PHASE3_DIR "
+            "to what --phase3-dir was"
+        )
+    return inside(root, (root / "latest").read_text(encoding="utf-8").strip())
 
 
 def _text(message: Message, translate: Translate) -> str:

@@ -20,9 +20,10 @@ from harness.targets.reference import ROOT
 ENOUGH_BYTES = 2 * 2**30
 OLDEST = (3, 11)
 # Module, and the name that pip knows it by.
-_SAME = "astropy babel filelock jinja2 numpy platformdirs pooch psutil pyfakefs pytest reproject scipy shapely"
+_SAME = "astropy babel filelock jinja2 numpy photutils platformdirs pooch psutil pyfakefs pytest reproject scipy"
 OWN_LIBRARIES = {
     **{name: name for name in _SAME.split(" ")},
+    "PIL": "pillow",
     "skimage": "scikit-image",
     "xdist": "pytest-xdist",
 }
@@ -45,7 +46,7 @@ class Finding:
 
     """
 
-    name: str
+    name: Message
     ok: bool | None
     found: Message
     todo: Message | None = None
@@ -76,27 +77,27 @@ def examine(target_spec: str | None, python: str | None, frames: str | Path | No
     )
 
 
-def _good(name: str, found: Message) -> Finding:
+def _good(name: Message, found: Message) -> Finding:
     return Finding(name, ok=True, found=found)
 
 
-def _bad(name: str, found: Message, todo: Message | None = None) -> Finding:
+def _bad(name: Message, found: Message, todo: Message | None = None) -> Finding:
     return Finding(name, ok=False, found=found, todo=todo)
 
 
-def _optional(name: str, found: Message, todo: Message) -> Finding:
+def _optional(name: Message, found: Message, todo: Message) -> Finding:
     return Finding(name, ok=None, found=found, todo=todo)
 
 
 def _own_python() -> Finding:
     found = say("Python {version}", version=".".join(str(part) for part in sys.version_info[:3]))
     if sys.version_info >= OLDEST:
-        return _good("python", found)
-    return _bad("python", found, say("Install Python {wanted} or later.", wanted=".".join(map(str, OLDEST))))
+        return _good(say("python"), found)
+    return _bad(say("python"), found, say("Install Python {wanted} or later.", wanted=".".join(map(str, OLDEST))))
 
 
 def _own_libraries() -> Finding:
-    name = "libraries of the harness"
+    name = say("libraries of the harness")
     missing = sorted(pip for module, pip in OWN_LIBRARIES.items() if importlib.util.find_spec(module) is None)
     if missing:
         again = say("Install the harness again: {command}", command=f'"{sys.executable}" -m pip install -e "{ROOT}"')
@@ -108,34 +109,34 @@ def _own_libraries() -> Finding:
 def _git(*, needed: bool) -> Finding:
     path = shutil.which("git")
     if path is not None:
-        return _good("git", say("{path}", path=path))
+        return _good(say("git"), say("{path}", path=path))
     found, todo = say("not found"), say("Install git: a commit of ZeMosaic is read with it.")
-    return _bad("git", found, todo) if needed else _optional("git", found, todo)
+    return _bad(say("git"), found, todo) if needed else _optional(say("git"), found, todo)
 
 
 def _target(spec: str, python: str | None) -> Iterator[Finding]:
     try:
         chosen = interpreter.examine(python)
     except TargetError as error:
-        yield _bad("interpreter of the target", say("{error}", error=str(error)))
+        yield _bad(say("interpreter of the target"), say("{error}", error=str(error)))
         return
     version = ".".join(map(str, chosen.version))
-    yield _good("interpreter of the target", say("{path}, Python {version}", path=chosen.path, version=version))
+    yield _good(say("interpreter of the target"), say("{path}, Python {version}", path=chosen.path, version=version))
     if spec.startswith("zemosaic:"):
         yield _zemosaic_libraries(chosen)
     with tempfile.TemporaryDirectory(prefix="phase3-doctor-") as folder:
         try:
             facts = resolve(spec, python, Path(folder))
         except TargetError as error:
-            yield _bad("target", say("{error}", error=str(error)))
+            yield _bad(say("target"), say("{error}", error=str(error)))
             return
-        yield _good("target", say("{label}", label=facts.label))
+        yield _good(say("target"), say("{label}", label=facts.label))
         if facts.kind == "zemosaic":
             yield from _entry_points(zemosaic.entry_facts(Path(facts.root)))
 
 
 def _zemosaic_libraries(chosen: interpreter.Interpreter) -> Finding:
-    name = "libraries of ZeMosaic"
+    name = say("libraries of ZeMosaic")
     missing = sorted(
         interpreter.ZEMOSAIC_LIBRARIES[module] for module, found in chosen.libraries.items() if found is None
     )
@@ -147,7 +148,7 @@ def _zemosaic_libraries(chosen: interpreter.Interpreter) -> Finding:
 
 def _entry_points(found: Mapping[str, bool]) -> Iterator[Finding]:
     for function, there in found.items():
-        name = f"function {function}"
+        name = say("function {name}", name=function)
         if there:
             yield _good(name, say("there"))
         else:
@@ -159,7 +160,7 @@ def _real_sets() -> Iterator[Finding]:
     from fixtures import real  # noqa: PLC0415 -- it needs the harness's libraries, which may be what is missing
 
     for status in real.status():
-        name = f"real set {status.name}"
+        name = say("real set {name}", name=status.name)
         if status.folder is not None:
             yield _good(name, say("{folder}", folder=str(status.folder)))
         else:
@@ -170,17 +171,23 @@ def _real_sets() -> Iterator[Finding]:
 def _frames(folder: str | Path | None) -> Iterator[Finding]:
     if folder is None:
         return
-    path = Path(folder).expanduser()
-    kinds = {".fits", ".fit", ".fts"}
-    count = sum(1 for entry in path.iterdir() if entry.suffix.lower() in kinds) if path.is_dir() else 0
-    if count:
-        yield _good("own frames", say("{count} FITS files in {folder}", count=count, folder=str(path)))
+    from fixtures import plans, user  # noqa: PLC0415 -- as above
+
+    path, name = Path(folder).expanduser(), say("own frames")
+    try:
+        facts = user.frames_of(path).facts
+    except user.FramesError as error:
+        yield from (_bad(name, message) for message in error.messages)
+    except OSError as error:
+        yield _bad(name, say("{error}", error=str(error)))
     else:
-        yield _bad(
-            "own frames",
-            say("no FITS files in {folder}", folder=str(path)),
-            say("Name a folder that holds the FITS lights themselves, with a celestial WCS."),
+        found = say(
+            "{count} frames with a celestial WCS in {panels} pointings, in {folder}",
+            count=len(facts.frames),
+            panels=len(plans.panels_of(facts)),
+            folder=str(path),
         )
+        yield _good(name, found)
 
 
 def _session_folder(folder: Path) -> Iterator[Finding]:
@@ -191,12 +198,13 @@ def _session_folder(folder: Path) -> Iterator[Finding]:
             pass
     except OSError as error:
         yield _bad(
-            "session folder",
+            say("session folder"),
             say("{folder} can't be written: {error}", folder=str(folder), error=str(error)),
             todo,
         )
         return
-    yield _good("session folder", say("{folder} can be written", folder=str(folder)))
+    yield _good(say("session folder"), say("{folder} can be written", folder=str(folder)))
     free = shutil.disk_usage(existing).free
     gib = say("{free} GiB free", free=free / 2**30)
-    yield _good("disk space", gib) if free >= ENOUGH_BYTES else _optional("disk space", gib, todo)
+    name = say("disk space")
+    yield _good(name, gib) if free >= ENOUGH_BYTES else _optional(name, gib, todo)

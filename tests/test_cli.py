@@ -2,14 +2,18 @@
 
 import shutil
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 
 from harness.cli import main
 from harness.doctor import Finding
+from harness.inputs import InputError
 from harness.message import say
 from harness.session import read_session
+from harness.targets import TargetError
 from harness.verdict import exit_status
+from reports.language import translator
 from tests.sample_session import sample_session
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -48,24 +52,76 @@ def test_what_is_not_there_ends_with_2(capsys, tmp_path, monkeypatch, arguments)
     assert captured.out == ""
 
 
-def test_without_a_session_the_report_says_what_to_do(capsys, tmp_path, monkeypatch):
-    """No session yet: the error names the command that makes one."""
-    monkeypatch.setenv("PHASE3_DIR", str(tmp_path))
+def test_bad_frames_are_told_in_the_language(capsys, monkeypatch):
+    """An error that has sentences is said in French, one line each; one that has none as it stands."""
+
+    def refuse(problem):
+        def examine(*_):
+            raise problem
+
+        monkeypatch.setattr("harness.doctor.examine", examine)
+        assert main(["--lang", "fr", "doctor"]) == 2
+        return capsys.readouterr().err.splitlines()
+
+    problem = InputError([say("The record can't be read: {error}", error="x"), say("all there")])
+    assert refuse(problem) == ["phase3\N{NO-BREAK SPACE}: L’enregistrement est illisible\N{NO-BREAK SPACE}: x", ANY]
+    assert refuse(TargetError("expected a, found b: c")) == ["phase3\N{NO-BREAK SPACE}: expected a, found b: c"]
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_without_a_session_the_report_says_what_to_do(capsys, tmp_path, monkeypatch, given):
+    """No session yet: the error names where was looked, and the command that makes one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PHASE3_DIR", raising=False)
+    if given:
+        monkeypatch.setenv("PHASE3_DIR", str(tmp_path / "là"))
     assert main(["report"]) == 2
-    assert "run pytest -m phase3" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "run pytest -m phase3" in err
+    assert (str(tmp_path / "là") if given else f"{tmp_path} and the folders above it") in err
 
 
-def test_the_latest_session_is_reported(capsys, tmp_path, monkeypatch):
-    """Without a name the report of the latest session is written again, in both languages."""
-    folder = tmp_path / "sessions" / "une session"
-    folder.mkdir(parents=True)
-    sample_session(folder)
-    (tmp_path / "latest").write_text("sessions/une session\n", encoding="utf-8")
-    monkeypatch.setenv("PHASE3_DIR", str(tmp_path))
+@pytest.fixture
+def sessions(tmp_path):
+    """Return two roots: one with a session that ``latest`` names, in a project's folder, and an empty one beside it."""
+    root = tmp_path / "projet" / ".phase3"
+    (root / "sessions" / "une session").mkdir(parents=True)
+    sample_session(root / "sessions" / "une session")
+    (root / "latest").write_text("sessions/une session\n", encoding="utf-8")
+    (tmp_path / "projet" / "docs" / ".phase3").mkdir(parents=True)
+    return root
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_the_latest_session_is_reported(capsys, tmp_path, monkeypatch, sessions, given):
+    """Without a name it is the latest session of PHASE3_DIR, else of the nearest folder above that has one."""
+    folder = sessions / "sessions" / "une session"
+    if given:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("PHASE3_DIR", str(sessions))
+    else:
+        monkeypatch.chdir(tmp_path / "projet" / "docs")
+        monkeypatch.delenv("PHASE3_DIR", raising=False)
     assert main(["report"]) == exit_status(read_session(folder).outcome)
     out = capsys.readouterr().out
     assert str(folder / "report.html") in out
     assert str(folder / "report.fr.html") in out
+
+
+def test_where_sessions_lie_is_not_guessed(capsys, tmp_path, monkeypatch, sessions):
+    """A PHASE3_DIR without a session is an error, even where a folder above has one."""
+    monkeypatch.chdir(sessions.parent)
+    monkeypatch.setenv("PHASE3_DIR", str(tmp_path))
+    assert main(["report"]) == 2
+    assert "expected a session" in capsys.readouterr().err
+
+
+def test_the_latest_session_stays_inside_its_folder(capsys, monkeypatch, sessions):
+    """A pointer that leads elsewhere is refused."""
+    (sessions / "latest").write_text("../../elsewhere\n", encoding="utf-8")
+    monkeypatch.setenv("PHASE3_DIR", str(sessions))
+    assert main(["report"]) == 2
+    assert "expected a path inside" in capsys.readouterr().err
 
 
 def test_verdicts_speak_french(capsys):
@@ -79,10 +135,11 @@ def test_verdicts_speak_french(capsys):
 @pytest.mark.parametrize(("ok", "status"), [(True, 0), (None, 0), (False, 2)])
 def test_doctor_ends_with_2_when_something_is_missing(capsys, monkeypatch, ok, status):
     """A finding that stops a validation is status 2, with what to do; one that does not is shown."""
-    finding = Finding("disk", ok, say("found little"), say("free some"))
+    finding = Finding(say("own frames"), ok, say("found little"), say("free some"))
     monkeypatch.setattr("harness.doctor.examine", lambda *_: (finding,))
-    assert main(["doctor"]) == status
+    assert main(["--lang", "fr", "doctor"]) == status
     out = capsys.readouterr().out
+    assert f"{translator('fr')('own frames')}: found little" in out
     assert "found little" in out
     assert ("free some" in out) is (ok is not True)
 

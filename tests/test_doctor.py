@@ -2,12 +2,17 @@
 
 import shutil
 import sys
+import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
+from astropy.io import fits
 
 from harness import doctor
 from harness.doctor import examine
+from reports.language import translator
+from tests.requests_ import WCS
 
 STUB = Path(__file__).parent / "stub_zemosaic"
 
@@ -20,7 +25,7 @@ def session_folder(tmp_path, monkeypatch):
 
 def by_name(*args):
     """Return what the doctor finds, by name."""
-    return {finding.name: finding for finding in examine(*args)}
+    return {finding.name.render(): finding for finding in examine(*args)}
 
 
 def test_reference_needs_nothing_but_the_harness():
@@ -87,11 +92,54 @@ def test_old_python_is_a_fault(monkeypatch):
     assert (finding.ok, finding.todo.render()) == (False, "Install Python 99.0 or later.")
 
 
-def test_own_frames_are_counted(tmp_path):
-    """A folder of frames is looked at, not read."""
-    (tmp_path / "a.FITS").write_bytes(b"")
-    assert by_name(None, None, tmp_path)["own frames"].found.values["count"] == 1
+def test_own_frames_are_looked_at_as_a_run_would(tmp_path):
+    """Frames with a celestial WCS are counted, with their pointings."""
+    for number, ra in enumerate((10.0, 10.001, 12.0)):
+        frame = fits.PrimaryHDU(np.zeros((8, 10), np.uint16))
+        frame.header.update({**WCS, "CRVAL1": ra})
+        frame.writeto(tmp_path / f"lumière {number}.FITS")
+    finding = by_name(None, None, tmp_path)["own frames"]
+    assert finding.ok is True
+    assert (finding.found.values["count"], finding.found.values["panels"]) == (3, 2)
+
+
+def test_own_frames_without_a_wcs_are_a_fault(tmp_path):
+    """A folder of frames that no run would start with says so, frame by frame; one that is not there does too."""
+    fits.PrimaryHDU(np.zeros((8, 10), np.uint16)).writeto(tmp_path / "brute.fits")
+    (tmp_path / "torn.fit").write_bytes(b"")
+    found = [f for f in examine(None, None, tmp_path) if f.name.render() == "own frames"]
+    assert [f.ok for f in found] == [False, False]
+    assert "torn.fit" in found[0].found.render()
+    assert "found none in 1: brute.fits" in found[1].found.render()
     assert by_name(None, None, tmp_path / "none")["own frames"].ok is False
+
+
+def test_own_frames_that_cannot_be_listed_are_a_fault(tmp_path, monkeypatch):
+    """A folder that the user may not read is told, not raised."""
+
+    def refuse(_folder):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("fixtures.user.frames_of", refuse)
+    finding = by_name(None, None, tmp_path)["own frames"]
+    assert finding.ok is False
+    assert "Permission denied" in finding.found.render()
+
+
+def test_findings_have_french_names():
+    """Names of what was looked at are sentences of the catalogue, but for names that are the same everywhere."""
+    french = translator("fr")
+    same = {"python", "git"}
+    for finding in examine(f"zemosaic:{STUB}", None, None):
+        english = finding.name.render()
+        assert english in same or finding.name.render(french) != english
+
+
+def test_every_library_of_the_main_job_is_looked_for():
+    """What pyproject.toml needs on every system is what the doctor names when it is missing."""
+    text = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+    needed = [line for line in tomllib.loads(text)["project"]["dependencies"] if ";" not in line]
+    assert sorted(doctor.OWN_LIBRARIES.values()) == sorted(line.partition(">=")[0] for line in needed)
 
 
 def test_folder_that_cannot_be_written_is_a_fault(monkeypatch):

@@ -10,6 +10,8 @@ from pathlib import Path
 from harness.request import TargetFacts
 from harness.targets.errors import TargetError
 
+WINDOWS = os.name == "nt"
+
 
 def resolve(words: str) -> TargetFacts:
     """Return the target that a command line starts. It is split into words once; no shell ever sees it.
@@ -21,7 +23,7 @@ def resolve(words: str) -> TargetFacts:
 
     """
     try:
-        command = shlex.split(words, posix=os.name != "nt")
+        command = _split(words)
     except ValueError as error:
         raise TargetError(f"expected a command line, found {words!r} ({error}): quote it as for a shell") from error
     if not command:
@@ -38,3 +40,14 @@ def resolve(words: str) -> TargetFacts:
         identity={"command": [found, *command[1:]]},
         command=(found, *command[1:]),
     )
+
+
+def _split(text: str) -> list[str]:
+    """Split a command line as a shell of this system would; on Windows a backslash is no escape, and only ``"`` quotes."""
+    reader = shlex.shlex(text, posix=True, punctuation_chars=False)
+    reader.whitespace_split = True
+    reader.commenters = ""
+    if WINDOWS:
+        reader.escape = ""
+        reader.quotes = '"'
+    return list(reader)
