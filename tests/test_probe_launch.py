@@ -99,6 +99,8 @@ def test_good_run_shows_everything(run):
     assert len(history.named("PROCESS_DONE")) == 1
     assert len(history.logged("Removed per-tile cache file:")) == 4
     assert [e.text for e in history.events if e.source == "stage"] == ["1/4", "2/4", "3/4", "4/4"]
+    assert history.lost == 0
+    assert all(line.tid for line in (*history.events, *history.operations, *history.steps))
 
 
 def test_lender_first_starves_the_last_tile(run):
@@ -194,6 +196,18 @@ def test_reference_runs_through_the_same_protocol(run):
     assert tile.caches[0].startswith("outputs/.zemosaic_img_cache/preprocessed_")
     assert tile.collected_by == "MainThread"
     assert record.history.named("PROCESS_DONE")
+    assert record.history.settings["master_tile_crop_percent"] == 3.0
+    assert record.history.settings["retention"] == "per_tile"
+    assert not {"input_dir", "output_dir"} & set(record.history.settings)
+
+
+def test_effective_settings_are_recorded(run):
+    """What the target's configuration ends up as, defaults included, is in the record; paths into the record are not."""
+    record = run(config={"stub_mode": "no mosaic"})
+    settings = record.history.settings
+    assert (settings["stub_mode"], settings["cleanup_temp_artifacts"]) == ("no mosaic", False)
+    assert settings["cache_retention"] == "per_tile"
+    assert str(record.folder) not in str(dict(settings))
 
 
 def test_launcher_names_what_it_expected(tmp_path):

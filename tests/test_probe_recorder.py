@@ -1,5 +1,6 @@
 """The recorder: whole lines, one file a process, nothing lost between threads."""
 
+import errno
 import json
 import os
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 from harness.probe import recorder as module
 from harness.probe.paths import Paths, directory_of
-from harness.probe.recorder import LONGEST_TEXT, Recorder, plain
+from harness.probe.recorder import LONGEST_TEXT, Recorder, plain, plain_settings
 
 
 def lines(folder, kind="trace"):
@@ -88,9 +89,43 @@ def test_line_cut_short_spoils_no_other(tmp_path, monkeypatch):
     monkeypatch.setattr(module.os, "write", write)
     recorder.trace("open", path="b")
     (path,) = tmp_path.glob("trace-*.jsonl")
-    _, first, torn, last = path.read_text().splitlines()
-    assert [json.loads(first)["path"], json.loads(last)["path"]] == ["a", "b"]
+    _, first, torn, last, lost = path.read_text().splitlines()
+    assert [json.loads(first)["path"], json.loads(last)["path"], json.loads(lost)["n"]] == ["a", "b", 1]
     assert len(torn) == 10
+
+
+def test_line_cut_short_in_one_file_changes_no_other(tmp_path, monkeypatch):
+    """Which file was cut is known: its next line, and no other's, begins anew."""
+    recorder = Recorder(str(tmp_path))
+    recorder.trace("open", path="a")
+    write = os.write
+    monkeypatch.setattr(module.os, "write", lambda fd, data: write(fd, data[:10] if b"half" in data else data))
+    recorder.event("callback", "half", "", "INFO", {})
+    recorder.trace("open", path="b")
+    recorder.event("callback", "whole", "", "INFO", {})
+    assert [line["op"] for line in lines(tmp_path)[1:]] == ["open", "open", "lost"]
+    (path,) = tmp_path.glob("events-*.jsonl")
+    assert json.loads(path.read_text().splitlines()[-1])["key"] == "whole"
+
+
+@pytest.mark.parametrize("written", [0, 5])
+def test_file_whose_header_could_not_be_written_begins_anew(tmp_path, monkeypatch, written):
+    """A file without its first line could not be read at all: none is left, and the next line writes it."""
+    recorder = Recorder(str(tmp_path))
+    write = os.write
+
+    def full(fd, data):
+        if written:
+            return write(fd, data[:written])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(module.os, "write", full)
+    recorder.trace("open", path="a")
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(module.os, "write", write)
+    recorder.trace("open", path="b")
+    header, line, lost = lines(tmp_path)
+    assert (header["format"], line["path"], lost["n"]) == ("phase3-trace/1", "b", 1)
 
 
 def test_line_that_cannot_be_written_is_told(tmp_path, capsys):
@@ -98,6 +133,126 @@ def test_line_that_cannot_be_written_is_told(tmp_path, capsys):
     recorder = Recorder(str(tmp_path / "gone"))
     recorder.trace("open", path="a")
     assert "a line of trace was lost" in capsys.readouterr().err
+
+
+def full_disk(monkeypatch, refused):
+    """Let every write fail, as on a full disk, as long as ``refused`` is not empty."""
+    write = os.write
+
+    def refuse(fd, data):
+        if refused:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(fd, data)
+
+    monkeypatch.setattr(module.os, "write", refuse)
+
+
+def test_lost_lines_are_told_once_writing_works_again(tmp_path, monkeypatch, capsys):
+    """What a full disk refused is counted, and the trace says how much and what; nothing is told twice."""
+    recorder = Recorder(str(tmp_path))
+    recorder.trace("open", path="a")
+    refused = ["all"]
+    full_disk(monkeypatch, refused)
+    for number in range(3):
+        recorder.event("callback", "K", str(number), "INFO", {})
+    refused.clear()
+    recorder.trace("open", path="b")
+    recorder.trace("open", path="c")
+    found = lines(tmp_path)[1:]
+    assert [line["op"] for line in found] == ["open", "open", "lost", "open"]
+    assert found[2]["n"] == 3
+    assert found[2]["what"].startswith("a line of events was lost (")
+    assert capsys.readouterr().err.count("phase3 probe: a line of events was lost") == 3
+
+
+def test_a_fault_of_the_probe_is_a_loss_and_so_is_a_line_cut_short(tmp_path, monkeypatch, capsys):
+    """Whatever evidence could not be had counts, not only what a disk refused."""
+    recorder = Recorder(str(tmp_path))
+    recorder.problem("an event was lost (KeyError())")
+    write = os.write
+    monkeypatch.setattr(
+        module.os, "write", lambda fd, data: write(fd, data[:10]) if b"cut" in data else write(fd, data)
+    )
+    recorder.trace("open", path="cut")
+    recorder.trace("open", path="b")
+    (path,) = tmp_path.glob("trace-*.jsonl")
+    last = json.loads(path.read_text().splitlines()[-1])
+    assert (last["op"], last["n"], last["what"]) == ("lost", 2, "an event was lost (KeyError())")
+    assert "an event was lost" in capsys.readouterr().err
+
+
+def test_losses_that_can_not_be_told_are_kept(tmp_path, monkeypatch, capsys):
+    """A disk that is still full takes no word of it; the count is there when it does."""
+    recorder = Recorder(str(tmp_path))
+    refused = ["all"]
+    full_disk(monkeypatch, refused)
+    recorder.trace("open", path="a")
+    recorder.tell_losses()
+    refused.clear()
+    recorder.tell_losses()
+    recorder.tell_losses()
+    assert [line["n"] for line in lines(tmp_path) if line.get("op") == "lost"] == [1]
+    assert "a line of trace was lost" in capsys.readouterr().err
+
+
+def test_losses_are_told_at_the_end_of_the_process(tmp_path):
+    """A process that writes no line any more still says at its exit what it lost."""
+    code = "import sys; from harness.probe.recorder import Recorder; Recorder(sys.argv[1]).problem('it broke')"
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True)
+    assert [(line["n"], line["what"]) for line in lines(tmp_path)[1:]] == [(1, "it broke")]
+
+
+def test_a_closed_standard_error_does_not_hide_a_loss(tmp_path, monkeypatch):
+    """A target without a console is told of nothing, and harmed by nothing; the trace tells."""
+    monkeypatch.setattr(module.sys, "stderr", None)
+    recorder = Recorder(str(tmp_path))
+    recorder.problem("it broke")
+    recorder.trace("open", path="a")
+    assert lines(tmp_path)[-1]["n"] == 1
+
+
+def test_each_line_tells_its_thread_by_number_too(tmp_path):
+    """Two threads of one name are two."""
+    recorder = Recorder(str(tmp_path))
+    barrier = threading.Barrier(2)
+
+    def work():
+        barrier.wait()
+        recorder.trace("open", path="a")
+        recorder.event("callback", "K", "", "INFO", {})
+        barrier.wait()
+
+    threads = [threading.Thread(target=work, name="one name") for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for kind in ("trace", "events"):
+        found = [line for line in lines(tmp_path, kind) if "thread" in line]
+        assert {line["thread"] for line in found} == {"one name"}
+        assert len({line["tid"] for line in found}) == 2
+
+
+def test_settings_are_flat_plain_and_hold_neither_paths_of_the_record_nor_secrets(tmp_path):
+    """What checks need stays: numbers, texts, booleans and lists of these."""
+    record = str(tmp_path)
+    given = {
+        "cleanup_temp_artifacts": False,
+        "master_tile_crop_percent": 3.0,
+        "crop": (1, 2),
+        "nothing": None,
+        "output_dir": str(tmp_path / "outputs"),
+        "folders": [str(tmp_path)],
+        "astrometry_api_key": "abc",
+        "nested": {"a": 1},
+        "objects": [object()],
+    }
+    assert plain_settings(given, record) == {
+        "cleanup_temp_artifacts": False,
+        "master_tile_crop_percent": 3.0,
+        "crop": [1, 2],
+        "nothing": None,
+    }
 
 
 def test_plain_keeps_what_json_has():

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import errno
 import json
 import os
+import re
 import sys
 import threading
 import time
-from typing import Any
+from collections import deque
+from typing import Any, Mapping
 
 LONGEST_TEXT = 8192
+
+_SECRET = re.compile(r"(?i)api_?key|token|passw|secret")
 
 
 class Recorder:
@@ -18,6 +25,9 @@ class Recorder:
     Files are opened at the first line, again after a fork, so that no two processes append to the same one. There is no
     lock: a line is a single write on a descriptor in append mode, which makes recording safe from any thread, from a
     finaliser or a signal handler that interrupts another line, and in a child forked at any moment.
+
+    Evidence that could not be had or written is counted, and told in the trace as soon as a line can be written again, at the
+    latest at the end of the process.
 
     Parameters
     ----------
@@ -29,7 +39,11 @@ class Recorder:
     def __init__(self, folder: str) -> None:
         self._folder = os.path.abspath(folder)
         self._open: dict[tuple[str, int], int] = {}
-        self._torn = False
+        # The files whose last line was cut short.
+        self._torn: set[str] = set()
+        # Each loss once: appending and taking are single steps, so that no thread tells of another's loss.
+        self._lost: deque[str] = deque()
+        self._tells_at_exit = False
 
     def event(self, source: str, key: str, text: str, level: str, fields: dict[str, Any]) -> None:
         """Append a progress event (``callback``, ``stage``) or a log record (``log``)."""
@@ -38,6 +52,7 @@ class Recorder:
             {
                 "t": time.monotonic_ns(),
                 "thread": threading.current_thread().name,
+                "tid": threading.get_ident(),
                 "source": source,
                 "key": key[:LONGEST_TEXT],
                 "level": level,
@@ -48,27 +63,64 @@ class Recorder:
 
     def trace(self, op: str, **fields: Any) -> None:
         """Append a file operation, a step of a tile, a hold or a capability."""
-        self._append("trace", {"t": time.monotonic_ns(), "thread": threading.current_thread().name, "op": op, **fields})
+        self._append("trace", _traced(op, fields))
 
     def capability(self, name: str) -> None:
         """Say that a source is in place."""
         self.trace("capability", name=name)
 
+    def config(self, settings: dict[str, Any]) -> None:
+        """Append the effective settings of the target, flat: see `plain_settings`."""
+        self.trace("config", settings=settings)
+
     def problem(self, what: str) -> None:
-        """Say on the target's standard error that the probe itself failed: evidence may be missing from here on."""
-        sys.stderr.write(f"phase3 probe: {what}\n")
+        """Say that a piece of evidence is lost: on the target's standard error now, in the trace when that can be written."""
+        self._lost.append(what)
+        if not self._tells_at_exit:
+            self._tells_at_exit = True
+            atexit.register(self.tell_losses)
+        # It may be closed, full, or none at all: the trace tells.
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            sys.stderr.write(f"phase3 probe: {what}\n")
+
+    def tell_losses(self) -> None:
+        """Append what was lost since the last time, if anything; what can't be written is kept for the next time."""
+        taken = []
+        while True:
+            try:
+                taken.append(self._lost.popleft())
+            except IndexError:
+                break
+        if not taken:
+            return
+        try:
+            whole = self._write("trace", _traced("lost", {"n": len(taken), "what": taken[0][:LONGEST_TEXT]}))
+        except OSError:
+            whole = False
+        if not whole:
+            self._lost.extend(taken)
 
     def _append(self, kind: str, data: dict[str, Any]) -> None:
         try:
-            line = json.dumps(data, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace") + b"\n"
-            fd = self._descriptor(kind)
-            # A full disk cuts a line short. The next one then starts on a line of its own, so that only one is lost.
-            torn, self._torn = self._torn, False
-            line = b"\n" + line if torn else line
-            if os.write(fd, line) != len(line):
-                self._torn = True
+            whole = self._write(kind, data)
         except OSError as error:
             self.problem(f"a line of {kind} was lost ({error})")
+            return
+        if not whole:
+            self.problem(f"a line of {kind} was cut short")
+        elif self._lost:
+            self.tell_losses()
+
+    def _write(self, kind: str, data: dict[str, Any]) -> bool:
+        """Write one line; say whether all of it was written."""
+        line = json.dumps(data, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace") + b"\n"
+        fd = self._descriptor(kind)
+        # A full disk cuts a line short. The next one then starts on a line of its own, so that only one is lost.
+        if kind in self._torn:
+            line = b"\n" + line
+        whole = os.write(fd, line) == len(line)
+        (self._torn.discard if whole else self._torn.add)(kind)
+        return whole
 
     def _descriptor(self, kind: str) -> int:
         pid = os.getpid()
@@ -93,7 +145,10 @@ class Recorder:
         )
         try:
             fd = os.open(path, flags | os.O_EXCL, 0o644)
-            os.write(fd, header)
+            if not _all_written(fd, header):
+                os.close(fd)
+                os.unlink(path)  # a file without its header can't be read: the next line begins it anew
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except FileExistsError:
             fd = os.open(path, flags, 0o644)
         known = self._open.setdefault((kind, pid), fd)
@@ -116,3 +171,29 @@ def plain(value: Any) -> Any:
     if item is not None and getattr(value, "ndim", None) == 0:
         return plain(item())
     return str(value)[:LONGEST_TEXT]
+
+
+def plain_settings(settings: Mapping[Any, Any], record: str) -> dict[str, Any]:
+    """Return settings as the record keeps them: flat and plain, without paths into the record, and without secrets."""
+    folders = (record, os.path.realpath(record))
+    found = {}
+    for name, value in settings.items():
+        if _SECRET.search(str(name)) or not isinstance(value, (bool, int, float, str, list, tuple, type(None))):
+            continue
+        if isinstance(value, (list, tuple)) and not all(isinstance(item, (bool, int, float, str)) for item in value):
+            continue
+        if not any(folder in str(value) for folder in folders):
+            found[str(name)] = plain(value)
+    return found
+
+
+def _all_written(fd: int, data: bytes) -> bool:
+    try:
+        return os.write(fd, data) == len(data)
+    except OSError:
+        return False
+
+
+def _traced(op: str, fields: dict[str, Any]) -> dict[str, Any]:
+    about = {"t": time.monotonic_ns(), "thread": threading.current_thread().name, "tid": threading.get_ident()}
+    return {**about, "op": op, **fields}

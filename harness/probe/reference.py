@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, Callable
 
 from .files import install_saves
 from .paths import Paths
+from .recorder import plain_settings
 from .setup import Probe
 from .tiles import Asked, Made, Tiles
 
@@ -35,8 +37,15 @@ def run(probe: Probe) -> None:
         defects=frozenset(request["target"]["identity"].get("defects", ())),
         config=request["config"],
     )
+    effective = {**vars_of(asked), **vars_of(asked.options)}
+    probe.recorder.config(plain_settings(effective, probe.record))
     probe.recorder.capability("callback")
     pipeline.run_mosaic(asked, probe.events.tee(None))
+
+
+def vars_of(settings: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass by name."""
+    return {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
 
 
 def describe(paths: Paths) -> Callable[..., Asked]:

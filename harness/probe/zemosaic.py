@@ -15,6 +15,7 @@ from typing import Any, Callable, Optional
 from .events import split
 from .files import install_saves
 from .paths import Paths
+from .recorder import plain_settings
 from .setup import Probe
 from .tiles import Asked, Made, Tiles
 
@@ -53,6 +54,7 @@ def run(probe: Probe) -> None:
 
     settings = importlib.import_module("zemosaic_config")
     config = configuration(settings, request, probe.record)
+    probe.recorder.config(plain_settings(config, probe.record))
     settings.load_config = lambda: copy.deepcopy(config)  # type: ignore[attr-defined]
     worker = importlib.import_module("zemosaic_worker")
     if makes_tiles(worker):
