@@ -36,9 +36,26 @@ def test_environment_keeps_a_target_inside_its_record(tmp_path):
     assert base["HOME"] == "/home/me"
 
 
+def test_no_switch_reaches_a_target_unrecorded(tmp_path):
+    """Switches of the target, of its solver, of this project and of Python stay out; what tells where modules are stays."""
+    switches = ("ZEMOSAIC_X", "ZEM_ALTALPHA_Y", "ASTAP_Z", "PHASE3_TARGET_ROOT", "PHASE3_DATA_DIR", "PythonInspect")
+    switches += ("PYTHONOPTIMIZE", "PYTHONSTARTUP", "PYTHONPYCACHEPREFIX", "PYTHONWARNINGS")
+    kept = {"PYTHONHOME": "/p", "PYTHONUSERBASE": "/u", "PYTHONUTF8": "1", "LANG": "fr_FR.UTF-8", "MY_ZEMOSAIC_X": "1"}
+    env = targets.environment(tmp_path, dict.fromkeys(switches, "1") | kept)
+    assert not set(switches) & set(env)
+    assert env.items() >= kept.items()
+
+
+def test_order_of_sets_is_the_requests(tmp_path):
+    """Runs that are compared order their sets alike: the hash seed follows the request's seed, which is recorded."""
+    for seed, expected in ((0, "0"), (7, "7"), (2**32 + 1, "1")):
+        start = targets.start(tmp_path, a_request(target=TargetFacts("reference", "r", "", sys.executable), seed=seed))
+        assert start.env["PYTHONHASHSEED"] == expected
+
+
 def test_launcher_is_started_by_the_targets_interpreter(tmp_path):
     """The interpreter gets the launcher and the record, in the working folder of the run, and finds a user's packages."""
-    target = TargetFacts("zemosaic", "z", "/z", sys.executable)
+    target = TargetFacts("reference", "r", "", sys.executable)
     start = targets.start(tmp_path, a_request(target=target))
     assert start.argv[0] == sys.executable
     assert start.argv[1:] == ["-P", str(ROOT / "harness" / "probe" / "launch.py"), str(tmp_path)]
@@ -119,6 +136,20 @@ def test_what_is_no_interpreter_is_told(text, match, tmp_path):
         interpreter.examine(script(tmp_path, text))
 
 
+@pytest.mark.skipif(os.name == "nt", reason="scripts are not programs there")
+def test_interpreter_is_found_from_wherever_a_run_starts(tmp_path, monkeypatch):
+    """A relative path, the home folder and a bare name become absolute; links, which lead to an environment, are kept."""
+    (tmp_path / "env").mkdir()
+    link = tmp_path / "env" / "python"
+    link.symlink_to(sys.executable)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", f"{link.parent}{os.pathsep}{os.environ['PATH']}")
+    assert {interpreter.examine(name).path for name in ("env/python", "~/env/python", "python", str(link))} == {
+        str(link)
+    }
+
+
 def test_interpreter_that_is_not_there_is_told(tmp_path):
     """A wrong path names the option that sets it."""
     with pytest.raises(TargetError, match="--phase3-python"):
@@ -132,5 +163,6 @@ def test_interpreter_that_never_answers_is_told(monkeypatch, tmp_path):
         raise interpreter.subprocess.TimeoutExpired("python", 120)
 
     monkeypatch.setattr(interpreter.subprocess, "run", hang)
+    monkeypatch.setattr(interpreter.shutil, "which", lambda _: str(tmp_path / "hangs"))
     with pytest.raises(TargetError, match="found no answer"):
         interpreter.examine(str(tmp_path / "hangs"))

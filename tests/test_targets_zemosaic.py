@@ -9,9 +9,11 @@ import threading
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from harness import targets
-from harness.targets import TargetError, git, interpreter, zemosaic
+from harness.targets import TargetError, exports, git, interpreter, zemosaic
+from tests.requests_ import a_request
 
 STUB = Path(__file__).parent / "stub_zemosaic"
 
@@ -41,8 +43,12 @@ def checkout(tmp_path):
 
 
 def contents(folder):
-    """Return every file by name."""
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    """Return every file by name, but for those that an interpreter compiled."""
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes()
+        for p in folder.rglob("*")
+        if p.is_file() and p.parent.name != "__pycache__"
+    }
 
 
 def resolve(spec, tmp_path):
@@ -57,14 +63,9 @@ def test_commit_is_copied_whole(checkout, tmp_path):
     facts = resolve(f"{checkout}@{first[:8]}", tmp_path)
     assert Path(facts.root) == tmp_path / "exports" / first
     assert (facts.kind, facts.label, facts.identity["commit"]) == ("zemosaic", f"zemosaic {first[:7]}", first)
-    assert set(contents(Path(facts.root))) == set(contents(STUB)) - compiled(STUB) | {"picture.gif"}
+    assert set(contents(Path(facts.root))) == set(contents(STUB)) | {"picture.gif"}
     assert facts.identity["version"] is None
     assert contents(checkout) == before
-
-
-def compiled(folder):
-    """Name the compiled files, which an import leaves."""
-    return {name for name in contents(folder) if "__pycache__" in name}
 
 
 def test_names_of_commits_are_resolved(checkout, tmp_path):
@@ -132,6 +133,86 @@ def test_folder_without_git_is_known_by_its_files(tmp_path):
     assert resolve(folder, tmp_path).identity["files"] != facts.identity["files"]
 
 
+def test_every_file_that_is_copied_identifies_a_folder_without_git(tmp_path):
+    """Settings beside the source are part of the target: changed ones are another target, never run from an old copy."""
+    folder = tmp_path / "plain"
+    shutil.copytree(STUB, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "zemosaic_config.json").write_text('{"a": 1}')
+    before = resolve(folder, tmp_path)
+    (folder / "zemosaic_config.json").write_text('{"a": 2}')
+    after = resolve(folder, tmp_path)
+    assert after.identity["files"] != before.identity["files"]
+    assert contents(Path(after.root))["zemosaic_config.json"] == b'{"a": 2}'
+
+
+@pytest.mark.parametrize("harm", ["change", "add", "remove", "forget"])
+def test_copy_that_was_touched_is_made_anew(harm, checkout, tmp_path):
+    """A copy that is not as it was made, or has lost its hashes, is replaced before anything runs from it."""
+    root = Path(resolve(checkout, tmp_path).root)
+    whole = contents(root)
+    if harm == "change":
+        (root / "zemosaic_config.py").write_text("DEFAULT_CONFIG = {}\n")
+    elif harm == "add":
+        (root / "sneaked_in.py").write_text("")
+    elif harm == "remove":
+        (root / "picture.gif").unlink()
+    else:
+        root.with_name(f"{root.name}.json").write_text('{"format": "torn')
+        (root / "zemosaic_config.py").unlink()
+    assert Path(resolve(checkout, tmp_path).root) == root
+    assert contents(root) == whole
+
+
+def test_copy_that_is_whole_is_kept(checkout, tmp_path):
+    """A copy that is as it was made is not made again; what an ended process left half made is cleared away."""
+    root = Path(resolve(checkout, tmp_path).root)
+    inode = root.stat().st_ino
+    (tmp_path / "exports" / "draft-left" / "new").mkdir(parents=True)
+    resolve(checkout, tmp_path)
+    assert root.stat().st_ino == inode
+    assert not (tmp_path / "exports" / "draft-left").exists()
+
+
+def test_each_run_gets_a_copy_of_its_own(checkout, tmp_path):
+    """What a run writes beside its source changes no other run's; a copy that was changed since is refused."""
+    target = resolve(checkout, tmp_path)
+    request = a_request(target=target)
+    roots = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        start = targets.start(tmp_path / name, request)
+        roots.append(Path(start.env["PHASE3_TARGET_ROOT"]))
+        assert roots[-1] == tmp_path / name / "work" / "target"
+        assert contents(roots[-1]) == contents(Path(target.root))
+    (roots[0] / "zemosaic_worker.log").write_text("x")
+    assert "zemosaic_worker.log" not in {*contents(roots[1]), *contents(Path(target.root))}
+    (Path(target.root) / "zemosaic_worker.py").write_text("")
+    (tmp_path / "three").mkdir()
+    with pytest.raises(TargetError, match=r"zemosaic_worker\.py.*found it changed: start the session again"):
+        targets.start(tmp_path / "three", request)
+    (tmp_path / "exports" / f"{Path(target.root).name}.json").unlink()
+    with pytest.raises(TargetError, match="expected the hashes"):
+        targets.start(tmp_path / "three", request)
+
+
+def test_hashes_beside_a_copy_lead_nowhere_else(checkout, tmp_path):
+    """A path in them that leaves the copy is refused, whatever is there."""
+    target = resolve(checkout, tmp_path)
+    beside = Path(f"{target.root}.json")
+    beside.write_text(json.dumps({"format": exports.FORMAT, "files": {"../x": "0"}, "left_out": []}))
+    with pytest.raises(TargetError, match="found it changed"):
+        exports.copy(Path(target.root), tmp_path / "to")
+    assert not (tmp_path / "x").exists()
+
+
+def test_lock_that_somebody_holds_is_told(checkout, tmp_path, monkeypatch):
+    """Nobody waits for ever: the error names the lock."""
+    monkeypatch.setattr(exports, "LOCK_SECONDS", 0.05)
+    (tmp_path / "exports").mkdir()
+    with FileLock(tmp_path / "exports" / ".lock"), pytest.raises(TargetError, match=r"exports.\.lock within 0\.05 s"):
+        resolve(checkout, tmp_path)
+
+
 def test_bare_repository_needs_a_commit(checkout, tmp_path):
     """Any commit of a bare repository is a target; the repository itself has no files to run."""
     bare = tmp_path / "bare.git"
@@ -163,13 +244,56 @@ def test_missing_picture_is_left_out_and_missing_code_is_refused(checkout, tmp_p
 
 @pytest.mark.skipif(os.name == "nt", reason="making links needs rights there")
 def test_links_are_neither_made_nor_followed(checkout, tmp_path):
-    """A link in a commit or a work tree could lead anywhere: it is left out."""
-    (tmp_path / "secret.py").write_text("secret")
-    (checkout / "link.py").symlink_to(tmp_path / "secret.py")
-    assert "link.py" not in contents(Path(resolve(checkout, tmp_path).root))
+    """A link in a commit or a work tree could lead anywhere: it is left out, and named in the identity."""
+    (tmp_path / "secret.txt").write_text("secret")
+    (checkout / "link.txt").symlink_to(tmp_path / "secret.txt")
+    (checkout / "folder").symlink_to(tmp_path)
     run_git(checkout, "add", ".")
+    changed = resolve(checkout, tmp_path)
+    assert changed.identity["dirty"]
     run_git(checkout, "commit", "-q", "-m", "link")
-    assert "link.py" not in contents(Path(resolve(f"{checkout}@HEAD", tmp_path).root))
+    committed = resolve(f"{checkout}@HEAD", tmp_path)
+    shutil.rmtree(checkout / ".git")
+    (checkout / "link.txt").rename(checkout / "another.txt")
+    plain = resolve(checkout, tmp_path)
+    for facts, link in ((changed, "link.txt"), (committed, "link.txt"), (plain, "another.txt")):
+        assert facts.identity["left_out"] == sorted(["folder", link])
+        assert not {link, "folder"} & {p.name for p in Path(facts.root).iterdir()}
+    assert resolve(checkout, tmp_path).identity["left_out"] == plain.identity["left_out"]  # of the copy that is there
+
+
+@pytest.mark.skipif(os.name == "nt", reason="making links needs rights there")
+def test_linked_source_is_refused(checkout, tmp_path):
+    """A module that is a link would be missing in the copy, and another program would run: refused, with its name."""
+    (checkout / "link.py").symlink_to(checkout / "zemosaic_config.py")
+    run_git(checkout, "add", ".")
+    with pytest.raises(TargetError, match=r"expected the source link\.py .* found a link: put the source itself"):
+        resolve(checkout, tmp_path)
+    run_git(checkout, "commit", "-q", "-m", "link")
+    with pytest.raises(TargetError, match=r"link\.py .* found a link"):
+        resolve(f"{checkout}@HEAD", tmp_path)
+    shutil.rmtree(checkout / ".git")
+    with pytest.raises(TargetError, match=r"link\.py .* found a link"):
+        resolve(checkout, tmp_path)
+
+
+def test_large_files_are_left_out_and_large_source_is_refused(checkout, tmp_path, monkeypatch):
+    """What is too large for source is named in the identity; a module of that size is an error."""
+    monkeypatch.setattr(zemosaic, "_LARGEST", 2**20)
+    (checkout / "picture.gif").write_bytes(bytes(2**20 + 1))
+    facts = resolve(checkout, tmp_path)
+    assert facts.identity["left_out"] == ["picture.gif"]
+    (checkout / "zemosaic_worker.py").write_bytes(b"#" * (2**20 + 1))
+    with pytest.raises(TargetError, match=r"zemosaic_worker\.py .* found a file of more than 1 MiB"):
+        resolve(checkout, tmp_path)
+
+
+def test_submodules_are_named(checkout, tmp_path):
+    """A commit of another repository in the tree is no file of this one: left out, and named."""
+    other = run_git(checkout, "rev-parse", "HEAD")
+    run_git(checkout, "update-index", "--add", "--cacheinfo", f"160000,{other},theirs")
+    run_git(checkout, "commit", "-q", "-m", "submodule")
+    assert resolve(f"{checkout}@HEAD", tmp_path).identity["left_out"] == ["theirs"]
 
 
 @pytest.mark.parametrize("path", ["../a.py", "/a.py", "a/../../b.py", ".git/config", "a\\b.py", "a/.GIT/x", "a\0.py"])
@@ -178,10 +302,30 @@ def test_paths_that_would_leave_the_folder_are_refused(path):
     assert git.safe(path) is None
 
 
-def test_copy_of_a_path_that_leaves_is_refused(tmp_path):
-    """Such a path refuses the whole copy."""
-    with pytest.raises(TargetError, match="paths inside the folder"):
-        zemosaic._copy(iter([("../a.py", b"")]), tmp_path / "exports", "k", "it")
+@pytest.mark.parametrize("path", ["a./b.py", "b.py ", "NUL.py", "com1.txt", "con", "a:b.py", "LPT¹"])
+def test_paths_that_windows_gives_another_file_are_refused_there(path, monkeypatch):
+    """Names of devices, and such as end in a dot or a space, are written to something else there; elsewhere they are names."""
+    assert git.safe(path) is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(git.os, "name", "nt")
+        found = git.safe(path), git.safe("console.py"), git.safe("a.b/c.py")
+    assert found[0] is None
+    assert all(found[1:])
+
+
+@pytest.mark.parametrize(
+    ("names", "match"),
+    [
+        (["../a.py"], "stay inside the folder"),
+        (["a.py", "A.py"], "tells apart, found 'a.py' and 'A.py'"),
+        (["\u00e9.py", "e\u0301.py"], "tells apart"),
+    ],
+)
+def test_copy_that_some_system_could_not_hold_is_refused(names, match, tmp_path):
+    """A path that leaves, and two that are one file on Windows or macOS, refuse the whole copy everywhere."""
+    with pytest.raises(TargetError, match=match):
+        exports.keep(lambda: [(name, b"") for name in names], tmp_path / "exports", "k", "it", lambda _: None)
+    assert [p.name for p in (tmp_path / "exports").iterdir()] == [".lock"]
     assert not (tmp_path / "a.py").exists()
 
 
@@ -237,6 +381,49 @@ def test_damaged_repository_is_told(checkout):
     """What git says of a repository that it can't read is passed on."""
     with pytest.raises(TargetError, match="expected git to read"):
         git.blobs(checkout, "0" * 40)
+
+
+def test_repository_that_git_refuses_is_no_plain_folder(checkout, tmp_path, monkeypatch):
+    """Where git won't read a repository, of another user say, its words and its advice are told, in every way to name it."""
+
+    def refusing(_folder, *words, **_options):
+        said = b"fatal: detected dubious ownership in repository at 'x'\nTo add an exception, ...\n"
+        return subprocess.CompletedProcess(words, 128, b"", said)
+
+    monkeypatch.setattr(git, "_git", refusing)
+    for spec in (checkout, f"{checkout}@main"):
+        with pytest.raises(
+            TargetError, match=r"dubious ownership.*git config --global --add safe\.directory '.*@ home'"
+        ):
+            resolve(spec, tmp_path)
+    with pytest.raises(TargetError, match="dubious ownership"):
+        targets.is_commit(checkout, "main")
+
+
+def test_work_tree_without_its_repository_is_told(checkout, tmp_path):
+    """A .git that leads nowhere is an error in git's words, and not a folder without git."""
+    shutil.rmtree(checkout / ".git")
+    (checkout / ".git").write_text("gitdir: nowhere\n")
+    with pytest.raises(TargetError, match=r"found: fatal: .*check the repository with: git -C"):
+        resolve(checkout, tmp_path)
+
+
+def test_repository_without_a_commit_is_known_by_its_files(checkout, tmp_path):
+    """Before its first commit a repository says nothing of its files: they are read as they are."""
+    shutil.rmtree(checkout / ".git")
+    run_git(checkout, "init", "-q")
+    assert resolve(checkout, tmp_path).identity["commit"] is None
+
+
+def test_git_that_never_ends_is_given_up(checkout, monkeypatch):
+    """A question to git has a time limit; the error names the folder."""
+
+    def hang(command, **options):
+        raise subprocess.TimeoutExpired(command, options["timeout"])
+
+    monkeypatch.setattr(git.subprocess, "run", hang)
+    with pytest.raises(TargetError, match=r"expected git ls-files in .* to end within 120 s"):
+        git.tracked(checkout)
 
 
 def test_missing_libraries_are_all_named(checkout, tmp_path, monkeypatch):

@@ -57,5 +57,12 @@ def resolve(spec: str, python: str | None, exports: Path) -> TargetFacts:
 
 
 def is_commit(repository: Path, name: str) -> bool:
-    """Say whether a repository has a commit (or a tag or branch) of this name."""
+    """Say whether a repository has a commit (or a tag or branch) of this name.
+
+    Raises
+    ------
+    TargetError
+        When there is a repository that git refuses to read.
+
+    """
     return git.commit_of(repository.expanduser(), name) is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -12,11 +13,14 @@ from typing import NamedTuple
 
 from harness.targets.errors import TargetError
 
+SECONDS = 120.0
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+# Names of devices on Windows, with any suffix.
+_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])( *\..*)?", re.IGNORECASE)
 
 
 class Blob(NamedTuple):
-    """One file of a commit: its mode (``100644``, ``120000`` for a link), object id and path."""
+    """One entry of a commit: its mode (``100644``, ``120000`` for a link, ``160000`` for a submodule), object id, path."""
 
     mode: str
     oid: str
@@ -29,19 +33,36 @@ def is_there() -> bool:
 
 
 def commit_of(repository: Path, name: str) -> str | None:
-    """Return the full id of a commit, tag or branch; ``None`` where there is no such commit (or no repository)."""
+    """Return the full id of a commit, tag or branch; ``None`` where there is no such commit (or no repository).
+
+    Raises
+    ------
+    TargetError
+        When there is a repository that git refuses to read.
+
+    """
     if not name or name.startswith("-") or not repository.is_dir() or not is_there():
         return None
     done = _git(repository, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    _raise_if_refused(repository, done)
     found = done.stdout.decode("ascii", "replace").strip()
     return found if done.returncode == 0 and _COMMIT.fullmatch(found) else None
 
 
 def top_of(folder: Path) -> Path | None:
-    """Return the work tree's root that a folder lies in; ``None`` for a bare repository or none."""
+    """Return the work tree's root that a folder lies in; ``None`` for a bare repository or none.
+
+    Raises
+    ------
+    TargetError
+        When the folder is a work tree that git refuses to read.
+
+    """
     if not folder.is_dir() or not is_there():
         return None
     done = _git(folder, "rev-parse", "--show-toplevel")
+    if (folder / ".git").exists():
+        _raise_if_refused(folder, done)
     text = os.fsdecode(done.stdout).rstrip("\r\n")
     return Path(text) if done.returncode == 0 and text else None
 
@@ -62,12 +83,12 @@ def changed(work_tree: Path) -> tuple[str, ...]:
 
 
 def blobs(repository: Path, commit: str) -> tuple[Blob, ...]:
-    """Return the files of a commit; submodules are not among them."""
+    """Return the files of a commit, its links and submodules too."""
     found = []
     for entry in _run(repository, "ls-tree", "-r", "-z", "--full-tree", commit).split(b"\0"):
         facts, tab, path = entry.partition(b"\t")
         words = facts.decode("ascii", "replace").split()
-        if tab and len(words) == 3 and words[1] == "blob":
+        if tab and len(words) == 3:
             found.append(Blob(words[0], words[2], os.fsdecode(path)))
     return tuple(found)
 
@@ -90,13 +111,18 @@ def contents(repository: Path, wanted: tuple[Blob, ...]) -> Iterator[tuple[Blob,
 
 
 def safe(path: str) -> PurePosixPath | None:
-    """Return a path of a repository when it stays inside the folder that it is written to, on any system."""
+    """Return a path of a repository when it can be written, inside the folder that it is written to, on this system."""
     pure = PurePosixPath(path)
-    # On Windows a colon names a drive or a stream, and the others can't be written; elsewhere they are plain characters.
-    unfit = set("\\\0") | (set(':*?"<>|') if os.name == "nt" else set())
-    if pure.is_absolute() or any(part.lower() in {"..", ".git"} or set(part) & unfit for part in pure.parts):
+    if pure.is_absolute() or any(part.lower() in {"..", ".git"} or set(part) & set("\\\0") for part in pure.parts):
+        return None
+    if os.name == "nt" and any(map(_unfit_on_windows, pure.parts)):
         return None
     return pure if pure.parts else None
+
+
+def _unfit_on_windows(part: str) -> bool:
+    """Say whether a name is another file's there: a drive, a stream, a device, or the name without its last character."""
+    return bool(set(part) & set(':*?"<>|')) or part[-1] in ". " or _DEVICE.fullmatch(part) is not None
 
 
 def _paths(work_tree: Path, *words: str) -> tuple[str, ...]:
@@ -106,12 +132,27 @@ def _paths(work_tree: Path, *words: str) -> tuple[str, ...]:
 def _run(folder: Path, *words: str, given: bytes = b"") -> bytes:
     done = _git(folder, *words, given=given)
     if done.returncode != 0:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise TargetError(
-            f"expected git to read {folder}, found: {said[-1] if said else f'exit status {done.returncode}'}; "
-            f"check the repository with: git -C {folder} fsck"
-        )
+        raise _refusal(folder, done)
     return done.stdout
+
+
+def _raise_if_refused(folder: Path, done: subprocess.CompletedProcess[bytes]) -> None:
+    """Raise where a repository is there and git can't, or won't, read it: that is no folder without git."""
+    there = (folder / ".git").exists() or ((folder / "HEAD").is_file() and (folder / "objects").is_dir())
+    if done.returncode > 1 and there:
+        raise _refusal(folder, done)
+
+
+def _refusal(folder: Path, done: subprocess.CompletedProcess[bytes]) -> TargetError:
+    lines = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
+    # What follows git's first "fatal:" is its own advice.
+    said = next((line for line in lines if line.startswith("fatal:")), lines[-1] if lines else "")
+    advice = (
+        f"it belongs to another user; if you trust it: git config --global --add safe.directory {shlex.quote(str(folder))}"
+        if "dubious ownership" in said
+        else f"check the repository with: git -C {shlex.quote(str(folder))} fsck"
+    )
+    return TargetError(f"expected git to read {folder}, found: {said or f'exit status {done.returncode}'}; {advice}")
 
 
 def _git(folder: Path, *words: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
@@ -120,4 +161,12 @@ def _git(folder: Path, *words: str, given: bytes = b"") -> subprocess.CompletedP
     env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     env |= {"GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     command = ["git", "-c", "core.fsmonitor=false", "-c", "core.quotePath=false", *words]
-    return subprocess.run(command, cwd=folder, input=given, capture_output=True, env=env, check=False)
+    try:
+        return subprocess.run(
+            command, cwd=folder, input=given, capture_output=True, env=env, check=False, timeout=SECONDS
+        )
+    except subprocess.TimeoutExpired as error:
+        raise TargetError(
+            f"expected git {words[0]} in {folder} to end within {SECONDS:g} s, found it still running: "
+            "see whether the folder is on a disk or network that does not answer"
+        ) from error

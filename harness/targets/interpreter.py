@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -62,7 +64,7 @@ class Interpreter:
     Parameters
     ----------
     path
-        The executable, as it was named.
+        The executable, absolute: runs have another working folder. Links stay, for they lead to a virtual environment.
     version
         Such as ``(3, 11, 7)``.
     user_base
@@ -84,7 +86,7 @@ class Interpreter:
 
 
 def examine(python: str | None) -> Interpreter:
-    """Ask an interpreter (``None``: this one) what it is and has.
+    """Ask an interpreter (``None``: this one; a path, or a program to be found) what it is and has.
 
     Raises
     ------
@@ -92,12 +94,22 @@ def examine(python: str | None) -> Interpreter:
         When it is not there, does not answer, or is too old for the probe.
 
     """
-    return _examine(python or sys.executable)
+    return _examine(_located(python) if python else sys.executable)
+
+
+_ADVICE = "name the interpreter that runs ZeMosaic with --phase3-python"
+
+
+def _located(python: str) -> str:
+    found = shutil.which(os.path.expanduser(python))  # noqa: PTH111 -- a name without a folder must stay one
+    if found is None:
+        raise TargetError(f"expected a Python interpreter at {python}, found no such program: {_ADVICE}")
+    return os.path.abspath(found)  # noqa: PTH100 -- resolve() would lead out of a virtual environment
 
 
 @cache
 def _examine(path: str) -> Interpreter:
-    advice = "name the interpreter that runs ZeMosaic with --phase3-python"
+    advice = _ADVICE
     try:
         answer = subprocess.run(
             [path, "-c", _ASK, json.dumps(dict(ZEMOSAIC_LIBRARIES))],

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.request import Request
-from harness.targets import interpreter
+from harness.targets import exports, interpreter
 from harness.targets.reference import ROOT
 
 LAUNCHER = ROOT / "harness" / "probe" / "launch.py"
+
+_SWITCHES = ("ZEMOSAIC_", "ZEM_ALTALPHA_", "ASTAP_", "PHASE3_", "PYTHON")
+_OF_MODULES_AND_TEXT = frozenset({"PYTHONHOME", "PYTHONNOUSERSITE", "PYTHONPATH", "PYTHONUSERBASE", "PYTHONUTF8"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,30 +38,40 @@ class StartInfo:
 
 
 def start(record: Path, request: Request) -> StartInfo:
-    """Return how to start a request's target. Makes the folders that the target's home and temporary files go to.
+    """Return how to start a request's target.
+
+    Makes the folders that the target's home and temporary files go to, and the run's own copy of ZeMosaic in
+    ``RECORD/work/target``: newer versions open a log beside their source and empty it, so runs at the same time need one each.
 
     Raises
     ------
     harness.targets.TargetError
-        When the interpreter is no longer there.
+        When the interpreter is no longer there, or the target's code is not what was resolved.
+    OSError
+        When the record's folder can't be written.
 
     """
     record = record.absolute()
-    env = environment(record)
+    # Sets of text are ordered by it: the same in every run that is to be compared, and written in the request.
+    env = environment(record) | {"PYTHONHASHSEED": str(request.seed % 2**32)}
     if request.target.kind == "command":
         return StartInfo(list(request.target.command), env, record / "work" / "cwd")
     chosen = interpreter.examine(request.target.python)
     # Packages that a user installed for himself are found from the home folder, which is another one in a run.
     env.setdefault("PYTHONUSERBASE", chosen.user_base)
-    return StartInfo(
-        [request.target.python, *chosen.safe_path, str(LAUNCHER), str(record)], env, record / "work" / "cwd"
-    )
+    if request.target.kind == "zemosaic":
+        own = record / "work" / "target"
+        exports.copy(Path(request.target.root), own)
+        env["PHASE3_TARGET_ROOT"] = str(own)
+    return StartInfo([chosen.path, *chosen.safe_path, str(LAUNCHER), str(record)], env, record / "work" / "cwd")
 
 
 def environment(record: Path, base: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return ``base`` (this process's environment) with home, settings and temporary files inside ``RECORD/work``.
 
-    The folders are made, as a target expects them to be there.
+    The folders are made, as a target expects them to be there. Variables that would change what a run does, without a word in
+    its request, are left out: the switches of ZeMosaic and its solver, those of this project, and all of Python's own but
+    those that say where modules are and how text is read.
     """
     work = record.absolute() / "work"
     home, temporary = work / "home", work / "tmp"
@@ -80,7 +93,7 @@ def environment(record: Path, base: Mapping[str, str] | None = None) -> dict[str
     # astropy ignores a settings or cache folder, with a warning, unless it has one of its own in it.
     for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
         (places[name] / "astropy").mkdir(exist_ok=True)
-    env = dict(os.environ if base is None else base)
+    env = {name: value for name, value in (os.environ if base is None else base).items() if not _decides(name)}
     env |= {name: str(folder) for name, folder in places.items()}
     env |= {
         "PHASE3_RECORD": str(record.absolute()),
@@ -95,3 +108,8 @@ def environment(record: Path, base: Mapping[str, str] | None = None) -> dict[str
     if path:
         env["PYTHONPATH"] = os.pathsep.join(path)
     return env
+
+
+def _decides(name: str) -> bool:
+    """Say whether a variable changes what a run does; on Windows their case does not matter."""
+    return name.upper().startswith(_SWITCHES) and name.upper() not in _OF_MODULES_AND_TEXT

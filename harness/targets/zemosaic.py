@@ -1,26 +1,26 @@
 """ZeMosaic as a target: a checkout as it is, or any commit of a repository, copied to a folder of its own.
 
 A run never uses the user's own folder: newer versions write logs beside their source, importing writes compiled files,
-and a file edited in mid-session would mix two versions. What runs is a copy, and its identity is that of what was copied.
+and a file edited in mid-session would mix two versions. What runs is a copy (``exports``), and its identity is that of what
+was copied.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
-import shutil
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+import subprocess
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any
-
-from filelock import FileLock
 
 from harness.request import TargetFacts
 from harness.targets import git, interpreter
 from harness.targets.errors import TargetError
+from harness.targets.exports import Export, keep
 
 ENTRY_POINT = "run_hierarchical_mosaic_process"
 WORKER, SETTINGS = "zemosaic_worker.py", "zemosaic_config.py"
@@ -44,9 +44,12 @@ def resolve(spec: str, python: str | None, exports: Path) -> TargetFacts:
     chosen = interpreter.examine(python)
     path, commit = split(spec)
     if commit is None:
-        root, identity, label = _as_it_is(path, exports)
+        (root, left_out), identity, label = _as_it_is(path, chosen.path, exports)
     else:
-        root, identity, label = _export(path, commit, exports), {"commit": commit}, f"zemosaic {commit[:7]}"
+        (root, left_out), identity = _export(path, commit, chosen.path, exports), {"commit": commit}
+        label = f"zemosaic {commit[:7]}"
+    if left_out:
+        identity["left_out"] = list(left_out)
     interpreter.require(chosen, libraries_of(root))
     return TargetFacts(
         kind="zemosaic",
@@ -121,53 +124,46 @@ def problem_of(root: Path) -> str | None:
     return None
 
 
-def _checked(root: Path, what: str) -> Path:
-    lacks = problem_of(root)
-    if lacks is not None:
-        raise TargetError(
-            f"expected ZeMosaic's {WORKER} with {ENTRY_POINT} in {what}, found {lacks}: name the folder of a checkout"
-        )
-    return root
+def _export(repository: Path, commit: str, python: str, exports: Path) -> Export:
+    """Copy a commit. Pictures that a partial copy lacks, links and submodules are left out; code is not."""
 
-
-def _export(repository: Path, commit: str, exports: Path) -> Path:
-    """Write a commit's files to a folder of their own. Pictures that a partial copy lacks are left out; code is not."""
-    wanted = git.blobs(repository, commit)
-
-    def files() -> Iterator[tuple[str, bytes]]:
-        # Links (mode 120000) are not followed nor made: a commit could point one anywhere.
+    def files() -> Iterator[tuple[str, bytes | None]]:
+        wanted = git.blobs(repository, commit)
+        # Links are neither followed nor made: a commit could point one anywhere.
         regular = tuple(blob for blob in wanted if blob.mode.startswith("100"))
+        for blob in wanted:
+            if blob not in regular:
+                _refuse_code(blob.path, f"{repository} at {commit[:12]}", "a link", "name another commit")
+                yield blob.path, None
         for blob, content in git.contents(repository, regular):
-            if content is not None:
-                yield blob.path, content
-            elif blob.path.endswith(".py"):
-                raise TargetError(
-                    f"expected {blob.path} in {repository} at {commit[:12]}, found that its content is missing "
-                    "(a partial copy): fetch the commit whole"
-                )
+            if content is None:
+                what = "that its content is missing (a partial copy)"
+                _refuse_code(blob.path, f"{repository} at {commit[:12]}", what, "fetch the commit whole")
+            yield blob.path, content
 
-    return _copy(files(), exports, commit, f"{repository} at {commit[:12]}")
+    return _copy(files, exports, commit, f"{repository} at {commit[:12]}", python)
 
 
-def _as_it_is(path: Path, exports: Path) -> tuple[Path, dict[str, Any], str]:
+def _as_it_is(path: Path, python: str, exports: Path) -> tuple[Export, dict[str, Any], str]:
     _refuse_bare(path)
     top = git.top_of(path)
     commit = git.commit_of(path, "HEAD") if top is not None else None
     if top is None or commit is None or top.resolve() != path.resolve():
-        names = tuple(_source_files(path))
-        digest = _digest(path, (name for name in names if name.endswith(".py")))
-        root = _copy(_read(path, names), exports, f"files-{digest[:40]}", str(path))
-        return root, {"commit": None, "files": digest}, f"zemosaic {path.name} {digest[:7]}"
+        files = dict(_read(path, _source_files(path)))
+        digest = _digest(files, files)
+        export = _copy(files.items, exports, f"files-{digest[:40]}", str(path), python)
+        return export, {"commit": None, "files": digest}, f"zemosaic {path.name} {digest[:7]}"
     known = git.tracked(path)
     # An untracked file counts when it is of a kind that the program consists of: not frames, mosaics or caches.
     kinds = {Path(name).suffix.lower() for name in known} & _SOURCE_KINDS
     added = tuple(name for name in git.untracked(path) if Path(name).suffix.lower() in kinds)
-    touched = tuple(sorted({*git.changed(path), *added}))
+    touched = {*git.changed(path), *added}
     if not touched:
-        return _export(path, commit, exports), {"commit": commit, "dirty": None}, f"zemosaic {commit[:7]}"
-    dirty = _digest(path, touched)
-    root = _copy(_read(path, (*known, *added)), exports, f"{commit}-{dirty[:16]}", str(path))
-    return root, {"commit": commit, "dirty": dirty}, f"zemosaic {commit[:7]}+{dirty[:7]}"
+        return _export(path, commit, python, exports), {"commit": commit, "dirty": None}, f"zemosaic {commit[:7]}"
+    files = dict(_read(path, (*known, *added)))
+    dirty = _digest(files, touched)
+    export = _copy(files.items, exports, f"{commit}-{dirty[:16]}", str(path), python)
+    return export, {"commit": commit, "dirty": dirty}, f"zemosaic {commit[:7]}+{dirty[:7]}"
 
 
 _SOURCE_KINDS = frozenset(
@@ -185,7 +181,7 @@ def _refuse_bare(path: Path) -> None:
 
 
 def _source_files(folder: Path) -> Iterator[str]:
-    """Yield the source files of a folder without git: no hidden ones, no environments, no data."""
+    """Yield the source files of a folder without git, and linked folders: no hidden ones, no environments, no data."""
     for parent, folders, files in os.walk(folder):
         here = Path(parent)
         folders[:] = sorted(
@@ -193,52 +189,71 @@ def _source_files(folder: Path) -> Iterator[str]:
             for name in folders
             if not name.startswith(".") and name not in _NO_SOURCE and not (here / name / "pyvenv.cfg").exists()
         )
-        for name in sorted(files):
-            if Path(name).suffix.lower() in _SOURCE_KINDS:
+        linked = [name for name in folders if (here / name).is_symlink()]
+        for name in (*linked, *sorted(files)):
+            if name in linked or Path(name).suffix.lower() in _SOURCE_KINDS:
                 yield (here / name).relative_to(folder).as_posix()
 
 
-def _read(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+def _read(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, bytes | None]]:
+    """Yield path and content; ``None`` for links, folders (submodules) and large files, nothing for what is gone."""
     for name in names:
         path = folder / name
-        if path.is_file() and not path.is_symlink() and path.stat().st_size <= _LARGEST:
-            yield name, path.read_bytes()
+        if not os.path.lexists(path):
+            continue
+        problem = None
+        inside = PurePosixPath(name)
+        if any((folder / part).is_symlink() for part in (inside, *inside.parents[:-1])):
+            problem = "a link"
+        elif path.is_file() and path.stat().st_size > _LARGEST:
+            problem = f"a file of more than {_LARGEST // 2**20} MiB"
+        if problem is not None:
+            _refuse_code(name, str(folder), problem, "put the source itself there")
+        yield name, path.read_bytes() if problem is None and path.is_file() else None
 
 
-def _digest(folder: Path, names: Iterable[str]) -> str:
-    """Hash files by name and content; one that is gone counts by its name."""
+def _refuse_code(name: str, where: str, problem: str, advice: str) -> None:
+    """Raise for source that can't be copied: without it another program would run. Anything else may be left out."""
+    if name.lower().endswith(".py"):
+        raise TargetError(f"expected the source {name} in {where}, found {problem}: {advice}")
+
+
+def _digest(files: Mapping[str, bytes | None], names: Iterable[str]) -> str:
+    """Hash files by name and content: those that are copied, and by their name those that are gone or left out."""
     whole = hashlib.sha256()
     for name in sorted(names):
-        path = folder / name
-        content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "removed"
-        whole.update(f"{name}\0{content}\n".encode("utf-8", "surrogateescape"))
+        content = files.get(name)
+        state = (
+            hashlib.sha256(content).hexdigest() if content is not None else "left out" if name in files else "removed"
+        )
+        whole.update(f"{name}\0{state}\n".encode("utf-8", "surrogateescape"))
     return whole.hexdigest()
 
 
-def _copy(files: Iterator[tuple[str, bytes]], exports: Path, key: str, what: str) -> Path:
-    """Write files to ``exports/key``, which appears when it is whole. Two who need the same one wait for each other."""
-    target = exports / key
-    if target.is_dir():
-        return _checked(target, what)
-    exports.mkdir(parents=True, exist_ok=True)
-    with FileLock(exports / f"{key}.lock"):
-        if not target.is_dir():
-            draft = Path(tempfile.mkdtemp(prefix="draft-", dir=exports))
-            try:
-                for name, content in files:
-                    inside = git.safe(name)
-                    if inside is None:
-                        raise TargetError(
-                            f"expected paths inside the folder in {what}, found {name!r}: name another commit"
-                        )
-                    path = draft / inside
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_bytes(content)
-                _checked(draft, what)
-                draft.rename(target)
-            finally:
-                shutil.rmtree(draft, ignore_errors=True)
-    return target
+def _copy(
+    files: Callable[[], Iterable[tuple[str, bytes | None]]], exports: Path, key: str, what: str, python: str
+) -> Export:
+    def finish(folder: Path) -> None:
+        lacks = problem_of(folder)
+        if lacks is not None:
+            raise TargetError(
+                f"expected ZeMosaic's {WORKER} with {ENTRY_POINT} in {what}, found {lacks}: name the folder of a checkout"
+            )
+        _compile(folder, python)
+
+    return keep(files, exports, key, what, finish)
+
+
+def _compile(folder: Path, python: str) -> None:
+    """Compile the modules once: each run has a copy of its own, and would spend most of a second on it.
+
+    An interpreter that compiles nothing, or another one in later runs, costs that time and nothing else: Python compares the
+    source with the hash in a compiled file.
+    """
+    places = [str(place) for place in (folder, folder / "core") if place.is_dir()]
+    command = [python, "-I", "-m", "compileall", "-q", "-l", "--invalidation-mode", "checked-hash", *places]
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        subprocess.run(command, capture_output=True, check=False, timeout=120, stdin=subprocess.DEVNULL)
 
 
 def _version(root: Path) -> str | None:

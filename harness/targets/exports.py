@@ -1,0 +1,188 @@
+"""Copies of targets, shared between sessions: written whole or not at all, compared before each use, never run in place.
+
+Beside a copy ``KEY/`` stands ``KEY.json``, the SHA-256 of every file in it. A copy that differs from it, through a crash, a
+cleaner or an editor, is made anew; a run gets a copy of its own, so that whatever it writes beside its source stays its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+import tempfile
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from filelock import FileLock, Timeout
+
+from harness.targets import git
+from harness.targets.errors import TargetError
+
+FORMAT = "phase3-export/1"
+LOCK_SECONDS = 600.0
+_DRAFT = "draft-"
+
+Files = Iterable[tuple[str, bytes | None]]
+
+
+class Export(NamedTuple):
+    """A copy that is whole, and the paths of the original that are not in it."""
+
+    root: Path
+    left_out: tuple[str, ...]
+
+
+def keep(files: Callable[[], Files], exports: Path, key: str, what: str, finish: Callable[[Path], None]) -> Export:
+    """Return the copy ``exports/key``; make it where there is none, or none that is as it was made.
+
+    Parameters
+    ----------
+    files
+        Gives path and content of each file, called only when the copy has to be made; ``None`` for one that is left out.
+    exports
+        The folder of all copies. Whoever needs one waits for whoever makes or reads one.
+    key
+        Names the copy: another content must have another key.
+    what
+        The original, for errors.
+    finish
+        Called with the folder when every file is written, before it counts as a copy; may add files, and raises where
+        the files are not a target.
+
+    Raises
+    ------
+    TargetError
+        When a path would leave the folder or two can't stand side by side, and when the lock can't be had.
+
+    """
+    exports.mkdir(parents=True, exist_ok=True)
+    with _locked(exports):
+        # Nobody else writes now: what is still here was left by a process that was ended.
+        for left in exports.glob(f"{_DRAFT}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        root = exports / key
+        manifest = _manifest(root)
+        if manifest is None or _hashes(root) != manifest["files"]:
+            manifest = _make(files(), root, what, finish)
+        return Export(root, tuple(manifest["left_out"]))
+
+
+def copy(root: Path, to: Path) -> None:
+    """Copy an export to a new folder, every file compared with its hash on the way.
+
+    Raises
+    ------
+    TargetError
+        When the export is gone or differs from what was resolved.
+    OSError
+        When the copy can't be written.
+
+    """
+    advice = "start the session again, which makes it anew"
+    if not root.is_dir():
+        raise TargetError(f"expected the copy of the target in {root}, found none: {advice}")
+    with _locked(root.parent):
+        manifest = _manifest(root)
+        if manifest is None:
+            raise TargetError(f"expected the hashes of {root} in {_beside(root)}, found none: {advice}")
+        for name, expected in manifest["files"].items():
+            inside = git.safe(name)
+            try:
+                content = b"" if inside is None else (root / inside).read_bytes()
+            except FileNotFoundError:
+                content = b""
+            if inside is None or hashlib.sha256(content).hexdigest() != expected:
+                raise TargetError(f"expected {name} in {root} as it was copied, found it changed: {advice}")
+            _write(to / inside, content)
+
+
+def _make(files: Files, root: Path, what: str, finish: Callable[[Path], None]) -> dict[str, Any]:
+    draft = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=root.parent))
+    try:
+        left_out = _fill(files, draft / "new", what)
+        finish(draft / "new")
+        manifest = {"format": FORMAT, "files": _hashes(draft / "new"), "left_out": left_out}
+        _beside(root).unlink(missing_ok=True)
+        if root.exists():
+            root.rename(draft / "old")  # Windows renames nothing onto a folder
+        (draft / "new").rename(root)
+        _beside(root).write_text(json.dumps(manifest, indent=1), encoding="ascii")
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return manifest
+
+
+def _fill(files: Files, folder: Path, what: str) -> list[str]:
+    """Write files below a folder; return the names of those that are left out."""
+    left_out: list[str] = []
+    spelt: dict[str, str] = {}
+    folder.mkdir()
+    for name, content in files:
+        if content is None:
+            left_out.append(name)
+            continue
+        inside = git.safe(name)
+        if inside is None:
+            raise TargetError(
+                f"expected paths that stay inside the folder and can be written here in {what}, found {name!r}: "
+                "name another commit"
+            )
+        # Windows and macOS don't tell these apart: which of the two files would run is chance, so nobody runs them.
+        folded = unicodedata.normalize("NFC", inside.as_posix()).casefold()
+        if folded in spelt:
+            raise TargetError(
+                f"expected paths in {what} that every system tells apart, found {spelt[folded]!r} and {name!r}: "
+                "name another commit"
+            )
+        spelt[folded] = name
+        _write(folder / inside, content)
+    return sorted(left_out)
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def _hashes(root: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file below a folder, by path."""
+    return {
+        PurePosixPath(path.relative_to(root)).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob("*"))
+        if not path.is_dir()
+    }
+
+
+def _manifest(root: Path) -> dict[str, Any] | None:
+    """Return what stands beside a copy; ``None`` when it is missing, torn, or of another format."""
+    try:
+        manifest = json.loads(_beside(root).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+    whole = (
+        isinstance(manifest, dict)
+        and manifest.get("format") == FORMAT
+        and isinstance(manifest.get("files"), dict)
+        and isinstance(manifest.get("left_out"), list)
+        and root.is_dir()
+    )
+    return manifest if whole else None
+
+
+def _beside(root: Path) -> Path:
+    return root.with_name(f"{root.name}.json")
+
+
+@contextlib.contextmanager
+def _locked(exports: Path) -> Iterator[None]:
+    lock = exports / ".lock"
+    try:
+        with FileLock(lock, timeout=LOCK_SECONDS):
+            yield
+    except Timeout as error:
+        raise TargetError(
+            f"expected the lock {lock} within {LOCK_SECONDS:g} s, found it held: end the process that holds it"
+        ) from error
