@@ -44,7 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="say what is missing on this machine, and what to do")
     doctor.add_argument("--target", default=os.environ.get("PHASE3_TARGET"), help="as pytest's --phase3-target")
     doctor.add_argument("--python", default=os.environ.get("PHASE3_PYTHON"), help="as pytest's --phase3-python")
-    doctor.add_argument("--frames", type=Path, default=None, help="as pytest's --phase3-frames")
+    doctor.add_argument(
+        "--frames", type=Path, default=os.environ.get("PHASE3_FRAMES"), help="as pytest's --phase3-frames"
+    )
     doctor.set_defaults(command=_doctor)
 
     data = commands.add_parser("data", help="the sets of observed frames").add_subparsers(

@@ -11,11 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from astropy.io import fits
 
 from fixtures import real
 from fixtures.catalogue import REAL_CASES, SYNTHETIC_CASES
 from fixtures.datasets import SYNTHETIC
-from fixtures.facts import dataset_facts
+from fixtures.facts import dataset_facts, wcs_cards_of
 from fixtures.frames import wcs_cards
 from harness import golden
 from harness.checks import ALL, judge
@@ -95,11 +96,16 @@ def test_goldens_hold_no_pixels_no_paths_and_little_data():
             assert not absolute.search(path.read_text(encoding="utf-8")), path
 
 
+def header_of(frame):
+    """Return the header cards that a manifest puts into a frame."""
+    return fits.Header.fromstring("".join(card.ljust(80) for card in frame.cards))
+
+
 def facts_today(case):
     """Return what today's catalogue knows of a case's frames without drawing them; hashes only where a manifest has them."""
     if case.kind == "real":
         frames = [
-            FrameFacts(f.name, f.sha256, (f.cut[3], f.cut[2]), {}, f.panel)
+            FrameFacts(f.name, f.sha256, (f.cut[3], f.cut[2]), wcs_cards_of(header_of(f)), f.panel)
             for f in real.manifest_of(case.dataset).frames
         ]
     else:
@@ -132,6 +138,10 @@ def full(request, tmp_path):
     for retention, role in (("per_tile", "subject"), ("run_end", "pair")):
         asked = a_request("chain", role, ZEMOSAIC, retention)
         runs.append(Run(tmp_path / "mémoire" / retention, asked, naive=request.param))
+        runs[-1].op(0.01, "capability", name="opens")
+        for tile in range(4):
+            path = f"outputs/zemosaic_temp_master_tiles/master_tile_{tile:03d}.fits"
+            runs[-1].op(2.1 + 0.1 * tile, "open", state="attempt", path=path, mode="wb")
         folder = runs[-1].write()
         (folder / "console.log").write_text("at /home/marie/x\n", encoding="utf-8")
         (folder / "process.jsonl").write_text('{"t": 1, "processes": 1, "rss": 1, "cpu": 0.1}\n', encoding="utf-8")
@@ -192,7 +202,7 @@ def test_what_a_check_may_read_is_kept(full, tmp_path):
         text = next((tmp_path / "copy").glob(f"{kind}-*.jsonl")).read_text(encoding="utf-8")
         return [json.loads(line) for line in text.splitlines()]
 
-    assert [line["mode"] for line in lines("trace") if line.get("op") == "open"] == ["wb", "xb", "ab", "r+b"]
+    assert [line["mode"] for line in lines("trace") if line.get("op") == "open"][4:] == ["wb", "xb", "ab", "r+b"]
     assert [line["op"] for line in lines("trace") if line.get("op") in {"config", "lost", "mmap"}] == ["config", "lost"]
     assert [line["text"] for line in lines("events") if line.get("key") == "K"] == ["Phase3: all is well"]
     assert any(line.get("key") == "gpu_fallback" for line in lines("events"))

@@ -121,7 +121,15 @@ def test_an_absent_frame(folder):
 
 
 @pytest.mark.parametrize(
-    "wcs", [{}, {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN"}, {**WCS, "CTYPE1": "LINEAR", "CTYPE2": "LINEAR"}]
+    "wcs",
+    [
+        {},
+        {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN"},
+        {**WCS, "CTYPE1": "LINEAR", "CTYPE2": "LINEAR"},
+        {**WCS, "CTYPE2": "GLAT-TAN"},
+        {**WCS, "CD1_1": 0.0},
+        {**WCS, "CD1_1": float("nan")},
+    ],
 )
 def test_no_celestial_wcs(folder, wcs):
     """A frame without a celestial WCS would be moved away by the target, so it is refused."""
