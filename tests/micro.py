@@ -29,7 +29,7 @@ ROWS, COLUMNS = 80, 100
 SCALE = 0.001  # degrees a pixel
 FOLDER = "outputs/.zemosaic_img_cache"
 TILES = "outputs/zemosaic_temp_master_tiles"
-SOURCES = frozenset({"callback", "log", "tiles", "futures", "removals", "saves"})
+SOURCES = frozenset({"callback", "log", "tiles", "futures", "removals", "saves", "opens"})
 START = 1_000_000_000
 STEP = 10_000_000  # nanoseconds between two steps
 MAIN = "MainThread"
@@ -63,6 +63,7 @@ def names(panel, count=2):
 
 CHAIN = (names(0) + names(1), names(1) + names(2), names(2))
 PRIVATE = (names(0), names(1), names(2))
+ONE_SHARED = (names(0), names(1), names(2) + names(1)[:1])
 
 
 def cache_of(name):
@@ -303,7 +304,7 @@ def case(micro, pair="made", baseline=None, **record):
     if pair == "made":
         pair = run_end(run.request.plan or CHAIN) if run.request.retention == "per_tile" else None
         if pair is not None:
-            pair = replace(pair, request=replace(pair.request, plan=run.request.plan))
+            pair = replace(pair, request=replace(run.request, retention="run_end", role="pair"))
     return Case(run, pair, baseline)
 
 

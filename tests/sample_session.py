@@ -208,7 +208,7 @@ class Run:
     def files(self, end):
         """Write the histories, the samples and the products."""
         head = {"pid": 1, "t": 0, "wall": 1764000000.0, "python": "3.11.7", "platform": "any"}
-        sources = {"events": ["callback", "log"], "trace": ["tiles", "futures", "removals", "saves"]}
+        sources = {"events": ["callback", "log"], "trace": ["tiles", "futures", "removals", "saves", "opens"]}
         for kind, lines, version in (("events", self.events, EVENTS_FORMAT), ("trace", self.trace, TRACE_FORMAT)):
             first = {"format": version, "capabilities": sources[kind], **head}
             rest = [{"t": round(t * 1e9), **line} for t, line in sorted(lines, key=lambda entry: entry[0])]

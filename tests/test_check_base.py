@@ -1,11 +1,13 @@
 """What every check does before and after it answers: modes, seals, crashes, and runs that broke off."""
 
 from dataclasses import replace
+from types import MappingProxyType
 
 import pytest
 
 from harness.checks import ALL, judge
 from harness.checks.base import Check, Premise
+from harness.checks.premises import standard
 from harness.message import say
 from harness.request import Hold
 from harness.thresholds import read_thresholds
@@ -67,6 +69,62 @@ def test_a_check_that_crashes_has_concluded_nothing():
     found = a_check(crash)(micro.case(micro.counted()), LIMITS)
     assert found.outcome is Outcome.UNKNOWN
     assert "ZeroDivisionError: by nothing" in found.sentence.render()
+
+
+def test_a_premise_that_crashes_has_concluded_nothing_either():
+    """That holds for what must be met before judging, and for what must be met before a pass."""
+
+    def crash(_case):
+        raise KeyError("nothing")
+
+    for changes in ({"premises": {"classic": (Premise("p", crash),)}}, {"for_pass": (Premise("p", crash),)}):
+        found = a_check(**changes)(micro.case(micro.counted()), LIMITS)
+        assert found.outcome is Outcome.UNKNOWN
+        assert "KeyError: 'nothing'" in found.sentence.render()
+
+
+def test_lost_evidence_is_no_pass_and_hides_no_failure():
+    """What the probe could not write may have been the one line that mattered; what it did write stands."""
+    for run, outcome in ((micro.counted(), Outcome.UNKNOWN), (micro.naive(), Outcome.FAIL)):
+        record = run.record()
+        lossy = replace(record, history=replace(record.history, lost=3))
+        (found,) = judge(micro.case(lossy), ["warnings"])
+        assert found.outcome is outcome
+    lossy = replace(micro.counted().record(), history=replace(micro.counted().record().history, lost=3))
+    found = a_check()(micro.case(lossy), LIMITS)
+    assert (found.evidence["premise"], found.evidence["seen"]) == ("whole", 1)
+    assert "lines: 3." in found.sentence.render()
+
+
+def test_a_pair_must_be_whole_and_differ_in_retention_only():
+    """Any other difference is named; two mappings of the same content are the same."""
+    case = micro.case(micro.counted(config={"a": [1]}))
+    assert case.pair is not None
+    same = replace(case.pair.request, config=MappingProxyType({"a": (1,)}), role="control-pair")
+    assert standard(replace(case, pair=replace(case.pair, request=same)))[0] is not None
+    changes = {
+        "workers": 7,
+        "profile": "default",
+        "config": {"a": 2},
+        "seed": 1,
+        "schedule": (Hold(1, 0),),
+        "faults": ({"what": "unlink"},),
+        "plan": None,
+    }
+    other = {
+        "target.kind": {"kind": "zemosaic"},
+        "target.label": {"label": "older"},
+        "target.identity": {"identity": {"commit": "older"}},
+        "target.command": {"command": ("x",)},
+    }
+    requests = {name: replace(same, **{name: value}) for name, value in changes.items()}
+    requests |= {name: replace(same, target=replace(same.target, **value)) for name, value in other.items()}
+    for name, request in requests.items():
+        pair, why_not = standard(replace(case, pair=replace(case.pair, request=request)))
+        assert pair is None
+        assert why_not.render() == f"The pair is no measure for the run; it differs in: {name}."
+    torn = replace(case.pair, history=replace(case.pair.history, torn=("trace-1.jsonl, line 3",)))
+    assert standard(replace(case, pair=torn))[0] is None
 
 
 @pytest.mark.parametrize("state", ["crashed", "timed out", "killed"])

@@ -1,6 +1,7 @@
 """The check that every deletion of a cache is safe."""
 
 import errno
+from dataclasses import replace
 
 import hypothesis.strategies as st
 import pytest
@@ -93,7 +94,7 @@ def test_a_cache_that_is_written_again_may_be_removed_again_by_its_folder():
 
 def test_attempts_that_fail_are_stated_and_not_counted():
     """A cache found already missing is harmless; a refused removal is stated with its error's name."""
-    run = submitted(micro.PRIVATE).work(0).remove("p0_0.fits").remove("p0_0.fits", code=errno.ENOENT)
+    run = submitted(micro.ONE_SHARED).work(0).remove("p0_0.fits").remove("p0_0.fits", code=errno.ENOENT)
     run.remove("p0_1.fits", code=errno.EACCES).work(1).work(2).finish()
     found = verdict(micro.case(run))
     assert found.outcome is Outcome.PASS, micro.prose(found)
@@ -109,6 +110,40 @@ def test_two_removing_threads_fail():
     assert found.outcome is Outcome.FAIL
     assert found.evidence["unordered_count"] == 0, "a thread's own tile is ordered before what it does next"
     assert "MainThread, Ph3_0" in found.sentence.render()
+
+
+def test_two_threads_of_one_name_are_two():
+    """Threads are told apart by their numbers; records without numbers go by the name."""
+    run = submitted(micro.PRIVATE).work(0).remove(*micro.PRIVATE[0])
+    mark = len(run.operations)
+    run.work(1).remove(*micro.PRIVATE[1]).work(2).finish()
+    assert verdict(micro.case(run)).evidence["removing_threads"] == ["MainThread"]
+    run.steps = [replace(s, tid=1) for s in run.steps]
+    run.operations = [replace(o, tid=1 if n < mark else 2) for n, o in enumerate(run.operations)]
+    found = verdict(micro.case(run))
+    assert found.outcome is Outcome.FAIL
+    assert found.evidence["removing_threads"] == ["MainThread (1/1)", "MainThread (1/2)"]
+    assert found.evidence["unordered_count"] == 4, "the other thread of that name collected nothing"
+
+
+def test_an_entry_without_a_cache_is_none():
+    """A frame that was submitted without a cache gives no cache to look after."""
+    run = submitted(micro.PRIVATE).work(0).work(1).work(2).finish()
+    run.steps = [replace(s, caches=("",) * len(s.caches)) for s in run.steps]
+    assert verdict(micro.case(run)).evidence["premise"] == "a tile with caches"
+
+
+def test_what_the_release_removes_must_be_of_its_phase():
+    """A file that was there before Phase 3 is none of the releasing thread's; what it wrote itself there it may take away."""
+    probe, other = "outputs/_io_probe.bin", "outputs/plan.csv"
+    run = submitted(micro.ONE_SHARED)
+    run.operation("open", probe, "attempt", mode="wb").operation("remove", probe)
+    run.work(0).remove(*micro.ONE_SHARED[0]).work(1).remove("p1_1.fits").work(2).remove("p1_0.fits", *micro.names(2))
+    assert verdict(micro.case(run.finish())).outcome is Outcome.PASS
+    run = submitted(micro.ONE_SHARED).operation("open", probe, "attempt", mode="wb").work(0)
+    found = verdict(micro.case(run.remove(*micro.names(0)).operation("remove", other).work(1).work(2).finish()))
+    assert found.outcome is Outcome.FAIL
+    assert found.evidence["strangers_removed"] == ["plan.csv"]
 
 
 @pytest.mark.parametrize("path", ["hp_mask_p0_0_ab.npy", "preprocessed_somebody_elses.npy"])

@@ -147,6 +147,14 @@ def test_the_crop_margin_is_no_promise():
     assert verdict(micro.case(default, products=with_gaps(np.s_[:30, :]))).outcome is Outcome.FAIL
 
 
+def test_the_crop_in_effect_counts_before_the_one_asked_for():
+    """A target's own default decides what its tiles promise, where the record tells it."""
+    run = micro.counted(retention="run_end", config={}).record(products=with_gaps(np.s_[:20, :], np.s_[68:, :]))
+    for crop, outcome in ((20.0, Outcome.PASS), (1.0, Outcome.FAIL)):
+        history = replace(run.history, settings={"apply_master_tile_crop": True, "master_tile_crop_percent": crop})
+        assert verdict(micro.case(replace(run, history=history))).outcome is outcome
+
+
 def test_a_broken_promise_that_the_pair_breaks_too_is_told_only():
     """Retention is not to blame for what run_end does not cover either."""
     gap = np.s_[20:60, 100:140]

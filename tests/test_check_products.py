@@ -75,6 +75,36 @@ def test_a_tile_that_is_overwritten_fails_unless_the_pair_does_the_same(operatio
     assert verdict(micro.case(run, pair=same)).outcome is Outcome.PASS
 
 
+def test_without_a_pair_nobody_knows_whether_a_tile_is_always_written_twice():
+    """A target that rewrites a tile in any case is no fault of the retention; why there is no measure is said."""
+    run = meddled(("save", TILE, {}))
+    found = verdict(micro.case(run, pair=None))
+    assert found.outcome is Outcome.UNKNOWN
+    assert "No pair with run_end was made." in micro.prose(found)
+
+
+def test_whether_opens_were_recorded_is_said():
+    """Overwriting by opening is seen by opens alone: without the source no pass, without any in the record a word of it."""
+    bare = verdict(micro.case(micro.counted()))
+    assert (bare.outcome, bare.evidence["opens_in_record"]) == (Outcome.PASS, 0)
+    assert "overwriting in this way would not be seen" in bare.sentence.render()
+    told = verdict(micro.case(meddled(("open", TILE, {"mode": "rb", "state": "attempt"}))))
+    assert told.evidence["opens_in_record"] == 1
+    assert "overwriting" not in told.sentence.render()
+    run = micro.counted()
+    run.capabilities = micro.SOURCES - {"opens"}
+    assert verdict(micro.case(run)).evidence["premise"] == "source opens"
+
+
+def test_the_settings_in_effect_count_before_those_asked_for():
+    """What the target says that it ran with decides whether tiles were to be kept."""
+    mosaic = (LeftFile("outputs/zemosaic_MT3_R6.fits", 1, "mosaic"),)
+    run = micro.counted(config={}).record(left=mosaic)
+    for kept, outcome in ((False, Outcome.FAIL), (True, Outcome.UNKNOWN)):
+        history = replace(run.history, settings={"cleanup_temp_artifacts": kept})
+        assert verdict(micro.case(replace(run, history=history))).outcome is outcome
+
+
 def test_opening_for_update_is_no_overwriting():
     """A target that corrects its tiles in place changes the same file."""
     run = meddled(("open", TILE, {"mode": "rb+", "state": "attempt"}))

@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
+import pytest
+
 from harness.checks import judge
-from harness.request import Hold
+from harness.request import Hold, TargetFacts
 from harness.verdict import Outcome
 from tests import micro
 
@@ -47,13 +49,13 @@ def test_beside_a_baseline_the_reduction_is_stated():
     fewer.work(0).remove("p0_0.fits", "p0_1.fits", "p1_0.fits").work(1).work(2).finish()
     left = verdict(micro.case(fewer, baseline=before))
     assert left.outcome is Outcome.FAIL
-    assert "That is 1 events; the baseline sent 6." in left.sentence.render()
+    assert "In all: 1; in the baseline: 6." in left.sentence.render()
 
 
 def a_tile_that_fails(*keys, **fields):
     """Return a run whose tile 1 sends these keys and fails."""
-    run = micro.Micro(micro.PRIVATE).begin()
-    for tile, group in enumerate(micro.PRIVATE):
+    run = micro.Micro(micro.ONE_SHARED).begin()
+    for tile, group in enumerate(micro.ONE_SHARED):
         run.submit(tile, group)
     run.work(0).start(1)
     for key in keys:
@@ -142,14 +144,74 @@ def test_a_fault_that_did_not_strike_shows_nothing():
     assert verdict(micro.case(run)).outcome is Outcome.PASS
 
 
-def test_a_plan_that_shares_frames_must_have_shared_caches():
-    """Tiles that were to share frames and shared no cache put nothing to the test; the target's own log line shows it too."""
+def test_under_per_tile_a_cache_must_have_been_shared():
+    """Tiles that shared no cache put nothing to the test, whatever the plan and the target say; run_end needs no sharing."""
     run = micro.counted()
     run.steps = [replace(s, caches=tuple(f"{s.tile}-{c}" for c in s.caches)) for s in run.steps]
-    found = verdict(micro.case(run))
-    assert (found.outcome, found.evidence["premise"]) == (Outcome.UNKNOWN, "a cache was shared")
+    run.event("x", "Phase3: shared cache detected across master tiles; refcount guard active.", source="log")
+    for case in (micro.case(run), micro.case(micro.counted(micro.PRIVATE)), micro.case(unplanned(micro.PRIVATE))):
+        found = verdict(case)
+        assert (found.outcome, found.evidence["premise"]) == (Outcome.UNKNOWN, "a cache was shared")
+        assert "nothing was put to the test" in found.sentence.render()
+    assert verdict(micro.case(micro.counted(micro.PRIVATE, retention="run_end"))).outcome is Outcome.PASS
+    assert verdict(micro.case(unplanned(micro.CHAIN))).outcome is Outcome.PASS
+
+
+def unplanned(groups):
+    """Return a run without a plan, whose target made these groups itself."""
+    run = micro.counted(groups)
+    run.request = replace(run.request, plan=None)
+    return run
+
+
+def test_frames_without_a_cache_share_none():
+    """An entry that names no cache is no cache, however many tiles have one."""
+    run = micro.counted(micro.PRIVATE)
+    run.steps = [replace(s, caches=("", *s.caches[1:])) for s in run.steps]
+    assert verdict(micro.case(run)).evidence["premise"] == "a cache was shared"
+
+
+def test_where_tiles_are_not_traced_the_targets_own_word_shows_that_caches_were_shared():
+    """The log line of the policy is the next best evidence."""
+    run = micro.counted()
+    run.steps = []
+    run.capabilities = micro.SOURCES - {"tiles"}
+    assert verdict(micro.case(run)).evidence["premise"] == "a cache was shared"
     run.event("x", "Phase3: shared cache detected across master tiles; refcount guard active.", source="log")
     assert verdict(micro.case(run)).outcome is Outcome.PASS
+
+
+def other(run, **changes):
+    """Return a record whose request differs in these fields."""
+    return replace(run, request=replace(run.request, **changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"workers": 9}, "workers"),
+        ({"profile": "default"}, "profile"),
+        ({"config": {"a": 1}}, "config"),
+        ({"seed": 3}, "seed"),
+        ({"schedule": (Hold(1, 0),)}, "schedule"),
+        ({"retention": "run_end"}, "retention"),
+        ({"plan": None}, "plan"),
+        ({"target": TargetFacts("zemosaic", "z", "", "python")}, "target.kind"),
+    ],
+)
+def test_a_foreign_baseline_is_left_out_and_said(changes, named):
+    """What another test sent says nothing of this one; another version of the same target is just what a baseline is."""
+    before = micro.naive(order=(2, 1, 0)).record()
+    found = verdict(micro.case(micro.counted(), baseline=other(before, **changes)))
+    assert found.outcome is Outcome.PASS
+    assert "baseline" not in found.sentence.render()
+    assert "baseline_total" not in found.evidence
+    assert found.evidence["baseline"].endswith(f"differs in: {named}.")
+    version = TargetFacts("reference", "older", "", "python", {"commit": "older"})
+    assert (
+        "the baseline sent"
+        in verdict(micro.case(micro.counted(), baseline=other(before, target=version))).sentence.render()
+    )
 
 
 def test_without_phase_3_there_is_no_verdict():

@@ -23,7 +23,7 @@ def test_the_chain_is_red_and_green_as_the_design_says():
     """Naive deletion fails five checks and no other; counting references, and run_end, pass all."""
     red = {"warnings", "tiles", "depth", "cache", "holes"}
     assert {n for n, o in outcomes(micro.case(micro.naive(order=(1, 0, 2)))).items() if o is Outcome.FAIL} == red
-    for good in (micro.counted(), micro.counted(retention="run_end"), micro.counted(micro.PRIVATE)):
+    for good in (micro.counted(), micro.counted(retention="run_end"), micro.counted(micro.ONE_SHARED)):
         assert set(outcomes(micro.case(good)).values()) == {Outcome.PASS}
 
 

@@ -76,7 +76,14 @@ class Check:
         mode = case.run.request.mode
         if mode not in self.premises:
             return self._verdict(Outcome.NOT_APPLICABLE, say("The mode {mode} has no such question.", mode=mode))
-        for premise in (SEALED, *self.premises[mode]):
+        try:
+            return self._judged(case, thresholds)
+        except Exception as error:  # noqa: BLE001 -- a check that crashes has concluded nothing, whatever it met
+            sentence = say("The check crashed: {error}.", error=f"{type(error).__name__}: {error}")
+            return self._verdict(Outcome.UNKNOWN, sentence)
+
+    def _judged(self, case: Case, thresholds: Thresholds) -> Verdict:
+        for premise in (SEALED, *self.premises[case.run.request.mode]):
             missing = premise.met(case)
             if missing is not None:
                 # What a run that broke off did not come to is its end's fault: that is what to mend.
@@ -84,11 +91,7 @@ class Check:
                 return Verdict(
                     self.name, Outcome.UNKNOWN, sentence, MappingProxyType({"premise": name}), axis=self.axis
                 )
-        try:
-            return self._unless_doubtful(case, self.judge(case, thresholds))
-        except Exception as error:  # noqa: BLE001 -- a check that crashes has concluded nothing, whatever it met
-            sentence = say("The check crashed: {error}.", error=f"{type(error).__name__}: {error}")
-            return self._verdict(Outcome.UNKNOWN, sentence)
+        return self._unless_doubtful(case, self.judge(case, thresholds))
 
     def _unless_doubtful(self, case: Case, verdict: Verdict) -> Verdict:
         """Turn a pass that rests on too little into ``unknown``; it keeps its evidence."""
@@ -138,7 +141,7 @@ def _end(case: Case) -> Message | None:
 
 
 def _whole(case: Case) -> Message | None:
-    """Ask that nothing be hidden by a run cut short or by torn lines; what they show stands."""
+    """Ask that nothing be hidden by a run cut short, or by lines torn or lost; what they show stands."""
     run = case.run
     if run.seal is not None and run.seal.state != "done":
         reason = run.seal.reason or "no reason given"
@@ -147,9 +150,18 @@ def _whole(case: Case) -> Message | None:
             state=run.seal.state,
             reason=reason,
         )
-    torn = [line for line in run.history.torn if line.startswith(("events-", "trace-"))]
+    return gap(run)
+
+
+def gap(record: Record) -> Message | None:
+    """Tell of evidence that was written and can't be read, or that could not be written."""
+    torn = [line for line in record.history.torn if line.startswith(("events-", "trace-"))]
     if torn:
         return say("Nothing wrong was seen, but lines of the record can't be read: {lines}.", lines="; ".join(torn[:3]))
+    if record.history.lost:
+        return say(
+            "Nothing wrong was seen, but evidence could not be written; lines: {count}.", count=record.history.lost
+        )
     return None
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import errno
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from harness.checks.base import Case, Check, Premise
 from harness.checks.cause import MAX_LISTED, Causes, cache_names, listed
-from harness.checks.facts import SUCCEEDED, name_of, phase_3_end, phase_3_start, seconds
+from harness.checks.facts import SUCCEEDED, Thread, name_of, phase_3_end, phase_3_start, seconds, thread_of, writes
 from harness.checks.order import complete_before
 from harness.checks.premises import ALWAYS, FUTURES, REMOVALS, SHARED, TILES
 from harness.checks.removals import Removal, removals
@@ -67,7 +67,7 @@ def _judge(case: Case, _: Thresholds) -> Verdict:
 
 def _find(run: Record) -> Findings:
     users = _users(run.history.tiles)
-    tried = removals(run.history, [cache for tile in run.history.tiles for cache in tile.caches])
+    tried = removals(run.history, [cache for tile in run.history.tiles for cache in tile.caches if cache])
     done = tuple(r for r in tried if r.outcome == "done")
     end = phase_3_end(run.history)
     in_phase_3 = tuple(r for r in done if end is None or r.t < end)
@@ -80,8 +80,8 @@ def _find(run: Record) -> Findings:
         in_phase_3=in_phase_3,
         misplaced=_misplaced(run, [r for r in tried if r.outcome != "failed"], users),
         twice=tuple(sorted(name for name, count in times.items() if count > 1)),
-        threads=tuple(sorted({r.thread for r in in_phase_3})),
-        strangers=_strangers(run, users),
+        threads=_named({r.by for r in in_phase_3}),
+        strangers=_strangers(run, users, {r.by for r in in_phase_3}),
         left=left,
         vanished=() if left is None else tuple(sorted(set(users) - set(times) - set(left))),
     )
@@ -193,24 +193,41 @@ def _starts_after(user: Tile, t: int) -> bool:
     return any(known is not None and known > t for known in (user.submitted, user.started))
 
 
-def _strangers(run: Record, users: Users) -> tuple[str, ...]:
-    """Return what was removed in Phase 3 and is no cache of this run's: masks, and caches that it neither saved nor uses.
+def _named(threads: Collection[Thread]) -> tuple[str, ...]:
+    """Name threads for a reader; those that share a name have their numbers too."""
+    shared = Counter(name for _, name, _ in threads)
+    return tuple(sorted(name if shared[name] == 1 else f"{name} ({pid}/{tid})" for pid, name, tid in threads))
 
-    Masks and the folder itself go in Phase 7, in any retention. Master tiles are the products check's; probes of the disk's speed
-    and half-written files come and go at any time.
+
+def _strangers(run: Record, users: Users, releasing: Collection[Thread]) -> tuple[str, ...]:
+    """Return what was removed in Phase 3 and is no cache of this run's.
+
+    Masks, and caches that it neither saved nor uses, whoever removed them; and, where opens were traced, whatever a thread that
+    releases caches removed and was not written in Phase 3. Masks and the folder itself go in Phase 7, in any retention. Master
+    tiles are the products check's; probes of the disk's speed and half-written files come and go within the phase.
     """
     start, end = phase_3_start(run.history), phase_3_end(run.history)
+    if start is None:
+        return ()
     known = {name_of(op.path) for op in run.history.operations if op.op == "save" and op.state == "done"} | set(users)
+    tiles = {name_of(tile.path) for tile in run.history.tiles if tile.path}
+    opens = any(op.op == "open" for op in run.history.operations)
+    fresh: set[str] = set()
     found = set()
     for op in run.history.operations:
-        if op.op not in ("remove", "rename") or op.state != "done":
-            continue
-        if start is None or op.t < start or (end is not None and op.t >= end):
+        if op.t < start or (end is not None and op.t >= end):
             continue
         name = name_of(op.path)
-        if name.endswith(".npy") and (
-            name.startswith("hp_mask_") or (name.startswith("preprocessed_") and name not in known)
-        ):
+        if writes(op):
+            fresh.add(name_of(op.to or op.path))
+        if op.op not in ("remove", "rename") or op.state != "done":
+            continue
+        cache = name.startswith("preprocessed_") and name.endswith(".npy")
+        if name.startswith("hp_mask_") and name.endswith(".npy"):
+            found.add(name)
+        elif cache:
+            found |= {name} - known
+        elif opens and thread_of(op) in releasing and name not in fresh | tiles | set(users):
             found.add(name)
     return tuple(sorted(found))
 
@@ -271,7 +288,7 @@ def _error(code: int | None) -> str:
 
 
 def _a_cache(case: Case) -> Message | None:
-    if any(tile.caches for tile in case.run.history.tiles):
+    if any(cache_names(tile) for tile in case.run.history.tiles):
         return None
     return say("No tile was submitted with a cache, so there is nothing that could be removed too early.")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from harness.checks.facts import Loss, Why, failures, groups, losses, name_of, origins, seconds
+from harness.checks.facts import Loss, Why, failures, groups, losses, name_of, origins, seconds, thread_of
 from harness.checks.removals import Removal, removals
 from harness.message import Message, say
 from harness.record import History, Record, Tile
@@ -44,7 +44,7 @@ class Causes:
             by_tile.setdefault(loss.tile, []).append(loss)
         self.losses: Mapping[int | None, list[Loss]] = MappingProxyType(by_tile)
         named = [loss.cache for loss in losses(history) if loss.cache]
-        self._removals = removals(history, [*(c for tile in history.tiles for c in tile.caches), *named])
+        self._removals = removals(history, [*(c for tile in history.tiles for c in tile.caches if c), *named])
 
     def of_tile(self, tile: int) -> tuple[Message, ...]:
         """Explain why a tile was not made, or was made of fewer frames than it was given."""
@@ -144,9 +144,7 @@ class Causes:
         own = [
             step
             for step in self.history.steps
-            if step.t <= removal.t
-            and (step.pid, step.thread) == (removal.pid, removal.thread)
-            and step.state in ("collected", "ended")
+            if step.t <= removal.t and thread_of(step) == removal.by and step.state in ("collected", "ended")
         ]
         return own[-1].tile if own else None
 
@@ -221,7 +219,7 @@ def listed(tiles: Iterable[int]) -> str:
 
 def cache_names(tile: Tile) -> frozenset[str]:
     """Return the names of the caches that a tile was submitted with."""
-    return frozenset(name_of(cache) for cache in tile.caches)
+    return frozenset(name_of(cache) for cache in tile.caches if cache)
 
 
 def _apart(later: int, earlier: int) -> str:

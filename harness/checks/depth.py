@@ -1,7 +1,8 @@
 """Whether frames got lost on the way: they are conserved over a tile and its retries.
 
 A tile that is made of fewer frames than it was given counts as made, and shows no hole: only its frames tell. Each frame of a
-first submitted tile must be used by that tile or by one of its retries, or be noted as lost with a cause.
+first submitted tile must be used by that tile or by one of its retries, or be noted as lost with a cause. Before that, each frame
+of a planned group must be submitted with it: what the pair loses there too is the dataset's doing.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 from harness.checks.base import Case, Check
 from harness.checks.cause import MAX_LISTED, Causes, listed
-from harness.checks.facts import ABANDONED, Why, lineages, name_of, number
+from harness.checks.facts import ABANDONED, Why, groups, lineages, name_of, number, origins
 from harness.checks.premises import ALWAYS, CALLBACK, SHARED, TILES, standard
 from harness.message import Message, say
 from harness.record import Record, Tile
@@ -21,6 +22,7 @@ from harness.thresholds import Thresholds
 from harness.verdict import Outcome, Verdict
 
 Conclusion = tuple[Outcome, Message, tuple[Message, ...]]
+Planned = tuple[int, str]  # index of the planned group, and the frame's name
 
 _ALIGNED = "mastertile_info_intra_tile_alignment_finished"
 
@@ -43,6 +45,8 @@ class Lineage:
         How many more frames than those are missing from the tiles, without a word.
     uncounted
         The tiles that were made of an unknown number of frames.
+    repeated
+        The tiles whose frames were stacked more than once, as targets do with small groups: their number tells of no loss.
 
     """
 
@@ -52,6 +56,56 @@ class Lineage:
     lost: Mapping[str, Why]
     silent: int
     uncounted: tuple[int, ...]
+    repeated: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubmitted:
+    """Frames of planned groups that were submitted with no tile of the group.
+
+    Parameters
+    ----------
+    new
+        Those that the pair submitted.
+    usual
+        Those that the pair did not submit either.
+    unsure
+        All of them, when there is no pair to tell.
+    why_not
+        Why there is none.
+
+    """
+
+    new: tuple[Planned, ...]
+    usual: tuple[Planned, ...]
+    unsure: tuple[Planned, ...]
+    why_not: Message | None
+
+
+def unsubmitted(run: Record, pair: Record | None, why_not: Message | None) -> Unsubmitted:
+    """Compare what was submitted with the plan, and with what the pair submitted."""
+    missing = _missing(run)
+    if not missing:
+        return Unsubmitted((), (), (), None)
+    if pair is not None and "tiles" not in pair.history.capabilities:
+        pair, why_not = None, say("The making of the pair's master tiles was not traced.")
+    if pair is None:
+        return Unsubmitted((), (), tuple(sorted(missing)), why_not)
+    there = _missing(pair)
+    return Unsubmitted(tuple(sorted(missing - there)), tuple(sorted(missing & there)), (), None)
+
+
+def _missing(record: Record) -> set[Planned]:
+    """Return each frame of a planned group that neither the group's tile nor a tile of no group was submitted with."""
+    retries, planned = origins(record.history), groups(record)
+    first = [tile for tile in record.history.tiles if tile.tile not in retries]
+    by_group = {planned[tile.tile]: set(tile.frames) for tile in first if tile.tile in planned}
+    others = {name for tile in first if tile.tile not in planned for name in tile.frames}
+    return {
+        (index, name)
+        for index, group in enumerate(record.request.plan or ())
+        for name in set(group) - by_group.get(index, set()) - others
+    }
 
 
 def follow(record: Record, causes: Causes) -> tuple[Lineage, ...]:
@@ -66,7 +120,7 @@ def follow(record: Record, causes: Causes) -> tuple[Lineage, ...]:
         used: set[str] = set()
         lost: dict[str, Why] = {}
         silent = 0
-        uncounted = []
+        uncounted, repeated = [], []
         for tile in family:
             missing = {loss.frame for loss in causes.losses.get(tile.tile, []) if loss.frame is not None}
             passed_on = children.get(tile.tile, set())
@@ -88,6 +142,8 @@ def follow(record: Record, causes: Causes) -> tuple[Lineage, ...]:
                 uncounted.append(tile.tile)
             else:
                 silent += max(0, len(stayed - given_up) - count)
+                if count > len(stayed - given_up) or len(set(tile.frames)) < len(tile.frames):
+                    repeated.append(tile.tile)
         frames = frozenset(family[0].frames)
         found.append(
             Lineage(
@@ -97,6 +153,7 @@ def follow(record: Record, causes: Causes) -> tuple[Lineage, ...]:
                 lost={frame: why for frame, why in lost.items() if frame not in used},
                 silent=silent,
                 uncounted=tuple(uncounted),
+                repeated=tuple(repeated),
             )
         )
     return tuple(found)
@@ -127,9 +184,10 @@ def _judge(case: Case, _: Thresholds) -> Verdict:
     run = case.run
     causes = Causes(run)
     families = follow(run, causes)
-    pair, _reason = standard(case)
+    pair, why_not = standard(case)
+    absent = unsubmitted(run, pair, why_not)
     usual = {f.frames: f.silent for f in follow(pair, Causes(pair))} if pair is not None else {}
-    outcome, sentence, cause = _conclude(causes, families, usual)
+    outcome, sentence, cause = _conclude(causes, families, usual, absent)
     planned = {name for group in run.request.plan or () for name in group}
     submitted = {name for tile in run.history.tiles for name in tile.frames}
     why: dict[str, int] = {}
@@ -155,12 +213,20 @@ def _judge(case: Case, _: Thresholds) -> Verdict:
             str(f.tile.tile): dict(list(f.lost.items())[:MAX_LISTED]) for f in families[:MAX_LISTED] if f.lost
         },
         "tiles_uncounted": [tile for f in families for tile in f.uncounted][:MAX_LISTED],
+        "tiles_whose_number_tells_of_no_loss": [tile for f in families for tile in f.repeated][:MAX_LISTED],
         "planned_but_never_submitted": sorted(planned - submitted)[:MAX_LISTED],
+        "not_submitted_with_their_group": {
+            kind: [{"group": group, "frame": name} for group, name in frames[:MAX_LISTED]]
+            for kind, frames in (("new", absent.new), ("in_pair_too", absent.usual), ("no_pair", absent.unsure))
+            if frames
+        },
     }
     return Verdict("depth", outcome, sentence, MappingProxyType(evidence), cause)
 
 
-def _conclude(causes: Causes, families: tuple[Lineage, ...], usual: Mapping[frozenset[str], int]) -> Conclusion:
+def _conclude(  # noqa: PLR0911 -- a ladder, worst first
+    causes: Causes, families: tuple[Lineage, ...], usual: Mapping[frozenset[str], int], absent: Unsubmitted
+) -> Conclusion:
     starved = [f for f in families if any(why in ("caches", "unstated") for why in f.lost.values())]
     if starved:
         count = sum(why in ("caches", "unstated") for f in starved for why in f.lost.values())
@@ -171,6 +237,13 @@ def _conclude(causes: Causes, families: tuple[Lineage, ...], usual: Mapping[froz
             tiles=listed(f.tile.tile for f in starved),
         )
         return Outcome.FAIL, sentence, causes.of_tile(_starved_member(worst, causes))
+    if absent.new:
+        sentence = say(
+            "Planned frames that were not submitted with their groups, though the pair submitted them: {count}, such as {frame}.",
+            count=len(absent.new),
+            frame=absent.new[0][1],
+        )
+        return Outcome.FAIL, sentence, ()
     silent = [f for f in families if f.silent > usual.get(f.frames, 0)]
     if silent:
         sentence = say(
@@ -188,8 +261,23 @@ def _conclude(causes: Causes, families: tuple[Lineage, ...], usual: Mapping[froz
         )
     if not families:
         return Outcome.UNKNOWN, say("No tile was submitted."), ()
+    if absent.unsure:
+        sentence = say(
+            "Planned frames that were not submitted with their groups: {count}; no pair tells whether that is new.",
+            count=len(absent.unsure),
+        )
+        return Outcome.UNKNOWN, sentence, () if absent.why_not is None else (absent.why_not,)
     noted = sum(len(f.lost) for f in families)
     total = sum(len(f.frames) for f in families)
+    if absent.usual:
+        sentence = say(
+            "No frame was lost through caches. Lost for stated causes of their own: {noted} of {total}. "
+            "Planned and not submitted, in the pair neither: {absent}.",
+            noted=noted,
+            total=total,
+            absent=len(absent.usual),
+        )
+        return Outcome.PASS, sentence, ()
     if noted:
         sentence = say(
             "No frame was lost through caches. Lost for stated causes of their own: {noted} of {total}.",

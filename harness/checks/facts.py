@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from harness.record import Event, History, Record, Tile
+from harness.record import Event, History, Operation, Record, Tile, TileStep
 
 MISSING = "mastertile_warn_cache_file_missing"
 STARVED = "mastertile_error_no_valid_images_from_cache"
@@ -55,6 +55,14 @@ class Loss:
     key: str
 
 
+Thread = tuple[int, str, int | None]
+
+
+def thread_of(step: Operation | TileStep) -> Thread:
+    """Return who did something: process, and name and number of the thread. Numbers are used again, names may be shared."""
+    return step.pid, step.thread, step.tid
+
+
 def name_of(path: str) -> str:
     """Return the last part of a path, written in either way."""
     return path.replace("\\", "/").rstrip("/").rpartition("/")[2]
@@ -69,6 +77,19 @@ def number(event: Event, name: str) -> int | None:
         return int(value)
     except (ValueError, OverflowError):
         return None
+
+
+def writes(op: Operation) -> bool:
+    """Whether an operation makes or changes a file: ``to`` of a rename, else ``path``."""
+    if op.op == "open":
+        return any(letter in (op.mode or "") for letter in "wxa+")
+    return op.op in ("save", "rename") and op.state == "done"
+
+
+def setting(record: Record, name: str) -> Any:
+    """Return a setting as it was in effect, else as it was asked for; ``None`` where neither is known."""
+    settings = record.history.settings
+    return settings[name] if name in settings else record.request.config.get(name)
 
 
 def phase_3_start(history: History) -> int | None:
@@ -186,7 +207,7 @@ def groups(record: Record) -> Mapping[int, int]:
     """Return the planned group of each first submitted tile, by frames; nothing without a plan.
 
     A target numbers its tiles in an order of its own, and may have left out frames that it could not read: a tile that has
-    exactly a group's frames is that group's, then the one that shares most.
+    exactly a group's frames is that group's, then the one that shares most, if that is half of the tile and half of the group.
     """
     plan = record.request.plan or ()
     retries = origins(record.history)
@@ -201,9 +222,10 @@ def groups(record: Record) -> Mapping[int, int]:
             found[exact] = index
             del free[exact]
     for index in left:
-        shared = {tile: len(frames & frozenset(plan[index])) for tile, frames in free.items()}
+        group = frozenset(plan[index])
+        shared = {tile: len(frames & group) for tile, frames in free.items()}
         best = max(shared, key=lambda tile: shared[tile], default=None)
-        if best is not None and shared[best]:
+        if best is not None and shared[best] * 2 >= max(len(group), len(free[best]), 1):
             found[best] = index
             del free[best]
     return found

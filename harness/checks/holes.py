@@ -24,7 +24,7 @@ from skimage.measure import approximate_polygon, find_contours
 
 from harness.checks.base import Case, Check
 from harness.checks.cause import MAX_LISTED, Causes, listed
-from harness.checks.facts import twin
+from harness.checks.facts import setting, twin
 from harness.checks.premises import ALWAYS, SHARED, standard
 from harness.footprint import Box, outlines, per_outline, pixel_of, raster, resample_mask, sky_of
 from harness.holes import Component, components
@@ -238,10 +238,9 @@ def _reference(tile: Tile, pair: Record | None, *, starved: bool) -> tuple[str, 
 
 def _margin(run: Record, limits: Thresholds) -> float:
     """Return what is cut from each side of a tile, as a fraction of the side, from the settings where they say so."""
-    config = run.request.config
-    if config.get("apply_master_tile_crop") is False:
+    if setting(run, "apply_master_tile_crop") is False:
         return 0.0
-    percent = config.get("master_tile_crop_percent")
+    percent = setting(run, "master_tile_crop_percent")
     if isinstance(percent, int | float) and not isinstance(percent, bool) and 0 <= percent < 50:
         return float(percent) / 100
     return limits["holes.margin"]

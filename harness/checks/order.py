@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from harness.checks.facts import Thread, thread_of
 from harness.checks.removals import Removal
 from harness.record import History
 
 # At the same tick of a coarse clock an end comes before what it allows.
 _RANK = {"ended": 0, "collected": 1, "removal": 2, "submitted": 3, "started": 4}
-
-Thread = tuple[int, str]
 
 
 def complete_before(history: History, removals: Sequence[Removal]) -> tuple[frozenset[int], ...]:
@@ -27,9 +26,9 @@ def complete_before(history: History, removals: Sequence[Removal]) -> tuple[froz
     points: list[tuple[int, int, int, Thread, str, int]] = []
     for n, step in enumerate(history.steps):
         if step.state in _RANK:
-            points.append((step.t, _RANK[step.state], n, (step.pid, step.thread), step.state, step.tile))
+            points.append((step.t, _RANK[step.state], n, thread_of(step), step.state, step.tile))
     for n, removal in enumerate(removals):
-        points.append((removal.t, _RANK["removal"], n, (removal.pid, removal.thread), "removal", n))
+        points.append((removal.t, _RANK["removal"], n, removal.by, "removal", n))
     bits: dict[int, int] = {}
     knows: dict[Thread, int] = {}
     told: dict[tuple[str, int], int] = {}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
-from harness.checks.base import Case, Premise
+from harness.checks.base import Case, Premise, gap
 from harness.checks.facts import phase_3_start
 from harness.message import Message, say
 from harness.record import Record
@@ -54,28 +56,25 @@ def _faults(case: Case) -> Message | None:
 
 
 def _shared(case: Case) -> Message | None:
-    """Ask of a plan whose tiles share frames that caches were shared: else the run proves nothing of ``per_tile``."""
-    request = case.run.request
-    if request.retention != "per_tile" or request.plan is None:
+    """Ask of ``per_tile`` that tiles, retries among them, really shared a cache: else it had no cache to delete too early."""
+    history = case.run.history
+    if case.run.request.retention != "per_tile" or shared_caches(case.run):
         return None
-    planned = Counter(name for group in request.plan for name in set(group))
-    if max(planned.values(), default=0) < 2 or shared_caches(case.run):
+    if "tiles" not in history.capabilities and history.logged("Phase3: shared cache detected"):
         return None
-    if case.run.history.logged("Phase3: shared cache detected"):
-        return None
-    return say(
-        "The plan shares frames between tiles, but no cache was seen to be shared, so nothing was put to the test."
-    )
+    return say("No cache was seen to be shared between tiles, so nothing was put to the test.")
 
 
 def shared_caches(record: Record) -> frozenset[str]:
     """Return the caches that more than one tile was submitted with."""
-    users = Counter(cache for tile in record.history.tiles for cache in set(tile.caches))
+    submitted = (tile for tile in record.history.tiles if tile.submitted is not None)
+    users = Counter(cache for tile in submitted for cache in set(tile.caches) if cache)
     return frozenset(cache for cache, count in users.items() if count > 1)
 
 
 CALLBACK = needs("callback", say("The target's progress events were not recorded."))
 TILES = needs("tiles", say("The making of master tiles was not traced."))
+OPENS = needs("opens", say("The opening of files was not traced."))
 FUTURES = needs("futures", say("When results of tiles were collected was not traced."))
 REMOVALS = needs("removals", say("The removal of files was not traced."))
 PHASE_3 = Premise("Phase 3 reached", _phase_3)
@@ -89,16 +88,59 @@ ALWAYS = (SCHEDULE, FAULTS, PHASE_3)
 def standard(case: Case) -> tuple[Record | None, Message | None]:
     """Return the pair if the run can be measured against it, else why not.
 
-    A pair differs in retention and in nothing else that decides an outcome; a schedule or fault may be left out of it.
+    A pair differs in retention, and in its role, and in nothing else that decides an outcome; and it is whole.
     """
-    run, pair = case.run.request, case.pair
+    pair = case.pair
     if pair is None:
         return None, say("No pair with run_end was made.")
-    other = pair.request
-    if pair.seal is None or pair.seal.state != "done":
-        return None, say("The pair did not run to its end.")
-    if other.retention == "per_tile":
+    if pair.seal is None or pair.seal.state != "done" or gap(pair) is not None:
+        return None, say("The pair did not run to its end, or its record has gaps.")
+    if pair.request.retention == "per_tile":
         return None, say("The pair was run with per_tile too, so it is no measure for it.")
-    if (other.dataset.sha256, other.plan, other.mode) != (run.dataset.sha256, run.plan, run.mode):
-        return None, say("The pair was run on other frames, or with another plan or mode.")
+    other = [*_differences(case.run, pair), *_other_target(case.run, pair)]
+    if other:
+        return None, say("The pair is no measure for the run; it differs in: {what}.", what=", ".join(other))
     return pair, None
+
+
+def baseline_of(case: Case) -> tuple[Record | None, Message | None]:
+    """Return the baseline if it ran the same test on another version of the target, else why it is left out."""
+    baseline = case.baseline
+    if baseline is None:
+        return None, None
+    other = _differences(case.run, baseline)
+    if baseline.request.target.kind != case.run.request.target.kind:
+        other.append("target.kind")
+    if baseline.request.retention != case.run.request.retention:
+        other.append("retention")
+    if other:
+        return None, say(
+            "The baseline is left out, for it is another test; it differs in: {what}.", what=", ".join(other)
+        )
+    return baseline, None
+
+
+def _differences(run: Record, other: Record) -> list[str]:
+    """Name what else decides the outcome of two runs and is not the same, the target and the retention aside."""
+    ours, theirs = run.request, other.request
+    asked = ("plan", "mode", "profile", "config", "workers", "seed", "schedule", "faults")
+    names = [name for name in asked if _plain(getattr(ours, name)) != _plain(getattr(theirs, name))]
+    return (["dataset"] if ours.dataset.sha256 != theirs.dataset.sha256 else []) + names
+
+
+def _other_target(run: Record, other: Record) -> list[str]:
+    ours, theirs = run.request.target, other.request.target
+    same = {
+        "target.kind": ours.kind == theirs.kind,
+        "target.label": ours.label == theirs.label,
+        "target.identity": _plain(ours.identity) == _plain(theirs.identity),
+        "target.command": ours.command == theirs.command,
+    }
+    return [name for name, equal in same.items() if not equal]
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON knows it: a read-only mapping equals the dictionary that it was written as."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value

@@ -9,8 +9,8 @@ from typing import Any
 
 from harness.checks.base import Case, Check
 from harness.checks.cause import MAX_LISTED, Causes, listed
-from harness.checks.facts import SKIPPED_LATER, name_of, seconds, tiles_read_for_the_last_time
-from harness.checks.premises import ALWAYS, REMOVALS, TILES, standard
+from harness.checks.facts import SKIPPED_LATER, name_of, seconds, setting, tiles_read_for_the_last_time
+from harness.checks.premises import ALWAYS, OPENS, REMOVALS, TILES, standard
 from harness.checks.removals import Removal, removals
 from harness.message import Message, Value, say
 from harness.record import Operation, Record, Tile
@@ -31,13 +31,16 @@ class Findings:
     vanished: tuple[int, ...]
     skipped: tuple[str, ...]
     mosaic: bool | None
+    opens: int
 
 
 def _judge(case: Case, _: Thresholds) -> Verdict:
     found = _find(case.run)
-    pair, _reason = standard(case)
+    pair, why_not = standard(case)
     usual = _find(pair) if pair is not None and {"tiles", "removals"} <= pair.history.capabilities else None
     outcome, sentence, cause = _conclude(case.run, found, usual)
+    if outcome is Outcome.UNKNOWN and usual is None and why_not is not None:
+        cause = (*cause, why_not)
     return Verdict("products", outcome, sentence, MappingProxyType(_evidence(case.run, found, usual)), cause)
 
 
@@ -78,6 +81,7 @@ def _find(run: Record) -> Findings:
         vanished=vanished,
         skipped=tuple(sorted(skipped)),
         mosaic=_mosaic(run),
+        opens=sum(op.op == "open" for op in run.history.operations),
     )
 
 
@@ -121,7 +125,8 @@ def _conclude(run: Record, found: Findings, usual: Findings | None) -> Conclusio
             tile=tile.tile,
             seconds=seconds(run.history, op.t),
         )
-        return Outcome.FAIL, sentence, (link,)
+        # A target may always write some tile twice: only the pair tells.
+        return Outcome.UNKNOWN if usual is None else Outcome.FAIL, sentence, (link,)
     return _at_the_end(run, found, usual)
 
 
@@ -131,7 +136,13 @@ def _at_the_end(run: Record, found: Findings, usual: Findings | None) -> Conclus
         Outcome.PASS,
         say("All {count} master tiles stayed until they were read, and the mosaic is there.", count=len(found.made)),
     )
-    if found.vanished and run.request.config.get("cleanup_temp_artifacts") is False:
+    if not found.opens:
+        sentence = say(
+            "All {count} master tiles stayed until they were read, and the mosaic is there. "
+            "The record holds no opening of files: overwriting in this way would not be seen.",
+            count=len(found.made),
+        )
+    if found.vanished and setting(run, "cleanup_temp_artifacts") is False:
         outcome, sentence = (
             Outcome.FAIL,
             say("Tiles {tiles} were made and to be kept, and are gone.", tiles=listed(found.vanished)),
@@ -183,6 +194,7 @@ def _evidence(run: Record, found: Findings, usual: Findings | None) -> dict[str,
         "gone_unseen": list(found.vanished[:MAX_LISTED]),
         "refused_after_phase_3": list(found.skipped[:MAX_LISTED]),
         "mosaic": found.mosaic,
+        "opens_in_record": found.opens,
     }
 
 
@@ -191,4 +203,5 @@ CHECK = Check(
     say("Does what was made stay made?"),
     _judge,
     MappingProxyType({"classic": (*ALWAYS, TILES, REMOVALS)}),
+    for_pass=(OPENS,),
 )

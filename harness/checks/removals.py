@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from harness.checks.facts import name_of
+from harness.checks.facts import Thread, name_of, thread_of
 from harness.record import History, Operation
 
 How = Literal["remove", "rename", "rmtree"]
@@ -27,6 +27,12 @@ class Removal:
     how: How
     outcome: Outcome
     errno: int | None
+    tid: int | None = None
+
+    @property
+    def by(self) -> Thread:
+        """The thread that did it."""
+        return self.pid, self.thread, self.tid
 
 
 def removals(history: History, paths: Iterable[str]) -> tuple[Removal, ...]:
@@ -56,30 +62,30 @@ class _Seen:
     folders: dict[str, tuple[str, ...]]
     found: list[Removal] = field(default_factory=list)
     gone: set[str] = field(default_factory=set)
-    begun: dict[tuple[int, str, How, str], Operation] = field(default_factory=dict)
-    trees: dict[tuple[int, str], Operation] = field(default_factory=dict)
+    begun: dict[tuple[Thread, How, str], Operation] = field(default_factory=dict)
+    trees: dict[Thread, Operation] = field(default_factory=dict)
 
     def file(self, op: Operation, how: How) -> None:
         """Take in one step of the removal of one file."""
         name = name_of(op.path)
         if name not in self.folders:
             return
-        if (op.pid, op.thread) in self.trees:
+        if thread_of(op) in self.trees:
             # Part of the removal of a folder; what it leaves unsaid, the folder's own end says.
             if op.state == "done":
                 self._add(op, name, "rmtree", "done", op.t)
         elif op.state == "attempt":
-            self.begun[op.pid, op.thread, how, name] = op
+            self.begun[thread_of(op), how, name] = op
         else:
-            first = self.begun.pop((op.pid, op.thread, how, name), op)
+            first = self.begun.pop((thread_of(op), how, name), op)
             self._add(op, name, how, "done" if op.state == "done" else "failed", first.t)
 
     def folder(self, op: Operation) -> None:
         """Take in one step of the removal of a folder."""
         if op.state == "attempt":
-            self.trees[op.pid, op.thread] = op
+            self.trees[thread_of(op)] = op
         else:
-            first = self.trees.pop((op.pid, op.thread), op)
+            first = self.trees.pop(thread_of(op), op)
             self._add_folder(op, "rmtree", "done" if op.state == "done" else "unsettled", first.t)
 
     def renamed(self, op: Operation) -> None:
@@ -92,13 +98,13 @@ class _Seen:
 
     def close(self) -> None:
         """Take attempts without an outcome for what they are."""
-        for (_, _, how, name), op in self.begun.items():
+        for (_, how, name), op in self.begun.items():
             self._add(op, name, how, "unsettled", op.t)
         for op in self.trees.values():
             self._add_folder(op, "rmtree", "unsettled", op.t)
 
     def _add(self, op: Operation, name: str, how: How, outcome: Outcome, t: int) -> None:
-        self.found.append(Removal(t, op.pid, op.thread, name, how, outcome, op.errno))
+        self.found.append(Removal(t, op.pid, op.thread, name, how, outcome, op.errno, op.tid))
         if outcome == "done":
             self.gone.add(name)
 

@@ -9,7 +9,7 @@ from typing import Any
 from harness.checks.base import Case, Check
 from harness.checks.cause import MAX_LISTED, Causes, listed
 from harness.checks.facts import FAILED, INVALID, MISSING, RAISED, STARVED, UNREADABLE
-from harness.checks.premises import ALWAYS, CALLBACK, SHARED
+from harness.checks.premises import ALWAYS, CALLBACK, SHARED, baseline_of
 from harness.message import Message, say
 from harness.record import Record
 from harness.thresholds import Thresholds
@@ -54,9 +54,12 @@ def _judge(case: Case, _: Thresholds) -> Verdict:
             {event.fields.get("tile_id") for event in history.named("mastertile_info_creation_started_from_cache")}
         ),
     }
-    before = sum(counts(case.baseline).values()) if case.baseline else None
+    baseline, left_out = baseline_of(case)
+    before = sum(counts(baseline).values()) if baseline is not None else None
     if before is not None:
         evidence["baseline_total"] = before
+    if left_out is not None:
+        evidence["baseline"] = left_out.render()
     if total:
         return Verdict("warnings", Outcome.FAIL, _lost(found, before), MappingProxyType(evidence), _cause(causes))
     if not evidence["tiles_that_reported"]:
@@ -82,7 +85,7 @@ def _lost(found: dict[str, int], before: int | None) -> Message:
         )
     return say(
         "Missing caches: {missing}; tiles without a valid image: {starved}; tiles that failed for it: {failed}. "
-        "That is {after} events; the baseline sent {before}.",
+        "In all: {after}; in the baseline: {before}.",
         **values,
         after=sum(found.values()),
         before=before,
