@@ -149,7 +149,7 @@ def test_the_crop_margin_is_no_promise():
 
 def test_the_crop_in_effect_counts_before_the_one_asked_for():
     """A target's own default decides what its tiles promise, where the record tells it."""
-    run = micro.counted(retention="run_end", config={}).record(products=with_gaps(np.s_[:20, :], np.s_[68:, :]))
+    run = micro.counted(retention="run_end", config={}).record(products=with_gaps(np.s_[:30, :]))
     for crop, outcome in ((20.0, Outcome.PASS), (1.0, Outcome.FAIL)):
         history = replace(run.history, settings={"apply_master_tile_crop": True, "master_tile_crop_percent": crop})
         assert verdict(micro.case(replace(run, history=history))).outcome is outcome
