@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from harness.campaign import Campaign
@@ -57,7 +58,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="phase3-cost-") as name:
         campaign = Campaign(settings, options.root.resolve(), Path(name))
         case = next(c for c in campaign.cases if c.name == options.case)
-        request, frames = campaign.request(case, "subject", "per_tile"), campaign.dataset(case).folder
+        # No holds: only the observed side would wait.
+        request = replace(campaign.request(case, "subject", "per_tile"), schedule=())
+        frames = campaign.dataset(case).folder
         for pair in range(options.pairs + 1):
             seconds = {}
             # Which side comes first alternates, so that a drift of the machine falls on both.

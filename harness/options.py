@@ -43,7 +43,11 @@ OPTIONS = (
         "a target that must be red (default: the reference with naive deletion, or the commit before the fix)",
     ),
     Option("python", "", "the interpreter that has the real target's libraries (default: the one that runs pytest)"),
-    Option("profile", "fast", "settings of the real target: fast or default"),
+    Option(
+        "profile",
+        "",
+        "settings of the real target: fast (bit-identical results) or default (with --phase3-config: default)",
+    ),
     Option("config", "", "a zemosaic_config.json of your own, on which runs are based"),
     Option("frames", "", "a folder of your own frames with a celestial WCS, judged with a chain plan"),
     Option("dir", "", "where sessions, datasets and exported targets lie (default: .phase3 beside pyproject.toml)"),
@@ -99,7 +103,7 @@ def resolve_options(
         baseline=found["baseline"],
         control=found["control"],
         python=found["python"],
-        profile=_among("profile", found["profile"], ("fast", "default")),
+        profile=_profile(found["profile"], found["config"]),
         config=found["config"],
         frames=found["frames"],
         dir=found["dir"],
@@ -115,6 +119,14 @@ def _value(option: Option, cli: Callable[[str], object], ini: Callable[[str], ob
         if candidate not in (None, "", False):
             return str(candidate)
     return option.default
+
+
+def _profile(value: str, config: str) -> str:
+    if value == "fast" and config:
+        raise OptionError(
+            "expected --phase3-profile=default with --phase3-config, found fast: that profile's settings are among your own"
+        )
+    return _among("profile", value or ("default" if config else "fast"), ("fast", "default"))
 
 
 def _among(name: str, value: str, allowed: tuple[str, ...]) -> str:

@@ -32,6 +32,13 @@ def test_every_option_has_its_three_names():
         assert option.ini == f"phase3_{option.name}"
 
 
+def test_own_settings_are_run_as_they_are():
+    """With a settings file the fast profile would be overridden setting by setting: it is refused, and default is meant."""
+    assert resolve(cli={"phase3_config": "c.json"}).profile == "default"
+    with pytest.raises(OptionError, match="expected --phase3-profile=default with --phase3-config"):
+        resolve(cli={"phase3_config": "c.json", "phase3_profile": "fast"})
+
+
 @pytest.mark.parametrize("text", ["1", "true", "Yes", "on"])
 def test_a_flag_from_the_environment(text):
     """A flag is set by the usual words."""

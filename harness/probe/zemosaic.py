@@ -34,6 +34,7 @@ _FAST = {
     "enable_poststack_anchor_review": False,
     "use_gpu_phase5": False,
 }
+_PLACES = ("coadd_memmap_dir", "global_wcs_output_path")
 _FAST_WHERE_KNOWN = {
     "final_mosaic_dbe_enabled": False,
     "two_pass_coverage_renorm": False,
@@ -90,6 +91,9 @@ def configuration(settings: ModuleType, request: dict[str, Any], record: str) ->
     )
     if "resume" in known:
         config["resume"] = "off"
+    # A settings file in the target's own tree may name places outside the record.
+    defaults = getattr(settings, "DEFAULT_CONFIG", {})
+    config.update({name: defaults.get(name, "") for name in _PLACES if name in known})
     return config
 
 
