@@ -80,6 +80,21 @@ def test_counts_never_become_negative(tmp_path: Path) -> None:
     assert counted.remaining == 1
 
 
+def test_remaining_counts_caches(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The last line tells of caches that some tile is still counted for, each once, however many tiles that are."""
+    caplog.set_level(logging.INFO, LOGGER)
+    own, shared = caches(tmp_path, 2)
+    counted = ReferenceCounted()
+    counted.register(0, [own, shared])
+    for tile in (1, 2):
+        counted.register(tile, [shared])
+    assert counted.remaining == 2
+    counted.release(0, made=True)
+    assert counted.remaining == 1
+    counted.finish()
+    assert lines(caplog, logging.INFO)[-1].endswith("removed 1 files; remaining 1 (if any).")
+
+
 def test_an_id_is_registered_once(tmp_path: Path) -> None:
     """A second group under the same id would lose references, so it is refused."""
     counted = ReferenceCounted()

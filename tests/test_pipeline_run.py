@@ -386,6 +386,27 @@ def _no_space(*_: object) -> None:
     raise OSError("No space left on device")
 
 
+def test_a_tile_that_cannot_be_loaded_is_left_out_of_the_mosaic(tmp_path: Path, monkeypatch) -> None:
+    """It is named with its cause; every other tile is read just twice, for its level and for its pixels."""
+    write_all(tmp_path / "in", panels(2, 1, 3), SKY)
+    load, loaded = runs._load, []
+
+    def failing(path: Path) -> object:
+        loaded.append(path.name)
+        if path.name.endswith("001.fits"):
+            raise KeyError("COUNT")
+        return load(path)
+
+    monkeypatch.setattr(runs, "_load", failing)
+    path, events = mosaic(tmp_path, plan=tuple(tuple(f"p{p}_{k}.fits" for k in range(3)) for p in (0, 1)))
+    assert path is not None
+    assert events.named("run_warn_phase5_invalid_tile_skipped_for_assembly") == [
+        {"filename": "master_tile_001.fits", "error": "'COUNT'"}
+    ]
+    assert loaded == ["master_tile_000.fits", "master_tile_001.fits", "master_tile_000.fits"]
+    assert 0 < np.mean(fits.getdata(path.with_name(f"{path.stem}_coverage.fits"))) < 0.9
+
+
 def test_bad_frames_are_left_out_with_an_event_that_says_why(tmp_path: Path) -> None:
     """No WCS, NaN only and a truncated file are named with reason, expectation, finding and remedy; the rest are mosaicked."""
     exposures = panels(1, 1, 3)

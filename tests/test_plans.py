@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 from types import MappingProxyType
 
 import pytest
@@ -47,6 +49,81 @@ def test_private_shares_nothing():
 def test_chain_borrows_from_the_next_panel():
     """Each tile begins with its own frames, the reference first, and takes the next panel's; the last stays alone."""
     assert plans.chain(THREE) == (("a1", "a2", "b1", "b2"), ("b1", "b2", "c1", "c2"), ("c1", "c2"))
+
+
+def mosaic(columns, rows, names, *, overlap=0.4, each=1):
+    """Return frames of a grid of panels, 0.2 x 0.1 degrees each, named in the order in which ``names`` lists their cells."""
+    east, north = 0.2 * (1 - overlap), 0.1 * (1 - overlap)
+    return [
+        frame(f"{names.index((column, row)):02d}-{number}", ra=10 + column * east, dec=row * north + number / 1000)
+        for column in range(columns)
+        for row in range(rows)
+        for number in range(each)
+    ]
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(2, 2), (3, 2), (3, 3), (5, 1), (1, 4), (4, 4)])
+@pytest.mark.parametrize("seed", range(3))
+def test_each_found_panel_overlaps_the_next(columns, rows, seed):
+    """Whatever order a user's frames are named in, each panel of a mosaic borrows from a neighbour beside it."""
+    cells = [(column, row) for column in range(columns) for row in range(rows)]
+    names = random.Random(seed).sample(cells, len(cells))
+    frames = mosaic(columns, rows, names, each=2)
+    panels = plans.private(dataset(*frames))
+    walk = [names[int(panel[0][:2])] for panel in panels]
+    assert sorted(walk) == cells
+    assert all(abs(a - c) + abs(b - d) == 1 for (a, b), (c, d) in itertools.pairwise(walk))
+    assert [len(tile) for tile in plans.chain(dataset(*frames))] == [4] * (len(cells) - 1) + [2]
+    assert plans.chain(dataset(*reversed(frames))) == plans.chain(dataset(*frames))
+
+
+def test_nearest_neighbour_comes_first():
+    """Panels overlap most along their short side: the walk takes those neighbours before the others."""
+    cells = [(column, row) for row in range(3) for column in range(2)]
+    panels = plans.private(dataset(*mosaic(2, 3, cells)))
+    assert [cells[int(panel[0][:2])] for panel in panels] == [(0, 0), (0, 1), (0, 2), (1, 2), (1, 1), (1, 0)]
+
+
+def test_chain_borrows_nothing_from_a_panel_elsewhere():
+    """Two fields far apart share no sky, so neither tile takes the other's frames; corners in common are too little."""
+    apart = dataset(frame("a", 0), frame("b", 1, ra=100.0))
+    assert plans.chain(apart) == (("a",), ("b",))
+    opposite = dataset(frame("a", 0), frame("b", 1, ra=190.0, dec=-20.0))
+    assert plans.chain(opposite) == (("a",), ("b",))
+    corners = dataset(frame("a", 0), frame("b", 1, ra=10.15, dec=20.08))
+    assert plans.chain(corners) == (("a",), ("b",))
+
+
+def test_walk_that_cannot_go_through_all_goes_on_elsewhere():
+    """Three panels around one: the longest way is taken first, and what is left follows without borrowing."""
+    star = [frame("a", ra=10.0, dec=0.0), frame("b", ra=10.12, dec=0.0), frame("c", ra=9.88, dec=0.0)]
+    star.append(frame("d", ra=10.0, dec=0.085))
+    chain = plans.chain(dataset(*star))
+    assert sorted(tile[0] for tile in chain) == ["a", "b", "c", "d"]
+    assert sorted(map(len, chain)) == [1, 1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "shared"),
+    [("chain3x2", [12] * 5 + [6]), ("chain3x1", [12, 12, 6]), ("gui", [26]), ("natural", [16] * 3 + [8])],
+)
+def test_synthetic_sets_keep_the_panels_that_they_know(name, shared):
+    """Panels that a set states are taken in the order of their numbers, each of which overlaps the next."""
+    spec = SYNTHETIC[name]
+    facts = dataset_facts(
+        name,
+        "synthetic",
+        [
+            FrameFacts(p.name, "0" * 64, spec.camera.shape, wcs_cards(spec.sky, spec.camera, p), p.panel)
+            for p in spec.pointings
+        ],
+    )
+    chain = plans.chain(facts)
+    assert [len(tile) for tile in chain] == shared
+    panel = {f.name: f.panel for f in facts.frames}
+    assert [list(dict.fromkeys(panel[name] for name in tile)) for tile in chain[:-1]] == [
+        [number, number + 1] for number in range(len(chain) - 1)
+    ]
 
 
 def test_hub_lends_to_every_tile():
@@ -111,7 +188,7 @@ def test_gui_dataset_makes_eight_full_windows():
 
 
 def test_unknown_panels_are_found_on_the_sky():
-    """Frames without a panel are grouped by steps below a quarter of the shorter side, numbered as they first occur."""
+    """Frames without a panel are grouped by steps below a quarter of the shorter side."""
     near, far = 0.02, 0.08  # of 0.1 degrees
     frames = (
         frame("1", dec=0.0, ra=359.99),
