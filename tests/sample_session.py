@@ -297,7 +297,7 @@ def sample_session(folder, kind="reference", *, hostile=False, sealed=True):
     def made(role, by, retention, *, naive=False, whole=True):
         key = f"{role}-{retention}"
         path = f"runs/{key}"
-        request = a_request(case, role, by, retention, held=retention == "per_tile", hostile=hostile)
+        request = a_request(case, role, by, retention, hostile=hostile)
         Run(folder / path, request, naive=naive, hostile=hostile).write(sealed=whole)
         record = read_record(folder / path)
         seconds = record.seal.seconds if record.seal else 0.0
