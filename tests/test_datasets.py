@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
+from filelock import FileLock
 
 from fixtures import bad, datasets, plans
 from fixtures.datasets import SYNTHETIC, DatasetError, SyntheticSpec, Truth, build, grid, load
@@ -35,6 +36,13 @@ def test_built_twice_it_is_the_same_bytes(tmp_path):
     assert content(first.folder) == content(second.folder)
     assert first.facts == second.facts
     assert len(first.facts.frames) == 4
+
+
+def test_lock_that_somebody_holds_is_told(tmp_path, monkeypatch):
+    """Nobody waits for ever for another who builds: the error names the lock."""
+    monkeypatch.setattr(datasets, "LOCK_SECONDS", 0.05)
+    with FileLock(tmp_path / ".small.lock"), pytest.raises(DatasetError, match=r"\.small\.lock within 0\.05 s"):
+        build(SMALL, tmp_path / "small")
 
 
 def test_facts_are_those_of_the_files(tmp_path):

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from filelock import FileLock
 
 from fixtures import plans, real
 from fixtures.real import AbsentSet, Manifest, RealSetError
@@ -187,6 +188,36 @@ def test_fetch_takes_up_where_it_ended(origin, tmp_path):
     assert real.verify(NAME, folder) == ()
 
 
+def test_fetch_mends_what_it_made(origin):
+    """A frame in the cache that is damaged is made anew by the command that its error names."""
+    folder = real.fetch(NAME)
+    (folder / "p1_Light.fits").write_bytes(b"torn")
+    with pytest.raises(RealSetError, match=r"found .*: make it anew with: phase3 data fetch made_up"):
+        real.find(NAME)
+    (origin / "Light_0.FITS").unlink()
+    assert real.find(real.fetch(NAME).name) == folder
+
+
+def test_fetch_leaves_a_whole_set_alone(origin, tmp_path):
+    """A set that is whole, in the cache, is not downloaded again, nor when its originals are no longer to be had."""
+    folder = real.fetch(NAME)
+    for original in origin.iterdir():
+        original.unlink()
+    assert real.fetch(NAME) == folder == tmp_path / "cache é" / NAME
+
+
+def test_lock_that_somebody_holds_is_told(origin, tmp_path, monkeypatch):
+    """Two who fetch one set wait for each other, but not for ever: the error names the lock."""
+    assert origin.is_dir()
+    monkeypatch.setattr(real, "LOCK_SECONDS", 0.05)
+    (tmp_path / "cache é").mkdir()
+    with (
+        FileLock(tmp_path / "cache é" / f".{NAME}.lock"),
+        pytest.raises(RealSetError, match=r"\.made_up\.lock within 0\.05 s"),
+    ):
+        real.fetch(NAME)
+
+
 def test_an_original_that_is_not_to_be_had(origin):
     """A missing or changed original is an error with its address and what to do; frames made before stay."""
     (origin / "Light_1.FITS").write_bytes(b"something else")
@@ -232,17 +263,35 @@ def test_a_tampered_frame_is_refused(given):
     text = problem.message.render()
     assert str(victim) in text
     assert sha(bytes(content)) in text
-    assert "delete it, then phase3 data fetch made_up" in text
+    assert text.endswith("put the original back, or rename its folder and get the set with: phase3 data fetch made_up")
     for use in (real.find, real.load):
         with pytest.raises(RealSetError, match=r"p1_Light\.fits"):
             use(NAME)
+
+
+def test_fetch_writes_nothing_into_a_users_own_folder(given, tmp_path):
+    """A whole set there is taken as it is; a damaged one is told, for frames in the cache would not be used beside it."""
+    assert real.fetch(NAME) == given
+    (given / "p1_Light.fits").write_bytes(b"torn")
+    with pytest.raises(RealSetError, match="put the original back, or rename its folder"):
+        real.fetch(NAME)
+    assert (given / "p1_Light.fits").read_bytes() == b"torn"
+    assert not (tmp_path / "cache é").exists()
+
+
+@pytest.mark.usefixtures("origin")
+def test_advice_for_a_users_own_folder_helps(given, tmp_path):
+    """With its folder renamed, as the error says, the command gets the set, and it is found."""
+    (given / "p1_Light.fits").write_bytes(b"torn")
+    given.rename(given.with_name("damaged"))
+    assert real.find(real.fetch(NAME).name) == tmp_path / "cache é" / NAME
 
 
 def test_missing_frames_are_counted(given):
     """Several problems are one error: the first in full, the others counted."""
     for path in given.iterdir():
         path.unlink()
-    with pytest.raises(RealSetError, match=r"p0_Light\.fits, found none.*\(and 1 more\)"):
+    with pytest.raises(RealSetError, match=r"p0_Light\.fits, found none: put it back.*\(and 1 more\)"):
         real.find(NAME)
 
 
