@@ -148,7 +148,13 @@ def test_ctrl_c_leaves_a_sealed_record_and_no_process(tmp_path, stub, workers):
     import psutil
 
     env = {k: v for k, v in os.environ.items() if not k.startswith(("PHASE3_", "PYTEST_"))}
-    options = ["--phase3-quick", f"--phase3-dir={tmp_path}", f"--phase3-target=zemosaic:{stub('hang')}"]
+    # The limit is for the test that fails: what hangs must not outlive it by much.
+    options = [
+        "--phase3-quick",
+        "--phase3-seconds=90",
+        f"--phase3-dir={tmp_path}",
+        f"--phase3-target=zemosaic:{stub('hang')}",
+    ]
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-m", "phase3", *options, *workers]
     with subprocess.Popen(
         command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
@@ -157,7 +163,10 @@ def test_ctrl_c_leaves_a_sealed_record_and_no_process(tmp_path, stub, workers):
         while not list(tmp_path.glob("sessions/*/runs/*/events-*.jsonl")) and time.monotonic() < deadline:
             time.sleep(0.1)
         os.killpg(process.pid, signal.SIGINT)
-        printed = process.communicate(timeout=60)[0].decode(errors="replace")
+        try:
+            printed = process.communicate(timeout=60)[0].decode(errors="replace")
+        finally:
+            process.kill()
     (record,) = [read_record(p.parent) for p in tmp_path.glob("sessions/*/runs/*/request.json")]
     assert record.seal is not None, printed
     assert record.seal.state == "killed"
