@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -28,7 +29,7 @@ sys.modules["_phase3_probe"] = module
 spec.loader.exec_module(module)
 import pathlib
 from _phase3_probe.setup import observe
-observe(record)
+recorder, _ = observe(record)
 import logging, mmap, shutil, tempfile
 out = pathlib.Path(record, "outputs")
 for name in "abcdefg":
@@ -54,16 +55,53 @@ with tempfile.NamedTemporaryFile():
 logging.getLogger("of the target").warning("%d left", 3)
 pathlib.Path(record, "elsewhere").write_text("x")
 assert not (out / "a").exists() and (out / "d2").exists() and not (out / "tree").exists()
+import types
+from _phase3_probe.holds import Hold, Holds
+from _phase3_probe.tiles import Asked, Made, Tiles
+target = sys.modules["target"] = types.ModuleType("target")
+target.make = lambda frames, tile: f"outputs/{tile}.fits"
+holds = Holds([Hold(1, 0, 10.0)], [["x"], ["y"]], recorder)
+tiles = Tiles(
+    recorder, holds, lambda make, args, kwargs: Asked(args[1], args[0], ["c"], None), lambda path: Made("made", path, None, None)
+)
+tiles.install_futures()
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait  # as a target does: with the probe in place
+tiles.wrap(target, "make")
+with ThreadPoolExecutor(2) as pool:
+    pending = {pool.submit(target.make, [name], tile) for tile, name in enumerate("xy")}
+    while pending:
+        done, pending = wait(pending, return_when=FIRST_COMPLETED)
+        for future in done:
+            assert future.result().endswith(".fits")
+holds.finish()
 """
+
+VERSIONS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 
 
 def interpreters():
-    """Name the interpreter of the tests, and every other that the machine keeps beside it."""
+    """Name the interpreter of the tests, and every other that the machine keeps: on its path, by pyenv, by ``py``."""
     found = [Path(sys.executable)]
-    listed = os.environ.get("PHASE3_TEST_PYTHONS", "")
-    found += [Path(entry) for entry in listed.split(os.pathsep) if entry]
-    found += [Path(p) for v in ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14") if (p := shutil.which(f"python{v}"))]
-    return {p: p.name for p in dict.fromkeys(found)}
+    found += [Path(entry) for entry in os.environ.get("PHASE3_TEST_PYTHONS", "").split(os.pathsep) if entry]
+    # pyenv's stand-ins on the path are not interpreters; those themselves come below.
+    found += [Path(p) for v in VERSIONS if (p := shutil.which(f"python{v}")) and "shims" not in Path(p).parts]
+    kept = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser() / "versions"
+    found += sorted(p for v in VERSIONS for name in ("bin/python", "python.exe") for p in kept.glob(f"{v}.*/{name}"))
+    if os.name == "nt" and (launcher := shutil.which("py")):
+        listed = subprocess.run([launcher, "-0p"], capture_output=True, text=True, check=False).stdout
+        found += [Path(m[1]) for line in listed.splitlines() if (m := re.search(r"([A-Za-z]:\\.*\.exe)", line))]
+    return dict.fromkeys(p for p in found if p.exists())
+
+
+def started(python):
+    """Say whether an interpreter starts, and is as new as any target's."""
+    try:
+        done = subprocess.run(
+            [python, "-c", "import sys; sys.exit(sys.version_info < (3, 9))"], check=False, timeout=60
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
 
 
 def record_in(tmp_path):
@@ -84,11 +122,12 @@ def of(found, op):
 
 @pytest.mark.parametrize("python", interpreters(), ids=str)
 def test_every_python_shows_attempts_and_outcomes(python, tmp_path):
-    """On each Python, removals, renames, trees, maps and log records are seen with what came of them."""
-    usable = (
-        subprocess.run([python, "-c", "import sys; sys.exit(sys.version_info < (3, 9))"], check=False).returncode == 0
-    )
-    if not usable:
+    """On each Python, file operations, log records and tiles are seen with what came of them, and a hold is met.
+
+    Tried are the interpreter of the tests and every one of Python 3.9 to 3.14 that is found here. Others are named in the
+    environment variable ``PHASE3_TEST_PYTHONS``: paths, separated as in ``PATH``.
+    """
+    if not started(python):
         pytest.skip(f"{python} can't be started, or is older than any target's Python")
     (tmp_path / "outputs").mkdir()
     done = subprocess.run(
@@ -115,7 +154,17 @@ def test_every_python_shows_attempts_and_outcomes(python, tmp_path):
     assert of(found, "rmtree") == [("attempt", "outputs/tree"), ("done", "outputs/tree")]
     assert ("attempt", "outputs/g") in of(found, "open")
     assert all(x["path"].startswith("outputs") for x in found if "path" in x)
-    assert {x["name"] for x in found if x["op"] == "capability"} == {"opens", "removals", "log"}
+    assert {x["name"] for x in found if x["op"] == "capability"} == {"opens", "removals", "log", "futures", "tiles"}
+    steps = [(x["state"], x["tile"]) for x in found if x["op"] == "tile"]
+    assert sorted(steps) == sorted(
+        (state, tile) for state in ("submitted", "started", "ended", "collected") for tile in (0, 1)
+    )
+    assert steps.index(("collected", 0)) < steps.index(("started", 1))
+    assert {(x["outcome"], x["path"]) for x in found if x["op"] == "tile" and x["state"] == "ended"} == {
+        ("made", "outputs/0.fits"),
+        ("made", "outputs/1.fits"),
+    }
+    assert [x["state"] for x in found if x["op"] == "hold"][-1:] == ["met"]
     (events,) = tmp_path.glob("events-*.jsonl")
     event = json.loads(events.read_text().splitlines()[1])
     assert (event["source"], event["key"], event["text"], event["level"]) == ("log", "%d left", "3 left", "WARNING")

@@ -7,14 +7,17 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 from astropy.io import fits
 
 from harness import targets
 from harness.probe import zemosaic
-from harness.record import read_record
+from harness.record import read_record, sha256_of
 from harness.request import DatasetFacts, FrameFacts, Hold, TargetFacts
+from harness.run import make_run
 from harness.schedule import lender_first
+from harness.targets.reference import ROOT
 from harness.targets.start import LAUNCHER
 from tests.requests_ import WCS, a_request
 
@@ -180,11 +183,51 @@ def test_bytes_on_standard_output_harm_nothing(run):
 
 
 def test_target_runs_isolated(run):
-    """Home, temporary and working folder are inside the record; the project's modules are not on the target's path."""
-    record = run(config={"stub_mode": "no mosaic"})
-    assert record.history.named("run_success_processing_completed")
-    assert not list((record.folder / "outputs").glob("*.fits"))
-    assert (record.folder / "work" / "cwd").is_dir()
+    """Every place that a target takes for its user's, or its own, is in the record; the harness is not on its path.
+
+    Of the harness it can import what is installed in its interpreter, and nothing else.
+    """
+    record = run(config={"stub_mode": "litter"})
+    (event,) = [e for e in record.history.events if e.key == "PROCESS_PLACES"]
+    places = dict(event.fields)
+    code = "import sys, importlib.util as u; print(*[n for n in sys.argv[1:] if u.find_spec(n)])"
+    names = ["harness", "fixtures", "reports", "tests", "conftest"]
+    bare = subprocess.run([sys.executable, "-I", "-c", code, *names], capture_output=True, text=True, check=True)
+    assert list(places.pop("importable")) == bare.stdout.split()
+    path = [Path(entry).resolve() for entry in places.pop("path")]
+    assert path[0] == record.folder / "work" / "target"
+    assert not {ROOT / "harness", LAUNCHER.parent} & set(path)
+    assert set(places) >= {"cwd", "home", "user", "tmp", "source", "XDG_CONFIG_HOME", "APPDATA"}
+    work = record.folder / "work"
+    for name, place in places.items():
+        assert Path(place).is_relative_to(work), name
+        assert (Path(place) / "litter").is_file()
+    assert not list(Path(record.request.target.root).rglob("litter"))
+
+
+def test_time_limit_ends_a_target_that_hangs(tmp_path, exports):
+    """A ZeMosaic that never returns is ended at the request's limit; its record is sealed as timed out, without its work."""
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    fits.writeto(frames / FRAMES[0], np.ones((20, 24), dtype=np.float32), fits.Header(WCS))
+    fact = FrameFacts(FRAMES[0], sha256_of(frames / FRAMES[0]), (20, 24), WCS)
+    request = a_request(
+        target=targets.resolve(f"zemosaic:{STUB}", None, exports),
+        dataset=DatasetFacts("small", "synthetic", "0" * 64, (fact,)),
+        plan=((FRAMES[0],),),
+        schedule=(),
+        faults=(),
+        config={"stub_mode": "hang"},
+        seconds=4.0,
+    )
+    pids = []
+    record = make_run(request, tmp_path / "record é", frames, on_start=pids.append, grace=0.5)
+    assert record.seal is not None
+    assert record.seal.state == "timed out"
+    assert "within 4 s" in record.seal.reason
+    assert not record.damage
+    assert not psutil.pid_exists(pids[0])
+    assert not (record.folder / "work").exists()
 
 
 def test_reference_runs_through_the_same_protocol(run):

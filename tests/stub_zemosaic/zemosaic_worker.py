@@ -1,4 +1,4 @@
-# ruff: noqa: PTH107, PTH110, PTH118, PTH119, ARG001, PLR0917 -- names, arguments and text paths are those of the contract
+# ruff: noqa: PTH100, PTH107, PTH109, PTH110, PTH111, PTH118, PTH119, PTH120, ARG001, PLR0917 -- names, arguments and text paths are those of the contract
 """A stub with ZeMosaic's entry contract, to test the adapter without ZeMosaic. Written for these tests from its interface.
 
 Its tiles are means of caches, side by side they are its mosaic. It misbehaves as the setting ``stub_mode`` says, or the
@@ -13,15 +13,18 @@ environment variable ``PHASE3_STUB``:
 ``binary``     writes bytes to standard output that are no text, then runs as usual
 ``no tiles``   (environment only) makes tiles by a function of another name
 ``children``   has a child process remove a file of its output folder
+``litter``     writes a file in every place that it takes for its user's, and says in an event where these are
 =============  =====================================================================================
 """
 
+import importlib.util
 import inspect
 import logging
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -169,6 +172,19 @@ def _release(group, users):
             logger.debug("Removed per-tile cache file: %s", cache)
 
 
+def _litter():
+    """Leave a file in each place; return the places, and the modules of the harness that could be imported."""
+    variables = ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "APPDATA", "LOCALAPPDATA")
+    places = {"cwd": os.getcwd(), "home": str(Path.home()), "tmp": tempfile.gettempdir()}
+    places |= {"user": os.path.expanduser("~"), "source": os.path.dirname(os.path.abspath(__file__))}
+    places |= {name: os.environ[name] for name in variables}
+    for place in places.values():
+        Path(place, "litter").write_text("x", encoding="utf-8")
+    known = ("harness", "fixtures", "reports", "tests", "conftest")
+    seen = [name for name in known if importlib.util.find_spec(name)]
+    return {**places, "importable": seen, "path": list(sys.path)}
+
+
 def run_hierarchical_mosaic_process(progress_queue, *, solver_settings_dict=None, **kwargs):
     """Run with what a graphical interface sends: keys are renamed, unknown ones dropped in silence."""
 
@@ -184,6 +200,8 @@ def run_hierarchical_mosaic_process(progress_queue, *, solver_settings_dict=None
             time.sleep(60)
     if mode == "crash":
         raise RuntimeError("the stub was asked to crash")
+    if mode == "litter":
+        progress_queue.put(("PROCESS_PLACES", None, "INFO", _litter()))
     if mode == "binary":
         sys.stdout.buffer.write(bytes(range(256)) * 16)
         sys.stdout.buffer.flush()
@@ -193,7 +211,7 @@ def run_hierarchical_mosaic_process(progress_queue, *, solver_settings_dict=None
     try:
         run_hierarchical_mosaic(progress_callback=callback, **{k: v for k, v in wanted.items() if k in known})
     except Exception as error:  # as the original: the entry point returns
-        logger.exception("Worker process crashed before completion")
+        logger.exception("the stub failed")
         progress_queue.put(("PROCESS_ERROR", None, "ERROR", {"error": str(error)}))
     finally:
         progress_queue.put(("PROCESS_DONE", None, "INFO", {}))
