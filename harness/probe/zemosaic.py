@@ -36,6 +36,11 @@ _FAST = {
 }
 _PLACES = ("coadd_memmap_dir", "global_wcs_output_path")
 _FAST_WHERE_KNOWN = {
+    # Defaults that changed between versions, so that runs of two versions have the same settings.
+    "intertile_preview_size": 512,
+    "poststack_equalize_rgb": True,
+    "preferred_gui_backend": "tk",
+    "winsor_worker_limit": 10,
     "final_mosaic_dbe_enabled": False,
     "two_pass_coverage_renorm": False,
     "export_aesthetic_fits": False,
