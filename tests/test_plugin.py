@@ -160,7 +160,7 @@ def test_ctrl_c_leaves_a_sealed_record_and_no_process(tmp_path, stub, workers):
         command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
     ) as process:
         deadline = time.monotonic() + 60
-        while not list(tmp_path.glob("sessions/*/runs/*/events-*.jsonl")) and time.monotonic() < deadline:
+        while not list(tmp_path.glob("sessions/*/runs/*/trace-*.jsonl")) and time.monotonic() < deadline:
             time.sleep(0.1)
         os.killpg(process.pid, signal.SIGINT)
         try:
