@@ -55,7 +55,7 @@ class JudgedRun:
 
     @property
     def outcome(self) -> Outcome:
-        """What the run's patch verdicts merge to; a control passes when exactly the checks named for it are red."""
+        """What the patch verdicts merge to; a control passes when the checks named for it are red, and none but those allowed."""
         gating = [v for v in self.verdicts if v.axis == "patch"]
         if self.expected_red is None:
             return merge(v.outcome for v in gating)

@@ -217,6 +217,22 @@ def test_a_checkout_goes_through_the_whole_session(tmp_path, stub):
     assert rows["A.3"] == rows["A.6"] == "pass"
 
 
+def test_a_users_own_frames_go_through_the_whole_session(tmp_path):
+    """A folder of one's own is judged with a chain plan; its control may lose tiles besides; nothing in it is changed."""
+    frames = tmp_path / "mes images d'été"
+    build(SYNTHETIC["chain3x1"], frames)
+    before = {p.name: sha256_of(p) for p in frames.rglob("*") if p.is_file()}
+    root = tmp_path / "session"
+    done = run_pytest("-m", "phase3", f"--phase3-dir={root}", f"--phase3-frames={frames}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    session = read_session(latest(root))
+    control = next(j for j in session.judged if j.role == "control")
+    red = {v.check for v in control.verdicts if v.outcome == "fail"}
+    assert red > set(control.expected_red), "the control shows nothing besides, so that this proves nothing"
+    assert {r.dataset_kind for r in session.runs} == {"user"}
+    assert {p.name: sha256_of(p) for p in frames.rglob("*") if p.is_file()} == before
+
+
 def test_a_real_set_that_is_not_here_is_skipped_with_its_command(tmp_path):
     """An absent set is no failure: its tests are skipped, with the command that gets it, and the session says so."""
     done = run_pytest(
