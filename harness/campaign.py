@@ -276,4 +276,6 @@ def _entry(key: str, record: Record, session: Path) -> RunEntry:
         record=record.folder.relative_to(session).as_posix(),
         state=seal.state if seal else "not sealed",
         seconds=seal.seconds if seal else 0.0,
+        mode=request.mode,
+        workers=request.workers,
     )

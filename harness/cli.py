@@ -137,7 +137,7 @@ def _judge(options: argparse.Namespace, translate: Translate) -> int:
         print(f"{verdict.outcome.upper():<15} {verdict.check}: {_text(verdict.sentence, translate)}")
         for number, link in enumerate(verdict.cause, 1):
             print(f"{'':<15}   {number}. {_text(link, translate)}")
-    return exit_status(merge(v.outcome for v in verdicts if v.axis == "patch"))
+    return exit_status(merge(v.outcome for v in verdicts if v.gates))
 
 
 def _report(options: argparse.Namespace, translate: Translate) -> int:

@@ -19,6 +19,8 @@ T = TypeVar("T", bound=str)
 
 Retention = Literal["keep", "run_end", "per_tile"]
 Role = Literal["subject", "pair", "baseline", "baseline-pair", "control", "control-pair"]
+Mode = Literal["classic", "sds", "grid"]
+MODES: tuple[Mode, ...] = ("classic", "sds", "grid")
 RETENTIONS: tuple[Retention, ...] = ("keep", "run_end", "per_tile")
 
 
@@ -115,7 +117,7 @@ class Request:
     plan: tuple[tuple[str, ...], ...] | None
     retention: Retention
     workers: int
-    mode: Literal["classic", "sds", "grid"] = "classic"
+    mode: Mode = "classic"
     profile: Literal["fast", "default"] = "fast"
     config: Mapping[str, Any] = field(default_factory=_nothing)
     schedule: tuple[Hold, ...] = ()
@@ -165,7 +167,7 @@ class Request:
             plan=None if data["plan"] is None else tuple(tuple(_file_name(n) for n in group) for group in data["plan"]),
             retention=_one_of("retention", data["retention"], RETENTIONS),
             workers=int(data["workers"]),
-            mode=_one_of("mode", data["mode"], ("classic", "sds", "grid")),
+            mode=_one_of("mode", data["mode"], MODES),
             profile=_one_of("profile", data["profile"], ("fast", "default")),
             config=MappingProxyType(dict(data["config"])),
             schedule=tuple(

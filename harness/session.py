@@ -34,6 +34,8 @@ class RunEntry:
     record: str
     state: str
     seconds: float
+    mode: str
+    workers: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class JudgedRun:
     """The verdicts on one run of a case, with the runs it was compared with (keys).
 
     ``expected_red`` names the checks that must be red when the run is a control, ``allowed_red`` those that may be red
-    besides; ``expected_red`` is ``None`` for other runs.
+    besides; ``expected_red`` is ``None`` for other runs. ``equals``, ``timed`` and ``sizes`` are as in ``harness.checks.base.Case``.
     """
 
     case: str
@@ -52,11 +54,14 @@ class JudgedRun:
     verdicts: tuple[Verdict, ...]
     expected_red: tuple[str, ...] | None = None
     allowed_red: tuple[str, ...] = ()
+    equals: tuple[str, ...] = ()
+    timed: tuple[tuple[str, str], ...] = ()
+    sizes: tuple[str, ...] = ()
 
     @property
     def outcome(self) -> Outcome:
-        """What the patch verdicts merge to; a control passes when the checks named for it are red, and none but those allowed."""
-        gating = [v for v in self.verdicts if v.axis == "patch"]
+        """What the verdicts that gate merge to; a control passes when the checks named for it are red, and none but those allowed."""
+        gating = [v for v in self.verdicts if v.gates]
         if self.expected_red is None:
             return merge(v.outcome for v in gating)
         red = {v.check for v in gating if v.outcome is Outcome.FAIL}
@@ -267,6 +272,9 @@ def _judged_json(judged: JudgedRun) -> dict[str, Any]:
         "baseline": judged.baseline,
         "expected_red": None if judged.expected_red is None else list(judged.expected_red),
         "allowed_red": list(judged.allowed_red),
+        "equals": list(judged.equals),
+        "timed": [list(pair) for pair in judged.timed],
+        "sizes": list(judged.sizes),
         "outcome": str(judged.outcome),
         "verdicts": [v.to_json() for v in judged.verdicts],
     }
@@ -283,4 +291,7 @@ def _judged(data: Mapping[str, Any]) -> JudgedRun:
         verdicts=tuple(Verdict.from_json(v) for v in data["verdicts"]),
         expected_red=None if red is None else tuple(str(name) for name in red),
         allowed_red=tuple(str(name) for name in data["allowed_red"]),
+        equals=tuple(str(key) for key in data["equals"]),
+        timed=tuple((str(run), str(pair)) for run, pair in data["timed"]),
+        sizes=tuple(str(key) for key in data["sizes"]),
     )

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from harness.message import Message
 
 Axis = Literal["patch", "quality"]
+Standing = Literal["", "new", "pre-existing"]
 
 
 class Outcome(StrEnum):
@@ -47,6 +48,8 @@ class Verdict:
         The chain that explains a failure to its end, one sentence a link.
     axis
         ``patch`` verdicts gate the Definition of Done; ``quality`` findings are shown and gate only when new.
+    standing
+        Whether a failed ``quality`` finding is ``new`` or the baseline has it too; empty where nobody knows, or nothing failed.
 
     """
 
@@ -56,6 +59,12 @@ class Verdict:
     evidence: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     cause: tuple[Message, ...] = ()
     axis: Axis = "patch"
+    standing: Standing = ""
+
+    @property
+    def gates(self) -> bool:
+        """Whether the verdict decides on the patch: those of the patch do, and findings that the baseline has not."""
+        return self.axis == "patch" or self.standing == "new"
 
     def to_json(self) -> dict[str, Any]:
         """Return built-in types only."""
@@ -66,6 +75,7 @@ class Verdict:
             "evidence": dict(self.evidence),
             "cause": [link.to_json() for link in self.cause],
             "axis": self.axis,
+            "standing": self.standing,
         }
 
     @classmethod
@@ -74,6 +84,9 @@ class Verdict:
         axis = data["axis"]
         if axis not in ("patch", "quality"):
             raise ValueError(f"a verdict's axis must be 'patch' or 'quality', found {axis!r}")
+        standing = data["standing"]
+        if standing not in ("", "new", "pre-existing"):
+            raise ValueError(f"a finding must be 'new' or 'pre-existing', found {standing!r}")
         return cls(
             check=str(data["check"]),
             outcome=Outcome(data["outcome"]),
@@ -81,6 +94,7 @@ class Verdict:
             evidence=MappingProxyType(dict(data["evidence"])),
             cause=tuple(Message.from_json(link) for link in data["cause"]),
             axis=axis,
+            standing=standing,
         )
 
 

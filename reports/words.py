@@ -124,7 +124,7 @@ def control_badge(verdict: Verdict, judged: JudgedRun, language: Language) -> Ba
 
 
 def _red(verdict: Verdict) -> bool:
-    return verdict.outcome is Outcome.FAIL and verdict.axis == "patch"
+    return verdict.outcome is Outcome.FAIL and verdict.gates
 
 
 def _listed(names: Sequence[str], language: Language) -> str:

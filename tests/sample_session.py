@@ -302,7 +302,9 @@ def sample_session(folder, kind="reference", *, hostile=False, sealed=True):
         record = read_record(folder / path)
         seconds = record.seal.seconds if record.seal else 0.0
         state = "done" if record.seal else "not sealed"
-        runs.append(RunEntry(key, case, role, retention, by.label, "chain2x2", "synthetic", path, state, seconds))
+        runs.append(
+            RunEntry(key, case, role, retention, by.label, "chain2x2", "synthetic", path, state, seconds, "classic", 2)
+        )
         return key, record
 
     def conclude(subject, pair, role, expected=None):

@@ -481,7 +481,20 @@ def a_run(case, role, verdicts, **parts):
 
 def an_entry(case, role, target="zemosaic abc"):
     """Return the run of a case and role in the session's list."""
-    return RunEntry(f"{case}-{role}", case, role, "per_tile", target, "chain3x2", "synthetic", "runs/gone", "done", 1.0)
+    return RunEntry(
+        f"{case}-{role}",
+        case,
+        role,
+        "per_tile",
+        target,
+        "chain3x2",
+        "synthetic",
+        "runs/gone",
+        "done",
+        1.0,
+        "classic",
+        2,
+    )
 
 
 def section(page, start, end):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from harness.checks import cache as _cache
 from harness.checks import depth, holes, products, tiles, warnings
 from harness.checks.base import Case, Check
+from harness.checks.premises import baseline_of
 from harness.thresholds import Thresholds, read_thresholds
-from harness.verdict import Verdict
+from harness.verdict import Outcome, Verdict
 
 ALL: Mapping[str, Check] = MappingProxyType(
     {
@@ -50,7 +52,24 @@ def judge(case: Case, names: Iterable[str] | None = None, thresholds: Thresholds
     if unknown:
         raise ValueError(f"expected names of checks ({', '.join(ALL)}), found {', '.join(unknown)}")
     limits = _default_limits() if thresholds is None else thresholds
-    return tuple(ALL[name](case, limits) for name in wanted)
+    return tuple(_with_standing(ALL[name](case, limits), case, limits) for name in wanted)
+
+
+def _with_standing(verdict: Verdict, case: Case, limits: Thresholds) -> Verdict:
+    """Say of a failed finding whether the baseline has it too.
+
+    A finding that lists what it found under ``findings`` in its evidence is pre-existing when the baseline's lists all of it.
+    """
+    baseline, _ = baseline_of(case)
+    if verdict.axis != "quality" or verdict.outcome is not Outcome.FAIL or baseline is None:
+        return verdict
+    before = ALL[verdict.check](Case(baseline), limits)
+    if before.outcome not in (Outcome.FAIL, Outcome.PASS):
+        return verdict
+    known = set(before.evidence.get("findings", ()))
+    found = set(verdict.evidence.get("findings", ()))
+    pre_existing = before.outcome is Outcome.FAIL and found <= known
+    return replace(verdict, standing="pre-existing" if pre_existing else "new")
 
 
 @functools.cache  # by its full name: `cache` is a module here

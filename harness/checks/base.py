@@ -24,12 +24,21 @@ class Case:
         The same target on the same dataset and plan with ``run_end``; ``None`` if it was not made.
     baseline
         The target before the patch, otherwise equal to ``run``; ``None`` if it was not made.
+    equals
+        Further runs of the same target that must come to the same outputs: another retention, another number of workers.
+    timed
+        Runs that were made alone on the machine and in turn, to be timed: each ``per_tile`` with its ``run_end``.
+    sizes
+        Runs of the same kind with growing numbers of inputs, to see how bookkeeping grows.
 
     """
 
     run: Record
     pair: Record | None = None
     baseline: Record | None = None
+    equals: tuple[Record, ...] = ()
+    timed: tuple[tuple[Record, Record], ...] = ()
+    sizes: tuple[Record, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
