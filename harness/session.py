@@ -43,7 +43,7 @@ class JudgedRun:
     """The verdicts on one run of a case, with the runs it was compared with (keys).
 
     ``expected_red`` names the checks that must be red when the run is a control, ``allowed_red`` those that may be red
-    besides; ``expected_red`` is ``None`` for other runs. ``equals``, ``timed`` and ``sizes`` are as in ``harness.checks.base.Case``.
+    besides; ``expected_red`` is ``None`` for other runs. ``equals``, ``timed`` and ``sizes`` are as in a ``Case`` of the checks.
     """
 
     case: str
@@ -60,7 +60,7 @@ class JudgedRun:
 
     @property
     def outcome(self) -> Outcome:
-        """What the verdicts that gate merge to; a control passes when the checks named for it are red, and none but those allowed."""
+        """What the gating verdicts merge to; a control passes when the checks named for it are red, besides only those allowed."""
         gating = [v for v in self.verdicts if v.gates]
         if self.expected_red is None:
             return merge(v.outcome for v in gating)
