@@ -16,9 +16,8 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from fixtures.pipeline import classic, grid, output, phase3, tile
 from fixtures.pipeline import coadd as coadds
-from fixtures.pipeline import grid, output, phase3, tile
-from fixtures.pipeline import run as runs
 from fixtures.pipeline.defects import NAIVE_DELETION
 from fixtures.pipeline.plan import PlanError
 from fixtures.pipeline.run import run_mosaic
@@ -389,7 +388,7 @@ def _no_space(*_: object) -> None:
 def test_a_tile_that_cannot_be_loaded_is_left_out_of_the_mosaic(tmp_path: Path, monkeypatch) -> None:
     """It is named with its cause; every other tile is read just twice, for its level and for its pixels."""
     write_all(tmp_path / "in", panels(2, 1, 3), SKY)
-    load, loaded = runs._load, []
+    load, loaded = classic._load, []
 
     def failing(path: Path) -> object:
         loaded.append(path.name)
@@ -397,7 +396,7 @@ def test_a_tile_that_cannot_be_loaded_is_left_out_of_the_mosaic(tmp_path: Path, 
             raise KeyError("COUNT")
         return load(path)
 
-    monkeypatch.setattr(runs, "_load", failing)
+    monkeypatch.setattr(classic, "_load", failing)
     path, events = mosaic(tmp_path, plan=tuple(tuple(f"p{p}_{k}.fits" for k in range(3)) for p in (0, 1)))
     assert path is not None
     assert events.named("run_warn_phase5_invalid_tile_skipped_for_assembly") == [
@@ -517,8 +516,8 @@ def _impossible(*_: object) -> None:
     [
         (output, "write_mosaic", _no_space, "run_error_phase6_save_failed"),
         (tile, "write_tile", _no_space, "run_error_phase3_no_master_tiles_created"),
-        (runs, "common_grid", _impossible, "run_error_phase4_grid_calculation_failed"),
-        (runs, "_load", _no_space, "run_error_phase5_no_valid_tiles"),
+        (classic, "common_grid", _impossible, "run_error_phase4_grid_calculation_failed"),
+        (classic, "_load", _no_space, "run_error_phase5_no_valid_tiles"),
     ],
 )
 def test_a_phase_that_fails_ends_the_run_with_its_event(
@@ -600,14 +599,14 @@ def test_the_grid_holds_every_tile_whole(good: tuple[Path, Events]) -> None:
     """Every pixel of every tile has its place on the common grid."""
     folder = good[0].parent / "zemosaic_temp_master_tiles"
     headers = [fits.getheader(path) for path in sorted(folder.iterdir())]
-    cards, shape = grid.common_grid([((h["NAXIS2"], h["NAXIS1"]), runs.sky_cards(h)) for h in headers])
+    cards, shape = grid.common_grid([((h["NAXIS2"], h["NAXIS1"]), classic.sky_cards(h)) for h in headers])
     for header in headers:
         blank = coadds.Tile(
             np.zeros((header["NAXIS2"], header["NAXIS1"], 1), np.float32),
             np.ones((header["NAXIS2"], header["NAXIS1"]), np.int32),
-            runs.build(runs.sky_cards(header)),
+            classic.build(classic.sky_cards(header)),
         )
-        rows, columns = coadds._box(blank, runs.build(cards), shape)
+        rows, columns = coadds._box(blank, classic.build(cards), shape)
         assert rows[1] - rows[0] >= header["NAXIS2"]
         assert columns[1] - columns[0] >= header["NAXIS1"]
 
