@@ -11,6 +11,7 @@ import pytest
 
 from fixtures.pipeline import phase3, tile
 from fixtures.pipeline.cache import CachedFrame
+from fixtures.pipeline.retention import policy
 from fixtures.pipeline.settings import Options
 from fixtures.pipeline.tile import TileResult
 from tests.pipeline_skies import Events
@@ -26,6 +27,8 @@ A, B, C, D = (frame(name) for name in "abcd")
 
 class Diary:
     """A retention policy that writes down what it is told."""
+
+    bookkeeping = None
 
     def __init__(self) -> None:
         self.told: list[tuple[object, ...]] = []
@@ -231,3 +234,14 @@ def test_tiles_are_submitted_as_an_observer_expects(monkeypatch) -> None:
     run(monkeypatch, make)
     assert submitted == [(make, ((A, B), 0)), (make, ((C,), 1))]
     assert all(name.startswith("Ref_Ph3_") for name in threads)
+
+
+def test_bookkeeping_is_told_once_by_a_policy_that_counts(monkeypatch, tmp_path) -> None:
+    """The policy's own figures are an event at the end of Phase 3; a policy that counts nothing tells nothing."""
+    monkeypatch.setattr(tile, "make_master_tile", done)
+    for retention, expected in (("per_tile", [(2, 3, 3)]), ("run_end", [])):
+        events = Events()
+        counted = policy(retention)
+        phase3.make_all(((A, B), (C,)), tmp_path, workers=1, policy=counted, options=Options(), progress=events)
+        told = events.named("phase3_bookkeeping")
+        assert [(e["tiles"], e["inputs"], e["unlinks"]) for e in told] == expected

@@ -95,6 +95,25 @@ def test_remaining_counts_caches(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     assert lines(caplog, logging.INFO)[-1].endswith("removed 1 files; remaining 1 (if any).")
 
 
+def test_bookkeeping_grows_with_inputs_alone(tmp_path: Path) -> None:
+    """Every input costs the same few operations, however many tiles there are; duplicates are inputs, not references."""
+    per_input = []
+    for tiles in (4, 40):
+        counted = ReferenceCounted()
+        files = [tmp_path / f"preprocessed_{i}.npy" for i in range(10 * tiles + 10)]
+        for tile in range(tiles):
+            counted.register(tile, [*files[10 * tile : 10 * tile + 20], files[10 * tile]])
+        for tile in range(tiles):
+            counted.release(tile, made=True)
+        told = counted.bookkeeping
+        assert (told.tiles, told.inputs, told.registrations) == (tiles, 21 * tiles, 20 * tiles)
+        assert told.unlinks == len(files)
+        assert told.lookups < told.operations
+        assert told.seconds > 0
+        per_input.append(told.operations / told.inputs)
+    assert per_input == pytest.approx([5.5, 5.5], abs=0.3)
+
+
 def test_an_id_is_registered_once(tmp_path: Path) -> None:
     """A second group under the same id would lose references, so it is refused."""
     counted = ReferenceCounted()
