@@ -1,4 +1,4 @@
-"""The command line: ``phase3 doctor``, ``data``, ``judge`` and ``report``. Exit status: 0 pass, 1 fail, 2 usage, 3 unknown."""
+"""The ``phase3`` command. Exit status: 0 pass, 1 fail, 2 usage, 3 unknown."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.message import Message, Translate, say
+from harness.message import Message, Translate, say, told
+from harness.usage import speaking
 from harness.verdict import exit_status, merge, worst_first
 
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 -- what add_subparsers returns has no other name
+
 USAGE = 2
+LANGUAGES = ("en", "fr")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,62 +26,84 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    options = _parser().parse_args(argv)
     from reports.language import translator
 
-    translate = translator(options.lang)
+    words = sys.argv[1:] if argv is None else list(argv)
+    translate = translator(_language(words))
+    with speaking(translate):
+        options = _parser(translate).parse_args(words)
     try:
         status: int = options.command(options, translate)
     except (ValueError, OSError) as error:
-        # Where an error has sentences (bad frames, bad plans), they are said in the language that was asked for.
-        problems: tuple[Message, ...] = getattr(error, "messages", ())
-        for problem in [_text(message, translate) for message in problems] or [str(error)]:
+        for problem in told(error, translate):
             print(_text(say("phase3: {error}", error=problem), translate), file=sys.stderr)
         return USAGE
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="phase3", description="Validation of ZeMosaic's Phase 3 cache retention.")
-    language = os.environ.get("PHASE3_LANG", "en")
-    parser.add_argument("--lang", choices=("en", "fr"), default=language if language in ("en", "fr") else "en")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+def _language(words: Sequence[str]) -> str:
+    """Return the language that was asked for: help and errors of usage are said in it, so it must be known before them."""
+    asked = os.environ.get("PHASE3_LANG", "en")
+    match words:
+        case ["--lang", code, *_]:
+            asked = code
+        case [first, *_] if first.startswith("--lang="):
+            asked = first.removeprefix("--lang=")
+    return asked if asked in LANGUAGES else "en"
 
-    doctor = commands.add_parser("doctor", help="say what is missing on this machine, and what to do")
-    doctor.add_argument("--target", default=os.environ.get("PHASE3_TARGET"), help="as pytest's --phase3-target")
-    doctor.add_argument("--python", default=os.environ.get("PHASE3_PYTHON"), help="as pytest's --phase3-python")
-    doctor.add_argument(
-        "--frames", type=Path, default=os.environ.get("PHASE3_FRAMES"), help="as pytest's --phase3-frames"
-    )
+
+def _parser(translate: Translate) -> argparse.ArgumentParser:
+    description = say("Validation of ZeMosaic's Phase 3 cache retention.")
+    parser = argparse.ArgumentParser(prog="phase3", description=_text(description, translate))
+    text = say("language of the messages, given before the command (default: PHASE3_LANG, or en)")
+    parser.add_argument("--lang", choices=LANGUAGES, help=_text(text, translate))
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for add in (_add_doctor, _add_data, _add_judge, _add_report):
+        add(commands, translate)
+    return parser
+
+
+def _add_doctor(commands: Commands, translate: Translate) -> None:
+    text = say("say what is missing on this machine, and what to do")
+    doctor = commands.add_parser("doctor", help=_text(text, translate))
+    for name, kind in (("target", str), ("python", str), ("frames", Path)):
+        doctor.add_argument(
+            f"--{name}",
+            type=kind,
+            default=os.environ.get(f"PHASE3_{name.upper()}"),
+            help=_text(say("as pytest's {option}", option=f"--phase3-{name}"), translate),
+        )
     doctor.set_defaults(command=_doctor)
 
-    data = commands.add_parser("data", help="the sets of observed frames").add_subparsers(
-        required=True, metavar="ACTION"
-    )
-    data.add_parser("list", help="say which sets are here").set_defaults(command=_data_list)
+
+def _add_data(commands: Commands, translate: Translate) -> None:
+    data = commands.add_parser("data", help=_text(say("the sets of observed frames"), translate))
+    actions = data.add_subparsers(required=True, metavar="ACTION")
+    actions.add_parser("list", help=_text(say("say which sets are here"), translate)).set_defaults(command=_data_list)
     for name, command, text in (
-        ("fetch", _data_fetch, "build a set's ready frames from their public originals"),
-        ("verify", _data_verify, "compare a set with its manifest, byte by byte"),
+        ("fetch", _data_fetch, say("build a set's ready frames from their public originals")),
+        ("verify", _data_verify, say("compare a set with its manifest, byte by byte")),
     ):
-        action = data.add_parser(name, help=text)
-        action.add_argument("set", nargs="*", help="names of sets (default: all)")
+        action = actions.add_parser(name, help=_text(text, translate))
+        action.add_argument("set", nargs="*", help=_text(say("names of sets (default: all)"), translate))
         action.set_defaults(command=command)
 
-    judge = commands.add_parser("judge", help="judge a record again")
+
+def _add_judge(commands: Commands, translate: Translate) -> None:
+    judge = commands.add_parser("judge", help=_text(say("judge a record again"), translate))
     judge.add_argument("record", type=Path)
-    judge.add_argument("--pair", type=Path, help="the record of the same run with run_end")
-    judge.add_argument("--baseline", type=Path, help="the record of the same run before the patch")
+    judge.add_argument("--pair", type=Path, help=_text(say("the record of the same run with run_end"), translate))
+    judge.add_argument(
+        "--baseline", type=Path, help=_text(say("the record of the same run before the patch"), translate)
+    )
     judge.set_defaults(command=_judge)
 
-    report = commands.add_parser("report", help="write a session's report again")
-    report.add_argument(
-        "session",
-        type=Path,
-        nargs="?",
-        help="a session's folder (default: the latest in PHASE3_DIR, or in the nearest .phase3)",
-    )
+
+def _add_report(commands: Commands, translate: Translate) -> None:
+    report = commands.add_parser("report", help=_text(say("write a session's report again"), translate))
+    text = say("a session's folder (default: the latest in PHASE3_DIR, or in the nearest .phase3)")
+    report.add_argument("session", type=Path, nargs="?", help=_text(text, translate))
     report.set_defaults(command=_report)
-    return parser
 
 
 def _doctor(options: argparse.Namespace, translate: Translate) -> int:

@@ -118,7 +118,7 @@ def _target(spec: str, python: str | None) -> Iterator[Finding]:
     try:
         chosen = interpreter.examine(python)
     except TargetError as error:
-        yield _bad(say("interpreter of the target"), say("{error}", error=str(error)))
+        yield from (_bad(say("interpreter of the target"), message) for message in error.messages)
         return
     version = ".".join(map(str, chosen.version))
     yield _good(say("interpreter of the target"), say("{path}, Python {version}", path=chosen.path, version=version))
@@ -128,7 +128,7 @@ def _target(spec: str, python: str | None) -> Iterator[Finding]:
         try:
             facts = resolve(spec, python, Path(folder))
         except TargetError as error:
-            yield _bad(say("target"), say("{error}", error=str(error)))
+            yield from (_bad(say("target"), message) for message in error.messages)
             return
         yield _good(say("target"), say("{label}", label=facts.label))
         if facts.kind == "zemosaic":

@@ -12,7 +12,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from harness.message import Message, say
+from harness.message import Message, SaidError, say
 from harness.request import DatasetFacts, FrameFacts
 
 CACHE_BYTES = 12
@@ -27,19 +27,8 @@ OUTPUT_BYTES = 12
 Plan = Sequence[Sequence[str]] | None
 
 
-class InputError(ValueError):
-    """Frames or a plan that no run can start with.
-
-    Attributes
-    ----------
-    messages
-        The problems, each saying what was expected, what was found, and what to do.
-
-    """
-
-    def __init__(self, messages: Sequence[Message]) -> None:
-        self.messages = tuple(messages)
-        super().__init__("\n".join(message.render() for message in self.messages))
+class InputError(SaidError):
+    """Frames or a plan that no run can start with: what was expected, what was found, what to do."""
 
 
 def require_inputs(
@@ -48,7 +37,7 @@ def require_inputs(
     """Raise ``InputError`` when ``check_inputs`` finds any problem."""
     problems = check_inputs(folder, facts, plan, room=room, contents=contents)
     if problems:
-        raise InputError(problems)
+        raise InputError(*problems)
 
 
 def check_inputs(

@@ -46,6 +46,27 @@ class Message:
         return cls(str(data["text"]), MappingProxyType(values))
 
 
+class SaidError(ValueError):
+    """An error that a person reads: what was expected, what was found, what to do, in any language.
+
+    Attributes
+    ----------
+    messages
+        The problems, one sentence each.
+
+    """
+
+    def __init__(self, *messages: Message) -> None:
+        self.messages = messages
+        super().__init__("\n".join(message.render() for message in messages))
+
+
+def told(error: Exception, translate: Translate = str) -> tuple[str, ...]:
+    """Return what an error says to a person: its sentences in their language, or its text where it has none."""
+    messages: tuple[Message, ...] = getattr(error, "messages", ())
+    return tuple(message.render(translate) for message in messages) or (str(error),)
+
+
 def say(text: str, /, **values: Value) -> Message:
     """Write a message; catalogues are extracted from calls of this name."""
     return Message(text, MappingProxyType(values))

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, TextIO, cast
 import pytest
 from _pytest.mark.expression import Expression  # the one place that knows how -m is read
 
-from harness.message import say
+from harness.message import say, told
 from harness.options import OPTIONS, OptionError, Settings, resolve_options
 from harness.verdict import Outcome
 
@@ -127,12 +127,13 @@ def _check_setup(campaign: Campaign) -> None:
     """Refuse a target, frames or settings that no run can start with, before anything starts."""
     from harness.inputs import InputError
     from harness.targets import TargetError
+    from reports.language import translator
 
     try:
         target = campaign.target("subject")
         _require_fitting_settings(campaign, target.kind)
     except (TargetError, InputError, OSError, ValueError) as error:
-        raise pytest.UsageError(str(error)) from error
+        raise pytest.UsageError("\n".join(told(error, translator(campaign.settings.lang)))) from error
 
 
 def _require_fitting_settings(campaign: Campaign, kind: str) -> None:
@@ -186,6 +187,7 @@ def judged(request: pytest.FixtureRequest, phase3_campaign: Campaign, case_name:
     """Return the judged run that the test's ``judges`` marker names, made now if no test needed it before."""
     from fixtures.real import AbsentSet
     from harness.campaign import NoSuchRun
+    from reports.language import translator
 
     marker = request.node.get_closest_marker("judges")
     subject = cast("Subject", marker.kwargs.get("subject", "subject"))
@@ -198,7 +200,7 @@ def judged(request: pytest.FixtureRequest, phase3_campaign: Campaign, case_name:
         return phase3_campaign.judged(case, subject, retention)
     except AbsentSet as absent:
         _conclude(node, "not evaluated")
-        pytest.skip(str(absent))
+        pytest.skip("\n".join(told(absent, translator(phase3_campaign.settings.lang))))
     except NoSuchRun as missing:
         if subject == "control":
             _conclude(node, "unknown")

@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.message import SaidError, say
 from harness.request import Request
 
 SEAL_FORMAT = "phase3-seal/1"
@@ -40,7 +41,7 @@ EndState = Literal["done", "crashed", "timed out", "killed"]
 END_STATES: tuple[EndState, ...] = ("done", "crashed", "timed out", "killed")
 
 
-class RecordError(ValueError):
+class RecordError(SaidError):
     """A folder that is not a readable record: what was expected, what was found, what to do."""
 
 
@@ -307,7 +308,11 @@ def read_record(folder: Path) -> Record:
         raise
     except (*_UNREADABLE, OSError) as error:
         raise RecordError(
-            f"expected a record in {folder}, found one that can't be read ({error!r}): record the run again"
+            say(
+                "expected a record in {folder}, found one that can't be read ({error}): record the run again",
+                folder=str(folder),
+                error=repr(error),
+            )
         ) from error
 
 
@@ -317,11 +322,17 @@ def _read_record(folder: Path) -> Record:
         request = Request.from_json(_read_json(path))
     except FileNotFoundError:
         raise RecordError(
-            f"expected a record with a request.json, found none in {folder}: name a run's folder"
+            say(
+                "expected a record with a request.json, found none in {folder}: name a run's folder", folder=str(folder)
+            )
         ) from None
     except _UNREADABLE as error:
         raise RecordError(
-            f"expected a request in {path}, found one that can't be read ({error}): record the run again"
+            say(
+                "expected a request in {path}, found one that can't be read ({error}): record the run again",
+                path=str(path),
+                error=str(error),
+            )
         ) from error
     seal = _read_seal(folder)
     damage = tuple(_damage(folder, seal)) if seal else ()
@@ -350,7 +361,10 @@ def inside(folder: Path, name: str) -> Path:
     pure = PurePosixPath(name)
     if pure.is_absolute() or ".." in pure.parts or "\\" in name or ":" in name.partition("/")[0]:
         raise RecordError(
-            f"expected a path inside the record, found {name!r}: the record was changed, record the run again"
+            say(
+                "expected a path inside the record, found {name}: the record was changed, record the run again",
+                name=repr(name),
+            )
         )
     return folder / pure
 
@@ -383,7 +397,11 @@ def _read_seal(folder: Path) -> Seal | None:
         raise
     except _UNREADABLE as error:
         raise RecordError(
-            f"expected a seal in {path}, found one that can't be read ({error}): record the run again"
+            say(
+                "expected a seal in {path}, found one that can't be read ({error}): record the run again",
+                path=str(path),
+                error=str(error),
+            )
         ) from error
 
 
@@ -404,7 +422,12 @@ def _check_format(path: Path, data: Mapping[str, Any], expected: str) -> None:
     found = data.get("format")
     if found != expected:
         raise RecordError(
-            f"expected format {expected!r} in {path}, found {found!r}: read it with the harness that wrote it"
+            say(
+                "expected format {expected} in {path}, found {found}: read it with the harness that wrote it",
+                expected=repr(expected),
+                path=str(path),
+                found=repr(found),
+            )
         )
 
 
@@ -662,7 +685,11 @@ def read_products(folder: Path) -> Products | None:
         raise
     except Exception as error:  # a damaged archive raises errors of a dozen libraries, memory among them
         raise RecordError(
-            f"expected measured products in {path}, found some that can't be read ({error}): measure the run again"
+            say(
+                "expected measured products in {path}, found some that can't be read ({error}): measure the run again",
+                path=str(path),
+                error=str(error),
+            )
         ) from error
 
 

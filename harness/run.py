@@ -101,12 +101,10 @@ def make_run(
     new = not folder.exists()
     if not new and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(
-            [
-                say(
-                    "Expected a new or empty folder for the record, found {folder} in use: name another.",
-                    folder=str(folder),
-                )
-            ]
+            say(
+                "Expected a new or empty folder for the record, found {folder} in use: name another.",
+                folder=str(folder),
+            )
         )
     with _Signals() as signals:
         try:
@@ -146,7 +144,7 @@ def _prepare(folder: Path, request: Request, frames: Path) -> None:
             folder=str(folder),
             error=str(error),
         )
-        raise InputError([message]) from error
+        raise InputError(message) from error
 
 
 def _copy(source: Path, target: Path, sha256: str) -> None:
@@ -158,15 +156,13 @@ def _copy(source: Path, target: Path, sha256: str) -> None:
             writer.write(data)
     if digest.hexdigest() != sha256:
         raise InputError(
-            [
-                say(
-                    "Expected the frame {name} with SHA-256 {expected}, found {found}: the file was changed since the dataset "
-                    "was read; read it again or restore the file.",
-                    name=source.name,
-                    expected=f"{sha256[:12]}...",
-                    found=f"{digest.hexdigest()[:12]}...",
-                )
-            ]
+            say(
+                "Expected the frame {name} with SHA-256 {expected}, found {found}: the file was changed since the dataset "
+                "was read; read it again or restore the file.",
+                name=source.name,
+                expected=f"{sha256[:12]}...",
+                found=f"{digest.hexdigest()[:12]}...",
+            )
         )
 
 

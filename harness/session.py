@@ -60,7 +60,7 @@ class JudgedRun:
 
     @property
     def outcome(self) -> Outcome:
-        """What the gating verdicts merge to; a control passes when the checks named for it are red, besides only those allowed."""
+        """What the gating verdicts merge to; a control passes when the checks named for it are red, and others if allowed."""
         gating = [v for v in self.verdicts if v.gates]
         if self.expected_red is None:
             return merge(v.outcome for v in gating)

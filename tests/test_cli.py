@@ -11,7 +11,6 @@ from harness.doctor import Finding
 from harness.inputs import InputError
 from harness.message import say
 from harness.session import read_session
-from harness.targets import TargetError
 from harness.verdict import exit_status
 from reports.language import translator
 from tests.sample_session import sample_session
@@ -53,7 +52,7 @@ def test_what_is_not_there_ends_with_2(capsys, tmp_path, monkeypatch, arguments)
 
 
 def test_bad_frames_are_told_in_the_language(capsys, monkeypatch):
-    """An error that has sentences is said in French, one line each; one that has none as it stands."""
+    """An error is said in French, one line a sentence; one of another library as it stands."""
 
     def refuse(problem):
         def examine(*_):
@@ -63,9 +62,9 @@ def test_bad_frames_are_told_in_the_language(capsys, monkeypatch):
         assert main(["--lang", "fr", "doctor"]) == 2
         return capsys.readouterr().err.splitlines()
 
-    problem = InputError([say("The record can't be read: {error}", error="x"), say("all there")])
+    problem = InputError(say("The record can't be read: {error}", error="x"), say("all there"))
     assert refuse(problem) == ["phase3\N{NO-BREAK SPACE}: L’enregistrement est illisible\N{NO-BREAK SPACE}: x", ANY]
-    assert refuse(TargetError("expected a, found b: c")) == ["phase3\N{NO-BREAK SPACE}: expected a, found b: c"]
+    assert refuse(OSError("expected a, found b: c")) == ["phase3\N{NO-BREAK SPACE}: expected a, found b: c"]
 
 
 @pytest.mark.parametrize("given", [True, False])
@@ -122,6 +121,62 @@ def test_the_latest_session_stays_inside_its_folder(capsys, monkeypatch, session
     monkeypatch.setenv("PHASE3_DIR", str(sessions))
     assert main(["report"]) == 2
     assert "expected a path inside" in capsys.readouterr().err
+
+
+def said_backwards(text):
+    """Stand for a language whose every sentence is in the catalogue."""
+    return f"«{text}»"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["judge", "--help"], ["data", "fetch", "--help"]])
+def test_help_is_said_in_the_language(capsys, monkeypatch, arguments):
+    """What a command is for, what its options mean, and argparse's own words all go through the catalogue."""
+    monkeypatch.setattr("reports.language.translator", lambda _: said_backwards)
+    with pytest.raises(SystemExit, match="0"):
+        main(["--lang=fr", *arguments])
+    out = capsys.readouterr().out
+    assert out.startswith("«usage: »")
+    assert "«options»" in out
+    texts = [line.split("  ")[-1].strip() for line in out.splitlines() if "  --" in line or "  -h" in line]
+    assert all(text.startswith("«") for text in texts), out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["judge"], "«the following arguments are required: record»"),
+        (["judge", "x", "--pair"], "«argument --pair: «expected one argument»»"),
+        (["report", "x", "y"], "«unrecognized arguments: y»"),
+    ],
+)
+def test_errors_of_usage_are_said_in_the_language(capsys, monkeypatch, arguments, said):
+    """A wrong command line is status 2, in the language that stands before the command."""
+    monkeypatch.setattr("reports.language.translator", lambda _: said_backwards)
+    with pytest.raises(SystemExit, match="2"):
+        main(["--lang", "fr", *arguments])
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("given", "code"), [("fr", "fr"), ("xx", "en"), (None, "en")])
+def test_the_language_comes_from_the_environment_too(monkeypatch, given, code):
+    """PHASE3_LANG is the language where the command line names none; one that is not there is English."""
+    asked = []
+    monkeypatch.delenv("PHASE3_LANG", raising=False)
+    if given:
+        monkeypatch.setenv("PHASE3_LANG", given)
+    monkeypatch.setattr("reports.language.translator", lambda name: asked.append(name) or str)
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert asked == [code]
+
+
+def test_a_target_that_is_not_there_is_said_in_the_language(capsys, monkeypatch):
+    """Errors of targets and records have sentences too: each goes through the catalogue."""
+    monkeypatch.setattr("reports.language.translator", lambda _: said_backwards)
+    assert main(["--lang", "fr", "doctor", "--target=zemosaic:/nowhere"]) == 2
+    assert "«expected a checkout of ZeMosaic" in capsys.readouterr().out
+    assert main(["--lang", "fr", "judge", "nowhere"]) == 2
+    assert "«expected a record with a request.json" in capsys.readouterr().err
 
 
 def test_verdicts_speak_french(capsys):

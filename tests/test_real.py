@@ -291,7 +291,7 @@ def test_missing_frames_are_counted(given):
     """Several problems are one error: the first in full, the others counted."""
     for path in given.iterdir():
         path.unlink()
-    with pytest.raises(RealSetError, match=r"p0_Light\.fits, found none: put it back.*\(and 1 more\)"):
+    with pytest.raises(RealSetError, match=r"(?s)p0_Light\.fits, found none: put it back.*\(and 1 more\)"):
         real.find(NAME)
 
 

@@ -365,7 +365,7 @@ def test_worker_without_the_entry_point_is_no_target(tmp_path):
     folder.mkdir()
     for name in ("zemosaic_worker.py", "zemosaic_config.py"):
         (folder / name).write_text("")
-    with pytest.raises(TargetError, match="no run_hierarchical_mosaic_process"):
+    with pytest.raises(TargetError, match="no def run_hierarchical_mosaic_process"):
         resolve(folder, tmp_path)
 
 

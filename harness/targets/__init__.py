@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.message import say
 from harness.request import TargetFacts
 from harness.targets import command, git, reference, zemosaic
 from harness.targets.errors import TargetError
@@ -51,8 +52,11 @@ def resolve(spec: str, python: str | None, exports: Path) -> TargetFacts:
     if kind == "command" and colon:
         return command.resolve(rest)
     raise TargetError(
-        f"expected a target such as reference, reference:DEFECT, zemosaic:PATH, zemosaic:PATH@COMMIT or command:WORDS, "
-        f"found {spec!r}: give one of these with --phase3-target"
+        say(
+            "expected a target such as reference, reference:DEFECT, zemosaic:PATH, zemosaic:PATH@COMMIT or command:WORDS, "
+            "found {spec}: give one of these with --phase3-target",
+            spec=repr(spec),
+        )
     )
 
 

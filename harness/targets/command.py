@@ -7,6 +7,7 @@ import shlex
 import shutil
 from pathlib import Path
 
+from harness.message import say
 from harness.request import TargetFacts
 from harness.targets.errors import TargetError
 
@@ -25,12 +26,20 @@ def resolve(words: str) -> TargetFacts:
     try:
         command = _split(words)
     except ValueError as error:
-        raise TargetError(f"expected a command line, found {words!r} ({error}): quote it as for a shell") from error
+        raise TargetError(
+            say(
+                "expected a command line, found {words} ({error}): quote it as for a shell",
+                words=repr(words),
+                error=str(error),
+            )
+        ) from error
     if not command:
-        raise TargetError("expected a command after command:, found nothing: give command:PROGRAM ARGUMENTS")
+        raise TargetError(say("expected a command after command:, found nothing: give command:PROGRAM ARGUMENTS"))
     program = shutil.which(command[0])
     if program is None:
-        raise TargetError(f"expected a program to start, found no {command[0]!r}: give its full path")
+        raise TargetError(
+            say("expected a program to start, found no {name}: give its full path", name=repr(command[0]))
+        )
     found = str(Path(program).absolute())
     return TargetFacts(
         kind="command",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from harness.message import SaidError
 
-class TargetError(ValueError):
+
+class TargetError(SaidError):
     """A target, an interpreter or a configuration that can't be used: what was expected, what was found, what to do."""

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
+from harness.message import say
 from harness.targets import git
 from harness.targets.errors import TargetError
 
@@ -81,13 +82,23 @@ def copy(root: Path, to: Path) -> None:
         When the copy can't be written.
 
     """
-    advice = "start the session again, which makes it anew"
     if not root.is_dir():
-        raise TargetError(f"expected the copy of the target in {root}, found none: {advice}")
+        raise TargetError(
+            say(
+                "expected the copy of the target in {folder}, found none: start the session again, which makes it anew",
+                folder=str(root),
+            )
+        )
     with _locked(root.parent):
         manifest = _manifest(root)
         if manifest is None:
-            raise TargetError(f"expected the hashes of {root} in {_beside(root)}, found none: {advice}")
+            raise TargetError(
+                say(
+                    "expected the hashes of {folder} in {file}, found none: start the session again, which makes it anew",
+                    folder=str(root),
+                    file=str(_beside(root)),
+                )
+            )
         for name, expected in manifest["files"].items():
             inside = git.safe(name)
             try:
@@ -95,7 +106,14 @@ def copy(root: Path, to: Path) -> None:
             except FileNotFoundError:
                 content = b""
             if inside is None or hashlib.sha256(content).hexdigest() != expected:
-                raise TargetError(f"expected {name} in {root} as it was copied, found it changed: {advice}")
+                raise TargetError(
+                    say(
+                        "expected {name} in {folder} as it was copied, found it changed: start the session again, which "
+                        "makes it anew",
+                        name=name,
+                        folder=str(root),
+                    )
+                )
             _write(to / inside, content)
 
 
@@ -127,15 +145,23 @@ def _fill(files: Files, folder: Path, what: str) -> list[str]:
         inside = git.safe(name)
         if inside is None:
             raise TargetError(
-                f"expected paths that stay inside the folder and can be written here in {what}, found {name!r}: "
-                "name another commit"
+                say(
+                    "expected paths that stay inside the folder and can be written here in {what}, found {name}: "
+                    "name another commit",
+                    what=what,
+                    name=repr(name),
+                )
             )
         # Windows and macOS don't tell these apart: which of the two files would run is chance, so nobody runs them.
         folded = unicodedata.normalize("NFC", inside.as_posix()).casefold()
         if folded in spelt:
             raise TargetError(
-                f"expected paths in {what} that every system tells apart, found {spelt[folded]!r} and {name!r}: "
-                "name another commit"
+                say(
+                    "expected paths in {what} that every system tells apart, found {one} and {other}: name another commit",
+                    what=what,
+                    one=repr(spelt[folded]),
+                    other=repr(name),
+                )
             )
         spelt[folded] = name
         _write(folder / inside, content)
@@ -184,5 +210,9 @@ def _locked(exports: Path) -> Iterator[None]:
             yield
     except Timeout as error:
         raise TargetError(
-            f"expected the lock {lock} within {LOCK_SECONDS:g} s, found it held: end the process that holds it"
+            say(
+                "expected the lock {file} within {seconds} s, found it held: end the process that holds it",
+                file=str(lock),
+                seconds=LOCK_SECONDS,
+            )
         ) from error

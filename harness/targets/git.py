@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from harness.message import say
 from harness.targets.errors import TargetError
 
 SECONDS = 120.0
@@ -147,12 +148,25 @@ def _refusal(folder: Path, done: subprocess.CompletedProcess[bytes]) -> TargetEr
     lines = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
     # What follows git's first "fatal:" is its own advice.
     said = next((line for line in lines if line.startswith("fatal:")), lines[-1] if lines else "")
-    advice = (
-        f"it belongs to another user; if you trust it: git config --global --add safe.directory {shlex.quote(str(folder))}"
-        if "dubious ownership" in said
-        else f"check the repository with: git -C {shlex.quote(str(folder))} fsck"
+    facts = {
+        "folder": str(folder),
+        "error": said or f"exit status {done.returncode}",
+        "quoted": shlex.quote(str(folder)),
+    }
+    if "dubious ownership" in said:
+        return TargetError(
+            say(
+                "expected git to read {folder}, found: {error}; it belongs to another user; if you trust it: "
+                "git config --global --add safe.directory {quoted}",
+                **facts,
+            )
+        )
+    return TargetError(
+        say(
+            "expected git to read {folder}, found: {error}; check the repository with: git -C {quoted} fsck",
+            **facts,
+        )
     )
-    return TargetError(f"expected git to read {folder}, found: {said or f'exit status {done.returncode}'}; {advice}")
 
 
 def _git(folder: Path, *words: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
@@ -167,6 +181,11 @@ def _git(folder: Path, *words: str, given: bytes = b"") -> subprocess.CompletedP
         )
     except subprocess.TimeoutExpired as error:
         raise TargetError(
-            f"expected git {words[0]} in {folder} to end within {SECONDS:g} s, found it still running: "
-            "see whether the folder is on a disk or network that does not answer"
+            say(
+                "expected git {command} in {folder} to end within {seconds} s, found it still running: "
+                "see whether the folder is on a disk or network that does not answer",
+                command=words[0],
+                folder=str(folder),
+                seconds=SECONDS,
+            )
         ) from error

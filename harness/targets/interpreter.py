@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
 
+from harness.message import say
 from harness.targets.errors import TargetError
 
 # Modules that ZeMosaic needs to run without a graphical interface, and the name that pip knows each by.
@@ -36,6 +37,7 @@ ZEMOSAIC_LIBRARIES: Mapping[str, str] = MappingProxyType(
     }
 )
 OLDEST = (3, 9)
+SECONDS = 120
 
 # Runs in that interpreter, which may be old: standard library only, one line of JSON.
 _ASK = """
@@ -97,33 +99,49 @@ def examine(python: str | None) -> Interpreter:
     return _examine(_located(python) if python else sys.executable)
 
 
-_ADVICE = "name the interpreter that runs ZeMosaic with --phase3-python"
-
-
 def _located(python: str) -> str:
     found = shutil.which(os.path.expanduser(python))  # noqa: PTH111 -- a name without a folder must stay one
     if found is None:
-        raise TargetError(f"expected a Python interpreter at {python}, found no such program: {_ADVICE}")
+        raise TargetError(
+            say(
+                "expected a Python interpreter at {path}, found no such program: "
+                "name the interpreter that runs ZeMosaic with --phase3-python",
+                path=python,
+            )
+        )
     return os.path.abspath(found)  # noqa: PTH100 -- resolve() would lead out of a virtual environment
 
 
 @cache
 def _examine(path: str) -> Interpreter:
-    advice = _ADVICE
     try:
         answer = subprocess.run(
             [path, "-c", _ASK, json.dumps(dict(ZEMOSAIC_LIBRARIES))],
             capture_output=True,
             text=True,
             encoding="utf-8",
-            timeout=120,
+            timeout=SECONDS,
             check=False,
             stdin=subprocess.DEVNULL,
         )
     except (OSError, ValueError) as error:
-        raise TargetError(f"expected a Python interpreter at {path}, found none ({error}): {advice}") from error
+        raise TargetError(
+            say(
+                "expected a Python interpreter at {path}, found none ({error}): "
+                "name the interpreter that runs ZeMosaic with --phase3-python",
+                path=path,
+                error=str(error),
+            )
+        ) from error
     except subprocess.TimeoutExpired as error:
-        raise TargetError(f"expected {path} to answer within 120 s, found no answer: {advice}") from error
+        raise TargetError(
+            say(
+                "expected {path} to answer within {seconds} s, found no answer: "
+                "name the interpreter that runs ZeMosaic with --phase3-python",
+                path=path,
+                seconds=SECONDS,
+            )
+        ) from error
     try:
         data = json.loads(answer.stdout.splitlines()[-1])
         major, minor, micro = (int(part) for part in data["version"])
@@ -131,11 +149,24 @@ def _examine(path: str) -> Interpreter:
     except (IndexError, KeyError, TypeError, ValueError) as error:
         last = (answer.stderr.strip().splitlines() or [f"exit status {answer.returncode}"])[-1]
         raise TargetError(
-            f"expected a Python interpreter at {path}, found something else ({last}): {advice}"
+            say(
+                "expected a Python interpreter at {path}, found something else ({error}): "
+                "name the interpreter that runs ZeMosaic with --phase3-python",
+                path=path,
+                error=last,
+            )
         ) from error
     if found.version < OLDEST:
         wanted, is_ = ".".join(map(str, OLDEST)), ".".join(map(str, found.version))
-        raise TargetError(f"expected Python {wanted} or later at {path}, found {is_}: {advice}")
+        raise TargetError(
+            say(
+                "expected Python {wanted} or later at {path}, found {found}: "
+                "name the interpreter that runs ZeMosaic with --phase3-python",
+                wanted=wanted,
+                path=path,
+                found=is_,
+            )
+        )
     return found
 
 
@@ -151,7 +182,11 @@ def require(found: Interpreter, modules: Iterable[str]) -> None:
     missing = sorted(ZEMOSAIC_LIBRARIES[module] for module in modules if found.libraries.get(module) is None)
     if missing:
         raise TargetError(
-            f"expected the libraries that ZeMosaic imports in {found.path}, found {', '.join(missing)} missing: "
-            f"name its own interpreter with --phase3-python, or install them with: "
-            f'"{found.path}" -m pip install {" ".join(missing)}'
+            say(
+                "expected the libraries that ZeMosaic imports in {path}, found {names} missing: "
+                "name its own interpreter with --phase3-python, or install them with: {command}",
+                path=found.path,
+                names=", ".join(missing),
+                command=f'"{found.path}" -m pip install {" ".join(missing)}',
+            )
         )

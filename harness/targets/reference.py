@@ -6,6 +6,7 @@ import hashlib
 import sys
 from pathlib import Path
 
+from harness.message import say
 from harness.request import TargetFacts
 from harness.targets.errors import TargetError
 
@@ -28,8 +29,11 @@ def resolve(defects: str) -> TargetFacts:
     unknown = [name for name in wanted if name not in DEFECTS]
     if unknown:
         raise TargetError(
-            f"expected defects among {', '.join(sorted(DEFECTS))}, found {', '.join(unknown)}: "
-            "give reference, or reference:DEFECT,DEFECT"
+            say(
+                "expected defects among {known}, found {unknown}: give reference, or reference:DEFECT,DEFECT",
+                known=", ".join(sorted(DEFECTS)),
+                unknown=", ".join(unknown),
+            )
         )
     return TargetFacts(
         kind="reference",

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from harness.message import Message, say
 from harness.request import TargetFacts
 from harness.targets import git, interpreter
 from harness.targets.errors import TargetError
@@ -77,17 +78,28 @@ def split(spec: str) -> tuple[Path, str | None]:
     if at and folder.is_dir():
         if not git.is_there():
             raise TargetError(
-                f"expected git, to read {name} from {folder}, found none: install git, or name a checkout"
+                say(
+                    "expected git, to read {name} from {folder}, found none: install git, or name a checkout",
+                    name=name,
+                    folder=str(folder),
+                )
             )
         commit = git.commit_of(folder, name)
         if commit is None:
             raise TargetError(
-                f"expected a commit of {folder} after the @, found {name!r}, which git does not know there: "
-                f"name one that `git -C {folder} log` lists, or fetch it first"
+                say(
+                    "expected a commit of {folder} after the @, found {name}, which git does not know there: "
+                    "name one that `git -C {folder} log` lists, or fetch it first",
+                    folder=str(folder),
+                    name=repr(name),
+                )
             )
         return folder, commit
     raise TargetError(
-        f"expected a checkout of ZeMosaic, found no folder {spec!r}: give zemosaic:PATH or zemosaic:PATH@COMMIT"
+        say(
+            "expected a checkout of ZeMosaic, found no folder {spec}: give zemosaic:PATH or zemosaic:PATH@COMMIT",
+            spec=repr(spec),
+        )
     )
 
 
@@ -100,32 +112,54 @@ def read_config(path: Path) -> dict[str, Any]:
         When the file is not there, can't be read, or is not a JSON object.
 
     """
-    advice = "name the zemosaic_config.json that ZeMosaic keeps in its configuration folder"
     try:
         data = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise TargetError(
-            f"expected ZeMosaic's settings in {path}, found none that can be read ({error}): {advice}"
+            say(
+                "expected ZeMosaic's settings in {path}, found none that can be read ({error}): "
+                "name the zemosaic_config.json that ZeMosaic keeps in its configuration folder",
+                path=str(path),
+                error=str(error),
+            )
         ) from error
     except ValueError as error:
-        raise TargetError(f"expected JSON in {path}, found something else ({error}): {advice}") from error
+        raise TargetError(
+            say(
+                "expected JSON in {path}, found something else ({error}): "
+                "name the zemosaic_config.json that ZeMosaic keeps in its configuration folder",
+                path=str(path),
+                error=str(error),
+            )
+        ) from error
     if not isinstance(data, dict):
-        raise TargetError(f"expected a JSON object of settings in {path}, found {type(data).__name__}: {advice}")
+        raise TargetError(
+            say(
+                "expected a JSON object of settings in {path}, found {found}: "
+                "name the zemosaic_config.json that ZeMosaic keeps in its configuration folder",
+                path=str(path),
+                found=type(data).__name__,
+            )
+        )
     return {name: value for name, value in data.items() if name not in _PLACES}
 
 
 def problem_of(root: Path) -> str | None:
-    """Say what a folder lacks to be ZeMosaic; ``None`` when it has the files and the entry point."""
+    """Name what a folder lacks to be ZeMosaic; ``None`` when it has the files and the entry point."""
     for name in (WORKER, SETTINGS):
         if not (root / name).is_file():
-            return f"no {name}"
+            return name
     if f"def {ENTRY_POINT}(" not in (root / WORKER).read_text(encoding="utf-8", errors="replace"):
-        return f"no {ENTRY_POINT} in {WORKER}"
+        return f"def {ENTRY_POINT}"
     return None
 
 
 def _export(repository: Path, commit: str, python: str, exports: Path) -> Export:
     """Copy a commit. Pictures that a partial copy lacks, links and submodules are left out; code is not."""
+    where = f"{repository}@{commit[:12]}"
+
+    def of(blob: git.Blob) -> dict[str, str]:
+        return {"name": blob.path, "where": where}
 
     def files() -> Iterator[tuple[str, bytes | None]]:
         wanted = git.blobs(repository, commit)
@@ -133,15 +167,24 @@ def _export(repository: Path, commit: str, python: str, exports: Path) -> Export
         regular = tuple(blob for blob in wanted if blob.mode.startswith("100"))
         for blob in wanted:
             if blob not in regular:
-                _refuse_code(blob.path, f"{repository} at {commit[:12]}", "a link", "name another commit")
+                _refuse_code(
+                    blob.path,
+                    say("expected the source {name} in {where}, found a link: name another commit", **of(blob)),
+                )
                 yield blob.path, None
         for blob, content in git.contents(repository, regular):
             if content is None:
-                what = "that its content is missing (a partial copy)"
-                _refuse_code(blob.path, f"{repository} at {commit[:12]}", what, "fetch the commit whole")
+                _refuse_code(
+                    blob.path,
+                    say(
+                        "expected the source {name} in {where}, found that its content is missing (a partial copy): "
+                        "fetch the commit whole",
+                        **of(blob),
+                    ),
+                )
             yield blob.path, content
 
-    return _copy(files, exports, commit, f"{repository} at {commit[:12]}", python)
+    return _copy(files, exports, commit, where, python)
 
 
 def _as_it_is(path: Path, python: str, exports: Path) -> tuple[Export, dict[str, Any], str]:
@@ -176,7 +219,10 @@ def _refuse_bare(path: Path) -> None:
     if (path / WORKER).exists() or not (path / "objects").is_dir() or not (path / "HEAD").is_file():
         return
     raise TargetError(
-        f"expected a checkout, found the bare repository {path}: name a commit of it, zemosaic:{path}@COMMIT"
+        say(
+            "expected a checkout, found the bare repository {path}: name a commit of it, zemosaic:{path}@COMMIT",
+            path=str(path),
+        )
     )
 
 
@@ -204,18 +250,27 @@ def _read(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, bytes | Non
         problem = None
         inside = PurePosixPath(name)
         if any((folder / part).is_symlink() for part in (inside, *inside.parents[:-1])):
-            problem = "a link"
+            problem = say(
+                "expected the source {name} in {where}, found a link: put the source itself there",
+                name=name,
+                where=str(folder),
+            )
         elif path.is_file() and path.stat().st_size > _LARGEST:
-            problem = f"a file of more than {_LARGEST // 2**20} MiB"
+            problem = say(
+                "expected the source {name} in {where}, found a file of more than {size} MiB: put the source itself there",
+                name=name,
+                where=str(folder),
+                size=_LARGEST // 2**20,
+            )
         if problem is not None:
-            _refuse_code(name, str(folder), problem, "put the source itself there")
+            _refuse_code(name, problem)
         yield name, path.read_bytes() if problem is None and path.is_file() else None
 
 
-def _refuse_code(name: str, where: str, problem: str, advice: str) -> None:
+def _refuse_code(name: str, problem: Message) -> None:
     """Raise for source that can't be copied: without it another program would run. Anything else may be left out."""
     if name.lower().endswith(".py"):
-        raise TargetError(f"expected the source {name} in {where}, found {problem}: {advice}")
+        raise TargetError(problem)
 
 
 def _digest(files: Mapping[str, bytes | None], names: Iterable[str]) -> str:
@@ -237,7 +292,13 @@ def _copy(
         lacks = problem_of(folder)
         if lacks is not None:
             raise TargetError(
-                f"expected ZeMosaic's {WORKER} with {ENTRY_POINT} in {what}, found {lacks}: name the folder of a checkout"
+                say(
+                    "expected ZeMosaic's {file} with {function} in {what}, found no {missing}: name the folder of a checkout",
+                    file=WORKER,
+                    function=ENTRY_POINT,
+                    what=what,
+                    missing=lacks,
+                )
             )
         _compile(folder, python)
 
