@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.commands import register
 from harness.message import Message, Translate, say, told
 from harness.usage import speaking
-from harness.verdict import exit_status, merge, worst_first
+from harness.verdict import exit_status
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 -- what add_subparsers returns has no other name
@@ -60,6 +61,7 @@ def _parser(translate: Translate) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for add in (_add_doctor, _add_data, _add_judge, _add_report):
         add(commands, translate)
+    register(commands, translate)
     return parser
 
 
@@ -156,16 +158,12 @@ def _data_verify(options: argparse.Namespace, translate: Translate) -> int:
 def _judge(options: argparse.Namespace, translate: Translate) -> int:
     from harness import checks
     from harness.checks.base import Case
+    from harness.commands.verdicts import show
     from harness.record import read_record
 
     run, pair, baseline = (read_record(p) if p else None for p in (options.record, options.pair, options.baseline))
     assert run is not None
-    verdicts = sorted(checks.judge(Case(run, pair, baseline)), key=worst_first)
-    for verdict in verdicts:
-        print(f"{verdict.outcome.upper():<15} {verdict.check}: {_text(verdict.sentence, translate)}")
-        for number, link in enumerate(verdict.cause, 1):
-            print(f"{'':<15}   {number}. {_text(link, translate)}")
-    return exit_status(merge(v.outcome for v in verdicts if v.gates))
+    return show(checks.judge(Case(run, pair, baseline)), translate)
 
 
 def _report(options: argparse.Namespace, translate: Translate) -> int:

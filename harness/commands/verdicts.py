@@ -1,0 +1,18 @@
+"""Verdicts on a terminal: worst first, each failure with its numbered cause."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from harness.message import Translate
+from harness.verdict import Verdict, exit_status, merge, worst_first
+
+
+def show(verdicts: Iterable[Verdict], translate: Translate) -> int:
+    """Print verdicts and return the exit status that they give."""
+    ordered = sorted(verdicts, key=worst_first)
+    for verdict in ordered:
+        print(f"{verdict.outcome.upper():<15} {verdict.check}: {verdict.sentence.render(translate)}")
+        for number, link in enumerate(verdict.cause, 1):
+            print(f"{'':<15}   {number}. {link.render(translate)}")
+    return exit_status(merge(v.outcome for v in ordered if v.gates))
