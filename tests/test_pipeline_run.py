@@ -606,7 +606,7 @@ def test_the_grid_holds_every_tile_whole(good: tuple[Path, Events]) -> None:
             np.ones((header["NAXIS2"], header["NAXIS1"]), np.int32),
             classic.build(classic.sky_cards(header)),
         )
-        rows, columns = coadds._box(blank, classic.build(cards), shape)
+        rows, columns = coadds.box_on(blank.count.shape, blank.wcs, classic.build(cards), shape)
         assert rows[1] - rows[0] >= header["NAXIS2"]
         assert columns[1] - columns[0] >= header["NAXIS1"]
 

@@ -14,7 +14,7 @@ from reproject import reproject_interp
 
 from fixtures.pipeline import tile as tiles
 from fixtures.pipeline.cache import CachedFrame, preprocess
-from fixtures.pipeline.coadd import _Levels, background_offsets
+from fixtures.pipeline.coadd import Levels, background_offsets
 from fixtures.pipeline.mesh import between
 from fixtures.pipeline.resample import resample, sample
 from fixtures.pipeline.settings import Options
@@ -372,8 +372,8 @@ def test_a_mesh_is_linear_between_and_constant_outside() -> None:
 def test_backgrounds_are_matched_over_a_chain_of_overlaps() -> None:
     """Tiles that are linked by others come to one level, their mean; a tile apart keeps its own."""
 
-    def level(column: int, value: float) -> _Levels:
-        return _Levels((0, column), np.full((10, 10, 1), value, np.float32))
+    def level(column: int, value: float) -> Levels:
+        return Levels((0, column), np.full((10, 10, 1), value, np.float32))
 
     offsets = background_offsets([level(0, 10.0), level(6, 16.0), level(12, 13.0), level(90, 50.0)])
     np.testing.assert_allclose(offsets[:, 0], [3.0, -3.0, 0.0, 0.0], atol=1e-5)

@@ -36,6 +36,7 @@ def run(probe: Probe) -> None:
         workers=request["workers"],
         defects=frozenset(request["target"]["identity"].get("defects", ())),
         config=request["config"],
+        mode=request["mode"],
     )
     effective = {**vars_of(asked), **vars_of(asked.options)}
     probe.recorder.config(plain_settings(effective, probe.record))
