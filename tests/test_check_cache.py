@@ -92,10 +92,18 @@ def test_a_cache_that_is_written_again_may_be_removed_again_by_its_folder():
     assert verdict(micro.case(run)).evidence["removed_twice"] == ["preprocessed_p0_0.npy"]
 
 
+def test_a_second_attempt_counts_though_nothing_was_left_to_remove():
+    """Who goes to remove a cache that the run has removed already has lost count; that the file is gone is no excuse."""
+    run = submitted(micro.PRIVATE).work(0).remove("p0_0.fits").remove("p0_0.fits", code=errno.ENOENT)
+    found = verdict(micro.case(run.work(1).work(2).finish()))
+    assert found.outcome is Outcome.FAIL
+    assert found.evidence["removed_twice"] == ["preprocessed_p0_0.npy"]
+
+
 def test_attempts_that_fail_are_stated_and_not_counted():
-    """A cache found already missing is harmless; a refused removal is stated with its error's name."""
-    run = submitted(micro.ONE_SHARED).work(0).remove("p0_0.fits").remove("p0_0.fits", code=errno.ENOENT)
-    run.remove("p0_1.fits", code=errno.EACCES).work(1).work(2).finish()
+    """A cache found missing that this run did not remove is harmless; a refused removal is stated with its error's name."""
+    run = submitted(micro.ONE_SHARED).work(0).remove("p0_0.fits", code=errno.ENOENT)
+    run.remove("p0_1.fits", code=errno.EACCES).remove("p0_1.fits").work(1).work(2).finish()
     found = verdict(micro.case(run))
     assert found.outcome is Outcome.PASS, micro.prose(found)
     assert found.evidence["found_already_missing"] == 1

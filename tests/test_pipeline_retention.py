@@ -12,7 +12,6 @@ from pyfakefs.helpers import set_uid
 
 from fixtures.pipeline import defects
 from fixtures.pipeline.retention import DeleteNothing, ReferenceCounted, policy
-from fixtures.pipeline.settings import SettingsError
 
 LOGGER = "Phase3Reference"
 
@@ -228,7 +227,7 @@ def test_the_naive_defect_deletes_what_others_need(tmp_path: Path, caplog: pytes
     """A made tile deletes all its caches; a failed one none; and the lines of the patch are absent."""
     caplog.set_level(logging.DEBUG, LOGGER)
     own, shared, other = caches(tmp_path, 3)
-    naive = defects.retention_policy("per_tile", frozenset({defects.NAIVE_DELETION}))
+    naive = defects.NaiveDeletion()
     naive.register(0, [own, shared])
     naive.register(1, [shared, other])
     naive.start()
@@ -258,17 +257,3 @@ def test_the_naive_defect_warns_of_a_refused_removal(
     naive.release(0, made=True)
     assert (refused.exists(), free.exists()) == (True, False)
     assert len(lines(caplog, logging.WARNING)) == 1
-
-
-def test_the_defect_is_only_in_per_tile() -> None:
-    """With another retention the defect changes nothing: there is no deletion to be naive about."""
-    for retention in ("keep", "run_end"):
-        assert isinstance(defects.retention_policy(retention, frozenset(defects.DEFECTS)), DeleteNothing)  # type: ignore[arg-type]
-    assert isinstance(defects.retention_policy("per_tile", frozenset()), ReferenceCounted)
-
-
-def test_an_unknown_defect_is_refused() -> None:
-    """A misspelt defect would silently make a control green."""
-    defects.check(frozenset({defects.NAIVE_DELETION}))
-    with pytest.raises(SettingsError, match=r"expected defects among .* found naive_deletion"):
-        defects.check(frozenset({"naive_deletion"}))

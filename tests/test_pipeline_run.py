@@ -19,6 +19,7 @@ from astropy.wcs import WCS
 from fixtures.pipeline import classic, grid, output, phase3, tile
 from fixtures.pipeline import coadd as coadds
 from fixtures.pipeline.defects import NAIVE_DELETION
+from fixtures.pipeline.parts import RIGHT
 from fixtures.pipeline.plan import PlanError
 from fixtures.pipeline.run import run_mosaic
 from fixtures.pipeline.settings import Settings, SettingsError
@@ -511,12 +512,17 @@ def _impossible(*_: object) -> None:
     raise ValueError("no common grid")
 
 
+def _with(**parts: object):
+    """Return what chooses these parts, and the right ones else."""
+    return lambda *_: replace(RIGHT, **parts)
+
+
 @pytest.mark.parametrize(
     ("module", "name", "fault", "key"),
     [
         (output, "write_mosaic", _no_space, "run_error_phase6_save_failed"),
-        (tile, "write_tile", _no_space, "run_error_phase3_no_master_tiles_created"),
-        (classic, "common_grid", _impossible, "run_error_phase4_grid_calculation_failed"),
+        (classic.defects, "parts", _with(write_tile=_no_space), "run_error_phase3_no_master_tiles_created"),
+        (classic.defects, "parts", _with(common_grid=_impossible), "run_error_phase4_grid_calculation_failed"),
         (classic, "_load", _no_space, "run_error_phase5_no_valid_tiles"),
     ],
 )

@@ -100,6 +100,8 @@ def test_reference_names_its_defects(tmp_path):
     assert good.label != bad.label
     with pytest.raises(TargetError, match="found nonsense"):
         targets.resolve("reference:nonsense", None, tmp_path)
+    with pytest.raises(TargetError, match="found cache_leak, late_removal"):
+        targets.resolve("reference:late_removal,cache_leak", None, tmp_path)
 
 
 def test_versions_of_what_matters():

@@ -71,7 +71,7 @@ def _find(run: Record) -> Findings:
     done = tuple(r for r in tried if r.outcome == "done")
     end = phase_3_end(run.history)
     in_phase_3 = tuple(r for r in done if end is None or r.t < end)
-    times = Counter(r.name for r in done)
+    times = {r.name for r in done}
     left = None if run.left is None else tuple(sorted(name_of(f.path) for f in run.left if f.kind == "cache"))
     return Findings(
         users=users,
@@ -79,7 +79,7 @@ def _find(run: Record) -> Findings:
         done=done,
         in_phase_3=in_phase_3,
         misplaced=_misplaced(run, [r for r in tried if r.outcome != "failed"], users),
-        twice=tuple(sorted(name for name, count in times.items() if count > 1)),
+        twice=_twice(tried),
         threads=_named({r.by for r in in_phase_3}),
         strangers=_strangers(run, users, {r.by for r in in_phase_3}),
         left=left,
@@ -101,7 +101,8 @@ def _conclude(run: Record, causes: Causes, found: Findings) -> Conclusion:  # no
         return Outcome.FAIL, sentence, _chain(causes, found.users, *found.misplaced.unordered[0])
     if found.twice:
         cause = [link for r in found.done if r.name == found.twice[0] for link in causes.of_removal(r)]
-        return Outcome.FAIL, say("Caches removed more than once: {count}.", count=len(found.twice)), tuple(cause)
+        sentence = say("Caches removed, or tried to be, more than once: {count}.", count=len(found.twice))
+        return Outcome.FAIL, sentence, tuple(cause)
     if len(found.threads) > 1:
         sentence = say("More than one thread removed caches in Phase 3: {threads}.", threads=", ".join(found.threads))
         return Outcome.FAIL, sentence, ()
@@ -182,6 +183,18 @@ def _misplaced(run: Record, tried: Sequence[Removal], users: Users) -> Misplaced
         elif strays:
             (unsure if removal.outcome == "unsettled" else unordered).append((removal, strays[0]))
     return Misplaced(tuple(unsafe), tuple(unordered), tuple(unsure))
+
+
+def _twice(tried: Sequence[Removal]) -> tuple[str, ...]:
+    """Return the caches that somebody went to remove after they had been: the second attempt only finds nothing there."""
+    gone: set[str] = set()
+    again: set[str] = set()
+    for removal in tried:
+        if removal.name in gone and (removal.outcome == "done" or removal.errno == errno.ENOENT):
+            again.add(removal.name)
+        if removal.outcome == "done":
+            gone.add(removal.name)
+    return tuple(sorted(again))
 
 
 def _ended(user: Tile, t: int) -> bool:

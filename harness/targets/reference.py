@@ -20,10 +20,10 @@ def resolve(defects: str) -> TargetFacts:
     Raises
     ------
     TargetError
-        When the pipeline has no defect of that name.
+        When the pipeline has no defect of that name, or two of them are in the same part of it.
 
     """
-    from fixtures.pipeline.defects import DEFECTS  # noqa: PLC0415 -- only this target needs the pipeline's libraries
+    from fixtures.pipeline.defects import DEFECTS, clashing  # noqa: PLC0415 -- only this target needs the pipeline's libraries
 
     wanted = sorted({name.strip() for name in defects.split(",") if name.strip()})
     unknown = [name for name in wanted if name not in DEFECTS]
@@ -34,6 +34,10 @@ def resolve(defects: str) -> TargetFacts:
                 known=", ".join(sorted(DEFECTS)),
                 unknown=", ".join(unknown),
             )
+        )
+    if clash := clashing(wanted):
+        raise TargetError(
+            say("expected one defect of a part, found {clash}: name one of them", clash=", ".join(clash)),
         )
     return TargetFacts(
         kind="reference",
