@@ -19,6 +19,7 @@ from typing import Any
 
 from harness import checks
 from harness.checks.base import Case
+from harness.checks.known import speaks
 from harness.measure import decimate_products
 from harness.record import Record, read_record
 from harness.seal import seal
@@ -29,10 +30,13 @@ LEFT_OUT = (
     "debug events, log lines of other things than retention and fallbacks, and files opened for reading or mapped"
 )
 
-# The lines of the log that the retention policy writes; the rest of the log is chatter of hundreds of kilobytes.
+# The lines of the log that the retention policy writes, or that speak of caches above INFO as a careless one would; with those
+# on fallbacks they are what checks read. The rest of the log is chatter of hundreds of kilobytes.
 _KEPT_LOGS = re.compile(
-    r"Phase3: |Removed per-tile|Per-tile cache|Failed to remove per-tile|.*[Ff]all(ing|s|en)? ?back"
+    r"Phase ?3: |.*ref[- ]?count|.*per[-_ ]tile cache|.*shared cache|Removed per-tile|Failed to remove per-tile",
+    re.IGNORECASE,
 )
+_KEPT_WARNINGS = re.compile(r"(?=.*(?:remov|delet|unlink))(?=.*(?:cache|preprocessed_))", re.IGNORECASE | re.DOTALL)
 _KEPT_OPERATIONS = {
     "tile",
     "hold",
@@ -136,9 +140,11 @@ def _kept_operation(operation: Mapping[str, Any]) -> bool:
 def _kept_event(event: Mapping[str, Any]) -> bool:
     if "format" in event:
         return True
+    text, level = str(event.get("text", "")), str(event.get("level", ""))
     if event.get("source") == "log":
-        return _KEPT_LOGS.match(str(event.get("text", ""))) is not None
-    return not str(event.get("level", "")).startswith("DEBUG") or "fallback" in str(event.get("key", "")).lower()
+        loud = level not in ("DEBUG", "INFO") and _KEPT_WARNINGS.match(text) is not None
+        return loud or _KEPT_LOGS.match(text) is not None or speaks(text)
+    return not level.startswith("DEBUG") or speaks(json.dumps(event, ensure_ascii=False))
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

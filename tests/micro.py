@@ -123,6 +123,8 @@ class Micro:
         self.gone = set()
         self.total = 0
         self.capabilities = SOURCES
+        self.mosaic = None
+        self.sky_tiles = ()
 
     def tick(self):
         """Let time pass and return it."""
@@ -132,6 +134,12 @@ class Micro:
     def event(self, key, text="", thread=MAIN, source="callback", **fields):
         """Send a progress event."""
         self.events.append(Event(self.tick(), 1, thread, source, key, "INFO", text, MappingProxyType(fields)))
+        return self
+
+    def log(self, text, level="INFO", thread=MAIN, template=None):
+        """Write a record into the log."""
+        fields = MappingProxyType({"logger": "Worker"})
+        self.events.append(Event(self.tick(), 1, thread, "log", template or text, level, text, fields))
         return self
 
     def operation(self, op, path, state="done", thread=MAIN, *, to=None, code=None, mode=None):
@@ -234,7 +242,9 @@ class Micro:
         tiles = [t for t, outcome in self.outcomes.items() if outcome == "made"]
         if products == "covering":
             products = None
-            if tiles:
+            if self.mosaic is not None:
+                products = replace(products_of(list(self.frames.values())), mosaic=self.mosaic)
+            elif tiles:
                 kept = [
                     TileProduct(f"{TILES}/master_tile_{t:03d}.fits", t, len(self.known[t]), self.used[t], None)
                     for t in tiles
@@ -243,7 +253,8 @@ class Micro:
         if left == "right":
             left = [LeftFile(f"{TILES}/master_tile_{t:03d}.fits", 1, "tile") for t in tiles]
             left += [LeftFile(cache_of(n), 1, "cache") for n in self.frames if n not in self.gone]
-            left += [LeftFile("outputs/zemosaic_MT3_R6.fits", 1, "mosaic")] if products is not None else []
+            left += [LeftFile(f"outputs/tiles/tile_{n:04d}.fits", 1, "tile") for n in self.sky_tiles]
+            left += [LeftFile(products.mosaic, 1, "mosaic")] if products is not None else []
         history = History(
             events=tuple(self.events),
             operations=tuple(self.operations),
@@ -266,19 +277,30 @@ class Micro:
         )
 
 
+TRACKED = "Phase3: per_tile cache retention uses refcount; safe deletion enabled ({} unique cache files tracked)."
+SHARING = "Phase3: shared cache detected across master tiles; refcount guard active."
+CLEANED = "Phase3: refcount cleanup complete; removed {} files; remaining {} (if any)."
+
+
 def counted(plan=CHAIN, **request):
-    """Return a finished run that counts references: each cache goes after the last tile that uses it."""
+    """Return a finished run that counts references: each cache goes after the last tile that uses it, and the log says so."""
     micro = Micro(plan, **request).begin()
+    left = {n: sum(n in group for group in plan) for n in micro.frames}
+    counts = micro.request.retention == "per_tile"
+    if counts:
+        if max(left.values()) > 1:
+            micro.log(SHARING)
+        micro.log(TRACKED.format(sum(count > 0 for count in left.values())))
     for tile, group in enumerate(plan):
         micro.submit(tile, group)
-    left = {n: sum(n in group for group in plan) for n in micro.frames}
     for tile, group in enumerate(plan):
         micro.work(tile)
         for n in group:
             left[n] -= 1
-            if not left[n] and micro.request.retention == "per_tile":
+            if not left[n] and counts:
                 micro.remove(n)
-    return micro.finish()
+                micro.log(f"Removed per-tile cache file: {cache_of(n)}", "DEBUG")
+    return (micro.log(CLEANED.format(len(micro.gone), 0)) if counts else micro).finish()
 
 
 def naive(plan=CHAIN, order=None, **request):
@@ -293,6 +315,58 @@ def naive(plan=CHAIN, order=None, **request):
     return micro.finish()
 
 
+def sds(sizes=(3, 3), *, lost=(), products=True, **request):
+    """Return a finished run of SDS: no tile, batches of these sizes onto one grid; those at the places in ``lost`` fail."""
+    micro = Micro(None, mode="sds", **request)
+    for n in micro.frames:
+        micro.operation("save", cache_of(n))
+    micro.event("run_info_phase1_finished_cache", num_valid_raws=len(micro.frames)).event("PHASE_UPDATE", "2")
+    micro.event("sds_on_mega_tile_pipeline")
+    micro.event("sds_info_batches_built", count=len(sizes), total_entries=sum(sizes))
+    for i, size in enumerate(sizes):
+        micro.event("p4_global_coadd_started", images=size)
+        if i not in lost:
+            micro.event("p4_global_coadd_finished", images=size)
+        told = f"[SDS] Batch {i + 1}/{len(sizes)} | frames={size} | success={i not in lost}"
+        micro.event(told, batch_index=i + 1, total_batches=len(sizes), images=size, success=i not in lost)
+    micro.event("phase5_sds_polish_start").event("sds_mask_cov_summary", min_keep_fraction=0.4)
+    micro.event("sds_global_finalize_done").event("PHASE_UPDATE", "6")
+    micro.event("run_success_mosaic_saved").event("PHASE_UPDATE", "7")
+    if micro.request.retention != "keep":
+        micro.operation("rmtree", FOLDER, "attempt").operation("rmtree", FOLDER)
+        micro.gone |= set(micro.frames)
+    if products:
+        micro.mosaic = "outputs/zemosaic_MT0_R6.fits"
+    return micro.event("run_success_processing_completed")
+
+
+def grid(saved=(1, 2, 3), *, empty=(), failed=(), kept=None, products=True, **request):
+    """Return a finished run of grid mode with these sky tiles; of those that were saved ``kept`` were assembled."""
+    micro = Micro(None, mode="grid", **request)
+    micro.event("[GRID] Grid/Survey mode activated (stack_plan.csv detected)")
+    for n in saved:
+        micro.operation("open", f"outputs/tiles/tile_{n:04d}.fits", "attempt", mode="wb")
+        micro.event(f"[GRID] Tile {n}: saved to /abs/outputs/tiles/tile_{n:04d}.fits", thread="Grid_0")
+    for n in empty:
+        micro.event(f"[GRID] Tile {n}: no usable patches")
+    for n in failed:
+        micro.event(f"[GRID] Tile {n} failed with error: no memory")
+    for n in (*saved, *empty):
+        micro.event(f"[GRID] [GRID] Tile {n} completed")
+    taken = len(saved) if kept is None else kept
+    micro.event(f"[GRID] Assembly summary: attempted={len(saved)}, io_fail={len(saved) - taken}, kept={taken}")
+    micro.event("[GRID] Photometry: 2 overlaps").event("[GRID] Final mosaic saved to /abs/outputs/mosaic_grid.fits")
+    if products:
+        micro.mosaic = "outputs/mosaic_grid.fits"
+    micro.sky_tiles = tuple(saved)
+    return micro.event("[GRID] Grid/Survey mode completed").event("run_success_processing_completed")
+
+
+def of_mode(mode, **request):
+    """Return a finished run of a mode in which nothing went wrong."""
+    return {"classic": counted, "sds": sds, "grid": grid}[mode](**request)
+
+
 def run_end(plan=CHAIN, **request):
     """Return the record of the pair: the same with run_end."""
     return counted(plan, retention="run_end", role="pair", **request).record()
@@ -302,7 +376,12 @@ def case(micro, pair="made", baseline=None, **record):
     """Return a case of a history and, unless told otherwise, its pair with run_end."""
     run = micro if isinstance(micro, Record) else micro.record(**record)
     if pair == "made":
-        pair = run_end(run.request.plan or CHAIN) if run.request.retention == "per_tile" else None
+        mode = run.request.mode
+        pair = None
+        if run.request.retention == "per_tile":
+            pair = (
+                run_end(run.request.plan or CHAIN) if mode == "classic" else of_mode(mode, retention="run_end").record()
+            )
         if pair is not None:
             pair = replace(pair, request=replace(run.request, retention="run_end", role="pair"))
     return Case(run, pair, baseline)

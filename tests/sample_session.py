@@ -28,7 +28,7 @@ FRAMES = 3
 SIZE = 4_320_128
 CACHE = "outputs/.zemosaic_img_cache"
 TILES = "outputs/zemosaic_temp_master_tiles"
-RED = ("cache", "depth", "holes", "tiles", "warnings")
+RED = ("cache", "depth", "holes", "logs", "tiles", "warnings")
 HOSTILE = "<script>alert('x')</script>\"'&{{ 7*7 }}\u202e\x00"
 REQUIREMENTS = Path(__file__).parents[1] / "docs" / "requirements.toml"
 
@@ -97,6 +97,11 @@ class Run:
         line = {"thread": thread, "source": "callback", "key": key, "level": "INFO", "text": text, "fields": fields}
         self.events.append((t, line))
 
+    def log(self, t, text):
+        """Write a record into the log."""
+        line = {"thread": "MainThread", "source": "log", "key": text, "level": "INFO", "text": text, "fields": {}}
+        self.events.append((t, line))
+
     def op(self, t, op, thread="MainThread", **facts):
         """Add a line of the trace."""
         self.trace.append((t, {"op": op, "thread": thread, **facts}))
@@ -135,6 +140,8 @@ class Run:
         plan = self.request.plan
         uses = {name: sum(name in group for group in plan) for group in plan for name in group}
         free, collected = [2.0, 2.0], {}
+        if self.request.retention == "per_tile" and not self.naive:
+            self.log(1.94, f"Phase3: per_tile cache retention uses refcount ({len(uses)} unique cache files tracked).")
         for tile, group in enumerate(plan):
             caches = [self.cache(n) for n in group]
             self.op(1.95 + 0.01 * tile, "tile", state="submitted", tile=tile, frames=group, caches=caches)

@@ -175,6 +175,7 @@ def test_where_tiles_are_not_traced_the_targets_own_word_shows_that_caches_were_
     """The log line of the policy is the next best evidence."""
     run = micro.counted()
     run.steps = []
+    run.events = [e for e in run.events if e.source != "log"]
     run.capabilities = micro.SOURCES - {"tiles"}
     assert verdict(micro.case(run)).evidence["premise"] == "a cache was shared"
     run.event("x", "Phase3: shared cache detected across master tiles; refcount guard active.", source="log")

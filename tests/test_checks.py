@@ -20,8 +20,8 @@ def outcomes(case):
 
 
 def test_the_chain_is_red_and_green_as_the_design_says():
-    """Naive deletion fails five checks and no other; counting references, and run_end, pass all."""
-    red = {"warnings", "tiles", "depth", "cache", "holes"}
+    """Naive deletion, which says nothing of it, fails six checks and no other; counting references, and run_end, pass all."""
+    red = {"warnings", "tiles", "depth", "cache", "holes", "logs"}
     assert {n for n, o in outcomes(micro.case(micro.naive(order=(1, 0, 2)))).items() if o is Outcome.FAIL} == red
     for good in (micro.counted(), micro.counted(retention="run_end"), micro.counted(micro.ONE_SHARED)):
         assert set(outcomes(micro.case(good)).values()) == {Outcome.PASS}
@@ -47,10 +47,18 @@ def test_judging_twice_gives_the_same():
     assert [v.to_json() for v in judge(case)] == [v.to_json() for v in judge(case)]
 
 
-@pytest.mark.parametrize("mode", ["sds", "grid"])
-def test_modes_without_phase_3_have_no_such_question(mode):
-    """SDS has no Phase 3 and grid no cache: the checks do not apply, and say so."""
-    assert set(outcomes(micro.case(micro.counted(mode=mode))).values()) == {Outcome.NOT_APPLICABLE}
+@pytest.mark.parametrize(
+    ("mode", "absent"),
+    [
+        ("sds", {"logs", "tiles", "depth", "products", "cache", "holes", "warnings"}),
+        ("grid", {"logs", "tiles", "depth", "products", "cache", "holes", "warnings"}),
+    ],
+)
+def test_each_mode_has_its_own_questions(mode, absent):
+    """SDS has no Phase 3 and grid no cache: what does not arise is not applicable, and says so."""
+    found = outcomes(micro.case(micro.of_mode(mode)))
+    assert {name for name in found if found[name] is Outcome.NOT_APPLICABLE} >= absent
+    assert found["fallback"] is Outcome.PASS
 
 
 def test_an_unsealed_or_damaged_record_is_unknown():

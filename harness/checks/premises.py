@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.checks.base import Case, Premise, gap
 from harness.checks.facts import phase_3_start
+from harness.checks.modes import not_reached
 from harness.message import Message, say
 from harness.record import Record
 
@@ -25,6 +26,11 @@ def _phase_3(case: Case) -> Message | None:
     if phase_3_start(case.run.history) is None:
         return say("Phase 3 was not reached, so nothing is known of its tiles and caches.")
     return None
+
+
+def _mode(case: Case) -> Message | None:
+    """Ask of a run without Phase 3 that it came through the phases of its mode."""
+    return None if case.run.request.mode == "classic" else not_reached(case.run)
 
 
 def _holds(case: Case) -> Message | None:
@@ -56,9 +62,12 @@ def _faults(case: Case) -> Message | None:
 
 
 def _shared(case: Case) -> Message | None:
-    """Ask of ``per_tile`` that tiles, retries among them, really shared a cache: else it had no cache to delete too early."""
+    """Ask of ``per_tile`` that tiles, retries among them, really shared a cache: else it had no cache to delete too early.
+
+    Only the classic way makes tiles from caches.
+    """
     history = case.run.history
-    if case.run.request.retention != "per_tile" or shared_caches(case.run):
+    if case.run.request.mode != "classic" or case.run.request.retention != "per_tile" or shared_caches(case.run):
         return None
     if "tiles" not in history.capabilities and history.logged("Phase3: shared cache detected"):
         return None
@@ -73,16 +82,19 @@ def shared_caches(record: Record) -> frozenset[str]:
 
 
 CALLBACK = needs("callback", say("The target's progress events were not recorded."))
+LOG = needs("log", say("The target's log was not recorded."))
 TILES = needs("tiles", say("The making of master tiles was not traced."))
 OPENS = needs("opens", say("The opening of files was not traced."))
 FUTURES = needs("futures", say("When results of tiles were collected was not traced."))
 REMOVALS = needs("removals", say("The removal of files was not traced."))
 PHASE_3 = Premise("Phase 3 reached", _phase_3)
+MODE_REACHED = Premise("the phases of the mode reached", _mode)
 SCHEDULE = Premise("schedule met", _holds)
 FAULTS = Premise("fault struck", _faults)
 SHARED = Premise("a cache was shared", _shared)
 
 ALWAYS = (SCHEDULE, FAULTS, PHASE_3)
+ELSEWHERE = (SCHEDULE, FAULTS)
 
 
 def standard(case: Case) -> tuple[Record | None, Message | None]:

@@ -130,6 +130,12 @@ def _phase3(config, groups, folder, workers, report):
     report(f"MASTER_TILE_COUNT_UPDATE:{done}/{total}", None, "ETA_LEVEL")
     make = globals().get("create_master_tile") or _make_one
     pending, users = {}, {}
+    if config["cache_retention"] == "per_tile" and _mode() != "naive":
+        tracked = {entry["path_preprocessed_cache"] for group in groups for entry in group}
+        logger.info(
+            "Phase3: per_tile cache retention uses refcount; safe deletion enabled (%d unique cache files tracked).",
+            len(tracked),
+        )
     with ThreadPoolExecutor(workers, thread_name_prefix="ZeMosaic_Ph3_") as pool:
         for tile, group in enumerate(groups):
             pending[pool.submit(make, group, tile, folder, report)] = tile, group
