@@ -219,7 +219,7 @@ def test_replaced_function_is_found_in_what_it_can_do(tmp_path, monkeypatch):
     for name in ("supports_dir_fd", "supports_fd", "supports_follow_symlinks", "supports_effective_ids"):
         monkeypatch.setattr(os, name, set(getattr(os, name)))
     monkeypatch.setattr(os, "unlink", original)
-    files._replace(os, "unlink", remove)
+    files.replace(os, "unlink", remove)
     assert os.unlink is remove
     assert (remove in os.supports_dir_fd) == (original in os.supports_dir_fd)
 

@@ -12,15 +12,18 @@ from typing import Any, Callable, Optional
 from .paths import Paths
 from .recorder import Recorder
 
+UNSEEN = threading.local()
+"""``now`` is true while a thread does what is none of the target's doing."""
+
 
 def install(recorder: Recorder, paths: Paths) -> None:
     """Put the audit hook and the wrappers in place, and announce them. A hook can't be removed again."""
     sys.addaudithook(_hook(recorder, paths))
     recorder.capability("opens")
-    _replace(os, "unlink", _Removal(os.unlink, recorder, paths))
-    _replace(os, "remove", _Removal(os.remove, recorder, paths))
-    _replace(os, "rename", _Renaming(os.rename, recorder, paths))
-    _replace(os, "replace", _Renaming(os.replace, recorder, paths))
+    replace(os, "unlink", _Removal(os.unlink, recorder, paths))
+    replace(os, "remove", _Removal(os.remove, recorder, paths))
+    replace(os, "rename", _Renaming(os.rename, recorder, paths))
+    replace(os, "replace", _Renaming(os.replace, recorder, paths))
     shutil.rmtree = _rmtree(shutil.rmtree, recorder, paths)  # type: ignore[assignment]
     recorder.capability("removals")
 
@@ -73,7 +76,7 @@ class _Attempts:
     def removed(self, args: Any) -> None:
         """``path, dir_fd``: rmtree gives names relative to an open directory."""
         name = self._paths.inside_at(args[0], args[1])
-        if name is not None:
+        if name is not None and not getattr(UNSEEN, "now", False):
             self._recorder.trace("remove", state="attempt", path=name)
 
     def renamed(self, args: Any) -> None:
@@ -95,7 +98,7 @@ class _Attempts:
             self._recorder.trace("mmap", state="attempt", path=self._paths.inside(path))
 
 
-class _Observed:
+class Observed:
     """Stands in for a function of ``os``.
 
     An object with ``__call__`` and not a function: kept as a class attribute (as ``pathlib`` did before Python 3.11) a
@@ -103,10 +106,11 @@ class _Observed:
     """
 
     def __init__(self, original: Callable[..., Any], recorder: Recorder, paths: Paths) -> None:
+        functools.update_wrapper(self, original)  # type: ignore[arg-type]
+        # After it: of an original that is such an object itself it takes over all that it holds.
         self._original = original
         self._recorder = recorder
         self._paths = paths
-        functools.update_wrapper(self, original)  # type: ignore[arg-type]
         self.__module__ = "os"
 
     def __reduce__(self) -> str:
@@ -114,7 +118,7 @@ class _Observed:
         return str(self._original.__name__)
 
 
-class _Removal(_Observed):
+class _Removal(Observed):
     def __call__(self, path: Any, *, dir_fd: Optional[int] = None) -> None:
         name = self._paths.inside_at(path, -1 if dir_fd is None else dir_fd)
         if name is None:
@@ -129,7 +133,7 @@ class _Removal(_Observed):
         self._recorder.trace("remove", state="done", path=name, size=size)
 
 
-class _Renaming(_Observed):
+class _Renaming(Observed):
     def __call__(
         self, src: Any, dst: Any, *, src_dir_fd: Optional[int] = None, dst_dir_fd: Optional[int] = None
     ) -> None:
@@ -148,7 +152,8 @@ class _Renaming(_Observed):
         self._recorder.trace("rename", state="done", size=size, **names)
 
 
-def _replace(module: Any, name: str, wrapper: _Observed) -> None:
+def replace(module: Any, name: str, wrapper: Observed) -> None:
+    """Put what stands in for a function of ``os`` in its place, and wherever else it is looked up."""
     original = getattr(module, name)
     setattr(module, name, wrapper)
     # What the function can do is asked by looking it up in these sets (shutil.rmtree and tempfile do).

@@ -26,6 +26,7 @@ def run(probe: Probe) -> None:
     tile = importlib.import_module("fixtures.pipeline.tile")
     pipeline = importlib.import_module("fixtures.pipeline.run")
     settings = importlib.import_module("fixtures.pipeline.settings")
+    probe.faults.wrap(tile, "make_master_tile", describe(probe.paths))
     tiles.wrap(tile, "make_master_tile")
     plan = request["plan"]
     asked = settings.Settings(

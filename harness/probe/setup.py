@@ -7,6 +7,7 @@ import os
 from typing import Any, NamedTuple
 
 from .events import Events, install_log
+from .faults import Faults
 from .files import install
 from .holds import Hold, Holds
 from .paths import Paths
@@ -24,6 +25,7 @@ class Probe(NamedTuple):
     paths: Paths
     events: Events
     holds: Holds
+    faults: Faults
 
 
 def start(record: str) -> Probe:
@@ -37,18 +39,25 @@ def start(record: str) -> Probe:
     """
     with open(os.path.join(record, "request.json"), encoding="utf-8") as stream:
         request = json.load(stream)
-    recorder, paths = observe(record)
+    recorder, paths = Recorder(record), Paths(record)
+    faults = Faults(request["faults"], recorder, paths, record)
+    faults.install()  # beneath what records
+    _put_in_place(recorder, paths)
     schedule = [Hold(h["group"], h["until_released"], h["seconds"]) for h in request["schedule"]]
     holds = Holds(schedule, request["plan"] or (), recorder)
-    return Probe(record, request, recorder, paths, Events(recorder), holds)
+    return Probe(record, request, recorder, paths, Events(recorder), holds, faults)
 
 
 def observe(record: str) -> tuple[Recorder, Paths]:
     """Put in place what every process of the target gets, children too: file operations and log records."""
     recorder, paths = Recorder(record), Paths(record)
+    _put_in_place(recorder, paths)
+    return recorder, paths
+
+
+def _put_in_place(recorder: Recorder, paths: Paths) -> None:
     install(recorder, paths)
     install_log(recorder)
-    return recorder, paths
 
 
 def reach_children(record: str) -> None:

@@ -64,6 +64,7 @@ def run(probe: Probe) -> None:
     settings.load_config = lambda: copy.deepcopy(config)  # type: ignore[attr-defined]
     worker = importlib.import_module("zemosaic_worker")
     if makes_tiles(worker):
+        probe.faults.wrap(worker, "create_master_tile", describe(probe.paths))
         tiles.wrap(worker, "create_master_tile")
     teed = tee_callback(worker, probe)
     # Everything imported so far lives to the end: not to look at it in each collection halves the time of a run.

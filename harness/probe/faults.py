@@ -1,0 +1,135 @@
+"""Faults that a run is to meet, each where the target would meet it of itself: a refused removal, a lost cache, a failed tile.
+
+They lie beneath what records: a refused removal is recorded as the failure that the target sees. A cache that a fault takes away
+is none of the target's removals, so the trace holds the fault alone.
+"""
+
+from __future__ import annotations
+
+import errno
+import fnmatch
+import functools
+import os
+import sys
+import threading
+from types import ModuleType
+from typing import Any, Callable, Mapping, Optional, Sequence
+
+from .files import UNSEEN, Observed, replace
+from .paths import Paths
+from .recorder import Recorder
+
+REFUSE_UNLINK, DELETE_CACHE, FAIL_TILE = "refuse unlink", "delete cache", "fail tile"
+KNOWN = (REFUSE_UNLINK, DELETE_CACHE, FAIL_TILE)
+
+_unlink = os.unlink  # before anything is put in its place
+
+
+class TileFaultError(RuntimeError):
+    """The failure of a tile that the request asked for."""
+
+
+class Faults:
+    """The faults of one run, and what became of each.
+
+    Parameters
+    ----------
+    asked
+        The faults of the request, in its words.
+    recorder
+        Where it is written that one struck, or never did.
+    paths
+        Tells the files of the run.
+    record
+        The record's folder, which caches are named relative to.
+
+    """
+
+    def __init__(self, asked: Sequence[Mapping[str, Any]], recorder: Recorder, paths: Paths, record: str) -> None:
+        self._asked = list(asked)
+        self._left = [int(fault.get("times", 1)) for fault in self._asked]
+        self._struck: set[int] = set()
+        self._recorder = recorder
+        self._paths = paths
+        self._record = record
+        self._lock = threading.Lock()
+
+    def install(self) -> None:
+        """Put what refuses removals in place: before the wrappers that record them."""
+        if any(fault.get("what") == REFUSE_UNLINK for fault in self._asked):
+            for name in ("unlink", "remove"):
+                replace(os, name, _Refusing(getattr(os, name), self._recorder, self._paths, self))
+
+    def wrap(self, module: ModuleType, name: str, read: Callable[..., Any]) -> None:
+        """Put a maker of tiles that meets faults in the place of ``module.name``: before it is recorded.
+
+        ``read`` reads the arguments of the maker: the tile's number and its caches.
+        """
+        if not any(fault.get("what") in (DELETE_CACHE, FAIL_TILE) for fault in self._asked):
+            return
+        original = getattr(module, name)
+
+        @functools.wraps(original)
+        def maker(*args: Any, **kwargs: Any) -> Any:
+            asked = read(original, args, kwargs)
+            self._take_caches(asked.tile, asked.caches)
+            if (
+                self._strikes(FAIL_TILE, f"tile {asked.tile}", lambda fault: fault.get("tile") == asked.tile)
+                is not None
+            ):
+                raise TileFaultError(f"the request asks for a failure of tile {asked.tile}")
+            return original(*args, **kwargs)
+
+        for other in list(sys.modules.values()):
+            if getattr(other, "__dict__", {}).get(name) is original:
+                setattr(other, name, maker)
+
+    def refusal(self, path: str) -> Optional[int]:
+        """Return the error number that the removal of a file is to fail with; ``None`` when it may go."""
+        name = path.rpartition("/")[2]
+        fault = self._strikes(REFUSE_UNLINK, path, lambda f: fnmatch.fnmatchcase(name, str(f.get("name", "*"))))
+        return None if fault is None else int(getattr(errno, str(fault.get("errno", "EACCES")), errno.EACCES))
+
+    def finish(self) -> None:
+        """Say of every fault that never struck that it did not, and why."""
+        for index, fault in enumerate(self._asked):
+            if index not in self._struck:
+                reason = "the run never came to it" if fault.get("what") in KNOWN else "this probe knows no such fault"
+                self._recorder.trace("fault", state="unmet", fault=dict(fault), reason=reason)
+
+    def _take_caches(self, tile: int, caches: Sequence[str]) -> None:
+        """Take the first of a tile's caches away."""
+        for cache in caches[:1]:
+            if self._strikes(DELETE_CACHE, cache, lambda fault: fault.get("tile") == tile) is not None:
+                UNSEEN.now = True
+                try:
+                    _unlink(os.path.join(self._record, cache))
+                finally:
+                    UNSEEN.now = False
+
+    def _strikes(
+        self, what: str, where: str, meets: Callable[[Mapping[str, Any]], bool]
+    ) -> Optional[Mapping[str, Any]]:
+        """Return the first fault of a kind that is to strike here, and write that it does."""
+        with self._lock:
+            for index, fault in enumerate(self._asked):
+                if fault.get("what") == what and self._left[index] > 0 and meets(fault):
+                    self._left[index] -= 1
+                    self._struck.add(index)
+                    self._recorder.trace("fault", state="struck", fault=dict(fault), reason=where)
+                    return fault
+        return None
+
+
+class _Refusing(Observed):
+    def __init__(self, original: Callable[..., Any], recorder: Recorder, paths: Paths, faults: Faults) -> None:
+        super().__init__(original, recorder, paths)
+        self._faults = faults
+
+    def __call__(self, path: Any, *, dir_fd: Optional[int] = None) -> None:
+        name = self._paths.inside_at(path, -1 if dir_fd is None else dir_fd)
+        code = None if name is None else self._faults.refusal(name)
+        if code is not None:
+            self._recorder.trace("remove", state="attempt", path=name)
+            raise OSError(code, os.strerror(code), path)
+        self._original(path, dir_fd=dir_fd)
