@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness import case as cases
 from harness.case import CaseError, CaseFile, listed
+from harness.commands.places import new_folder, root
 from harness.commands.verdicts import show
 from harness.message import Message, Translate, say
 from harness.request import Retention, TargetFacts
@@ -125,7 +126,7 @@ def _run(options: argparse.Namespace, translate: Translate) -> int:
                 names=listed((*wrong.missing, *wrong.changed)),
             )
         )
-    folder = options.output or _new_folder(_root() / "cases", _file_stem(case))
+    folder = options.output or new_folder(root() / "cases", _file_stem(case))
     retention = case.request.retention
     run = make_run(case.asks(target, retention, options.seconds), folder / retention, frames)
     pair = None
@@ -155,7 +156,7 @@ def _target(case: CaseFile, spec: str | None, python: str | None) -> TargetFacts
                 label=ours.label,
             )
         )
-    return targets.resolve(spec, python, _root() / "targets")
+    return targets.resolve(spec, python, root() / "targets")
 
 
 def _frames(case: CaseFile, given: Path | None) -> Path:
@@ -166,7 +167,7 @@ def _frames(case: CaseFile, given: Path | None) -> Path:
         return given
     facts = case.request.dataset
     if facts.kind == "synthetic" and facts.name in datasets.SYNTHETIC:
-        return datasets.build(datasets.SYNTHETIC[facts.name], _root() / "datasets" / facts.name).folder
+        return datasets.build(datasets.SYNTHETIC[facts.name], root() / "datasets" / facts.name).folder
     if facts.kind == "real" and facts.name in real.names():
         return real.load(facts.name).folder
     raise CaseError(
@@ -175,20 +176,6 @@ def _frames(case: CaseFile, given: Path | None) -> Path:
             dataset=facts.name,
         )
     )
-
-
-def _root() -> Path:
-    """Return where sessions lie: ``PHASE3_DIR``, else ``.phase3`` here."""
-    given = os.environ.get("PHASE3_DIR")
-    return (Path(given).expanduser() if given else Path(".phase3")).absolute()
-
-
-def _new_folder(parent: Path, name: str) -> Path:
-    """Return a folder that is not there yet."""
-    number = 1
-    while (parent / f"{name}-{number}").exists():
-        number += 1
-    return parent / f"{name}-{number}"
 
 
 def _file_stem(case: CaseFile) -> str:

@@ -16,17 +16,23 @@ class Paths:
     ----------
     record
         The record's folder.
+    outputs
+        The target's output folder, where it is another one than ``RECORD/outputs``; its paths are named as if it were that.
 
     """
 
-    def __init__(self, record: str) -> None:
-        outputs = os.path.join(os.path.abspath(record), "outputs")
-        spellings = dict.fromkeys((outputs, os.path.realpath(outputs)))
-        self._starts = tuple(os.path.normcase(name) for name in spellings)
+    def __init__(self, record: str, outputs: Optional[str] = None) -> None:
+        self._starts: tuple[str, ...] = ()
+        self.move(outputs or os.path.join(os.path.abspath(record), "outputs"))
+
+    def move(self, outputs: Optional[str]) -> None:
+        """Look below another output folder from here on, or below none."""
+        spellings = dict.fromkeys((os.path.abspath(outputs), os.path.realpath(outputs))) if outputs else ()
+        self._starts = tuple(os.path.normcase(name.rstrip("/\\")) for name in spellings)
 
     def inside(self, path: Any) -> Optional[str]:
         """Return the path's name in the record; ``None`` for one elsewhere, a descriptor, or anything else."""
-        if isinstance(path, int) or path is None:
+        if isinstance(path, int) or path is None or not self._starts:
             return None
         try:
             text = os.fsdecode(path)

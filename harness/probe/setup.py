@@ -50,7 +50,7 @@ def start(record: str) -> Probe:
 
 def observe(record: str) -> tuple[Recorder, Paths]:
     """Put in place what every process of the target gets, children too: file operations and log records."""
-    recorder, paths = Recorder(record), Paths(record)
+    recorder, paths = Recorder(record), Paths(record, os.environ.get("PHASE3_OUTPUTS"))
     _put_in_place(recorder, paths)
     return recorder, paths
 

@@ -80,6 +80,11 @@ class Tiles:
         elif key.startswith("mastertile_error_"):
             self._told["error"][tile] = key
 
+    def forget(self) -> None:
+        """Forget what was told of tiles: the next run of this process numbers its own from 0 again."""
+        for told in self._told.values():
+            told.clear()
+
     def wrap(self, module: ModuleType, name: str) -> None:
         """Put a recording maker in the place of ``module.name`` and of every name bound to it, and announce it."""
         original = getattr(module, name)

@@ -14,6 +14,7 @@ import os
 import re
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -187,26 +188,58 @@ def _export(repository: Path, commit: str, python: str, exports: Path) -> Export
     return _copy(files, exports, commit, where, python)
 
 
-def _as_it_is(path: Path, python: str, exports: Path) -> tuple[Export, dict[str, Any], str]:
-    _refuse_bare(path)
+def identify(path: Path) -> tuple[dict[str, Any], str]:
+    """Return what identifies a checkout as it lies there, but for its libraries, and its label; nothing is copied.
+
+    Raises
+    ------
+    TargetError
+        When its source can't be read.
+
+    """
+    state = _state(path)
+    return {**state.identity, "version": _version(path)}, state.label
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """A checkout as it is: the key of its copy, and its files where it is no commit just as it was committed."""
+
+    key: str
+    files: Mapping[str, bytes | None] | None
+    identity: Mapping[str, Any]
+    label: str
+
+
+def _state(path: Path) -> _State:
     top = git.top_of(path)
     commit = git.commit_of(path, "HEAD") if top is not None else None
     if top is None or commit is None or top.resolve() != path.resolve():
         files = dict(_read(path, _source_files(path)))
         digest = _digest(files, files)
-        export = _copy(files.items, exports, f"files-{digest[:40]}", str(path), python)
-        return export, {"commit": None, "files": digest}, f"zemosaic {path.name} {digest[:7]}"
+        identity = {"commit": None, "files": digest}
+        return _State(f"files-{digest[:40]}", files, identity, f"zemosaic {path.name} {digest[:7]}")
     known = git.tracked(path)
     # An untracked file counts when it is of a kind that the program consists of: not frames, mosaics or caches.
     kinds = {Path(name).suffix.lower() for name in known} & _SOURCE_KINDS
     added = tuple(name for name in git.untracked(path) if Path(name).suffix.lower() in kinds)
     touched = {*git.changed(path), *added}
     if not touched:
-        return _export(path, commit, python, exports), {"commit": commit, "dirty": None}, f"zemosaic {commit[:7]}"
+        return _State(commit, None, {"commit": commit, "dirty": None}, f"zemosaic {commit[:7]}")
     files = dict(_read(path, (*known, *added)))
     dirty = _digest(files, touched)
-    export = _copy(files.items, exports, f"{commit}-{dirty[:16]}", str(path), python)
-    return export, {"commit": commit, "dirty": dirty}, f"zemosaic {commit[:7]}+{dirty[:7]}"
+    identity = {"commit": commit, "dirty": dirty}
+    return _State(f"{commit}-{dirty[:16]}", files, identity, f"zemosaic {commit[:7]}+{dirty[:7]}")
+
+
+def _as_it_is(path: Path, python: str, exports: Path) -> tuple[Export, dict[str, Any], str]:
+    _refuse_bare(path)
+    state = _state(path)
+    if state.files is None:
+        export = _export(path, state.key, python, exports)
+    else:
+        export = _copy(state.files.items, exports, state.key, str(path), python)
+    return export, dict(state.identity), state.label
 
 
 _SOURCE_KINDS = frozenset(

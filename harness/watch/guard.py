@@ -94,11 +94,21 @@ class Guard:
         The time limit.
     grace
         Seconds between the request to end and the end by force.
+    whole
+        Whether the run is over when all of its processes are, not when the first one is: a launcher may end at once.
 
     """
 
     def __init__(
-        self, argv: Sequence[str], env: Mapping[str, str], cwd: Path, *, console: Path, seconds: float, grace: float
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        cwd: Path,
+        *,
+        console: Path,
+        seconds: float,
+        grace: float,
+        whole: bool = False,
     ) -> None:
         self.mark = secrets.token_hex(8)
         self.pid = 0
@@ -111,6 +121,7 @@ class Guard:
             "console": str(console),
             "seconds": seconds,
             "grace": grace,
+            "whole": whole,
         }
         self._answers: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._ended: Ended | None = None
@@ -249,7 +260,7 @@ def main() -> int:
     try:
         _answer({"guard": os.getpid(), "pid": target.pid})
         console.copy(cast("IO[bytes]", target.stdout))
-        cause = _until_over(target, lines, spec["seconds"])
+        cause = _until_over(target, lines, spec["seconds"], find if spec["whole"] else list)
         strays = _outliving(find) if cause == "ended" else 0
     finally:
         left = tree.end(find, spec["grace"])
@@ -270,8 +281,10 @@ def main() -> int:
     return 0
 
 
-def _until_over(target: subprocess.Popen[bytes], lines: _Input, seconds: float) -> Cause:
-    """Wait until the target has ended, its time is over, or the harness wants its end."""
+def _until_over(
+    target: subprocess.Popen[bytes], lines: _Input, seconds: float, others: Callable[[], list[psutil.Process]]
+) -> Cause:
+    """Wait until the target and the others have ended, its time is over, or the harness wants its end."""
     over = threading.Event()
     asked = threading.Event()
 
@@ -285,6 +298,8 @@ def _until_over(target: subprocess.Popen[bytes], lines: _Input, seconds: float) 
 
     def wait() -> None:
         target.wait()
+        while others():
+            time.sleep(0.5)
         over.set()
 
     signal.signal(signal.SIGTERM, stop)

@@ -1,0 +1,67 @@
+"""``phase3 record -- COMMAND``: somebody's own run of ZeMosaic, observed as it is, recorded and judged."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from harness.commands.places import new_folder, root
+from harness.commands.verdicts import show
+from harness.message import Message, Translate, say
+from harness.verdict import Verdict, exit_status, merge
+
+UNKNOWN = 3
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], translate: Translate) -> None:
+    """Add ``record``."""
+
+    def text(message: Message) -> str:
+        return message.render(translate)
+
+    help_text = say("run a command of your own, such as ZeMosaic's window, with the probe in it; record and judge it")
+    record = commands.add_parser("record", help=text(help_text))
+    folder = say("the folder for the records (default: a new one below PHASE3_DIR, or .phase3)")
+    record.add_argument("--dir", type=Path, help=text(folder))
+    seconds = say("time limit of the whole command, in seconds (default: a day)")
+    record.add_argument("--seconds", type=float, default=86400.0, help=text(seconds))
+    record.add_argument(
+        "words", nargs="+", metavar="COMMAND", help=text(say("the command and its arguments, after --"))
+    )
+    record.set_defaults(command=_record)
+
+
+def _record(options: argparse.Namespace, translate: Translate) -> int:
+    from harness import checks
+    from harness.checks.base import Case
+    from harness.foreign import NothingRecordedError, record_command
+
+    folder = (options.dir or new_folder(root() / "records", time.strftime("%Y-%m-%d"))).resolve()
+    try:
+        records = record_command(options.words, folder, options.seconds, _echo)
+    except NothingRecordedError as error:
+        if not error.imported:
+            raise  # the wrong command: a usage error
+        print(say("phase3: {error}", error=error.messages[0].render(translate)).render(translate), file=sys.stderr)
+        return UNKNOWN
+    verdicts: list[Verdict] = []
+    for record in records:
+        _print(say("Record: {path}", path=str(record.folder)), translate)
+        if record.seal is not None and record.seal.reason:
+            print(record.seal.reason)
+        judged = checks.judge(Case(record))
+        show(judged, translate)
+        verdicts += judged
+        _print(say("A case can be made of it: {command}", command=f'phase3 case make "{record.folder}"'), translate)
+    return exit_status(merge(v.outcome for v in verdicts if v.gates))
+
+
+def _echo(data: bytes) -> None:
+    sys.stdout.write(data.decode("utf-8", "replace"))
+    sys.stdout.flush()
+
+
+def _print(message: Message, translate: Translate) -> None:
+    print(message.render(translate))

@@ -1,0 +1,358 @@
+"""Observes ZeMosaic where somebody runs it as always: the own environment, settings, folders and processors.
+
+Around the import of its worker the sources are put in place; they say nothing until a mosaic begins. Each mosaic then has a
+record of its own, ``record-N``. What the harness must know besides, to write the request afterwards, is in its ``work`` folder:
+``run.json``, ``notes.jsonl`` and, when the mosaic is over, ``end.json``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import inspect
+import json
+import os
+import sys
+import threading
+import time
+from types import ModuleType
+from typing import Any, Callable, Iterator, Mapping, Optional
+
+from .events import Events, install_log, split
+from .files import install, install_saves
+from .holds import Holds, Tile
+from .paths import Paths
+from .recorder import Recorder, plain_settings
+from .tiles import Asked, Tiles
+from .zemosaic import conclude, describe, makes_tiles
+
+ENTRY, PROCESS = "run_hierarchical_mosaic", "run_hierarchical_mosaic_process"
+_NEEDED = ("input_folder", "output_folder", "progress_callback")
+
+# What the settings are called whose arguments have other names, once ``_config`` is taken off.
+_NAMES = {
+    "astap_exe_path": "astap_executable_path",
+    "astap_data_dir_param": "astap_data_directory_path",
+    "astap_search_radius": "astap_default_search_radius",
+    "astap_downsample": "astap_default_downsample",
+    "astap_sensitivity": "astap_default_sensitivity",
+    "stack_norm_method": "stacking_normalize_method",
+    "stack_weight_method": "stacking_weighting_method",
+    "stack_reject_algo": "stacking_rejection_algorithm",
+    "stack_final_combine": "stacking_final_combine_method",
+    "stack_kappa_low": "stacking_kappa_low",
+    "stack_kappa_high": "stacking_kappa_high",
+    "cluster_threshold": "cluster_panel_threshold",
+}
+
+_watcher: Optional[Watcher] = None
+
+
+def surround(spec: Any, folder: str) -> None:
+    """Have the sources put in place before a module runs, and its functions wrapped after it."""
+    loader: Any = getattr(spec, "loader", None)
+    original = getattr(loader, "exec_module", None)
+    if original is None:
+        return
+
+    def exec_module(module: ModuleType) -> None:
+        with _told("ZeMosaic is not observed"):
+            _the_watcher(folder)
+        original(module)
+        with _told("ZeMosaic is not observed"):
+            _the_watcher(folder).attach(module)
+
+    loader.exec_module = exec_module
+
+
+def _the_watcher(folder: str) -> Watcher:
+    global _watcher  # noqa: PLW0603 -- hooks can't be taken out again, so a process has one set of them
+    if _watcher is None:
+        _watcher = Watcher(folder)
+    return _watcher
+
+
+@contextlib.contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Keep the probe's own faults from the program that it observes."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 -- the program must run as it would without the probe
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            sys.stderr.write(f"phase3 probe: {what} ({error!r})\n")
+
+
+class _Switched(Recorder):
+    """A recorder that writes while a mosaic is made, each into a record of its own; what comes between is not written."""
+
+    def __init__(self) -> None:
+        super().__init__(os.curdir)
+        self._on = False
+        self._sources: list[str] = []
+
+    def capability(self, name: str) -> None:
+        """Keep in mind that a source is in place: each record is told."""
+        self._sources.append(name)
+
+    def begin(self, folder: str) -> None:
+        """Write into another record from here on."""
+        self._folder = folder
+        self._open, self._torn = {}, set()
+        self._lost.clear()
+        self._on = True
+        for name in self._sources:
+            super().capability(name)
+
+    def end(self) -> None:
+        """Write no more."""
+        self.tell_losses()
+        self._on = False
+
+    def tell_losses(self) -> None:
+        """Append what was lost, while there is a record to append to."""
+        if self._on:
+            super().tell_losses()
+
+    def _append(self, kind: str, data: dict[str, Any]) -> None:
+        if self._on:
+            super()._append(kind, data)
+
+
+class _NoHolds(Holds):
+    """No schedule, but an ear for how many workers a pool has."""
+
+    def __init__(self, recorder: Recorder, note: Callable[..., None]) -> None:
+        super().__init__([], (), recorder)
+        self._note = note
+
+    def submitted(self, tile: Tile) -> None:
+        """Note the workers of the pool that a tile was handed to."""
+        if tile.workers is not None:
+            self._note(workers=tile.workers)
+
+
+class Watcher:
+    """The sources of this process, and the record that they write to while a mosaic is made.
+
+    Parameters
+    ----------
+    folder
+        Where the records lie.
+
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._work = ""
+        self._noted: set[str] = set()
+        self._busy = threading.Lock()
+        self._in_process = False
+        self.recorder, self.paths = _Switched(), Paths(os.curdir)
+        self.paths.move(None)
+        install(self.recorder, self.paths)
+        install_log(self.recorder)
+        self.events = Events(self.recorder)
+        self.tiles = Tiles(self.recorder, _NoHolds(self.recorder, self._note), self._described(), conclude(self.paths))
+        self.tiles.install_futures()
+        self.events.listeners.append(self.tiles.heard)
+        with contextlib.suppress(ImportError):
+            install_saves(importlib.import_module("numpy"), self.recorder, self.paths)
+
+    def attach(self, worker: ModuleType) -> None:
+        """Wrap a worker's functions. A version without them can't be recorded, and says so by the file that it leaves."""
+        with open(os.path.join(self._folder, f"imported-{os.getpid()}"), "w", encoding="utf-8") as stream:
+            stream.write(str(getattr(worker, "__file__", "")))
+        entry, process = getattr(worker, ENTRY, None), getattr(worker, PROCESS, None)
+        if not callable(entry) or not set(_NEEDED) <= set(inspect.signature(entry).parameters):
+            return
+        if makes_tiles(worker):
+            self.tiles.wrap(worker, "create_master_tile")
+        setattr(worker, ENTRY, self._entry(worker, entry))
+        if callable(process):
+            setattr(worker, PROCESS, self._process(process))
+        self.recorder.capability("callback")
+
+    def _entry(self, worker: ModuleType, original: Callable[..., Any]) -> Callable[..., Any]:
+        signature = inspect.signature(original)
+
+        # The process's entry point looks at the signature of this function; wraps() keeps it.
+        @functools.wraps(original)
+        def entry(*args: Any, **kwargs: Any) -> Any:
+            try:
+                bound = signature.bind(*args, **kwargs)
+            except TypeError:
+                return original(*args, **kwargs)  # which says so itself
+            if not self._begin(worker, bound.arguments):
+                return original(*args, **kwargs)
+            bound.arguments["progress_callback"] = self.events.tee(bound.arguments.get("progress_callback"))
+            error = ""
+            try:
+                return original(*bound.args, **bound.kwargs)
+            except BaseException as raised:
+                error = f"{type(raised).__name__}: {raised}"
+                raise
+            finally:
+                if not self._in_process:
+                    self._end(error)
+
+        return entry
+
+    def _process(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def process(progress_queue: Any, *args: Any, **kwargs: Any) -> Any:
+            self._in_process = True
+            error = ""
+            try:
+                return original(_Tee(progress_queue, self.events), *args, **kwargs)
+            except BaseException as raised:
+                error = f"{type(raised).__name__}: {raised}"
+                raise
+            finally:
+                self._in_process = False
+                self._end(error)
+
+        return process
+
+    def _begin(self, worker: ModuleType, arguments: Mapping[str, Any]) -> bool:
+        """Begin a record; say whether there is one."""
+        if not self._busy.acquire(blocking=False):
+            with _told("a mosaic is not recorded"):
+                raise RuntimeError("another one is being made in this process")
+            return False
+        try:
+            outputs = os.path.abspath(os.fsdecode(arguments["output_folder"]))
+            record = _new_record(self._folder)
+            self._work = os.path.join(record, "work")
+            self._noted.clear()
+            run = {
+                "input": os.path.abspath(os.fsdecode(arguments["input_folder"])),
+                "output": outputs,
+                "before": _files(outputs),
+                "selected": [str(item.get("path", "")) for item in arguments.get("filtered_header_items") or ()],
+                "worker": os.path.abspath(str(getattr(worker, "__file__", ""))),
+                "python": sys.executable,
+                "wall": time.time(),
+            }
+            settings = _settings(arguments, outputs)
+            self._write("run.json", run)
+            self.paths.move(outputs)
+            self.recorder.begin(record)
+            self.recorder.config(settings)
+            os.environ.update(PHASE3_RECORD=record, PHASE3_OUTPUTS=outputs)
+        except Exception as error:
+            self._busy.release()
+            with _told("a mosaic is not recorded"):
+                raise RuntimeError(repr(error)) from error
+            return False
+        return True
+
+    def _end(self, error: str) -> None:
+        """End the record, if one is being written."""
+        if not self._busy.locked():
+            return
+        with _told("the end of a mosaic is not recorded"):
+            self.recorder.end()
+            self.paths.move(None)
+            self.tiles.forget()
+            for name in ("PHASE3_RECORD", "PHASE3_OUTPUTS"):
+                os.environ.pop(name, None)
+            self._write("end.json", {"error": error, "wall": time.time()})
+        self._busy.release()
+
+    def _write(self, name: str, data: dict[str, Any]) -> None:
+        """Write a file for the harness, whole or not at all."""
+        path = os.path.join(self._work, name)
+        with open(f"{path}.part", "w", encoding="utf-8") as stream:
+            json.dump(data, stream)
+        os.rename(f"{path}.part", path)
+
+    def _described(self) -> Callable[..., Asked]:
+        read = describe(self.paths)
+
+        def asked(maker: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked:
+            group = next(iter(inspect.signature(maker).bind(*args, **kwargs).arguments.values())) or ()
+            for entry in group:
+                self._note(frame=os.path.abspath(str(entry.get("path_raw", ""))))
+            return read(maker, args, kwargs)
+
+        return asked
+
+    def _note(self, **what: Any) -> None:
+        """Write a line for the harness, once: only whole lines, whichever thread writes."""
+        line = json.dumps(what)
+        if line in self._noted or not self._busy.locked():
+            return
+        self._noted.add(line)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+        descriptor = os.open(os.path.join(self._work, "notes.jsonl"), flags, 0o644)
+        try:
+            os.write(descriptor, line.encode() + b"\n")
+        finally:
+            os.close(descriptor)
+
+
+class _Tee:
+    """Stands before the queue that the graphical interface reads, and records the two messages that no callback shows."""
+
+    def __init__(self, queue: Any, events: Events) -> None:
+        self._queue = queue
+        self._events = events
+
+    def put(self, item: Any, *args: Any, **kwargs: Any) -> Any:
+        """Record ``PROCESS_DONE`` and ``PROCESS_ERROR``, and pass everything on."""
+        if isinstance(item, tuple) and item and split(str(item[0]))[0].startswith("PROCESS_"):
+            fields = item[3] if len(item) > 3 and isinstance(item[3], dict) else {}
+            self._events.called((item[0], None, item[2] if len(item) > 2 else "INFO"), dict(fields))
+        return self._queue.put(item, *args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._queue, name)
+
+
+def _new_record(folder: str) -> str:
+    """Make the next record's folder; processes that do so at the same time get one each."""
+    number = 1
+    while True:
+        record = os.path.join(folder, f"record-{number}")
+        try:
+            os.mkdir(record)
+        except FileExistsError:
+            number += 1
+        else:
+            os.mkdir(os.path.join(record, "work"))
+            return record
+
+
+def _files(folder: str) -> list[tuple[str, int, int]]:
+    """Return what lies in the output folder before the run: path, bytes, time of the last change."""
+    found = []
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(parent, name)
+            with contextlib.suppress(OSError):
+                about = os.lstat(path)
+                relative = os.path.relpath(path, folder).replace(os.sep, "/")
+                found.append((relative, about.st_size, about.st_mtime_ns))
+    return found
+
+
+def _settings(arguments: Mapping[str, Any], outputs: str) -> dict[str, Any]:
+    """Return the settings in effect: those stored, then the arguments under the settings' names; no places."""
+    settings: dict[str, Any] = {}
+    stored = sys.modules.get("zemosaic_config")
+    with contextlib.suppress(Exception):
+        settings.update((stored or importlib.import_module("zemosaic_config")).load_config())  # type: ignore[union-attr, unused-ignore]
+    for name, value in arguments.items():
+        plain = name.removesuffix("_config")
+        if plain == "parsed_winsor_limits":
+            settings["stacking_winsor_limits"] = ",".join(map(str, value))
+        else:
+            settings[_NAMES.get(plain, plain)] = value
+    for name in (*_NEEDED, "filter_invoked", "filter_overrides", "filtered_header_items", "input_dir", "output_dir"):
+        settings.pop(name, None)
+    return {name: value for name, value in plain_settings(settings, outputs).items() if not _is_place(value)}
+
+
+def _is_place(value: Any) -> bool:
+    return isinstance(value, str) and (os.path.isabs(value) or value.startswith("~"))
