@@ -202,7 +202,7 @@ class Campaign:
                 record = read_record(record_folder)
             else:
                 remove_tree(record_folder)  # of a worker that was killed in the middle
-                record = make_run(request, record_folder, dataset.folder)
+                record = make_run(request, record_folder, dataset.folder, truth=dataset.truth)
                 if record.seal is not None and record.seal.state == "done":
                     self.durations.add(request, record.seal.seconds)
         self._runs[key] = _entry(key, record, self.folder)

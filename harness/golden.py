@@ -11,23 +11,28 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from harness import checks
 from harness.checks.base import Case
 from harness.checks.known import speaks
+from harness.footprint import pixel_of
 from harness.measure import decimate_products
-from harness.record import Record, read_record
+from harness.record import Record, Truth, read_record
+from harness.request import FrameFacts
 from harness.seal import seal
 
 STEP = 4
 LEFT_OUT = (
-    "golden copy: masks are decimated, paths cut to their last name; left out are outputs, thumbnail, console, process samples, "
-    "debug events, log lines of other things than retention and fallbacks, and files opened for reading or mapped"
+    "golden copy: masks are decimated, paths cut to their last name; left out are stars on no frame, outputs, thumbnail, "
+    "console, process samples, debug events, log lines of other things than retention and fallbacks, and files opened for "
+    "reading or mapped"
 )
 
 # The lines of the log that the retention policy writes, or that speak of caches above INFO as a careless one would; with those
@@ -111,6 +116,9 @@ def shrink(record: Path, folder: Path, step: int = STEP) -> None:
         for name in ("products.json", "products.npz"):
             (folder / name).write_bytes((record / name).read_bytes())
         decimate_products(folder, step)
+    if source.truth is not None:
+        truth = _on_frames(source.truth, request.dataset.frames)
+        (folder / "truth.json").write_text(json.dumps(truth.to_json()) + "\n", encoding="utf-8")
     old = source.seal
     reason = f"{old.reason}; {LEFT_OUT}" if old.reason else LEFT_OUT
     seal(folder, old.state, old.exit_code, _text(reason), old.seconds)
@@ -121,6 +129,18 @@ def shrink(record: Path, folder: Path, step: int = STEP) -> None:
             f"expected the copy of {record} to be judged as the record is, found {different}: "
             "keep what these checks read, or decimate less"
         )
+
+
+def _on_frames(truth: Truth, frames: Sequence[FrameFacts]) -> Truth:
+    """Leave out the stars that no frame shows: nothing can be said of them."""
+    shown = np.zeros(len(truth.stars), dtype=np.bool_)
+    for frame in frames:
+        x, y = pixel_of(frame.wcs, truth.stars[:, 0], truth.stars[:, 1])
+        with np.errstate(invalid="ignore"):
+            shown |= (abs(x - (frame.shape[1] - 1) / 2) <= frame.shape[1] / 2) & (
+                abs(y - (frame.shape[0] - 1) / 2) <= frame.shape[0] / 2
+            )
+    return replace(truth, stars=truth.stars[shown])
 
 
 def _different(source: Record, copy: Record) -> str:

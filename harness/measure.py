@@ -1,12 +1,14 @@
 """Measures what a run made, so that a record can be judged without its pixels.
 
 Writes ``products.json``, ``products.npz`` and ``thumbnail.png`` (``docs/protocol.md``): which pixels are covered, how deep, where
-the stars are and how bright, and what the headers of the kept tiles say. Files are read by strips of rows, so memory is bounded
-by a strip and by the decimated masks, not by the mosaic.
+the stars are and how bright, where it is constant, the digest and the statistics of each image by blocks, and what the headers
+of the kept tiles say. Files are read by strips of rows, so memory is bounded by a strip, the decimated masks and the blocks'
+statistics, not by the mosaic.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -26,9 +28,10 @@ from photutils.aperture import CircularAperture, aperture_photometry
 from photutils.background import Background2D, BkgZoomInterpolator
 from photutils.detection import DAOStarFinder
 from PIL import Image
+from scipy import ndimage
 
 from harness.footprint import Cards, FootprintError, sky_of
-from harness.record import PRODUCTS_FORMAT, RecordError, read_products
+from harness.record import BLOCK, PRODUCTS_FORMAT, Plane, RecordError, read_products
 from harness.request import Request
 
 MASK_PIXELS = 25_000_000
@@ -37,7 +40,11 @@ MASK_PIXELS = 25_000_000
 STARS = 2000
 """How many stars are kept, the brightest."""
 
+RUN = 7
+"""Pixels in a row or a column that must be equal in every channel to be called constant: noise makes no such run."""
+
 _STRIP_PIXELS = 1 << 22
+_ROUNDING = 8 * float(np.finfo(np.float32).eps)  # of the value: what interpolating and shifting a constant may add
 _THUMBNAIL = 900  # pixels, the longer side
 
 # Stars. The kernel suits what small telescopes sample a star with; the aperture takes in most of its light, and is the same in
@@ -59,6 +66,7 @@ _BROKEN = (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, fits.
 
 
 _T = TypeVar("_T", bound=np.generic)
+_F = TypeVar("_F", np.float32, np.float64)
 
 
 class MeasureError(ValueError):
@@ -94,10 +102,12 @@ def measure(folder: Path, request: Request) -> None:
     outputs = folder / "outputs"
     mosaic, coverage = _find(outputs, request)
     if mosaic is None:
-        found = _Measured(np.zeros((0, 0), np.bool_), np.zeros((0, 0), np.float32), np.zeros((0, 3)), 1, {}, None)
+        none = np.zeros((0, 0), np.bool_)
+        arrays = _Arrays(none, np.zeros((0, 0), np.float32), np.zeros((0, 3)), none, ())
+        found = _Measured(arrays, 1, {}, None)
     else:
         with _open(mosaic, coverage) as source:
-            found = _measured(source)
+            found = _measured(source, outputs)
     thumbnail = None
     if found.thumbnail is not None:
         thumbnail = "thumbnail.png"
@@ -109,7 +119,7 @@ def measure(folder: Path, request: Request) -> None:
         "tiles": list(_tiles(folder)),
         "thumbnail": thumbnail,
     }
-    _write(folder, data, found.covered, found.depth, found.stars)
+    _write(folder, data, found.arrays)
 
 
 def decimate_products(folder: Path, step: int) -> None:
@@ -120,7 +130,8 @@ def decimate_products(folder: Path, step: int) -> None:
     folder
         The record's folder.
     step
-        The new decimation, a multiple of the present one. An element is covered only if all that it replaces are.
+        The new decimation, a multiple of the present one. An element is covered, or constant, only if all that it replaces
+        are. Digests and statistics of the images stay as they are.
 
     Raises
     ------
@@ -147,7 +158,8 @@ def decimate_products(folder: Path, step: int) -> None:
     }
     covered = _blocks(products.covered, factor, np.logical_and, fill=True)
     depth = _blocks(products.depth, factor, np.minimum, fill=np.inf)
-    _write(folder, data, covered, depth, products.stars)
+    constant = None if products.constant is None else _blocks(products.constant, factor, np.logical_and, fill=True)
+    _write(folder, data, _Arrays(covered, depth, products.stars, constant, products.planes))
     if products.thumbnail is not None:
         (folder / "thumbnail.png").unlink(missing_ok=True)
 
@@ -169,10 +181,19 @@ def decimated_cards(cards: Cards, step: int) -> Cards:
 
 
 @dataclass(frozen=True)
-class _Measured:
+class _Arrays:
+    """What is stored as arrays."""
+
     covered: NDArray[np.bool_]
     depth: NDArray[np.float32]
     stars: NDArray[np.float64]
+    constant: NDArray[np.bool_] | None
+    planes: tuple[Plane, ...]
+
+
+@dataclass(frozen=True)
+class _Measured:
+    arrays: _Arrays
     step: int
     wcs: Cards
     thumbnail: NDArray[np.uint8] | None
@@ -200,8 +221,8 @@ class _Plane:
             )
         self.path, self.hdu, self.flat = path, hdu, len(shape) == 2
 
-    def rows(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Return rows as native float32, shape (channels, rows, columns)."""
+    def rows(self, start: int, stop: int, dtype: type[_F] = np.float32) -> NDArray[_F]:  # type: ignore[assignment]
+        """Return rows as native float32 or float64, shape (channels, rows, columns)."""
         rows = slice(start, stop)
         section = self.hdu.section
         try:
@@ -216,7 +237,7 @@ class _Plane:
             raise _unreadable(self.path, error) from error
         if self.channels_last:
             values = np.moveaxis(values, -1, 0)
-        return np.ascontiguousarray(values, dtype=np.float32)
+        return np.ascontiguousarray(values, dtype=dtype)
 
 
 @dataclass(frozen=True)
@@ -227,6 +248,7 @@ class _Source:
     alpha: _Plane | None
     coverage: _Plane | None
     wcs: Cards
+    planes: tuple[tuple[str, _Plane], ...]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -274,18 +296,18 @@ def _open(mosaic: Path, coverage: Path | None) -> Iterator[_Source]:
         image = next((plane for name, plane in images if name not in {"ALPHA", "WEIGHT"}), None)
         if image is None:
             raise MeasureError(f"expected an image in {mosaic.name}, found none: run it again")
-        depth = None
+        depth, maps = None, []
         if coverage is not None:
-            planes = _images(coverage, stack)
-            if not planes:
+            maps = _images(coverage, stack)
+            if not maps:
                 raise MeasureError(f"expected an image in {coverage.name}, found none: run it again")
-            depth = planes[0][1]
+            depth = maps[0][1]
         for other in (alpha, depth):
             if other is not None and other.shape != image.shape:
                 raise MeasureError(
                     f"expected {other.path.name} to have the mosaic's shape {image.shape}, found {other.shape}: run it again"
                 )
-        yield _Source(image, alpha, depth, _celestial(mosaic, image.hdu.header))
+        yield _Source(image, alpha, depth, _celestial(mosaic, image.hdu.header), (*images, *maps))
 
 
 def _images(path: Path, stack: ExitStack) -> list[tuple[str, _Plane]]:
@@ -321,13 +343,17 @@ def _celestial(path: Path, header: fits.Header) -> Cards:
     return cards
 
 
-def _measured(source: _Source) -> _Measured:
+def _measured(source: _Source, outputs: Path) -> _Measured:
     rows, columns = source.shape
     step = _step(rows, columns)
     reduction = math.ceil(max(rows, columns, 1) / _THUMBNAIL)
-    masks, depths, small = [], [], []
+    masks, depths, flat, small = [], [], [], []
     for start, stop in _strips(rows, columns, math.lcm(step, reduction)):
-        pixels, covered, depth = source.strip(start, stop)
+        above, below = min(RUN - 1, start), min(RUN - 1, rows - stop)
+        wide = source.strip(start - above, stop + below)
+        inner = slice(above, above + stop - start)
+        pixels, covered, depth = wide[0][:, inner], wide[1][inner], wide[2][inner]
+        flat.append(_blocks(_constant(wide[0], wide[1])[inner], step, np.logical_and, fill=True))
         masks.append(_blocks(covered, step, np.logical_and, fill=True))
         depths.append(_blocks(depth, step, np.minimum, fill=np.inf))
         small.append(_shrunk(pixels, covered, reduction))
@@ -335,10 +361,9 @@ def _measured(source: _Source) -> _Measured:
         raise MeasureError(
             f"expected a mosaic with pixels in {source.image.path.name}, found shape {source.shape}: run it again"
         )
+    planes = tuple(_plane(name, plane, outputs) for name, plane in source.planes)
     return _Measured(
-        covered=np.concatenate(masks),
-        depth=np.concatenate(depths),
-        stars=_stars(source),
+        arrays=_Arrays(np.concatenate(masks), np.concatenate(depths), _stars(source), np.concatenate(flat), planes),
         step=step,
         wcs=decimated_cards(source.wcs, step),
         thumbnail=_picture(np.concatenate(small, axis=1)),
@@ -368,6 +393,71 @@ def _blocks(values: NDArray[_T], step: int, reduce: np.ufunc, *, fill: float) ->
     padded = np.pad(values, ((0, -rows % step), (0, -columns % step)), constant_values=fill)
     blocks = padded.reshape(padded.shape[0] // step, step, padded.shape[1] // step, step)
     return np.asarray(reduce.reduce(blocks, axis=(1, 3)), dtype=values.dtype)
+
+
+def _constant(pixels: NDArray[np.float32], covered: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which pixels lie in a run of ``RUN`` covered pixels of a row or a column with equal values in every channel.
+
+    Filling with a value and repeating an edge make such runs. Equal means but for rounding: interpolation gives a constant
+    back with errors in its last bits. A channel that is not finite says nothing.
+    """
+    found = np.zeros_like(covered)
+    for axis in (0, 1):
+        if covered.shape[axis] < RUN:
+            continue
+        equal = ndimage.minimum_filter1d(covered.view(np.uint8), RUN, axis, mode="constant", cval=0) > 0
+        for channel in np.where(np.isfinite(pixels), pixels, 0):
+            low = ndimage.minimum_filter1d(channel, RUN, axis)
+            high = ndimage.maximum_filter1d(channel, RUN, axis)
+            equal &= high - low <= _ROUNDING * np.maximum(np.abs(low), np.abs(high))
+        found |= ndimage.maximum_filter1d(equal.view(np.uint8), RUN, axis, mode="constant", cval=0) > 0
+    return found
+
+
+def _plane(name: str, plane: _Plane, outputs: Path) -> Plane:
+    """Measure one image as it was written: the digest of its data, and statistics by blocks."""
+    rows, columns = plane.shape
+    counts, sums, lows, highs = [], [], [], []
+    for start, stop in _strips(rows, columns, BLOCK):
+        values = plane.rows(start, stop, np.float64)
+        finite = np.isfinite(values)
+        counts.append([_blocks(c.astype(np.uint16), BLOCK, np.add, fill=0) for c in finite])
+        sums.append([_blocks(np.where(f, v, 0), BLOCK, np.add, fill=0) for v, f in zip(values, finite, strict=True)])
+        lows.append(
+            [_blocks(np.where(f, v, np.nan), BLOCK, np.fmin, fill=np.nan) for v, f in zip(values, finite, strict=True)]
+        )
+        highs.append(
+            [_blocks(np.where(f, v, np.nan), BLOCK, np.fmax, fill=np.nan) for v, f in zip(values, finite, strict=True)]
+        )
+    bitpix = int(plane.hdu.header["BITPIX"])
+    exact = np.float32 if bitpix in (8, 16, -32) else np.float64  # minimum and maximum are values of the image
+    return Plane(
+        name=name,
+        file=plane.path.relative_to(outputs.parent).as_posix(),
+        shape=tuple(int(n) for n in plane.hdu.shape),
+        bitpix=bitpix,
+        sha256=_digest(plane),
+        count=np.concatenate(counts, axis=1),
+        sum=np.concatenate(sums, axis=1),
+        low=np.concatenate(lows, axis=1).astype(exact),
+        high=np.concatenate(highs, axis=1).astype(exact),
+    )
+
+
+def _digest(plane: _Plane) -> str:
+    """Return the SHA-256 of an image's data as the file holds them; of its values where the file holds them compressed."""
+    digest = hashlib.sha256()
+    if isinstance(plane.hdu, fits.CompImageHDU):
+        for start, stop in _strips(*plane.shape, 1):
+            digest.update(plane.rows(start, stop, np.float64).tobytes())
+        return digest.hexdigest()
+    size = math.prod(plane.hdu.shape) * abs(int(plane.hdu.header["BITPIX"])) // 8
+    with plane.path.open("rb") as stream:
+        stream.seek(plane.hdu.fileinfo()["datLoc"])
+        while size and (data := stream.read(min(size, 1 << 20))):
+            digest.update(data)
+            size -= len(data)
+    return digest.hexdigest()
 
 
 def _shrunk(pixels: NDArray[np.float32], covered: NDArray[np.bool_], step: int) -> NDArray[np.float32]:
@@ -408,7 +498,7 @@ def _stars(source: _Source) -> NDArray[np.float64]:
         # Where a channel is missing, the mean of the others would be another colour's: a false edge.
         covered &= np.isfinite(pixels).all(axis=0)
         luminance = np.where(covered, pixels, 0).mean(axis=0, dtype=np.float64)
-        stars = _detected(luminance, covered)
+        stars = detected(luminance, covered)
         stars[:, 1] += top
         found.append(stars[(stars[:, 1] >= start - 0.5) & (stars[:, 1] < stop - 0.5)])
     x, y, flux = np.concatenate(found).T
@@ -417,7 +507,7 @@ def _stars(source: _Source) -> NDArray[np.float64]:
     return np.column_stack([ra, dec, flux[brightest]])
 
 
-def _detected(luminance: NDArray[np.float64], covered: NDArray[np.bool_]) -> NDArray[np.float64]:
+def detected(luminance: NDArray[np.float64], covered: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return x, y and flux of the stars in an image, in pixels and in its unit."""
     none = np.empty((0, 3))
     if not covered.any():
@@ -482,16 +572,27 @@ def _whole(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _write(
-    folder: Path,
-    data: dict[str, Any],
-    covered: NDArray[np.bool_],
-    depth: NDArray[np.float32],
-    stars: NDArray[np.float64],
-) -> None:
+def _write(folder: Path, data: dict[str, Any], found: _Arrays) -> None:
     """Write the arrays, then the description that makes them products."""
-    np.savez_compressed(
-        folder / "products.npz", allow_pickle=False, covered=np.packbits(covered), depth=depth, stars=stars
-    )
-    data = {"format": PRODUCTS_FORMAT, "shape": list(covered.shape), **data}
+    arrays: dict[str, NDArray[Any]] = {
+        "covered": np.packbits(found.covered),
+        "depth": found.depth,
+        "stars": found.stars,
+    }
+    if found.constant is not None:
+        arrays["constant"] = np.packbits(found.constant)
+    images = []
+    for i, plane in enumerate(found.planes):
+        images.append(
+            {
+                "name": plane.name,
+                "file": plane.file,
+                "shape": list(plane.shape),
+                "bitpix": plane.bitpix,
+                "sha256": plane.sha256,
+            }
+        )
+        arrays |= {f"plane{i}_{name}": getattr(plane, name) for name in ("count", "sum", "low", "high")}
+    np.savez_compressed(folder / "products.npz", allow_pickle=False, **arrays)
+    data = {"format": PRODUCTS_FORMAT, "shape": list(found.covered.shape), **data, "planes": images}
     (folder / "products.json").write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -26,6 +26,10 @@ SEAL_FORMAT = "phase3-seal/1"
 EVENTS_FORMAT = "phase3-events/1"
 TRACE_FORMAT = "phase3-trace/1"
 PRODUCTS_FORMAT = "phase3-products/1"
+TRUTH_FORMAT = "phase3-truth/2"
+
+BLOCK = 32
+"""Side of the blocks by which images are measured, in pixels."""
 
 T = TypeVar("T")
 
@@ -39,6 +43,8 @@ Source = Literal["callback", "log", "stage"]
 SOURCES: tuple[Source, ...] = ("callback", "log", "stage")
 EndState = Literal["done", "crashed", "timed out", "killed"]
 END_STATES: tuple[EndState, ...] = ("done", "crashed", "timed out", "killed")
+Origin = Literal["synthetic", "frames"]
+ORIGINS: tuple[Origin, ...] = ("synthetic", "frames")
 
 
 class RecordError(SaidError):
@@ -193,6 +199,37 @@ class TileProduct:
 
 
 @dataclass(frozen=True)
+class Plane:
+    """One image as it was written: its digest, and statistics by blocks of ``BLOCK`` by ``BLOCK`` pixels, without its pixels.
+
+    Parameters
+    ----------
+    name
+        The HDU's name; ``PRIMARY`` where the first has none.
+    file
+        Path of its file, relative to the record.
+    shape, bitpix
+        Its axes as numpy orders them, and its type as FITS names it.
+    sha256
+        SHA-256 of its data as the file holds them: equal data have equal digests.
+    count, sum, low, high
+        By block, shape (channels, rows, columns): how many values are finite, their sum, the least and the largest (NaN where
+        none is).
+
+    """
+
+    name: str
+    file: str
+    shape: tuple[int, ...]
+    bitpix: int
+    sha256: str
+    count: NDArray[np.uint16] = field(repr=False)
+    sum: NDArray[np.float64] = field(repr=False)
+    low: NDArray[np.floating[Any]] = field(repr=False)
+    high: NDArray[np.floating[Any]] = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Products:
     """What the run made, measured: no pixels.
 
@@ -214,6 +251,11 @@ class Products:
         The master tiles that were kept.
     thumbnail
         Path of a PNG of the mosaic, relative to the record, or ``None``.
+    constant
+        Boolean, shape as ``covered``: covered elements whose pixels lie in runs of equal values, as filling leaves them; ``None``
+        where it was not measured.
+    planes
+        The images of the mosaic's file and of its coverage map's, in their order; empty where they were not measured.
 
     """
 
@@ -225,6 +267,61 @@ class Products:
     stars: NDArray[np.float64]
     tiles: tuple[TileProduct, ...]
     thumbnail: str | None
+    constant: NDArray[np.bool_] | None = None
+    planes: tuple[Plane, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What a dataset shows, as far as that is known without the target.
+
+    Parameters
+    ----------
+    stars
+        Shape ``(n, 3)``, float64, brightest first: right ascension and declination (degrees, ICRS), flux (ADU per
+        exposure, without colour filters). Stars of the whole field, also such as no frame covers.
+    sky
+        Level of the empty sky, in ADU per pixel and exposure, without colour filters; a frame adds a gradient to it.
+    filters
+        What the red, green and blue filters let pass; ones for a camera without filters.
+    origin
+        ``synthetic``: the stars that the frames were drawn from. ``frames``: stars that were found in a mosaic made straight from
+        observed frames, with their fluxes there; what is too faint for that is not among them.
+    clouded
+        Names of the frames that show no stars.
+
+    """
+
+    stars: NDArray[np.float64]
+    sky: float
+    filters: tuple[float, float, float]
+    origin: Origin = "synthetic"
+    clouded: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return built-in types only."""
+        return {
+            "format": TRUTH_FORMAT,
+            "origin": self.origin,
+            "sky": self.sky,
+            "filters": list(self.filters),
+            "clouded": list(self.clouded),
+            "stars": self.stars.tolist(),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Truth:
+        """Rebuild a truth. Raises ``ValueError``, ``TypeError`` or ``KeyError`` when the data is not one."""
+        if data["format"] != TRUTH_FORMAT:
+            raise ValueError(f"expected a truth of format {TRUTH_FORMAT!r}, found {data['format']!r}")
+        red, green, blue = (float(share) for share in data["filters"])
+        return cls(
+            stars=np.array(data["stars"], dtype=np.float64).reshape(-1, 3),
+            sky=float(data["sky"]),
+            filters=(red, green, blue),
+            origin=_one_of(data["origin"], ORIGINS),
+            clouded=tuple(str(name) for name in data["clouded"]),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +374,10 @@ class History:
 
 @dataclass(frozen=True)
 class Record:
-    """One run: request, history, products, left-overs and seal, each ``None`` where the run did not get that far."""
+    """One run: request, history, products, left-overs and seal, each ``None`` where the run did not get that far.
+
+    ``truth`` is what the dataset shows, ``None`` where nobody knows.
+    """
 
     folder: Path
     request: Request
@@ -286,6 +386,7 @@ class Record:
     left: tuple[LeftFile, ...] | None
     seal: Seal | None
     damage: tuple[str, ...]
+    truth: Truth | None = None
 
     @property
     def usable(self) -> bool:
@@ -347,6 +448,7 @@ def _read_record(folder: Path) -> Record:
         left=left,
         seal=seal,
         damage=damage,
+        truth=_read_truth(folder),
     )
 
 
@@ -399,6 +501,22 @@ def _read_seal(folder: Path) -> Seal | None:
         raise RecordError(
             say(
                 "expected a seal in {path}, found one that can't be read ({error}): record the run again",
+                path=str(path),
+                error=str(error),
+            )
+        ) from error
+
+
+def _read_truth(folder: Path) -> Truth | None:
+    path = folder / "truth.json"
+    if not path.exists():
+        return None
+    try:
+        return Truth.from_json(_read_json(path))
+    except _UNREADABLE as error:
+        raise RecordError(
+            say(
+                "expected a truth in {path}, found one that can't be read ({error}): record the run again",
                 path=str(path),
                 error=str(error),
             )
@@ -665,8 +783,10 @@ def read_products(folder: Path) -> Products | None:
         with (folder / "products.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             depth = np.asarray(arrays["depth"], dtype=np.float32)
             stars = np.asarray(arrays["stars"], dtype=np.float64).reshape(-1, 3)
-            bits = np.asarray(arrays["covered"], dtype=np.uint8)
-        covered = _unpacked(bits, depth, data["shape"])
+            covered = _unpacked(np.asarray(arrays["covered"], dtype=np.uint8), depth, data["shape"])
+            flat = np.asarray(arrays["constant"], dtype=np.uint8) if "constant" in arrays else None
+            constant = None if flat is None else _unpacked(flat, depth, data["shape"])
+            planes = tuple(_plane(i, plane, arrays) for i, plane in enumerate(data.get("planes", ())))
         tiles = tuple(
             TileProduct(str(t["path"]), int(t["tile"]), _int(t["frames"]), _int(t["aligned"]), _str(t["reference"]))
             for t in data["tiles"]
@@ -680,6 +800,8 @@ def read_products(folder: Path) -> Products | None:
             stars=stars,
             tiles=tiles,
             thumbnail=_str(data["thumbnail"]),
+            constant=constant,
+            planes=planes,
         )
     except RecordError:
         raise
@@ -691,6 +813,18 @@ def read_products(folder: Path) -> Products | None:
                 error=str(error),
             )
         ) from error
+
+
+def _plane(index: int, data: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Plane:
+    count = np.asarray(arrays[f"plane{index}_count"], dtype=np.uint16)
+    total = np.asarray(arrays[f"plane{index}_sum"], dtype=np.float64)
+    low, high = (np.asarray(arrays[f"plane{index}_{name}"]) for name in ("low", "high"))
+    if count.ndim != 3 or any(a.shape != count.shape or a.dtype.kind != "f" for a in (total, low, high)):
+        raise ValueError(f"statistics of {data['name']} with shapes {count.shape}, {total.shape}, {low.shape}")
+    shape = tuple(int(n) for n in data["shape"])
+    return Plane(
+        str(data["name"]), str(data["file"]), shape, int(data["bitpix"]), str(data["sha256"]), count, total, low, high
+    )
 
 
 def _unpacked(bits: NDArray[np.uint8], depth: NDArray[np.float32], shape: Any) -> NDArray[np.bool_]:

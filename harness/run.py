@@ -22,7 +22,7 @@ from typing import Any, Self
 from harness import left, targets
 from harness.inputs import InputError, require_inputs
 from harness.message import say
-from harness.record import EndState, Record, read_record
+from harness.record import EndState, Record, Truth, read_record
 from harness.request import Request
 from harness.seal import WORK, seal
 from harness.watch.disk import DiskSampler
@@ -62,7 +62,13 @@ class _End:
 
 
 def make_run(
-    request: Request, folder: Path, frames: Path, *, on_start: OnStart | None = None, grace: float = GRACE_SECONDS
+    request: Request,
+    folder: Path,
+    frames: Path,
+    *,
+    truth: Truth | None = None,
+    on_start: OnStart | None = None,
+    grace: float = GRACE_SECONDS,
 ) -> Record:
     """Run a target once and return its sealed record.
 
@@ -74,6 +80,8 @@ def make_run(
         The record's folder: new, or empty.
     frames
         The folder that holds the frames named in ``request.dataset``. It is only read.
+    truth
+        What the frames show, where that is known: it goes into the record.
     on_start
         Called with the target's process id once it runs.
     grace
@@ -109,7 +117,7 @@ def make_run(
     with _Signals() as signals:
         try:
             with signals.open():
-                _prepare(folder, request, frames)
+                _prepare(folder, request, frames, truth)
             end = _run(request, folder, signals, on_start, grace)
         except BaseException:
             _unmake(folder, new=new)  # nothing was started, so there is nothing to record
@@ -128,13 +136,15 @@ def make_run(
 # Before
 
 
-def _prepare(folder: Path, request: Request, frames: Path) -> None:
-    """Make the record's folder, with copies of the frames."""
+def _prepare(folder: Path, request: Request, frames: Path, truth: Truth | None) -> None:
+    """Make the record's folder, with copies of the frames and what is known of them."""
     try:
         for name in FOLDERS:
             (folder / WORK / name).mkdir(parents=True)
         (folder / "outputs").mkdir()
         request.write(folder / "request.json")
+        if truth is not None:
+            (folder / "truth.json").write_text(json.dumps(truth.to_json()) + "\n", encoding="utf-8")
         for frame in request.dataset.frames:
             _copy(frames / frame.name, folder / WORK / "input" / frame.name, frame.sha256)
         (folder / WORK / "reserve").write_bytes(bytes(RESERVE_BYTES))
@@ -170,7 +180,8 @@ def _unmake(folder: Path, *, new: bool) -> None:
     with contextlib.suppress(OSError):
         left.remove_tree(folder / WORK)
         left.remove_tree(folder / "outputs")
-        (folder / "request.json").unlink(missing_ok=True)
+        for name in ("request.json", "truth.json"):
+            (folder / name).unlink(missing_ok=True)
         if new:
             folder.rmdir()
 

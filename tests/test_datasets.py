@@ -158,12 +158,19 @@ def test_the_truth_is_in_the_frames(tmp_path):
     assert np.median(ratios) == pytest.approx(1.0, abs=0.01)
 
 
+def test_the_truth_names_the_frames_without_stars():
+    """Which frames clouds hide is known; nothing else tells it from the headers."""
+    assert datasets.truth_of(SYNTHETIC["natural"]).clouded == ("light_p3_000.fits",)
+    assert datasets.truth_of(SYNTHETIC["grid2x2"]).clouded == ()
+
+
 def test_truth_survives_its_file():
     """A truth read back from JSON is equal to the last bit; another format is refused."""
-    truth = Truth(np.array([[1.1, 2.2, 1e5 / 3]]), 300.0, (0.8, 1.0, 0.6))
+    truth = Truth(np.array([[1.1, 2.2, 1e5 / 3]]), 300.0, (0.8, 1.0, 0.6), clouded=("light_p0_000.fits",))
     again = Truth.from_json(json.loads(json.dumps(truth.to_json())))
     assert (again.stars == truth.stars).all()
-    assert (again.sky, again.filters) == (300.0, (0.8, 1.0, 0.6))
+    assert (again.sky, again.filters, again.origin) == (300.0, (0.8, 1.0, 0.6), "synthetic")
+    assert again.clouded == ("light_p0_000.fits",)
     with pytest.raises(ValueError, match="expected a truth of format"):
         Truth.from_json({**truth.to_json(), "format": "phase3-truth/0"})
 

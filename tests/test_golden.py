@@ -10,6 +10,7 @@ import tomllib
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from astropy.io import fits
 
@@ -22,7 +23,7 @@ from harness import golden
 from harness.checks import ALL, judge
 from harness.checks.base import Case
 from harness.golden import shrink
-from harness.record import read_record
+from harness.record import Truth, read_record
 from harness.request import FrameFacts
 from harness.seal import seal
 from harness.verdict import Outcome
@@ -178,6 +179,21 @@ def test_what_is_left_out_is_said(full, tmp_path):
     files = {path.name for path in (tmp_path / "copy").rglob("*")}
     assert files.isdisjoint({"outputs", "mosaic.fits", "console.log", "process.jsonl", "thumbnail.png"})
     assert read_record(tmp_path / "copy").seal.reason == golden.LEFT_OUT
+
+
+def test_a_copy_keeps_the_truth_of_what_its_frames_show(full, tmp_path):
+    """Stars on a frame stay, with all else that is known; stars that no frame shows go."""
+    frame = read_record(full[0]).request.dataset.frames[0]
+    centre = [frame.wcs["CRVAL1"], frame.wcs["CRVAL2"]]
+    truth = Truth(
+        np.array([[*centre, 9e3], [centre[0], centre[1] + 5, 8e3]]), 300.0, (1.0, 1.0, 1.0), clouded=(frame.name,)
+    )
+    (full[0] / "truth.json").write_text(json.dumps(truth.to_json()), encoding="utf-8")
+    seal(full[0], "done", 0, "", 9.0)
+    shrink(full[0], tmp_path / "copy")
+    kept = read_record(tmp_path / "copy").truth
+    assert kept.stars.tolist() == [[*centre, 9e3]]
+    assert (kept.sky, kept.clouded) == (300.0, (frame.name,))
 
 
 def test_what_a_check_may_read_is_kept(full, tmp_path):

@@ -1,5 +1,6 @@
 """Measuring: what is covered, how deep, which stars, which tiles; on files like those that each version of a target writes."""
 
+import hashlib
 import json
 import os
 
@@ -215,6 +216,123 @@ def test_a_large_mosaic_is_decimated_and_hides_no_hole(folder, monkeypatch):
         block = np.s_[3 * i : 3 * i + 3, 3 * j : 3 * j + 3]
         assert products.covered[i, j] == covered[block].all()
         assert products.depth[i, j] == (depth * covered)[block].min()
+
+
+def test_each_image_has_a_digest_and_statistics_by_blocks(folder, monkeypatch):
+    """Mosaic, alpha and coverage, in the order of the files: stored bytes digested, each block counted; by strips."""
+    monkeypatch.setattr(module, "_STRIP_PIXELS", 3300)
+    covered, depth = holed()
+    older(folder, covered, depth)
+    path = folder / "outputs/zemosaic_MT4_R48.fits"
+    with fits.open(path, mode="update") as hdus:
+        hdus[0].data[1, 70, 99] = np.nan
+    measure(folder, a_request())
+    planes = read_products(folder).planes
+    assert [(p.name, p.file, p.shape, p.bitpix) for p in planes] == [
+        ("RGB", "outputs/zemosaic_MT4_R48.fits", (3, *SHAPE), -32),
+        ("ALPHA", "outputs/zemosaic_MT4_R48.fits", SHAPE, 8),
+        ("PRIMARY", "outputs/zemosaic_MT4_R48_coverage.fits", SHAPE, -32),
+    ]
+    pixels = fits.getdata(path)
+    assert planes[0].sha256 == hashlib.sha256(pixels.astype(">f4").tobytes()).hexdigest()
+    for channel, i, j in np.ndindex(planes[0].count.shape):
+        block = pixels[channel, 32 * i : 32 * i + 32, 32 * j : 32 * j + 32].astype(np.float64)
+        assert planes[0].count[channel, i, j] == np.isfinite(block).sum()
+        assert planes[0].sum[channel, i, j] == pytest.approx(np.nansum(block), rel=1e-12)
+        assert (planes[0].low[channel, i, j], planes[0].high[channel, i, j]) == (np.nanmin(block), np.nanmax(block))
+    assert planes[0].count.shape == (3, 3, 4)
+
+
+def test_a_difference_of_one_pixel_shows(folder):
+    """One pixel that differs by one unit in its last place has another digest, and another sum in its block alone."""
+    found = []
+    pixels = np.stack([sky(seed=n) for n in range(3)])
+    for value in (pixels[2, 40, 50], np.nextafter(pixels[2, 40, 50], np.float32(0))):
+        pixels[2, 40, 50] = value
+        write(folder / "outputs/mosaic_grid.fits", np.moveaxis(pixels, 0, -1).copy(), WEIGHT=np.ones(SHAPE))
+        measure(folder, a_request(mode="grid"))
+        found.append(read_products(folder).planes)
+    assert found[0][0].sha256 != found[1][0].sha256
+    assert np.argwhere(found[0][0].sum != found[1][0].sum).tolist() == [[2, 1, 1]]
+    assert found[0][1].sha256 == found[1][1].sha256
+    assert (found[0][1].bitpix, found[0][1].low.dtype) == (-64, np.float64)
+
+
+def test_a_block_without_a_finite_value(folder):
+    """It counts none, sums to nothing, and has neither least nor largest value."""
+    pixels = sky()
+    pixels[32:64, 64:96] = np.nan
+    write(folder / "outputs/zemosaic_MT2_R9.fits", pixels)
+    measure(folder, a_request())
+    (plane,) = read_products(folder).planes
+    assert (plane.count[0, 1, 2], plane.sum[0, 1, 2]) == (0, 0)
+    assert np.isnan([plane.low[0, 1, 2], plane.high[0, 1, 2]]).all()
+    assert np.isfinite(plane.low).sum() == 11
+
+
+def test_a_compressed_image_is_digested_by_its_values(folder):
+    """A compressed mosaic has planes too."""
+    primary = fits.PrimaryHDU()
+    image = fits.CompImageHDU(
+        sky(), fits.Header(list(WCS.items())), compression_type="GZIP_2", name="RGB", quantize_level=0
+    )
+    fits.HDUList([primary, image]).writeto(folder / "outputs/zemosaic_MT2_R9.fits")
+    measure(folder, a_request())
+    (plane,) = read_products(folder).planes
+    assert plane.sha256 == hashlib.sha256(sky().astype(np.float64).tobytes()).hexdigest()
+
+
+@pytest.mark.parametrize("fill", ["a value", "zero", "rounded", "rows repeated", "columns repeated", "one channel"])
+def test_constant_areas_are_what_filling_leaves(folder, fill, monkeypatch):
+    """A value, zeros, an interpolated constant, an edge repeated: constant where covered. One channel alone is not enough."""
+    monkeypatch.setattr(module, "_STRIP_PIXELS", 700)
+    pixels = np.stack([sky(seed=n) for n in range(3)])
+    area = np.s_[:, 20:45, 60:90]
+    match fill:
+        case "a value":
+            pixels[area] = 100
+        case "zero":
+            pixels[area] = 0
+        case "rounded":
+            pixels[area] = 100 * (1 + np.random.default_rng(3).integers(-2, 3, pixels[area].shape) * np.float32(1.2e-7))
+        case "rows repeated":
+            pixels[area] = pixels[:, 20:21, 60:90]
+        case "columns repeated":
+            pixels[area] = pixels[:, 20:45, 60:61]
+        case _:
+            pixels[1, 20:45, 60:90] = 0
+    depth = np.ones(SHAPE, np.float32)
+    depth[:, 85:] = 0
+    write(folder / "outputs/zemosaic_MT2_R9.fits", pixels)
+    write(folder / "outputs/zemosaic_MT2_R9_coverage.fits", depth)
+    measure(folder, a_request())
+    expected = np.zeros(SHAPE, bool)
+    if fill != "one channel":
+        expected[20:45, 60:85] = True
+    assert np.array_equal(read_products(folder).constant, expected)
+
+
+def test_noisy_sky_is_nowhere_constant(folder):
+    """Nor are the edges of what is covered, nor a missing channel."""
+    covered, depth = holed()
+    older(folder, covered, depth)
+    measure(folder, a_request())
+    assert not read_products(folder).constant.any()
+
+
+def test_a_decimated_element_is_constant_only_if_all_its_pixels_are(folder):
+    """Decimating keeps the mask, the digests and the statistics together."""
+    pixels = sky()
+    pixels[20:45, 60:90] = 7
+    write(folder / "outputs/zemosaic_MT2_R9.fits", pixels)
+    measure(folder, a_request())
+    before = read_products(folder)
+    decimate_products(folder, 4)
+    after = read_products(folder)
+    assert np.argwhere(after.constant).min(axis=0).tolist() == [5, 15]
+    assert np.argwhere(after.constant).max(axis=0).tolist() == [10, 21]
+    assert [p.sha256 for p in after.planes] == [p.sha256 for p in before.planes]
+    assert np.array_equal(after.planes[0].sum, before.planes[0].sum)
 
 
 FORMS = {

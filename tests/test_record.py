@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.record import RecordError, inside, read_record, sha256_of
+from harness.record import RecordError, Truth, inside, read_record, sha256_of
 from tests.requests_ import a_request
 
 HEADER = {"pid": 7, "t": 1, "wall": 0.0}
@@ -190,6 +190,21 @@ def test_products_round_trip(folder):
     assert products.depth.dtype == np.float32
     assert products.stars.shape == (2, 3)
     assert products.tiles[0].aligned is None
+    assert (products.planes, products.constant) == ((), None)
+
+
+def test_the_truth_is_read_where_there_is_one(folder):
+    """A record says what its frames show, or that nobody knows; a truth that can't be read is an error of the record."""
+    assert read_record(folder).truth is None
+    truth = Truth(np.array([[10.0, 41.0, 5e3]]), 0.0, (1.0, 1.0, 1.0), "frames", ("f1.fits",))
+    (folder / "truth.json").write_text(json.dumps(truth.to_json()))
+    found = read_record(folder)
+    assert (found.truth.origin, found.truth.clouded) == ("frames", ("f1.fits",))
+    assert np.array_equal(found.truth.stars, truth.stars)
+    assert found.damage == ("truth.json: added since the record was sealed",)
+    (folder / "truth.json").write_text(json.dumps({**truth.to_json(), "origin": "hearsay"}))
+    with pytest.raises(RecordError, match=r"expected a truth in .*truth\.json, found one that can't be read"):
+        read_record(folder)
 
 
 def test_products_with_a_pickle_are_refused(folder):

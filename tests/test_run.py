@@ -10,12 +10,13 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import harness.measure
 from harness import run
 from harness.inputs import InputError
-from harness.record import read_record
+from harness.record import Truth, read_record
 from harness.run import make_run
 from harness.watch.guard import Ended
 from tests.runs_ import CLINGING, command, hashes, living, seal_of
@@ -57,6 +58,17 @@ def test_a_good_run_leaves_a_sealed_record(frames, folder):
     assert (folder / "console.log").read_bytes().split() == [b"working"]
     assert not (folder / "work").exists()
     assert {"console.log", "disk.jsonl", "left.jsonl", "process.jsonl", "request.json"} <= set(record.seal.files)
+
+
+def test_what_the_frames_show_goes_into_the_record(frames, folder):
+    """A truth that is known is written before the start and sealed; without one there is no such file."""
+    truth = Truth(np.array([[10.0, 41.0, 5e3]]), 300.0, (1.0, 1.0, 1.0))
+    code = GOOD + 'assert (record / "truth.json").exists()\n'
+    record = make_run(command(frames, code), folder, frames, truth=truth)
+    assert record.usable
+    assert record.truth.stars.tolist() == truth.stars.tolist()
+    assert "truth.json" in record.seal.files
+    assert make_run(command(frames, GOOD), folder.with_name("other"), frames).truth is None
 
 
 def test_what_is_left_is_counted_before_caches_are_removed(frames, folder):
