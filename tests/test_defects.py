@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
@@ -21,23 +21,35 @@ from harness.checks.base import Case
 from harness.record import Record
 from harness.request import Request
 from harness.run import make_run
-from harness.verdict import Outcome
+from harness.verdict import Outcome, Verdict
 
-CAMERA = Camera(shape=(64, 80), hot_pixels=0)
+# A Seestar's frames, so that SDS is for them too.
+CAMERA = Camera(instrument="Seestar S50", shape=(64, 80), hot_pixels=0)
 SKY = Sky(ra=83.5, dec=22.0, density=3000.0, faintest=6000.0, nebula=0.0)
 SPEC = SyntheticSpec("three panels", 5, SKY, CAMERA, grid(CAMERA, 3, 1, 3, overlap=0.4, seed=5))
 PANELS = tuple(tuple(p.name for p in SPEC.pointings if p.panel == panel) for panel in range(3))
 CHAIN = (PANELS[0] + PANELS[1], PANELS[1] + PANELS[2], PANELS[2])
+NAMED_TWICE = (PANELS[0] + PANELS[1] + PANELS[0][:1], *CHAIN[1:])
 
 # A cache that goes too early starves the tiles that come after, which shows in all that is asked of them.
 STARVED = frozenset({"warnings", "tiles", "holes", "depth"})
+REFUSED = ({"what": "refuse unlink", "name": "preprocessed_*.npy"},)
+FAILING = ({"what": "fail tile", "tile": 1},)
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What else may be red beside the named check."""
+    """How a defect is brought to light: what may be red beside the named check, what the run needs, which clause is broken."""
 
     besides: frozenset[str] = frozenset()
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    clause: str = ""
+    state: str = "done"
+
+
+def clause(name: str, *besides: str, **asked: Any) -> Expected:
+    """Return that a clause of the log contract is broken."""
+    return Expected(frozenset(besides), asked, name)
 
 
 EXPECTED: Mapping[str, Expected] = {
@@ -46,12 +58,29 @@ EXPECTED: Mapping[str, Expected] = {
     "count_off_by_one": Expected(STARVED),
     "path_not_normalised": Expected(STARVED | {"logs"}),
     "removal_from_worker_thread": Expected(),
+    "log_start_missing": clause("start_line"),
+    "log_start_twice": clause("start_line"),
+    "log_start_at_debug": clause("start_line"),
+    "log_start_late": clause("start_place"),
+    "log_start_wrong_number": clause("start_number"),
+    "log_shared_per_cache": clause("shared_line"),
+    "log_warning_per_file": clause("no_warning_per_file"),
+    "log_end_twice": clause("end_line"),
+    "log_end_wrong_number": clause("end_numbers"),
+    "log_negative_remaining": clause("never_negative"),
+    "log_failed_unlink_warns": clause("failed_unlink", faults=REFUSED),
+    "log_failed_unlink_unsaid": clause("failed_unlink", faults=REFUSED),
+    "failed_unlink_raises": Expected(frozenset({"holes"}), {"faults": REFUSED}, "failed_unlink", state="crashed"),
     "tile_from_fewer_frames": Expected(),
     "tile_dropped_reported_made": Expected(frozenset({"holes"})),
     "tile_overwritten": Expected(frozenset({"holes", "depth"})),
     "tile_removed": Expected(frozenset({"holes"})),
     "shrunken_canvas": Expected(),
+    defects.SILENT_SDS_FALLBACK: Expected(asked={"mode": "sds", "plan": None}),
+    defects.SILENT_GRID_FALLBACK: Expected(asked={"mode": "grid", "plan": None}),
 }
+
+Made = Callable[..., Record]
 
 
 @pytest.fixture(scope="module")
@@ -61,48 +90,58 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def pair(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Record:
-    """Return the run with ``run_end``, in which no defect acts."""
-    return run(dataset, tmp_path_factory.mktemp("pair"), retention="run_end", role="pair")
+def made(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Return what makes runs of the reference under the probe."""
+
+    def made(defect: str = "", **changes: Any) -> Record:
+        folder = tmp_path_factory.mktemp("run")
+        target = targets.resolve(f"reference:{defect}", None, folder)
+        request = Request("defects", "subject", target, dataset.facts, CHAIN, "per_tile", workers=1)
+        return make_run(replace(request, **changes), folder / "record", dataset.folder)
+
+    return made
 
 
-def run(dataset: Dataset, folder: Path, defect: str = "", **changes: object) -> Record:
-    """Run the reference under the probe."""
-    request = Request(
-        "defects",
-        "subject",
-        targets.resolve(f"reference:{defect}", None, folder),
-        dataset.facts,
-        CHAIN,
-        "per_tile",
-        workers=1,
-    )
-    return make_run(replace(request, **changes), folder / "record", dataset.folder)
+@pytest.fixture(scope="module")
+def pairs(made: Made) -> Callable[[Record], Record]:
+    """Return what finds a run's pair: the same run with ``run_end``, in which no defect acts, so that defects share it."""
+    known: dict[str, Record] = {}
+
+    def pair(run: Record) -> Record:
+        asked = run.request
+        key = repr((asked.mode, asked.plan))
+        if key not in known:
+            known[key] = made(mode=asked.mode, plan=asked.plan, retention="run_end")
+        return replace(known[key], request=replace(asked, retention="run_end", role="pair"))
+
+    return pair
 
 
-def red(record: Record, pair: Record) -> set[str]:
-    """Return the checks that fail, beside a pair of the same target."""
-    asked = replace(pair.request, target=record.request.target)
-    verdicts = checks.judge(Case(record, replace(pair, request=asked)))
-    return {verdict.check for verdict in verdicts if verdict.outcome is Outcome.FAIL}
+def failed(case: Case) -> dict[str, Verdict]:
+    """Return the verdicts that are red, by their checks."""
+    return {v.check: v for v in checks.judge(case) if v.outcome is Outcome.FAIL}
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_a_defect_is_caught_by_the_check_named_for_it(
-    name: str, dataset: Dataset, pair: Record, tmp_path: Path
-) -> None:
+def test_a_defect_is_caught_by_the_check_named_for_it(name: str, made: Made, pairs: Callable[[Record], Record]) -> None:
     """The named check is red, and of the others only those that the defect hurts as well."""
-    record = run(dataset, tmp_path, name)
-    assert record.seal is not None
-    assert record.seal.state == "done", record.seal.reason
-    found = red(record, pair)
-    assert DEFECTS[name].check in found
-    assert found <= {DEFECTS[name].check} | EXPECTED[name].besides
+    expected, check = EXPECTED[name], DEFECTS[name].check
+    run = made(name, **expected.asked)
+    assert run.seal is not None
+    assert run.seal.state == expected.state, run.seal.reason
+    found = failed(Case(run, pairs(run)))
+    assert check in found
+    assert set(found) <= {check} | expected.besides
+    if expected.clause:
+        broken = {name for name, clause in found[check].evidence["clauses"].items() if clause["outcome"] == "fail"}
+        assert expected.clause in broken
 
 
-def test_without_a_defect_nothing_is_red(dataset: Dataset, pair: Record, tmp_path: Path) -> None:
-    """What the defects' runs are beside: the same run, sound."""
-    assert red(run(dataset, tmp_path), pair) == set()
+@pytest.mark.parametrize("faults", [(), REFUSED])
+def test_without_a_defect_nothing_is_red(faults: Any, made: Made, pairs: Callable[[Record], Record]) -> None:
+    """What the defects' runs are beside: the same run, sound, also where a removal is refused."""
+    run = made(faults=faults)
+    assert not failed(Case(run, pairs(run)))
 
 
 def test_defects_act_with_per_tile_only() -> None:
