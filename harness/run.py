@@ -25,6 +25,8 @@ from harness.message import say
 from harness.record import EndState, Record, Truth, read_record
 from harness.request import Request
 from harness.seal import WORK, seal
+from harness.stack_plan import NAME as STACK_PLAN
+from harness.stack_plan import stack_plan
 from harness.watch.disk import DiskSampler
 from harness.watch.guard import Ended, Guard, NotStartedError
 from harness.watch.process import SHARE as PROCESS_SHARE
@@ -137,7 +139,8 @@ def make_run(
 
 
 def _prepare(folder: Path, request: Request, frames: Path, truth: Truth | None) -> None:
-    """Make the record's folder, with copies of the frames and what is known of them."""
+    """Make the record's folder, with copies of the frames, what is known of them, and for the grid mode the table of them."""
+    table = stack_plan(frames, request.dataset) if request.mode == "grid" else None
     try:
         for name in FOLDERS:
             (folder / WORK / name).mkdir(parents=True)
@@ -147,6 +150,10 @@ def _prepare(folder: Path, request: Request, frames: Path, truth: Truth | None) 
             (folder / "truth.json").write_text(json.dumps(truth.to_json()) + "\n", encoding="utf-8")
         for frame in request.dataset.frames:
             _copy(frames / frame.name, folder / WORK / "input" / frame.name, frame.sha256)
+        if table is not None:
+            copies = folder / WORK / "input"
+            (copies / STACK_PLAN).write_text(table(str(copies.resolve())), encoding="utf-8")
+            (folder / STACK_PLAN).write_text(table(""), encoding="utf-8")
         (folder / WORK / "reserve").write_bytes(bytes(RESERVE_BYTES))
     except OSError as error:
         message = say(
@@ -180,7 +187,7 @@ def _unmake(folder: Path, *, new: bool) -> None:
     with contextlib.suppress(OSError):
         left.remove_tree(folder / WORK)
         left.remove_tree(folder / "outputs")
-        for name in ("request.json", "truth.json"):
+        for name in ("request.json", "truth.json", STACK_PLAN):
             (folder / name).unlink(missing_ok=True)
         if new:
             folder.rmdir()

@@ -1,0 +1,114 @@
+"""``stack_plan.csv``: the table of frames that a run in grid mode is given beside its copies of them.
+
+A user's own plan, where one lies beside the frames, is kept but for the places of the frames. Without one, every frame is named
+in the dataset's order.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from harness.inputs import InputError
+from harness.message import Message, say
+from harness.request import DatasetFacts
+
+NAME = "stack_plan.csv"
+PATH_COLUMNS = ("file_path", "filepath", "path", "filename", "file", "fits", "raw")
+"""What the column of frames may be called, in any case."""
+
+_DELIMITERS = ",;\t"
+
+Row = tuple[int, list[str]]
+"""The line in which a row ends, counted from 1, and its fields."""
+
+
+def stack_plan(frames: Path, dataset: DatasetFacts) -> Callable[[str], str]:
+    """Return what writes the plan of a run, given the folder that the frames are to be named in (empty: by name alone).
+
+    Parameters
+    ----------
+    frames
+        The folder of the frames, and of the user's own plan, if there is one.
+    dataset
+        Its frames.
+
+    Raises
+    ------
+    InputError
+        When the user's plan has no column of frames, or names a file that is no frame of the dataset: the run has copies of
+        these only, and must touch no original.
+
+    """
+    own = frames / NAME
+    if not own.is_file():
+        rows = [["file_path", "order"], *([frame.name, str(n)] for n, frame in enumerate(dataset.frames))]
+        return lambda folder: _written(rows, 0, folder, ",")
+    delimiter, found = _read(own)
+    header = [name.strip().lower() for name in found[0][1]] if found else []
+    column = next((header.index(name) for name in PATH_COLUMNS if name in header), None)
+    if column is None:
+        raise InputError(
+            say(
+                "Expected a header line with a column {columns} in {plan}, found {found}: add it.",
+                columns=", ".join(PATH_COLUMNS),
+                plan=str(own),
+                found=", ".join(header) or "-",
+            )
+        )
+    known = {frame.name for frame in dataset.frames}
+    problems: list[Message] = []
+    for line, row in found[1:]:
+        if len(row) > column and row[column].strip():
+            row[column] = _name(row[column])
+            if row[column] not in known:
+                problems.append(
+                    say(
+                        "Expected a frame of {dataset} in line {line} of {plan}, found {name}: correct the plan, or add "
+                        "the frame.",
+                        dataset=dataset.name,
+                        line=line,
+                        plan=str(own),
+                        name=row[column],
+                    )
+                )
+    if problems:
+        raise InputError(*problems)
+    return lambda folder: _written([row for _, row in found], column, folder, delimiter)
+
+
+def _read(path: Path) -> tuple[str, list[Row]]:
+    """Return delimiter and rows of a user's plan: UTF-8, with or without a byte order mark, or Windows' Western code page."""
+    try:
+        data = path.read_bytes()
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = data.decode("cp1252", errors="replace")
+        header = next((line for line in text.splitlines() if line.strip()), "")
+        delimiter = max(_DELIMITERS, key=header.count)
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
+        return delimiter, [(reader.line_num, row) for row in reader if row]
+    except (OSError, csv.Error) as error:
+        problem = say("Expected a table in {plan}, found: {error}. Correct it.", plan=str(path), error=str(error))
+        raise InputError(problem) from error
+
+
+def _name(field: str) -> str:
+    """Return the file name in a path of any system."""
+    return re.split(r"[/\\]", field.strip())[-1]
+
+
+def _written(rows: Sequence[list[str]], column: int, folder: str, delimiter: str) -> str:
+    """Write the table, with every field in quotes: a reader that guesses the delimiter is not misled by a path."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, delimiter=delimiter, quoting=csv.QUOTE_ALL, lineterminator="\n")
+    for number, row in enumerate(rows):
+        placed = list(row)
+        if number and folder and len(row) > column and row[column].strip():
+            placed[column] = str(Path(folder) / row[column])
+        writer.writerow(placed)
+    return stream.getvalue()
