@@ -232,6 +232,10 @@ class Campaign:
         self._judged[case.name, f"{subject}/{retention}"] = judged
         return judged
 
+    def entry(self, key: str) -> RunEntry:
+        """Return what the session holds of a run that was made."""
+        return self._runs[key]
+
     def planned(self, names: Iterable[str]) -> tuple[PlannedRun, ...]:
         """Return the runs that the cases of these names will make, without making anything."""
         from fixtures import real

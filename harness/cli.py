@@ -180,16 +180,20 @@ def _report(options: argparse.Namespace, translate: Translate) -> int:
 def _latest() -> Path:
     """Return the latest session: below ``PHASE3_DIR``, else below the ``.phase3`` of the nearest folder that has one."""
     from harness.record import inside
+    from harness.session import SessionError
 
     given = os.environ.get("PHASE3_DIR")
     here = Path.cwd()
     roots = [Path(given).expanduser()] if given else [folder / ".phase3" for folder in (here, *here.parents)]
     root = next((root for root in roots if (root / "latest").is_file()), None)
     if root is None:
-        where = roots[0] if given else f"{here} and the folders above it"
-        raise ValueError(
-            f"expected a session below {where}, found none: run pytest -m phase3, name a session's folder, or set PHASE3_DIR "
-            "to what --phase3-dir was"
+        where = str(roots[0]) if given else f"{here} and the folders above it"
+        raise SessionError(
+            say(
+                "expected a session below {where}, found none: run pytest -m phase3, name a session's folder, or set "
+                "PHASE3_DIR to what --phase3-dir was",
+                where=where,
+            )
         )
     return inside(root, (root / "latest").read_text(encoding="utf-8").strip())
 

@@ -51,6 +51,7 @@ class Validation:
         self.folder = folder
         self.worker = worker
         self.outcomes: dict[str, tuple[RowOutcome, str]] = {}
+        self.noted: dict[str, dict[str, str]] = {}
         self.session: Session | None = None
         self.monitor: ProgressMonitor | None = None
         self.terminal: TextIO | None = None
@@ -194,10 +195,10 @@ def judged(request: pytest.FixtureRequest, phase3_campaign: Campaign, case_name:
     retention = marker.kwargs.get("retention", "per_tile")
     node = cast("pytest.Item", request.node)
     title = (node.function.__doc__ or "").strip().partition("\n")[0]  # type: ignore[attr-defined]
-    node.user_properties += [("phase3_case", case_name), ("phase3_title", title)]
     case = next(c for c in phase3_campaign.cases if c.name == case_name)
+    note(node, case=case_name, title=title, scenario=case.scenario)
     try:
-        return phase3_campaign.judged(case, subject, retention)
+        found = phase3_campaign.judged(case, subject, retention)
     except AbsentSet as absent:
         _conclude(node, "not evaluated")
         pytest.skip("\n".join(told(absent, translator(phase3_campaign.settings.lang))))
@@ -209,6 +210,9 @@ def judged(request: pytest.FixtureRequest, phase3_campaign: Campaign, case_name:
             ) from None
         _conclude(node, "not evaluated")
         pytest.skip(str(missing))
+    run = phase3_campaign.entry(found.run)
+    note(node, run=run.key, role=found.role, target=run.target, retention=run.retention, seconds=run.seconds)
+    return found
 
 
 @pytest.fixture
@@ -222,8 +226,9 @@ def verdict(request: pytest.FixtureRequest, judged: JudgedRun, phase3_campaign: 
     name = request.node.get_closest_marker("judges").args[0]
     found = next(v for v in judged.verdicts if v.check == name)
     node = cast("pytest.Item", request.node)
-    _conclude(node, found.outcome.value)
     translate = translator(phase3_campaign.settings.lang)
+    _conclude(node, found.outcome.value)
+    note(node, check=name, verdict=found.sentence.render(translate))
     if found.outcome is Outcome.UNKNOWN:
         raise UnknownVerdictError(found.sentence.render(translate))
     if found.outcome is Outcome.NOT_APPLICABLE:
@@ -259,8 +264,16 @@ def explain(phase3_campaign: Campaign) -> object:
 
 
 def _conclude(node: pytest.Item, outcome: RowOutcome) -> None:
-    """Note what a test concluded; flat text only, for it crosses from worker to controller and into JUnit."""
-    node.user_properties.append(("phase3_outcome", str(outcome)))
+    note(node, outcome=outcome)
+
+
+def note(node: pytest.Item, **facts: object) -> None:
+    """Note facts of a test, of which there are some, as built-in text.
+
+    They cross from worker to controller, which ends the session at anything but a built-in type, and into JUnit, where
+    a structure would become a Python expression.
+    """
+    node.user_properties += [(f"phase3_{name}", str(value)) for name, value in facts.items() if value is not None]
 
 
 def _note_collected(state: Validation, items: list[pytest.Item]) -> None:
@@ -294,6 +307,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     else:  # a set-up or teardown that failed, or a worker that died with the test
         outcome = "unknown"
     state.outcomes[_plain(report.nodeid)] = (outcome, _message(report))
+    state.noted[_plain(report.nodeid)] = properties
 
 
 def _decisive(report: pytest.TestReport) -> bool:
@@ -422,7 +436,8 @@ def _tests(state: Validation) -> tuple[TestEntry, ...]:
     entries = []
     for nodeid, known in collected.items():
         outcome, message = state.outcomes.get(nodeid, cut_off)
-        entries.append(TestEntry(nodeid, str(known["title"]), outcome, message, known["case"]))
+        check, run, role = (state.noted.get(nodeid, {}).get(f"phase3_{name}") for name in ("check", "run", "role"))
+        entries.append(TestEntry(nodeid, str(known["title"]), outcome, message, known["case"], check, run, role))
     return tuple(entries)
 
 

@@ -7,17 +7,23 @@ session and hold nothing of their own.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
+from harness.message import SaidError, say
 from harness.verdict import Outcome, Verdict, merge
 
-FORMAT = "phase3-session/1"
+FORMAT = "phase3-session/2"
 
 RowOutcome = Literal["pass", "fail", "unknown", "not applicable", "not evaluated"]
+
+
+class SessionError(SaidError):
+    """A folder or file that holds no session that can be read: what was expected, what was found, what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +80,11 @@ class JudgedRun:
 
 @dataclass(frozen=True, slots=True)
 class TestEntry:
-    """One test of a scenario: its docstring is what the reviewer reads."""
+    """One test of a scenario: its docstring is what the reviewer reads.
+
+    ``run`` is the key of the run that it judged, in ``role``, and ``check`` the check whose verdict it asserts; they are
+    ``None`` for a test that did not come to it, ``check`` also for one that asserts all verdicts or none.
+    """
 
     __test__: ClassVar[bool] = False  # pytest would take the name for a test class
 
@@ -83,6 +93,9 @@ class TestEntry:
     outcome: RowOutcome
     message: str
     case: str | None
+    check: str | None = None
+    run: str | None = None
+    role: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +165,7 @@ class Session:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Session:
-        """Rebuild a session. Raises ``ValueError``, ``TypeError`` or ``KeyError`` when the data is not one."""
-        found = data.get("format")
-        if found != FORMAT:
-            raise ValueError(
-                f"expected a session of format {FORMAT!r}, found {found!r}: read it with the harness that wrote it"
-            )
+        """Rebuild a session from data that are as the schema says."""
         return cls(
             created=str(data["created"]),
             target=str(data["target"]),
@@ -184,23 +192,72 @@ class Share:
 
 
 def read_session(folder: Path) -> Session:
-    """Read ``session.json``. Raises ``ValueError`` that says what to do when it can't be read."""
+    """Read ``session.json``, compared with the schema first.
+
+    Raises
+    ------
+    SessionError
+        When there is none, it is of another format, or a part of it is not as the schema says: which one, and why.
+
+    """
+    from harness.schema import differences  # noqa: PLC0415 -- workers write shares and read no session
+
     path = folder / "session.json"
     try:
-        return Session.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise ValueError(f"expected a session.json in {folder}, found none: name a session's folder") from None
-    except (TypeError, KeyError) as error:
-        raise ValueError(
-            f"expected a session in {path}, found one that can't be read ({error!r}): run it again"
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise SessionError(
+            say("expected a session.json in {folder}, found none: name a session's folder", folder=str(folder))
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise SessionError(
+            say(
+                "expected JSON in {path}, found something else ({error}): run it again",
+                path=str(path),
+                error=str(error),
+            )
         ) from error
+    found = data.get("format") if isinstance(data, dict) else None
+    if found != FORMAT:
+        raise SessionError(
+            say(
+                "expected a session of format {expected} in {path}, found {found}: read it with the harness that wrote it, or "
+                "run the validation again",
+                expected=repr(FORMAT),
+                path=str(path),
+                found=repr(found),
+            )
+        )
+    different = next(differences(data), None)
+    if different is not None:
+        raise SessionError(
+            say(
+                "expected {path} as the schema of {format} says, found at {place}: {problem}; it was changed since it was "
+                "written, or another version wrote it: run the validation again",
+                path=str(path),
+                format=FORMAT,
+                place=different.place,
+                problem=different.problem,
+            )
+        )
+    return Session.from_json(data)
 
 
 def write_session(session: Session, folder: Path) -> Path:
     """Write ``session.json`` and return its path."""
     path = folder / "session.json"
-    path.write_text(json.dumps(session.to_json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(_finite(session.to_json()), indent=1, ensure_ascii=False, allow_nan=False)
+    path.write_text(f"{text}\n", encoding="utf-8")
     return path
+
+
+def _finite(value: Any) -> Any:
+    """Name numbers that are not finite: JSON has none, and readers other than Python's refuse them."""
+    if isinstance(value, Mapping):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def normal_form(session: Session) -> dict[str, Any]:

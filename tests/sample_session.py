@@ -331,7 +331,14 @@ def sample_session(folder, kind="reference", *, hostile=False, sealed=True):
     outcomes = {v.check: v for v in subject.verdicts}
     tests = [
         TestEntry(
-            f"{TEST}{name}[{case}]", title, outcomes[check].outcome.value, outcomes[check].sentence.render(), case
+            f"{TEST}{name}[{case}]",
+            title,
+            outcomes[check].outcome.value,
+            outcomes[check].sentence.render(),
+            case,
+            check,
+            subject.run,
+            "subject",
         )
         for check, (name, title) in words.items()
     ]

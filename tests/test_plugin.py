@@ -8,14 +8,17 @@ import sys
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from fixtures import bad
 from fixtures.datasets import SYNTHETIC, build
-from harness.plugin import selected
+from harness.plugin import note, selected
 from harness.record import read_record, sha256_of
 from harness.session import normal_form, read_session
+from harness.verdict import Outcome
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -71,8 +74,53 @@ def test_junit_holds_flat_text_only(alone):
     root, _ = alone
     properties = ET.parse(root / "junit.xml").getroot().findall(".//property")
     values = {p.get("name"): p.get("value") for p in properties}
-    assert {"phase3_title", "phase3_case", "phase3_outcome"} <= set(values)
+    assert set(values) == {
+        f"phase3_{name}"
+        for name in (
+            *("case", "title", "scenario", "outcome", "check", "verdict"),
+            *("run", "role", "target", "retention", "seconds"),
+        )
+    }
     assert not any((v or "").startswith(("{", "[", "<")) for v in values.values())
+    assert values["phase3_scenario"] == "A"
+    assert float(values["phase3_seconds"]) > 0
+
+
+def test_a_test_is_bound_to_the_verdict_that_it_asserts(alone):
+    """The session says of each test which run it judged, in which role, and which check's verdict it asserts."""
+    root, _ = alone
+    session = read_session(latest(root))
+    test = next(t for t in session.tests if "test_every_master_tile_is_made" in t.nodeid)
+    assert (test.check, test.role) == ("tiles", "subject")
+    (judged,) = [j for j in session.judged if (j.run, j.role) == (test.run, test.role)]
+    verdict = next(v for v in judged.verdicts if v.check == test.check)
+    assert test.outcome == verdict.outcome
+    control = next(t for t in session.tests if t.role == "control")
+    assert control.check is None
+
+
+def test_what_is_noted_of_a_test_is_built_in_text():
+    """A number of numpy's among the properties would end a session with workers: whatever is noted becomes plain text."""
+    node = SimpleNamespace(user_properties=[])
+    note(node, seconds=np.float64(1.5), count=np.int64(3), case=np.str_("c"), outcome=Outcome.PASS, check=None)
+    assert node.user_properties == [
+        ("phase3_seconds", "1.5"),
+        ("phase3_count", "3"),
+        ("phase3_case", "c"),
+        ("phase3_outcome", "pass"),
+    ]
+    assert {type(part) for pair in node.user_properties for part in pair} == {str}
+
+
+def noted(junit):
+    """Return what JUnit holds of each test, but for the times."""
+    cases = ET.parse(junit).getroot().iter("testcase")
+    return {
+        case.get("name"): {
+            p.get("name"): p.get("value") for p in case.iter("property") if p.get("name") != "phase3_seconds"
+        }
+        for case in cases
+    }
 
 
 def test_two_workers_make_the_same_session(alone, tmp_path):
@@ -81,9 +129,11 @@ def test_two_workers_make_the_same_session(alone, tmp_path):
     The tests of the case are dealt out to both workers, so that they share its runs.
     """
     root, _ = alone
-    done = run_pytest("-m", "phase3", "--phase3-quick", f"--phase3-dir={tmp_path}", "-n", "2", "--dist", "load")
+    junit = f"--junit-xml={tmp_path / 'junit.xml'}"
+    done = run_pytest("-m", "phase3", "--phase3-quick", f"--phase3-dir={tmp_path}", "-n", "2", "--dist", "load", junit)
     assert done.returncode == 0, done.stdout + done.stderr
     folder = latest(tmp_path)
+    assert noted(tmp_path / "junit.xml") == noted(root / "junit.xml")
     assert normal_form(read_session(folder)) == normal_form(read_session(latest(root)))
     shares = [json.loads(p.read_text(encoding="utf-8")) for p in (folder / "shares").glob("gw*.json")]
     used = [{run["key"] for run in share["runs"]} for share in shares]
