@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.checks.facts import name_of
+from harness.checks.live import Steps, cache_names, live_bytes, lives, lower_bound
 from harness.checks.removals import removals
 from harness.record import History, HoldStep, Tile
 from reports.language import Language
@@ -69,7 +70,8 @@ class Clock:
 class BytesChart:
     """Live cache bytes over time.
 
-    ``traced`` and ``sampled`` are the points of polylines in a box of `BOX` by `BOX`, empty where they were not observed.
+    ``traced``, ``sampled`` and ``bound`` (what any safe retention must hold) are the points of polylines in a box of `BOX` by
+    `BOX`, empty where they were not observed.
     """
 
     phases: tuple[Band, ...]
@@ -77,6 +79,7 @@ class BytesChart:
     y_ticks: tuple[Tick, ...]
     traced: str
     sampled: str
+    bound: str
     peak: int
     last: int
 
@@ -156,75 +159,28 @@ def decimate(values: NDArray[np.float64], bins: NDArray[np.int64]) -> NDArray[np
     return np.array(sorted(kept), dtype=np.int64)
 
 
-def cache_names(history: History) -> frozenset[str]:
-    """Return the file names of the caches: those that the tiles name, and those written under the name of a cache.
-
-    What is renamed into place when it is complete is a cache only from then on.
-    """
-    named = {name_of(path) for step in history.steps for path in step.caches}
-    done = [o for o in history.operations if o.state == "done"]
-    written = {name_of(o.to or o.path) for o in done if o.op in {"save", "rename"}}
-    written -= {name_of(o.path) for o in done if o.op == "rename"}
-    return frozenset(named | {name for name in written if name.startswith("preprocessed_") and name.endswith(".npy")})
-
-
-def live_bytes(history: History) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return when the caches' bytes on disk changed, and to what, from the trace.
-
-    A save sets a file's size, a removal drops it, a rename moves it, and the removal of a folder drops what is below it.
-
-    Returns
-    -------
-    Times in monotonic nanoseconds, and bytes after each change; both of shape (n,).
-
-    """
-    caches = cache_names(history)
-    sizes: dict[str, int] = {}
-    times: list[int] = []
-    totals: list[float] = []
-    live = 0
-    for o in history.operations:
-        if o.state != "done":
-            continue
-        before = live
-        if o.op == "save" and o.size is not None:
-            live += _set(sizes, caches, o.path, o.size)
-        elif o.op == "remove":
-            live += _drop(sizes, caches, o.path)
-        elif o.op == "rename" and o.to is not None:
-            moved = sizes.get(o.path, o.size)
-            live += _drop(sizes, caches, o.path)
-            if moved is not None:
-                live += _set(sizes, caches, o.to, moved)
-        elif o.op == "rmtree":
-            below = [path for path in sizes if path.startswith(o.path.rstrip("/") + "/")]
-            live += sum(_drop(sizes, caches, path) for path in below)
-        if live != before:
-            times.append(o.t)
-            totals.append(float(live))
-    return np.array(times, dtype=np.int64), np.array(totals, dtype=np.float64)
-
-
 def bytes_chart(history: History, axis: Clock, language: Language) -> BytesChart:
     """Draw live cache bytes over time, traced and sampled."""
-    times, totals = live_bytes(history)
+    live = live_bytes(history)
+    bound = lower_bound(lives(history))
     folder = _cache_folder(history)
     watched = [s for s in history.disk if s.folder == folder]
     # The last look before the target's first sign tells what was there at that sign.
     samples = [*[s for s in watched if s.t < axis.start][-1:], *(s for s in watched if s.t >= axis.start)]
     sampled_t = np.array([max(s.t, axis.start) for s in samples], dtype=np.int64)
     sampled = np.array([s.size for s in samples], dtype=np.float64)
-    top = max(float(totals.max(initial=0)), float(sampled.max(initial=0)), 1.0)
+    top = max(float(live.peak), float(sampled.max(initial=0)), 1.0)
     y_ticks = _ticks(top, 4)
     ceiling = max(y_ticks[-1], top)
     return BytesChart(
         phases=phases(history, axis, language),
         x_ticks=_time_ticks(axis, language),
         y_ticks=tuple(Tick(round(100 * (1 - v / ceiling), 3), language.size(v)) for v in y_ticks),
-        traced=_steps(np.append(axis.start, times), np.append(0.0, totals), axis, ceiling),
+        traced=_drawn(live, axis, ceiling),
+        bound=_drawn(bound, axis, ceiling),
         sampled=_steps(sampled_t, sampled, axis, ceiling),
-        peak=int(totals.max(initial=0)),
-        last=int(totals[-1]) if totals.size else 0,
+        peak=live.peak,
+        last=int(live.values[-1]) if live.values.size else 0,
     )
 
 
@@ -319,6 +275,10 @@ def _holds(steps: Sequence[HoldStep], axis: Clock, language: Language) -> tuple[
     return tuple(bands)
 
 
+def _drawn(line: Steps, axis: Clock, ceiling: float) -> str:
+    return _steps(np.append(axis.start, line.times), np.append(0.0, line.values), axis, ceiling)
+
+
 def _steps(times: NDArray[np.int64], values: NDArray[np.float64], axis: Clock, ceiling: float) -> str:
     """Return a staircase: a value holds until the next one, and the last one until the end.
 
@@ -370,14 +330,3 @@ def _cache_folder(history: History) -> str | None:
     caches = cache_names(history)
     parents = {str(PurePosixPath(o.path).parent) for o in history.operations if name_of(o.path) in caches}
     return next(iter(sorted(watched & parents)), None)
-
-
-def _set(sizes: dict[str, int], caches: frozenset[str], path: str, size: int) -> int:
-    gained = size - sizes.get(path, 0)
-    sizes[path] = size
-    return gained if name_of(path) in caches else 0
-
-
-def _drop(sizes: dict[str, int], caches: frozenset[str], path: str) -> int:
-    size = sizes.pop(path, 0)
-    return -size if name_of(path) in caches else 0

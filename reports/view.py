@@ -337,7 +337,7 @@ class _Builder:
             sentence=lang.render(verdict.sentence),
             finding=verdict.axis == "quality",
             cause=tuple(lang.render(link) for link in verdict.cause),
-            evidence=node(_without_outlines(verdict.evidence), lang) if verdict.evidence else None,
+            evidence=node(_without_drawn(verdict.evidence), lang) if verdict.evidence else None,
             outcome=verdict.outcome.value,
             subject=judged.role == "subject",
             before=judged.role in BEFORE,
@@ -499,9 +499,9 @@ def _level(level: sky.Level, lang: Language) -> str:
     return "–".join(lang.number(round(edge, decimals)) for edge in (level.low, level.high))
 
 
-def _without_outlines(evidence: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Leave out the holes' edges: they are drawn."""
-    return {key: value for key, value in evidence.items() if key != "outlines"}
+def _without_drawn(evidence: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Leave out the holes' edges and lines over time: they are drawn."""
+    return {key: value for key, value in evidence.items() if key not in {"outlines", "series"}}
 
 
 def _outlines(evidence: Mapping[str, Any]) -> tuple[sky.Outline, ...]:

@@ -12,6 +12,7 @@ import numpy as np
 from harness.checks.base import Case
 from harness.footprint import outlines, raster
 from harness.record import (
+    DiskSample,
     Event,
     History,
     HoldStep,
@@ -32,6 +33,8 @@ TILES = "outputs/zemosaic_temp_master_tiles"
 SOURCES = frozenset({"callback", "log", "tiles", "futures", "removals", "saves", "opens"})
 START = 1_000_000_000
 STEP = 10_000_000  # nanoseconds between two steps
+PAUSE = 200 * STEP  # after the last tile: beside steps of one length, what a policy takes to react would weigh too much
+SIZE = 1_000_000  # bytes of a cache
 MAIN = "MainThread"
 
 MISSING = "mastertile_warn_cache_file_missing"
@@ -122,6 +125,8 @@ class Micro:
         self.used = {}
         self.gone = set()
         self.total = 0
+        self.sizes = dict.fromkeys(self.frames, SIZE)
+        self.disk = []
         self.capabilities = SOURCES
         self.mosaic = None
         self.sky_tiles = ()
@@ -142,10 +147,23 @@ class Micro:
         self.events.append(Event(self.tick(), 1, thread, "log", template or text, level, text, fields))
         return self
 
-    def operation(self, op, path, state="done", thread=MAIN, *, to=None, code=None, mode=None):
+    def operation(self, op, path, state="done", thread=MAIN, *, to=None, code=None, mode=None, size=None):
         """Do something with a file."""
-        self.operations.append(Operation(self.tick(), 1, thread, op, state, path, to, None, code, mode))
+        self.operations.append(Operation(self.tick(), 1, thread, op, state, path, to, size, code, mode))
         return self
+
+    def look(self, size, folder="outputs"):
+        """Look at a folder from outside."""
+        self.disk.append(DiskSample(self.tick(), folder, size, 1, 10**12))
+        return self
+
+    def written(self):
+        """Return the operations of Phase 1: each frame's cache was saved, all before anything else that is written here."""
+        return [
+            Operation(START - STEP + k, 1, MAIN, "save", "done", cache_of(n), None, self.sizes[n], None, None)
+            for k, n in enumerate(self.frames)
+            if self.sizes[n] is not None
+        ]
 
     def step(self, state, tile, thread, **facts):
         """Take one step of a tile."""
@@ -227,6 +245,7 @@ class Micro:
     def finish(self):
         """Go through the phases after the third, to the end."""
         made = sum(outcome == "made" for outcome in self.outcomes.values())
+        self.t += PAUSE
         self.event("run_info_phase3_finished_from_cache", num_master_tiles=made)
         self.event("MASTER_TILE_COUNT_UPDATE", f"{len(self.outcomes)}/{self.total}")
         self.event("PHASE_UPDATE", "4").event("PHASE_UPDATE", "5")
@@ -252,16 +271,16 @@ class Micro:
                 products = products_of([self.frames[self.known[t][0]] for t in tiles], tiles=kept)
         if left == "right":
             left = [LeftFile(f"{TILES}/master_tile_{t:03d}.fits", 1, "tile") for t in tiles]
-            left += [LeftFile(cache_of(n), 1, "cache") for n in self.frames if n not in self.gone]
+            left += [LeftFile(cache_of(n), self.sizes[n] or 1, "cache") for n in self.frames if n not in self.gone]
             left += [LeftFile(f"outputs/tiles/tile_{n:04d}.fits", 1, "tile") for n in self.sky_tiles]
             left += [LeftFile(products.mosaic, 1, "mosaic")] if products is not None else []
         history = History(
             events=tuple(self.events),
-            operations=tuple(self.operations),
+            operations=(*self.written(), *self.operations),
             steps=tuple(self.steps),
             holds=tuple(self.holds),
             faults=tuple(self.faults),
-            disk=(),
+            disk=tuple(self.disk),
             processes=(),
             capabilities=frozenset(self.capabilities),
             torn=tuple(torn),

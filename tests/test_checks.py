@@ -37,8 +37,8 @@ def test_verdicts_are_built_of_json():
 def test_checks_are_chosen_by_name():
     """The order is the caller's; a name that is none is an error that lists the known ones."""
     assert [v.check for v in judge(micro.case(micro.counted()), ["depth", "tiles"])] == ["depth", "tiles"]
-    with pytest.raises(ValueError, match=r"found disk, truth"):
-        judge(micro.case(micro.counted()), ["disk", "tiles", "truth"])
+    with pytest.raises(ValueError, match=r"found colour, truth"):
+        judge(micro.case(micro.counted()), ["colour", "tiles", "truth"])
 
 
 def test_judging_twice_gives_the_same():

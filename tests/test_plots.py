@@ -41,34 +41,6 @@ def history(**parts):
     return replace(EMPTY, **parts)
 
 
-def test_live_bytes_follow_the_trace():
-    """Saves add, removals subtract, renames move, and a folder takes what is below it."""
-    a, b, c = (CACHE.format(n) for n in "abc")
-    seen = history(
-        operations=(
-            op(1, "save", a + ".part", size=10),
-            op(2, "rename", a + ".part", to=a),
-            op(3, "save", b, size=20),
-            op(4, "save", b, size=25),
-            op(5, "remove", a, state="attempt"),
-            op(6, "remove", a),
-            op(7, "save", c, size=5, state="failed"),
-            op(8, "save", "outputs/tile.fits", size=1000),
-            op(9, "rmtree", "outputs/.zemosaic_img_cache"),
-        )
-    )
-    times, totals = plots.live_bytes(seen)
-    assert times.tolist() == [2, 3, 4, 6, 9]
-    assert totals.tolist() == [10, 30, 35, 25, 0]
-
-
-def test_a_file_counts_as_a_cache_once_it_is_in_place():
-    """What is written under a passing name and then renamed is a cache only under its last name."""
-    part = "outputs/x/preprocessed_a.part.npy"
-    seen = history(operations=(op(1, "save", part, size=3), op(2, "rename", part, to=CACHE.format("a"))))
-    assert plots.cache_names(seen) == {"preprocessed_a.npy"}
-
-
 def test_decimation_keeps_extremes():
     """A long series keeps the lowest and the highest value of each bin, its first and its last."""
     rng = np.random.default_rng(1)
@@ -104,6 +76,7 @@ def test_the_bytes_chart_shows_trace_and_samples():
     chart = plots.bytes_chart(seen, plots.clock(seen), EN)
     assert (chart.peak, chart.last) == (10**6, 0)
     assert chart.traced == "0,1000 100,1000 100,500 800,500 800,1000 1000,1000"
+    assert chart.bound == ""  # no tile uses the cache
     assert chart.sampled == "0,1000 1000,1000 1000,0"
     assert [(b.label, b.left, b.width) for b in chart.phases] == [("1", 0.0, 50.0), ("3", 50.0, 50.0)]
     assert [t.label for t in chart.y_ticks][-1] == "2\u00a0MB"

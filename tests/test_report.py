@@ -278,7 +278,7 @@ def test_bytes_and_tiles_are_drawn(folders):
     """Live bytes have a traced and a sampled line; the failed tile, the hold and the removals are marked."""
     page = read(folders["zemosaic"])
     lines = [a["class"] for a in page.all("polyline")]
-    assert lines == ["traced", "sampled"]
+    assert lines == ["traced", "bound", "sampled"]
     classes = [a.get("class") for a in page.all("rect")]
     assert classes.count("bar failed") == 2  # the tile and the legend
     assert "hold" in classes

@@ -8,7 +8,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from harness.checks import cache as _cache
-from harness.checks import depth, fallback, holes, logs, products, tiles, warnings
+from harness.checks import depth, disk, fallback, holes, logs, products, tiles, warnings
 from harness.checks.base import Case, Check
 from harness.checks.premises import baseline_of
 from harness.thresholds import Thresholds, read_thresholds
@@ -24,6 +24,7 @@ ALL: Mapping[str, Check] = MappingProxyType(
             depth.CHECK,
             _cache.CHECK,
             products.CHECK,
+            disk.CHECK,
             fallback.CHECK,
             logs.CHECK,
         )
