@@ -97,7 +97,7 @@ def made(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Made:
         folder = tmp_path_factory.mktemp("run")
         target = targets.resolve(f"reference:{defect}", None, folder)
         request = Request("defects", "subject", target, dataset.facts, CHAIN, "per_tile", workers=1)
-        return make_run(replace(request, **changes), folder / "record", dataset.folder)
+        return make_run(replace(request, **changes), folder / "record", dataset.folder, truth=dataset.truth)
 
     return made
 

@@ -1,0 +1,166 @@
+"""No false alarm: sound runs of the reference on random skies and plans, each judged by every check.
+
+``python benchmarks/sound.py --times 50`` draws so many trials, each from a seed: panels and exposures, clouds, a plan (shared
+frames, retries, single frames, names given twice, one group, none at all), a retention, a mode and a number of workers. Each
+run is judged beside its pair with ``run_end``; any check that fails is a finding. Findings are printed with what repeats them,
+and the exit status is 1. What is ``unknown`` is printed with its premise: a plan that shares no frame puts nothing to the test.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fixtures import plans
+from fixtures.datasets import SyntheticSpec, build, grid
+from fixtures.frames import Camera
+from fixtures.sky import Sky
+from harness import targets
+from harness.checks import judge
+from harness.checks.base import Case
+from harness.left import remove_tree
+from harness.record import Record
+from harness.request import DatasetFacts, Mode, Request, Retention
+from harness.run import make_run
+from harness.verdict import Outcome, Verdict
+
+# Small frames with some twenty stars each: a run takes as long as its imports. A Seestar's, so that SDS is for them too.
+CAMERA = Camera(instrument="Seestar S50", shape=(64, 80), hot_pixels=2)
+SKY = Sky(ra=83.5, dec=22.0, density=3000.0, faintest=6000.0)
+KINDS = ("chain", "hub", "windows", "random", "twice", "private", "single", "one", "none")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One drawn run: what is seen, and what is asked for."""
+
+    seed: int
+    spec: SyntheticSpec
+    kind: str
+    mode: Mode
+    retention: Retention
+    workers: int
+
+    def plan(self, facts: DatasetFacts) -> plans.Plan | None:
+        """Return the plan of the trial's kind, the same for the same seed."""
+        draw = random.Random(self.seed)
+        names = [frame.name for frame in facts.frames]
+        match self.kind:
+            case "chain":
+                return plans.chain(facts)
+            case "hub":
+                return plans.hub(facts, draw.randrange(len(plans.panels_of(facts))))
+            case "windows":
+                return plans.gui_overlap(facts, cap=3)
+            case "random":
+                return tuple(tuple(draw.sample(names, draw.randint(1, len(names)))) for _ in range(draw.randint(2, 4)))
+            case "twice":
+                return tuple((*group, *group[:1], *group[-1:]) for group in plans.chain(facts))
+            case "private":
+                return plans.private(facts)
+            case "single":
+                return tuple((name,) for name in (*names[:4], *names[:2]))
+            case "one":
+                return (tuple(names),)
+            case _:
+                return None
+
+
+def drawn(seed: int) -> Trial:
+    """Draw a trial. Nine trials in a row have nine kinds of plan; SDS and grid mode, which need none, take some of ``none``."""
+    draw = random.Random(seed)
+    kind = KINDS[seed % len(KINDS)]
+    columns, rows = draw.choice([(2, 1), (3, 1), (2, 2)])
+    pointings = grid(CAMERA, columns, rows, draw.randint(2, 4), overlap=draw.uniform(0.3, 0.45), seed=seed)
+    if draw.random() < 0.4:  # the first frame of a panel has no stars: its other frames become a retry group
+        panel = draw.randrange(columns * rows)
+        pointings = tuple(replace(p, clouded=p.panel == panel and p.number == 0) for p in pointings)
+    return Trial(
+        seed=seed,
+        spec=SyntheticSpec(f"sound {seed}", seed, SKY, CAMERA, pointings),
+        kind=kind,
+        mode=draw.choice(("classic", "sds", "grid")) if kind == "none" else "classic",
+        retention=draw.choice(("per_tile", "per_tile", "per_tile", "run_end", "keep")),
+        workers=draw.randint(1, 4),
+    )
+
+
+def made(trial: Trial, folder: Path) -> tuple[Record, tuple[Verdict, ...]]:
+    """Make a trial's run and its pair, and judge it by all checks."""
+    dataset = build(trial.spec, folder / "frames")
+    request = Request(
+        case="sound",
+        role="subject",
+        target=targets.resolve("reference", None, folder),
+        dataset=dataset.facts,
+        plan=trial.plan(dataset.facts),
+        retention=trial.retention,
+        workers=trial.workers,
+        mode=trial.mode,
+        seed=trial.seed,
+    )
+    run = make_run(request, folder / "run", dataset.folder, truth=dataset.truth)
+    pair = None
+    if trial.retention != "run_end":
+        asked = replace(request, retention="run_end", role="pair")
+        pair = make_run(asked, folder / "pair", dataset.folder, truth=dataset.truth)
+    return run, judge(Case(run, pair))
+
+
+def findings(run: Record, verdicts: Sequence[Verdict]) -> list[str]:
+    """Return what is wrong with a run that is sound: a check that fails or crashes, an end that is none."""
+    found = [f"{v.check}: {v.sentence.render()}" for v in verdicts if v.outcome is Outcome.FAIL]
+    found += [v.sentence.render() for v in verdicts if v.sentence.render().startswith("The check crashed")]
+    if run.seal is None or run.seal.state != "done" or run.seal.reason:
+        found.append(f"the run: {'never sealed' if run.seal is None else f'{run.seal.state} {run.seal.reason}'}")
+    return found
+
+
+def main() -> int:
+    """Draw, run, judge, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--times", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0, help="the first seed; the others follow")
+    options = parser.parse_args()
+
+    started = time.monotonic()
+    outcomes: dict[str, Counter[str]] = {}
+    alarms = 0
+    print("seed  plan     mode     retention  workers  frames  tiles  not passed")
+    for seed in range(options.seed, options.seed + options.times):
+        trial = drawn(seed)
+        with tempfile.TemporaryDirectory(prefix="phase3-sound-") as name:
+            run, verdicts = made(trial, Path(name))
+            found = findings(run, verdicts)
+            remove_tree(Path(name) / "run")
+        for verdict in verdicts:
+            outcomes.setdefault(verdict.check, Counter())[str(verdict.outcome)] += 1
+        unsure = [
+            f"{v.check} ({v.evidence.get('premise', v.sentence.render())})"
+            for v in verdicts
+            if v.outcome is Outcome.UNKNOWN
+        ]
+        print(
+            f"{seed:<5} {trial.kind:8} {trial.mode:8} {trial.retention:10} {trial.workers:<8} "
+            f"{len(run.request.dataset.frames):<7} {len(run.history.tiles):<6} {'; '.join(unsure)}",
+            flush=True,
+        )
+        for line in found:
+            print(f"      FINDING {line} (python benchmarks/sound.py --times 1 --seed {seed})", flush=True)
+        alarms += bool(found)
+    print()
+    for check, counter in outcomes.items():
+        print(f"{check:10} " + ", ".join(f"{count} {outcome}" for outcome, count in counter.most_common()))
+    print(f"{options.times} runs in {time.monotonic() - started:.0f} s: {alarms} with a finding")
+    return 1 if alarms else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
