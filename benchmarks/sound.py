@@ -52,25 +52,24 @@ class Trial:
         """Return the plan of the trial's kind, the same for the same seed."""
         draw = random.Random(self.seed)
         names = [frame.name for frame in facts.frames]
-        match self.kind:
-            case "chain":
-                return plans.chain(facts)
-            case "hub":
-                return plans.hub(facts, draw.randrange(len(plans.panels_of(facts))))
-            case "windows":
-                return plans.gui_overlap(facts, cap=3)
-            case "random":
-                return tuple(tuple(draw.sample(names, draw.randint(1, len(names)))) for _ in range(draw.randint(2, 4)))
-            case "twice":
-                return tuple((*group, *group[:1], *group[-1:]) for group in plans.chain(facts))
-            case "private":
-                return plans.private(facts)
-            case "single":
-                return tuple((name,) for name in (*names[:4], *names[:2]))
-            case "one":
-                return (tuple(names),)
-            case _:
-                return None
+        found: plans.Plan | None = None
+        if self.kind == "chain":
+            found = plans.chain(facts)
+        elif self.kind == "hub":
+            found = plans.hub(facts, draw.randrange(len(plans.panels_of(facts))))
+        elif self.kind == "windows":
+            found = plans.gui_overlap(facts, cap=3)
+        elif self.kind == "random":
+            found = tuple(tuple(draw.sample(names, draw.randint(1, len(names)))) for _ in range(draw.randint(2, 4)))
+        elif self.kind == "twice":
+            found = tuple((*group, *group[:1], *group[-1:]) for group in plans.chain(facts))
+        elif self.kind == "private":
+            found = plans.private(facts)
+        elif self.kind == "single":
+            found = tuple((name,) for name in (*names[:4], *names[:2]))
+        elif self.kind == "one":
+            found = (tuple(names),)
+        return found
 
 
 def drawn(seed: int) -> Trial:

@@ -1,0 +1,21 @@
+"""No check raises a false alarm: a few of the sound runs that ``benchmarks/sound.py`` draws, each with its pair."""
+
+import pytest
+
+from benchmarks import sound
+from harness.verdict import Outcome
+
+
+@pytest.mark.parametrize("seed", [3, 4, 12])
+def test_a_sound_run_has_no_finding(seed, tmp_path):
+    """Frames in random groups, names given twice, retries: nothing fails."""
+    run, verdicts = sound.made(sound.drawn(seed), tmp_path)
+    assert sound.findings(run, verdicts) == []
+    assert any(verdict.outcome is Outcome.PASS for verdict in verdicts)
+
+
+def test_a_trial_is_the_same_for_the_same_seed():
+    """What a finding is repeated by is its seed."""
+    assert sound.drawn(3) == sound.drawn(3)
+    assert sound.drawn(3) != sound.drawn(12)
+    assert {sound.drawn(seed).kind for seed in range(9)} == set(sound.KINDS)
