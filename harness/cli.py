@@ -102,7 +102,9 @@ def _add_judge(commands: Commands, translate: Translate) -> None:
 
 
 def _add_report(commands: Commands, translate: Translate) -> None:
-    report = commands.add_parser("report", help=_text(say("write a session's report again"), translate))
+    report = commands.add_parser(
+        "report", help=_text(say("write a session's report, summary and JUnit again"), translate)
+    )
     text = say("a session's folder (default: the latest in PHASE3_DIR, or in the nearest .phase3)")
     report.add_argument("session", type=Path, nargs="?", help=_text(text, translate))
     report.set_defaults(command=_report)
@@ -168,12 +170,12 @@ def _judge(options: argparse.Namespace, translate: Translate) -> int:
 
 def _report(options: argparse.Namespace, translate: Translate) -> int:
     from harness.session import read_session
-    from reports.report import write_reports
+    from reports.write import write_views
 
     folder = options.session or _latest()
     session = read_session(folder)
-    for path in write_reports(folder):
-        print(_text(say("Report: {path}", path=str(path)), translate))
+    for path in write_views(folder):
+        print(_text(say("Written: {path}", path=str(path)), translate))
     return exit_status(session.outcome)
 
 

@@ -31,6 +31,12 @@ def headline(session: Session, lang: Language) -> tuple[Badge, str, str]:
     return badge(session.outcome.value, lang), title, sentence
 
 
+def scenario_of(nodeid: str) -> str:
+    """Return the letter of the scenario that a test belongs to; nothing for another test."""
+    match = _SCENARIO.search(nodeid)
+    return match[1].upper() if match else ""
+
+
 def _self_test(session: Session, lang: Language) -> str:
     say = lang.say
     titles = {
@@ -44,9 +50,9 @@ def _self_test(session: Session, lang: Language) -> str:
 def _partial(session: Session, lang: Language) -> str:
     scenarios = sorted(
         {
-            match[1].upper()
+            scenario
             for test in session.tests
-            if test.outcome in {"pass", "fail", "unknown"} and (match := _SCENARIO.search(test.nodeid))
+            if test.outcome in {"pass", "fail", "unknown"} and (scenario := scenario_of(test.nodeid))
         }
     )
     target = session.target

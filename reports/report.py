@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from reports.language import CODES, Code, language, translator
 from reports.page import ReportView
+from reports.text import visible
 from reports.view import FILES, Material, build
 
 MAX_BYTES = 3_000_000
 # Each try makes the page smaller: the longest side of pictures in pixels, and whether anything is drawn.
 _TRIES = ((560, True), (320, True), (160, True), (160, False))
-
-# Characters that HTML can't hold, that UTF-8 can't write, or that turn the order of the text around them.
-_UNSEEN = re.compile(
-    "[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\ufffe\uffff]"
-)
 
 
 def write_report(session_folder: Path, language: Code) -> Path:
@@ -85,4 +80,4 @@ def _visible(value: Any) -> Any:
     """Replace characters that can't be shown by an escape that can; what is markup already went through here."""
     if hasattr(value, "__html__") or not isinstance(value, str):
         return value
-    return _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", value)
+    return visible(value)

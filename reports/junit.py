@@ -1,0 +1,65 @@
+"""The session as JUnit, for services that know nothing else: one case a test, with flat text about what it judged.
+
+pytest writes a file of its own with ``--junit-xml``; this one is made from ``session.json``, so that a merged session has
+it too, and tells ``unknown`` (an error) from ``fail`` and from what was not evaluated (skipped).
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+
+from harness.session import Session, TestEntry
+from reports.headline import scenario_of
+from reports.text import visible
+
+_TAGS = {"fail": "failure", "unknown": "error", "not applicable": "skipped", "not evaluated": "skipped"}
+
+
+def junit(session: Session) -> bytes:
+    """Return the document, in the order of the tests' ids."""
+    tests = sorted(session.tests, key=lambda test: test.nodeid)
+    tags = [_TAGS.get(test.outcome) for test in tests]
+    counts = {
+        "tests": str(len(tests)),
+        "failures": str(tags.count("failure")),
+        "errors": str(tags.count("error")),
+        "skipped": str(tags.count("skipped")),
+    }
+    root = ET.Element("testsuites", {"name": "phase3", **counts})
+    suite = ET.SubElement(root, "testsuite", {"name": visible(session.target), "timestamp": session.created, **counts})
+    for test, tag in zip(tests, tags, strict=True):
+        module, _, name = test.nodeid.partition("::")
+        classname = module.removesuffix(".py").replace("/", ".")
+        case = ET.SubElement(suite, "testcase", classname=visible(classname), name=visible(name))
+        properties = ET.SubElement(case, "properties")
+        for key, value in _facts(session, test):
+            ET.SubElement(properties, "property", name=f"phase3_{key}", value=visible(value))
+        if tag is not None:
+            message = visible(test.message)
+            ET.SubElement(case, tag, message=message.partition("\n")[0] or test.outcome).text = message
+    ET.indent(root)
+    whole: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return whole + b"\n"
+
+
+def _facts(session: Session, test: TestEntry) -> Iterator[tuple[str, str]]:
+    """Yield what there is to say of a test, under the names that the plugin uses."""
+    yield "outcome", test.outcome
+    yield "title", test.title
+    run = next((r for r in session.runs if r.key == test.run), None)
+    judged = next((j for j in session.judged if (j.case, j.run, j.role) == (test.case, test.run, test.role)), None)
+    verdict = next((v for v in judged.verdicts if v.check == test.check), None) if judged else None
+    for name, value in (
+        ("scenario", scenario_of(test.nodeid)),
+        ("case", test.case),
+        ("check", test.check),
+        ("verdict", verdict.sentence.render() if verdict else None),
+        ("role", test.role),
+        ("run", test.run),
+        ("target", run.target if run else None),
+        ("retention", run.retention if run else None),
+        ("seconds", str(run.seconds) if run else None),
+    ):
+        if value:
+            yield name, value

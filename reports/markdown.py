@@ -1,0 +1,213 @@
+"""The session as a page of Markdown, for the pages on which job runners show what a job came to.
+
+All text that was read is escaped: it can be neither markup nor a link, and calls nobody. The page is bounded, and says so
+when it leaves something out; it never leaves out a failure for the sake of a pass.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from harness.requirements import DEFINITION_OF_DONE
+from harness.session import JudgedRun, Session
+from harness.verdict import Outcome, Verdict, worst_first
+from reports.glance import glance, run_key
+from reports.headline import headline
+from reports.language import Code, Language, language
+from reports.text import visible
+from reports.view import FILES, REAL_COMMAND
+from reports.words import BEFORE, badge, expected_red, found_red, rank, role_rank, role_word, told_apart
+
+MAX_BYTES = 60_000
+"""What every place takes where such a page is shown: a comment on GitHub holds 65,536 characters."""
+
+MAX_FOUND = 20
+MAX_LINKS = 12
+MAX_ROWS = 100
+MAX_TEXT = 600
+
+# What means something within a line; no text that was read begins one.
+_MARKUP = re.compile(r"([\\`*_\[\]#~$])")
+_BACKTICKS = re.compile("`+")
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", '"': "&quot;"}
+# A mention, a reference or an address is broken by a space that takes no room.
+_CALLS = re.compile(r"(@|\\#|:(?=//)|(?<=www)\.)", re.IGNORECASE)
+
+
+def escape(text: str) -> str:
+    """Return text that stands as it is in Markdown, in a table too, on one line and not longer than a paragraph."""
+    line = " ".join(visible(text).split())
+    short = line if len(line) <= MAX_TEXT else f"{line[: MAX_TEXT - 1]}…"
+    plain = "".join(_ENTITIES.get(c, c) for c in _MARKUP.sub(r"\\\1", short))
+    return _CALLS.sub(r"\1&#8203;", plain)
+
+
+def code(text: str) -> str:
+    """Return text as code, to be copied as it is; not for tables, whose bars end code too."""
+    line = " ".join(visible(text).split())
+    fence = "`" * (max(map(len, _BACKTICKS.findall(line)), default=0) + 1)
+    room = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{fence}{room}{line}{room}{fence}"
+
+
+def summary(session: Session, name: Code, sha256: str) -> str:
+    """Return the page in a language.
+
+    Parameters
+    ----------
+    session
+        The session.
+    name
+        The language.
+    sha256
+        The hash of ``session.json``, to tell which session the page shows.
+
+    """
+    lang = language(name)
+    end = ["", lang.say("The page is cut here: the whole is in the report and in session.json.")]
+    room = MAX_BYTES - sum(len(line.encode()) + 1 for line in end)
+    lines: list[str] = []
+    for line in _page(replace(session, judged=told_apart(session.judged)), lang, sha256):
+        room -= len(line.encode()) + 1
+        if room < 0:
+            lines += end
+            break
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def _page(session: Session, lang: Language, sha256: str) -> Iterator[str]:
+    mark, title, sentence = headline(session, lang)
+    yield f"# {mark.sign} {escape(title)}"
+    yield ""
+    yield escape(sentence)
+    yield ""
+    if session.self_test:
+        told = escape(lang.say("This session ran the embedded reference pipeline. To validate ZeMosaic itself, run:"))
+        yield f"{told} {code(REAL_COMMAND)}"
+        yield ""
+    files = ", ".join(f"[{file}]({file})" for file in FILES.values())
+    yield lang.say("Beside this page, in the session's folder: {files}.", files=files)
+    yield ""
+    for part in (_done, _found, _matrix, _controls, _real_sets):
+        yield from part(session, lang)
+    yield f"{escape(session.target)} · {escape(lang.when(session.created))} · session.json {code(sha256)}"
+
+
+def _done(session: Session, lang: Language) -> Iterator[str]:
+    rows = [r for r in session.requirements if r.section == DEFINITION_OF_DONE]
+    if rows:
+        yield f"## {lang.say('Definition of Done')}"
+        yield ""
+    for row in rows[:MAX_ROWS]:
+        shown = badge("not evaluated" if session.self_test else row.outcome, lang)
+        yield f"- {shown.sign} {escape(shown.word)}: {escape(row.text)}"
+    if rows:
+        yield ""
+
+
+def _found(session: Session, lang: Language) -> Iterator[str]:
+    """Tell what fails or is unknown, each to the end of its cause; then the tests that say so without a verdict of their own."""
+    found = sorted(
+        (
+            (verdict, judged)
+            for judged in session.judged
+            if judged.expected_red is None and judged.role not in BEFORE
+            for verdict in judged.verdicts
+            if verdict.outcome in {Outcome.FAIL, Outcome.UNKNOWN}
+        ),
+        key=lambda pair: (*worst_first(pair[0]), role_rank(pair[1].role), pair[1].case),
+    )
+    told = {(j.case, j.run, j.role, v.check) for v, j in found}
+    tests = sorted(
+        (t for t in session.tests if t.outcome in {"fail", "unknown"} and (t.case, t.run, t.role, t.check) not in told),
+        key=lambda t: (rank(t.outcome), t.nodeid),
+    )
+    if not found and not tests:
+        return
+    yield f"## {lang.say('What fails or is unknown')}"
+    yield ""
+    for verdict, judged in found[:MAX_FOUND]:
+        yield from _verdict(verdict, judged, session, lang)
+    for test in tests[:MAX_FOUND]:
+        shown = badge(test.outcome, lang)
+        message = test.message.partition("\n")[0]
+        yield f"- {shown.sign} **{escape(shown.word)}** {escape(test.title or test.nodeid)}: {escape(message)}"
+    left = max(0, len(found) - MAX_FOUND) + max(0, len(tests) - MAX_FOUND)
+    if left:
+        yield f"- {lang.say('and more, in session.json: {count}', count=left)}"
+    yield ""
+
+
+def _verdict(verdict: Verdict, judged: JudgedRun, session: Session, lang: Language) -> Iterator[str]:
+    shown = badge(verdict.outcome.value, lang)
+    kind = f" ({lang.say('finding')})" if verdict.axis == "quality" else ""
+    where = f"{escape(judged.case)}, {escape(role_word(judged.role, lang))}"
+    run = next((r for r in session.runs if r.key == judged.run), None)
+    which = f" ({escape(run.target)}, {escape(run.retention)})" if run else ""
+    head = f"- {shown.sign} **{escape(shown.word)}** {escape(verdict.check)}{kind}, {where}{which}"
+    yield f"{head}: {escape(lang.render(verdict.sentence))}"
+    for number, link in enumerate(verdict.cause[:MAX_LINKS], 1):
+        yield f"  {number}. {escape(lang.render(link))}"
+    if len(verdict.cause) > MAX_LINKS:
+        yield f"  {MAX_LINKS + 1}. {lang.say('and more, in session.json: {count}', count=len(verdict.cause) - MAX_LINKS)}"
+
+
+def _matrix(session: Session, lang: Language) -> Iterator[str]:
+    cases = sorted({j.case for j in session.judged}, key=lambda c: (_worst(session, c), c))[:MAX_ROWS]
+    named = dict.fromkeys(cases, "")
+    for run in session.runs:
+        if run.case in named:
+            named[run.case] = run.dataset
+    shown = glance(session, lang, named, {run_key(j): "" for j in session.judged}, named)
+    if not shown.rows:
+        return
+    yield f"## {lang.say('At a glance')}"
+    yield ""
+    yield _row([lang.say("Case"), *map(escape, shown.columns)])
+    yield _row(["---"] * (len(shown.columns) + 1))
+    for row in shown.rows[:MAX_ROWS]:
+        first = f"{escape(row.case)} {escape(row.run)}".strip()
+        cells = [f"{c.badge.sign} {escape(c.badge.word)}" for c in row.cells]
+        yield _row([first, *cells])
+    yield ""
+
+
+def _worst(session: Session, case: str) -> int:
+    return min(rank(j.outcome.value) for j in session.judged if j.case == case)
+
+
+def _controls(session: Session, lang: Language) -> Iterator[str]:
+    controls = sorted(
+        (j for j in session.judged if j.expected_red is not None), key=lambda j: (rank(j.outcome.value), j.case)
+    )
+    if not controls:
+        return
+    yield f"## {lang.say('Controls')}"
+    yield ""
+    yield _row([lang.say("Outcome"), lang.say("Case"), lang.say("Expected red"), lang.say("Found red")])
+    yield _row(["---"] * 4)
+    for judged in controls[:MAX_ROWS]:
+        shown = badge(judged.outcome.value, lang)
+        red = (escape(expected_red(judged, lang)), escape(found_red(judged, lang)))
+        yield _row([f"{shown.sign} {escape(shown.word)}", escape(judged.case), *red])
+    yield ""
+
+
+def _real_sets(session: Session, lang: Language) -> Iterator[str]:
+    if not session.real_sets:
+        return
+    yield f"## {lang.say('Real sets')}"
+    yield ""
+    for known in session.real_sets[:MAX_ROWS]:
+        if known.judged:
+            yield f"- ✓ {escape(known.name)}: {lang.say('judged in this session')}"
+        else:
+            yield f"- ○ {escape(known.name)}: {lang.say('not judged; to get it:')} {code(known.command)}"
+    yield ""
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
