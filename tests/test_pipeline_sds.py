@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -136,6 +137,19 @@ def test_a_constant_sky_stays_constant(tmp_path: Path) -> None:
     image = fits.getdata(path)
     assert np.isfinite(image).mean() > 0.8
     assert np.nanmax(image) - np.nanmin(image) < 0.01
+
+
+def test_memory_does_not_grow_with_the_number_of_frames(tmp_path: Path) -> None:
+    """A whole run of 12 frames needs little more memory than one of 4."""
+    peaks = []
+    for count in (2, 4, 12):  # the first warms up what libraries keep
+        folder = tmp_path / str(count)
+        write_all(folder / "in", panels(1, 1, count, cards=SEESTAR), SKY)
+        tracemalloc.start()
+        mosaic(folder, config={"stack_block_mib": 0.5})
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[2] < peaks[1] * 1.2
 
 
 def test_frames_of_another_camera_are_not_for_sds(tmp_path: Path) -> None:
