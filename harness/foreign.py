@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import shutil
-import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +20,7 @@ from typing import Any
 
 from harness import left
 from harness.case import Plan, submitted
+from harness.links import link, unlink
 from harness.message import SaidError, say
 from harness.probe.setup import CHILDREN
 from harness.record import TRACE_FORMAT, EndState, Record, read_record
@@ -168,7 +168,7 @@ def _begun(folder: Path, known: Sequence[_Run], guard: int | None) -> list[_Run]
         if any(run.folder == record for run in known):
             continue
         facts = json.loads(path.read_text(encoding="utf-8"))
-        run = _Run(record, facts, _linked(record / "outputs", Path(facts["output"])))
+        run = _Run(record, facts, link(record / "outputs", Path(facts["output"])))
         if guard is not None:
             run.watches.append(_disk(record))
             run.watches.append(_processes(record, guard))
@@ -182,29 +182,6 @@ def _disk(record: Path) -> Watch:
 
 def _processes(record: Path, guard: int) -> Watch:
     return Watch("processes", record / "process.jsonl", lambda: ProcessSampler(guard), share=PROCESS_SHARE)
-
-
-def _linked(link: Path, folder: Path) -> bool:
-    """Let the output folder be seen at the place where a record has its outputs, until the record is sealed."""
-    try:
-        link.symlink_to(folder, target_is_directory=True)
-    except OSError:
-        if sys.platform != "win32":
-            return False
-        import _winapi  # noqa: PLC0415 -- Windows only; a junction needs no privilege
-
-        try:
-            _winapi.CreateJunction(str(folder), str(link))
-        except OSError:
-            return False
-    return True
-
-
-def _unlink(link: Path) -> None:
-    if sys.platform == "win32" and not link.is_symlink():
-        link.rmdir()  # a junction: what it leads to stays
-    else:
-        link.unlink()
 
 
 def _nothing(folder: Path, ended: Ended | None, *, stopped: bool) -> NothingRecordedError:
@@ -263,7 +240,7 @@ def _finished(run: _Run, end: _End) -> Record:
     reasons += _ambiguous(run.folder, notes)
     if run.linked:
         reasons += _measured(run, request)
-        _unlink(run.folder / "outputs")
+        unlink(run.folder / "outputs")
     else:
         reasons.append("The output folder could not be looked at from the record, so nothing of it was measured.")
     seal(run.folder, end.state, end.code, " ".join(reasons), end.seconds)

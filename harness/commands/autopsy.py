@@ -1,0 +1,35 @@
+"""``phase3 autopsy FOLDER [LOG]``: what can be said of an ordinary run from what it left."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from harness.commands.verdicts import show
+from harness.message import Message, Translate, say
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], translate: Translate) -> None:
+    """Add ``autopsy``."""
+
+    def text(message: Message) -> str:
+        return message.render(translate)
+
+    help_text = say("say what can be known of an ordinary run from its output folder and ZeMosaic's log")
+    autopsy = commands.add_parser("autopsy", help=text(help_text))
+    autopsy.add_argument("folder", type=Path, help=text(say("the run's output folder; it is only read")))
+    autopsy.add_argument("log", type=Path, nargs="?", help=text(say("the log of that run, zemosaic_worker.log")))
+    autopsy.add_argument("--frames", type=Path, help=text(say("the folder of that run's frames")))
+    autopsy.set_defaults(command=_autopsy)
+
+
+def _autopsy(options: argparse.Namespace, translate: Translate) -> int:
+    from harness.autopsy import examine
+
+    found = examine(options.folder, options.log, options.frames)
+    for note in found.notes:
+        print(note.render(translate))
+    status = show(found.verdicts, translate)
+    for message in found.wanted:
+        print(f"  -> {message.render(translate)}")
+    return status
