@@ -77,7 +77,7 @@ EXPECTED: Mapping[str, Expected] = {
     "tile_removed": Expected(frozenset({"holes"})),
     "shrunken_canvas": Expected(),
     defects.SILENT_SDS_FALLBACK: Expected(asked={"mode": "sds", "plan": None}),
-    defects.SILENT_GRID_FALLBACK: Expected(asked={"mode": "grid", "plan": None}),
+    defects.SILENT_GRID_FALLBACK: Expected(frozenset({"tiles"}), asked={"mode": "grid", "plan": None}),
 }
 
 Made = Callable[..., Record]

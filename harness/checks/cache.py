@@ -17,11 +17,12 @@ from typing import Any
 from harness.checks.base import Case, Check, Premise
 from harness.checks.cause import MAX_LISTED, Causes, cache_names, listed
 from harness.checks.facts import SUCCEEDED, Thread, name_of, phase_3_end, phase_3_start, seconds, thread_of, writes
+from harness.checks.modes import COADD_FINISHED
 from harness.checks.order import complete_before
-from harness.checks.premises import ALWAYS, FUTURES, REMOVALS, SHARED, TILES
+from harness.checks.premises import ALWAYS, CALLBACK, ELSEWHERE, FUTURES, MODE_REACHED, REMOVALS, SHARED, TILES
 from harness.checks.removals import Removal, removals
 from harness.message import Message, say
-from harness.record import Record, Tile
+from harness.record import History, Record, Tile
 from harness.thresholds import Thresholds
 from harness.verdict import Outcome, Verdict
 
@@ -59,6 +60,66 @@ class Findings:
 
 
 def _judge(case: Case, _: Thresholds) -> Verdict:
+    return _of_sds(case.run) if case.run.request.mode == "sds" else _of_tiles(case)
+
+
+def _of_sds(run: Record) -> Verdict:
+    """Judge SDS, where no tile uses a cache but the coadd: none may go before its end, and each goes once, with the folder."""
+    history = run.history
+    saved = _saved(history)
+    done = [r for r in removals(history, saved) if r.outcome == "done"]
+    end = max((e.t for e in history.named(COADD_FINISHED)), default=None)
+    early = [r for r in done if end is None or r.t < end]
+    times = Counter(r.name for r in done)
+    twice = sorted(name for name, count in times.items() if count > 1)
+    left = None if run.left is None else sorted(name_of(f.path) for f in run.left if f.kind == "cache")
+    keep = run.request.retention == "keep"
+    gone = set() if left is None else {name_of(path) for path in saved} - set(times) - set(left)
+    evidence = {
+        "caches": len(saved),
+        "removed": len(times),
+        "removed_before_the_end_of_the_coadd": sorted({r.name for r in early})[:MAX_LISTED],
+        "removed_twice": twice[:MAX_LISTED],
+        "left": None if left is None else len(left),
+    }
+    outcome, sentence = Outcome.PASS, say("All {count} caches were removed once, after the coadd.", count=len(times))
+    if keep:
+        sentence = say("All {count} caches were kept.", count=len(saved))
+    if early and end is not None:
+        outcome, sentence = Outcome.FAIL, say("Caches removed before the end of the coadd: {count}.", count=len(early))
+    elif twice:
+        outcome, sentence = Outcome.FAIL, say("Caches removed more than once: {count}.", count=len(twice))
+    elif keep and done:
+        outcome, sentence = Outcome.FAIL, say("Caches removed although retention is keep: {count}.", count=len(done))
+    elif not keep and left and history.named(*SUCCEEDED):
+        outcome = Outcome.FAIL
+        sentence = say("Caches left on disk at the end: {count}, among them {cache}.", count=len(left), cache=left[0])
+    elif left is None:
+        outcome, sentence = Outcome.UNKNOWN, say("What was left on disk was not counted.")
+    elif not keep and left:
+        outcome, sentence = Outcome.UNKNOWN, say("The run did not succeed; caches left: {count}.", count=len(left))
+    elif gone or early or not saved:
+        outcome = Outcome.UNKNOWN
+        sentence = say("Caches are gone that nobody was seen to remove, or none was seen to be written.")
+        if early:
+            sentence = say("Caches were removed, and the end of the coadd was not seen.")
+    return Verdict("cache", outcome, sentence, MappingProxyType(evidence))
+
+
+def _saved(history: History) -> tuple[str, ...]:
+    """Return the caches that a run wrote, by their last name."""
+    found: set[str] = set()
+    for op in history.operations:
+        if op.op in ("save", "rename") and op.state == "done":
+            if op.op == "rename":
+                found.discard(op.path)
+            path = op.to or op.path
+            if name_of(path).startswith("preprocessed_") and path.endswith(".npy"):
+                found.add(path)
+    return tuple(sorted(found))
+
+
+def _of_tiles(case: Case) -> Verdict:
     causes = Causes(case.run)
     found = _find(case.run)
     outcome, sentence, cause = _conclude(case.run, causes, found)
@@ -310,6 +371,11 @@ CHECK = Check(
     "cache",
     say("Is every deletion of a cache safe?"),
     _judge,
-    MappingProxyType({"classic": (*ALWAYS, TILES, FUTURES, REMOVALS, Premise("a tile with caches", _a_cache))}),
-    for_pass=(SHARED,),
+    MappingProxyType(
+        {
+            "classic": (*ALWAYS, TILES, FUTURES, REMOVALS, Premise("a tile with caches", _a_cache)),
+            "sds": (*ELSEWHERE, CALLBACK, REMOVALS),
+        }
+    ),
+    for_pass=(SHARED, MODE_REACHED),
 )

@@ -15,7 +15,8 @@ from typing import Any
 from harness.checks.base import Case, Check
 from harness.checks.cause import MAX_LISTED, Causes, listed
 from harness.checks.facts import ABANDONED, Why, groups, lineages, name_of, number, origins
-from harness.checks.premises import ALWAYS, CALLBACK, SHARED, TILES, standard
+from harness.checks.modes import COADD_FINISHED, batches
+from harness.checks.premises import ALWAYS, CALLBACK, ELSEWHERE, MODE_REACHED, SHARED, TILES, measures, standard
 from harness.message import Message, say
 from harness.record import Record, Tile
 from harness.thresholds import Thresholds
@@ -181,6 +182,77 @@ def _aligned(record: Record) -> Mapping[int, int]:
 
 
 def _judge(case: Case, _: Thresholds) -> Verdict:
+    return _of_batches(case) if case.run.request.mode == "sds" else _of_tiles(case)
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """How many frames of SDS got how far: asked for, read in Phase 1, coadded. ``None`` where the run does not say."""
+
+    asked: int
+    read: int | None
+    coadded: int | None
+
+    @property
+    def lost(self) -> int | None:
+        """The frames that were read and are in no batch."""
+        return None if self.read is None or self.coadded is None else max(0, self.read - self.coadded)
+
+    @property
+    def unread(self) -> int:
+        """The frames that Phase 1 left out."""
+        return 0 if self.read is None else max(0, self.asked - self.read)
+
+
+def stages(record: Record) -> Stages:
+    """Follow the frames of SDS by their number; the coadd's own number counts where it is less than the batches'."""
+    read = [number(e, "num_valid_raws") for e in record.history.named("run_info_phase1_finished_cache")]
+    coadded = batches(record.history).frames
+    finished = [number(e, "images") for e in record.history.named(COADD_FINISHED)]
+    known = [n for n in finished if n is not None]
+    if coadded is not None and known and len(known) == len(finished):
+        coadded = min(coadded, sum(known))
+    return Stages(len(record.request.dataset.frames), read[-1] if read else None, coadded)
+
+
+def _of_batches(case: Case) -> Verdict:
+    """Judge SDS: each frame that was read must be coadded, and each that the pair reads must be read."""
+    found = stages(case.run)
+    others = [stages(record) for record in measures(case)]
+    usual = min((other.lost or 0 for other in others), default=0)
+    usually_unread = min((other.unread for other in others), default=found.unread)
+    evidence = {
+        "frames": found.asked,
+        "read": found.read,
+        "coadded": found.coadded,
+        "lost": found.lost,
+        "usually_lost": usual if others else None,
+    }
+    if found.lost is None:
+        outcome, sentence = Outcome.UNKNOWN, say("SDS never stated how many frames it read, or coadded.")
+    elif found.lost > usual:
+        outcome = Outcome.FAIL
+        sentence = say(
+            "Frames that were read and not coadded: {count} of {total}.", count=found.lost, total=found.read or 0
+        )
+    elif found.unread > usually_unread:
+        outcome = Outcome.FAIL
+        sentence = say(
+            "Frames that were not read here, and are in other runs: {count}.", count=found.unread - usually_unread
+        )
+    elif found.lost or found.unread:
+        outcome = Outcome.PASS
+        sentence = say(
+            "No frame was lost that other runs have. Not read, or not coadded: {count} of {total}.",
+            count=found.lost + found.unread,
+            total=found.asked,
+        )
+    else:
+        outcome, sentence = Outcome.PASS, say("All {total} frames were coadded.", total=found.asked)
+    return Verdict("depth", outcome, sentence, MappingProxyType(evidence))
+
+
+def _of_tiles(case: Case) -> Verdict:
     run = case.run
     causes = Causes(run)
     families = follow(run, causes)
@@ -298,6 +370,7 @@ CHECK = Check(
     "depth",
     say("Did frames get lost on the way?"),
     _judge,
-    MappingProxyType({"classic": (*ALWAYS, CALLBACK, TILES)}),
-    for_pass=(SHARED,),
+    # Grid mode tells of no tile how many frames it holds.
+    MappingProxyType({"classic": (*ALWAYS, CALLBACK, TILES), "sds": (*ELSEWHERE, CALLBACK)}),
+    for_pass=(SHARED, MODE_REACHED),
 )

@@ -3,7 +3,7 @@
 *Differential*: what the pair with ``run_end`` covers and the run with ``per_tile`` does not, is a hole that retention made.
 *Absolute*: each tile promises its reference frame's outline, less the crop margin; a promise that nobody keeps is a hole too.
 Not the union of all frames: on good runs dithers and drift leave 7 to 22 % of that uncovered. Such sky is *trimmed*:
-told, never gated.
+told, never gated. SDS promises the sky that enough frames cover, and grid mode the outline of every frame.
 
 Everything is compared on one canvas: the pair's grid, widened by whole pixels until it holds both mosaics and all promises, for a
 lost tile at the edge shrinks its own mosaic. The pair's mask is so never resampled; the run's is, once, by nearest pixel,
@@ -25,7 +25,7 @@ from skimage.measure import approximate_polygon, find_contours
 from harness.checks.base import Case, Check
 from harness.checks.cause import MAX_LISTED, Causes, listed
 from harness.checks.facts import setting, twin
-from harness.checks.premises import ALWAYS, SHARED, standard
+from harness.checks.premises import ALWAYS, ELSEWHERE, MODE_REACHED, SHARED, standard
 from harness.footprint import Box, outlines, per_outline, pixel_of, raster, resample_mask, sky_of
 from harness.holes import Component, components
 from harness.message import Message, Value, say
@@ -59,6 +59,15 @@ class Promise:
     frame: str
     known_from: str
     outline: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Promised:
+    """The sky that a run promises, on the canvas: all of it, tile by tile where tiles promise, and the size of a usual part."""
+
+    mask: Mask
+    by_tile: tuple[tuple[int, Box, Mask], ...]
+    size: float
 
 
 @dataclass(frozen=True)
@@ -114,36 +123,72 @@ def compare(case: Case, causes: Causes, limits: Thresholds) -> Comparison | None
     base = theirs or ours
     if base is None:
         return None
-    per_tile = case.run.request.retention == "per_tile"
-    promises = _promises(case.run, pair, causes)
+    per_tile, mode = case.run.request.retention == "per_tile", case.run.request.mode
+    promises = _promises(case.run, pair, causes) if mode == "classic" else ()
     margin = max(limits["holes.edge"], limits["holes.promise_edge"]) / base.step + 2
     used = {name for tile in case.run.history.tiles for name in tile.frames}
-    frames = outlines([frame for frame in case.run.request.dataset.frames if frame.name in used])
+    every = case.run.request.dataset.frames
+    frames = outlines([frame for frame in every if frame.name in used or mode != "classic"])
     canvas, place = _canvas(base, ours, [*frames, *(p.outline for p in promises)], math.ceil(margin))
     run = _on(canvas, ours, base, place)
     other = _on(canvas, theirs, base, place) if theirs is not None else None
 
-    shrink = _margin(case.run, limits)
-    kept = list(per_outline([p.outline for p in promises], canvas.cards, canvas.shape, shrink))
-    promised = np.zeros(canvas.shape, dtype=np.bool_)
-    for _, box, mask in kept:
-        promised[box] |= mask
-    by_tile = [(promises[i].tile, box, mask) for i, box, mask in kept]
+    match mode:
+        case "sds":
+            promised = _by_depth(case.run, frames, canvas, limits)
+        case "grid":
+            promised = _by_frames(frames, canvas)
+        case _:
+            promised = _by_tiles(case.run, promises, canvas, limits)
 
     lost = other & ~run if per_tile and other is not None else np.zeros(canvas.shape, dtype=np.bool_)
     found = _components(lost, canvas, limits["holes.edge"], limits["holes.area"])
-    holes = [Hole("differential", c, _promised_by(c, by_tile), in_pair=False) for c in found]
-    if kept:
-        size = float(np.median([mask.sum() for _, _, mask in kept])) * canvas.step**2
-        smallest = max(limits["holes.area"], limits["holes.promise_area"] * size)
-        for component in _components(promised & ~run, canvas, limits["holes.promise_edge"], smallest):
+    holes = [Hole("differential", c, _promised_by(c, promised.by_tile), in_pair=False) for c in found]
+    if promised.size:
+        smallest = max(limits["holes.area"], limits["holes.promise_area"] * promised.size * canvas.step**2)
+        for component in _components(promised.mask & ~run, canvas, limits["holes.promise_edge"], smallest):
             if _mostly(lost, component):  # the same hole as above
                 continue
             in_pair = None if other is None else _mostly(~other, component)
-            holes.append(Hole("absolute", component, _promised_by(component, by_tile), in_pair))
-    touched = raster(frames, canvas.cards, canvas.shape) if frames else promised
-    trimmed = int(np.count_nonzero(touched & ~run & ~promised)) * canvas.step**2
-    return Comparison(canvas, run, other, promises, tuple(holes), promised, trimmed)
+            holes.append(Hole("absolute", component, _promised_by(component, promised.by_tile), in_pair))
+    touched = raster(frames, canvas.cards, canvas.shape) if frames else promised.mask
+    trimmed = int(np.count_nonzero(touched & ~run & ~promised.mask)) * canvas.step**2
+    return Comparison(canvas, run, other, promises, tuple(holes), promised.mask, trimmed)
+
+
+def _by_tiles(run: Record, promises: Sequence[Promise], canvas: Canvas, limits: Thresholds) -> Promised:
+    """Return what the classic way promises: of each tile its reference frame's outline, less the crop margin."""
+    shrink = _margin(run, limits)
+    kept = list(per_outline([p.outline for p in promises], canvas.cards, canvas.shape, shrink))
+    mask = np.zeros(canvas.shape, dtype=np.bool_)
+    for _, box, part in kept:
+        mask[box] |= part
+    size = float(np.median([part.sum() for _, _, part in kept])) if kept else 0.0
+    return Promised(mask, tuple((promises[i].tile, box, part) for i, box, part in kept), size)
+
+
+def _by_depth(run: Record, frames: Sequence[NDArray[np.float64]], canvas: Canvas, limits: Thresholds) -> Promised:
+    """Return what SDS promises: the sky that at least so many frames cover, as a fraction of the most that cover any."""
+    asked = setting(run, "sds_min_coverage_keep")
+    known = isinstance(asked, int | float) and not isinstance(asked, bool) and 0 <= asked <= 1
+    keep = float(asked) if known else limits["holes.coverage_keep"]
+    depth = np.zeros(canvas.shape, dtype=np.int32)
+    sizes = []
+    for _, box, part in per_outline(frames, canvas.cards, canvas.shape):
+        depth[box] += part
+        sizes.append(part.sum())
+    least = max(1.0, keep * float(depth.max(initial=0)))
+    return Promised(depth >= least, (), float(np.median(sizes)) if sizes else 0.0)
+
+
+def _by_frames(frames: Sequence[NDArray[np.float64]], canvas: Canvas) -> Promised:
+    """Return what grid mode promises: the outline of every frame, for each sky tile is made of whatever touches it."""
+    mask = np.zeros(canvas.shape, dtype=np.bool_)
+    sizes = []
+    for _, box, part in per_outline(frames, canvas.cards, canvas.shape):
+        mask[box] |= part
+        sizes.append(part.sum())
+    return Promised(mask, (), float(np.median(sizes)) if sizes else 0.0)
 
 
 def _measured(record: Record) -> Products | None:
@@ -279,7 +324,7 @@ def _judge(case: Case, limits: Thresholds) -> Verdict:
     if unmeasured is not None:
         return Verdict("holes", Outcome.UNKNOWN, unmeasured)
     outcome, sentence = _conclude(case, found)
-    cause = _cause(causes, found) if outcome is Outcome.FAIL else ()
+    cause = _cause(case.run.request.mode, causes, found) if outcome is Outcome.FAIL else ()
     if outcome is Outcome.UNKNOWN and why_not is not None:
         cause = (why_not,)
     return Verdict("holes", outcome, sentence, MappingProxyType(_evidence(case, found)), cause)
@@ -309,18 +354,24 @@ def _conclude(case: Case, found: Comparison) -> Conclusion:  # noqa: PLR0911 -- 
         )
     new = [hole for hole in found.holes if hole.kind == "absolute" and not hole.in_pair]
     if new:
+        if case.run.request.mode != "classic":
+            return Outcome.FAIL, say(
+                "Holes: {count}, {area} square arc minutes in all, where frames promised sky.",
+                count=len(new),
+                area=_arcmin2(new),
+            )
         return Outcome.FAIL, say(
             "Holes: {count}, {area} square arc minutes in all, where tiles promised sky.",
             count=len(new),
             area=_arcmin2(new),
         )
-    if not found.promises and found.pair is None:
+    if not found.promised.any() and found.pair is None:
         return Outcome.UNKNOWN, say(
             "Nothing says what sky had to be covered: no tile was traced, and there is no pair."
         )
     if case.run.request.retention == "per_tile" and found.pair is None:
         return Outcome.UNKNOWN, say(
-            "All sky that tiles promised is covered, but there is no mosaic with run_end to compare with."
+            "All sky that was promised is covered, but there is no mosaic with run_end to compare with."
         )
     old = [hole for hole in found.holes if hole.in_pair]
     if old:
@@ -336,7 +387,7 @@ def _arcmin2(holes: Sequence[Hole]) -> float:
     return sum(hole.component.solid_angle for hole in holes) / 3600
 
 
-def _cause(causes: Causes, found: Comparison) -> tuple[Message, ...]:
+def _cause(mode: str, causes: Causes, found: Comparison) -> tuple[Message, ...]:
     """Lead from each of the largest holes to the tile promised there, and from that tile to who removed its caches."""
     links: list[Message] = []
     explained: set[int] = set()
@@ -350,12 +401,14 @@ def _cause(causes: Causes, found: Comparison) -> tuple[Message, ...]:
             "dec": f"{hole.component.dec:+.4f}",
         }
         if not hole.tiles:
-            links.append(
-                say(
-                    "Hole {number}, {area} square arc minutes around {ra}° {dec}°, lies where no tile promised sky.",
-                    **where,
-                )
+            nobody = say(
+                "Hole {number}, {area} square arc minutes around {ra}° {dec}°, lies where no tile promised sky.",
+                **where,
             )
+            enough = say(
+                "Hole {number}, {area} square arc minutes around {ra}° {dec}°, lies where frames promised sky.", **where
+            )
+            links.append(enough if mode != "classic" and hole.kind == "absolute" else nobody)
             continue
         # Of several tiles that promised a place, the one that was not made is to blame, then one that lacked frames.
         tile = min(
@@ -437,6 +490,6 @@ CHECK = Check(
     "holes",
     say("Is the sky covered that must be?"),
     _judge,
-    MappingProxyType({"classic": ALWAYS}),
-    for_pass=(SHARED,),
+    MappingProxyType({"classic": ALWAYS, "sds": ELSEWHERE, "grid": ELSEWHERE}),
+    for_pass=(SHARED, MODE_REACHED),
 )

@@ -118,10 +118,10 @@ class Batches:
 
     @property
     def frames(self) -> int | None:
-        """The frames in the batches that were coadded; ``None`` where one does not say."""
+        """The frames in the batches that were coadded; ``None`` where one does not say, or none was told."""
         counts = {n: frames for n, frames, good in self.told if good}
         known = [frames for frames in counts.values() if frames is not None]
-        return sum(known) if len(known) == len(counts) else None
+        return sum(known) if self.told and len(known) == len(counts) else None
 
 
 def batches(history: History) -> Batches:

@@ -133,6 +133,15 @@ def baseline_of(case: Case) -> tuple[Record | None, Message | None]:
     return baseline, None
 
 
+def measures(case: Case) -> tuple[Record, ...]:
+    """Return what a run of a mode without retention is measured against: its pair, and the baseline where it is whole."""
+    pair, baseline = standard(case)[0], baseline_of(case)[0]
+    whole = (
+        baseline is not None and baseline.seal is not None and baseline.seal.state == "done" and gap(baseline) is None
+    )
+    return tuple(record for record in (pair, baseline if whole else None) if record is not None)
+
+
 def _differences(run: Record, other: Record) -> list[str]:
     """Name what else decides the outcome of two runs and is not the same, the target and the retention aside."""
     ours, theirs = run.request, other.request

@@ -1,4 +1,4 @@
-"""Whether what was made stays made."""
+"""Whether what was made stays made: master tiles, and the sky tiles of grid mode, until their last reader is done."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 from harness.checks.base import Case, Check
 from harness.checks.cause import MAX_LISTED, Causes, listed
 from harness.checks.facts import SKIPPED_LATER, name_of, seconds, setting, tiles_read_for_the_last_time
-from harness.checks.premises import ALWAYS, OPENS, REMOVALS, TILES, standard
+from harness.checks.modes import as_tiles, sky_tiles
+from harness.checks.premises import ALWAYS, CALLBACK, ELSEWHERE, MODE_REACHED, OPENS, REMOVALS, TILES, standard
 from harness.checks.removals import Removal, removals
 from harness.message import Message, Value, say
 from harness.record import Operation, Record, Tile
@@ -37,7 +38,8 @@ class Findings:
 def _judge(case: Case, _: Thresholds) -> Verdict:
     found = _find(case.run)
     pair, why_not = standard(case)
-    usual = _find(pair) if pair is not None and {"tiles", "removals"} <= pair.history.capabilities else None
+    needed = {"removals", "callback" if case.run.request.mode == "grid" else "tiles"}
+    usual = _find(pair) if pair is not None and needed <= pair.history.capabilities else None
     outcome, sentence, cause = _conclude(case.run, found, usual)
     if outcome is Outcome.UNKNOWN and usual is None and why_not is not None:
         cause = (*cause, why_not)
@@ -45,11 +47,13 @@ def _judge(case: Case, _: Thresholds) -> Verdict:
 
 
 def _find(run: Record) -> Findings:
-    made = tuple(tile for tile in run.history.tiles if tile.made and tile.path is not None)
+    sky = sky_tiles(run.history) if run.request.mode == "grid" else None
+    tiles = run.history.tiles if sky is None else as_tiles(sky)
+    made = tuple(tile for tile in tiles if tile.made and tile.path is not None)
     by_name: dict[str, list[Tile]] = {}
     for tile in made:
         by_name.setdefault(name_of(tile.path or ""), []).append(tile)
-    last_read = tiles_read_for_the_last_time(run.history)
+    last_read = tiles_read_for_the_last_time(run.history) if sky is None else sky.assembled
     gone = [r for r in removals(run.history, [tile.path or "" for tile in made]) if r.outcome == "done"]
     early, overwritten = [], []
     for removal in gone:
@@ -58,10 +62,10 @@ def _find(run: Record) -> Findings:
         if tile.ended is not None and removal.t >= tile.ended and (last_read is None or removal.t < last_read):
             early.append((tile, removal))
     for op in run.history.operations:
-        tiles = by_name.get(name_of(op.to or op.path if op.op == "rename" else op.path), [])
-        made_at = tiles[0].ended if tiles else None
+        same = by_name.get(name_of(op.to or op.path if op.op == "rename" else op.path), [])
+        made_at = same[0].ended if same else None
         if made_at is not None and made_at <= op.t and (last_read is None or op.t < last_read) and _replaces(op):
-            overwritten.append((tiles[0], op))
+            overwritten.append((same[0], op))
     left = None if run.left is None else {name_of(file.path) for file in run.left}
     known_gone = {removal.name for removal in gone}
     vanished = (
@@ -92,6 +96,11 @@ def _replaces(op: Operation) -> bool:
     return (op.op == "open" and (op.mode or "").startswith(("w", "x"))) or (op.op == "save" and op.state == "done")
 
 
+def _same(tile: Tile) -> frozenset[str]:
+    """Return what a tile of another run has in common with this one: its frames, or of a sky tile its name."""
+    return frozenset(tile.frames or (name_of(tile.path or ""),))
+
+
 def _mosaic(run: Record) -> bool | None:
     if run.products is not None and run.products.mosaic is not None:
         return True
@@ -103,27 +112,27 @@ def _mosaic(run: Record) -> bool | None:
 def _conclude(run: Record, found: Findings, usual: Findings | None) -> Conclusion:
     if found.removed_early:
         sentence = say(
-            "Master tiles removed before Phase 5 had read them: {count}.",
+            "Tiles removed before their last reader was done: {count}.",
             count=len({t.tile for t, _ in found.removed_early}),
         )
         tile, removal = found.removed_early[0]
         return Outcome.FAIL, sentence, Causes(run).of_removal(removal)
     if found.one_file:
         tiles = listed(found.one_file[0])
-        return Outcome.FAIL, say("One file was written for several master tiles: {tiles}.", tiles=tiles), ()
-    known = {frozenset(tile.frames) for tile, _ in usual.overwritten} if usual else set()
-    new = [(tile, op) for tile, op in found.overwritten if frozenset(tile.frames) not in known]
+        return Outcome.FAIL, say("One file was written for several tiles: {tiles}.", tiles=tiles), ()
+    known = {_same(tile) for tile, _ in usual.overwritten} if usual else set()
+    new = [(tile, op) for tile, op in found.overwritten if _same(tile) not in known]
     if new:
         tile, op = new[0]
         sentence = say(
-            "Master tiles overwritten before Phase 5 had read them: {count}.", count=len({t.tile for t, _ in new})
+            "Tiles overwritten before their last reader was done: {count}.", count=len({t.tile for t, _ in new})
         )
         link = say(
-            "{thread} wrote {file} of tile {tile} anew, {seconds} s after the start of Phase 3.",
+            "{thread} wrote {file} of tile {tile} anew, {seconds} s after it had been made.",
             thread=op.thread,
             file=name_of(tile.path or ""),
             tile=tile.tile,
-            seconds=seconds(run.history, op.t),
+            seconds=f"{(op.t - (tile.ended or op.t)) / 1e9:.3f}",
         )
         # A target may always write some tile twice: only the pair tells.
         return Outcome.UNKNOWN if usual is None else Outcome.FAIL, sentence, (link,)
@@ -134,11 +143,11 @@ def _at_the_end(run: Record, found: Findings, usual: Findings | None) -> Conclus
     """Judge what is there at the end: tiles that were to be kept, tiles that no later phase refused, the mosaic."""
     outcome, sentence = (
         Outcome.PASS,
-        say("All {count} master tiles stayed until they were read, and the mosaic is there.", count=len(found.made)),
+        say("All {count} tiles stayed until they were read, and the mosaic is there.", count=len(found.made)),
     )
     if not found.opens:
         sentence = say(
-            "All {count} master tiles stayed until they were read, and the mosaic is there. "
+            "All {count} tiles stayed until they were read, and the mosaic is there. "
             "The record holds no opening of files: overwriting in this way would not be seen.",
             count=len(found.made),
         )
@@ -169,7 +178,7 @@ def _at_the_end(run: Record, found: Findings, usual: Findings | None) -> Conclus
             "Nobody was seen to remove the files of tiles {tiles}, and they are gone.", tiles=listed(found.vanished)
         )
     elif not found.made:
-        outcome, sentence = Outcome.UNKNOWN, say("No master tile was seen to be made.")
+        outcome, sentence = Outcome.UNKNOWN, say("No tile was seen to be made.")
     return outcome, sentence, ()
 
 
@@ -202,6 +211,7 @@ CHECK = Check(
     "products",
     say("Does what was made stay made?"),
     _judge,
-    MappingProxyType({"classic": (*ALWAYS, TILES, REMOVALS)}),
-    for_pass=(OPENS,),
+    # SDS holds its batches in memory, and writes them to files that only a way back to the classic one reads.
+    MappingProxyType({"classic": (*ALWAYS, TILES, REMOVALS), "grid": (*ELSEWHERE, CALLBACK, REMOVALS)}),
+    for_pass=(OPENS, MODE_REACHED),
 )

@@ -1,4 +1,4 @@
-"""Whether all master tiles were made."""
+"""Whether all master tiles were made; in SDS whether all batches were coadded, in grid mode whether all sky tiles were made."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 from harness.checks.base import Case, Check
 from harness.checks.cause import MAX_LISTED, Causes, listed, why_not_made
 from harness.checks.facts import ABANDONED, NONE_MADE, SKIPPED_LATER, Why, groups, name_of, number, twin
-from harness.checks.premises import ALWAYS, CALLBACK, SHARED, TILES, standard
+from harness.checks.modes import SkyTiles, batches, sky_tiles
+from harness.checks.premises import ALWAYS, CALLBACK, ELSEWHERE, MODE_REACHED, SHARED, TILES, measures, standard
 from harness.message import Message, say
 from harness.record import History, Record
 from harness.thresholds import Thresholds
@@ -62,6 +63,16 @@ def finished(history: History) -> int | None:
 
 
 def _judge(case: Case, _: Thresholds) -> Verdict:
+    match case.run.request.mode:
+        case "sds":
+            return _of_batches(case)
+        case "grid":
+            return _of_sky_tiles(case)
+        case _:
+            return _of_master_tiles(case)
+
+
+def _of_master_tiles(case: Case) -> Verdict:
     causes = Causes(case.run)
     count = _count(case.run, causes)
     lost = _lost(case.run, causes)
@@ -184,10 +195,103 @@ def _for_other_causes(case: Case, causes: Causes, lost: Mapping[int, Why], unpla
     return Outcome.NOT_APPLICABLE, sentence, links
 
 
+def _of_batches(case: Case) -> Verdict:
+    """Judge SDS, which makes no master tiles: every batch that was built must be coadded."""
+    found = batches(case.run.history)
+    failed = sorted({n for n, _, good in found.told if not good} - found.coadded)
+    evidence = {"batches": found.built, "coadded": len(found.coadded), "failed": failed[:MAX_LISTED]}
+    ended = case.run.seal is not None and case.run.seal.state == "done"
+    if found.built is None:
+        outcome, sentence = Outcome.UNKNOWN, say("SDS never stated how many batches it built.")
+    elif failed or (ended and len(found.coadded) < found.built):
+        outcome = Outcome.FAIL
+        sentence = say("{made} of {total} batches were coadded.", made=len(found.coadded), total=found.built)
+    elif len(found.coadded) > found.built:
+        outcome = Outcome.UNKNOWN
+        sentence = say(
+            "The record contradicts itself: {total} batches were built, {made} were coadded.",
+            made=len(found.coadded),
+            total=found.built,
+        )
+    else:
+        outcome, sentence = Outcome.PASS, say("All {total} batches were coadded.", total=found.built)
+    return Verdict("tiles", outcome, sentence, MappingProxyType(evidence))
+
+
+def _of_sky_tiles(case: Case) -> Verdict:
+    """Judge grid mode: every sky tile with frames must be made, and every one that was made must reach the assembly.
+
+    A tile without usable pixels is no failure where no other run makes it either. Grid mode has no retention, so the baseline
+    is a measure like the pair.
+    """
+    found = sky_tiles(case.run.history)
+    others = [sky_tiles(record.history) for record in measures(case)]
+    made_elsewhere = {n for other in others for n in other.saved}
+    lost = (set(found.failed) | found.empty | made_elsewhere) - set(found.saved)
+    new = lost & made_elsewhere if others else lost & set(found.failed)
+    refused = _refused(found)
+    usual = max((_refused(other) or 0 for other in others), default=0)
+    evidence: dict[str, Any] = {
+        "made": len(found.saved),
+        "attempted": found.attempted,
+        "kept": found.kept,
+        "not_made": {
+            str(n): found.failed.get(n, "no usable patches" if n in found.empty else "?") for n in sorted(lost)
+        },
+        "made_in_other_runs": sorted(new) if others else None,
+        "refused_in_other_runs": usual if others else None,
+    }
+    cause = tuple(
+        say("Sky tile {tile} failed: {error}", tile=n, error=found.failed[n])
+        for n in sorted(lost & set(found.failed))[:5]
+    )
+    ended = case.run.seal is not None and case.run.seal.state == "done"
+    if new and (others == [] or ended or new & (set(found.failed) | found.empty)):
+        outcome = Outcome.FAIL
+        sentence = say("Sky tiles that were not made: {tiles}.", tiles=listed(new))
+    elif refused is not None and refused > usual:
+        outcome = Outcome.FAIL
+        sentence = say(
+            "Sky tiles that were made and did not reach the mosaic: {count} of {total}.",
+            count=refused,
+            total=len(found.saved),
+        )
+    elif not found.saved or refused is None:
+        outcome, sentence = Outcome.UNKNOWN, say("Grid mode never stated which sky tiles it made, or assembled.")
+    elif lost and not others:
+        outcome = Outcome.UNKNOWN
+        sentence = say(
+            "Sky tiles without usable pixels: {tiles}; no other run tells whether that is new.", tiles=listed(lost)
+        )
+    elif refused or lost & set(found.failed):
+        outcome = Outcome.NOT_APPLICABLE
+        sentence = say(
+            "The dataset is not valid for this question: what is not made here, the pair does not make either."
+        )
+    elif lost:
+        outcome = Outcome.PASS
+        sentence = say(
+            "All sky tiles that any run makes were made and assembled: {count}; without usable pixels in each: {tiles}.",
+            count=len(found.saved),
+            tiles=listed(lost),
+        )
+    else:
+        outcome = Outcome.PASS
+        sentence = say("All {count} sky tiles were made and assembled.", count=len(found.saved))
+    return Verdict("tiles", outcome, sentence, MappingProxyType(evidence), cause)
+
+
+def _refused(found: SkyTiles) -> int | None:
+    """Return how many sky tiles were made and not kept by the assembly; ``None`` where it did not say."""
+    if found.attempted is None or found.kept is None:
+        return None
+    return max(found.attempted, len(found.saved)) - found.kept
+
+
 CHECK = Check(
     "tiles",
     say("Were all master tiles made?"),
     _judge,
-    MappingProxyType({"classic": (*ALWAYS, CALLBACK)}),
-    for_pass=(TILES, SHARED),
+    MappingProxyType({"classic": (*ALWAYS, CALLBACK), "sds": (*ELSEWHERE, CALLBACK), "grid": (*ELSEWHERE, CALLBACK)}),
+    for_pass=(TILES, SHARED, MODE_REACHED),
 )
