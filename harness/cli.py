@@ -59,7 +59,7 @@ def _parser(translate: Translate) -> argparse.ArgumentParser:
     text = say("language of the messages, given before the command (default: PHASE3_LANG, or en)")
     parser.add_argument("--lang", choices=LANGUAGES, help=_text(text, translate))
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_doctor, _add_data, _add_judge, _add_report):
+    for add in (_add_doctor, _add_data, _add_report):
         add(commands, translate)
     register(commands, translate)
     return parser
@@ -89,16 +89,6 @@ def _add_data(commands: Commands, translate: Translate) -> None:
         action = actions.add_parser(name, help=_text(text, translate))
         action.add_argument("set", nargs="*", help=_text(say("names of sets (default: all)"), translate))
         action.set_defaults(command=command)
-
-
-def _add_judge(commands: Commands, translate: Translate) -> None:
-    judge = commands.add_parser("judge", help=_text(say("judge a record again"), translate))
-    judge.add_argument("record", type=Path)
-    judge.add_argument("--pair", type=Path, help=_text(say("the record of the same run with run_end"), translate))
-    judge.add_argument(
-        "--baseline", type=Path, help=_text(say("the record of the same run before the patch"), translate)
-    )
-    judge.set_defaults(command=_judge)
 
 
 def _add_report(commands: Commands, translate: Translate) -> None:
@@ -155,17 +145,6 @@ def _data_verify(options: argparse.Namespace, translate: Translate) -> int:
         if not problems:
             print(_text(say("{set}: every frame is as its manifest says", set=name), translate))
     return 1 if bad else 0
-
-
-def _judge(options: argparse.Namespace, translate: Translate) -> int:
-    from harness import checks
-    from harness.checks.base import Case
-    from harness.commands.verdicts import show
-    from harness.record import read_record
-
-    run, pair, baseline = (read_record(p) if p else None for p in (options.record, options.pair, options.baseline))
-    assert run is not None
-    return show(checks.judge(Case(run, pair, baseline)), translate)
 
 
 def _report(options: argparse.Namespace, translate: Translate) -> int:

@@ -157,7 +157,7 @@ class Session:
             "command": self.command,
             "environment": dict(self.environment),
             "runs": [asdict(r) for r in sorted(self.runs, key=lambda r: r.key)],
-            "judged": [_judged_json(j) for j in sorted(self.judged, key=lambda j: (j.case, j.role, j.run))],
+            "judged": [judged_to_json(j) for j in sorted(self.judged, key=lambda j: (j.case, j.role, j.run))],
             "tests": [asdict(t) for t in sorted(self.tests, key=lambda t: t.nodeid)],
             "requirements": [asdict(r) for r in self.requirements],
             "real_sets": [asdict(s) for s in self.real_sets],
@@ -246,17 +246,17 @@ def read_session(folder: Path) -> Session:
 def write_session(session: Session, folder: Path) -> Path:
     """Write ``session.json`` and return its path."""
     path = folder / "session.json"
-    text = json.dumps(_finite(session.to_json()), indent=1, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(finite(session.to_json()), indent=1, ensure_ascii=False, allow_nan=False)
     path.write_text(f"{text}\n", encoding="utf-8")
     return path
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """Name numbers that are not finite: JSON has none, and readers other than Python's refuse them."""
     if isinstance(value, Mapping):
-        return {key: _finite(part) for key, part in value.items()}
+        return {key: finite(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(part) for part in value]
+        return [finite(part) for part in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -304,7 +304,7 @@ def share_to_json(share: Share) -> dict[str, Any]:
     """Return built-in types only."""
     return {
         "runs": [asdict(r) for r in share.runs],
-        "judged": [_judged_json(j) for j in share.judged],
+        "judged": [judged_to_json(j) for j in share.judged],
         "tests": [asdict(t) for t in share.tests],
         "real_sets": [asdict(s) for s in share.real_sets],
     }
@@ -320,7 +320,8 @@ def share_from_json(data: Mapping[str, Any]) -> Share:
     )
 
 
-def _judged_json(judged: JudgedRun) -> dict[str, Any]:
+def judged_to_json(judged: JudgedRun) -> dict[str, Any]:
+    """Return built-in types only."""
     return {
         "case": judged.case,
         "run": judged.run,

@@ -1,6 +1,8 @@
 """The ``phase3`` command: what it prints, in both languages, and the status it ends with."""
 
+import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import ANY
 
@@ -10,8 +12,8 @@ from harness.cli import main
 from harness.doctor import Finding
 from harness.inputs import InputError
 from harness.message import say
-from harness.session import read_session
-from harness.verdict import exit_status
+from harness.session import read_session, write_session
+from harness.verdict import Outcome, exit_status
 from reports.language import translator
 from tests.sample_session import sample_session
 
@@ -225,3 +227,66 @@ def test_data_verify_fails_on_a_changed_frame(capsys, monkeypatch, tmp_path):
     frame.write_bytes(content)
     assert main(["data", "verify", name]) == 1
     assert frame.name in capsys.readouterr().out
+
+
+def test_a_record_is_judged_beside_others(capsys):
+    """All that a verdict may rest on can be named; JSON holds the verdicts with their evidence."""
+    green = [str(GREEN / "per_tile"), "--pair", str(GREEN / "run_end"), "--baseline", str(RED / "per_tile")]
+    beside = ["--equal", green[2], "--timed", green[0], green[2], "--size", green[0], "--size", green[2]]
+    assert main(["judge", *green, *beside, "--json", "--check", "tiles", "--check", "warnings"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["outcome"] == "pass"
+    assert [v["check"] for v in found["verdicts"]] == ["tiles", "warnings"]
+    assert found["verdicts"][0]["evidence"]
+
+
+def test_a_check_that_is_not_there_is_a_usage_error(capsys):
+    """A wrong name of a check is status 2, with the names that there are."""
+    assert main(["judge", str(GREEN / "per_tile"), "--check", "colour"]) == 2
+    assert "expected names of checks (warnings, " in capsys.readouterr().err
+
+
+@pytest.fixture
+def a_session(tmp_path):
+    """Return the folder of a session that loses a tile."""
+    sample_session(tmp_path, "zemosaic")
+    return tmp_path
+
+
+def test_a_session_is_judged_again(capsys, a_session):
+    """Every run is judged anew beside the same others; what is no longer the same is said, and nothing written."""
+    before = (a_session / "session.json").read_bytes()
+    assert main(["judge", str(a_session)]) == 1
+    assert "no longer the same: 0" in capsys.readouterr().out
+    session = read_session(a_session)
+    subject = session.judged[0]
+    changed = tuple(replace(v, outcome=Outcome.PASS) if v.check == "holes" else v for v in subject.verdicts)
+    write_session(replace(session, judged=(replace(subject, verdicts=changed),)), a_session)
+    assert main(["judge", str(a_session), "--check", "holes"]) == 1
+    out = capsys.readouterr().out
+    assert "chain, subject, holes: pass → fail" in out
+    assert "no longer the same: 1" in out
+    assert main(["judge", str(a_session), "--json", "--check", "holes"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["judged"][0]["verdicts"][0]["outcome"] == "fail"
+    write_session(session, a_session)
+    assert (a_session / "session.json").read_bytes() == before
+
+
+def test_a_check_that_the_session_has_not_is_a_change(capsys, a_session):
+    """A newer check judges older sessions: its verdict stands beside a dash."""
+    session = read_session(a_session)
+    fewer = tuple(v for v in session.judged[0].verdicts if v.check != "tiles")
+    write_session(replace(session, judged=(replace(session.judged[0], verdicts=fewer),)), a_session)
+    assert main(["judge", str(a_session)]) == 1
+    assert "chain, subject, tiles: – → fail" in capsys.readouterr().out
+
+
+def test_a_session_says_itself_what_stands_beside_its_runs(capsys, a_session):
+    """Records beside a session are a usage error, and so is a run that the session has not."""
+    assert main(["judge", str(a_session), "--pair", str(GREEN / "run_end")]) == 2
+    assert "expected a session alone" in capsys.readouterr().err
+    session = read_session(a_session)
+    write_session(replace(session, runs=()), a_session)
+    assert main(["judge", str(a_session)]) == 2
+    assert "expected the run subject-per_tile" in capsys.readouterr().err

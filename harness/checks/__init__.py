@@ -11,6 +11,7 @@ from harness.checks import cache as _cache
 from harness.checks import depth, disk, fallback, holes, logs, products, tiles, warnings
 from harness.checks.base import Case, Check
 from harness.checks.premises import baseline_of
+from harness.message import SaidError, say
 from harness.thresholds import Thresholds, read_thresholds
 from harness.verdict import Outcome, Verdict
 
@@ -53,7 +54,13 @@ def judge(case: Case, names: Iterable[str] | None = None, thresholds: Thresholds
     wanted = tuple(ALL) if names is None else tuple(names)
     unknown = [name for name in wanted if name not in ALL]
     if unknown:
-        raise ValueError(f"expected names of checks ({', '.join(ALL)}), found {', '.join(unknown)}")
+        raise SaidError(
+            say(
+                "expected names of checks ({known}), found {unknown}: name some of these",
+                known=", ".join(ALL),
+                unknown=", ".join(unknown),
+            )
+        )
     limits = _default_limits() if thresholds is None else thresholds
     return tuple(_with_standing(ALL[name](case, limits), case, limits) for name in wanted)
 

@@ -1,0 +1,93 @@
+"""``phase3 judge``: a record, or every run of a session, judged again with the checks of today."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from harness.commands.verdicts import show
+from harness.message import Message, Translate, say
+from harness.verdict import exit_status, merge
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], translate: Translate) -> None:
+    """Add ``judge``."""
+
+    def text(message: Message) -> str:
+        return message.render(translate)
+
+    judge = commands.add_parser("judge", help=text(say("judge a record, or every run of a session, again")))
+    judge.add_argument("record", type=Path, help=text(say("a record's folder, or a session's")))
+    judge.add_argument("--pair", type=Path, help=text(say("the record of the same run with run_end")))
+    judge.add_argument("--baseline", type=Path, help=text(say("the record of the same run before the patch")))
+    equal = say("a record of the same target that must come to the same outputs (may be repeated)")
+    judge.add_argument("--equal", type=Path, action="append", default=[], metavar="RECORD", help=text(equal))
+    timed = say("two records made in turn, alone on the machine: per_tile and its run_end (may be repeated)")
+    judge.add_argument(
+        "--timed", type=Path, nargs=2, action="append", default=[], metavar=("RECORD", "PAIR"), help=text(timed)
+    )
+    size = say("a record of the same kind with another number of inputs (may be repeated)")
+    judge.add_argument("--size", type=Path, action="append", default=[], metavar="RECORD", help=text(size))
+    check = say("judge with this check only (may be repeated)")
+    judge.add_argument("--check", action="append", metavar="NAME", help=text(check))
+    judge.add_argument("--json", action="store_true", help=text(say("print JSON, with all evidence")))
+    judge.set_defaults(command=_judge)
+
+
+def _judge(options: argparse.Namespace, translate: Translate) -> int:
+    if (options.record / "session.json").is_file():
+        return _session(options, translate)
+    from harness import checks
+    from harness.checks.base import Case
+    from harness.record import read_record
+
+    case = Case(
+        read_record(options.record),
+        read_record(options.pair) if options.pair else None,
+        read_record(options.baseline) if options.baseline else None,
+        tuple(read_record(path) for path in options.equal),
+        tuple((read_record(run), read_record(pair)) for run, pair in options.timed),
+        tuple(read_record(path) for path in options.size),
+    )
+    verdicts = checks.judge(case, options.check)
+    if not options.json:
+        return show(verdicts, translate)
+    outcome = merge(v.outcome for v in verdicts if v.gates)
+    _print_json({"outcome": str(outcome), "verdicts": [v.to_json() for v in verdicts]})
+    return exit_status(outcome)
+
+
+def _session(options: argparse.Namespace, translate: Translate) -> int:
+    from harness.rejudge import changes, judge_again
+    from harness.session import SessionError, judged_to_json, read_session
+    from reports.words import BEFORE
+
+    if options.pair or options.baseline or options.equal or options.timed or options.size:
+        raise SessionError(
+            say("expected a session alone, found records beside it: the session says which runs stand beside which")
+        )
+    session = read_session(options.record)
+    again = judge_again(options.record, session, options.check)
+    outcome = merge(judged.outcome for judged in again if judged.role not in BEFORE)
+    if options.json:
+        _print_json({"outcome": str(outcome), "judged": [judged_to_json(judged) for judged in again]})
+        return exit_status(outcome)
+    changed = 0
+    for before, after in zip(session.judged, again, strict=True):
+        for change in changes(before, after):
+            changed += 1
+            was = change.before.outcome if change.before else "–"
+            print(f"{after.case}, {after.role}, {change.after.check}: {was} → {change.after.outcome}")
+            print(f"    {change.after.sentence.render(translate)}")
+    told = say(
+        "Judged again: {runs} runs; verdicts that are no longer the same: {changed}.", runs=len(again), changed=changed
+    )
+    print(told.render(translate))
+    return exit_status(outcome)
+
+
+def _print_json(data: object) -> None:
+    from harness.session import finite
+
+    print(json.dumps(finite(data), indent=1, allow_nan=False))

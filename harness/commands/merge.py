@@ -1,0 +1,31 @@
+"""``phase3 merge``: sessions of shards and platforms become one, with its report."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from harness.message import Message, Translate, say
+from harness.verdict import exit_status
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], translate: Translate) -> None:
+    """Add ``merge``."""
+
+    def text(message: Message) -> str:
+        return message.render(translate)
+
+    merge = commands.add_parser("merge", help=text(say("merge sessions of one target, and report on them together")))
+    merge.add_argument("out", type=Path, help=text(say("the folder to write, new or empty")))
+    merge.add_argument("session", type=Path, nargs="+", help=text(say("the sessions' folders")))
+    merge.set_defaults(command=_merge)
+
+
+def _merge(options: argparse.Namespace, translate: Translate) -> int:
+    from harness.merge import merge_sessions
+    from reports.write import write_views
+
+    session = merge_sessions(options.out, options.session)
+    for path in write_views(options.out):
+        print(say("Written: {path}", path=str(path)).render(translate))
+    return exit_status(session.outcome)
