@@ -88,6 +88,18 @@ def test_a_baseline_alone_is_a_measure():
     assert verdict(new).outcome is Outcome.FAIL
 
 
+def test_a_baseline_that_went_another_way_is_no_measure():
+    """What it never came to it could not fall back in; the pair tells alone."""
+    text = "[GRID] Optimal global WCS looks degenerate, falling back to safer WCS"
+    run, pair = micro.grid().event(text), micro.grid(retention="run_end").event(text).record()
+    astray = replace(micro.counted().record(), request=run.request)
+    found = verdict(
+        micro.case(run, pair=replace(pair, request=replace(run.request, retention="run_end")), baseline=astray)
+    )
+    assert found.outcome is Outcome.PASS, micro.prose(found)
+    assert found.evidence["compared_with"] == ["pair"]
+
+
 def test_without_a_measure_nobody_knows_what_is_new():
     """Under per_tile a fallback is neither new nor known then; run_end is the measure itself."""
     found = verdict(micro.case(with_events("cpu_kappa_fallback_done"), pair=None))

@@ -178,6 +178,13 @@ def test_a_sky_tile_without_a_word_is_missed():
     assert verdict("tiles", against(micro.grid((1, 2)), micro.grid((1, 2)), micro.grid((1, 2)))).outcome is Outcome.PASS
 
 
+def test_a_run_that_went_another_way_is_no_measure_of_sky_tiles():
+    """A baseline of another way made none, and says nothing of this one."""
+    astray = replace(micro.counted().record(), request=micro.grid().request)
+    case = replace(micro.case(micro.grid((1, 2), empty=(3,)), pair=None), baseline=astray)
+    assert verdict("tiles", case).outcome is Outcome.UNKNOWN
+
+
 def test_a_sky_tile_without_usable_pixels_is_compared():
     """Where each run has none there it is the sky's doing; where no other run tells nobody knows."""
     run = micro.grid((1, 2), empty=(3,))

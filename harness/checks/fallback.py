@@ -129,8 +129,10 @@ def _judge(case: Case, _: Thresholds) -> Verdict:
 
 
 def _comparable(run: Record, other: Record | None) -> Mapping[Kind, int] | None:
-    """Count the fallbacks of another run; ``None`` where it did not record all that this one did."""
+    """Count the fallbacks of another run; ``None`` where it did not record all that this one did, or went another way."""
     if other is None or not run.history.capabilities & {"callback", "log"} <= other.history.capabilities:
+        return None
+    if signs_of_another_mode(other) or not_reached(other) is not None:
         return None
     return counted(fallbacks(other.history)[0])
 

@@ -134,12 +134,16 @@ def baseline_of(case: Case) -> tuple[Record | None, Message | None]:
 
 
 def measures(case: Case) -> tuple[Record, ...]:
-    """Return what a run of a mode without retention is measured against: its pair, and the baseline where it is whole."""
+    """Return what a run of a mode without Phase 3 is measured against: its pair and the baseline, where they are whole.
+
+    One that did not come through the mode shows nothing of it.
+    """
     pair, baseline = standard(case)[0], baseline_of(case)[0]
     whole = (
         baseline is not None and baseline.seal is not None and baseline.seal.state == "done" and gap(baseline) is None
     )
-    return tuple(record for record in (pair, baseline if whole else None) if record is not None)
+    records = (pair, baseline if whole else None)
+    return tuple(record for record in records if record is not None and not_reached(record) is None)
 
 
 def _differences(run: Record, other: Record) -> list[str]:
