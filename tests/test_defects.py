@@ -58,6 +58,10 @@ EXPECTED: Mapping[str, Expected] = {
     "count_off_by_one": Expected(STARVED),
     "path_not_normalised": Expected(STARVED | {"logs"}),
     "removal_from_worker_thread": Expected(),
+    "cache_leak": Expected(),
+    "late_removal": Expected(),
+    "duplicate_counted_twice": Expected(asked={"plan": NAMED_TWICE}),
+    "failed_tile_not_released": Expected(asked={"faults": FAILING}),
     "log_start_missing": clause("start_line"),
     "log_start_twice": clause("start_line"),
     "log_start_at_debug": clause("start_line"),
@@ -109,9 +113,9 @@ def pairs(made: Made) -> Callable[[Record], Record]:
 
     def pair(run: Record) -> Record:
         asked = run.request
-        key = repr((asked.mode, asked.plan))
+        key = repr((asked.mode, asked.plan, asked.faults))
         if key not in known:
-            known[key] = made(mode=asked.mode, plan=asked.plan, retention="run_end")
+            known[key] = made(mode=asked.mode, plan=asked.plan, faults=asked.faults, retention="run_end")
         return replace(known[key], request=replace(asked, retention="run_end", role="pair"))
 
     return pair
@@ -137,10 +141,12 @@ def test_a_defect_is_caught_by_the_check_named_for_it(name: str, made: Made, pai
         assert expected.clause in broken
 
 
-@pytest.mark.parametrize("faults", [(), REFUSED])
-def test_without_a_defect_nothing_is_red(faults: Any, made: Made, pairs: Callable[[Record], Record]) -> None:
-    """What the defects' runs are beside: the same run, sound, also where a removal is refused."""
-    run = made(faults=faults)
+@pytest.mark.parametrize("asked", [{}, {"faults": REFUSED}, {"faults": FAILING}, {"plan": NAMED_TWICE}])
+def test_without_a_defect_nothing_is_red(
+    asked: Mapping[str, Any], made: Made, pairs: Callable[[Record], Record]
+) -> None:
+    """What the defects' runs are beside: the same run, sound, also where a removal is refused or a tile fails."""
+    run = made(**asked)
     assert not failed(Case(run, pairs(run)))
 
 
