@@ -1,4 +1,4 @@
-"""No check raises a false alarm: a few of the sound runs that ``benchmarks/sound.py`` draws, each with its pair."""
+"""No check raises a false alarm: two of the sound runs that ``benchmarks/sound.py`` draws, each with its pair."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from benchmarks import sound
 from harness.verdict import Outcome
 
 
-@pytest.mark.parametrize("seed", [3, 4, 12])
+@pytest.mark.parametrize("seed", [4, 12])
 def test_a_sound_run_has_no_finding(seed, tmp_path):
     """Frames in random groups, names given twice, retries: nothing fails."""
     run, verdicts = sound.made(sound.drawn(seed), tmp_path)
