@@ -79,9 +79,10 @@ EXPECTED: Mapping[str, Expected] = {
     "tile_overwritten": Expected(frozenset({"holes", "depth"})),
     "tile_removed": Expected(frozenset({"holes"})),
     "shrunken_canvas": Expected(),
+    defects.GRID_TILE_DROPPED: Expected(asked={"mode": "grid", "plan": None}),
 }
 # Their tests are those of the modes.
-ELSEWHERE = {defects.SILENT_SDS_FALLBACK, defects.SILENT_GRID_FALLBACK, defects.GRID_TILE_DROPPED}
+ELSEWHERE = {defects.SILENT_SDS_FALLBACK, defects.SILENT_GRID_FALLBACK}
 NOT_YET = {"quadratic_release", "padding_counted_as_covered", "flux_scale_in_one_panel", "shifted_tile"}
 
 Made = Callable[..., Record]
@@ -115,9 +116,9 @@ def pairs(made: Made) -> Callable[[Record], Record]:
         asked = run.request
         # A refused removal changes no product; a failed tile does.
         faults = asked.faults if asked.faults == FAILING else ()
-        key = repr((asked.plan, faults))
+        key = repr((asked.mode, asked.plan, faults))
         if key not in known:
-            known[key] = made(plan=asked.plan, faults=faults, retention="run_end")
+            known[key] = made(mode=asked.mode, plan=asked.plan, faults=faults, retention="run_end")
         return replace(known[key], request=replace(asked, retention="run_end", role="pair"))
 
     return pair
