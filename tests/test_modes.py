@@ -9,7 +9,7 @@ import pytest
 
 from fixtures.datasets import Dataset, SyntheticSpec, build, grid
 from fixtures.frames import Camera
-from fixtures.pipeline.defects import DEFECTS, SILENT_GRID_FALLBACK, SILENT_SDS_FALLBACK
+from fixtures.pipeline.defects import DEFECTS, GRID_TILE_DROPPED, SILENT_GRID_FALLBACK, SILENT_SDS_FALLBACK
 from fixtures.sky import Sky
 from harness import checks, targets
 from harness.checks.base import Case
@@ -103,3 +103,10 @@ def test_a_silent_fallback_of_the_grid_is_caught(dataset: Dataset, survey: Recor
     found = red(run(dataset, tmp_path, SILENT_GRID_FALLBACK, mode="grid"), survey)
     assert DEFECTS[SILENT_GRID_FALLBACK].check in found
     assert red(survey, survey) == set()
+
+
+def test_a_dropped_sky_tile_is_caught(dataset: Dataset, survey: Record, tmp_path: Path) -> None:
+    """The summary counts it and its file is there; only the sky tells."""
+    found = red(run(dataset, tmp_path, GRID_TILE_DROPPED, mode="grid"), survey)
+    assert DEFECTS[GRID_TILE_DROPPED].check in found
+    assert not found & {"tiles", "products", "fallback"}
