@@ -39,6 +39,7 @@ from harness.record import (
 from harness.request import RETENTIONS, DatasetFacts, Mode, Request, Retention, TargetFacts
 from harness.verdict import Outcome, Verdict
 
+LOG = "zemosaic_worker.log"
 LARGEST = 64 * 2**20
 """Bytes of a log that are read, from its end."""
 
@@ -53,7 +54,9 @@ _ARGUMENT = re.compile(
 )
 _TELLER = "_log_and_callback"
 _LEVELS = MappingProxyType({"WARNING": "WARN"})
+# The second is the patch's own line: a log that newer versions keep in the output folder begins after the first.
 _RETENTION = re.compile(r"Cache retention mode: (\w+)")
+_COUNTED = re.compile(r"(per_tile) cache retention uses refcount")
 _WORKERS = re.compile(r"WORKERS_PHASE3: \D*(\d+)")
 _MADE_OF = re.compile(r"zemosaic_MT(\d+)_R(\d+)")
 _BEGUN, _SAVED, _DONE = "run_info_processing_started", "run_success_mosaic_saved", "run_success_processing_completed"
@@ -116,7 +119,7 @@ def examine(folder: Path, log: Path | None = None, frames: Path | None = None) -
     folder
         The run's output folder; it is only read.
     log
-        ZeMosaic's log of that run.
+        ZeMosaic's log of that run; by default the one that newer versions keep in the output folder.
     frames
         The frames of that run: what tiles promise to cover is known from them.
 
@@ -130,9 +133,11 @@ def examine(folder: Path, log: Path | None = None, frames: Path | None = None) -
         raise SaidError(
             say("Expected the output folder of a run, found none at {folder}: name that folder.", folder=str(folder))
         )
+    if log is None and (folder / LOG).is_file():
+        log = folder / LOG
     told = read_log(log) if log is not None else None
     record, problems = _record(folder, told, _dataset(folder, frames))
-    strange = told is not None and told.saved is not None and not (folder / told.saved).is_file()
+    strange = told is not None and told.saved is not None and not _is_there(folder, told.saved)
     if strange and told is not None:
         # What such a log tells did happen; that nothing else did is not known of the run that left the folder.
         record = _with_gap(record, f"the log is of a run that saved {told.saved}, which is not in the folder")
@@ -174,7 +179,7 @@ def read_log(path: Path) -> Log:
     notes = []
     if len(begins) > 1:
         notes.append(say("The log holds {count} runs; the last one is looked at.", count=len(begins)))
-    retention = _found(_RETENTION, events)
+    retention = _found(_RETENTION, events) or _found(_COUNTED, events)
     workers = _found(_WORKERS, events)
     return Log(
         events=events,
@@ -345,6 +350,12 @@ def _mode(folder: Path, log: Log | None) -> Mode:
         return "grid"
     sds = any(e.key == "sds_global_finalize_done" for e in events) or any(folder.glob("zemosaic_MT0_R*.fits"))
     return "sds" if sds else "classic"
+
+
+def _is_there(folder: Path, saved: str) -> bool:
+    """Say whether a folder holds the mosaic of this name; where there are two, each has a suffix."""
+    stem = Path(saved).stem
+    return any(path.stem == stem or path.stem.startswith(f"{stem}_") for path in folder.glob("*.fits"))
 
 
 def _dataset(folder: Path, frames: Path | None) -> DatasetFacts:

@@ -424,7 +424,9 @@ def other_settings(case: CaseFile, record: Record) -> tuple[str, ...]:
     if not case.settings or not effective:
         return ()
     names = {*case.settings, *effective}
-    return tuple(sorted(name for name in names if _plain(case.settings.get(name)) != _plain(effective.get(name))))
+    return tuple(
+        sorted(_visible(name) for name in names if _plain(case.settings.get(name)) != _plain(effective.get(name)))
+    )
 
 
 # What may be told, and what a stranger may ask

@@ -228,10 +228,24 @@ def test_a_translated_text_is_no_log(folder, tmp_path):
 
 def test_a_log_of_another_run_is_told(tmp_path, folder):
     """A log that saved another mosaic fails by what it shows, and passes nothing."""
-    (folder / "zemosaic_MT2_R4.fits").rename(folder / "zemosaic_MT3_R9.fits")
+    for path in folder.glob("*.fits"):
+        path.rename(folder / path.name.replace("MT2_R4", "MT3_R9"))
     found = autopsy.examine(folder, LogText().begin().finish().write(tmp_path / "x.log"))
     assert "which is not in the folder" in said(found)
     assert Outcome.PASS not in outcomes(found).values()
+
+
+def test_the_log_in_the_folder_is_taken(folder):
+    """Newer versions keep a log beside the mosaic, begun after the line on retention; the mosaic has a suffix."""
+    log = LogText().begin("per_tile")
+    log.lines = log.lines[2:]
+    log.record("Phase3: per_tile cache retention uses refcount; safe deletion enabled (4 unique cache files tracked).")
+    log.finish().write(folder / "zemosaic_worker.log")
+    (folder / "zemosaic_MT2_R4.fits").rename(folder / "zemosaic_MT2_R4_science.fits")
+    found = autopsy.examine(folder)
+    assert outcomes(found)["left"] is Outcome.PASS
+    assert "retention per_tile" in said(found)
+    assert found.record.products.mosaic == "outputs/zemosaic_MT2_R4_science.fits"
 
 
 @pytest.mark.parametrize(

@@ -282,7 +282,7 @@ def test_records_go_to_a_new_folder(user, tmp_path):
 
 def test_a_launcher_may_end_before_what_it_started(user, tmp_path):
     """The command is over when all its processes are."""
-    argv = user(IN_THE_MIDDLE.replace("{what}", "time.sleep(1.0)"))
+    argv = user(IN_THE_MIDDLE.replace("{what}", "time.sleep(2.0)"))
     launcher = tmp_path / "launch.py"
     launcher.write_text(f"import subprocess\nsubprocess.Popen({argv!r}, start_new_session=True)\n", encoding="utf-8")
     (made,) = record([sys.executable, str(launcher)], tmp_path / "r")

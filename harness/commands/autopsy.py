@@ -18,7 +18,12 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], tran
     help_text = say("say what can be known of an ordinary run from its output folder and ZeMosaic's log")
     autopsy = commands.add_parser("autopsy", help=text(help_text))
     autopsy.add_argument("folder", type=Path, help=text(say("the run's output folder; it is only read")))
-    autopsy.add_argument("log", type=Path, nargs="?", help=text(say("the log of that run, zemosaic_worker.log")))
+    autopsy.add_argument(
+        "log",
+        type=Path,
+        nargs="?",
+        help=text(say("the log of that run, zemosaic_worker.log (default: the one in the folder)")),
+    )
     autopsy.add_argument("--frames", type=Path, help=text(say("the folder of that run's frames")))
     autopsy.set_defaults(command=_autopsy)
 
