@@ -15,6 +15,7 @@ from harness.session import JudgedRun, Session
 from harness.verdict import Outcome, Verdict, worst_first
 from reports.glance import glance, run_key
 from reports.headline import headline
+from reports.keys import keys_of
 from reports.language import Code, Language, language
 from reports.text import visible
 from reports.view import FILES, REAL_COMMAND
@@ -138,6 +139,9 @@ def _found(session: Session, lang: Language) -> Iterator[str]:
     left = max(0, len(found) - MAX_FOUND) + max(0, len(tests) - MAX_FOUND)
     if left:
         yield f"- {lang.say('and more, in session.json: {count}', count=left)}"
+    named = dict(pair for verdict, _ in found[:MAX_FOUND] for pair in keys_of(verdict, lang))
+    for key, sentence in named.items():
+        yield f"- {code(key)}: {escape(sentence)}"
     yield ""
 
 

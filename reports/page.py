@@ -37,6 +37,7 @@ class VerdictView:
     finding: bool
     cause: tuple[str, ...]
     evidence: Node | None
+    keys: tuple[tuple[str, str], ...]
     outcome: str
     subject: bool
     before: bool

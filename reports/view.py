@@ -21,6 +21,7 @@ from reports import plots, sky
 from reports.evidence import node
 from reports.glance import glance, run_key
 from reports.headline import headline
+from reports.keys import keys_of
 from reports.language import Code, Language, language
 from reports.page import (
     CaseView,
@@ -338,6 +339,7 @@ class _Builder:
             finding=verdict.axis == "quality",
             cause=tuple(lang.render(link) for link in verdict.cause),
             evidence=node(_without_drawn(verdict.evidence), lang) if verdict.evidence else None,
+            keys=keys_of(verdict, lang),
             outcome=verdict.outcome.value,
             subject=judged.role == "subject",
             before=judged.role in BEFORE,
