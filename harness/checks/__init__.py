@@ -8,7 +8,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from harness.checks import cache as _cache
-from harness.checks import depth, disk, fallback, holes, logs, products, tiles, warnings
+from harness.checks import cost, depth, disk, fallback, holes, logs, products, tiles, warnings
 from harness.checks.base import Case, Check
 from harness.checks.premises import baseline_of
 from harness.message import SaidError, say
@@ -26,6 +26,7 @@ ALL: Mapping[str, Check] = MappingProxyType(
             _cache.CHECK,
             products.CHECK,
             disk.CHECK,
+            cost.CHECK,
             fallback.CHECK,
             logs.CHECK,
         )
