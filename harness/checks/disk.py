@@ -60,7 +60,7 @@ class Findings:
 
     ``judged`` are the caches that a tile uses, but those that were gone before their last use, and those whose removal after it
     was tried and failed; ``left`` are those of them that nobody needed and that were still there when Phase 3 ended.
-    ``outlived`` counts the tiles that were collected between a cache's last use and its removal.
+    ``outlived`` counts the tiles that were collected between a cache's last use and its removal, ``collected`` all of them.
     """
 
     lives: Lives
@@ -70,6 +70,7 @@ class Findings:
     judged: Chosen
     left: Chosen
     outlived: NDArray[np.int64]
+    collected: int
     freed_in_phase_3: Chosen
     left_at_the_end: tuple[str, ...] | None
     left_bytes: int
@@ -78,8 +79,15 @@ class Findings:
 
     @property
     def excess(self) -> float:
-        """What was held beyond the lower bound, as a fraction of what ``run_end`` holds."""
+        """What was held beyond the lower bound, as a fraction of what ``run_end`` holds: areas over time."""
         return self.areas.excess / self.areas.full if self.areas.full > 0 else 0.0
+
+    @property
+    def excess_in_tiles(self) -> float:
+        """The same with a clock that goes on by one with each tile that is collected: no load of the machine has a part in it."""
+        size = self.lives.size[self.judged]
+        full = float(size.sum()) * self.collected
+        return float((size * self.outlived[self.judged]).sum()) / full if full > 0 else 0.0
 
 
 def _judge(case: Case, limits: Thresholds) -> Verdict:
@@ -114,6 +122,7 @@ def _find(case: Case) -> Findings:
         judged=judged,
         left=judged & (found.freed >= span[1]) & (found.needed <= span[1]),
         outlived=live.outlived(found, history),
+        collected=sum(tile.collected is not None for tile in history.tiles),
         freed_in_phase_3=(found.freed >= span[0]) & (found.freed < span[1]),
         left_at_the_end=None if caches is None else tuple(sorted(name_of(file.path) for file in caches)),
         left_bytes=sum(file.size for file in caches or ()),
@@ -153,11 +162,13 @@ def _progressive(run: Record, found: Findings, limits: Thresholds) -> Conclusion
             limit=limits["disk.outlived"],
         )
         return Outcome.FAIL, sentence, _life(run.history, found, late)
-    if found.end is not None and found.excess > limits["disk.excess"]:
+    # Over time alone, a busy machine makes a short Phase 3 look as if caches were held; in tiles alone, a tile may be short.
+    if found.end is not None and min(found.excess, found.excess_in_tiles) > limits["disk.excess"]:
         sentence = say(
             "Caches are held for too long: beyond what any safe retention must hold, {percent} % of what run_end holds during"
-            " Phase 3 (limit {limit} %).",
+            " Phase 3, and {in_tiles} % when time is counted in tiles (limit {limit} %).",
             percent=round(100 * found.excess, 2),
+            in_tiles=round(100 * found.excess_in_tiles, 2),
             limit=100 * limits["disk.excess"],
         )
         return Outcome.FAIL, sentence, _life(run.history, found, found.judged)
@@ -377,6 +388,7 @@ def _of_phase_3(found: Findings) -> dict[str, Any]:
         "excess_byte_seconds": _rounded(areas.excess),
         "run_end_byte_seconds": _rounded(areas.full),
         "excess_fraction": _rounded(found.excess),
+        "excess_fraction_in_tiles": _rounded(found.excess_in_tiles),
         "delay_median_seconds": _rounded(float(np.median(waits))) if waits.size else None,
         "delay_max_seconds": _rounded(float(waits.max())) if waits.size else None,
         "tiles_collected_before_removal_max": int(found.outlived[found.judged].max(initial=0)),
