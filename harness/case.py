@@ -139,7 +139,7 @@ def make(record: Record) -> CaseFile:
     Raises
     ------
     CaseError
-        When the record is not sealed, or was changed since.
+        When the record is not sealed, or was changed since, or holds what no other machine could do with.
 
     """
     if record.seal is None or record.damage:
@@ -155,7 +155,7 @@ def make(record: Record) -> CaseFile:
     settings, _ = _settings(record.history.settings)
     identity = MappingProxyType(_identity(request.target.identity))
     target = TargetFacts(request.target.kind, request.target.label, "", "", identity)
-    return CaseFile(
+    case = CaseFile(
         request=replace(request, target=target, role="subject", config=MappingProxyType(config)),
         plan=submitted(record),
         settings=MappingProxyType(settings),
@@ -163,6 +163,15 @@ def make(record: Record) -> CaseFile:
         made_from=sha256_of(record.folder / "seal.json"),
         left_out=tuple(sorted(left_out)),
     )
+    for problem in _problems(case):
+        raise CaseError(
+            say(
+                "Expected a record that can be run again, found {problem} in {folder}: record a run of other frames.",
+                problem=problem,
+                folder=str(record.folder),
+            )
+        )
+    return case
 
 
 def submitted(record: Record) -> Plan | None:

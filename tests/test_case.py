@@ -16,7 +16,7 @@ from harness.record import read_record
 from harness.request import TargetFacts
 from harness.run import make_run
 from harness.verdict import Outcome
-from tests.micro import Micro, counted
+from tests.micro import Micro, counted, frame
 from tests.requests_ import a_request
 from tests.runs_ import frames_in
 
@@ -99,7 +99,8 @@ def test_nothing_of_the_machine_is_in_a_case(tmp_path):
     target = TargetFacts(
         "command", "command x", "/opt/x", "/usr/bin/python", {"command": ["/opt/x", "-v"]}, ("/opt/x",)
     )
-    micro = Micro(config=config, target=target)
+    facts = counted().request.dataset
+    micro = Micro(config=config, target=target, dataset=replace(facts, sha256=cases.dataset_digest(facts)))
     record = replace(micro.record(), folder=tmp_path)
     (tmp_path / "seal.json").write_text("{}", encoding="utf-8")
     case = cases.make(record)
@@ -115,6 +116,16 @@ def test_only_a_whole_record_makes_a_case(record):
     """An unsealed or changed record shows nothing for sure."""
     with pytest.raises(cases.CaseError, match="sealed, unchanged"):
         cases.make(counted().record(**record))
+
+
+@pytest.mark.parametrize("names", [(), ("a:b.fits",)])
+def test_a_record_that_no_other_machine_could_run_makes_no_case(tmp_path, names):
+    """What a case must not hold is told when it is made, not when somebody reads it."""
+    facts = replace(counted().request.dataset, frames=tuple(replace(frame(0), name=name) for name in names))
+    record = counted(dataset=facts).record()
+    (tmp_path / "seal.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(cases.CaseError, match="can be run again"):
+        cases.make(replace(record, folder=tmp_path))
 
 
 def hostile(case):
