@@ -13,6 +13,7 @@ import shlex
 import sys
 import uuid
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from harness.campaign import Campaign, Subject
+    from harness.patch import PatchReport
     from harness.session import JudgedRun, RowOutcome, Session, TestEntry
     from harness.verdict import Verdict
     from harness.watch.progress import ProgressMonitor
@@ -234,6 +236,54 @@ def verdict(request: pytest.FixtureRequest, judged: JudgedRun, phase3_campaign: 
     if found.outcome is Outcome.NOT_APPLICABLE:
         pytest.skip(found.sentence.render(translate))
     return found
+
+
+@pytest.fixture(scope="session")
+def patch_report(phase3_campaign: Campaign) -> Callable[[], PatchReport]:
+    """Return a function that judges the guard rails on the sources of subject and baseline, once."""
+    from harness import patch
+    from harness.campaign import NoSuchRun
+
+    @cache
+    def judged() -> PatchReport:
+        sides = [phase3_campaign.target("baseline"), phase3_campaign.target("subject")]
+        commits = [(side.identity.get("commit"), side.identity.get("dirty")) for side in sides]
+        if sides[0].kind != "zemosaic" or None in {commit for commit, _ in commits} or commits[0] == commits[1]:
+            raise NoSuchRun(
+                f"expected two versions under git to compare, found {sides[0].label} and {sides[1].label}: name a commit "
+                "before the patch with --phase3-baseline"
+            )
+        before, after = (patch.read_folder(Path(s.root), s.identity.get("left_out", ())) for s in sides)
+        return patch.judge(before, after)
+
+    return judged
+
+
+@pytest.fixture
+def patch_row(
+    request: pytest.FixtureRequest, phase3_campaign: Campaign, patch_report: Callable[[], PatchReport]
+) -> Verdict:
+    """Return what the source shows on the line of the checklist that the test's ``judges`` marker names."""
+    from harness.campaign import NoSuchRun
+    from reports.language import translator
+
+    node = cast("pytest.Item", request.node)
+    translate = translator(phase3_campaign.settings.lang)
+    kind = phase3_campaign.target("subject").kind
+    if kind != "zemosaic":
+        _conclude(node, "not applicable")
+        embedded = say("the embedded reference has no patch: name a real target")
+        foreign = say("a command has no source to compare: name a real target")
+        pytest.skip((embedded if kind == "reference" else foreign).render(translate))
+    try:
+        row = patch_report().row(request.node.get_closest_marker("judges").args[0])
+    except NoSuchRun as missing:
+        _conclude(node, "not evaluated")
+        pytest.skip(str(missing))
+    _conclude(node, row.outcome.value)
+    if row.outcome is Outcome.UNKNOWN:
+        raise UnknownVerdictError("\n".join(line.render(translate) for line in (row.sentence, *row.cause)))
+    return row
 
 
 @pytest.fixture
