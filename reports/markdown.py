@@ -100,7 +100,7 @@ def _page(session: Session, lang: Language, sha256: str) -> Iterator[str]:
 def _done(session: Session, lang: Language) -> Iterator[str]:
     rows = [r for r in session.requirements if r.section == DEFINITION_OF_DONE]
     if rows:
-        yield f"## {lang.say('Definition of Done')}"
+        yield "## " + lang.say("Definition of Done")
         yield ""
     for row in rows[:MAX_ROWS]:
         shown = badge("not evaluated" if session.self_test else row.outcome, lang)
@@ -128,7 +128,7 @@ def _found(session: Session, lang: Language) -> Iterator[str]:
     )
     if not found and not tests:
         return
-    yield f"## {lang.say('What fails or is unknown')}"
+    yield "## " + lang.say("What fails or is unknown")
     yield ""
     for verdict, judged in found[:MAX_FOUND]:
         yield from _verdict(verdict, judged, session, lang)
@@ -138,7 +138,7 @@ def _found(session: Session, lang: Language) -> Iterator[str]:
         yield f"- {shown.sign} **{escape(shown.word)}** {escape(test.title or test.nodeid)}: {escape(message)}"
     left = max(0, len(found) - MAX_FOUND) + max(0, len(tests) - MAX_FOUND)
     if left:
-        yield f"- {lang.say('and more, in session.json: {count}', count=left)}"
+        yield "- " + lang.say("and more, in session.json: {count}", count=left)
     named = dict(pair for verdict, _ in found[:MAX_FOUND] for pair in keys_of(verdict, lang))
     for key, sentence in named.items():
         yield f"- {code(key)}: {escape(sentence)}"
@@ -147,7 +147,8 @@ def _found(session: Session, lang: Language) -> Iterator[str]:
 
 def _verdict(verdict: Verdict, judged: JudgedRun, session: Session, lang: Language) -> Iterator[str]:
     shown = badge(verdict.outcome.value, lang)
-    kind = f" ({lang.say('finding')})" if verdict.axis == "quality" else ""
+    finding = lang.say("finding")
+    kind = f" ({finding})" if verdict.axis == "quality" else ""
     where = f"{escape(judged.case)}, {escape(role_word(judged.role, lang))}"
     run = next((r for r in session.runs if r.key == judged.run), None)
     which = f" ({escape(run.target)}, {escape(run.retention)})" if run else ""
@@ -156,7 +157,8 @@ def _verdict(verdict: Verdict, judged: JudgedRun, session: Session, lang: Langua
     for number, link in enumerate(verdict.cause[:MAX_LINKS], 1):
         yield f"  {number}. {escape(lang.render(link))}"
     if len(verdict.cause) > MAX_LINKS:
-        yield f"  {MAX_LINKS + 1}. {lang.say('and more, in session.json: {count}', count=len(verdict.cause) - MAX_LINKS)}"
+        more = lang.say("and more, in session.json: {count}", count=len(verdict.cause) - MAX_LINKS)
+        yield f"  {MAX_LINKS + 1}. {more}"
 
 
 def _matrix(session: Session, lang: Language) -> Iterator[str]:
@@ -168,7 +170,7 @@ def _matrix(session: Session, lang: Language) -> Iterator[str]:
     shown = glance(session, lang, named, {run_key(j): "" for j in session.judged}, named)
     if not shown.rows:
         return
-    yield f"## {lang.say('At a glance')}"
+    yield "## " + lang.say("At a glance")
     yield ""
     yield _row([lang.say("Case"), *map(escape, shown.columns)])
     yield _row(["---"] * (len(shown.columns) + 1))
@@ -189,7 +191,7 @@ def _controls(session: Session, lang: Language) -> Iterator[str]:
     )
     if not controls:
         return
-    yield f"## {lang.say('Controls')}"
+    yield "## " + lang.say("Controls")
     yield ""
     yield _row([lang.say("Outcome"), lang.say("Case"), lang.say("Expected red"), lang.say("Found red")])
     yield _row(["---"] * 4)
@@ -203,13 +205,14 @@ def _controls(session: Session, lang: Language) -> Iterator[str]:
 def _real_sets(session: Session, lang: Language) -> Iterator[str]:
     if not session.real_sets:
         return
-    yield f"## {lang.say('Real sets')}"
+    yield "## " + lang.say("Real sets")
     yield ""
+    here, absent = lang.say("judged in this session"), lang.say("not judged; to get it:")
     for known in session.real_sets[:MAX_ROWS]:
         if known.judged:
-            yield f"- ✓ {escape(known.name)}: {lang.say('judged in this session')}"
+            yield f"- ✓ {escape(known.name)}: {here}"
         else:
-            yield f"- ○ {escape(known.name)}: {lang.say('not judged; to get it:')} {code(known.command)}"
+            yield f"- ○ {escape(known.name)}: {absent} {code(known.command)}"
     yield ""
 
 
