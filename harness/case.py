@@ -18,7 +18,7 @@ from typing import Any
 
 from harness.checks.facts import origins
 from harness.message import SaidError, say
-from harness.record import Record, inside, sha256_of
+from harness.record import Record, sha256_of
 from harness.request import FORMAT as REQUEST_FORMAT
 from harness.request import DatasetFacts, Request, Retention, TargetFacts
 from harness.verdict import Outcome, Verdict
@@ -185,30 +185,9 @@ def submitted(record: Record) -> Plan | None:
 
 
 def digests_of(record: Record) -> dict[str, str]:
-    """Return the SHA-256 of the data of each image of the mosaic and its coverage, where the record still has them."""
-    from astropy.io import fits  # noqa: PLC0415 -- a third of a second, and most cases are read only
-
-    if record.products is None or record.products.mosaic is None:
-        return {}
-    mosaic = inside(record.folder, record.products.mosaic)
-    base = mosaic.stem.removesuffix("_science")
-    found = {}
-    for path in sorted({mosaic, mosaic.with_name(f"{base}_coverage.fits")}):
-        if not path.is_file():
-            continue
-        with fits.open(path, memmap=False, lazy_load_hdus=False) as hdus:
-            for number, hdu in enumerate(hdus):
-                if hdu.is_image and hdu.data is not None:
-                    found[f"{path.name}[{number}]"] = _digest(hdu.data)
-    return found
-
-
-def _digest(data: Any) -> str:
-    """Hash shape, type and values: headers hold dates."""
-    whole = hashlib.sha256(f"{data.dtype.newbyteorder('>').str} {data.shape}".encode())
-    for plane in data.reshape(-1, *data.shape[-2:]):
-        whole.update(plane.astype(plane.dtype.newbyteorder(">"), copy=False).tobytes())
-    return whole.hexdigest()
+    """Return the SHA-256 of the data of each image of the mosaic and its coverage, by ``file[HDU]``, as they were measured."""
+    planes = record.products.planes if record.products is not None else ()
+    return {f"{plane.file.rpartition('/')[2]}[{plane.name}]": plane.sha256 for plane in planes}
 
 
 def _readable(value: Any, indent: str = "") -> str:

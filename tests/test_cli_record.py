@@ -160,6 +160,7 @@ def test_a_window_is_recorded_as_it_is(user, tmp_path, capsys):
 
     case = cases.make(made)
     assert case.plan == request.plan
+    assert set(case.outputs) == {"zemosaic_MT3_R6.fits[PRIMARY]", "zemosaic_MT3_R6_coverage.fits[PRIMARY]"}
     assert str(home) not in json.dumps(case.to_json(), ensure_ascii=False)
 
 

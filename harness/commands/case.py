@@ -130,7 +130,9 @@ def _run(options: argparse.Namespace, translate: Translate) -> int:
     retention = case.request.retention
     run = make_run(case.asks(target, retention, options.seconds), folder / retention, frames)
     pair = None
-    if options.pair and retention != "run_end":
+    if options.pair and retention == "run_end":
+        _print(say("The case is one of run_end itself, so no pair is made."), translate)
+    elif options.pair:
         twin: Retention = "run_end"
         pair = make_run(case.asks(target, twin, options.seconds), folder / twin, frames)
     for record in (run, *((pair,) if pair else ())):
