@@ -143,6 +143,8 @@ class RunView:
     photograph_alt: str
     sky: SkyView | None
     time: TimeView | None
+    retained: tuple[plots.Retained, ...]
+    cost: tuple[plots.Spread, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ words whatever the width of the page. The templates write the SVG.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.checks.facts import name_of
+from harness.checks.facts import name_of, phase_3_end, phase_3_start
 from harness.checks.live import Steps, cache_names, live_bytes, lives, lower_bound
 from harness.checks.removals import removals
 from harness.record import History, HoldStep, Tile
@@ -82,6 +82,32 @@ class BytesChart:
     bound: str
     peak: int
     last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retained:
+    """Live bytes of caches during Phase 3 of one run, and their lower bound, beside those of other retentions.
+
+    The lines are the points of polylines in a box of `BOX` by `BOX`, on a vertical scale that all share, each in its own time.
+    """
+
+    retention: str
+    live: str
+    bound: str
+    seconds: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """An estimate with its interval, beside values that mean something. Positions in percent."""
+
+    label: str
+    text: str
+    value: float
+    low: float
+    high: float
+    points: tuple[float, ...]
+    lines: tuple[Tick, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +207,46 @@ def bytes_chart(history: History, axis: Clock, language: Language) -> BytesChart
         sampled=_steps(sampled_t, sampled, axis, ceiling),
         peak=live.peak,
         last=int(live.values[-1]) if live.values.size else 0,
+    )
+
+
+def retained(histories: Mapping[str, History], language: Language) -> tuple[Retained, ...]:
+    """Draw the live bytes of several retentions side by side, as far as their Phase 3 was seen to begin and end."""
+    spans = {name: (phase_3_start(h), phase_3_end(h)) for name, h in histories.items()}
+    axes = {name: Clock(a, b) for name, (a, b) in spans.items() if a is not None and b is not None and b > a}
+    lines = {name: (live_bytes(histories[name]), lower_bound(lives(histories[name]))) for name in axes}
+    ceiling = max([line.peak for pair in lines.values() for line in pair], default=0) or 1
+    drawn = []
+    for name, axis in axes.items():
+        live, bound = (_within(line, axis, ceiling) for line in lines[name])
+        drawn.append(Retained(name, live, bound, language.seconds(axis.seconds(axis.end))))
+    return tuple(drawn)
+
+
+def _within(line: Steps, axis: Clock, ceiling: float) -> str:
+    """Draw the part of a line that lies within an axis, from its value at the beginning on."""
+    inner = (line.times > axis.start) & (line.times <= axis.end)
+    first = line.at(np.array([axis.start]))
+    return _steps(np.append(axis.start, line.times[inner]), np.append(first, line.values[inner]), axis, ceiling)
+
+
+def spread(
+    label: str, text: str, interval: tuple[float, float, float], points: Sequence[float], lines: Sequence[Tick]
+) -> Spread:
+    """Place an estimate (its value and the ends of its interval), single points, and lines whose ``at`` is a value.
+
+    The scale holds all of them, with a little room at both ends.
+    """
+    values = [*interval, *points, *(line.at for line in lines)]
+    room = 0.08 * ((max(values) - min(values)) or 1.0)
+    left, width = min(values) - room, max(values) - min(values) + 2 * room
+
+    def at(value: float) -> float:
+        return round(100 * (value - left) / width, 2)
+
+    value, low, high = map(at, interval)
+    return Spread(
+        label, text, value, low, high, tuple(map(at, points)), tuple(Tick(at(line.at), line.label) for line in lines)
     )
 
 

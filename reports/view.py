@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from harness.record import Record, RecordError, inside, read_record, sha256_of
+from harness.request import RETENTIONS
 from harness.requirements import DEFINITION_OF_DONE
 from harness.session import JudgedRun, Requirement, RunEntry, Session, TestEntry, read_session
 from harness.verdict import Verdict, worst_first
@@ -281,6 +282,8 @@ class _Builder:
             ),
             sky=self._sky(judged, record, pair_record) if self.drawings else None,
             time=self._time(record) if record is not None and self.drawings else None,
+            retained=self._retained(judged) if self.drawings else (),
+            cost=self._cost(judged) if self.drawings else (),
         )
 
     def _problems(self, found: Record | str | None, judged: JudgedRun) -> list[str]:
@@ -418,6 +421,37 @@ class _Builder:
             tiles_left_out=max(0, len(history.tiles) - MAX_TILES),
         )
 
+    def _retained(self, judged: JudgedRun) -> tuple[plots.Retained, ...]:
+        """Draw the three retentions side by side, where the session has them all."""
+        records = [self.material.record(key) for key in (judged.run, judged.pair, *judged.equals)]
+        histories = {r.request.retention: r.history for r in reversed(records) if isinstance(r, Record)}
+        if judged.role != "subject" or set(histories) < set(RETENTIONS):
+            return ()
+        return plots.retained({name: histories[name] for name in reversed(RETENTIONS)}, self.lang)
+
+    def _cost(self, judged: JudgedRun) -> tuple[plots.Spread, ...]:
+        """Draw what the cost check measured: the ratio of times and the growth of bookkeeping, each with its interval."""
+        say, number = self.lang.say, self.lang.number
+        evidence = next((v.evidence for v in judged.verdicts if v.check == "cost"), {})
+        drawn = []
+        for name, label, marks in (
+            ("ratio", say("Phase 3 time, per_tile to run_end"), ((1.0, say("equal")),)),
+            ("exponent", say("Growth of bookkeeping with the inputs"), ((1.0, say("linear")), (2.0, say("quadratic")))),
+        ):
+            found = [_finite(evidence.get(f"{name}{end}")) for end in ("", "_low", "_high", "_limit")]
+            if None in found:
+                continue
+            value, low, high, limit = (f for f in found if f is not None)
+            pairs = evidence.get("phase_3_seconds") if name == "ratio" else ()
+            listed = pairs if isinstance(pairs, list | tuple) else ()
+            points = [_finite(p.get("ratio")) for p in listed if isinstance(p, Mapping)]
+            figures = {"value": number(value, digits=3), "low": number(low, digits=3), "high": number(high, digits=3)}
+            text = say("{value}; 95 % interval {low} to {high}", **figures)
+            lines = [plots.Tick(at, word) for at, word in (*marks, (limit, say("limit")))]
+            shown = [p for p in points[:MAX_TILES] if p is not None]
+            drawn.append(plots.spread(label, text, (value, low, high), shown, lines))
+        return tuple(drawn)
+
     def _tile(self, tile: Any, axis: plots.Clock) -> TileView:
         def at(t: int | None) -> str:
             return "–" if t is None else self.lang.seconds(axis.seconds(t))
@@ -499,6 +533,13 @@ def _level(level: sky.Level, lang: Language) -> str:
     # More decimals than a tenth of the step would tell nothing.
     decimals = max(0, math.ceil(-math.log10(level.high - level.low)) + 1)
     return "–".join(lang.number(round(edge, decimals)) for edge in (level.low, level.high))
+
+
+def _finite(value: Any) -> float | None:
+    """Return a number from evidence, which anybody may have edited; ``None`` where it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
 
 
 def _without_drawn(evidence: Mapping[str, Any]) -> Mapping[str, Any]:

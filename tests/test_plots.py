@@ -12,6 +12,7 @@ from PIL import Image
 from harness.record import DiskSample, Event, History, HoldStep, Operation, Products, TileStep
 from reports import plots, sky
 from reports.language import Language
+from tests import micro
 from tests.sample_session import cards
 
 EN = Language("en")
@@ -88,6 +89,30 @@ def test_nothing_seen_has_no_clock_and_no_lines():
     seen = history(events=(phase(5, 1),))
     chart = plots.bytes_chart(seen, plots.clock(seen), EN)
     assert (chart.traced, chart.sampled, chart.x_ticks) == ("", "", ())
+
+
+def test_retentions_share_a_scale_of_bytes_and_have_their_own_time():
+    """What is live when Phase 3 begins is drawn from its beginning; a run whose Phase 3 was not seen to end is left out."""
+    runs = {name: micro.counted(retention=name).record().history for name in ("per_tile", "run_end")}
+    runs["keep"] = micro.Micro().begin().record(products=None).history
+    drawn = plots.retained(runs, EN)
+    assert [one.retention for one in drawn] == ["per_tile", "run_end"]
+    assert drawn[0].live.startswith("0,0 ")
+    assert drawn[0].live.endswith("1000,1000")
+    assert drawn[1].live == "0,0 1000,0"
+    assert drawn[1].bound.endswith("1000,1000")
+    assert plots.retained({"keep": runs["keep"]}, EN) == ()
+
+
+def test_an_interval_stands_beside_what_it_means():
+    """Everything lies within the scale, in the order of its values."""
+    one = plots.spread(
+        "ratio", "words", (1.05, 0.95, 1.2), (0.9, 1.3), (plots.Tick(1.0, "equal"), plots.Tick(1.1, "limit"))
+    )
+    equal, limit = (line.at for line in one.lines)
+    places = [0, one.points[0], one.low, equal, one.value, limit, one.high, one.points[1], 100]
+    assert places == sorted(places)
+    assert plots.spread("", "", (1.0, 1.0, 1.0), (), ()).value == 50.0
 
 
 def test_the_timeline_shows_tiles_by_thread():

@@ -29,7 +29,7 @@ from reports.language import CODES, Language
 from reports.report import MAX_BYTES, write_report, write_reports
 from reports.summary import summary_lines
 from reports.view import FILES, REAL_COMMAND, Material
-from tests.sample_session import RED, sample_session
+from tests.sample_session import RED, REFERENCE, Run, a_request, sample_session
 
 VOID = {"meta", "link", "img", "br", "hr", "input", "col"}
 STYLE = Path(report.__file__).parent / "templates" / "style.css"
@@ -745,3 +745,38 @@ def test_contrast_is_good_in_light_and_dark(dark):
         assert contrast("ink", behind) >= 4.5, behind
     for line in ("traced", "sampled"):
         assert contrast(line, "soft") >= 3, line
+
+
+def with_costs(folder):
+    """Return the page of a session that has all three retentions and whose cost check measured times and growth."""
+    session = sample_session(folder)
+    subject = session.judged[0]
+    request = a_request("chain", "subject", REFERENCE, "keep")
+    Run(folder / "runs" / "keep", request, naive=False).write()
+    entry = replace(session.runs[0], key="keep", role="subject", retention="keep", record="runs/keep")
+    told = {"ratio": 1.02, "ratio_low": 0.97, "ratio_high": 1.08, "ratio_limit": 1.1}
+    told |= {"exponent": 0.99, "exponent_low": 0.98, "exponent_high": 1.01, "exponent_limit": 1.15}
+    told |= {"phase_3_seconds": [{"per_tile": 1.0, "run_end": 1.0, "ratio": 1.0}, {"ratio": "many"}, 7]}
+    verdicts = tuple(replace(v, evidence=told) if v.check == "cost" else v for v in subject.verdicts)
+    judged = (replace(subject, verdicts=verdicts, equals=("keep",)), *session.judged[1:])
+    return written(replace(session, runs=(*session.runs, entry), judged=judged), folder)
+
+
+def test_retentions_stand_side_by_side_and_costs_have_their_interval(tmp_path):
+    """Where the session has all three retentions they are drawn on one scale; the cost check's intervals are told in words."""
+    page = with_costs(tmp_path / "session")
+    assert "The three retentions" in page.words
+    labels = [attrs.get("aria-label", "") for tag, attrs in page.elements if tag == "svg"]
+    assert [label for label in labels if label.startswith("Live bytes during Phase 3")] == [
+        f"Live bytes during Phase 3 with {name}" for name in ("per_tile", "run_end", "keep")
+    ]
+    assert "Phase 3 time, per_tile to run_end: 1.02; 95 % interval 0.97 to 1.08" in labels
+    assert "Growth of bookkeeping with the inputs: 0.99; 95 % interval 0.98 to 1.01" in labels
+    assert sum("point" in attrs.get("class", "") for tag, attrs in page.elements if tag == "circle") == 1
+
+
+def test_without_them_nothing_is_drawn(folders):
+    """Two retentions and counts alone have no figure of their own."""
+    page = read(folders["reference"])
+    assert "The three retentions" not in page.words
+    assert "Cost of counting references" not in page.words

@@ -78,7 +78,7 @@ def _judge(case: Case, limits: Thresholds) -> Verdict:
         return Verdict("cost", Outcome.NOT_APPLICABLE, sentence)
     found = _find(case)
     outcome, sentence = _conclude(found, limits)
-    return Verdict("cost", outcome, sentence, MappingProxyType(_evidence(found)))
+    return Verdict("cost", outcome, sentence, MappingProxyType(_evidence(found, limits)))
 
 
 def _find(case: Case) -> Findings:
@@ -289,7 +289,7 @@ def _values(interval: Interval) -> dict[str, Value]:
     return {"value": round(interval.value, 3), "low": low, "high": high, "points": interval.points}
 
 
-def _evidence(found: Findings) -> dict[str, Any]:
+def _evidence(found: Findings, limits: Thresholds) -> dict[str, Any]:
     told = found.told or {}
 
     def per_input(name: str) -> float | None:
@@ -318,8 +318,10 @@ def _evidence(found: Findings) -> dict[str, Any]:
         "timed_pairs_left_out": [why.render() for why in found.left_out],
         "phase_3_seconds": [{"per_tile": a, "run_end": b, "ratio": float(f"{a / b:.6g}")} for a, b in found.pairs],
         **ends("ratio", found.ratio),
+        "ratio_limit": limits["cost.ratio"],
         "sizes": [{"inputs": inputs, "operations": operations} for inputs, operations in found.sizes],
         **ends("exponent", found.exponent),
+        "exponent_limit": limits["cost.exponent"],
     }
 
 

@@ -62,8 +62,15 @@ class _Seen:
     folders: dict[str, tuple[str, ...]]
     found: list[Removal] = field(default_factory=list)
     gone: set[str] = field(default_factory=set)
+    below: dict[str, list[str]] = field(default_factory=dict)
     begun: dict[tuple[Thread, How, str], Operation] = field(default_factory=dict)
     trees: dict[Thread, Operation] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # A target may rename each cache into place: looking through all of them each time would be quadratic.
+        for name, above in self.folders.items():
+            for folder in set(above):
+                self.below.setdefault(folder, []).append(name)
 
     def file(self, op: Operation, how: How) -> None:
         """Take in one step of the removal of one file."""
@@ -109,7 +116,6 @@ class _Seen:
             self.gone.add(name)
 
     def _add_folder(self, op: Operation, how: How, outcome: Outcome, t: int) -> None:
-        folder = name_of(op.path)
-        for name, above in self.folders.items():
-            if name not in self.gone and folder in above:
+        for name in self.below.get(name_of(op.path), ()):
+            if name not in self.gone:
                 self._add(op, name, how, outcome, t)
