@@ -3,14 +3,16 @@
 import pytest
 
 from benchmarks import sound
+from harness.checks import judge
 from harness.verdict import Outcome
 
 
 @pytest.mark.parametrize("seed", [4, 12])
 def test_a_sound_run_has_no_finding(seed, tmp_path):
     """Frames in random groups, names given twice, retries: nothing fails."""
-    run, verdicts = sound.made(sound.drawn(seed), tmp_path)
-    assert sound.findings(run, verdicts) == []
+    case = sound.made(sound.drawn(seed), tmp_path)
+    verdicts = judge(case)
+    assert sound.findings(case, verdicts) == []
     assert any(verdict.outcome is Outcome.PASS for verdict in verdicts)
 
 
