@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,9 +19,11 @@ from fixtures.pipeline.settings import SettingsError
 from fixtures.sky import Sky
 from harness import checks, targets
 from harness.checks.base import Case
+from harness.checks.cost import exponent_of
 from harness.record import Record
 from harness.request import Request
 from harness.run import make_run
+from harness.thresholds import read_thresholds
 from harness.verdict import Outcome, Verdict
 
 # As small as shows some stars that stand alone in each panel.
@@ -29,6 +32,8 @@ SKY = Sky(ra=83.5, dec=22.0, density=1200.0, faintest=6000.0, nebula=0.0)
 SPEC = SyntheticSpec("three panels", 5, SKY, CAMERA, grid(CAMERA, 3, 1, 3, overlap=0.4, seed=5))
 PANELS = tuple(tuple(p.name for p in SPEC.pointings if p.panel == panel) for panel in range(3))
 CHAIN = (PANELS[0] + PANELS[1], PANELS[1] + PANELS[2], PANELS[2])
+NAMES = sum(PANELS, ())
+MANY = tuple((name, NAMES[(n + 1) % 9]) for n, name in enumerate(NAMES)) * 2  # what grows with the tiles shows by many
 NAMED_TWICE = (PANELS[0] + PANELS[1] + PANELS[0][:1], *CHAIN[1:])
 
 # A cache that goes too early starves the tiles that come after, which shows in all that is asked of them.
@@ -62,6 +67,7 @@ EXPECTED: Mapping[str, Expected] = {
     "late_removal": Expected(),
     "duplicate_counted_twice": Expected(asked={"plan": NAMED_TWICE}),
     "failed_tile_not_released": Expected(asked={"faults": FAILING}),
+    "quadratic_release": Expected(asked={"plan": MANY}),
     "log_start_missing": clause("start_line"),
     "log_start_twice": clause("start_line"),
     "log_start_at_debug": clause("start_line"),
@@ -86,7 +92,7 @@ EXPECTED: Mapping[str, Expected] = {
 }
 # Their tests are those of the modes.
 ELSEWHERE = {defects.SILENT_SDS_FALLBACK, defects.SILENT_GRID_FALLBACK}
-NOT_YET = {"quadratic_release", "padding_counted_as_covered", "flux_scale_in_one_panel", "shifted_tile"}
+NOT_YET = {"padding_counted_as_covered", "flux_scale_in_one_panel", "shifted_tile"}
 
 Made = Callable[..., Record]
 
@@ -145,6 +151,24 @@ def test_a_defect_is_caught_by_the_check_named_for_it(name: str, made: Made, pai
     if expected.clause:
         broken = {name for name, clause in found[check].evidence["clauses"].items() if clause["outcome"] == "fail"}
         assert expected.clause in broken
+
+
+@pytest.mark.parametrize(("policy", "quadratic"), [(ReferenceCounted, False), (defects.QuadraticRelease, True)])
+def test_the_work_of_a_quadratic_release_grows_with_the_square(
+    policy: type[ReferenceCounted], tmp_path: Path, *, quadratic: bool
+) -> None:
+    """Over five sizes the sound policy's work grows with the inputs, the defect's much faster; the limit lies between."""
+    sizes = []
+    for tiles in (10, 20, 40, 80, 160):
+        counted = policy()
+        for tile in range(tiles):
+            counted.register(tile, [tmp_path / f"{tile}.npy", tmp_path / f"{tile + 1}.npy"])
+        for tile in range(tiles):
+            counted.release(tile, made=True)
+        sizes.append((counted.bookkeeping.inputs, counted.bookkeeping.operations))
+    exponent = exponent_of(sizes)
+    assert exponent is not None
+    assert (exponent.low > read_thresholds()["cost.exponent"]) is quadratic
 
 
 @pytest.mark.parametrize("asked", [{}, {"faults": REFUSED}, {"faults": FAILING}, {"plan": NAMED_TWICE}])
