@@ -7,24 +7,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from filelock import FileLock
+from filelock import FileLock, ReadWriteLock
 
 from fixtures import catalogue
-from fixtures.catalogue import CaseSpec
-from harness import checks, targets
+from fixtures.catalogue import PLAIN, Beside, CaseSpec, Variant
+from harness import budget, checks, targets
 from harness.checks.base import Case
 from harness.durations import Durations
 from harness.inputs import require_inputs
 from harness.left import remove_tree
 from harness.options import Settings
 from harness.record import Record, read_record
-from harness.request import Request, Retention, Role, TargetFacts
+from harness.request import DatasetFacts, Request, Retention, Role, TargetFacts
 from harness.run import make_run
 from harness.session import JudgedRun, RealSet, RunEntry, Share
 from harness.targets import TargetError
@@ -44,6 +46,10 @@ class NoSuchRun(Exception):  # noqa: N818 -- it names what is missing, not a fau
     """The session has no target for a role; the message says which option gives one."""
 
 
+class NoRoom(NoSuchRun):
+    """The large run does not fit the session's budget or the disk; the message says by how much."""
+
+
 @dataclass(frozen=True, slots=True)
 class PlannedRun:
     """A run to come, as the table before the start shows it."""
@@ -53,6 +59,9 @@ class PlannedRun:
     retention: Retention
     target: str
     dataset: str
+
+
+Plain = tuple[Retention, Variant]
 
 
 class Campaign:
@@ -85,7 +94,8 @@ class Campaign:
             return (catalogue.user_case(Path(self.settings.frames).name),)
         if self.settings.quick:
             return (catalogue.QUICK_CASE,)
-        return (*catalogue.SYNTHETIC_CASES, *catalogue.REAL_CASES)
+        kind = self.settings.target.partition(":")[0]
+        return tuple(case for case in catalogue.CASES if kind in case.kinds)
 
     @cached_property
     def durations(self) -> Durations:
@@ -98,10 +108,16 @@ class Campaign:
         from fixtures import real
 
         judged = {run.dataset for run in self._runs.values() if run.dataset_kind == "real"}
-        return tuple(RealSet(s.name, s.name in judged, real.command_to_get(s.name)) for s in real.status())
+        asked = {case.dataset for case in self.cases if case.kind == "real"}
+        return tuple(
+            RealSet(s.name, s.name in judged, real.command_to_get(s.name)) for s in real.status() if s.name in asked
+        )
 
-    def target(self, subject: Subject) -> TargetFacts:
-        """Return the target of a role.
+    def target(self, subject: Subject, case: CaseSpec | None = None) -> TargetFacts:
+        """Return the target of a role, in a case.
+
+        Of SDS and grid no version of a real target is known to be red: there the control is the reference with the case's
+        defects, which shows on the same frames that the checks can see.
 
         Raises
         ------
@@ -109,10 +125,17 @@ class Campaign:
             When the session was given none and none can be derived.
 
         """
+        if subject == "control" and case is not None and self._is_seeded(case):
+            return targets.resolve(f"reference:{','.join(case.defects)}", None, self.root / "targets")
         if subject not in self._targets:
             why = f" ({self._no_control})" if subject == "control" and self._no_control else ""
             raise NoSuchRun(f"expected a target for the {subject}, found none{why}: give one with --phase3-{subject}")
         return self._targets[subject]
+
+    def _is_seeded(self, case: CaseSpec) -> bool:
+        """Whether a case's control is the reference with its defects."""
+        own = self.settings.target.partition(":")[0] == "reference" and not self.settings.control
+        return case.mode != "classic" or (own and bool(case.defects))
 
     @cached_property
     def _targets(self) -> dict[Subject, TargetFacts]:
@@ -160,25 +183,59 @@ class Campaign:
                 case "real":
                     found = real.load(case.dataset)
                 case _:
-                    found = datasets.build(datasets.SYNTHETIC[case.dataset], self.root / "datasets" / case.dataset)
+                    name = self.subset if case.dataset in catalogue.STRESS_SUBSETS else case.dataset
+                    found = datasets.build(datasets.SYNTHETIC[name], self.root / "datasets" / name)
             require_inputs(found.folder, found.facts, case.plan(found.facts) if case.plan else None)
             self._datasets[case.name] = found
         return self._datasets[case.name]
 
-    def request(self, case: CaseSpec, subject: Subject, retention: Retention) -> Request:
-        """Return what a run of this case is asked to do."""
-        return self._request(case, self.dataset(case), subject, retention)
+    @cached_property
+    def subset(self) -> str:
+        """The subset of the stress test that fits the session's budget, chosen once, by a pilot run of the subject.
 
-    def _request(self, case: CaseSpec, dataset: Dataset, subject: Subject, retention: Retention) -> Request:
-        plan = case.plan(dataset.facts) if case.plan else None
+        Raises
+        ------
+        NoRoom
+            When not even the smallest fits the budget or the free disk; nothing large was started.
+
+        """
+        from fixtures import datasets
+
+        path = self.folder / "subset.json"
+        with FileLock(f"{path}.lock"):
+            if not path.exists():
+                pilot = budget.measured(self.run(catalogue.QUICK_CASE, "subject", "per_tile"))
+                (case,) = (c for c in self.cases if c.dataset in catalogue.STRESS_SUBSETS)
+                runs = len(self.planned([case.name]))
+                sizes = [
+                    budget.Size.of(name, [p.panel for p in datasets.SYNTHETIC[name].pointings], runs)
+                    for name in catalogue.STRESS_SUBSETS
+                ]
+                choice = budget.choose(sizes, pilot, self.settings.budget, free=shutil.disk_usage(self.folder).free)
+                path.write_text(json.dumps(choice.to_json(), indent=1), encoding="utf-8")
+            choice = budget.Choice.from_json(json.loads(path.read_text(encoding="utf-8")))
+        if choice.name is None:
+            raise NoRoom(choice.why)
+        return choice.name
+
+    def request(self, case: CaseSpec, subject: Subject, retention: Retention, variant: Variant = PLAIN) -> Request:
+        """Return what a run of this case is asked to do."""
+        return self._request(case, self.dataset(case), subject, retention, variant)
+
+    def _request(
+        self, case: CaseSpec, dataset: Dataset, subject: Subject, retention: Retention, variant: Variant
+    ) -> Request:
+        facts = dataset.facts if not variant.panels else _first_panels(dataset.facts, variant.panels)
+        plan = case.plan(facts) if case.plan else None
         return Request(
             case=case.name,
             role=subject if retention == "per_tile" else _PAIR[subject],
-            target=self.target(subject),
-            dataset=dataset.facts,
+            target=self.target(subject, case),
+            dataset=facts,
             plan=plan,
             retention=retention,
-            workers=self.settings.workers,
+            workers=variant.workers or self.settings.workers,
+            mode=case.mode,
             profile="default" if self.settings.profile == "default" else "fast",
             config={**self.own_config, **case.config},
             schedule=case.schedule(plan, self.settings.seconds),
@@ -190,11 +247,11 @@ class Campaign:
         """The user's own settings, read from the file that was given; none without one."""
         return dict(targets.read_config(Path(self.settings.config))) if self.settings.config else {}
 
-    def run(self, case: CaseSpec, subject: Subject, retention: Retention) -> Record:
+    def run(self, case: CaseSpec, subject: Subject, retention: Retention, variant: Variant = PLAIN) -> Record:
         """Return the record of a run, made now if no worker made it before."""
         dataset = self.dataset(case)
-        request = self._request(case, dataset, subject, retention)
-        key = run_key(request)
+        request = self._request(case, dataset, subject, retention, variant)
+        key = run_key(request, variant.repeat)
         record_folder = self.folder / "runs" / key
         record_folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / "runs" / f"{key}.lock"):
@@ -202,32 +259,48 @@ class Campaign:
                 record = read_record(record_folder)
             else:
                 remove_tree(record_folder)  # of a worker that was killed in the middle
-                record = make_run(request, record_folder, dataset.folder, truth=dataset.truth)
-                if record.seal is not None and record.seal.state == "done":
+                with self._machine(alone=_is_timed(case, subject, retention, variant)):
+                    record = make_run(request, record_folder, dataset.folder, truth=dataset.truth)
+                if record.seal is not None and record.seal.state == "done" and variant == PLAIN:
                     self.durations.add(request, record.seal.seconds)
         self._runs[key] = _entry(key, record, self.folder)
         return record
 
+    def _machine(self, *, alone: bool) -> AbstractContextManager[None]:
+        """Hold the machine while a run lives: with other workers of this session, or alone, for a run whose time is taken."""
+        lock = ReadWriteLock(self.folder / "runs" / "machine.db")
+        return lock.write_lock() if alone else lock.read_lock()
+
     def judged(self, case: CaseSpec, subject: Subject, retention: Retention = "per_tile") -> JudgedRun:
-        """Judge a run of this case with every check, beside its pair and, for the subject, the baseline."""
+        """Judge a run of this case with every check, beside its pair and, for the subject, the baseline and further runs."""
         known = self._judged.get((case.name, f"{subject}/{retention}"))
         if known is not None:
             return known
-        run = self.run(case, subject, retention)
-        pair = self.run(case, subject, "run_end") if retention == "per_tile" else None
+        made = {wanted: self.run(case, subject, *wanted) for wanted in self._wanted(case, subject, retention)}
+        run = made[retention, PLAIN]
+        pair = made.get(("run_end", PLAIN)) if retention == "per_tile" else None
         baseline = None
         if subject == "subject" and retention == "per_tile" and "baseline" in self._targets:
             baseline = self.run(case, "baseline", "per_tile")
+        beside = case.beside if subject == "subject" and retention == "per_tile" else Beside()
+        equals = tuple(made[wanted] for wanted in beside.equals)
+        timed = tuple(
+            (made["per_tile", Variant(repeat=n)], made["run_end", Variant(repeat=n)]) for n in range(beside.timed)
+        )
+        sizes = tuple(made["per_tile", variant] for variant in self._sizes(case)) if beside.sizes else ()
         control = subject == "control" and retention == "per_tile"
         judged = JudgedRun(
             case=case.name,
-            run=run_key(run.request),
+            run=self._key(run),
             role=subject if retention == "per_tile" else _PAIR[subject],
-            pair=run_key(pair.request) if pair else None,
-            baseline=run_key(baseline.request) if baseline else None,
-            verdicts=checks.judge(Case(run, pair, baseline)),
+            pair=self._key(pair) if pair else None,
+            baseline=self._key(baseline) if baseline else None,
+            verdicts=checks.judge(Case(run, pair, baseline, equals, timed, sizes)),
             expected_red=tuple(sorted(case.red_before_fix)) if control else None,
             allowed_red=tuple(sorted(case.may_be_red)) if control else (),
+            equals=tuple(self._key(record) for record in equals),
+            timed=tuple((self._key(one), self._key(other)) for one, other in timed),
+            sizes=tuple(self._key(record) for record in sizes),
         )
         self._judged[case.name, f"{subject}/{retention}"] = judged
         return judged
@@ -236,6 +309,30 @@ class Campaign:
         """Return what the session holds of a run that was made."""
         return self._runs[key]
 
+    @staticmethod
+    def _key(record: Record) -> str:
+        return record.folder.name
+
+    def _wanted(self, case: CaseSpec, subject: Subject, retention: Retention = "per_tile") -> tuple[Plain, ...]:
+        """Return the runs that judging one run takes, the baseline's aside, in the order in which they are made.
+
+        Timed runs take turns, and turns are turned about, so that a machine that gets slower favours neither.
+        """
+        if retention != "per_tile":
+            return ((retention, PLAIN),)
+        wanted: list[Plain] = [("per_tile", PLAIN), ("run_end", PLAIN)]
+        if subject == "subject":
+            for n in range(1, case.beside.timed):
+                turn: list[Plain] = [("per_tile", Variant(repeat=n)), ("run_end", Variant(repeat=n))]
+                wanted += turn[:: -1 if n % 2 else 1]
+            wanted += case.beside.equals
+            wanted += [("per_tile", variant) for variant in self._sizes(case) if variant != PLAIN]
+        return tuple(wanted)
+
+    @staticmethod
+    def _sizes(case: CaseSpec) -> tuple[Variant, ...]:
+        return tuple(Variant(panels=n) if n != case.beside.sizes[-1] else PLAIN for n in case.beside.sizes)
+
     def planned(self, names: Iterable[str]) -> tuple[PlannedRun, ...]:
         """Return the runs that the cases of these names will make, without making anything."""
         from fixtures import real
@@ -243,13 +340,13 @@ class Campaign:
         wanted = set(names)
         absent = {s.name for s in real.status() if s.folder is None}
         runs: list[PlannedRun] = []
-        seen: set[tuple[str, str, str]] = set()
+        seen: set[tuple[str, str, Plain]] = set()
         for case in (c for c in self.cases if c.name in wanted and c.dataset not in absent):
-            for subject in (s for s in SUBJECTS if s in self._targets):
-                for retention in ("per_tile", "run_end"):
-                    label = self._targets[subject].label
-                    if (case.name, label, retention) not in seen:
-                        seen.add((case.name, label, retention))
+            for subject in (s for s in SUBJECTS if s in self._targets or (s == "control" and self._is_seeded(case))):
+                label = self.target(subject, case).label
+                for retention, variant in self._wanted(case, subject):
+                    if (case.name, label, (retention, variant)) not in seen:
+                        seen.add((case.name, label, (retention, variant)))
                         role: Role = subject if retention == "per_tile" else _PAIR[subject]
                         runs.append(PlannedRun(case.name, role, retention, label, case.dataset))
         return tuple(runs)
@@ -259,12 +356,32 @@ class Campaign:
         return Share(tuple(self._runs.values()), tuple(self._judged.values()), real_sets=self.real_sets)
 
 
-def run_key(request: Request) -> str:
-    """Name a run by everything that decides its outcome; the role does not: one run may serve in two."""
+def _is_timed(case: CaseSpec, subject: Subject, retention: Retention, variant: Variant) -> bool:
+    return (
+        subject == "subject"
+        and bool(case.beside.timed)
+        and retention in ("per_tile", "run_end")
+        and variant == Variant(repeat=variant.repeat)
+    )
+
+
+def _first_panels(facts: DatasetFacts, count: int) -> DatasetFacts:
+    """Return the facts of the frames of the first panels: a smaller run of the same kind."""
+    from fixtures.facts import dataset_facts
+
+    return dataset_facts(facts.name, facts.kind, [f for f in facts.frames if f.panel is not None and f.panel < count])
+
+
+def run_key(request: Request, repeat: int = 0) -> str:
+    """Name a run by everything that decides its outcome; the role does not: one run may serve in two.
+
+    ``repeat`` tells runs of the same request apart.
+    """
     content = json.dumps(replace(request, role="subject").to_json(), sort_keys=True).encode()
     digest = hashlib.sha256(content).hexdigest()[:12]
     label = "".join(c if c.isalnum() else "-" for c in request.target.label)[:32]
-    return f"{request.case}-{label}-{request.retention}-{digest}"
+    again = f"-{repeat}" if repeat else ""
+    return f"{request.case}-{label}-{request.retention}-{digest}{again}"
 
 
 def _entry(key: str, record: Record, session: Path) -> RunEntry:

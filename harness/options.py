@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from harness.budget import Budget, parse
+
 
 @dataclass(frozen=True, slots=True)
 class Option:
@@ -53,6 +55,9 @@ OPTIONS = (
     Option("dir", "", "where sessions, datasets and exported targets lie (default: .phase3 beside pyproject.toml)"),
     Option("workers", "2", "Phase 3 workers of the target"),
     Option("seconds", "600", "time limit of one run"),
+    Option(
+        "budget", "20min,10GiB", "what the large run may take, all its runs together, on a real target: time and disk"
+    ),
     Option("lang", "en", "language of the messages: en or fr (the report is written in both)"),
     Option("quick", "", "one case only, red and green", flag=True),
 )
@@ -79,6 +84,7 @@ class Settings:
     dir: str
     workers: int
     seconds: float
+    budget: Budget
     lang: str
     quick: bool
 
@@ -109,6 +115,7 @@ def resolve_options(
         dir=found["dir"],
         workers=int(_positive("workers", found["workers"], whole=True)),
         seconds=_positive("seconds", found["seconds"], whole=False),
+        budget=_budget(found["budget"]),
         lang=_among("lang", found["lang"], ("en", "fr")),
         quick=quick in _TRUE,
     )
@@ -127,6 +134,13 @@ def _profile(value: str, config: str) -> str:
             "expected --phase3-profile=default with --phase3-config, found fast: that profile's settings are among your own"
         )
     return _among("profile", value or ("default" if config else "fast"), ("fast", "default"))
+
+
+def _budget(value: str) -> Budget:
+    try:
+        return parse(value)
+    except ValueError as error:
+        raise OptionError(f"--phase3-budget: {error}") from error
 
 
 def _among(name: str, value: str, allowed: tuple[str, ...]) -> str:

@@ -161,6 +161,20 @@ def pytest_configure_node(node: object) -> None:
         node.workerinput["phase3_folder"] = str(state.folder)  # type: ignore[attr-defined]
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests of scenarios that have no case in this session, such as B to D in a quick one."""
+    unasked = [item for item in items if _without_case(item)]
+    if unasked:
+        items[:] = [item for item in items if item not in unasked]
+        config.hook.pytest_deselected(items=unasked)
+
+
+def _without_case(item: pytest.Item) -> bool:
+    names = getattr(item, "fixturenames", ())
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    return "case_name" in names and not isinstance(params.get("case_name"), str)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that takes ``case_name`` once a case of this session; a worker keeps the tests of a case together."""
     if "case_name" not in metafunc.fixturenames:
@@ -168,7 +182,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     from fixtures import catalogue
 
     state = metafunc.config.stash.get(_STATE, None)
-    cases = state.campaign.cases if state else (*catalogue.SYNTHETIC_CASES, *catalogue.REAL_CASES)
+    marker = metafunc.definition.get_closest_marker("scenario")
+    cases = [
+        case
+        for case in (state.campaign.cases if state else catalogue.CASES)
+        if marker is None or case.scenario in marker.args
+    ]
     metafunc.parametrize(
         "case_name",
         [pytest.param(c.name, id=c.name, marks=pytest.mark.xdist_group(c.name)) for c in cases],
@@ -189,7 +208,7 @@ def phase3_campaign(request: pytest.FixtureRequest) -> Campaign:
 def judged(request: pytest.FixtureRequest, phase3_campaign: Campaign, case_name: str) -> JudgedRun:
     """Return the judged run that the test's ``judges`` marker names, made now if no test needed it before."""
     from fixtures.real import AbsentSet
-    from harness.campaign import NoSuchRun
+    from harness.campaign import NoRoom, NoSuchRun
     from reports.language import translator
 
     marker = request.node.get_closest_marker("judges")
@@ -204,6 +223,9 @@ def judged(request: pytest.FixtureRequest, phase3_campaign: Campaign, case_name:
     except AbsentSet as absent:
         _conclude(node, "not evaluated")
         pytest.skip("\n".join(told(absent, translator(phase3_campaign.settings.lang))))
+    except NoRoom as missing:
+        _conclude(node, "unknown")
+        raise UnknownVerdictError(str(missing)) from None
     except NoSuchRun as missing:
         if subject == "control":
             _conclude(node, "unknown")

@@ -1,0 +1,161 @@
+"""What the large run may take, and which subset of it fits: decided before it starts, from a small pilot run.
+
+The estimate errs on the safe side: a run's start, which costs the same whatever its size, is counted as if it grew too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:  # options import this module, and every collection of tests imports them
+    from harness.record import Record
+
+_UNITS: Mapping[str, tuple[str, float]] = {
+    "s": ("seconds", 1.0),
+    "min": ("seconds", 60.0),
+    "h": ("seconds", 3600.0),
+    "mb": ("bytes", 1e6),
+    "mib": ("bytes", 2.0**20),
+    "gb": ("bytes", 1e9),
+    "gib": ("bytes", 2.0**30),
+    "tb": ("bytes", 1e12),
+    "tib": ("bytes", 2.0**40),
+}
+_PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", re.IGNORECASE)
+# Left free on the disk beside what the runs are expected to take.
+_RESERVE_BYTES = 2.0**30
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Limits of all runs together: seconds, and bytes on disk at once."""
+
+    seconds: float
+    bytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pilot:
+    """What a small run took: seconds, bytes at its peak (copies of the frames with it), bytes that its record keeps."""
+
+    frames: int
+    inputs: int
+    seconds: float
+    peak: float
+    kept: float
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A subset of the large run: frames, master tiles, inputs (frames summed over the tiles), and how often it is run."""
+
+    name: str
+    frames: int
+    tiles: int
+    inputs: int
+    runs: int
+
+    @classmethod
+    def of(cls, name: str, panels: Sequence[int], runs: int) -> Self:
+        """Return the size of a chain plan on frames whose panels are given: each tile takes the next panel's frames too."""
+        count = Counter(panels)
+        own = [count[panel] for panel in sorted(count)]
+        return cls(name, sum(own), len(own), sum(own) + sum(own[1:]), runs)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which subset was chosen, ``None`` for none, and why, in a sentence with figures."""
+
+    name: str | None
+    why: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return built-in types only."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Rebuild a choice."""
+        return cls(None if data["name"] is None else str(data["name"]), str(data["why"]))
+
+
+def parse(text: str) -> Budget:
+    """Read a budget such as ``20min,10GiB``: one time (s, min, h) and one size (MB, MiB, GB, GiB, TB, TiB).
+
+    Raises
+    ------
+    ValueError
+        When it is something else, with what was expected.
+
+    """
+    found: dict[str, float] = {}
+    for part in text.split(","):
+        match = _PART.fullmatch(part)
+        what, scale = _UNITS.get(match[2].lower(), ("", 0.0)) if match else ("", 0.0)
+        if match is None or not what or what in found or float(match[1]) <= 0:
+            raise ValueError(f"expected a budget such as 20min,10GiB (a time and a size), found {text!r}")
+        found[what] = float(match[1]) * scale
+    if set(found) != {"seconds", "bytes"}:
+        raise ValueError(f"expected a budget of a time and a size, such as 20min,10GiB, found {text!r}")
+    return Budget(found["seconds"], found["bytes"])
+
+
+def measured(record: Record) -> Pilot | None:
+    """Return what a run took; ``None`` when it did not come to its end or was not watched."""
+    tiles = [tile for tile in record.history.tiles if tile.submitted is not None]
+    outputs = [sample.size for sample in record.history.disk if sample.folder == "outputs"]
+    if not record.usable or record.seal is None or record.left is None or not outputs or not tiles:
+        return None
+    frames = record.request.dataset.frames
+    # A copy of each frame lies in the record while it lives; 16 bits a pixel are what these frames have.
+    copies = sum(2 * rows * columns for rows, columns in (frame.shape for frame in frames))
+    kept = sum(file.size for file in record.left if file.kind not in ("cache", "mask"))
+    inputs = sum(len(tile.frames) for tile in tiles)
+    return Pilot(len(frames), inputs, record.seal.seconds, float(max(outputs) + copies), float(kept))
+
+
+def choose(sizes: Sequence[Size], pilot: Pilot | None, budget: Budget, *, free: float) -> Choice:
+    """Choose the largest subset whose runs fit the budget and the free disk.
+
+    Parameters
+    ----------
+    sizes
+        The subsets, the smallest first.
+    pilot
+        What a small run of the same target took; ``None`` when it did not come to its end.
+    budget
+        What all runs may take.
+    free
+        Free bytes on the disk of the session.
+
+    """
+    if pilot is None:
+        return Choice(None, "expected a pilot run that comes to its end, found one that did not: see its record")
+    room = min(budget.bytes, free - _RESERVE_BYTES)
+    told = ""
+    for size in reversed(sizes):
+        seconds, needed = _estimate(size, pilot)
+        told = (
+            f"{size.name} ({size.frames} frames, {size.tiles} tiles, {size.runs} runs) is expected to take "
+            f"{seconds / 60:.1f} min and {needed / 2**30:.2f} GiB"
+        )
+        if seconds <= budget.seconds and needed <= room:
+            return Choice(size.name, told)
+    return Choice(
+        None,
+        f"expected room for the smallest subset of the large run, found {budget.seconds / 60:.1f} min, "
+        f"{budget.bytes / 2**30:.2f} GiB and {free / 2**30:.2f} GiB free (1 GiB stays reserved); {told}: "
+        "raise --phase3-budget, free disk space, or name another disk with --phase3-dir",
+    )
+
+
+def _estimate(size: Size, pilot: Pilot) -> tuple[float, float]:
+    """Return the seconds of all runs, and the bytes at the peak of the last, when the others' records are there."""
+    more = size.frames / pilot.frames
+    seconds = size.runs * pilot.seconds * max(more, size.inputs / pilot.inputs)
+    return seconds, (size.runs - 1) * pilot.kept * more + pilot.peak * more
