@@ -6,18 +6,11 @@ import pytest
 
 from harness.verdict import Outcome
 
-pytestmark = pytest.mark.phase3
+pytestmark = [pytest.mark.phase3, pytest.mark.scenario("A")]
 
 MISSING = "mastertile_warn_cache_file_missing"
 STARVED = "mastertile_error_no_valid_images_from_cache"
 FAILED = "run_warn_phase3_master_tile_creation_failed_thread"
-
-
-@pytest.fixture
-def records(phase3_campaign, case_name):
-    """Return a function that gives the record of a run under per_tile."""
-    case = next(c for c in phase3_campaign.cases if c.name == case_name)
-    return lambda subject: phase3_campaign.run(case, subject, "per_tile")
 
 
 def first_groups(record):
@@ -117,10 +110,7 @@ def test_the_pair_is_sound(concluded, explain):
 
 
 @pytest.mark.judges("warnings", subject="baseline")
-def test_nothing_is_worse_than_before_the_patch(concluded, phase3_campaign, case_name, explain):
+def test_nothing_is_worse_than_before_the_patch(concluded, newly_red, explain):
     """No check that the baseline passes is red here: the patch cures without making anything else ill."""
-    case = next(c for c in phase3_campaign.cases if c.name == case_name)
-    now = phase3_campaign.judged(case, "subject").verdicts
-    sound = {v.check for v in concluded.verdicts if v.outcome is Outcome.PASS}
-    new = [v for v in now if v.outcome is Outcome.FAIL and v.check in sound]
+    new = newly_red(concluded)
     assert not new, "\n".join(explain(v) for v in new)

@@ -1,0 +1,30 @@
+"""What the scenarios' tests share."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture
+def case(phase3_campaign, case_name):
+    """Return the case that a test runs on."""
+    return next(c for c in phase3_campaign.cases if c.name == case_name)
+
+
+@pytest.fixture
+def records(phase3_campaign, case):
+    """Return a function that gives the record of a run under per_tile."""
+    return lambda subject: phase3_campaign.run(case, subject, "per_tile")
+
+
+@pytest.fixture
+def newly_red(phase3_campaign, case):
+    """Return a function that gives what the subject fails and a baseline passes."""
+    from harness.verdict import Outcome
+
+    def found(baseline):
+        sound = {v.check for v in baseline.verdicts if v.outcome is Outcome.PASS}
+        now = phase3_campaign.judged(case, "subject").verdicts
+        return [v for v in now if v.outcome is Outcome.FAIL and v.check in sound]
+
+    return found
