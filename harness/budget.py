@@ -8,8 +8,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
+
+from harness.message import Message, Value, say
 
 if TYPE_CHECKING:  # options import this module, and every collection of tests imports them
     from harness.record import Record
@@ -72,16 +74,16 @@ class Choice:
     """Which subset was chosen, ``None`` for none, and why, in a sentence with figures."""
 
     name: str | None
-    why: str
+    why: Message
 
     def to_json(self) -> dict[str, Any]:
         """Return built-in types only."""
-        return asdict(self)
+        return {"name": self.name, "why": self.why.to_json()}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Rebuild a choice."""
-        return cls(None if data["name"] is None else str(data["name"]), str(data["why"]))
+        return cls(None if data["name"] is None else str(data["name"]), Message.from_json(data["why"]))
 
 
 def parse(text: str) -> Budget:
@@ -135,23 +137,41 @@ def choose(sizes: Sequence[Size], pilot: Pilot | None, budget: Budget, *, free: 
 
     """
     if pilot is None:
-        return Choice(None, "expected a pilot run that comes to its end, found one that did not: see its record")
+        return Choice(
+            None,
+            say("Expected a pilot run that comes to its end, found one that did not: see the record of chain-quick."),
+        )
     room = min(budget.bytes, free - _RESERVE_BYTES)
-    told = ""
     for size in reversed(sizes):
         seconds, needed = _estimate(size, pilot)
-        told = (
-            f"{size.name} ({size.frames} frames, {size.tiles} tiles, {size.runs} runs) is expected to take "
-            f"{seconds / 60:.1f} min and {needed / 2**30:.2f} GiB"
-        )
         if seconds <= budget.seconds and needed <= room:
+            told = say(
+                "{name} ({frames} frames, {tiles} tiles, {runs} runs) is expected to take {minutes} min and {gib} GiB.",
+                **_figures(size, pilot),
+            )
             return Choice(size.name, told)
-    return Choice(
-        None,
-        f"expected room for the smallest subset of the large run, found {budget.seconds / 60:.1f} min, "
-        f"{budget.bytes / 2**30:.2f} GiB and {free / 2**30:.2f} GiB free (1 GiB stays reserved); {told}: "
-        "raise --phase3-budget, free disk space, or name another disk with --phase3-dir",
+    told = say(
+        "Expected room for the smallest subset of the large run, {name} ({frames} frames, {tiles} tiles), whose {runs} runs take "
+        "some {minutes} min and {gib} GiB; found a budget of {time} min and {size} GiB, and {free} GiB free, of which one stays "
+        "so: raise --phase3-budget, free disk space, or name another disk with --phase3-dir.",
+        time=budget.seconds / 60,
+        size=budget.bytes / 2**30,
+        free=free / 2**30,
+        **_figures(sizes[0], pilot),
     )
+    return Choice(None, told)
+
+
+def _figures(size: Size, pilot: Pilot) -> dict[str, Value]:
+    seconds, needed = _estimate(size, pilot)
+    return {
+        "name": size.name,
+        "frames": size.frames,
+        "tiles": size.tiles,
+        "runs": size.runs,
+        "minutes": seconds / 60,
+        "gib": needed / 2**30,
+    }
 
 
 def _estimate(size: Size, pilot: Pilot) -> tuple[float, float]:

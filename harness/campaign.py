@@ -24,6 +24,7 @@ from harness.checks.base import Case
 from harness.durations import Durations
 from harness.inputs import require_inputs
 from harness.left import remove_tree
+from harness.message import Message
 from harness.options import Settings
 from harness.record import Record, read_record
 from harness.request import DatasetFacts, Request, Retention, Role, TargetFacts
@@ -46,8 +47,19 @@ class NoSuchRun(Exception):  # noqa: N818 -- it names what is missing, not a fau
     """The session has no target for a role; the message says which option gives one."""
 
 
-class NoRoom(NoSuchRun):
-    """The large run does not fit the session's budget or the disk; the message says by how much."""
+class NoRoom(Exception):  # noqa: N818 -- likewise
+    """The large run does not fit the session's budget or the disk.
+
+    Attributes
+    ----------
+    messages
+        By how much, and what to do.
+
+    """
+
+    def __init__(self, message: Message) -> None:
+        self.messages = (message,)
+        super().__init__(message.render())
 
 
 @dataclass(frozen=True, slots=True)

@@ -225,7 +225,7 @@ def judged(request: pytest.FixtureRequest, phase3_campaign: Campaign, case_name:
         pytest.skip("\n".join(told(absent, translator(phase3_campaign.settings.lang))))
     except NoRoom as missing:
         _conclude(node, "unknown")
-        raise UnknownVerdictError(str(missing)) from None
+        raise UnknownVerdictError("\n".join(told(missing, translator(phase3_campaign.settings.lang)))) from None
     except NoSuchRun as missing:
         if subject == "control":
             _conclude(node, "unknown")

@@ -1,11 +1,13 @@
 """What the large run may take, and which subset fits: parsed, estimated, chosen."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from fixtures import catalogue, datasets
 from harness.budget import Budget, Choice, Pilot, Size, choose, measured, parse
+from harness.message import say
 from harness.record import DiskSample, LeftFile
 from tests import micro
 
@@ -43,7 +45,7 @@ def test_the_largest_subset_that_fits_is_chosen():
     choice = choose(SIZES, PILOT, ROOM, free=1e15)
     assert choice.name == "large"
     # 4 runs, twenty times the pilot's frames and inputs: 4 x 10 s x 20.
-    assert "13.3 min" in choice.why
+    assert "(200 frames, 40 tiles, 4 runs) is expected to take 13.33 min" in choice.why.render()
 
 
 def test_time_decides():
@@ -63,9 +65,10 @@ def test_the_free_disk_decides_whatever_the_budget_allows():
     assert choose(SIZES, PILOT, ROOM, free=26e9 + GIB).name == "large"
     choice = choose(SIZES, PILOT, ROOM, free=5e9)
     assert choice.name is None
-    assert "4.66 GiB free" in choice.why
-    assert "small (100 frames, 12 tiles, 4 runs) is expected to take" in choice.why
-    assert "--phase3-budget" in choice.why
+    told = choice.why.render()
+    assert "4.657 GiB free" in told
+    assert "small (100 frames, 12 tiles), whose 4 runs take some 6.667 min and 12.11 GiB" in told
+    assert "--phase3-budget" in told
 
 
 def test_without_a_pilot_nothing_is_chosen():
@@ -75,8 +78,9 @@ def test_without_a_pilot_nothing_is_chosen():
 
 def test_a_choice_survives_its_file():
     """Workers of one session read what the first of them chose."""
-    assert Choice.from_json(Choice("x", "why").to_json()) == Choice("x", "why")
-    assert Choice.from_json(Choice(None, "why").to_json()) == Choice(None, "why")
+    for name in ("x", None):
+        choice = Choice(name, say("because of {what}", what=3))
+        assert Choice.from_json(json.loads(json.dumps(choice.to_json()))) == choice
 
 
 def test_the_inputs_of_a_chain_are_those_of_its_plan():

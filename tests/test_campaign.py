@@ -152,7 +152,9 @@ def test_the_subset_is_chosen_once(campaign, monkeypatch):
     """A second worker of the session reads what the first chose."""
     session = campaign(target="zemosaic:nowhere")
     session.folder.mkdir()
-    (session.folder / "subset.json").write_text('{"name": "stress-20", "why": "it fits"}', encoding="utf-8")
+    (session.folder / "subset.json").write_text(
+        '{"name": "stress-20", "why": {"text": "it fits", "values": {}}}', encoding="utf-8"
+    )
     monkeypatch.setattr(Campaign, "run", None)
     assert session.subset == "stress-20"
     assert set(catalogue.STRESS_SUBSETS) >= {session.subset}
