@@ -103,6 +103,74 @@ def test_what_was_made_stays_made(verdict, explain):
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
+@pytest.mark.judges("truth")
+def test_the_stars_of_every_panel_are_there(verdict, explain):
+    """Stars are where and as bright as in the pair, panel by panel: a panel whose frames were lost may still be covered."""
+    assert verdict.outcome is Outcome.PASS, explain(verdict)
+
+
+@pytest.mark.judges("content")
+def test_covered_sky_is_sky(verdict, explain):
+    """No covered area is padding, and the stars are there."""
+    assert verdict.outcome is Outcome.PASS, explain(verdict)
+
+
+@pytest.mark.judges("parity")
+def test_the_outputs_are_those_of_the_pair(verdict, explain):
+    """per_tile and run_end give the same mosaic and the same coverage."""
+    assert verdict.outcome is Outcome.PASS, explain(verdict)
+
+
+@pytest.mark.judges("fallback")
+def test_nothing_falls_back_in_silence(verdict, explain):
+    """The classic mode was taken, and no fallback is new."""
+    assert verdict.outcome is Outcome.PASS, explain(verdict)
+
+
+@pytest.mark.judges("disk")
+def test_caches_free_themselves(verdict, explain):
+    """Caches go as soon as no tile needs them, and none is left."""
+    assert verdict.outcome is Outcome.PASS, explain(verdict)
+
+
+def clause(verdict, name):
+    """Return what became of one clause of the log contract."""
+    return verdict.evidence["clauses"][name]["outcome"]
+
+
+@pytest.mark.judges("logs")
+def test_the_start_is_said_once_with_the_number_of_caches(verdict, explain):
+    """Under per_tile one INFO line at the start of Phase 3 says how many caches are tracked, and the number is true."""
+    assert {clause(verdict, name) for name in ("start_line", "start_place", "start_number")} == {"pass"}, explain(
+        verdict
+    )
+
+
+@pytest.mark.judges("logs")
+def test_no_deleted_file_is_a_warning(verdict, explain):
+    """No warning is sent for a file that was deleted."""
+    assert clause(verdict, "no_warning_per_file") == "pass", explain(verdict)
+
+
+@pytest.mark.judges("logs")
+def test_the_end_is_said_with_the_number_removed(verdict, explain):
+    """The INFO line at the end of Phase 3 is optional and sent once at most; its number is that of the files removed."""
+    assert clause(verdict, "end_line") == "pass", explain(verdict)
+    assert clause(verdict, "end_numbers") in ("pass", "not met"), explain(verdict)
+
+
+@pytest.mark.judges("logs")
+def test_no_number_in_the_log_is_negative(verdict, explain):
+    """No count that the target tells is below zero."""
+    assert clause(verdict, "never_negative") == "pass", explain(verdict)
+
+
+@pytest.mark.judges("accuracy")
+def test_findings_of_quality_are_not_new(verdict, explain):
+    """What the target always does to stars is shown and does not count against the patch; what is new does."""
+    assert verdict.standing != "new", explain(verdict)
+
+
 @pytest.mark.judges("warnings", retention="run_end")
 def test_the_pair_is_sound(concluded, explain):
     """The same run with run_end is green, so that it can serve as the measure for per_tile."""
