@@ -292,8 +292,8 @@ class Campaign:
         run = made[retention, PLAIN]
         pair = made.get(("run_end", PLAIN)) if retention == "per_tile" else None
         baseline = None
-        if subject == "subject" and retention == "per_tile" and "baseline" in self._targets:
-            baseline = self.run(case, "baseline", "per_tile")
+        if subject == "subject" and retention in ("per_tile", "run_end") and "baseline" in self._targets:
+            baseline = self.run(case, "baseline", retention)
         beside = case.beside if subject == "subject" and retention == "per_tile" else Beside()
         equals = tuple(made[wanted] for wanted in beside.equals)
         timed = tuple(

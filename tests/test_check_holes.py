@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from harness.checks import judge
+from harness.checks.base import Case
 from harness.record import LeftFile
 from harness.thresholds import Threshold, Thresholds
 from harness.verdict import Outcome
@@ -163,6 +164,27 @@ def test_a_broken_promise_that_the_pair_breaks_too_is_told_only():
     assert found.outcome is Outcome.PASS
     assert found.evidence["holes"][0]["in_pair"] is True
     assert "uncovered with run_end too: 1 areas" in found.sentence.render()
+
+
+def test_without_a_pair_what_was_uncovered_before_the_patch_is_no_new_hole():
+    """The pair itself is judged beside the version before the patch: what that left uncovered too is told and no failure."""
+    gap = (slice(20, 60), slice(20, 60))
+    run = broken(gap)
+    assert verdict(Case(run)).outcome is Outcome.FAIL
+    found = verdict(Case(run, baseline=replace(run, request=replace(run.request, role="baseline-pair"))))
+    assert found.outcome is Outcome.PASS
+    assert "uncovered before the patch too: 1 areas" in found.sentence.render()
+    assert found.evidence["holes"][0]["in_baseline"] is True
+    sound = replace(run, products=micro.run_end().products)
+    assert verdict(Case(run, baseline=sound)).outcome is Outcome.FAIL
+
+
+def broken(gap):
+    """Return a run with run_end whose mosaic has a gap where tiles promised sky."""
+    record = micro.run_end()
+    covered = record.products.covered.copy()
+    covered[gap] = False
+    return replace(record, products=replace(record.products, covered=covered))
 
 
 def test_a_tile_that_failed_for_its_own_cause_promises_nothing():

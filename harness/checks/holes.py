@@ -25,7 +25,7 @@ from skimage.measure import approximate_polygon, find_contours
 from harness.checks.base import Case, Check
 from harness.checks.cause import MAX_LISTED, Causes, listed
 from harness.checks.facts import setting, twin
-from harness.checks.premises import ALWAYS, ELSEWHERE, MODE_REACHED, SHARED, standard
+from harness.checks.premises import ALWAYS, ELSEWHERE, MODE_REACHED, SHARED, baseline_of, standard
 from harness.footprint import Box, outlines, per_outline, pixel_of, raster, resample_mask, sky_of
 from harness.holes import Component, components
 from harness.message import Message, Value, say
@@ -72,12 +72,21 @@ class Promised:
 
 @dataclass(frozen=True)
 class Hole:
-    """A connected area that must be covered and is not, with the tiles that promised it and whether the pair lacks it too."""
+    """A connected area that must be covered and is not, with the tiles that promised it and whether the pair lacks it too.
+
+    Where there is no pair, the same target before the patch, with the same retention, is asked instead (``in_baseline``).
+    """
 
     kind: str
     component: Component
     tiles: tuple[int, ...]
     in_pair: bool | None
+    in_baseline: bool | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether what the run is compared with lacks it too: the target's own, then, and not the patch's."""
+        return bool(self.in_pair or self.in_baseline)
 
 
 @dataclass(frozen=True)
@@ -132,6 +141,8 @@ def compare(case: Case, causes: Causes, limits: Thresholds) -> Comparison | None
     canvas, place = _canvas(base, ours, [*frames, *(p.outline for p in promises)], math.ceil(margin))
     run = _on(canvas, ours, base, place)
     other = _on(canvas, theirs, base, place) if theirs is not None else None
+    before = _before(case) if other is None else None
+    earlier = _on(canvas, before, base, place) if before is not None else None
 
     match mode:
         case "sds":
@@ -150,10 +161,20 @@ def compare(case: Case, causes: Causes, limits: Thresholds) -> Comparison | None
             if _mostly(lost, component):  # the same hole as above
                 continue
             in_pair = None if other is None else _mostly(~other, component)
-            holes.append(Hole("absolute", component, _promised_by(component, promised.by_tile), in_pair))
+            in_baseline = None if earlier is None else _mostly(~earlier, component)
+            tiles = _promised_by(component, promised.by_tile)
+            holes.append(Hole("absolute", component, tiles, in_pair, in_baseline))
     touched = raster(frames, canvas.cards, canvas.shape) if frames else promised.mask
     trimmed = int(np.count_nonzero(touched & ~run & ~promised.mask)) * canvas.step**2
     return Comparison(canvas, run, other, promises, tuple(holes), promised.mask, trimmed)
+
+
+def _before(case: Case) -> Products | None:
+    """Return what the target made before the patch, where that run came to its end."""
+    baseline, _ = baseline_of(case)
+    if baseline is None or baseline.seal is None or baseline.seal.state != "done":
+        return None
+    return _measured(baseline)
 
 
 def _by_tiles(run: Record, promises: Sequence[Promise], canvas: Canvas, limits: Thresholds) -> Promised:
@@ -352,7 +373,7 @@ def _conclude(case: Case, found: Comparison) -> Conclusion:  # noqa: PLR0911 -- 
             count=len(differential),
             area=area,
         )
-    new = [hole for hole in found.holes if hole.kind == "absolute" and not hole.in_pair]
+    new = [hole for hole in found.holes if hole.kind == "absolute" and not hole.known]
     if new:
         if case.run.request.mode != "classic":
             return Outcome.FAIL, say(
@@ -373,7 +394,13 @@ def _conclude(case: Case, found: Comparison) -> Conclusion:  # noqa: PLR0911 -- 
         return Outcome.UNKNOWN, say(
             "All sky that was promised is covered, but there is no mosaic with run_end to compare with."
         )
-    old = [hole for hole in found.holes if hole.in_pair]
+    old = [hole for hole in found.holes if hole.known]
+    if old and found.pair is None:
+        return Outcome.PASS, say(
+            "No hole is new. Promised and uncovered before the patch too: {count} areas, {area} square arc minutes.",
+            count=len(old),
+            area=_arcmin2(old),
+        )
     if old:
         return Outcome.PASS, say(
             "Retention made no hole. Promised and uncovered with run_end too: {count} areas, {area} square arc minutes.",
@@ -392,7 +419,7 @@ def _cause(mode: str, causes: Causes, found: Comparison) -> tuple[Message, ...]:
     links: list[Message] = []
     explained: set[int] = set()
     promises = {promise.tile: promise for promise in found.promises}
-    new = [(n, hole) for n, hole in enumerate(found.holes, 1) if not hole.in_pair]
+    new = [(n, hole) for n, hole in enumerate(found.holes, 1) if not hole.known]
     for n, hole in new[:_EXPLAINED]:
         where: dict[str, Value] = {
             "number": n,
@@ -452,6 +479,7 @@ def _evidence(case: Case, found: Comparison) -> dict[str, Any]:
                 "pixels": hole.component.area * step2,
                 "tiles": list(hole.tiles),
                 "in_pair": hole.in_pair,
+                "in_baseline": hole.in_baseline,
             }
             for n, hole in shown
         ],
