@@ -7,8 +7,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
+from harness.checks import (
+    accuracy,
+    content,
+    cost,
+    depth,
+    disk,
+    fallback,
+    holes,
+    logs,
+    parity,
+    products,
+    tiles,
+    truth,
+    warnings,
+)
 from harness.checks import cache as _cache
-from harness.checks import cost, depth, disk, fallback, holes, logs, products, tiles, warnings
 from harness.checks.base import Case, Check
 from harness.checks.premises import baseline_of
 from harness.message import SaidError, say
@@ -29,6 +43,10 @@ ALL: Mapping[str, Check] = MappingProxyType(
             cost.CHECK,
             fallback.CHECK,
             logs.CHECK,
+            parity.CHECK,
+            content.CHECK,
+            truth.CHECK,
+            accuracy.CHECK,
         )
     }
 )

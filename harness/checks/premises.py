@@ -116,6 +116,20 @@ def standard(case: Case) -> tuple[Record | None, Message | None]:
     return pair, None
 
 
+def repeats(run: Record, other: Record) -> Message | None:
+    """Return ``None`` when another run of the same target must come to the same outputs, else why it is left out.
+
+    It may differ in retention, in the number of workers, and in the schedule, which only imposes an order.
+    """
+    if not other.usable or gap(other) is not None:
+        return say("Another run is left out: it did not run to its end, or its record has gaps.")
+    may = {"workers", "schedule"}
+    differing = [*(n for n in _differences(run, other) if n not in may), *_other_target(run, other)]
+    if differing:
+        return say("Another run is left out; it differs in: {what}.", what=", ".join(differing))
+    return None
+
+
 def baseline_of(case: Case) -> tuple[Record | None, Message | None]:
     """Return the baseline if it ran the same test on another version of the target, else why it is left out."""
     baseline = case.baseline

@@ -1,0 +1,117 @@
+"""Whether covered sky is really sky: not filled with a constant, and its stars in it.
+
+*Constant*: covered pixels in runs of equal values, which noise never makes, beyond those that the pair has at the same place.
+*Completeness*: of the brighter stars that the pair shows where both cover the sky, the share that the run shows too, by panel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from harness.checks.base import Case, Check
+from harness.checks.premises import ALWAYS, ELSEWHERE, SHARED, standard
+from harness.checks.stars import ENOUGH, catalogue, look, measured, sky
+from harness.footprint import resample_mask
+from harness.message import Message, say
+from harness.record import Products, Record
+from harness.thresholds import Thresholds
+from harness.verdict import Outcome, Verdict
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The stars of a panel: how many are expected where the run covers the sky, and how many of them are found."""
+
+    panel: int
+    expected: int
+    found: int
+
+    @property
+    def share(self) -> float:
+        """Share that is found."""
+        return self.found / self.expected
+
+
+def constant_area(run: Products, pair: Products | None, edge: float) -> int | None:
+    """Return the area in mosaic pixels that is covered and constant in a run, beyond the pair's; ``None`` if not measured."""
+    if run.constant is None or (pair is not None and pair.constant is None):
+        return None
+    new = run.constant & run.covered
+    if pair is not None and pair.constant is not None and new.any():
+        old = pair.constant
+        if dict(pair.wcs) != dict(run.wcs) or pair.covered.shape != run.covered.shape:
+            old = resample_mask(old, pair.wcs, run.wcs, run.covered.shape)[0]
+        new &= ~ndimage.maximum_filter(old, 2 * max(1, round(edge / run.step)) + 1)
+    return int(np.count_nonzero(new)) * run.step**2
+
+
+def completeness(run: Record, ours: Products, theirs: Products) -> tuple[Panel, ...]:
+    """Return by panel how many of the brighter stars of the pair are found, where both cover the sky."""
+    at = sky(catalogue(run, theirs), run.request.dataset.frames, theirs)
+    here, there = look(ours, at), look(theirs, at)
+    expected = here.lies & there.lies & there.found & at.alone
+    found = []
+    for panel in at.panels:
+        inside = expected & (at.panel == panel)
+        if inside.any():
+            # The brighter half, or all where that would be too few to say anything.
+            half = max(int(inside.sum()) // 2, ENOUGH)
+            bright = inside & (there.flux >= np.sort(there.flux[inside])[-half:][0])
+            found.append(Panel(panel, int(bright.sum()), int((bright & here.found).sum())))
+    return tuple(found)
+
+
+def _judge(case: Case, limits: Thresholds) -> Verdict:
+    ours = measured(case.run)
+    pair, why_not = standard(case)
+    theirs = measured(pair)
+    if ours is None:
+        return Verdict("content", Outcome.UNKNOWN, say("There is no mosaic to look at."))
+    area = constant_area(ours, theirs, limits["holes.edge"])
+    panels = completeness(case.run, ours, theirs) if theirs is not None else ()
+    evidence: dict[str, Any] = {
+        "constant_pixels": area,
+        "constant_pixels_in_pair": None
+        if theirs is None or theirs.constant is None
+        else int(theirs.constant.sum()) * theirs.step**2,
+        "differential": theirs is not None,
+        "panels": [{"panel": p.panel, "expected": p.expected, "found": p.found} for p in panels],
+    }
+    outcome, sentence = _conclude(case, area, panels, limits)
+    cause = (why_not,) if outcome is Outcome.UNKNOWN and why_not is not None else ()
+    return Verdict("content", outcome, sentence, MappingProxyType(evidence), cause)
+
+
+def _conclude(case: Case, area: int | None, panels: tuple[Panel, ...], limits: Thresholds) -> tuple[Outcome, Message]:
+    if area is not None and area > limits["content.constant"]:
+        return Outcome.FAIL, say(
+            "Covered sky that is filled with constant values and not observed, in pixels: {area}.", area=area
+        )
+    judged = [p for p in panels if p.expected >= ENOUGH]
+    empty = [p for p in judged if p.share < limits["content.stars"]]
+    if empty:
+        worst = min(empty, key=lambda p: p.share)
+        return Outcome.FAIL, say(
+            "Covered sky lacks its stars: of {expected} brighter ones that run_end shows in panel {panel}, {found} are there.",
+            panel=worst.panel,
+            found=worst.found,
+            expected=worst.expected,
+        )
+    if area is None:
+        return Outcome.UNKNOWN, say("Whether covered sky is constant was not measured.")
+    if case.run.request.retention != "per_tile" and not panels:
+        return Outcome.PASS, say("No covered sky is filled with constant values.")
+    if not judged:
+        return Outcome.UNKNOWN, say("No panel has enough stars in common with a pair to tell whether any is missing.")
+    return Outcome.PASS, say("No covered sky is filled with constant values, and its brighter stars are there.")
+
+
+_PREMISES: Mapping[str, Any] = MappingProxyType({"classic": ALWAYS, "sds": ELSEWHERE, "grid": ELSEWHERE})
+
+CHECK = Check("content", say("Is covered sky really sky?"), _judge, _PREMISES, for_pass=(SHARED,))
