@@ -186,14 +186,14 @@ class Campaign:
             When a real set is not to be had here; the message holds the command that gets it.
 
         """
-        from fixtures import datasets, real, user
+        from fixtures import datasets, real, reference_mosaic, user
 
         if case.name not in self._datasets:
             match case.kind:
                 case "user":
                     found = user.frames_of(Path(self.settings.frames))
                 case "real":
-                    found = real.load(case.dataset)
+                    found = reference_mosaic.with_truth(real.load(case.dataset), self.root / "datasets")
                 case _:
                     name = self.subset if case.dataset in catalogue.STRESS_SUBSETS else case.dataset
                     found = datasets.build(datasets.SYNTHETIC[name], self.root / "datasets" / name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -10,14 +11,17 @@ from types import MappingProxyType
 import numpy as np
 
 from harness.checks.base import Case
-from harness.footprint import outlines, raster
+from harness.footprint import outlines, pixel_of, raster, sky_of
+from harness.measure import _blocks
 from harness.record import (
+    BLOCK,
     DiskSample,
     Event,
     History,
     HoldStep,
     LeftFile,
     Operation,
+    Plane,
     Products,
     Record,
     Seal,
@@ -30,6 +34,7 @@ ROWS, COLUMNS = 80, 100
 SCALE = 0.001  # degrees a pixel
 FOLDER = "outputs/.zemosaic_img_cache"
 TILES = "outputs/zemosaic_temp_master_tiles"
+MOSAIC = "outputs/zemosaic_MT3_R6.fits"
 SOURCES = frozenset({"callback", "log", "tiles", "futures", "removals", "saves", "opens"})
 START = 1_000_000_000
 STEP = 10_000_000  # nanoseconds between two steps
@@ -74,6 +79,50 @@ def cache_of(name):
     return f"{FOLDER}/preprocessed_{Path(name).stem}.npy"
 
 
+def stars_of(frames):
+    """Return the stars that these frames show: of the same sky for every run, and apart from one another."""
+    x, y = np.meshgrid(np.arange(14.0, 14.0 + 18 * 15, 18.0), np.arange(12.0, ROWS, 18.0))
+    x, y = x.ravel() + y.ravel() % 5, y.ravel()
+    ra, dec = sky_of(frame(0).wcs, x, y)
+    shown = np.zeros(x.shape, bool)
+    for one in frames:
+        fx, fy = pixel_of(one.wcs, ra, dec)
+        shown |= (abs(fx - (COLUMNS - 1) / 2) < COLUMNS / 2) & (abs(fy - (ROWS - 1) / 2) < ROWS / 2)
+    return np.column_stack([ra, dec, 1000.0 + 100 * np.arange(x.size)])[shown]
+
+
+def plane_of(name, file, pixels):
+    """Return an image as it is measured."""
+    channels = pixels.astype(np.float64) if pixels.ndim == 3 else pixels.astype(np.float64)[None]
+    finite = np.isfinite(channels)
+
+    def blocks(values, reduce, fill):
+        return np.stack([_blocks(channel, BLOCK, reduce, fill=fill) for channel in values])
+
+    return Plane(
+        name,
+        file,
+        pixels.shape,
+        -32,
+        hashlib.sha256(pixels.astype(">f4").tobytes()).hexdigest(),
+        blocks(finite.astype(np.uint16), np.add, 0),
+        blocks(np.where(finite, channels, 0), np.add, 0),
+        blocks(channels, np.fmin, np.nan),
+        blocks(channels, np.fmax, np.nan),
+    )
+
+
+def images_of(covered, first=0, *, gain=1.0, add=0.0):
+    """Return the images of a mosaic and of its coverage; ``first`` is the place of its first column on the sky."""
+    rows, columns = covered.shape
+    sky = np.random.default_rng(5).normal(100, 2, (ROWS + 40, 1000))[:rows, 200 + first : 200 + first + columns]
+    pixels = np.where(covered, gain * sky + add, np.nan)
+    return (
+        plane_of("RGB", MOSAIC, np.stack([pixels] * 3)),
+        plane_of("PRIMARY", MOSAIC.replace(".fits", "_coverage.fits"), covered.astype(np.float64)),
+    )
+
+
 def products_of(frames, *, pad=4, tiles=(), gaps=(), wcs_of=None):
     """Return the products of a run whose mosaic covers these frames and is no larger than they are, as targets make it.
 
@@ -90,14 +139,16 @@ def products_of(frames, *, pad=4, tiles=(), gaps=(), wcs_of=None):
     for gap in gaps:
         covered[gap] = False
     return Products(
-        mosaic="outputs/zemosaic_MT3_R6.fits",
+        mosaic=MOSAIC,
         wcs=MappingProxyType(cards),
         step=1,
         covered=covered,
         depth=covered.astype(np.float32),
-        stars=np.zeros((0, 3)),
+        stars=stars_of(frames),
         tiles=tuple(tiles),
         thumbnail=None,
+        constant=np.zeros_like(covered),
+        planes=images_of(covered, round(first * 0.8 * COLUMNS)),
     )
 
 
@@ -262,7 +313,9 @@ class Micro:
         if products == "covering":
             products = None
             if self.mosaic is not None:
-                products = replace(products_of(list(self.frames.values())), mosaic=self.mosaic)
+                made = products_of(list(self.frames.values()))
+                planes = tuple(replace(plane, file=plane.file.replace(MOSAIC, self.mosaic)) for plane in made.planes)
+                products = replace(made, mosaic=self.mosaic, planes=planes)
             elif tiles:
                 kept = [
                     TileProduct(f"{TILES}/master_tile_{t:03d}.fits", t, len(self.known[t]), self.used[t], None)

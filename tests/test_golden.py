@@ -20,7 +20,7 @@ from fixtures.datasets import SYNTHETIC
 from fixtures.facts import dataset_facts, wcs_cards_of
 from fixtures.frames import wcs_cards
 from harness import golden
-from harness.checks import ALL, judge
+from harness.checks import judge
 from harness.checks.base import Case
 from harness.golden import shrink
 from harness.record import Truth, read_record
@@ -51,14 +51,16 @@ def verdicts(name):
 
 @pytest.mark.parametrize("name", RUNS)
 def test_each_real_run_is_judged_as_expected(name):
-    """Red is red by exactly the checks that the table names, and everything else passes that asks about its retention."""
+    """Red is red by exactly the checks that the table names, and everything else passes or has no question here.
+
+    Findings that gate nothing are left aside. Of what a record of an earlier version was made without, nothing is known.
+    """
     commit, case, retention = name.split("/")
     red = set(EXPECTED[commit][case][retention])
-    found = {check: verdict.outcome for check, verdict in verdicts(name).items()}
-    expected = {check: Outcome.FAIL if check in red else Outcome.PASS for check in ALL}
-    if retention != "per_tile":
-        expected["cost"] = Outcome.NOT_APPLICABLE  # no references are counted
-    assert found == expected
+    found = {check: verdict.outcome for check, verdict in verdicts(name).items() if verdict.gates}
+    unknown = {check for check, outcome in found.items() if outcome is Outcome.UNKNOWN}
+    assert unknown <= (set() if record(name).products.planes else {"parity", "content"})
+    assert {check for check, outcome in found.items() if outcome is Outcome.FAIL} == red - unknown
 
 
 def test_every_expected_record_is_there():
@@ -173,7 +175,8 @@ def test_a_copy_judges_as_its_original(full, tmp_path):
     assert all(run.usable for run in after)
     found = [{v.check: v.outcome for v in judge(Case(*runs))} for runs in (before, after)]
     assert found[0] == found[1]
-    assert Outcome.UNKNOWN not in found[0].values()
+    unknown = {check for check, outcome in found[0].items() if outcome is Outcome.UNKNOWN}
+    assert unknown == {"parity", "content", "truth"}  # these runs have no images and no stars
 
 
 def test_what_is_left_out_is_said(full, tmp_path):

@@ -6,7 +6,7 @@ far from their places; how many are doubled; how many of the brighter ones are n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -102,7 +102,17 @@ def panels_of(run: Record, truth: Truth, products: Products) -> tuple[Panel, ...
     return tuple(found)
 
 
-def _findings(panel: Panel, limits: Thresholds) -> list[tuple[str, Message]]:
+def _one_scale(panels: Sequence[Panel], limits: Thresholds) -> bool:
+    """Whether most panels have one scale. Else the common one is nobody's, and which panels are off depends on chance."""
+    of_one = [panel for panel in panels if not _off(panel, limits)]
+    return len(panels) == 1 or 3 * len(of_one) >= 2 * len(panels)
+
+
+def _off(panel: Panel, limits: Thresholds) -> bool:
+    return not abs(panel.flux - 1) <= limits["accuracy.flux"] + 3 * panel.flux_error
+
+
+def _findings(panel: Panel, limits: Thresholds, *, common: bool) -> list[tuple[str, Message]]:
     """Return what is wrong with a panel: a stable name of each finding and its sentence."""
     if panel.stars < ENOUGH:
         message = say(
@@ -121,7 +131,7 @@ def _findings(panel: Panel, limits: Thresholds) -> list[tuple[str, Message]]:
         # Stars that are gone have neither flux nor place: whatever is seen of these elsewhere is no worse.
         return [(f"panel {panel.panel}: {what}", message) for what in ("stars", "flux", "positions")]
     found = []
-    if abs(panel.flux - 1) > limits["accuracy.flux"] + 3 * panel.flux_error:
+    if _off(panel, limits) or not common:
         message = (
             say(
                 "Panel {panel}: stars have {flux} of the flux that they have elsewhere; "
@@ -167,7 +177,8 @@ def _judge(case: Case, limits: Thresholds) -> Verdict:
         return Verdict("accuracy", Outcome.UNKNOWN, say("There is no mosaic to look at."), axis="quality")
     panels = panels_of(run, run.truth, products)
     judged = [panel for panel in panels if panel.stars >= ENOUGH or panel.shown >= _PLENTY]
-    found = [finding for panel in judged for finding in _findings(panel, limits)]
+    common = _one_scale(judged, limits)
+    found = [finding for panel in judged for finding in _findings(panel, limits, common=common)]
     constant = None if products.constant is None else int(products.constant.sum()) * products.step**2
     if constant is not None and constant > limits["content.constant"]:
         message = say(
