@@ -149,6 +149,10 @@ class Campaign:
         own = self.settings.target.partition(":")[0] == "reference" and not self.settings.control
         return case.mode != "classic" or (own and bool(case.defects))
 
+    def _has_baseline(self, case: CaseSpec) -> bool:
+        """Whether the target before the patch is run in a case: where it takes it, or the user named one."""
+        return "baseline" in self._targets and (case.beside.baseline or bool(self.settings.baseline))
+
     @cached_property
     def _targets(self) -> dict[Subject, TargetFacts]:
         before = "" if self.settings.baseline and self.settings.control else self._before_the_fix()
@@ -288,11 +292,13 @@ class Campaign:
         known = self._judged.get((case.name, f"{subject}/{retention}"))
         if known is not None:
             return known
+        if subject == "baseline" and not self._has_baseline(case):
+            raise NoSuchRun(f"expected a baseline in the case {case.name}, found none: give one with --phase3-baseline")
         made = {wanted: self.run(case, subject, *wanted) for wanted in self._wanted(case, subject, retention)}
         run = made[retention, PLAIN]
         pair = made.get(("run_end", PLAIN)) if retention == "per_tile" else None
         baseline = None
-        if subject == "subject" and retention in ("per_tile", "run_end") and "baseline" in self._targets:
+        if subject == "subject" and retention in ("per_tile", "run_end") and self._has_baseline(case):
             baseline = self.run(case, "baseline", retention)
         beside = case.beside if subject == "subject" and retention == "per_tile" else Beside()
         equals = tuple(made[wanted] for wanted in beside.equals)
@@ -354,7 +360,7 @@ class Campaign:
         runs: list[PlannedRun] = []
         seen: set[tuple[str, str, Plain]] = set()
         for case in (c for c in self.cases if c.name in wanted and c.dataset not in absent):
-            for subject in (s for s in SUBJECTS if s in self._targets or (s == "control" and self._is_seeded(case))):
+            for subject in (s for s in SUBJECTS if self._has(s, case)):
                 label = self.target(subject, case).label
                 for retention, variant in self._wanted(case, subject):
                     if (case.name, label, (retention, variant)) not in seen:
@@ -362,6 +368,11 @@ class Campaign:
                         role: Role = subject if retention == "per_tile" else _PAIR[subject]
                         runs.append(PlannedRun(case.name, role, retention, label, case.dataset))
         return tuple(runs)
+
+    def _has(self, subject: Subject, case: CaseSpec) -> bool:
+        if subject == "baseline":
+            return self._has_baseline(case)
+        return subject in self._targets or (subject == "control" and self._is_seeded(case))
 
     def share(self) -> Share:
         """Return what this process made of the session."""

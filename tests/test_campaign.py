@@ -100,6 +100,17 @@ def test_timed_runs_take_turns_that_are_turned_about(campaign):
     assert session._wanted(case, "subject", "keep") == (("keep", PLAIN),)
 
 
+def test_a_case_may_do_without_a_baseline(campaign):
+    """Where it shows nothing that another case does not, it is not run, unless the user names one."""
+    session = campaign()
+    case = case_named(session, "stress")
+    assert {run.role for run in session.planned(["stress"])} == {"subject", "pair", "control", "control-pair"}
+    with pytest.raises(NoSuchRun, match="--phase3-baseline"):
+        session.judged(case, "baseline")
+    given = campaign(baseline="reference:naive_per_tile_deletion")
+    assert "baseline" in {run.role for run in given.planned(["stress"])}
+
+
 @pytest.mark.parametrize(
     ("subject", "retention", "variant", "alone"),
     [

@@ -46,6 +46,11 @@ def test_private_shares_nothing():
     assert plans.private(THREE) == (("a1", "a2"), ("b1", "b2"), ("c1", "c2"))
 
 
+def test_borrowing_takes_a_few_frames_of_the_next_panel():
+    """Every tile but the last shares caches with the next, with fewer inputs than a chain."""
+    assert plans.borrowing(THREE, 1) == (("a1", "a2", "b1"), ("b1", "b2", "c1"), ("c1", "c2"))
+
+
 def test_chain_borrows_from_the_next_panel():
     """Each tile begins with its own frames, the reference first, and takes the next panel's; the last stays alone."""
     assert plans.chain(THREE) == (("a1", "a2", "b1", "b2"), ("b1", "b2", "c1", "c2"), ("c1", "c2"))
