@@ -182,6 +182,17 @@ def test_bytes_on_standard_output_harm_nothing(run):
     assert len(run(config={"stub_mode": "binary"}).history.tiles) == 2
 
 
+@pytest.mark.parametrize(("profile", "seeded"), [("fast", True), ("default", False)])
+def test_samples_without_a_seed_are_the_same_in_every_fast_run(run, profile, seeded):
+    """With the profile fast, a generator that nobody seeds has the run's seed; a given seed, and default, stay as they are."""
+    record = run(config={"stub_mode": "samples"}, profile=profile, seed=3)
+    (event,) = [e for e in record.history.events if e.key == "PROCESS_SAMPLES"]
+    first, second, given = event.fields["samples"]
+    of_the_seed = np.random.default_rng(3).random()
+    assert (first == of_the_seed, second == of_the_seed) == (seeded, seeded)
+    assert given == np.random.default_rng(7).random()
+
+
 def test_target_runs_isolated(run):
     """Every place that a target takes for its user's, or its own, is in the record; the harness is not on its path.
 

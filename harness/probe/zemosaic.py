@@ -56,7 +56,10 @@ def run(probe: Probe) -> None:
     tiles = Tiles(probe.recorder, probe.holds, describe(probe.paths), conclude(probe.paths))
     tiles.install_futures()
     probe.events.listeners.append(tiles.heard)
-    install_saves(importlib.import_module("numpy"), probe.recorder, probe.paths)
+    numpy = importlib.import_module("numpy")
+    install_saves(numpy, probe.recorder, probe.paths)
+    if request["profile"] == "fast":
+        seed_samples(numpy.random, int(request["seed"]))
 
     settings = importlib.import_module("zemosaic_config")
     config = configuration(settings, request, probe.record)
@@ -118,6 +121,20 @@ def arguments(config: dict[str, Any], request: dict[str, Any], record: str) -> d
             "preplan_master_groups": [[os.path.join(folder, name) for name in group] for group in plan]
         },
     }
+
+
+def seed_samples(random: ModuleType, of_run: int) -> None:
+    """Give numpy's generators the run's seed where nobody gives them one: ZeMosaic's aligner (astroalign) does not.
+
+    Each call has a generator of its own, so that what it draws depends on no other thread.
+    """
+    original = random.default_rng
+
+    @functools.wraps(original)
+    def default_rng(seed: Any = None) -> Any:
+        return original(of_run if seed is None else seed)
+
+    random.default_rng = default_rng  # type: ignore[attr-defined]
 
 
 def makes_tiles(worker: ModuleType) -> bool:

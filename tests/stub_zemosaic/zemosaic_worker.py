@@ -14,6 +14,7 @@ environment variable ``PHASE3_STUB``:
 ``no tiles``   (environment only) makes tiles by a function of another name
 ``children``   has a child process remove a file of its output folder
 ``litter``     writes a file in every place that it takes for its user's, and says in an event where these are
+``samples``    says in an event what numpy's generators draw: two that are given no seed, and one that is
 =============  =====================================================================================
 """
 
@@ -191,6 +192,21 @@ def _litter():
     return {**places, "importable": seen, "path": list(sys.path)}
 
 
+def _misbehave(mode):
+    if mode == "exit":
+        os._exit(7)
+    if mode == "hang":
+        while True:
+            time.sleep(60)
+    if mode == "crash":
+        raise RuntimeError("the stub was asked to crash")
+
+
+def _samples():
+    generators = (np.random.default_rng(), np.random.default_rng(seed=None), np.random.default_rng(7))
+    return [float(generator.random()) for generator in generators]
+
+
 def run_hierarchical_mosaic_process(progress_queue, *, solver_settings_dict=None, **kwargs):
     """Run with what a graphical interface sends: keys are renamed, unknown ones dropped in silence."""
 
@@ -199,15 +215,11 @@ def run_hierarchical_mosaic_process(progress_queue, *, solver_settings_dict=None
             progress_queue.put((key, progress, level, fields))
 
     mode = _mode()
-    if mode == "exit":
-        os._exit(7)
-    if mode == "hang":
-        while True:
-            time.sleep(60)
-    if mode == "crash":
-        raise RuntimeError("the stub was asked to crash")
+    _misbehave(mode)
     if mode == "litter":
         progress_queue.put(("PROCESS_PLACES", None, "INFO", _litter()))
+    if mode == "samples":
+        progress_queue.put(("PROCESS_SAMPLES", None, "INFO", {"samples": _samples()}))
     if mode == "binary":
         sys.stdout.buffer.write(bytes(range(256)) * 16)
         sys.stdout.buffer.flush()
