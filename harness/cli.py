@@ -181,3 +181,7 @@ def _latest() -> Path:
 
 def _text(message: Message, translate: Translate) -> str:
     return message.render(translate)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

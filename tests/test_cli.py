@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import ANY
@@ -17,6 +19,7 @@ from harness.verdict import Outcome, exit_status
 from reports.language import translator
 from tests.sample_session import sample_session
 
+ROOT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden"
 RED, GREEN = GOLDEN / "63bcc2c" / "chain", GOLDEN / "b59a65f" / "chain"
 
@@ -34,6 +37,14 @@ def test_a_green_record_ends_with_0(capsys):
     """A pass of every check is status 0."""
     assert main(["judge", str(GREEN / "per_tile"), "--pair", str(GREEN / "run_end")]) == 0
     assert "FAIL" not in capsys.readouterr().out
+
+
+def test_the_module_is_the_command():
+    """``python -m harness.cli`` ends as ``phase3`` does, where the command is not on the path."""
+    done = subprocess.run(
+        [sys.executable, "-m", "harness.cli", "judge", "nowhere"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "phase3: " in done.stderr) == (2, True)
 
 
 def test_missing_evidence_ends_with_3(capsys):
