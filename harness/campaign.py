@@ -9,7 +9,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from filelock import FileLock, ReadWriteLock
 
 from fixtures import catalogue
-from fixtures.catalogue import PLAIN, Beside, CaseSpec, Variant
+from fixtures.catalogue import NAIVE_DELETION, PLAIN, Beside, CaseSpec, Variant
 from harness import budget, checks, targets
 from harness.checks.base import Case
 from harness.durations import Durations
@@ -150,8 +150,12 @@ class Campaign:
         return case.mode != "classic" or (own and bool(case.defects))
 
     def _has_baseline(self, case: CaseSpec) -> bool:
-        """Whether the target before the patch is run in a case: where it takes it, or the user named one."""
-        return "baseline" in self._targets and (case.beside.baseline or bool(self.settings.baseline))
+        """Whether the target before the patch is run in a case.
+
+        That of the reference is run where it is the control too: elsewhere it would only take its time.
+        """
+        own = self.settings.target.partition(":")[0] == "reference" and not self.settings.baseline
+        return "baseline" in self._targets and (not own or case.defects == (NAIVE_DELETION,))
 
     @cached_property
     def _targets(self) -> dict[Subject, TargetFacts]:
@@ -169,7 +173,7 @@ class Campaign:
         """Name the reference with naive deletion, or the target's own repository before the fix, where it has that commit."""
         kind, _, rest = self.settings.target.partition(":")
         if kind == "reference":
-            return "reference:naive_per_tile_deletion"
+            return f"reference:{NAIVE_DELETION}"
         if kind != "zemosaic":
             return ""
         try:
@@ -294,15 +298,19 @@ class Campaign:
             return known
         if subject == "baseline" and not self._has_baseline(case):
             raise NoSuchRun(f"expected a baseline in the case {case.name}, found none: give one with --phase3-baseline")
-        made = {wanted: self.run(case, subject, *wanted) for wanted in self._wanted(case, subject, retention)}
+        wanted = self._wanted(case, subject, retention)
+        timed = [plain for plain in wanted if _is_timed(case, subject, *plain)] if len(wanted) > 1 else []
+        with self._machine(alone=True) if timed else nullcontext():  # others wait once, not between any two
+            made = {plain: self.run(case, subject, *plain) for plain in timed}
+        made |= {plain: self.run(case, subject, *plain) for plain in wanted if plain not in made}
         run = made[retention, PLAIN]
         pair = made.get(("run_end", PLAIN)) if retention == "per_tile" else None
         baseline = None
         if subject == "subject" and retention in ("per_tile", "run_end") and self._has_baseline(case):
             baseline = self.run(case, "baseline", retention)
         beside = case.beside if subject == "subject" and retention == "per_tile" else Beside()
-        equals = tuple(made[wanted] for wanted in beside.equals)
-        timed = tuple(
+        equals = tuple(made[plain] for plain in beside.equals)
+        pairs = tuple(
             (made["per_tile", Variant(repeat=n)], made["run_end", Variant(repeat=n)]) for n in range(beside.timed)
         )
         sizes = tuple(made["per_tile", variant] for variant in self._sizes(case)) if beside.sizes else ()
@@ -313,11 +321,11 @@ class Campaign:
             role=subject if retention == "per_tile" else _PAIR[subject],
             pair=self._key(pair) if pair else None,
             baseline=self._key(baseline) if baseline else None,
-            verdicts=checks.judge(Case(run, pair, baseline, equals, timed, sizes)),
+            verdicts=checks.judge(Case(run, pair, baseline, equals, pairs, sizes)),
             expected_red=tuple(sorted(case.red_before_fix)) if control else None,
             allowed_red=tuple(sorted(case.may_be_red)) if control else (),
             equals=tuple(self._key(record) for record in equals),
-            timed=tuple((self._key(one), self._key(other)) for one, other in timed),
+            timed=tuple((self._key(one), self._key(other)) for one, other in pairs),
             sizes=tuple(self._key(record) for record in sizes),
         )
         self._judged[case.name, f"{subject}/{retention}"] = judged
