@@ -17,6 +17,11 @@ Value = str | int | float
 Translate = Callable[[str], str]
 
 _FIELD = re.compile(r"\{([a-z_]+)\}")
+# Characters that a terminal obeys, that HTML and XML can't hold, that UTF-8 can't write, or that turn the order of the text
+# around them.
+_UNSEEN = re.compile(
+    "\\r(?!\\n)|[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\ufffe\uffff]"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +32,16 @@ class Message:
     values: Mapping[str, Value] = field(default_factory=lambda: MappingProxyType({}))
 
     def render(self, translate: Translate = str) -> str:
-        """Return the sentence, its template passed through ``translate`` first. A missing value stays visible as its field."""
+        """Return the sentence, its template passed through ``translate`` first. A missing value stays visible as its field.
+
+        Names and texts in it may be a stranger's (a log, a case, a session), so it can be shown anywhere.
+        """
 
         def fill(match: re.Match[str]) -> str:
             value = self.values.get(match[1], match[0])
             return f"{value:.4g}" if isinstance(value, float) else str(value)
 
-        return _FIELD.sub(fill, translate(self.text))
+        return visible(_FIELD.sub(fill, translate(self.text)))
 
     def to_json(self) -> dict[str, Any]:
         """Return built-in types only."""
@@ -44,6 +52,11 @@ class Message:
         """Rebuild a message; anything but a string, an integer or a float among the values is shown as text."""
         values = {str(k): v if isinstance(v, str | int | float) else str(v) for k, v in dict(data["values"]).items()}
         return cls(str(data["text"]), MappingProxyType(values))
+
+
+def visible(text: str) -> str:
+    """Replace characters that can't be shown by an escape that can."""
+    return _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 class SaidError(ValueError):

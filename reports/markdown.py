@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
+from harness.message import visible
 from harness.requirements import DEFINITION_OF_DONE
 from harness.session import JudgedRun, Session
 from harness.verdict import Outcome, Verdict, worst_first
@@ -17,7 +18,6 @@ from reports.glance import glance, run_key
 from reports.headline import headline
 from reports.keys import keys_of
 from reports.language import Code, Language, language
-from reports.text import visible
 from reports.view import FILES, REAL_COMMAND
 from reports.words import BEFORE, badge, expected_red, found_red, rank, role_rank, role_word, told_apart
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from harness.message import visible
 from reports.language import CODES, Code, language, translator
 from reports.page import ReportView
-from reports.text import visible
 from reports.view import FILES, Material, build
 
 MAX_BYTES = 3_000_000

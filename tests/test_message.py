@@ -25,6 +25,13 @@ def test_a_value_is_not_a_template():
     assert say("{a} {b}", a="{b}", b="secret").render() == "{b} secret"
 
 
+def test_a_strangers_text_steers_no_terminal():
+    """Escapes, carriage returns, marks that turn the text around and half characters are shown, not obeyed; lines stay."""
+    assert say("saved {name}", name="a\x1b[2J\rPASS\u202e\udc80\né").render() == (
+        "saved a\\u001b[2J\\u000dPASS\\u202e\\udc80\né"
+    )
+
+
 def test_a_missing_value_stays_visible():
     """A field without a value is shown, not dropped."""
     assert say("{n} holes").render() == "{n} holes"
