@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -26,6 +25,9 @@ from harness.verdict import Outcome, Verdict
 FORMAT = "phase3-case/1"
 LARGEST = 64 * 2**20
 """Bytes of a case file that are read at most: ten thousand frames take a tenth of that."""
+
+_LONGEST = 7 * 86400.0
+"""Seconds that a case may ask for."""
 
 Plan = tuple[tuple[str, ...], ...]
 
@@ -279,7 +281,11 @@ def _problems(case: CaseFile) -> Iterator[str]:
         "a target of no known kind": request.target.kind not in ("reference", "zemosaic", "command"),
         "a dataset of no known kind": request.dataset.kind not in ("synthetic", "real", "user"),
         "no possible number of workers": not 1 <= request.workers <= 1024,
-        "no possible time limit": not 0 < request.seconds < math.inf,
+        "no possible time limit": not all(
+            0 < s <= _LONGEST for s in (request.seconds, *(h.seconds for h in request.schedule))
+        ),
+        "no possible seed": not 0 <= request.seed < 2**63,
+        "defects that are no names": not _are_names(request.target.identity.get("defects", [])),
         "a schedule of groups that the plan has not": not all(
             0 <= group < groups for hold in request.schedule for group in (hold.group, hold.until_released)
         ),
@@ -292,6 +298,10 @@ def _problems(case: CaseFile) -> Iterator[str]:
     for text in (request.case, request.target.label, request.dataset.name, *case.outputs):
         if not text.isprintable():
             yield f"the name {_visible(text)}"
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(name, str) and name.isprintable() for name in value)
 
 
 def _problems_of_frames(case: CaseFile) -> Iterator[str]:
@@ -447,12 +457,13 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _is_place(text: str) -> bool:
-    """Say whether a text may lead out of a folder: absolute, with a drive, from a home, or upwards."""
+    """Say whether a text may lead out of a folder: absolute, with a drive, from a home, upwards, or to another machine."""
     windows = PureWindowsPath(text)
     return (
         text.startswith(("/", "\\", "~"))
         or bool(re.match(r"[A-Za-z]:[\\/]", text))
         or "\0" in text
+        or "://" in text
         or ".." in (*PurePosixPath(text).parts, *windows.parts)
     )
 

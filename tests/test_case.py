@@ -150,6 +150,11 @@ def hostile(case):
     yield "a fault elsewhere", {"faults": [{"what": "unlink", "path": "/etc"}]}
     yield "workers", {"workers": 10**6}
     yield "seconds", {"seconds": float("inf")}
+    yield "a year", {"seconds": 3e7}
+    yield "a hold without an end", {"schedule": [{"group": 0, "until_released": 1, "seconds": float("nan")}]}
+    yield "a seed that is none", {"seed": -1}
+    yield "another machine", {"config": {"service": "http://example.org/api"}}
+    yield "defects that are no names", {"target": {**case["target"], "kind": "reference", "identity": {"defects": 5}}}
     yield "no retention", {"retention": "never"}
     yield "a schedule beyond the plan", {"schedule": [{"group": 99, "until_released": 0, "seconds": 1.0}]}
     yield "a target's kind", {"target": {**case["target"], "kind": "shell"}}
