@@ -42,6 +42,7 @@ from harness.verdict import Outcome, Verdict
 LOG = "zemosaic_worker.log"
 LARGEST = 64 * 2**20
 """Bytes of a log that are read, from its end."""
+_LINES = 1000  # of one record: no traceback has more
 
 # 2026-11-25 00:20:56,614 - ZeMosaicWorker - INFO - zemosaic_worker._log_and_callback:8258 - message
 _LINE = re.compile(
@@ -207,20 +208,22 @@ def _lines(text: str) -> tuple[list[Event], int]:
 
     A line that continues a record, as a traceback does, is part of it; a whole message of the callback has no such lines.
     """
-    found: list[str] = []
+    found: list[list[str]] = []
     strange = 0
     for line in text.splitlines():
         if _LINE.match(line):
-            found.append(line)
-        elif found and "\0" not in line and not _is_whole_message(found[-1]):
-            found[-1] += f"\n{line}"
+            found.append([line])
+        elif found and "\0" not in line and len(found[-1]) < _LINES and not _is_whole_message(found[-1]):
+            found[-1].append(line)
         elif found:
             strange += bool(line.strip())
-    return [event for record in found if (event := _event(record)) is not None], strange
+    return [event for record in found if (event := _event("\n".join(record))) is not None], strange
 
 
-def _is_whole_message(record: str) -> bool:
-    line = _LINE.fullmatch(record)
+def _is_whole_message(record: Sequence[str]) -> bool:
+    if not record[-1].endswith(("]", "})")):
+        return False
+    line = _LINE.fullmatch("\n".join(record))
     return line is not None and _TOLD.fullmatch(line[5]) is not None
 
 
@@ -418,7 +421,8 @@ def _left(record: Record, log: Log | None, *, strange: bool) -> Verdict:
     size = sum(file.size for file in caches)
     evidence = MappingProxyType({"caches": len(caches), "bytes": size, "files": [file.path for file in caches[:20]]})
     done = record.seal is not None and record.seal.state == "done"
-    if log is None or strange or log.retention is None or not done:
+    # Without a mosaic's name nothing ties the log to the folder.
+    if log is None or strange or log.saved is None or log.retention is None or not done:
         sentence = say(
             "Caches left: {count}. Whether they should be is not known without the whole log of the run that left them.",
             count=len(caches),

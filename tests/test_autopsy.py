@@ -1,5 +1,6 @@
 """What can be said of an ordinary run from its output folder and its log, and what can't."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,8 @@ def made(folder, gaps=()):
     frames = [frame(0), frame(1)]
     products = products_of(frames, gaps=gaps)
     header = fits.Header(list(products.wcs.items()))
-    fits.writeto(folder / "zemosaic_MT2_R4.fits", products.covered.astype(np.float32) * 100, header)
+    sky = np.random.default_rng(0).normal(100.0, 1.0, products.covered.shape).astype(np.float32)
+    fits.writeto(folder / "zemosaic_MT2_R4.fits", sky * products.covered, header)
     fits.writeto(folder / "zemosaic_MT2_R4_coverage.fits", products.covered.astype(np.float32), header)
     for number, reference in enumerate(frames):
         header = fits.Header(list(reference.wcs.items()))
@@ -299,3 +301,19 @@ def test_a_long_log_is_read_from_its_end(tmp_path, monkeypatch):
     read = autopsy.read_log(log)
     assert read.named("run_success_processing_completed")
     assert any("middle" in gap for gap in read.gaps)
+
+
+def test_a_log_that_names_no_mosaic_is_tied_to_no_folder(folder, tmp_path):
+    """Whether caches should lie in the folder is not known by the log of a run that may have left another one."""
+    log = LogText().begin().told("run_success_processing_completed", duration="1.0").write(tmp_path / "x.log")
+    assert outcomes(autopsy.examine(folder, log))["left"] is Outcome.UNKNOWN
+
+
+def test_a_record_without_an_end_costs_no_more_than_its_lines(tmp_path):
+    """A record takes as many lines as a traceback may have; what follows is told as unread, however much it is."""
+    log = LogText().begin().record("Traceback:\n" + "\n".join(["  x]"] * 100_000)).finish()
+    started = time.process_time()
+    read = autopsy.read_log(log.write(tmp_path / "x.log"))
+    assert time.process_time() - started < 5.0
+    assert "lines of it can't be read" in read.gaps[0]
+    assert read.saved == "zemosaic_MT2_R4.fits"
