@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from harness.message import Message, Value, say
+from harness.message import Message, SaidError, Value, say
 
 if TYPE_CHECKING:  # options import this module, and every collection of tests imports them
     from harness.record import Record
@@ -30,6 +30,10 @@ _UNITS: Mapping[str, tuple[str, float]] = {
 _PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", re.IGNORECASE)
 # Left free on the disk beside what the runs are expected to take.
 _RESERVE_BYTES = 2.0**30
+
+
+class BudgetError(SaidError):
+    """A text that is no budget: what was expected, what was found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +95,8 @@ def parse(text: str) -> Budget:
 
     Raises
     ------
-    ValueError
-        When it is something else, with what was expected.
+    BudgetError
+        When it is something else.
 
     """
     found: dict[str, float] = {}
@@ -100,11 +104,17 @@ def parse(text: str) -> Budget:
         match = _PART.fullmatch(part)
         what, scale = _UNITS.get(match[2].lower(), ("", 0.0)) if match else ("", 0.0)
         if match is None or not what or what in found or float(match[1]) <= 0:
-            raise ValueError(f"expected a budget such as 20min,10GiB (a time and a size), found {text!r}")
+            raise _no_budget(text)
         found[what] = float(match[1]) * scale
     if set(found) != {"seconds", "bytes"}:
-        raise ValueError(f"expected a budget of a time and a size, such as 20min,10GiB, found {text!r}")
+        raise _no_budget(text)
     return Budget(found["seconds"], found["bytes"])
+
+
+def _no_budget(text: str) -> BudgetError:
+    return BudgetError(
+        say("expected --phase3-budget to be a time and a size, such as 20min,10GiB, found {found}", found=repr(text))
+    )
 
 
 def measured(record: Record) -> Pilot | None:

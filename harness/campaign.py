@@ -24,7 +24,7 @@ from harness.checks.base import Case
 from harness.durations import Durations
 from harness.inputs import require_inputs
 from harness.left import remove_tree
-from harness.message import Message
+from harness.message import Message, SaidError, say
 from harness.options import Settings
 from harness.record import Record, read_record
 from harness.request import DatasetFacts, Request, Retention, Role, TargetFacts
@@ -43,23 +43,12 @@ SUBJECTS: tuple[Subject, ...] = ("subject", "control", "baseline")
 _PAIR: dict[Subject, Role] = {"subject": "pair", "baseline": "baseline-pair", "control": "control-pair"}
 
 
-class NoSuchRun(Exception):  # noqa: N818 -- it names what is missing, not a fault
+class NoSuchRun(SaidError):  # noqa: N818 -- it names what is missing, not a fault
     """The session has no target for a role; the message says which option gives one."""
 
 
-class NoRoom(Exception):  # noqa: N818 -- likewise
-    """The large run does not fit the session's budget or the disk.
-
-    Attributes
-    ----------
-    messages
-        By how much, and what to do.
-
-    """
-
-    def __init__(self, message: Message) -> None:
-        self.messages = (message,)
-        super().__init__(message.render())
+class NoRoom(SaidError):  # noqa: N818 -- likewise
+    """The large run does not fit the session's budget or the disk: by how much, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +86,7 @@ class Campaign:
         self._runs: dict[str, RunEntry] = {}
         self._judged: dict[tuple[str, str], JudgedRun] = {}
         self._datasets: dict[str, Dataset] = {}
-        self._no_control = ""
+        self._no_control: tuple[Message, ...] = ()
 
     @cached_property
     def cases(self) -> tuple[CaseSpec, ...]:
@@ -140,8 +129,10 @@ class Campaign:
         if subject == "control" and case is not None and self._is_seeded(case):
             return targets.resolve(f"reference:{','.join(case.defects)}", None, self.root / "targets")
         if subject not in self._targets:
-            why = f" ({self._no_control})" if subject == "control" and self._no_control else ""
-            raise NoSuchRun(f"expected a target for the {subject}, found none{why}: give one with --phase3-{subject}")
+            if subject == "control":
+                needed = say("expected a target for the control, found none: give one with --phase3-control")
+                raise NoSuchRun(needed, *self._no_control)
+            raise NoSuchRun(say("expected a target for the baseline, found none: give one with --phase3-baseline"))
         return self._targets[subject]
 
     def _is_seeded(self, case: CaseSpec) -> bool:
@@ -181,7 +172,7 @@ class Campaign:
             spec = f"zemosaic:{path}@{BEFORE_THE_FIX}"
             targets.resolve(spec, self.settings.python or None, self.root / "targets")
         except TargetError as error:
-            self._no_control = str(error)
+            self._no_control = error.messages
             return ""
         return spec
 
@@ -297,7 +288,12 @@ class Campaign:
         if known is not None:
             return known
         if subject == "baseline" and not self._has_baseline(case):
-            raise NoSuchRun(f"expected a baseline in the case {case.name}, found none: give one with --phase3-baseline")
+            raise NoSuchRun(
+                say(
+                    "expected a baseline in the case {case}, found none: give one with --phase3-baseline",
+                    case=case.name,
+                )
+            )
         wanted = self._wanted(case, subject, retention)
         timed = [plain for plain in wanted if _is_timed(case, subject, *plain)] if len(wanted) > 1 else []
         with self._machine(alone=True) if timed else nullcontext():  # others wait once, not between any two

@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from harness.budget import Budget, parse
+from harness.budget import Budget, BudgetError, parse
+from harness.message import SaidError, say
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +63,12 @@ OPTIONS = (
     Option("quick", "", "one case only, red and green", flag=True),
 )
 
+LANGUAGES = ("en", "fr")
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"", "0", "false", "no", "off"}
 
 
-class OptionError(ValueError):
+class OptionError(SaidError):
     """An option whose value makes no sense: what was expected, what was found."""
 
 
@@ -103,7 +105,7 @@ def resolve_options(
     found = {option.name: _value(option, cli, ini, os.environ if env is None else env) for option in OPTIONS}
     quick = found["quick"].strip().lower()
     if quick not in _TRUE | _FALSE:
-        raise OptionError(f"expected phase3_quick to be true or false, found {found['quick']!r}")
+        raise OptionError(say("expected phase3_quick to be true or false, found {found}", found=repr(found["quick"])))
     return Settings(
         target=found["target"],
         baseline=found["baseline"],
@@ -116,9 +118,18 @@ def resolve_options(
         workers=int(_positive("workers", found["workers"], whole=True)),
         seconds=_positive("seconds", found["seconds"], whole=False),
         budget=_budget(found["budget"]),
-        lang=_among("lang", found["lang"], ("en", "fr")),
+        lang=_among("lang", found["lang"], LANGUAGES),
         quick=quick in _TRUE,
     )
+
+
+def resolve_language(
+    cli: Callable[[str], object], ini: Callable[[str], object], env: Mapping[str, str] | None = None
+) -> str:
+    """Return the language that was asked for, for what must be said before the other options are known; else English."""
+    (option,) = (option for option in OPTIONS if option.name == "lang")
+    asked = _value(option, cli, ini, os.environ if env is None else env)
+    return asked if asked in LANGUAGES else option.default
 
 
 def _value(option: Option, cli: Callable[[str], object], ini: Callable[[str], object], env: Mapping[str, str]) -> str:
@@ -131,7 +142,10 @@ def _value(option: Option, cli: Callable[[str], object], ini: Callable[[str], ob
 def _profile(value: str, config: str) -> str:
     if value == "fast" and config:
         raise OptionError(
-            "expected --phase3-profile=default with --phase3-config, found fast: that profile's settings are among your own"
+            say(
+                "expected --phase3-profile=default with --phase3-config, found fast: that profile's settings are among"
+                " your own"
+            )
         )
     return _among("profile", value or ("default" if config else "fast"), ("fast", "default"))
 
@@ -139,13 +153,20 @@ def _profile(value: str, config: str) -> str:
 def _budget(value: str) -> Budget:
     try:
         return parse(value)
-    except ValueError as error:
-        raise OptionError(f"--phase3-budget: {error}") from error
+    except BudgetError as error:
+        raise OptionError(*error.messages) from error
 
 
 def _among(name: str, value: str, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
-        raise OptionError(f"expected --phase3-{name} to be one of {', '.join(allowed)}, found {value!r}")
+        raise OptionError(
+            say(
+                "expected --phase3-{name} to be one of {allowed}, found {found}",
+                name=name,
+                allowed=", ".join(allowed),
+                found=repr(value),
+            )
+        )
     return value
 
 
@@ -155,6 +176,10 @@ def _positive(name: str, value: str, *, whole: bool) -> float:
     except ValueError:
         number = 0
     if not 0 < number < float("inf"):
-        kind = "whole number" if whole else "number"
-        raise OptionError(f"expected --phase3-{name} to be a positive {kind}, found {value!r}")
+        text = (
+            say("expected --phase3-{name} to be a positive whole number, found {found}", name=name, found=repr(value))
+            if whole
+            else say("expected --phase3-{name} to be a positive number, found {found}", name=name, found=repr(value))
+        )
+        raise OptionError(text)
     return number

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, TextIO, cast
 import pytest
 from _pytest.mark.expression import Expression  # the one place that knows how -m is read
 
-from harness.message import say, told
-from harness.options import OPTIONS, OptionError, Settings, resolve_options
+from harness.message import SaidError, say, told
+from harness.options import OPTIONS, OptionError, Settings, resolve_language, resolve_options
 from harness.verdict import Outcome
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         settings = resolve_options(lambda name: getattr(config.option, name, None), config.getini)
     except OptionError as error:
-        raise pytest.UsageError(str(error)) from error
+        raise _usage(config, error) from error
     root = Path(settings.dir) if settings.dir else config.rootpath / ".phase3"
     root = root.expanduser().resolve()
     workerinput = getattr(config, "workerinput", None)
@@ -106,15 +106,26 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     folder = root / "sessions" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
     state = Validation(settings, root, folder, None)
-    _check_setup(state.campaign)
+    _check_setup(config, state.campaign)
     try:
         (folder / "shares").mkdir(parents=True)
     except OSError as error:
-        raise pytest.UsageError(
-            f"expected to write a session below {root}, found {error}: name another folder with --phase3-dir"
-        ) from error
+        message = say(
+            "expected to write a session below {folder}, found {error}: name another folder with --phase3-dir",
+            folder=str(root),
+            error=str(error),
+        )
+        raise _usage(config, SaidError(message)) from error
     state.terminal = _terminal()
     config.stash[_STATE] = state
+
+
+def _usage(config: pytest.Config, error: Exception) -> pytest.UsageError:
+    """Return an error that ends the session before it starts, in the language that was asked for."""
+    from reports.language import translator
+
+    code = resolve_language(lambda name: getattr(config.option, name, None), config.getini)
+    return pytest.UsageError("\n".join(told(error, translator(code))))
 
 
 def _terminal() -> TextIO | None:
@@ -126,30 +137,36 @@ def _terminal() -> TextIO | None:
     return os.fdopen(descriptor, "w", encoding=sys.stdout.encoding, errors="replace")
 
 
-def _check_setup(campaign: Campaign) -> None:
+def _check_setup(config: pytest.Config, campaign: Campaign) -> None:
     """Refuse a target, frames or settings that no run can start with, before anything starts."""
     from harness.inputs import InputError
     from harness.targets import TargetError
-    from reports.language import translator
 
     try:
         target = campaign.target("subject")
         _require_fitting_settings(campaign, target.kind)
     except (TargetError, InputError, OSError, ValueError) as error:
-        raise pytest.UsageError("\n".join(told(error, translator(campaign.settings.lang)))) from error
+        raise _usage(config, error) from error
 
 
 def _require_fitting_settings(campaign: Campaign, kind: str) -> None:
     if kind == "reference" and campaign.own_config:
-        raise ValueError("expected a ZeMosaic target with --phase3-config, found the reference: give --phase3-target")
+        raise SaidError(
+            say("expected a ZeMosaic target with --phase3-config, found the reference: give --phase3-target")
+        )
     if not campaign.settings.frames:
         return
     (case,) = campaign.cases
     groups = campaign.request(case, "subject", "per_tile").plan or ()
     if len(groups) < SHARING:
-        raise ValueError(
-            f"expected frames of at least {SHARING} overlapping pointings in {campaign.settings.frames}, found "
-            f"{len(groups)}: tiles that share no frame put nothing to the test; add a neighbouring panel"
+        raise SaidError(
+            say(
+                "expected frames of at least {needed} overlapping pointings in {folder}, found {found}: tiles that share"
+                " no frame put nothing to the test; add a neighbouring panel",
+                needed=SHARING,
+                folder=campaign.settings.frames,
+                found=len(groups),
+            )
         )
 
 
@@ -200,7 +217,8 @@ def phase3_campaign(request: pytest.FixtureRequest) -> Campaign:
     """Return the session's runs and judgements."""
     state = request.config.stash.get(_STATE, None)
     if state is None:
-        raise pytest.UsageError("expected the validation to be selected: run pytest -m phase3")
+        message = say("expected the validation to be selected, found that it is not: run pytest -m phase3")
+        raise _usage(request.config, SaidError(message))
     return state.campaign
 
 
@@ -218,22 +236,22 @@ def judged(request: pytest.FixtureRequest, phase3_campaign: Campaign, case_name:
     title = (node.function.__doc__ or "").strip().partition("\n")[0]  # type: ignore[attr-defined]
     case = next(c for c in phase3_campaign.cases if c.name == case_name)
     note(node, case=case_name, title=title, scenario=case.scenario)
+    translate = translator(phase3_campaign.settings.lang)
     try:
         found = phase3_campaign.judged(case, subject, retention)
     except AbsentSet as absent:
         _conclude(node, "not evaluated")
-        pytest.skip("\n".join(told(absent, translator(phase3_campaign.settings.lang))))
+        pytest.skip("\n".join(told(absent, translate)))
     except NoRoom as missing:
         _conclude(node, "unknown")
-        raise UnknownVerdictError("\n".join(told(missing, translator(phase3_campaign.settings.lang)))) from None
+        raise UnknownVerdictError("\n".join(told(missing, translate))) from None
     except NoSuchRun as missing:
         if subject == "control":
             _conclude(node, "unknown")
-            raise UnknownVerdictError(
-                f"{missing}; without a control the harness has not shown that it can see a hole"
-            ) from None
+            unseen = say("Without a control the harness has not shown that it can see a hole.")
+            raise UnknownVerdictError("\n".join((*told(missing, translate), unseen.render(translate)))) from None
         _conclude(node, "not evaluated")
-        pytest.skip(str(missing))
+        pytest.skip("\n".join(told(missing, translate)))
     run = phase3_campaign.entry(found.run)
     note(node, run=run.key, role=found.role, target=run.target, retention=run.retention, seconds=run.seconds)
     return found
@@ -272,8 +290,12 @@ def patch_report(phase3_campaign: Campaign) -> Callable[[], PatchReport]:
         commits = [(side.identity.get("commit"), side.identity.get("dirty")) for side in sides]
         if sides[0].kind != "zemosaic" or None in {commit for commit, _ in commits} or commits[0] == commits[1]:
             raise NoSuchRun(
-                f"expected two versions under git to compare, found {sides[0].label} and {sides[1].label}: name a commit "
-                "before the patch with --phase3-baseline"
+                say(
+                    "expected two versions under git to compare, found {one} and {two}: name a commit before the patch"
+                    " with --phase3-baseline",
+                    one=sides[0].label,
+                    two=sides[1].label,
+                )
             )
         before, after = (patch.read_folder(Path(s.root), s.identity.get("left_out", ())) for s in sides)
         return patch.judge(before, after)
@@ -301,7 +323,7 @@ def patch_row(
         row = patch_report().row(request.node.get_closest_marker("judges").args[0])
     except NoSuchRun as missing:
         _conclude(node, "not evaluated")
-        pytest.skip(str(missing))
+        pytest.skip("\n".join(told(missing, translate)))
     _conclude(node, row.outcome.value)
     if row.outcome is Outcome.UNKNOWN:
         raise UnknownVerdictError("\n".join(line.render(translate) for line in (row.sentence, *row.cause)))
@@ -500,11 +522,13 @@ def _write_share(state: Validation) -> None:
 def _tests(state: Validation) -> tuple[TestEntry, ...]:
     """Return every test that was collected; one without a report was cut off, and concluded nothing."""
     from harness.session import TestEntry
+    from reports.language import translator
 
     collected: dict[str, dict[str, str | None]] = {}
     for path in sorted((state.folder / "shares").glob("*.collected")):
         collected |= json.loads(path.read_text(encoding="utf-8"))
-    cut_off: tuple[RowOutcome, str] = ("unknown", "The session ended before this test did.")
+    translate = translator(state.campaign.settings.lang)
+    cut_off: tuple[RowOutcome, str] = ("unknown", say("The session ended before this test did.").render(translate))
     entries = []
     for nodeid, known in collected.items():
         outcome, message = state.outcomes.get(nodeid, cut_off)
