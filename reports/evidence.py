@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from harness.message import Message
 from reports.language import Language
 
 MAX_ITEMS = 40
@@ -32,6 +33,8 @@ class Node:
 
 def node(value: Any, language: Language, depth: int = 0) -> Node:
     """Turn a JSON value into a printable piece of evidence."""
+    if _is_message(value):
+        return Node("text", text=_scalar(value, language))
     if isinstance(value, Mapping | list | tuple) and not value:
         return Node("text", text="–")
     if isinstance(value, Mapping) and depth < MAX_DEPTH:
@@ -46,7 +49,7 @@ def node(value: Any, language: Language, depth: int = 0) -> Node:
 def _sequence(value: Sequence[Any], language: Language, depth: int) -> Node:
     shown = value[:MAX_ITEMS]
     left_out = len(value) - len(shown)
-    if shown and all(isinstance(entry, Mapping) for entry in shown):
+    if shown and all(isinstance(entry, Mapping) and not _is_message(entry) for entry in shown):
         header = tuple(dict.fromkeys(str(key) for entry in shown for key in entry))[:MAX_COLUMNS]
         rows = tuple(tuple(_scalar(entry[key], language) if key in entry else "" for key in header) for entry in shown)
         return Node("table", header=tuple(_short(key) for key in header), rows=rows, left_out=left_out)
@@ -58,6 +61,8 @@ def _sequence(value: Sequence[Any], language: Language, depth: int) -> Node:
 def _scalar(value: Any, language: Language) -> str:
     if value is None:
         return "–"
+    if _is_message(value):
+        return _short(language.render(Message.from_json(value)))
     if isinstance(value, bool):
         return language.say("yes") if value else language.say("no")
     if isinstance(value, int | float):
@@ -66,6 +71,11 @@ def _scalar(value: Any, language: Language) -> str:
         shown = ", ".join(_scalar(part, language) for part in value[:MAX_ITEMS])
         return _short(shown + (", …" if len(value) > MAX_ITEMS else ""))
     return _short(str(value))
+
+
+def _is_message(value: Any) -> bool:
+    """Whether a check put a sentence there, to be shown in the reader's language."""
+    return isinstance(value, Mapping) and value.keys() == {"text", "values"} and isinstance(value["values"], Mapping)
 
 
 def _short(text: str) -> str:

@@ -3,7 +3,7 @@
 English is the source. The French catalogue is ``locale/fr/LC_MESSAGES/phase3.po``, read as it stands: there is no compiled
 file that could be older than it. After sentences were added or changed::
 
-    pybabel extract -F pyproject.toml -k say --no-location --sort-output -o phase3.pot harness reports fixtures
+    pybabel extract -F pyproject.toml -k say --no-location --sort-output -o phase3.pot harness reports fixtures scenarios
     pybabel update -w 120 -i phase3.pot -d reports/locale -D phase3 -l fr --no-fuzzy-matching
 
 and then translate what ``tests/test_language.py`` names.

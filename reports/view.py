@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.message import Message
 from harness.record import Record, RecordError, inside, read_record, sha256_of
 from harness.request import RETENTIONS
 from harness.requirements import DEFINITION_OF_DONE
@@ -482,12 +483,17 @@ class _Builder:
         if self.session.self_test and requirement.section == DEFINITION_OF_DONE:
             outcome = "not evaluated"
         judging = [t for t in self.tests if t.nodeid.partition("[")[0] in requirement.tests]
-        links = tuple(Link(self.test_ids[t.nodeid], t.title or t.nodeid, t.case or "") for t in judging)
+        links = tuple(Link(self.test_ids[t.nodeid], self._title(t) or t.nodeid, t.case or "") for t in judging)
         return LineView(requirement.id, requirement.text, badge(outcome, self.lang), links)
 
     def _test(self, test: TestEntry) -> TestView:
         shown = badge(test.outcome, self.lang)
-        return TestView(self.test_ids[test.nodeid], test.title, test.nodeid, test.case or "", shown, test.message)
+        title = self._title(test)
+        return TestView(self.test_ids[test.nodeid], title, test.nodeid, test.case or "", shown, test.message)
+
+    def _title(self, test: TestEntry) -> str:
+        """Return what a test states, the first line of its docstring, which the catalogue knows too."""
+        return self.lang.render(Message(test.title))
 
     def _entry(self, run: RunEntry) -> EntryView:
         record = self.material.record(run.key)

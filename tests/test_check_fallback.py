@@ -50,7 +50,7 @@ def test_what_the_pair_has_too_is_listed():
     assert found.outcome is Outcome.PASS
     row = found.evidence["same"][0]
     assert (row["phase"], row["name"], row["count"], row["in_pair"]) == ("3", "center_anchor_soft_fallback", 1, 1)
-    assert "softer rules" in row["means"]
+    assert "softer rules" in row["means"]["text"]
 
 
 def test_what_the_pair_has_not_is_new():

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from harness.checks import judge
+from harness.message import Message
 from harness.request import Hold, TargetFacts
 from harness.verdict import Outcome
 from tests import micro
@@ -207,7 +208,7 @@ def test_a_foreign_baseline_is_left_out_and_said(changes, named):
     assert found.outcome is Outcome.PASS
     assert "baseline" not in found.sentence.render()
     assert "baseline_total" not in found.evidence
-    assert found.evidence["baseline"].endswith(f"differs in: {named}.")
+    assert Message.from_json(found.evidence["baseline"]).render().endswith(f"differs in: {named}.")
     version = TargetFacts("reference", "older", "", "python", {"commit": "older"})
     assert (
         "the baseline sent"

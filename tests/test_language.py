@@ -12,8 +12,13 @@ from harness.message import Message, say
 from reports.language import CATALOGUES, CODES, Language, language, translator
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ("harness", "reports", "fixtures")
-METHODS = [("**.py", "python"), ("**/templates/**.j2", "jinja2"), ("templates/**.j2", "jinja2")]
+SOURCES = ("harness", "reports", "fixtures", "scenarios")
+METHODS = [
+    ("test_*.py", "reports.titles:extract"),
+    ("**.py", "python"),
+    ("**/templates/**.j2", "jinja2"),
+    ("templates/**.j2", "jinja2"),
+]
 FIELD = re.compile(r"\{([a-z_]+)\}")
 
 
@@ -41,6 +46,11 @@ def test_every_sentence_has_a_french_translation():
 def test_the_catalogue_holds_nothing_that_nobody_says():
     """A sentence that was changed or dropped leaves no translation behind."""
     assert sorted(set(french()) - templates()) == []
+
+
+def test_what_tests_state_is_in_the_catalogue():
+    """The title of each test of the scenarios, which the report shows, is among the sentences."""
+    assert "The event mastertile_warn_cache_file_missing stays away." in templates()
 
 
 def test_babel_sees_every_call_of_say():

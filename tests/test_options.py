@@ -2,7 +2,9 @@
 
 import pytest
 
-from harness.options import OPTIONS, OptionError, resolve_options
+from harness.message import told
+from harness.options import OPTIONS, OptionError, resolve_language, resolve_options
+from reports.language import translator
 
 
 def resolve(cli=None, env=None, ini=None):
@@ -61,3 +63,19 @@ def test_a_value_that_makes_no_sense_is_refused(name, value):
     """The error names the option and what was found."""
     with pytest.raises(OptionError, match=f"{name} to be .*found '{value}'"):
         resolve(cli={f"phase3_{name}": value})
+
+
+@pytest.mark.parametrize(("asked", "language"), [("fr", "fr"), ("", "en"), ("de", "en")])
+def test_the_language_is_known_before_the_rest(asked, language):
+    """An error in another option is said in the language that was asked for, where it is one that there is."""
+    assert resolve_language({}.get, {"phase3_lang": asked}.get, {}) == language
+
+
+def test_what_is_refused_is_said_in_the_language():
+    """The error keeps its sentence and what was found apart, the budget's too."""
+    for options in ({"phase3_budget": "much"}, {"phase3_workers": "much"}, {"phase3_lang": "much"}):
+        with pytest.raises(OptionError) as caught:
+            resolve(cli=options)
+        (line,) = told(caught.value, translator("fr"))
+        assert line.startswith("attendu\u00a0: pour --phase3-")
+        assert line.endswith("trouvé\u00a0: 'much'")

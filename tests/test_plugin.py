@@ -348,6 +348,7 @@ def test_what_selects_the_validation(pytestconfig, monkeypatch, expression, sele
     [
         (("--phase3-target=zemosaic:/nowhere/at/all",), "/nowhere/at/all"),
         (("--phase3-workers=none",), "--phase3-workers"),
+        (("--phase3-seconds=none", "--phase3-lang=fr"), "un nombre positif"),
         (("--phase3-frames=/nowhere/at/all",), "/nowhere/at/all"),
         (("--phase3-config=/nowhere/at/all.json",), "/nowhere/at/all.json"),
     ],

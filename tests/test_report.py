@@ -391,6 +391,17 @@ def test_findings_are_marked(tmp_path):
     assert any("truth (finding): No tile was submitted." in line for line in summary_lines(session, "en"))
 
 
+def test_a_sentence_among_evidence_is_in_the_readers_language():
+    """What a check says in its evidence is said in each language, alone, in a list and in a table."""
+    told = say("No tile was submitted.").to_json()
+    french = Language("fr")
+    spoken = "Aucune tuile n’a été soumise."
+    assert node(told, french).text == spoken
+    assert [part.text for part in node([told], french).items] == [spoken]
+    assert node([{"why": told}], french).rows == ((spoken,),)
+    assert node({"text": "a", "values": 1}, french).kind == "pairs"
+
+
 def test_evidence_is_bounded_and_says_what_it_leaves_out():
     """Long, deep and wide evidence is cut, and the cut is counted."""
     lang = Language("en")

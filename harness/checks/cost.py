@@ -315,7 +315,7 @@ def _evidence(found: Findings, limits: Thresholds) -> dict[str, Any]:
         "inputs_told": told.get("inputs"),
         "bookkeeping_seconds_told": told.get("seconds"),
         "timed_pairs": len(found.pairs),
-        "timed_pairs_left_out": [why.render() for why in found.left_out],
+        "timed_pairs_left_out": [why.to_json() for why in found.left_out],
         "phase_3_seconds": [{"per_tile": a, "run_end": b, "ratio": float(f"{a / b:.6g}")} for a, b in found.pairs],
         **ends("ratio", found.ratio),
         "ratio_limit": limits["cost.ratio"],

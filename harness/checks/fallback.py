@@ -114,11 +114,11 @@ def _judge(case: Case, _: Thresholds) -> Verdict:
         "not_known_by_name": sorted({f.name for f in found if f.means is None})[:MAX_LISTED],
         "said_not_to_be_taken": dict(Counter(denied).most_common(MAX_LISTED)),
         "mode": run.request.mode,
-        "signs_of_another_mode": [sign.render() for sign in other_mode],
+        "signs_of_another_mode": [sign.to_json() for sign in other_mode],
         "compared_with": [n for n, c in (("pair", pair_counts), ("baseline", before)) if c is not None],
     }
     if left_out is not None:
-        evidence["baseline"] = left_out.render()
+        evidence["baseline"] = left_out.to_json()
     outcome, sentence = _conclude(run, counts, new, other_mode, compared=bool(evidence["compared_with"]))
     cause: tuple[Message, ...] = ()
     if outcome is Outcome.FAIL:
@@ -190,7 +190,7 @@ def _rows(
                 "count": count,
                 "in_pair": None if pair is None else pair.get(kind, 0),
                 "in_baseline": None if before is None else before.get(kind, 0),
-                "means": None if meaning is None else meaning.render(),
+                "means": None if meaning is None else meaning.to_json(),
             }
         )
     return rows

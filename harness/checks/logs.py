@@ -370,7 +370,7 @@ def _evidence(lines: Lines, found: Mapping[str, Clause]) -> dict[str, Any]:
         return [f"{e.level} {e.text}" for e in events[:MAX_LISTED]]
 
     return {
-        "clauses": {name: {"outcome": c.answer, "found": c.sentence.render()} for name, c in found.items()},
+        "clauses": {name: {"outcome": c.answer, "found": c.sentence.to_json()} for name, c in found.items()},
         "lines": texts([*lines.start, *lines.shared, *lines.end]),
         "above_info": texts(lines.loud),
         "caches_of_planned_tiles": len(lines.planned) if lines.traced else None,

@@ -291,7 +291,7 @@ def _judge(case: Case, limits: Thresholds) -> Verdict:
                 {
                     "with": c.other,
                     "grade": c.grade,
-                    "differences": [m.render() for m in c.what],
+                    "differences": [m.to_json() for m in c.what],
                     "images": [image.to_json() for image in c.images],
                 }
                 for c in made

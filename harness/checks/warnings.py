@@ -59,7 +59,7 @@ def _judge(case: Case, _: Thresholds) -> Verdict:
     if before is not None:
         evidence["baseline_total"] = before
     if left_out is not None:
-        evidence["baseline"] = left_out.render()
+        evidence["baseline"] = left_out.to_json()
     if total:
         return Verdict("warnings", Outcome.FAIL, _lost(found, before), MappingProxyType(evidence), _cause(causes))
     if case.run.request.mode == "classic" and not evidence["tiles_that_reported"]:
