@@ -9,17 +9,20 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import MappingProxyType
 from typing import Any
 
 from harness.checks.facts import origins
+from harness.inputs import InputError
 from harness.message import SaidError, say
 from harness.record import Record, sha256_of
 from harness.request import FORMAT as REQUEST_FORMAT
 from harness.request import DatasetFacts, Request, Retention, TargetFacts
+from harness.stack_plan import NAME as STACK_PLAN
+from harness.stack_plan import stack_plan
 from harness.verdict import Outcome, Verdict
 
 FORMAT = "phase3-case/1"
@@ -55,6 +58,8 @@ class CaseFile:
         The target's effective settings, where they were recorded.
     outputs
         SHA-256 of the data of each image of the mosaic and its coverage, by ``file[HDU]``; empty where they are not known.
+    table
+        The text of ``stack_plan.csv``, with the names of the frames alone, in grid mode.
     made_from
         SHA-256 of the seal of the record that the case was made from.
     left_out
@@ -66,6 +71,7 @@ class CaseFile:
     plan: Plan | None
     settings: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     outputs: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    table: str | None = None
     made_from: str = ""
     left_out: tuple[str, ...] = ()
 
@@ -91,6 +97,7 @@ class CaseFile:
             "plan": {"submitted": self.plan, "asked": self.request.plan, "followed": self.followed},
             "schedule": data["schedule"],
             "faults": data["faults"],
+            "stack_plan": None if self.table is None else self.table.removesuffix("\n").split("\n"),
             "outputs": dict(self.outputs),
             "made_from": self.made_from,
             "dataset": data["dataset"],
@@ -162,6 +169,7 @@ def make(record: Record) -> CaseFile:
         plan=submitted(record),
         settings=MappingProxyType(settings),
         outputs=MappingProxyType(digests_of(record)),
+        table=_table_of(record),
         made_from=sha256_of(record.folder / "seal.json"),
         left_out=tuple(sorted(left_out)),
     )
@@ -184,6 +192,15 @@ def submitted(record: Record) -> Plan | None:
     if not tiles or "tiles" not in history.capabilities or "futures" not in history.capabilities:
         return None
     return tuple(tile.frames for _, tile in sorted(tiles, key=lambda entry: (entry[0], entry[1].tile)))
+
+
+def _table_of(record: Record) -> str | None:
+    """Return the table of a grid run as it was given, but for what names places; every field of it is in quotes."""
+    path = record.folder / STACK_PLAN
+    if record.request.mode != "grid" or not path.is_file():
+        return None
+    text = path.read_text(encoding="utf-8")
+    return re.sub(r'"((?:[^"]|"")*)"', lambda field: '""' if _is_place(field[1]) else field[0], text)
 
 
 def digests_of(record: Record) -> dict[str, str]:
@@ -262,6 +279,7 @@ def from_json(data: Mapping[str, Any]) -> CaseFile:
         plan=None if groups is None else tuple(tuple(str(name) for name in group) for group in groups),
         settings=MappingProxyType(dict(data["settings"])),
         outputs=MappingProxyType({str(name): str(digest) for name, digest in data["outputs"].items()}),
+        table=_lines_of(data.get("stack_plan")),
         made_from=str(data["made_from"]),
         left_out=tuple(str(name) for name in data["left_out"]),
     )
@@ -270,6 +288,10 @@ def from_json(data: Mapping[str, Any]) -> CaseFile:
             say("Expected a case that only names frames and settings, found {problem}: don't run it.", problem=problem)
         )
     return case
+
+
+def _lines_of(lines: Sequence[str] | None) -> str | None:
+    return None if lines is None else "".join(f"{line}\n" for line in lines)
 
 
 def _problems(case: CaseFile) -> Iterator[str]:
@@ -285,6 +307,7 @@ def _problems(case: CaseFile) -> Iterator[str]:
             0 < s <= _LONGEST for s in (request.seconds, *(h.seconds for h in request.schedule))
         ),
         "no possible seed": not 0 <= request.seed < 2**63,
+        "no stack_plan.csv of a grid run, or one of another mode": (case.table is None) is (request.mode == "grid"),
         "defects that are no names": not _are_names(request.target.identity.get("defects", [])),
         "a schedule of groups that the plan has not": not all(
             0 <= group < groups for hold in request.schedule for group in (hold.group, hold.until_released)
@@ -316,6 +339,11 @@ def _problems_of_frames(case: CaseFile) -> Iterator[str]:
             yield f"the frame name {_visible(frame.name)}"
     if facts.sha256 != dataset_digest(facts):
         yield "a dataset whose SHA-256 is not that of its frames"
+    if case.table is not None:
+        try:
+            stack_plan(Path(), facts, case.table)
+        except InputError as error:
+            yield _visible(str(error))
     for name in {name for groups in (case.request.plan, case.plan) for group in groups or () for name in group} - known:
         yield f"the frame {_visible(name)} in the plan and not in the dataset"
 

@@ -20,12 +20,15 @@ from typing import Any
 
 from harness import left
 from harness.case import Plan, submitted
+from harness.inputs import InputError
 from harness.links import link, unlink
 from harness.message import SaidError, say
 from harness.probe.setup import CHILDREN
 from harness.record import TRACE_FORMAT, EndState, Record, read_record
 from harness.request import RETENTIONS, DatasetFacts, FrameFacts, Mode, Request, Retention, TargetFacts
 from harness.seal import WORK, seal
+from harness.stack_plan import NAME as STACK_PLAN
+from harness.stack_plan import stack_plan
 from harness.watch.disk import DiskSampler
 from harness.watch.guard import Ended, Guard, NotStartedError
 from harness.watch.process import SHARE as PROCESS_SHARE
@@ -238,6 +241,7 @@ def _finished(run: _Run, end: _End) -> Record:
     request = replace(request, plan=_plan(seen, request), mode=_mode(seen, run.facts))
     request.write(run.folder / "request.json")
     reasons += _ambiguous(run.folder, notes)
+    reasons += _tabled(run, request)
     if run.linked:
         reasons += _measured(run, request)
         unlink(run.folder / "outputs")
@@ -375,11 +379,24 @@ def _plan(record: Record, request: Request) -> Plan | None:
 
 def _mode(record: Record, facts: Mapping[str, Any]) -> Mode:
     keys = [event.key for event in record.history.events]
-    if (Path(facts["input"]) / "stack_plan.csv").is_file() or any(key.startswith("[GRID]") for key in keys):
+    if (Path(facts["input"]) / STACK_PLAN).is_file() or any(key.startswith("[GRID]") for key in keys):
         return "grid"
     if record.history.settings.get("sds_mode_default") and any(key.startswith("sds_") for key in keys):
         return "sds"
     return "classic"
+
+
+def _tabled(run: _Run, request: Request) -> list[str]:
+    """Keep the table of a grid run, by the names of its frames: a case needs it."""
+    source = Path(run.facts["input"])
+    if request.mode != "grid" or not (source / STACK_PLAN).is_file():
+        return []
+    try:
+        table = stack_plan(source, request.dataset)("")
+    except InputError as error:
+        return [f"The plan of the grid can't be kept: {error}"]
+    (run.folder / STACK_PLAN).write_text(table, encoding="utf-8")
+    return []
 
 
 def _ambiguous(record: Path, notes: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -69,6 +69,7 @@ def make_run(
     frames: Path,
     *,
     truth: Truth | None = None,
+    table: str | None = None,
     on_start: OnStart | None = None,
     grace: float = GRACE_SECONDS,
 ) -> Record:
@@ -84,6 +85,8 @@ def make_run(
         The folder that holds the frames named in ``request.dataset``. It is only read.
     truth
         What the frames show, where that is known: it goes into the record.
+    table
+        The text of ``stack_plan.csv``, where it is not to be the one beside the frames; for the grid mode.
     on_start
         Called with the target's process id once it runs.
     grace
@@ -119,7 +122,7 @@ def make_run(
     with _Signals() as signals:
         try:
             with signals.open():
-                _prepare(folder, request, frames, truth)
+                _prepare(folder, request, frames, truth, table)
             end = _run(request, folder, signals, on_start, grace)
         except BaseException:
             _unmake(folder, new=new)  # nothing was started, so there is nothing to record
@@ -138,9 +141,9 @@ def make_run(
 # Before
 
 
-def _prepare(folder: Path, request: Request, frames: Path, truth: Truth | None) -> None:
+def _prepare(folder: Path, request: Request, frames: Path, truth: Truth | None, given: str | None) -> None:
     """Make the record's folder, with copies of the frames, what is known of them, and for the grid mode the table of them."""
-    table = stack_plan(frames, request.dataset) if request.mode == "grid" else None
+    table = stack_plan(frames, request.dataset, given) if request.mode == "grid" else None
     try:
         for name in FOLDERS:
             (folder / WORK / name).mkdir(parents=True)

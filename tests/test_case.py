@@ -320,7 +320,7 @@ def test_a_case_is_run_again_bit_by_bit(run, monkeypatch, capsys, tmp_path):
     again = read_record(root / "cases" / "chain-quick-1" / "per_tile")
     assert again.request.plan == record.request.plan
 
-    monkeypatch.setattr("harness.run.make_run", lambda *_: replace(record, request=again.request))
+    monkeypatch.setattr("harness.run.make_run", lambda *_, **__: replace(record, request=again.request))
     damaged = changed(cases.read(path), outputs=dict.fromkeys(cases.read(path).outputs, "0" * 64))
     path.write_text(json.dumps(damaged), encoding="utf-8")
     assert main(["case", "run", str(path), "--pair"]) == 1

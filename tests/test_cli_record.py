@@ -82,9 +82,8 @@ def user(tmp_path):
     for panel in range(3):
         for k in range(2):
             made = frame(panel, k)
-            fits.writeto(
-                images / made.name, np.full((80, 100), panel + 1, np.float32), fits.Header(list(made.wcs.items()))
-            )
+            sky = np.random.default_rng(panel).normal(panel + 1, 0.1, (80, 100)).astype(np.float32)
+            fits.writeto(images / made.name, sky, fits.Header(list(made.wcs.items())))
     shutil.copytree(STUB, home / "ze mosaïc", ignore=shutil.ignore_patterns("__pycache__"))
     config = home / "ze mosaïc" / "zemosaic_config.py"
     text = config.read_text(encoding="utf-8")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import csv
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fixtures.pipeline.stack_plan import StackPlanError, read_stack_plan
+from harness import case as cases
 from harness.inputs import InputError
+from harness.request import Request
 from harness.run import make_run
 from harness.stack_plan import stack_plan
 from tests.runs_ import command, frames_in
@@ -32,7 +36,7 @@ def test_without_a_plan_every_frame_is_named_in_order(tmp_path: Path) -> None:
     assert table(write("/a b/input"))[1] == ["/a b/input/é 0.fits", "0"]
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_a_users_plan_is_kept_but_for_the_places(tmp_path: Path, delimiter: str) -> None:
     """Columns, order and other fields stay; paths of any system lead to the copies; a mark and line ends are no matter."""
     dataset = frames_in(tmp_path)
@@ -50,6 +54,20 @@ def test_a_users_plan_is_kept_but_for_the_places(tmp_path: Path, delimiter: str)
         ["", "/copies/é 0.fits", ""],
         ["x", "", "1"],
     ]
+
+
+def test_every_column_that_a_target_may_prefer_leads_to_the_copies(tmp_path: Path) -> None:
+    """Two columns of frames, one of them empty in a row, two of one name: no field leads to an original."""
+    dataset = frames_in(tmp_path)
+    text = "path|file|PATH|night\n/mine/é 0.fits|/mine/é 0.fits|/mine/é 1.fits|1\n|é 1.fits\n"
+    (tmp_path / "stack_plan.csv").write_text(text, encoding="utf-8")
+    assert table(stack_plan(tmp_path, dataset)("/copies"), "|")[1:] == [
+        ["/copies/é 0.fits", "/copies/é 0.fits", "/copies/é 1.fits", "1"],
+        ["", "/copies/é 1.fits"],
+    ]
+    (tmp_path / "stack_plan.csv").write_text(text.replace("|é 1.fits", "|ghost.fits"), encoding="utf-8")
+    with pytest.raises(InputError, match=r"line 3 .* found ghost\.fits"):
+        stack_plan(tmp_path, dataset)
 
 
 def test_who_guesses_the_delimiter_is_not_misled(tmp_path: Path) -> None:
@@ -89,6 +107,42 @@ def test_a_grid_run_has_its_plan_beside_its_copies_and_in_its_record(tmp_path: P
     assert "stack_plan.csv" in record.seal.files
 
 
+def copying(frames: Path) -> Request:
+    """Ask for a grid run that keeps the plan it was given, of a dataset that a case can be of."""
+    request = command(frames, COPYING, mode="grid")
+    return replace(request, dataset=replace(request.dataset, sha256=cases.dataset_digest(request.dataset)))
+
+
+def test_a_case_of_the_grid_brings_its_plan(tmp_path: Path) -> None:
+    """The table is pinned with exposures and order, but for places of the machine; a run of the case has it, and no other."""
+    frames = tmp_path / "frames"
+    request = copying(frames)
+    text = "path,exposure,dark\né 1.fits,20,/home/me/dark.fits\né 0.fits,10,\n"
+    (frames / "stack_plan.csv").write_text(text, encoding="utf-8")
+    case = cases.make(make_run(request, tmp_path / "record", frames))
+    case.write(tmp_path / "case.json")
+    case = cases.read(tmp_path / "case.json")
+    (frames / "stack_plan.csv").unlink()
+    again = make_run(case.asks(request.target, "run_end"), tmp_path / "again", frames, table=case.table)
+    assert table((again.folder / "stack_plan.csv").read_text(encoding="utf-8")) == [
+        ["path", "exposure", "dark"],
+        ["é 1.fits", "20", ""],
+        ["é 0.fits", "10", ""],
+    ]
+    seen = table((again.folder / "outputs" / "seen.csv").read_text(encoding="utf-8"))
+    assert seen[1][0] == str(again.folder / "work" / "input" / "é 1.fits")
+
+
+@pytest.mark.parametrize("lines", [None, ["path", "ghost.fits"], ["a"], ["path", '"é 0.fits'], 5])
+def test_a_case_of_the_grid_has_a_plan_of_its_frames(tmp_path: Path, lines: object) -> None:
+    """Without a table, or with one that leads elsewhere or is none, no case is read."""
+    request = copying(tmp_path / "frames")
+    data = cases.make(make_run(request, tmp_path / "record", tmp_path / "frames")).to_json()
+    (tmp_path / "case.json").write_text(json.dumps({**data, "stack_plan": lines}), encoding="utf-8")
+    with pytest.raises(cases.CaseError):
+        cases.read(tmp_path / "case.json")
+
+
 def test_no_other_mode_is_given_a_plan(tmp_path: Path) -> None:
     """A plan in the input would turn any run of the target into one of the grid."""
     request = command(
@@ -103,7 +157,7 @@ def test_no_other_mode_is_given_a_plan(tmp_path: Path) -> None:
 # What the reference reads
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252"])
 def test_the_reference_reads_what_planners_write(tmp_path: Path, delimiter: str, end: str, encoding: str) -> None:
@@ -118,8 +172,8 @@ def test_the_reference_reads_what_planners_write(tmp_path: Path, delimiter: str,
     (tmp_path / "stack_plan.csv").write_bytes(text.encode(encoding))
     plan = read_stack_plan(tmp_path / "stack_plan.csv")
     assert plan.bad == ()
-    found = [(f.path.relative_to(tmp_path).name, f.exposure, f.filter, f.batch, f.order) for f in plan.frames]
-    assert found == [("b.fits", 20.0, "IR", "b", 1), ("été 1.fits", 10.5, "IR", "a", 2), ("c.fits", None, "", "", None)]
+    found = [(f.path.relative_to(tmp_path).name, f.exposure, f.filter, f.order) for f in plan.frames]
+    assert found == [("b.fits", 20.0, "IR", 1), ("été 1.fits", 10.5, "IR", 2), ("c.fits", None, "", None)]
     assert [f.line for f in plan.frames] == [5, 3, 7]
 
 

@@ -128,13 +128,13 @@ def _run(options: argparse.Namespace, translate: Translate) -> int:
         )
     folder = options.output or new_folder(root() / "cases", _file_stem(case))
     retention = case.request.retention
-    run = make_run(case.asks(target, retention, options.seconds), folder / retention, frames)
+    run = make_run(case.asks(target, retention, options.seconds), folder / retention, frames, table=case.table)
     pair = None
     if options.pair and retention == "run_end":
         _print(say("The case is one of run_end itself, so no pair is made."), translate)
     elif options.pair:
         twin: Retention = "run_end"
-        pair = make_run(case.asks(target, twin, options.seconds), folder / twin, frames)
+        pair = make_run(case.asks(target, twin, options.seconds), folder / twin, frames, table=case.table)
     for record in (run, *((pair,) if pair else ())):
         _print(say("Record: {path}", path=str(record.folder)), translate)
     others = cases.other_settings(case, run)
