@@ -35,6 +35,7 @@ from harness.watch.process import SHARE as PROCESS_SHARE
 from harness.watch.process import ProcessSampler
 from harness.watch.sampling import Watch
 
+_UNALIGNED = "unaligned_by_zemosaic"  # frames that an earlier run put aside
 GRACE_SECONDS = 5.0
 CONSOLE = "console.log"
 
@@ -59,13 +60,14 @@ class NothingRecordedError(SaidError):
 
 @dataclass(slots=True)
 class _Run:
-    """A mosaic that is being recorded, what watches it, and its record once that is sealed."""
+    """A mosaic that is being recorded, what watches it, and its record once that is sealed (or was tried to be)."""
 
     folder: Path
     facts: Mapping[str, Any]
     linked: bool
     watches: list[Watch] = field(default_factory=list)
     record: Record | None = None
+    tried: bool = False
 
     @property
     def end(self) -> Mapping[str, Any] | None:
@@ -129,9 +131,12 @@ def _observe(guard: Guard, folder: Path, runs: list[_Run], shown: _Shown) -> End
         shown.more()
         runs += _begun(folder, runs, guard.guard_pid)
         for run in runs:
-            end = run.end if run.record is None else None
+            end = None if run.tried else run.end
             if end is not None and time.time() > end["wall"] + SETTLE_SECONDS:
-                run.record = _finished(run, _end_of(run, None, 0.0, stopped=False))
+                run.tried = True
+                # What fails here is tried again, and told, when the command is over: it must not end somebody's program.
+                with contextlib.suppress(Exception):
+                    run.record = _finished(run, _end_of(run, None, 0.0, stopped=False))
     shown.more()
     return ended
 
@@ -233,22 +238,28 @@ def _finished(run: _Run, end: _End) -> Record:
     reasons = [*end.reasons, *(f"Watching failed: {problem}." for problem in problems if problem)]
     shutil.copyfile(run.folder.parent / CONSOLE, run.folder / CONSOLE)
     notes = _notes(run.folder / WORK / "notes.jsonl")
-    frames, said = _frames(run.facts, [Path(note["frame"]) for note in notes if "frame" in note])
+    places = [*_inputs(run.facts), *(Path(note["frame"]) for note in notes if "frame" in note)]
+    frames, said = _frames(run.facts, places)
     reasons += said
     request = _request(run, notes, frames)
     request.write(run.folder / "request.json")
     seen = read_record(run.folder)
     request = replace(request, plan=_plan(seen, request), mode=_mode(seen, run.facts))
     request.write(run.folder / "request.json")
-    reasons += _ambiguous(run.folder, notes)
+    reasons += _ambiguous(run.folder, places)
     reasons += _tabled(run, request)
     if run.linked:
-        reasons += _measured(run, request)
-        unlink(run.folder / "outputs")
+        if not (run.folder / "outputs").exists():  # an earlier try has taken it away
+            link(run.folder / "outputs", Path(run.facts["output"]))
+        try:
+            reasons += _measured(run, request)
+        finally:
+            unlink(run.folder / "outputs")
     else:
         reasons.append("The output folder could not be looked at from the record, so nothing of it was measured.")
     seal(run.folder, end.state, end.code, " ".join(reasons), end.seconds)
-    left.remove_tree(run.folder / WORK)
+    with contextlib.suppress(OSError):  # it is no part of the record
+        left.remove_tree(run.folder / WORK)
     return read_record(run.folder)
 
 
@@ -281,15 +292,25 @@ def _end_of(run: _Run, ended: Ended | None, spent: float, *, stopped: bool) -> _
     return _End("crashed", None if ended is None else ended.code, spent, (reason,))
 
 
-def _frames(facts: Mapping[str, Any], seen: Sequence[Path]) -> tuple[tuple[FrameFacts, ...], list[str]]:
-    """Read the frames that the run was given, where they lie now; say which can't be."""
-    from fixtures.facts import FrameError, frame_facts, is_frame_name, read_header  # noqa: PLC0415 -- astropy is slow
+def _inputs(facts: Mapping[str, Any]) -> list[Path]:
+    """Return the frames that the run was given: those selected, else all below its input folder, as the target looks for them."""
+    from fixtures.facts import is_frame_name  # noqa: PLC0415 -- astropy is slow
 
-    selected = [Path(name) for name in facts["selected"] if name]
-    source = Path(facts["input"])
-    if not selected and source.is_dir():
-        selected = sorted(p for p in source.iterdir() if is_frame_name(p.name) and left.kind_of(p.name) == "other")
-    paths = {path.name: path for path in (*selected, *seen)}
+    selected = [Path(name) for name in facts["selected"]]
+    if selected:
+        return selected
+    found = []
+    for parent, folders, names in os.walk(facts["input"]):
+        folders[:] = sorted(n for n in folders if n != _UNALIGNED and Path(parent, n) != Path(facts["output"]))
+        found += [Path(parent, n) for n in sorted(names) if is_frame_name(n) and left.kind_of(n) == "other"]
+    return found
+
+
+def _frames(facts: Mapping[str, Any], places: Sequence[Path]) -> tuple[tuple[FrameFacts, ...], list[str]]:
+    """Read frames where they lie now; say which can't be."""
+    from fixtures.facts import FrameError, frame_facts, read_header  # noqa: PLC0415 -- as above
+
+    paths = {path.name: path for path in places}
     found, gone, changed = [], [], []
     for name, path in sorted(paths.items()):
         try:
@@ -399,12 +420,11 @@ def _tabled(run: _Run, request: Request) -> list[str]:
     return []
 
 
-def _ambiguous(record: Path, notes: Sequence[Mapping[str, Any]]) -> list[str]:
+def _ambiguous(record: Path, paths: Sequence[Path]) -> list[str]:
     """Tell of frames of one name in several folders: what is known of them is not known of which; that evidence is lost."""
-    places: dict[str, set[str]] = {}
-    for note in notes:
-        if "frame" in note:
-            places.setdefault(Path(note["frame"]).name, set()).add(note["frame"])
+    places: dict[str, set[Path]] = {}
+    for path in paths:
+        places.setdefault(path.name, set()).add(path)
     twice = sorted(name for name, found in places.items() if len(found) > 1)
     if not twice:
         return []

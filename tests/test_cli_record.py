@@ -15,6 +15,7 @@ from harness.cli import main
 from harness.foreign import NothingRecordedError, record_command
 from harness.message import SaidError
 from harness.record import read_record, sha256_of
+from harness.seal import seal
 from tests.micro import frame
 from tests.runs_ import hashes
 
@@ -247,6 +248,42 @@ def test_frames_of_one_name_lose_evidence(user, tmp_path):
     (made,) = record(argv, tmp_path / "r")
     assert made.history.lost == 1
     assert "several folders" in made.seal.reason
+
+
+def test_frames_of_one_name_lose_evidence_without_tiles_too(user, tmp_path, monkeypatch):
+    """A run that is given a folder takes those below it: which of two frames of one name was meant, only their tiles tell."""
+    monkeypatch.setenv("PHASE3_STUB", "no tiles")
+    argv = user(DIRECT)
+    images = Path(argv[1]).parent / "mes images"
+    for name, frame_name in (("nuit 2", "p0_0.fits"), ("unaligned_by_zemosaic", "p0_1.fits")):
+        (images / name).mkdir()
+        shutil.copy(images / frame_name, images / name)
+    (made,) = record(argv, tmp_path / "r")
+    assert "several folders: p0_0.fits: rename" in made.seal.reason
+    assert len(made.request.dataset.frames) == 6
+
+
+def test_a_record_that_fails_ends_nobodys_program(user, tmp_path, monkeypatch):
+    """What goes wrong while a mosaic is sealed leaves the program alone; after its end the record is sealed after all."""
+    tries = []
+
+    def failing(*arguments):
+        tries.append(arguments)
+        if len(tries) == 1:
+            raise OSError("no room")
+        seal(*arguments)
+
+    monkeypatch.setattr("harness.foreign.SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr("harness.foreign.seal", failing)
+    more = "\nimport time\ntime.sleep(3)\n(here / 'the end').touch()\n"
+    argv = user(IN_THE_MIDDLE.replace("{what}", "pass") + more)
+    (made,) = record(argv, tmp_path / "r")
+    assert (Path(argv[1]).parent / "the end").exists()
+    assert len(tries) == 2
+    assert made.usable
+    assert (made.seal.state, made.seal.reason) == ("done", "")
+    assert made.products.mosaic == "outputs/zemosaic_MT3_R6.fits"
+    assert not list(made.folder.glob("outputs*"))
 
 
 @pytest.mark.parametrize(

@@ -229,7 +229,11 @@ class Watcher:
                 "input": os.path.abspath(os.fsdecode(arguments["input_folder"])),
                 "output": outputs,
                 "before": _files(outputs),
-                "selected": [str(item.get("path", "")) for item in arguments.get("filtered_header_items") or ()],
+                "selected": [
+                    os.path.abspath(str(item["path"]))
+                    for item in arguments.get("filtered_header_items") or ()
+                    if item.get("path")
+                ],
                 "worker": os.path.abspath(str(getattr(worker, "__file__", ""))),
                 "python": sys.executable,
                 "wall": time.time(),
