@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 from harness.requirements import DEFINITION_OF_DONE
-from harness.session import Session
-from harness.verdict import Outcome
+from harness.session import JudgedRun, Session, TestEntry
+from harness.verdict import Outcome, Verdict
 from reports.language import Language
-from reports.words import Badge, badge
+from reports.words import BEFORE, Badge, badge, rank
 
 _SCENARIO = re.compile(r"\btest_([a-z])_\w+\.py::")
 
@@ -29,6 +29,26 @@ def headline(session: Session, lang: Language) -> tuple[Badge, str, str]:
     title = titles.get(session.outcome, titles[Outcome.UNKNOWN])
     sentence = " ".join(part for part in (_figures(session, lang), _whose(session, lang)) if part)
     return badge(session.outcome.value, lang), title, sentence
+
+
+def answering(session: Session) -> tuple[tuple[Verdict, JudgedRun], ...]:
+    """Return the verdicts that fail or are unknown on runs that answer for themselves: no control, nothing before the patch."""
+    return tuple(
+        (verdict, judged)
+        for judged in session.judged
+        if judged.expected_red is None and judged.role not in BEFORE
+        for verdict in judged.verdicts
+        if verdict.outcome in {Outcome.FAIL, Outcome.UNKNOWN}
+    )
+
+
+def without_verdict(session: Session) -> tuple[TestEntry, ...]:
+    """Return the tests that fail or are unknown, the worst first, for which none of these verdicts stands."""
+    told = {(j.case, j.run, j.role, v.check) for v, j in answering(session)}
+    left = (
+        t for t in session.tests if t.outcome in {"fail", "unknown"} and (t.case, t.run, t.role, t.check) not in told
+    )
+    return tuple(sorted(left, key=lambda t: (rank(t.outcome), t.nodeid)))
 
 
 def scenario_of(nodeid: str) -> str:

@@ -55,6 +55,7 @@ def _facts(session: Session, test: TestEntry) -> Iterator[tuple[str, str]]:
         ("case", test.case),
         ("check", test.check),
         ("verdict", verdict.sentence.render() if verdict else None),
+        ("standing", verdict.standing if verdict else None),
         ("role", test.role),
         ("run", test.run),
         ("target", run.target if run else None),

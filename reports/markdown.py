@@ -13,13 +13,22 @@ from dataclasses import replace
 from harness.message import visible
 from harness.requirements import DEFINITION_OF_DONE
 from harness.session import JudgedRun, Session
-from harness.verdict import Outcome, Verdict, worst_first
-from reports.glance import glance, run_key
-from reports.headline import headline
+from harness.verdict import Verdict, worst_first
+from reports.glance import Cell, glance, run_key
+from reports.headline import answering, headline, without_verdict
 from reports.keys import keys_of
 from reports.language import Code, Language, language
 from reports.view import FILES, REAL_COMMAND
-from reports.words import BEFORE, badge, expected_red, found_red, rank, role_rank, role_word, told_apart
+from reports.words import (
+    badge,
+    expected_red,
+    finding_word,
+    found_red,
+    rank,
+    role_rank,
+    role_word,
+    told_apart,
+)
 
 MAX_BYTES = 60_000
 """What every place takes where such a page is shown: a comment on GitHub holds 65,536 characters."""
@@ -112,20 +121,10 @@ def _done(session: Session, lang: Language) -> Iterator[str]:
 def _found(session: Session, lang: Language) -> Iterator[str]:
     """Tell what fails or is unknown, each to the end of its cause; then the tests that say so without a verdict of their own."""
     found = sorted(
-        (
-            (verdict, judged)
-            for judged in session.judged
-            if judged.expected_red is None and judged.role not in BEFORE
-            for verdict in judged.verdicts
-            if verdict.outcome in {Outcome.FAIL, Outcome.UNKNOWN}
-        ),
-        key=lambda pair: (*worst_first(pair[0]), role_rank(pair[1].role), pair[1].case),
+        answering(session),
+        key=lambda pair: (not pair[0].gates, *worst_first(pair[0]), role_rank(pair[1].role), pair[1].case),
     )
-    told = {(j.case, j.run, j.role, v.check) for v, j in found}
-    tests = sorted(
-        (t for t in session.tests if t.outcome in {"fail", "unknown"} and (t.case, t.run, t.role, t.check) not in told),
-        key=lambda t: (rank(t.outcome), t.nodeid),
-    )
+    tests = without_verdict(session)
     if not found and not tests:
         return
     yield "## " + lang.say("What fails or is unknown")
@@ -147,8 +146,8 @@ def _found(session: Session, lang: Language) -> Iterator[str]:
 
 def _verdict(verdict: Verdict, judged: JudgedRun, session: Session, lang: Language) -> Iterator[str]:
     shown = badge(verdict.outcome.value, lang)
-    finding = lang.say("finding")
-    kind = f" ({finding})" if verdict.axis == "quality" else ""
+    finding = finding_word(verdict, lang)
+    kind = f" ({finding})" if finding else ""
     where = f"{escape(judged.case)}, {escape(role_word(judged.role, lang))}"
     run = next((r for r in session.runs if r.key == judged.run), None)
     which = f" ({escape(run.target)}, {escape(run.retention)})" if run else ""
@@ -168,17 +167,27 @@ def _matrix(session: Session, lang: Language) -> Iterator[str]:
         if run.case in named:
             named[run.case] = run.dataset
     shown = glance(session, lang, named, {run_key(j): "" for j in session.judged}, named)
-    if not shown.rows:
+    rows = [row for group in shown.groups for row in group.rows]
+    if not rows:
         return
     yield "## " + lang.say("At a glance")
     yield ""
     yield _row([lang.say("Case"), *map(escape, shown.columns)])
     yield _row(["---"] * (len(shown.columns) + 1))
-    for row in shown.rows[:MAX_ROWS]:
-        first = f"{escape(row.case)} {escape(row.run)}".strip()
-        cells = [f"{c.badge.sign} {escape(c.badge.word)}" for c in row.cells]
-        yield _row([first, *cells])
+    for row in rows[:MAX_ROWS]:
+        first = " ".join(filter(None, (row.scenario, escape(row.case), escape(row.run))))
+        yield _row([first, *(_cell(cell) for cell in row.cells)])
     yield ""
+    yield lang.say("Signs: {signs}", signs=", ".join(f"{known.sign} {known.word}" for known in shown.signs))
+    yield ""
+
+
+def _cell(cell: Cell) -> str:
+    """Return a sign, with its word only where it must be looked at: the table is wide."""
+    if cell.badge.style in {"pass", "none"}:
+        return cell.badge.sign
+    finding = f" ({escape(cell.finding)})" if cell.finding else ""
+    return f"{cell.badge.sign} {escape(cell.badge.word)}{finding}"
 
 
 def _worst(session: Session, case: str) -> int:

@@ -34,14 +34,14 @@ class VerdictView:
     check: str
     badge: Badge
     sentence: str
-    finding: bool
+    finding: str
     cause: tuple[str, ...]
     evidence: Node | None
     keys: tuple[tuple[str, str], ...]
     outcome: str
     subject: bool
     before: bool
-    order: tuple[int, str, int, str]
+    order: tuple[int, bool, str, int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +113,13 @@ class SkyView:
 
 @dataclass(frozen=True, slots=True)
 class TimeView:
-    """Live bytes and tiles over time, with what the drawings say put in words."""
+    """Live bytes and tiles over time, with what the drawings say put in words, and what stands in place of an empty one."""
 
     chart: plots.BytesChart
+    chart_caption: str
     chart_alt: str
+    no_bytes: str
+    no_tiles: str
     timeline: plots.Timeline
     timeline_alt: str
     tiles: tuple[TileView, ...]
@@ -144,6 +147,7 @@ class RunView:
     sky: SkyView | None
     time: TimeView | None
     retained: tuple[plots.Retained, ...]
+    retained_said: str
     cost: tuple[plots.Spread, ...]
 
 
@@ -153,6 +157,8 @@ class CaseView:
 
     id: str
     name: str
+    scenario: str
+    mode: str
     dataset: str
     badge: Badge
     runs: tuple[RunView, ...]
@@ -203,6 +209,8 @@ class EntryView:
 
     case: str
     role: str
+    purpose: str
+    way: str
     target: str
     retention: str
     dataset: str
@@ -238,6 +246,7 @@ class ReportView:
     counts: tuple[Count, ...]
     done: tuple[LineView, ...]
     glance: Glance
+    without_verdict: tuple[TestView, ...]
     verdicts: tuple[VerdictView, ...]
     folds: tuple[FoldView, ...]
     controls_off: tuple[ControlView, ...]

@@ -95,6 +95,7 @@ class Retained:
     live: str
     bound: str
     seconds: str
+    peak: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +220,8 @@ def retained(histories: Mapping[str, History], language: Language) -> tuple[Reta
     drawn = []
     for name, axis in axes.items():
         live, bound = (_within(line, axis, ceiling) for line in lines[name])
-        drawn.append(Retained(name, live, bound, language.seconds(axis.seconds(axis.end))))
+        lasted, peak = language.seconds(axis.seconds(axis.end)), language.size(lines[name][0].peak)
+        drawn.append(Retained(name, live, bound, lasted, peak))
     return tuple(drawn)
 
 

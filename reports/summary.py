@@ -6,7 +6,7 @@ from harness.session import JudgedRun, Session
 from harness.verdict import Outcome, worst_first
 from reports.headline import headline
 from reports.language import Language, language
-from reports.words import BEFORE, badge, expected_red, found_red, rank, role_rank, role_word, told_apart
+from reports.words import BEFORE, badge, expected_red, finding_word, found_red, rank, role_rank, role_word, told_apart
 
 # The no-break spaces of French typography, which Python counts among what can't be printed.
 _SPACES = "\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"
@@ -42,11 +42,11 @@ def _judged(judged: JudgedRun, lang: Language) -> list[str]:
         told = lang.say("expected red: {expected}; found red: {found}", **names)
         return [f"{head} ({told})"]
     details = []
-    finding = lang.say("finding")
     for verdict in sorted(judged.verdicts, key=worst_first):
         if verdict.outcome in {Outcome.FAIL, Outcome.UNKNOWN}:
             mark = badge(verdict.outcome.value, lang)
-            kind = f" ({finding})" if verdict.axis == "quality" else ""
+            finding = finding_word(verdict, lang)
+            kind = f" ({finding})" if finding else ""
             details.append(f"    {mark.sign} {verdict.check}{kind}: {lang.render(verdict.sentence)}")
     return [head, *details]
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,8 +21,8 @@ from harness.session import JudgedRun, Requirement, RunEntry, Session, TestEntry
 from harness.verdict import Verdict, worst_first
 from reports import plots, sky
 from reports.evidence import node
-from reports.glance import glance, run_key
-from reports.headline import headline
+from reports.glance import glance, run_key, scenario_title, scenarios
+from reports.headline import headline, without_verdict
 from reports.keys import keys_of
 from reports.language import Code, Language, language
 from reports.page import (
@@ -51,6 +51,7 @@ from reports.words import (
     badge,
     control_badge,
     expected_red,
+    finding_word,
     found_red,
     rank,
     role_rank,
@@ -122,6 +123,15 @@ def build(
     return _Builder(material, language(code), side, drawings=drawings).page(translation)
 
 
+class _Words(NamedTuple):
+    """What the drawings over time are about: below them, for those who can't see them, and in place of an empty one."""
+
+    caption: str
+    look_for: str
+    no_bytes: str
+    no_tiles: str
+
+
 class _Builder:
     """Builds the parts of one page; ids are made of counters, never of text that was read."""
 
@@ -137,6 +147,7 @@ class _Builder:
         cases = sorted({j.case for j in self.session.judged}, key=lambda c: (self._case_rank(c), c))
         self.case_ids = {case: f"case-{n}" for n, case in enumerate(cases, 1)}
         self.run_ids = {run_key(j): f"run-{n}" for n, j in enumerate(self.session.judged, 1)}
+        self.scenarios = scenarios(self.session)
         self.tests = sorted(self.session.tests, key=lambda t: (rank(t.outcome), t.nodeid))
         self.test_ids = {t.nodeid: f"test-{n}" for n, t in enumerate(self.tests, 1)}
 
@@ -168,6 +179,7 @@ class _Builder:
             counts=self._counts(),
             done=next((s.lines for s in checklist if s.title == DEFINITION_OF_DONE), ()),
             glance=glance(session, lang, self.case_ids, self.run_ids, {c.name: c.dataset for c in cases}),
+            without_verdict=tuple(self._test(t) for t in without_verdict(session)),
             verdicts=shown,
             folds=folds,
             controls_off=tuple(c for c in controls if c.outcome != "pass"),
@@ -230,6 +242,8 @@ class _Builder:
         return CaseView(
             id=self.case_ids[case],
             name=case,
+            scenario=scenario_title(self.session, self.scenarios.get(case, "")),
+            mode="" if entry is None else entry.mode,
             dataset="" if entry is None else self._dataset(entry),
             badge=badge(_worst(judged), self.lang),
             runs=tuple(self._run(j) for j in judged),
@@ -284,6 +298,7 @@ class _Builder:
             sky=self._sky(judged, record, pair_record) if self.drawings else None,
             time=self._time(record) if record is not None and self.drawings else None,
             retained=self._retained(judged) if self.drawings else (),
+            retained_said=next((lang.render(v.sentence) for v in judged.verdicts if v.check == "disk"), ""),
             cost=self._cost(judged) if self.drawings else (),
         )
 
@@ -340,14 +355,14 @@ class _Builder:
             check=verdict.check,
             badge=shown,
             sentence=lang.render(verdict.sentence),
-            finding=verdict.axis == "quality",
+            finding=finding_word(verdict, lang),
             cause=tuple(lang.render(link) for link in verdict.cause),
             evidence=node(_without_drawn(verdict.evidence), lang) if verdict.evidence else None,
             keys=keys_of(verdict, lang),
             outcome=verdict.outcome.value,
             subject=judged.role == "subject",
             before=judged.role in BEFORE,
-            order=(rank(verdict.outcome.value), judged.case, role_rank(judged.role), verdict.check),
+            order=(rank(verdict.outcome.value), not verdict.gates, judged.case, role_rank(judged.role), verdict.check),
         )
 
     def _controls(self) -> tuple[ControlView, ...]:
@@ -403,14 +418,18 @@ class _Builder:
             return None
         chart = plots.bytes_chart(history, axis, lang)
         made = sum(t.made for t in history.tiles)
+        words = self._words(record.request.mode)
         return TimeView(
             chart=chart,
+            chart_caption=words.caption,
             chart_alt=lang.say(
-                "Live bytes of caches over time: {peak} at most, {last} at the end of the trace. With per_tile the line must come"
-                " down in steps during Phase 3, not at its end.",
+                "Live bytes of caches over time: {peak} at most, {last} at the end of the trace. {what}",
                 peak=lang.size(chart.peak),
                 last=lang.size(chart.last),
+                what=words.look_for,
             ),
+            no_bytes=words.no_bytes,
+            no_tiles=words.no_tiles,
             timeline=plots.timeline(history, axis, lang),
             timeline_alt=lang.say(
                 "Master tiles over time, a row a thread: {made} made of {all}. Look for caches that are removed before a tile"
@@ -420,6 +439,24 @@ class _Builder:
             ),
             tiles=tuple(self._tile(t, axis) for t in history.tiles[:MAX_TILES]),
             tiles_left_out=max(0, len(history.tiles) - MAX_TILES),
+        )
+
+    def _words(self, mode: str) -> _Words:
+        """Return what the drawings over time are about in a mode: a run that leaves its mode may still have other parts."""
+        say = self.lang.say
+        missing = say("Neither the trace nor the samples hold any cache: nothing can be drawn.")
+        no_tiles = say("SDS and grid mode make no master tiles: there is nothing to draw.")
+        if mode == "sds":
+            stay = say("With SDS the coadd reads every cache: they stay until it is over.")
+            return _Words(say("All caches are written in Phase 1. {what}", what=stay), stay, missing, no_tiles)
+        if mode == "grid":
+            none = say("Grid mode writes no caches.")
+            return _Words(none, none, say("Grid mode writes no caches: there is nothing to draw."), no_tiles)
+        return _Words(
+            say("All caches are written in Phase 1; with per_tile they must go step by step during Phase 3."),
+            say("With per_tile the line must come down in steps during Phase 3, not at its end."),
+            missing,
+            say("The record holds no step of any tile: nothing can be drawn."),
         )
 
     def _retained(self, judged: JudgedRun) -> tuple[plots.Retained, ...]:
@@ -448,7 +485,10 @@ class _Builder:
             points = [_finite(p.get("ratio")) for p in listed if isinstance(p, Mapping)]
             figures = {"value": number(value, digits=3), "low": number(low, digits=3), "high": number(high, digits=3)}
             text = say("{value}; 95 % interval {low} to {high}", **figures)
-            lines = [plots.Tick(at, word) for at, word in (*marks, (limit, say("limit")))]
+            lines = [
+                plots.Tick(at, word)
+                for at, word in (*marks, (limit, say("limit {value}", value=number(limit, digits=3))))
+            ]
             shown = [p for p in points[:MAX_TILES] if p is not None]
             drawn.append(plots.spread(label, text, (value, low, high), shown, lines))
         return tuple(drawn)
@@ -503,6 +543,8 @@ class _Builder:
         return EntryView(
             case=run.case,
             role=", ".join(self._role(run.case, run.key, role) for role in sorted(roles, key=role_rank)),
+            purpose=self._purpose(run),
+            way=self.lang.say("{mode}, workers: {count}", mode=run.mode, count=run.workers),
             target=run.target,
             retention=run.retention,
             dataset=self._dataset(run),
@@ -511,6 +553,19 @@ class _Builder:
             identity=", ".join(f"{k} {v}" for k, v in _pairs(identity)),
             record=run.record,
         )
+
+    def _purpose(self, run: RunEntry) -> str:
+        """Return what a run is for that is not judged itself: it stands beside one that is."""
+        if any((j.case, j.run) == (run.case, run.key) for j in self.session.judged):
+            return ""
+        beside = [j for j in self.session.judged if j.case == run.case]
+        if any(run.key in pair for j in beside for pair in j.timed):
+            return self.lang.say("made again to be timed, not judged")
+        if any(run.key in j.sizes for j in beside):
+            record = self.material.record(run.key)
+            frames = len(record.request.dataset.frames) if isinstance(record, Record) else 0
+            return self.lang.say("one of growing size, not judged; frames: {count}", count=frames)
+        return self.lang.say("made to be compared with, not judged")
 
 
 _NO_MAP = sky.Map("", 1, 1, (), None)

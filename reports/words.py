@@ -123,6 +123,14 @@ def control_badge(verdict: Verdict, judged: JudgedRun, language: Language) -> Ba
     return badge(verdict.outcome.value, language)
 
 
+def finding_word(verdict: Verdict, language: Language) -> str:
+    """Return the word for a finding of quality, with its standing where it is known; nothing for a verdict on the patch."""
+    if verdict.axis != "quality":
+        return ""
+    words = {"new": language.say("finding, new"), "pre-existing": language.say("finding, pre-existing")}
+    return words.get(verdict.standing, language.say("finding"))
+
+
 def _red(verdict: Verdict) -> bool:
     return verdict.outcome is Outcome.FAIL and verdict.gates
 

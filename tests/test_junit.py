@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from harness.session import Session, TestEntry
+from harness.message import say
+from harness.session import JudgedRun, Session, TestEntry
+from harness.verdict import Outcome, Verdict
 from reports.junit import junit
 from reports.write import write_views
 from tests.sample_session import sample_session
@@ -51,6 +53,18 @@ def test_a_test_tells_what_it_judged(tmp_path):
     assert facts["phase3_verdict"].startswith("Holes: 1")
     assert (facts["phase3_target"], facts["phase3_retention"]) == ("zemosaic 63bcc2c", "per_tile")
     assert float(facts["phase3_seconds"]) > 0
+
+
+def test_a_finding_tells_whether_it_is_new():
+    """The standing of a finding stands beside its test; a verdict on the patch has none."""
+    finding = Verdict("accuracy", Outcome.FAIL, say("x"), axis="quality", standing="pre-existing")
+    judged = JudgedRun("chain", "k", "subject", None, None, (finding, Verdict("holes", Outcome.PASS, say("x"))))
+    tests = [
+        replace(TEST, nodeid=f"t.py::{check}", check=check, run="k", role="subject") for check in ("accuracy", "holes")
+    ]
+    root = ET.fromstring(junit(replace(EMPTY, tests=tuple(tests), judged=(judged,))))
+    told = [{p.get("name"): p.get("value") for p in case.iter("property")} for case in root.iter("testcase")]
+    assert [facts.get("phase3_standing") for facts in told] == ["pre-existing", None]
 
 
 def test_hostile_text_is_still_xml(tmp_path):

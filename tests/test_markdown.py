@@ -58,6 +58,19 @@ def test_a_self_test_says_so_and_shows_its_control(tmp_path):
     assert "## Controls" in page
 
 
+def test_the_matrix_has_words_where_one_must_look(red):
+    """A row names its scenario; a pass is a sign alone, anything else has its word, and the signs are explained."""
+    session, folder = red
+    page = (folder / "summary.md").read_text(encoding="utf-8")
+    row = next(line for line in page.splitlines() if line.startswith("| A chain |"))
+    assert "✗ fail" in row
+    assert "✓ pass" not in row
+    assert "Signs: ✗ fail, ✓ pass, ○ not evaluated" in page
+    old = Verdict("accuracy", Outcome.FAIL, say("x"), axis="quality", standing="pre-existing")
+    judged = replace(session.judged[0], verdicts=(old,))
+    assert "✗ fail (finding, pre-existing)" in summary(replace(session, judged=(judged,)), "en", "0")
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from harness.checks import ALL
 from harness.message import say
 from harness.requirements import DEFINITION_OF_DONE
 from harness.session import (
@@ -29,7 +28,7 @@ from reports.language import CODES, Language
 from reports.report import MAX_BYTES, write_report, write_reports
 from reports.summary import summary_lines
 from reports.view import FILES, REAL_COMMAND, Material
-from tests.sample_session import RED, REFERENCE, Run, a_request, sample_session
+from tests.sample_session import JUDGED, RED, REFERENCE, Run, a_request, sample_session
 
 VOID = {"meta", "link", "img", "br", "hr", "input", "col"}
 STYLE = Path(report.__file__).parent / "templates" / "style.css"
@@ -383,12 +382,35 @@ def test_real_sets_are_named_with_the_command_that_gets_them(folders, tmp_path):
     assert "judged in this session" in judged
 
 
-def test_findings_are_marked(tmp_path):
-    """A quality finding is told from a verdict that gates, in the page and in the terminal."""
-    finding = Verdict("truth", Outcome.FAIL, say("No tile was submitted."), axis="quality")
+@pytest.mark.parametrize(
+    ("standing", "told"), [("", "finding"), ("new", "finding, new"), ("pre-existing", "finding, pre-existing")]
+)
+def test_findings_are_marked(standing, told, tmp_path):
+    """A finding of quality is told from a verdict that gates, with its standing, on the page and in the terminal."""
+    finding = Verdict("truth", Outcome.FAIL, say("No tile was submitted."), axis="quality", standing=standing)
     session = a_session(judged=(JudgedRun("chain", "r", "subject", None, None, (finding,)),))
-    assert "truth finding" in written(session, tmp_path).words
-    assert any("truth (finding): No tile was submitted." in line for line in summary_lines(session, "en"))
+    words = written(session, tmp_path).words
+    assert f"truth ✗ fail {told} control" in words
+    assert f"✗ fail truth {told} chain" in words
+    assert any(f"truth ({told}): No tile was submitted." in line for line in summary_lines(session, "en"))
+
+
+def test_what_gates_stands_before_findings(tmp_path):
+    """Of what fails, that which decides on the patch comes first, whatever the names of cases and checks."""
+    old = Verdict("a", Outcome.FAIL, say("Old."), axis="quality", standing="pre-existing")
+    judged = (a_run("a", "subject", (old,)), a_run("z", "subject", (a_verdict("z", Outcome.FAIL),)))
+    words = written(a_session(judged=judged), tmp_path).words
+    table = words[words.index("Every check of every run") :]
+    assert table.index("✗ fail z") < table.index("✗ fail a finding, pre-existing")
+
+
+def test_a_failing_test_without_a_verdict_is_named_beside_the_verdicts(tmp_path):
+    """A guard rail, or a control that is not red, has no verdict in the list: its test stands above it, with a link."""
+    tests = (TestEntry("scenarios/test_guard_rails.py::t", "No file is added.", "fail", "x", None),)
+    page = written(a_session(tests=tests, judged=(a_run("a", "subject", (a_verdict("holes"),)),)), tmp_path)
+    verdicts = section(page, "Every check of every run", "Cases")
+    assert "✗ fail No file is added." in verdicts
+    assert "#test-1" in [a.get("href") for a in page.all("a")]
 
 
 def test_a_sentence_among_evidence_is_in_the_readers_language():
@@ -516,9 +538,9 @@ def section(page, start, end):
 def test_the_matrix_shows_every_case_at_a_glance(folders):
     """A row a case with its dataset, a cell a check with sign and word, then whether its control was red as it must be."""
     matrix = section(read(folders["reference"]), "What each check says", "Every check of every run")
-    assert f"Case {' '.join(sorted(ALL))} control pair" in matrix
-    assert "chain chain2x2 (synthetic frames)" in matrix
-    assert matrix.count("✓ pass") == len(ALL)
+    assert f"Case {' '.join(sorted(JUDGED))} control pair" in matrix
+    assert 'Test A — Repro "trou" chain chain2x2 (synthetic frames), classic' in matrix
+    assert matrix.count("✓ pass") == len(JUDGED) + 1  # the signs are explained below
     assert "control ✓ red found" in matrix
     assert "pair ○ none made" in matrix
     red = section(read(folders["zemosaic"]), "What each check says", "Every check of every run")
@@ -552,14 +574,14 @@ def test_the_matrix_leads_to_the_run_and_hides_nothing(tmp_path):
     assert "#run-2" not in cells
 
 
-@pytest.mark.parametrize("count", [6, 7])
+@pytest.mark.parametrize("count", [18, 19])
 def test_a_wide_matrix_flows(count, tmp_path):
-    """With more columns than fit side by side each cell stands with the name of its column."""
+    """With more columns than signs fit side by side each cell stands with the name of its column."""
     page = written(
         a_session(judged=(a_run("a", "subject", tuple(a_verdict(f"c{n}") for n in range(count))),)), tmp_path
     )
     (matrix,) = (a["class"] for a in page.all("table") if "matrix" in a.get("class", ""))
-    assert ("flowing" in matrix) == (count > 6)
+    assert ("flowing" in matrix) == (count > 18)
 
 
 def test_passes_are_folded_and_failures_never(tmp_path):
@@ -791,3 +813,47 @@ def test_without_them_nothing_is_drawn(folders):
     page = read(folders["reference"])
     assert "The three retentions" not in page.words
     assert "Cost of counting references" not in page.words
+
+
+def test_runs_beside_a_judged_one_say_what_they_are_for(tmp_path):
+    """A run of growing size, one made again to be timed and one to be compared with are not taken for the run that is judged."""
+    entries = [replace(an_entry("a", "subject"), key=key) for key in ("judged", "again", "small", "one")]
+    subject = replace(
+        a_run("a", "subject", (a_verdict("cost"),)),
+        run="judged",
+        timed=(("judged", "p"), ("again", "p")),
+        sizes=("small", "judged"),
+        equals=("one",),
+    )
+    words = written(a_session(runs=tuple(entries), judged=(subject,)), tmp_path).words
+    table = words[words.index("Every run of the session") :]
+    assert "subject, chain3x2 (synthetic frames) classic, workers: 2 made again to be timed, not judged" in table
+    assert "one of growing size, not judged; frames: 0" in table
+    assert "made to be compared with, not judged" in table
+    assert table.count("not judged") == 3
+
+
+@pytest.mark.parametrize(
+    ("mode", "told", "empty"),
+    [
+        ("classic", "with per_tile they must go step by step", "The record holds no step of any tile"),
+        ("sds", "the coadd reads every cache", "SDS and grid mode make no master tiles"),
+        ("grid", "Grid mode writes no caches: there is nothing to draw.", "SDS and grid mode make no master tiles"),
+    ],
+)
+def test_drawings_over_time_speak_of_the_mode(mode, told, empty, tmp_path):
+    """What a mode has not is no gap in its record, and what is expected of caches differs."""
+    session = sample_session(tmp_path / "session")
+    folder = tmp_path / "session" / session.runs[1].record
+    request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
+    request["mode"] = mode
+    (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
+    for trace in folder.glob("trace-*.jsonl"):
+        first = trace.read_text(encoding="utf-8").splitlines()[0]
+        trace.write_text(first + "\n", encoding="utf-8")
+    (folder / "disk.jsonl").unlink(missing_ok=True)
+    write_report(tmp_path / "session", "en")
+    words = read(tmp_path / "session").words
+    shown = words[words.index("subject reference, per_tile") :]
+    assert told in shown
+    assert empty in shown
