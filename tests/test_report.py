@@ -610,6 +610,7 @@ def test_the_folded_verdicts_print():
     paper = style[style.index("@media print") :]
     assert "details::details-content { content-visibility: visible" in paper
     assert ".on-paper { display: block; }" in paper
+    assert ".verdict-list details, .not-printed { display: none; }" in paper
 
 
 def done_lines(*outcomes):
