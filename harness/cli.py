@@ -106,7 +106,8 @@ def _doctor(options: argparse.Namespace, translate: Translate) -> int:
     findings = examine(options.target, options.python, options.frames)
     for finding in findings:
         mark = _text({True: say("ok"), False: say("MISSING"), None: say("?")}[finding.ok], translate)
-        print(f"{mark:<8} {_text(finding.name, translate)}: {_text(finding.found, translate)}")
+        told = say("{label}: {text}", label=_text(finding.name, translate), text=_text(finding.found, translate))
+        print(f"{mark:<8} {_text(told, translate)}")
         if finding.todo is not None and finding.ok is not True:
             print(f"         -> {_text(finding.todo, translate)}")
     return USAGE if any(finding.ok is False for finding in findings) else 0

@@ -113,7 +113,7 @@ def _done(session: Session, lang: Language) -> Iterator[str]:
         yield ""
     for row in rows[:MAX_ROWS]:
         shown = badge("not evaluated" if session.self_test else row.outcome, lang)
-        yield f"- {shown.sign} {escape(shown.word)}: {escape(row.text)}"
+        yield f"- {shown.sign} " + _labelled(escape(shown.word), escape(row.text), lang)
     if rows:
         yield ""
 
@@ -134,13 +134,14 @@ def _found(session: Session, lang: Language) -> Iterator[str]:
     for test in tests[:MAX_FOUND]:
         shown = badge(test.outcome, lang)
         message = test.message.partition("\n")[0]
-        yield f"- {shown.sign} **{escape(shown.word)}** {escape(test.title or test.nodeid)}: {escape(message)}"
+        label = f"- {shown.sign} **{escape(shown.word)}** {escape(test.title or test.nodeid)}"
+        yield _labelled(label, escape(message), lang)
     left = max(0, len(found) - MAX_FOUND) + max(0, len(tests) - MAX_FOUND)
     if left:
         yield "- " + lang.say("and more, in session.json: {count}", count=left)
     named = dict(pair for verdict, _ in found[:MAX_FOUND] for pair in keys_of(verdict, lang))
     for key, sentence in named.items():
-        yield f"- {code(key)}: {escape(sentence)}"
+        yield "- " + _labelled(code(key), escape(sentence), lang)
     yield ""
 
 
@@ -152,7 +153,7 @@ def _verdict(verdict: Verdict, judged: JudgedRun, session: Session, lang: Langua
     run = next((r for r in session.runs if r.key == judged.run), None)
     which = f" ({escape(run.target)}, {escape(run.retention)})" if run else ""
     head = f"- {shown.sign} **{escape(shown.word)}** {escape(verdict.check)}{kind}, {where}{which}"
-    yield f"{head}: {escape(lang.render(verdict.sentence))}"
+    yield _labelled(head, escape(lang.render(verdict.sentence)), lang)
     for number, link in enumerate(verdict.cause[:MAX_LINKS], 1):
         yield f"  {number}. {escape(lang.render(link))}"
     if len(verdict.cause) > MAX_LINKS:
@@ -219,10 +220,14 @@ def _real_sets(session: Session, lang: Language) -> Iterator[str]:
     here, absent = lang.say("judged in this session"), lang.say("not judged; to get it:")
     for known in session.real_sets[:MAX_ROWS]:
         if known.judged:
-            yield f"- ✓ {escape(known.name)}: {here}"
+            yield _labelled(f"- ✓ {escape(known.name)}", here, lang)
         else:
-            yield f"- ○ {escape(known.name)}: {absent} {code(known.command)}"
+            yield _labelled(f"- ○ {escape(known.name)}", f"{absent} {code(known.command)}", lang)
     yield ""
+
+
+def _labelled(label: str, text: str, lang: Language) -> str:
+    return lang.say("{label}: {text}", label=label, text=text)
 
 
 def _row(cells: list[str]) -> str:

@@ -36,7 +36,8 @@ def summary_lines(session: Session, code: str) -> tuple[str, ...]:
 
 def _judged(judged: JudgedRun, lang: Language) -> list[str]:
     shown = badge(judged.outcome.value, lang)
-    head = f"{shown.sign} {shown.word}: {judged.case}, {role_word(judged.role, lang)}"
+    what = f"{judged.case}, {role_word(judged.role, lang)}"
+    head = f"{shown.sign} {lang.say('{label}: {text}', label=shown.word, text=what)}"
     if judged.expected_red is not None:
         names = {"expected": expected_red(judged, lang), "found": found_red(judged, lang)}
         told = lang.say("expected red: {expected}; found red: {found}", **names)
@@ -47,7 +48,8 @@ def _judged(judged: JudgedRun, lang: Language) -> list[str]:
             mark = badge(verdict.outcome.value, lang)
             finding = finding_word(verdict, lang)
             kind = f" ({finding})" if finding else ""
-            details.append(f"    {mark.sign} {verdict.check}{kind}: {lang.render(verdict.sentence)}")
+            told = lang.say("{label}: {text}", label=f"{verdict.check}{kind}", text=lang.render(verdict.sentence))
+            details.append(f"    {mark.sign} {told}")
     return [head, *details]
 
 

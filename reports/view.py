@@ -331,7 +331,7 @@ class _Builder:
                 own = entry.role if role == "baseline" else role
                 run = f"{entry.target}, {entry.retention}"
                 parts.append(self.lang.say("{role}: {run}", role=self._role(entry.case, entry.key, own), run=run))
-        return "; ".join(parts)
+        return " · ".join(parts)
 
     def _role(self, case: str, run: str, role: str) -> str:
         """Return the word for a run's role; the run before the patch may be a control and the baseline at once."""

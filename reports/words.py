@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from harness.message import Message, say
+from harness.roles import ROLES, role_name
 from harness.session import JudgedRun
 from harness.verdict import Outcome, Verdict
 from reports.language import Language
@@ -33,18 +34,6 @@ _SIGNS: Mapping[str, tuple[str, Message, str]] = MappingProxyType(
 
 # Worst first: the order of every list of outcomes.
 ORDER: tuple[str, ...] = ("fail", "unknown", "pass", "not applicable", "not evaluated")
-
-# What is validated, then what shows that the harness can see, then what they are compared with: also the order shown.
-_ROLES: Mapping[str, Message] = MappingProxyType(
-    {
-        "subject": say("subject"),
-        "control": say("control"),
-        "baseline": say("baseline"),
-        "pair": say("pair"),
-        "control-pair": say("pair of the control"),
-        "baseline-pair": say("pair of the baseline"),
-    }
-)
 
 # What the subject is measured against: its verdicts are shown and gate nothing.
 BEFORE = frozenset({"baseline", "baseline-pair"})
@@ -73,12 +62,12 @@ def rank(outcome: str) -> int:
 
 def role_rank(role: str) -> int:
     """Return the place of a role in a list."""
-    return list(_ROLES).index(role) if role in _ROLES else len(_ROLES)
+    return list(ROLES).index(role) if role in ROLES else len(ROLES)
 
 
 def role_word(role: str, language: Language) -> str:
     """Return the word for a role."""
-    return language.render(_ROLES.get(role, Message(role)))
+    return language.render(role_name(role))
 
 
 def told_apart(judged: Iterable[JudgedRun]) -> tuple[JudgedRun, ...]:

@@ -197,7 +197,7 @@ def test_verdicts_speak_french(capsys):
     main(["--lang", "fr", "judge", str(RED / "per_tile"), "--pair", str(RED / "run_end")])
     out = capsys.readouterr().out
     assert "Trous" in out
-    assert "holes:" in out
+    assert "holes\u00a0:" in out
 
 
 @pytest.mark.parametrize(("ok", "status"), [(True, 0), (None, 0), (False, 2)])
@@ -207,8 +207,7 @@ def test_doctor_ends_with_2_when_something_is_missing(capsys, monkeypatch, ok, s
     monkeypatch.setattr("harness.doctor.examine", lambda *_: (finding,))
     assert main(["--lang", "fr", "doctor"]) == status
     out = capsys.readouterr().out
-    assert f"{translator('fr')('own frames')}: found little" in out
-    assert "found little" in out
+    assert f"{translator('fr')('own frames')}\u00a0: found little" in out
     assert ("free some" in out) is (ok is not True)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.commands.verdicts import show
 from harness.message import Message, Translate, say
+from harness.roles import role_name
 from harness.verdict import exit_status, merge
 
 
@@ -77,8 +78,10 @@ def _session(options: argparse.Namespace, translate: Translate) -> int:
     for before, after in zip(session.judged, again, strict=True):
         for change in changes(before, after):
             changed += 1
-            was = change.before.outcome if change.before else "–"
-            print(f"{after.case}, {after.role}, {change.after.check}: {was} → {change.after.outcome}")
+            was = translate(change.before.outcome) if change.before else "–"
+            label = f"{after.case}, {role_name(after.role).render(translate)}, {change.after.check}"
+            told = say("{label}: {text}", label=label, text=f"{was} → {translate(change.after.outcome)}")
+            print(told.render(translate))
             print(f"    {change.after.sentence.render(translate)}")
     told = say(
         "Judged again: {runs} runs; verdicts that are no longer the same: {changed}.", runs=len(again), changed=changed

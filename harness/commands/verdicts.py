@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from harness.message import Translate
+from harness.message import Translate, say
 from harness.verdict import Verdict, exit_status, merge, worst_first
 
 
@@ -12,7 +12,8 @@ def show(verdicts: Iterable[Verdict], translate: Translate) -> int:
     """Print verdicts and return the exit status that they give."""
     ordered = sorted(verdicts, key=worst_first)
     for verdict in ordered:
-        print(f"{verdict.outcome.upper():<15} {verdict.check}: {verdict.sentence.render(translate)}")
+        told = say("{label}: {text}", label=verdict.check, text=verdict.sentence.render(translate))
+        print(f"{translate(verdict.outcome).upper():<15} {told.render(translate)}")
         for number, link in enumerate(verdict.cause, 1):
             print(f"{'':<15}   {number}. {link.render(translate)}")
     return exit_status(merge(v.outcome for v in ordered if v.gates))

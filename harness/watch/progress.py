@@ -17,6 +17,7 @@ from typing import Any, Protocol, Self
 from harness.durations import Durations
 from harness.message import Translate, say
 from harness.request import Request
+from harness.roles import role_name
 from harness.watch.disk import CACHE
 
 DEPTH = 3
@@ -187,7 +188,8 @@ def lines(states: Sequence[Progress], translate: Translate = str, *, now: int | 
 
 
 def _line(state: Progress, translate: Translate, now: int) -> str:
-    parts = [f"{state.target} · {state.case} · {state.role}:"]
+    role = role_name(state.role).render(translate)
+    parts = [say("{label}:", label=f"{state.target} · {state.case} · {role}").render(translate)]
     if state.state != "running":
         parts.append(
             say("{state} after {seconds} s", state=translate(state.state), seconds=_whole(state, now)).render(translate)
@@ -254,7 +256,8 @@ def expected_table(
     rows = [head]
     for number, (run, (seconds, exact)) in enumerate(zip(runs, expected, strict=True), 1):
         shown = "?" if seconds is None else f"{'' if exact else '~'}{seconds:.0f} s"
-        rows.append([str(number), run.target, run.case, run.role, run.dataset, run.retention, shown])
+        role = role_name(run.role).render(translate)
+        rows.append([str(number), run.target, run.case, role, run.dataset, run.retention, shown])
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     known = [seconds for seconds, _ in expected if seconds is not None]
