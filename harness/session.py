@@ -66,14 +66,17 @@ class JudgedRun:
 
     @property
     def outcome(self) -> Outcome:
-        """What the gating verdicts merge to; a control passes when the checks named for it are red, and others if allowed."""
+        """What the gating verdicts merge to; a control passes when the checks named for it are red, and others if allowed.
+
+        What may be red on a control may be unknown on it too: a run that left its mode lacks what that mode's checks rest on.
+        """
         gating = [v for v in self.verdicts if v.gates]
         if self.expected_red is None:
             return merge(v.outcome for v in gating)
         red = {v.check for v in gating if v.outcome is Outcome.FAIL}
         if red - set(self.expected_red) - set(self.allowed_red):
             return Outcome.FAIL
-        if any(v.outcome is Outcome.UNKNOWN for v in gating):
+        if any(v.outcome is Outcome.UNKNOWN and v.check not in self.allowed_red for v in gating):
             return Outcome.UNKNOWN
         return Outcome.PASS if red >= set(self.expected_red) else Outcome.FAIL
 

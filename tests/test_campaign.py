@@ -37,6 +37,14 @@ def test_every_scenario_has_a_case_on_the_reference(campaign):
     assert {case.mode for case in cases if case.scenario == "D"} == {"grid"}
 
 
+def test_the_quick_case_expects_what_the_chain_does(campaign):
+    """It is the chain on a smaller set: its control must be red by the same checks, and may be by the same."""
+    (quick,) = campaign(quick="1").cases
+    chain = case_named(campaign(), "chain")
+    assert quick.red_before_fix == chain.red_before_fix
+    assert quick.may_be_red == chain.may_be_red
+
+
 def test_a_real_target_has_its_own_cases(campaign):
     """It runs the subset that fits its budget, and the observed sets that would take the reference too long."""
     names = {case.name for case in campaign(target="zemosaic:nowhere").cases}

@@ -63,10 +63,13 @@ def test_what_a_judged_run_merges_to(found, red, outcome):
         ({"tiles": "fail", "holes": "pass", "products": "pass"}, "pass"),
         ({"tiles": "pass", "holes": "fail", "products": "pass"}, "fail"),
         ({"tiles": "fail", "holes": "pass", "products": "fail"}, "fail"),
+        ({"tiles": "fail", "holes": "unknown", "products": "pass"}, "pass"),
+        ({"tiles": "fail", "holes": "unknown", "products": "unknown"}, "unknown"),
+        ({"tiles": "unknown", "holes": "fail", "products": "pass"}, "unknown"),
     ],
 )
 def test_what_a_control_may_show_besides(found, outcome):
-    """Where a lost tile shows depends on the frames: such a check may be red; what must be red still must."""
+    """Where a lost tile shows depends on the frames: such a check may be red, or unknown; what must be red still must."""
     run = replace(judged(verdicts(**found), ("tiles",)), allowed_red=("holes",))
     assert run.outcome == outcome
 
