@@ -1,5 +1,7 @@
 """Options: command line before environment before ini file before default."""
 
+from pathlib import Path
+
 import pytest
 
 from harness.message import told
@@ -24,6 +26,14 @@ def test_the_order_of_sources():
     assert resolve(ini=ini).target == "ini"
     assert resolve(ini=ini, env=env).target == "env"
     assert resolve(ini=ini, env=env, cli=cli).target == "cli"
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.fr.md"])
+def test_the_readme_names_every_option(name):
+    """The table of options is complete, in both languages."""
+    page = (Path(__file__).parents[1] / name).read_text(encoding="utf-8")
+    table = [line for line in page.splitlines() if line.startswith("| `--phase3-")]
+    assert [option.cli for option in OPTIONS if not any(f"`{option.cli}`" in line for line in table)] == []
 
 
 def test_every_option_has_its_three_names():
