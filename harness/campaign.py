@@ -294,6 +294,7 @@ class Campaign:
                     case=case.name,
                 )
             )
+        self.dataset(case)  # may take a pilot run, which has no place among those that are alone
         wanted = self._wanted(case, subject, retention)
         timed = [plain for plain in wanted if _is_timed(case, subject, *plain)] if len(wanted) > 1 else []
         with self._machine(alone=True) if timed else nullcontext():  # others wait once, not between any two

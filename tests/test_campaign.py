@@ -1,5 +1,6 @@
 """Which runs a session makes, of which targets, in which order; no run is made here."""
 
+import contextlib
 from dataclasses import replace
 
 import pytest
@@ -165,6 +166,30 @@ def test_a_large_run_without_room_is_refused_before_it_starts(campaign, monkeypa
     with pytest.raises(NoRoom, match=r"raise --phase3-budget"):
         session.dataset(case_named(session, "stress-subset"))
     assert not (session.root / "datasets").exists()
+
+
+def test_the_pilot_runs_before_the_machine_is_held(campaign, monkeypatch):
+    """A run that shares the machine can't be made by a thread that holds it alone: the frames are chosen first."""
+    session = campaign()
+    order = []
+    monkeypatch.setattr(Campaign, "dataset", lambda *_: order.append("frames"))
+    monkeypatch.setattr(
+        Campaign, "_machine", lambda *_, alone: order.append("alone" if alone else "shared") or no_lock()
+    )
+    monkeypatch.setattr(Campaign, "run", stop)
+    with pytest.raises(KeyboardInterrupt):
+        session.judged(case_named(session, "stress"), "subject")
+    assert order == ["frames", "alone"]
+
+
+def no_lock():
+    """Hold nothing."""
+    return contextlib.nullcontext()
+
+
+def stop(*_):
+    """Make no run."""
+    raise KeyboardInterrupt
 
 
 def test_the_subset_is_chosen_once(campaign, monkeypatch):
