@@ -155,8 +155,8 @@ def test_no_deleted_file_is_a_warning(verdict, explain):
 @pytest.mark.judges("logs")
 def test_the_end_is_said_with_the_number_removed(verdict, explain):
     """The INFO line at the end of Phase 3 is optional and sent once at most; its number is that of the files removed."""
-    assert clause(verdict, "end_line") == "pass", explain(verdict)
-    assert clause(verdict, "end_numbers") in ("pass", "not met"), explain(verdict)
+    # "not met" is a line that is not there, which the checklist allows.
+    assert {clause(verdict, name) for name in ("end_line", "end_numbers")} <= {"pass", "not met"}, explain(verdict)
 
 
 @pytest.mark.judges("logs")

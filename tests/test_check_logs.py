@@ -6,6 +6,7 @@ import pytest
 
 from harness.checks import judge
 from harness.verdict import Outcome
+from scenarios import test_a_hole_repro as scenario
 from tests import micro
 
 
@@ -91,6 +92,15 @@ def test_optional_lines_may_be_missing():
     case = micro.case(run)
     assert verdict(case).outcome is Outcome.PASS
     assert clause(case, "end_line") == clause(case, "end_numbers") == clause(case, "shared_line") == "not met"
+    scenario.test_the_end_is_said_with_the_number_removed(verdict(case), str)
+
+
+@pytest.mark.parametrize("changes", [{"level": "WARNING"}, {"text": micro.CLEANED.format(5, 0)}])
+def test_a_line_at_the_end_that_is_there_must_be_right(changes):
+    """The test of scenario A fails for a line of another level or with another number, optional as the line is."""
+    case = micro.case(changed(micro.counted(), END, **changes))
+    with pytest.raises(AssertionError):
+        scenario.test_the_end_is_said_with_the_number_removed(verdict(case), str)
 
 
 def test_a_line_on_shared_caches_must_be_true():
