@@ -187,9 +187,12 @@ def test_samples_without_a_seed_are_the_same_in_every_fast_run(run, profile, see
     """With the profile fast, a generator that nobody seeds has the run's seed; a given seed, and default, stay as they are."""
     record = run(config={"stub_mode": "samples"}, profile=profile, seed=3)
     (event,) = [e for e in record.history.events if e.key == "PROCESS_SAMPLES"]
-    first, second, given = event.fields["samples"]
+    first, second, given, *order = event.fields["samples"]
     of_the_seed = np.random.default_rng(3).random()
+    shuffled = np.arange(1000)
+    np.random.RandomState(3).shuffle(shuffled)
     assert (first == of_the_seed, second == of_the_seed) == (seeded, seeded)
+    assert (order == [shuffled[0], shuffled[-1]]) is seeded
     assert given == np.random.default_rng(7).random()
 
 

@@ -124,7 +124,7 @@ def arguments(config: dict[str, Any], request: dict[str, Any], record: str) -> d
 
 
 def seed_samples(random: ModuleType, of_run: int) -> None:
-    """Give numpy's generators the run's seed where nobody gives them one: ZeMosaic's aligner (astroalign) does not.
+    """Let what nobody seeds draw the same in every run: astroalign's samples, and the order in which reproject fits backgrounds.
 
     Each call has a generator of its own, so that what it draws depends on no other thread.
     """
@@ -134,7 +134,12 @@ def seed_samples(random: ModuleType, of_run: int) -> None:
     def default_rng(seed: Any = None) -> Any:
         return original(of_run if seed is None else seed)
 
+    @functools.wraps(random.shuffle)
+    def shuffle(x: Any) -> None:
+        random.RandomState(of_run % 2**32).shuffle(x)
+
     random.default_rng = default_rng  # type: ignore[attr-defined]
+    random.shuffle = shuffle  # type: ignore[attr-defined]
 
 
 def makes_tiles(worker: ModuleType) -> bool:

@@ -14,7 +14,7 @@ environment variable ``PHASE3_STUB``:
 ``no tiles``   (environment only) makes tiles by a function of another name
 ``children``   has a child process remove a file of its output folder
 ``litter``     writes a file in every place that it takes for its user's, and says in an event where these are
-``samples``    says in an event what numpy's generators draw: two that are given no seed, and one that is
+``samples``    says in an event what numpy's generators draw, two that are given no seed and one that is, and shuffle
 =============  =====================================================================================
 """
 
@@ -204,7 +204,9 @@ def _misbehave(mode):
 
 def _samples():
     generators = (np.random.default_rng(), np.random.default_rng(seed=None), np.random.default_rng(7))
-    return [float(generator.random()) for generator in generators]
+    order = np.arange(1000)
+    np.random.shuffle(order)  # noqa: NPY002 -- as a library of the original's does
+    return [*(float(generator.random()) for generator in generators), int(order[0]), int(order[-1])]
 
 
 def run_hierarchical_mosaic_process(progress_queue, *, solver_settings_dict=None, **kwargs):
