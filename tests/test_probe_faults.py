@@ -106,6 +106,18 @@ def test_a_cache_is_gone_when_its_tile_starts(bench, monkeypatch):
     assert run.trace("remove") == []
 
 
+def test_a_cache_that_is_not_of_the_run_is_left_alone(bench, monkeypatch, tmp_path):
+    """A cache that lies elsewhere, or is gone already, is none to take away: the fault is not met, and the tile goes on."""
+    run = bench(DELETE)
+    elsewhere = tmp_path / "elsewhere.npy"
+    elsewhere.write_bytes(b"x")
+    module = maker(run, monkeypatch)
+    assert module.make(1, [str(elsewhere)]) == [True]
+    assert module.make(1, ["outputs/gone.npy"]) == [False]
+    run.faults.finish()
+    assert run.trace("fault") == [("unmet", "the run never came to it")]
+
+
 def test_a_tile_fails_that_is_to_fail(bench, monkeypatch):
     """Its maker raises, once; the other tiles are made."""
     run = bench(FAIL)

@@ -98,12 +98,15 @@ class Faults:
                 self._recorder.trace("fault", state="unmet", fault=dict(fault), reason=reason)
 
     def _take_caches(self, tile: int, caches: Sequence[str]) -> None:
-        """Take the first of a tile's caches away."""
+        """Take the first of a tile's caches away, if it is there, and of this run: any other file is somebody's."""
         for cache in caches[:1]:
+            path = os.path.join(self._record, cache)
+            if not cache.startswith("outputs/") or not os.path.isfile(path):
+                continue
             if self._strikes(DELETE_CACHE, cache, lambda fault: fault.get("tile") == tile) is not None:
                 UNSEEN.now = True
                 try:
-                    _unlink(os.path.join(self._record, cache))
+                    _unlink(path)
                 finally:
                     UNSEEN.now = False
 
