@@ -290,6 +290,9 @@ def test_a_check_that_the_session_has_not_is_a_change(capsys, a_session):
     write_session(replace(session, judged=(replace(session.judged[0], verdicts=fewer),)), a_session)
     assert main(["judge", str(a_session)]) == 1
     assert "chain, subject, tiles: – → fail" in capsys.readouterr().out
+    write_session(replace(session, judged=(replace(session.judged[0], case="a\x1b[2J", verdicts=fewer),)), a_session)
+    main(["judge", str(a_session)])
+    assert "a\\u001b[2J, subject, tiles" in capsys.readouterr().out  # whoever wrote the session steers no terminal
 
 
 def test_a_session_says_itself_what_stands_beside_its_runs(capsys, a_session):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.commands.places import new_folder, root
 from harness.commands.verdicts import show
-from harness.message import Message, Translate, say
+from harness.message import Message, Translate, say, visible
 from harness.verdict import Verdict, exit_status, merge
 
 UNKNOWN = 3
@@ -50,7 +50,7 @@ def _record(options: argparse.Namespace, translate: Translate) -> int:
     for record in records:
         _print(say("Record: {path}", path=str(record.folder)), translate)
         if record.seal is not None and record.seal.reason:
-            print(record.seal.reason)
+            print(visible(record.seal.reason))
         judged = checks.judge(Case(record))
         show(judged, translate)
         verdicts += judged
