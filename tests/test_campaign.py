@@ -2,14 +2,17 @@
 
 import contextlib
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from fixtures import catalogue
 from fixtures.catalogue import PLAIN, Beside, Variant
+from fixtures.datasets import Dataset
 from harness import campaign as module
 from harness.campaign import Campaign, NoRoom, NoSuchRun, run_key
 from harness.options import resolve_options
+from tests import micro
 from tests.requests_ import a_request
 
 
@@ -118,6 +121,38 @@ def test_a_case_may_do_without_a_baseline(campaign):
         session.judged(case, "baseline")
     given = campaign(baseline="reference:naive_per_tile_deletion")
     assert "baseline" in {run.role for run in given.planned(["stress"])}
+
+
+def test_workers_do_not_wait_for_each_other(campaign, monkeypatch, tmp_path):
+    """A run's own lock is taken with the machine's in hand, never the other way about; a run that is there takes neither."""
+    session = campaign()
+    taken = []
+
+    def make_run(_, folder, *__, **___):
+        taken.append("run")
+        folder.mkdir()
+        (folder / "seal.json").touch()
+        return micro.counted().record()
+
+    class Lock:
+        def __init__(self, path):
+            self.path = Path(path)
+
+        def __enter__(self):
+            taken.append("key")
+
+        def __exit__(self, *_):
+            return None
+
+    monkeypatch.setattr(Campaign, "dataset", lambda *_: Dataset(micro.counted().request.dataset, tmp_path))
+    monkeypatch.setattr(Campaign, "request", None)
+    monkeypatch.setattr(Campaign, "_machine", lambda *_, **__: contextlib.nullcontext(taken.append("machine")))
+    monkeypatch.setattr(module, "FileLock", Lock)
+    monkeypatch.setattr(module, "make_run", make_run)
+    monkeypatch.setattr(module, "read_record", lambda _: replace(micro.counted().record(), folder=session.folder / "r"))
+    for _ in range(2):
+        session.run(case_named(session, "chain"), "subject", "per_tile")
+    assert taken == ["machine", "key", "run"]
 
 
 @pytest.mark.parametrize(
