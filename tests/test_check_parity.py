@@ -86,6 +86,22 @@ def test_more_than_good_runs_differ_by_fails(where, by, what):
     assert what in micro.prose(found)
 
 
+def test_damage_to_one_block_of_many_fails():
+    """What is less than a hundredth of the mosaic is in neither percentile: no block may differ by much."""
+
+    def larger(record):
+        image = record.products.planes[0]
+        wide = {name: np.tile(getattr(image, name), (1, 10, 10)) for name in ("count", "sum", "low", "high")}
+        return changed(record, planes=(replace(image, **wide), *record.products.planes[1:]))
+
+    case = of(ZEMOSAIC)
+    case = replace(case, run=larger(case.run), pair=larger(case.pair))
+    assert verdict(replace(case, run=moved(case.run, np.s_[0, 0], 5.0))).outcome is Outcome.PASS
+    found = verdict(replace(case, run=moved(case.run, np.s_[0, 0], 60.0)))
+    assert found.outcome is Outcome.FAIL
+    assert "mosaic RGB: one of its blocks differs by 60 in the mean." in micro.prose(found)
+
+
 def test_other_stars_fail():
     """A tenth of the stars is gone though the blocks hardly tell."""
     found = verdict(of(ZEMOSAIC, lambda run: changed(moved(run, by=0.01), stars=run.products.stars[6:])))
@@ -111,7 +127,7 @@ def test_pixels_that_only_one_run_has_fail():
         (lambda run: changed(run, covered=run.products.covered[:, 4:]), "The mosaic's shape is 88 x 264"),
         (lambda run: changed(run, wcs={**run.products.wcs, "CRPIX1": 1.0}), "WCS cards that differ: CRPIX1."),
         (lambda run: changed(run, planes=run.products.planes[:1]), "The images are mosaic RGB"),
-        (lambda run: changed(run, mosaic=None), "There is no mosaic of"),
+        (lambda run: changed(run, mosaic=None), "There is no mosaic of zemosaic b59a65f"),
         (
             lambda run: replace(run, left=(*run.left, LeftFile("outputs/extra.fits", 1, "other"))),
             "Files that only this run left: extra.fits.",
@@ -139,7 +155,7 @@ def test_the_counts_in_names_are_no_difference():
 
 
 def test_further_runs_must_come_to_the_same():
-    """keep, and another number of workers: each is compared; one that is no such run is left out."""
+    """keep, and another number of workers: each is compared; one that is no such run leaves its question open."""
     case = micro.case(micro.counted())
     keep = replace(case.run, request=replace(case.run.request, retention="keep"))
     alone = replace(case.run, request=replace(case.run.request, workers=1, schedule=()))
@@ -148,7 +164,9 @@ def test_further_runs_must_come_to_the_same():
     assert found.outcome is Outcome.PASS
     assert verdict(replace(case, equals=(keep, moved(alone)))).outcome is Outcome.FAIL
     other = replace(moved(alone), request=replace(alone.request, seed=1))
-    assert verdict(replace(case, equals=(other,))).outcome is Outcome.PASS
+    found = verdict(replace(case, equals=(other,)))
+    assert (found.outcome, len(found.evidence["compared"])) == (Outcome.UNKNOWN, 1)
+    assert "differs in: seed" in micro.prose(found)
 
 
 def test_the_baseline_must_be_the_same_in_sds_alone():
@@ -182,6 +200,34 @@ def test_what_was_not_measured_is_unknown():
     case = micro.case(micro.counted())
     assert verdict(replace(case, pair=changed(case.pair, planes=()))).outcome is Outcome.UNKNOWN
     assert verdict(replace(case, run=replace(case.run, products=None))).outcome is Outcome.UNKNOWN
+
+
+def test_a_measure_without_a_mosaic_is_unknown():
+    """A pair, or a baseline of SDS, that came to no mosaic says nothing of the run: it is not the run that differs."""
+    case = micro.case(micro.counted())
+    found = verdict(replace(case, pair=changed(case.pair, mosaic=None)))
+    assert (found.outcome, "There is no mosaic of reference" in micro.prose(found)) == (Outcome.UNKNOWN, True)
+    case = of(ZEMOSAIC, mode="sds")
+    before = replace(case.run, request=replace(case.run.request, target=BEFORE))
+    assert verdict(replace(case, baseline=before)).outcome is Outcome.PASS
+    assert verdict(replace(case, baseline=changed(before, mosaic=None))).outcome is Outcome.UNKNOWN
+    crashed = replace(before, seal=replace(before.seal, state="crashed"))
+    found = verdict(replace(case, baseline=crashed))
+    assert (found.outcome, "did not run to its end" in micro.prose(found)) == (Outcome.UNKNOWN, True)
+
+
+def test_images_without_values_compare_nothing():
+    """Two images that are finite nowhere are not the same but for rounding: nothing was compared."""
+
+    def emptied(record, digest):
+        image, *others = record.products.planes
+        none = replace(image, sha256=digest * 64, count=np.zeros_like(image.count), sum=np.zeros_like(image.sum))
+        return changed(record, planes=(none, *others))
+
+    case = of(ZEMOSAIC)
+    found = verdict(replace(case, run=emptied(case.run, "0"), pair=emptied(case.pair, "1")))
+    assert found.outcome is Outcome.UNKNOWN
+    assert "mosaic RGB" in micro.prose(found)
 
 
 def test_no_shared_cache_puts_nothing_to_the_test():

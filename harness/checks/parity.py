@@ -47,8 +47,10 @@ class Difference:
         Share of the values that are finite in one of the two only, by the blocks' counts.
     largest
         The largest difference of any block's mean, least or largest value.
-    typical, worst
-        What nine of ten blocks, and 99 of 100, do not exceed by the difference of their means.
+    typical, worst, most
+        What nine of ten blocks, 99 of 100, and all do not exceed by the difference of their means.
+    empty
+        Whether no block has values in both, so that nothing was compared.
 
     """
 
@@ -58,6 +60,8 @@ class Difference:
     largest: float = 0.0
     typical: float = 0.0
     worst: float = 0.0
+    most: float = 0.0
+    empty: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return built-in types only."""
@@ -68,6 +72,7 @@ class Difference:
             "largest": rounded(self.largest, 7),
             "typical": rounded(self.typical, 7),
             "worst": rounded(self.worst, 7),
+            "most": rounded(self.most, 7),
         }
 
 
@@ -111,11 +116,10 @@ def compare(  # noqa: PLR0911 -- a ladder of grades
     ours, theirs = run.products, other.products
     if ours is None or theirs is None or (theirs.mosaic is None and ours.mosaic is None):
         return Comparison(name, "not measured", (say("Outputs of the two were not measured, or there are none."),), ())
-    if ours.mosaic is None or theirs.mosaic is None:
-        lacking = run if ours.mosaic is None else other
-        return Comparison(
-            name, "different", (say("There is no mosaic of {target}.", target=lacking.request.target.label),), ()
-        )
+    if theirs.mosaic is None:  # what is no measure for the run is not the run's fault
+        return Comparison(name, "not measured", (_no_mosaic(other),), ())
+    if ours.mosaic is None:
+        return Comparison(name, "different", (_no_mosaic(run),), ())
     what = [*(() if scaled else _files(run, other)), *_structure(ours, theirs, named=not scaled)]
     if what:
         return Comparison(name, "different", tuple(what), ())
@@ -132,10 +136,17 @@ def compare(  # noqa: PLR0911 -- a ladder of grades
             "These images are not bit by bit the same, though the target repeats itself: {images}.", images=differing
         )
         return Comparison(name, "different", (message,), images)
+    if any(i.empty and i.pixels == 0 for i in images):
+        empty = ", ".join(i.image for i in images if i.empty)
+        return Comparison(name, "not measured", (say("These images hold no values: {images}.", images=empty),), images)
     if all(i.pixels == 0 and i.largest <= limits["parity.value"] for i in images):
         return Comparison(name, "within rounding", (), images)
     what = [*_beyond(images, limits), *_stars(ours, theirs, limits)]
     return Comparison(name, "different" if what else "as two good runs differ", tuple(what), images)
+
+
+def _no_mosaic(record: Record) -> Message:
+    return say("There is no mosaic of {target}.", target=record.request.target.label)
 
 
 def _files(run: Record, other: Record) -> list[Message]:
@@ -207,7 +218,7 @@ def _difference(image: str, a: Plane, b: Plane, *, scaled: bool) -> Difference:
     pixels = float(np.abs(a.count.astype(np.int64) - b.count).sum() / max(int(b.count.sum()), 1))
     both = (a.count > 0) & (b.count > 0)
     if not both.any():
-        return Difference(image, identical=False, pixels=pixels)
+        return Difference(image, identical=False, pixels=pixels, empty=True)
     ours, theirs = ([p.sum / np.maximum(p.count, 1), p.low, p.high] for p in (a, b))
     if scaled:
         gain, zero = _fit(ours[0][both], theirs[0][both])
@@ -221,6 +232,7 @@ def _difference(image: str, a: Plane, b: Plane, *, scaled: bool) -> Difference:
         largest=float(max(means.max(), lows.max(), highs.max())),
         typical=typical,
         worst=worst,
+        most=float(means.max()),
     )
 
 
@@ -257,6 +269,14 @@ def _beyond(images: Sequence[Difference], limits: Thresholds) -> list[Message]:
                     worst=float(f"{image.worst:.3g}"),
                 )
             )
+        elif image.most > limits["parity.most"]:
+            found.append(
+                say(
+                    "{image}: one of its blocks differs by {most} in the mean.",
+                    image=image.image,
+                    most=float(f"{image.most:.3g}"),
+                )
+            )
     return found
 
 
@@ -280,7 +300,9 @@ def _judge(case: Case, limits: Thresholds) -> Verdict:
             left_out.append(reason)
     made = [compare(run, other, limits, name=name) for other, name in others]
     baseline, unlike = baseline_of(case)
-    if run.request.mode == "sds" and baseline is not None:
+    if run.request.mode == "sds" and baseline is not None and not baseline.usable:
+        left_out.append(say("The baseline is left out: it did not run to its end."))
+    elif run.request.mode == "sds" and baseline is not None:
         made.append(compare(run, baseline, limits, name=baseline.request.target.label, scaled=True))
     elif run.request.mode == "sds" and unlike is not None:
         left_out.append(unlike)
@@ -314,7 +336,7 @@ def _conclude(
         sentence = say("This run is what others are compared with, and there is nothing to compare it with.")
         return Outcome.NOT_APPLICABLE, sentence, tuple(left_out)
     unmeasured = [c for c in made if c.grade == "not measured"]
-    if unmeasured or not made:
+    if unmeasured or left_out or not made:
         causes = (*(m for c in unmeasured for m in c.what), *left_out)
         return Outcome.UNKNOWN, say("The outputs could not be compared with those of another run."), causes
     names = "; ".join(c.other for c in made)
