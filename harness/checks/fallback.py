@@ -16,7 +16,7 @@ from typing import Any
 
 from harness.checks.base import Case, Check
 from harness.checks.cause import MAX_LISTED
-from harness.checks.known import NOT_TAKEN, SPEAKS, named
+from harness.checks.known import NOT_TAKEN, SPEAKS, marked, named
 from harness.checks.modes import not_reached, phases, signs_of_another_mode
 from harness.checks.premises import CALLBACK, ELSEWHERE, LOG, baseline_of, standard
 from harness.message import Message, say
@@ -65,7 +65,7 @@ def fallbacks(history: History) -> tuple[tuple[Fallback, ...], tuple[str, ...]]:
     spans = phases(history)
     found, denied = [], []
     for event in history.events:
-        for text in _texts(event):
+        for text in filter(marked, _texts(event)):
             rest = text
             for denial in NOT_TAKEN:
                 rest = denial.sub("", rest)

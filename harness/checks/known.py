@@ -28,6 +28,9 @@ def _known(pattern: str, means: Message, name: str = "") -> Known:
 SPEAKS = re.compile(r"f[ae]ll(?:s|ing|en)?[ _-]?back|salvag", re.IGNORECASE)
 """What a text must hold to be looked at, beside the patterns of those that never use the word."""
 
+MARKS = ("back", "salvag", "rerun all cpu", "runtime_wcs", "global_coadd_", "weights_shape_mismatch")
+"""Every text that speaks of a fallback holds one of these, in small letters; most texts of a log hold none."""
+
 NOT_TAKEN = (
     re.compile(r"(?:fallback|salvage)(?:_mode)?\s*[=:]\s*(?:False|None|off|no|0)\b", re.IGNORECASE),
     re.compile(r"\b(?:no|without)\s+(?:any\s+)?(?:classic\s+)?fallback", re.IGNORECASE),
@@ -108,6 +111,12 @@ def named(text: str) -> tuple[str, Message] | None:
         if found:
             return known.name or found[1].lower(), known.means
     return None
+
+
+def marked(text: str) -> bool:
+    """Whether a text can speak of a fallback at all: told in a fraction of the time that all patterns take."""
+    small = text.lower()
+    return any(mark in small for mark in MARKS)
 
 
 def speaks(text: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -68,10 +68,11 @@ class Lines:
         self.over = phase_3_end(record.history)
         logged = [e for e in record.history.events if e.source == "log"]
         self.shared = [e for e in logged if _SHARED.search(e.text)]
-        counted = [e for e in logged if _COUNTED.search(e.text) and e not in self.shared]
+        rest = [(e, _counts(e)) for e in logged]
+        counted = [e for e, counts in rest if counts]
         self.end = [e for e in counted if _END.search(e.text)]
-        self.start = [e for e in counted if e not in self.end and _START.search(e.text)]
-        self.others = [e for e in logged if _PER_TILE.search(e.text) and e not in counted]
+        self.start = [e for e in counted if not _END.search(e.text) and _START.search(e.text)]
+        self.others = [e for e, counts in rest if not counts and _PER_TILE.search(e.text)]
 
     @cached_property
     def planned(self) -> frozenset[str]:
@@ -113,6 +114,11 @@ class Lines:
 
 
 _LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "WARN": 30, "ERROR": 40, "CRITICAL": 50}
+
+
+def _counts(event: Event) -> bool:
+    """Whether a line speaks of counting references, the line on shared caches aside."""
+    return _COUNTED.search(event.text) is not None and _SHARED.search(event.text) is None
 
 
 def _level(event: Event) -> int:
@@ -282,8 +288,9 @@ def _failed_unlink(lines: Lines) -> Clause:
     failed = [r for r in lines.removals if r.outcome == "failed" and r.errno != errno.ENOENT]
     if not failed:
         return Clause("not met", say("No removal of a cache failed in this run."))
+    told = _mentions(lines.history, {removal.name for removal in failed})
     for removal in failed:
-        about = [e for e in lines.history.events if e.source == "log" and removal.name in e.text and e.t >= removal.t]
+        about = [e for e in told.get(removal.name, ()) if e.t >= removal.t]
         above = [e for e in about if _level(e) > _LEVELS["DEBUG"]]
         if above:
             return Clause(
@@ -304,6 +311,21 @@ def _failed_unlink(lines: Lines) -> Clause:
     return Clause(
         "pass", say("Removals that failed were logged at DEBUG, and the run went on: {count}.", count=len(failed))
     )
+
+
+def _mentions(history: History, names: Collection[str]) -> Mapping[str, Sequence[Event]]:
+    """Return the log records that hold each of these names. Where all removals fail there are many of both."""
+    tail = re.compile("|".join(sorted({re.escape(name[-4:]) for name in names})))
+    lengths = sorted({len(name) for name in names})
+    found: dict[str, list[Event]] = {}
+    for event in history.events:
+        if event.source != "log":
+            continue
+        ends = [match.end() for match in tail.finditer(event.text)]
+        held = {event.text[end - length : end] for end in ends for length in lengths if length <= end}
+        for name in held.intersection(names):
+            found.setdefault(name, []).append(event)
+    return found
 
 
 def _silent(lines: Lines) -> Clause:
