@@ -10,7 +10,8 @@ answers:
   pairs for 95 %; this one does with three. It fails when even the lower end of the interval is beyond the limit;
 * growth: over runs of growing size, the exponent of the bookkeeping by least squares on logarithms. A quadratic one has 2.
 
-Where pairs or sizes are missing the counts alone are judged, and the sentence says so.
+Where no pairs or sizes were made the counts alone are judged, and the sentence says so; where they were made and too few of them
+can be used, their question is open.
 """
 
 from __future__ import annotations
@@ -78,6 +79,9 @@ def _judge(case: Case, limits: Thresholds) -> Verdict:
         return Verdict("cost", Outcome.NOT_APPLICABLE, sentence)
     found = _find(case)
     outcome, sentence = _conclude(found, limits)
+    open_question = _open(case, found) if outcome is Outcome.PASS else None
+    if open_question is not None:
+        outcome, sentence = Outcome.UNKNOWN, open_question
     return Verdict("cost", outcome, sentence, MappingProxyType(_evidence(found, limits)))
 
 
@@ -243,6 +247,24 @@ def _conclude(found: Findings, limits: Thresholds) -> tuple[Outcome, Message]:
         )
         return Outcome.FAIL, sentence
     return Outcome.PASS, _nothing_wrong(found, attempts)
+
+
+def _open(case: Case, found: Findings) -> Message | None:
+    """Tell what runs were made for and can't answer."""
+    if case.timed and found.ratio is None:
+        return say(
+            "Pairs of runs that were made to be timed: {made}; those that can be used are too few to conclude from: {points}.",
+            made=len(case.timed),
+            points=len(found.pairs),
+        )
+    if case.sizes and found.exponent is None:
+        return say(
+            "Runs of growing size that were made: {made}; those that tell of their bookkeeping are too few to conclude from:"
+            " {points}.",
+            made=len(case.sizes),
+            points=len(found.sizes),
+        )
+    return None
 
 
 def _nothing_wrong(found: Findings, attempts: float) -> Message:
