@@ -213,6 +213,15 @@ def test_other_retentions_free_nothing_in_phase_3(retention):
     assert found.cause
 
 
+def test_an_unseen_clean_up_is_unknown():
+    """With run_end caches go in Phase 7: where that was not seen to begin, nobody knows whether they went too early."""
+    run = micro.counted(retention="run_end")
+    run.events = [e for e in run.events if e.text != "7" and e.key != "run_info_phase7_cleanup_starting"]
+    found = verdict(micro.case(run))
+    assert found.outcome is Outcome.UNKNOWN
+    assert "not seen to begin" in micro.prose(found)
+
+
 def test_leftovers_at_the_end_fail():
     """A clean-up that leaves caches, and a keep that loses them, fail by what is counted on disk."""
     left = [LeftFile(micro.cache_of("p0_0.fits"), micro.SIZE, "cache")]

@@ -66,6 +66,8 @@ def test_a_batch_that_was_not_coadded_fails():
 def test_batches_that_nobody_counted_are_unknown():
     """Without the number that was built nothing can be all of it; more than that is a contradiction."""
     assert verdict("tiles", micro.case(without(micro.sds(), "sds_info_batches", "[SDS]"))).outcome is Outcome.UNKNOWN
+    none = without(micro.sds(), "sds_info_batches", "[SDS]").event("sds_info_batches_built", count=0, total_entries=0)
+    assert verdict("tiles", micro.case(none)).outcome is Outcome.UNKNOWN
     more = micro.sds().event("[SDS] Batch 3/2 | success=True", images=1, success=True)
     assert verdict("tiles", micro.case(more)).outcome is Outcome.UNKNOWN
 

@@ -237,6 +237,8 @@ def _nothing_wrong(found: Findings, ratio: float | None) -> Conclusion:
 def _at_the_end(run: Record, found: Findings) -> Conclusion:
     """Judge ``run_end``: everything is there until Phase 7, and then gone."""
     cleanup = _cleanup(run.history)
+    if cleanup is None and (found.lives.freed != NEVER).any() and not found.freed_in_phase_3.any():
+        return Outcome.UNKNOWN, say("Caches went, and the clean-up of Phase 7 was not seen to begin."), ()
     before = found.lives.freed < (NEVER if cleanup is None else cleanup)
     if before.any():
         sentence = say("With run_end, caches went before the clean-up of Phase 7: {count}.", count=int(before.sum()))

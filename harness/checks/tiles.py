@@ -203,6 +203,8 @@ def _of_batches(case: Case) -> Verdict:
     ended = case.run.seal is not None and case.run.seal.state == "done"
     if found.built is None:
         outcome, sentence = Outcome.UNKNOWN, say("SDS never stated how many batches it built.")
+    elif not found.built and not found.told:
+        outcome, sentence = Outcome.UNKNOWN, say("SDS built no batch, so there was none to coadd.")
     elif failed or (ended and len(found.coadded) < found.built):
         outcome = Outcome.FAIL
         sentence = say("{made} of {total} batches were coadded.", made=len(found.coadded), total=found.built)
