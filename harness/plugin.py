@@ -261,7 +261,8 @@ def judged(request: pytest.FixtureRequest, phase3_campaign: Campaign, case_name:
 def verdict(request: pytest.FixtureRequest, judged: JudgedRun, phase3_campaign: Campaign) -> Verdict:
     """Return the verdict that the test's ``judges`` marker names.
 
-    ``unknown`` raises here, in the set-up, so that pytest shows an error; ``not applicable`` skips with the reason.
+    ``unknown`` raises here, in the set-up, so that pytest shows an error, and so does a finding of which the
+    baseline that was run does not tell whether it is new; ``not applicable`` skips with the reason.
     """
     from reports.language import translator
 
@@ -275,7 +276,17 @@ def verdict(request: pytest.FixtureRequest, judged: JudgedRun, phase3_campaign: 
         raise UnknownVerdictError(found.sentence.render(translate))
     if found.outcome is Outcome.NOT_APPLICABLE:
         pytest.skip(found.sentence.render(translate))
+    if of_unknown_standing(found, judged):
+        _conclude(node, "unknown")
+        unsaid = say("The baseline does not tell whether this finding is new.")
+        raise UnknownVerdictError("\n".join((found.sentence.render(translate), unsaid.render(translate))))
     return found
+
+
+def of_unknown_standing(verdict: Verdict, judged: JudgedRun) -> bool:
+    """Whether a baseline was run, and it does not tell whether a finding is new: it may have crashed, or have no mosaic."""
+    finding = verdict.axis == "quality" and verdict.outcome is Outcome.FAIL
+    return finding and not verdict.standing and judged.baseline is not None
 
 
 @pytest.fixture(scope="session")

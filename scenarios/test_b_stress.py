@@ -83,6 +83,12 @@ def test_the_whole_run_is_green(concluded, explain):
     assert concluded.outcome is Outcome.PASS, "\n".join(explain(v) for v in concluded.verdicts)
 
 
+@pytest.mark.judges("disk", retention="run_end")
+def test_the_pair_is_sound(concluded, explain):
+    """The same run with run_end is green, so that it can serve as the measure."""
+    assert concluded.outcome is Outcome.PASS, "\n".join(explain(v) for v in concluded.verdicts)
+
+
 @pytest.mark.judges("disk", subject="control")
 def test_caches_that_outlive_their_users_are_seen(concluded, explain):
     """A run that frees its caches wrongly is red by the checks named for it: the harness can see what it looks for here."""

@@ -15,10 +15,11 @@ import pytest
 
 from fixtures import bad
 from fixtures.datasets import SYNTHETIC, build
-from harness.plugin import note, selected
+from harness.message import say
+from harness.plugin import note, of_unknown_standing, selected
 from harness.record import read_record, sha256_of
-from harness.session import normal_form, read_session
-from harness.verdict import Outcome
+from harness.session import JudgedRun, normal_form, read_session
+from harness.verdict import Outcome, Verdict
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -112,6 +113,24 @@ def test_what_is_noted_of_a_test_is_built_in_text():
         ("phase3_outcome", "pass"),
     ]
     assert {type(part) for pair in node.user_properties for part in pair} == {str}
+
+
+@pytest.mark.parametrize(
+    ("axis", "outcome", "standing", "baseline", "unknown"),
+    [
+        ("quality", "fail", "", "b", True),
+        ("quality", "fail", "", None, False),
+        ("quality", "fail", "new", "b", False),
+        ("quality", "fail", "pre-existing", "b", False),
+        ("quality", "pass", "", "b", False),
+        ("patch", "fail", "", "b", False),
+    ],
+)
+def test_a_finding_beside_a_baseline_that_does_not_tell_is_unknown(axis, outcome, standing, baseline, unknown):
+    """Without a baseline there are findings only; with one, whether they are new must be known before they count as old."""
+    verdict = Verdict("accuracy", Outcome(outcome), say("x"), axis=axis, standing=standing)
+    judged = JudgedRun("chain", "k", "subject", None, baseline, (verdict,))
+    assert of_unknown_standing(verdict, judged) is unknown
 
 
 def noted(junit):
