@@ -42,7 +42,7 @@ def test_stars_are_where_and_as_bright_as_in_the_pair(verdict, explain):
 
 @pytest.mark.judges("parity")
 def test_the_outputs_are_the_same(verdict, explain):
-    """per_tile, run_end, another number of workers and the version before the patch come to the same outputs."""
+    """per_tile, run_end and another number of workers come to the same outputs."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
