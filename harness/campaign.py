@@ -265,7 +265,6 @@ class Campaign:
         request = self._request(case, dataset, subject, retention, variant)
         key = run_key(request, variant.repeat)
         record_folder = self.folder / "runs" / key
-        record_folder.parent.mkdir(parents=True, exist_ok=True)
         sealed = record_folder / "seal.json"
         if not sealed.exists():
             # The machine before the run, everywhere: workers that took them the other way about would wait for each other.
@@ -282,7 +281,9 @@ class Campaign:
 
     def _machine(self, *, alone: bool) -> AbstractContextManager[None]:
         """Hold the machine while a run lives: with other workers of this session, or alone, for a run whose time is taken."""
-        lock = ReadWriteLock(self.folder / "runs" / "machine.db")
+        runs = self.folder / "runs"
+        runs.mkdir(parents=True, exist_ok=True)
+        lock = ReadWriteLock(runs / "machine.db")
         return lock.write_lock() if alone else lock.read_lock()
 
     def judged(self, case: CaseSpec, subject: Subject, retention: Retention = "per_tile") -> JudgedRun:

@@ -130,7 +130,7 @@ def test_workers_do_not_wait_for_each_other(campaign, monkeypatch, tmp_path):
 
     def make_run(_, folder, *__, **___):
         taken.append("run")
-        folder.mkdir()
+        folder.mkdir(parents=True)
         (folder / "seal.json").touch()
         return micro.counted().record()
 
@@ -170,6 +170,13 @@ def test_only_what_is_timed_has_the_machine_to_itself(campaign, subject, retenti
     case = case_named(campaign(), "stress")
     assert module._is_timed(case, subject, retention, variant) is alone
     assert not module._is_timed(case_named(campaign(), "chain"), subject, retention, variant)
+
+
+def test_the_machine_is_held_before_any_run_is_made(campaign):
+    """The large run may be the first of a session, which has no folder of runs yet."""
+    session = campaign()
+    with session._machine(alone=True), session._machine(alone=True):
+        assert (session.folder / "runs").is_dir()
 
 
 def test_runs_of_growing_size_take_the_first_panels(campaign):
