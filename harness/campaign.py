@@ -246,13 +246,18 @@ class Campaign:
             dataset=facts,
             plan=plan,
             retention=retention,
-            workers=variant.workers or self.settings.workers,
+            workers=self._workers(variant),
             mode=case.mode,
             profile="default" if self.settings.profile == "default" else "fast",
             config={**self.own_config, **case.config},
             schedule=case.schedule(plan, self.settings.seconds),
             seconds=self.settings.seconds,
         )
+
+    def _workers(self, variant: Variant) -> int:
+        """Return a run's number of workers; one that is to be another than the session's is another whatever that is."""
+        asked, usual = variant.workers, self.settings.workers
+        return usual if not asked else asked + 1 if asked == usual else asked
 
     @cached_property
     def own_config(self) -> dict[str, Any]:

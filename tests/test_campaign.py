@@ -191,6 +191,16 @@ def test_runs_of_growing_size_take_the_first_panels(campaign):
     assert run_key(part) != run_key(whole)
 
 
+@pytest.mark.parametrize(("usual", "other"), [("1", 2), ("2", 1), ("4", 1)])
+def test_another_number_of_workers_is_another(campaign, usual, other):
+    """A session with one worker must not compare a run with itself."""
+    session = campaign(workers=usual)
+    case = case_named(session, "chain")
+    one, two = (session.request(case, "subject", "per_tile", variant) for variant in (PLAIN, Variant(workers=1)))
+    assert (one.workers, two.workers) == (int(usual), other)
+    assert run_key(one) != run_key(two)
+
+
 def test_a_variant_changes_the_workers():
     """And repetitions of one request are told apart by their number alone."""
     request = a_request()
