@@ -92,6 +92,25 @@ def test_what_the_baseline_has_too_is_pre_existing():
     assert (found.standing, found.gates) == ("pre-existing", False)
     found = verdict(run, baseline=replace(known(), request=before.request))
     assert (found.standing, found.gates) == ("new", True)
+    assert found.evidence["new_findings"] == ["panel 2: flux"]
+
+
+def test_one_new_finding_among_old_ones_is_new():
+    """A baseline that is wrong in another way excuses nothing; which of the findings are new is told."""
+    run = known(known(change=dimmed(0.838)), shifted(2.0))
+    before = replace(
+        known(change=shifted(2.0)), request=replace(run.request, target=TargetFacts("reference", "before", "", "python"))
+    )
+    found = verdict(run, baseline=before)
+    assert found.evidence["findings"] == ["panel 2: flux", "panel 2: positions"]
+    assert (found.standing, found.evidence["new_findings"]) == ("new", ["panel 2: flux"])
+
+
+def test_a_baseline_that_can_not_be_judged_leaves_the_standing_open():
+    """Without a mosaic of its own nobody knows whether it had the finding too."""
+    run = known(change=dimmed(0.838))
+    before = replace(run, request=replace(run.request, target=TargetFacts("reference", "before", "", "python")))
+    assert verdict(run, baseline=replace(before, products=None)).standing == ""
 
 
 def test_without_a_truth_there_is_no_question():

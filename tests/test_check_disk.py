@@ -96,6 +96,20 @@ def test_a_busy_machine_is_no_excess():
     assert found.evidence["excess_fraction_in_tiles"] == 0
 
 
+def test_a_tile_late_is_no_excess_where_it_takes_no_time():
+    """Tiles that are short beside the rest of Phase 3 hold hardly anything, however many they are."""
+    last = last_users(LONG)
+    run = micro.Micro(LONG, panels=8).begin()
+    for tile, group in enumerate(LONG):
+        run.submit(tile, group)
+    run.t += 20 * micro.PAUSE
+    for tile in range(len(LONG)):
+        run.work(tile).remove(*last.get(tile - 1, ()))
+    found = verdict(micro.case(run.remove(*last[len(LONG) - 1]).finish(), pair=None))
+    assert found.outcome is Outcome.PASS, micro.prose(found)
+    assert found.evidence["excess_fraction_in_tiles"] > 0.05 > found.evidence["excess_fraction"]
+
+
 def test_a_leak_fails():
     """One cache that nobody removes in Phase 3 is enough, though the clean-up at the end takes it."""
     last = last_users(micro.ONE_SHARED)

@@ -87,7 +87,8 @@ def judge(case: Case, names: Iterable[str] | None = None, thresholds: Thresholds
 def _with_standing(verdict: Verdict, case: Case, limits: Thresholds) -> Verdict:
     """Say of a failed finding whether the baseline has it too.
 
-    A finding that lists what it found under ``findings`` in its evidence is pre-existing when the baseline's lists all of it.
+    A finding that lists what it found under ``findings`` in its evidence is pre-existing when the baseline's lists all of it;
+    what it does not list is added as ``new_findings``.
     """
     baseline, _ = baseline_of(case)
     if verdict.axis != "quality" or verdict.outcome is not Outcome.FAIL or baseline is None:
@@ -96,9 +97,10 @@ def _with_standing(verdict: Verdict, case: Case, limits: Thresholds) -> Verdict:
     if before.outcome not in (Outcome.FAIL, Outcome.PASS):
         return verdict
     known = set(before.evidence.get("findings", ()))
-    found = set(verdict.evidence.get("findings", ()))
-    pre_existing = before.outcome is Outcome.FAIL and found <= known
-    return replace(verdict, standing="pre-existing" if pre_existing else "new")
+    new = [name for name in verdict.evidence.get("findings", ()) if name not in known]
+    pre_existing = before.outcome is Outcome.FAIL and not new
+    evidence = MappingProxyType({**verdict.evidence, "new_findings": new})
+    return replace(verdict, standing="pre-existing" if pre_existing else "new", evidence=evidence)
 
 
 @functools.cache  # by its full name: `cache` is a module here
