@@ -204,6 +204,13 @@ def test_a_silent_way_back_to_master_tiles_fails(mode):
     assert "3 master tiles" in micro.prose(verdict(micro.case(made)))
 
 
+def test_sds_that_says_that_it_is_off_fails():
+    """Its own word is enough, whatever else it announces."""
+    found = verdict(micro.case(micro.sds().event("sds_off_classic_mastertile_pipeline")))
+    assert found.outcome is Outcome.FAIL
+    assert "announced that SDS is off" in micro.prose(found)
+
+
 @pytest.mark.parametrize(
     ("mode", "end"), [("sds", "sds_global_finalize_done"), ("grid", "[GRID] Grid/Survey mode completed")]
 )
