@@ -54,6 +54,13 @@ def test_time_decides():
     assert choose(SIZES, PILOT, replace(ROOM, seconds=799.0), free=1e15).name == "small"
 
 
+def test_tiles_that_share_more_take_longer():
+    """Of frames and inputs what grows more decides on the time."""
+    sharing = [SIZES[0], replace(SIZES[1], inputs=800)]
+    assert choose(sharing, PILOT, replace(ROOM, seconds=1600.0), free=1e15).name == "large"
+    assert choose(sharing, PILOT, replace(ROOM, seconds=1599.0), free=1e15).name == "small"
+
+
 def test_disk_decides():
     """At the peak of the last run the records of the others are there: 3 x 2 GB and 20 GB for the large one."""
     assert choose(SIZES, PILOT, replace(ROOM, bytes=26e9), free=1e15).name == "large"
@@ -63,6 +70,7 @@ def test_disk_decides():
 def test_the_free_disk_decides_whatever_the_budget_allows():
     """What the disk can't hold is refused before it starts, with the figures and what to do; a part of it stays free."""
     assert choose(SIZES, PILOT, ROOM, free=26e9 + GIB).name == "large"
+    assert choose(SIZES, PILOT, ROOM, free=26e9 + GIB - 1).name == "small"
     choice = choose(SIZES, PILOT, ROOM, free=5e9)
     assert choice.name is None
     told = choice.why.render()

@@ -99,7 +99,8 @@ def test_one_new_finding_among_old_ones_is_new():
     """A baseline that is wrong in another way excuses nothing; which of the findings are new is told."""
     run = known(known(change=dimmed(0.838)), shifted(2.0))
     before = replace(
-        known(change=shifted(2.0)), request=replace(run.request, target=TargetFacts("reference", "before", "", "python"))
+        known(change=shifted(2.0)),
+        request=replace(run.request, target=TargetFacts("reference", "before", "", "python")),
     )
     found = verdict(run, baseline=before)
     assert found.evidence["findings"] == ["panel 2: flux", "panel 2: positions"]
