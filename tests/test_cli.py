@@ -266,7 +266,8 @@ def a_session(tmp_path):
 def test_a_session_is_judged_again(capsys, a_session):
     """Every run is judged anew beside the same others; what is no longer the same is said, and nothing written."""
     before = (a_session / "session.json").read_bytes()
-    assert main(["judge", str(a_session)]) == 1
+    judged = [f"--check={v.check}" for v in read_session(a_session).judged[0].verdicts]
+    assert main(["judge", str(a_session), *judged]) == 1
     assert "no longer the same: 0" in capsys.readouterr().out
     session = read_session(a_session)
     subject = session.judged[0]

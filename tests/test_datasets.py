@@ -201,6 +201,10 @@ def test_the_named_datasets_are_what_scenarios_need():
         "natural": (4, 32, (240, 320)),
         "bayer2x1": (2, 16, (384, 288)),
         "gui": (1, 26, (240, 320)),
+        "stress": (40, 200, (96, 128)),
+        "stress-12": (12, 96, (240, 320)),
+        "stress-20": (20, 160, (240, 320)),
+        "stress-40": (40, 200, (240, 320)),
     }
     clouded = [p for p in SYNTHETIC["natural"].pointings if p.clouded]
     panel = sorted(p.name for p in SYNTHETIC["natural"].pointings if p.panel == clouded[0].panel)
