@@ -64,4 +64,4 @@ def test_keys_stand_beside_their_sentences(tmp_path):
         page = (tmp_path / name).read_text(encoding="utf-8")
         assert f'<dt><code lang="en">{found}</code></dt><dd>{sentence.replace(chr(39), "&#39;")}</dd>' in page
     for name in ("summary.md", "summary.fr.md"):
-        assert f"- `{key}`: " in (tmp_path / name).read_text(encoding="utf-8")
+        assert re.search(rf"^- `{key}`\s?: ", (tmp_path / name).read_text(encoding="utf-8"), re.MULTILINE)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -134,11 +135,13 @@ def test_a_finding_beside_a_baseline_that_does_not_tell_is_unknown(axis, outcome
 
 
 def noted(junit):
-    """Return what JUnit holds of each test, but for the times."""
+    """Return what JUnit holds of each test, but for the times, and for figures in sentences, which hang on them."""
     cases = ET.parse(junit).getroot().iter("testcase")
     return {
         case.get("name"): {
-            p.get("name"): p.get("value") for p in case.iter("property") if p.get("name") != "phase3_seconds"
+            p.get("name"): re.sub(r"\d+(\.\d+)?(e-?\d+)?", "#", p.get("value"))
+            for p in case.iter("property")
+            if p.get("name") != "phase3_seconds"
         }
         for case in cases
     }
@@ -177,7 +180,7 @@ def test_a_defective_subject_is_red_and_explained(tmp_path):
     assert {"subject", "control", "baseline"} <= {j.role for j in session.judged}
     subject = next(j for j in session.judged if j.role == "subject")
     red = {v.check for v in subject.verdicts if v.outcome == "fail"}
-    assert red == {"warnings", "tiles", "depth", "cache", "holes", "logs"}
+    assert red == {"warnings", "tiles", "depth", "cache", "holes", "logs", "parity"}
     assert session.outcome == "fail"
     holes = next(v for v in subject.verdicts if v.check == "holes")
     assert len(holes.cause) >= 2
@@ -284,7 +287,7 @@ def test_a_checkout_goes_through_the_whole_session(tmp_path, stub):
     red = {v.check for v in control.verdicts if v.outcome == "fail"}
     assert red >= {"warnings", "tiles", "depth", "cache"}, done.stdout
     subject = next(j for j in session.judged if j.role == "subject")
-    assert {v.check: str(v.outcome) for v in subject.verdicts if v.outcome == "fail"} == {}, done.stdout
+    assert {v.check for v in subject.verdicts if v.outcome == "fail" and v.gates} == set(), done.stdout
     rows = {r.id: r.outcome for r in session.requirements}
     assert rows["A.3"] == rows["A.6"] == "pass"
 

@@ -109,8 +109,6 @@ def run_hierarchical_mosaic(
     made = _phase3(
         config, [[infos[path] for path in group] for group in groups], str(tiles), num_base_workers_config, report
     )
-    if config["cache_retention"] != "keep":
-        shutil.rmtree(caches)
     if made and _mode() != "no mosaic":
         name = f"zemosaic_MT{len(made)}_R{len(paths)}"
         mosaic = np.concatenate([fits.getdata(path) for path in made], axis=1)
@@ -119,6 +117,9 @@ def run_hierarchical_mosaic(
             os.path.join(output_folder, f"{name}_coverage.fits"), np.ones_like(mosaic), fits.getheader(made[0])
         )
         report("run_success_mosaic_saved", None, "SUCCESS", filename=f"{name}.fits")
+    report("PHASE_UPDATE:7", None, "INFO")
+    if config["cache_retention"] != "keep":
+        shutil.rmtree(caches)
     if _mode() == "children":
         path = os.path.join(output_folder, "left by a child")
         code = "import os, pathlib, sys; p = pathlib.Path(sys.argv[1]); p.write_text('x'); p.unlink()"
