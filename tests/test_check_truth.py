@@ -7,6 +7,7 @@ import pytest
 
 from harness.checks import judge
 from harness.checks.base import Case
+from harness.checks.stars import look, sky
 from harness.record import Truth
 from harness.verdict import Outcome
 from tests import micro
@@ -45,6 +46,14 @@ def test_the_same_stars_pass(mode):
     assert found.outcome is Outcome.PASS
     assert {p["flux"] for p in found.evidence["panels"]} == {1.0}
     assert {p["offset"] for p in found.evidence["panels"]} == {0.0}
+
+
+def test_a_star_is_found_near_its_place_or_not_at_all():
+    """The nearest star is none of its images when it lies further away than any shift that still makes one image."""
+    products = micro.counted().record().products
+    at = sky(products.stars[:1], ALL, products)
+    assert look(products, at).found.all()
+    assert not look(replace(products, stars=products.stars[-1:]), at).found.any()
 
 
 def test_one_scale_for_the_whole_mosaic_is_no_finding():
