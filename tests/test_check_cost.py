@@ -126,6 +126,8 @@ def test_noise_is_no_failure():
     found = verdict(timed((20.0, 10.0), (9.0, 10.0), (14.0, 10.0)))
     assert found.outcome is Outcome.PASS
     assert found.evidence["ratio"] > 1.10 > found.evidence["ratio_low"]
+    assert found.evidence["times_show_it"] is False
+    assert verdict(timed((10.1, 10.0), (9.9, 10.0), (10.0, 10.0))).evidence["times_show_it"] is True
 
 
 def test_two_pairs_conclude_nothing_about_time():

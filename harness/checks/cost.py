@@ -341,6 +341,8 @@ def _evidence(found: Findings, limits: Thresholds) -> dict[str, Any]:
         "phase_3_seconds": [{"per_tile": a, "run_end": b, "ratio": float(f"{a / b:.6g}")} for a, b in found.pairs],
         **ends("ratio", found.ratio),
         "ratio_limit": limits["cost.ratio"],
+        # Not so where noise makes the interval wide: then counts and growth speak, and the times do not.
+        "times_show_it": None if found.ratio is None else found.ratio.high <= limits["cost.ratio"],
         "sizes": [{"inputs": inputs, "operations": operations} for inputs, operations in found.sizes],
         **ends("exponent", found.exponent),
         "exponent_limit": limits["cost.exponent"],
