@@ -95,6 +95,16 @@ def test_what_the_baseline_has_too_is_pre_existing():
     assert found.evidence["new_findings"] == ["panel 2: flux"]
 
 
+def test_what_the_pair_has_too_is_pre_existing():
+    """A baseline that lost frames shows other findings; what the target does with all of them, run_end tells."""
+    run = known(change=dimmed(0.838))
+    before = replace(known(), request=replace(run.request, target=TargetFacts("reference", "before", "", "python")))
+    pair = replace(run, request=replace(run.request, retention="run_end", role="pair"))
+    assert judge(Case(run, pair, before), ["accuracy"])[0].standing == "pre-existing"
+    sound = replace(known(), request=pair.request)
+    assert judge(Case(run, sound, before), ["accuracy"])[0].standing == "new"
+
+
 def test_one_new_finding_among_old_ones_is_new():
     """A baseline that is wrong in another way excuses nothing; which of the findings are new is told."""
     run = known(known(change=dimmed(0.838)), shifted(2.0))

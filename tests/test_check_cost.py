@@ -123,11 +123,19 @@ def test_a_slower_phase_3_fails():
 
 def test_noise_is_no_failure():
     """A mean beyond the limit with an interval that reaches below it concludes nothing against the run."""
-    found = verdict(timed((20.0, 10.0), (9.0, 10.0), (14.0, 10.0)))
+    found = verdict(timed((13.0, 10.0), (9.5, 10.0), (12.5, 10.0)))
     assert found.outcome is Outcome.PASS
     assert found.evidence["ratio"] > 1.10 > found.evidence["ratio_low"]
     assert found.evidence["times_show_it"] is False
     assert verdict(timed((10.1, 10.0), (9.9, 10.0), (10.0, 10.0))).evidence["times_show_it"] is True
+
+
+def test_noise_in_which_a_doubling_could_hide_is_no_pass():
+    """Times that differ so much tell nothing: the question is open, with the interval and what to do."""
+    found = verdict(timed((20.0, 10.0), (9.0, 10.0), (14.0, 10.0)))
+    assert found.outcome is Outcome.UNKNOWN
+    assert found.evidence["ratio_high"] > 2.0
+    assert "on a quieter machine" in micro.prose(found)
 
 
 def test_two_pairs_conclude_nothing_about_time():

@@ -24,7 +24,7 @@ from harness.checks import (
 )
 from harness.checks import cache as _cache
 from harness.checks.base import Case, Check
-from harness.checks.premises import baseline_of
+from harness.checks.premises import baseline_of, standard
 from harness.message import SaidError, say
 from harness.thresholds import Thresholds, read_thresholds
 from harness.verdict import Outcome, Verdict
@@ -85,20 +85,22 @@ def judge(case: Case, names: Iterable[str] | None = None, thresholds: Thresholds
 
 
 def _with_standing(verdict: Verdict, case: Case, limits: Thresholds) -> Verdict:
-    """Say of a failed finding whether the baseline has it too.
+    """Say of a failed finding whether the target has it anyway: before the patch, or with ``run_end``.
 
-    A finding that lists what it found under ``findings`` in its evidence is pre-existing when the baseline's lists all of it;
-    what it does not list is added as ``new_findings``.
+    A finding that lists what it found under ``findings`` in its evidence is pre-existing when the baseline's and the pair's lists
+    together hold all of it; what they do not hold is added as ``new_findings``. (A baseline that lost frames shows other findings
+    than one that did not: what the target does to stars with all its frames, its own run with ``run_end`` tells.)
     """
     baseline, _ = baseline_of(case)
     if verdict.axis != "quality" or verdict.outcome is not Outcome.FAIL or baseline is None:
         return verdict
-    before = ALL[verdict.check](Case(baseline), limits)
-    if before.outcome not in (Outcome.FAIL, Outcome.PASS):
+    others = [baseline, *(pair for pair in (standard(case)[0],) if pair is not None)]
+    before = [ALL[verdict.check](Case(other), limits) for other in others]
+    if before[0].outcome not in (Outcome.FAIL, Outcome.PASS):
         return verdict
-    known = set(before.evidence.get("findings", ()))
+    known = {name for other in before for name in other.evidence.get("findings", ())}
     new = [name for name in verdict.evidence.get("findings", ()) if name not in known]
-    pre_existing = before.outcome is Outcome.FAIL and not new
+    pre_existing = any(other.outcome is Outcome.FAIL for other in before) and not new
     evidence = MappingProxyType({**verdict.evidence, "new_findings": new})
     return replace(verdict, standing="pre-existing" if pre_existing else "new", evidence=evidence)
 

@@ -79,7 +79,7 @@ def _judge(case: Case, limits: Thresholds) -> Verdict:
         return Verdict("cost", Outcome.NOT_APPLICABLE, sentence)
     found = _find(case)
     outcome, sentence = _conclude(found, limits)
-    open_question = _open(case, found) if outcome is Outcome.PASS else None
+    open_question = _open(case, found, limits) if outcome is Outcome.PASS else None
     if open_question is not None:
         outcome, sentence = Outcome.UNKNOWN, open_question
     return Verdict("cost", outcome, sentence, MappingProxyType(_evidence(found, limits)))
@@ -249,13 +249,21 @@ def _conclude(found: Findings, limits: Thresholds) -> tuple[Outcome, Message]:
     return Outcome.PASS, _nothing_wrong(found, attempts)
 
 
-def _open(case: Case, found: Findings) -> Message | None:
+def _open(case: Case, found: Findings, limits: Thresholds) -> Message | None:
     """Tell what runs were made for and can't answer."""
     if case.timed and found.ratio is None:
         return say(
             "Pairs of runs that were made to be timed: {made}; those that can be used are too few to conclude from: {points}.",
             made=len(case.timed),
             points=len(found.pairs),
+        )
+    if found.ratio is not None and found.ratio.high > limits["cost.ratio_told"]:
+        return say(
+            "Times differ too much from run to run to tell: Phase 3 takes {value} times as long as with run_end, 95 % interval"
+            " {low} to {high}, over {points} pairs, and must be told to take less than {limit} times. Run it again on a quieter"
+            " machine.",
+            **_values(found.ratio),
+            limit=limits["cost.ratio_told"],
         )
     if case.sizes and found.exponent is None:
         return say(
