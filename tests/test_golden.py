@@ -15,7 +15,7 @@ import pytest
 from astropy.io import fits
 
 from fixtures import real
-from fixtures.catalogue import REAL_CASES, SYNTHETIC_CASES
+from fixtures.catalogue import CASES
 from fixtures.datasets import SYNTHETIC
 from fixtures.facts import dataset_facts, wcs_cards_of
 from fixtures.frames import wcs_cards
@@ -42,10 +42,8 @@ def record(name):
 def verdicts(name):
     """Judge a golden record beside its pair and, at other commits, the one before the fix."""
     commit, case, retention = name.split("/")
-    pair = baseline = None
-    if retention == "per_tile":
-        pair = record(f"{commit}/{case}/run_end")
-        baseline = record(f"63bcc2c/{case}/per_tile") if commit != "63bcc2c" else None
+    pair = record(f"{commit}/{case}/run_end") if retention == "per_tile" else None
+    baseline = record(f"63bcc2c/{case}/{retention}") if commit != "63bcc2c" else None
     return {v.check: v for v in judge(Case(record(name), pair, baseline))}
 
 
@@ -126,7 +124,7 @@ def facts_today(case):
 @pytest.mark.parametrize("name", RUNS)
 def test_each_real_run_was_asked_what_the_catalogue_asks_today(name):
     """Frames by name, plan and schedule are those of the case; pixels can't be told, for their random streams may change."""
-    (case,) = (c for c in (*SYNTHETIC_CASES, *REAL_CASES) if c.name == name.split("/")[1])
+    (case,) = (c for c in CASES if c.name == name.split("/")[1])
     today, request = facts_today(case), record(name).request
     plan = case.plan(today) if case.plan else None
     assert {f.name: (f.shape, f.panel) for f in request.dataset.frames} == {

@@ -28,6 +28,9 @@ EDGE = 8.0
 ENOUGH = 5
 """Fewer stars say nothing of a panel."""
 
+_BRIGHTEST = 50
+_SHOWN = 0.2  # chance pairs within the radius are fewer; a star-less panel among four leaves three quarters
+
 _DOUBLE = (1.5, 10.0)  # mosaic pixels between the two images of a doubled star; nearer ones are one detection
 
 
@@ -113,10 +116,21 @@ def look(found: Products, at: Sky) -> Seen:
 
 
 def catalogue(run: Record, pair: Products | None) -> Array:
-    """Return the stars to be looked for: the truth's, else those that the pair shows, else none."""
-    if run.truth is not None:
+    """Return the stars to be looked for: the truth's, else those that the pair shows, else none.
+
+    A target may place its whole mosaic wrongly on the sky, with ``run_end`` too: the truth's stars are then not where the pair
+    shows any, and the pair's own are what a run can be compared by. (The check of accuracy tells of the place.)
+    """
+    if run.truth is not None and (pair is None or _placed(run.truth.stars, pair)):
         return run.truth.stars
     return pair.stars if pair is not None else np.empty((0, 3))
+
+
+def _placed(stars: Array, pair: Products) -> bool:
+    """Whether a mosaic shows a catalogue's stars where they are: a fifth of the brightest ones that it covers, or more."""
+    seen = look(pair, sky(stars, (), pair))
+    bright = np.flatnonzero(seen.lies)[:_BRIGHTEST]  # a truth's stars come brightest first
+    return bool(len(bright)) and bool(np.mean(seen.found[bright]) >= _SHOWN)
 
 
 def median(values: Array) -> float:
