@@ -39,6 +39,16 @@ def shifted(pixels, where=lambda x: x > 170):
     )
 
 
+def test_a_mosaic_that_lies_elsewhere_is_compared_by_the_pairs_stars():
+    """A target that places its mosaic wrongly with run_end too still shows whether a panel's stars are what the pair's are."""
+    case = micro.case(micro.counted())
+    elsewhere = case.pair.products.stars + np.array([0.0, 1.0, 0.0])
+    truth = Truth(elsewhere, 0.0, (1.0, 1.0, 1.0), "synthetic", ())
+    case = replace(case, run=replace(case.run, truth=truth), pair=replace(case.pair, truth=truth))
+    assert verdict(case).outcome is Outcome.PASS
+    assert verdict(replace(case, run=altered(case.run, dimmed(0.5)))).outcome is Outcome.FAIL
+
+
 @pytest.mark.parametrize("mode", ["classic", "sds", "grid"])
 def test_the_same_stars_pass(mode):
     """In every panel, in every mode."""

@@ -12,7 +12,8 @@ def show(verdicts: Iterable[Verdict], translate: Translate) -> int:
     """Print verdicts and return the exit status that they give."""
     ordered = sorted(verdicts, key=worst_first)
     for verdict in ordered:
-        told = say("{label}: {text}", label=verdict.check, text=verdict.sentence.render(translate))
+        kind = f" ({say('finding').render(translate)})" if verdict.axis == "quality" else ""
+        told = say("{label}: {text}", label=f"{verdict.check}{kind}", text=verdict.sentence.render(translate))
         print(f"{translate(verdict.outcome).upper():<15} {told.render(translate)}")
         for number, link in enumerate(verdict.cause, 1):
             print(f"{'':<15}   {number}. {link.render(translate)}")
