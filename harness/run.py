@@ -227,7 +227,7 @@ def _run(request: Request, folder: Path, signals: _Signals, on_start: OnStart | 
             if on_start is not None:
                 on_start(pid)
             while (ended := guard.wait(0.2)) is None:
-                pass
+                signals.insist()
         seconds = time.monotonic() - started
     except NotStartedError as error:
         return _End("crashed", None, (f"The target could not be started: {error}",), 0.0)
@@ -367,6 +367,7 @@ class _Signals:
     def __init__(self) -> None:
         self._open = False
         self._pending = False
+        self._raised = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -393,7 +394,13 @@ class _Signals:
         finally:
             self._open = False
 
+    def insist(self) -> None:
+        """Interrupt again, where Python lost the exception: raised in a finaliser or a callback it is only printed."""
+        if self._raised:
+            raise KeyboardInterrupt
+
     def _take(self, _number: int, _frame: FrameType | None) -> None:
         if self._open:
+            self._raised = True
             raise KeyboardInterrupt
         self._pending = True

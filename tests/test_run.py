@@ -1,5 +1,6 @@
 """One run, from an empty folder to a sealed record."""
 
+import contextlib
 import json
 import os
 import signal
@@ -341,3 +342,16 @@ def test_samples_are_lines_of_json(frames, folder):
         samples = [json.loads(line) for line in (folder / name).read_text(encoding="utf-8").splitlines()]
         assert [sample["t"] for sample in samples] == sorted(sample["t"] for sample in samples)
         assert samples
+
+
+def test_an_interrupt_that_python_lost_is_raised_again():
+    """An exception that a signal raises within a finaliser is printed and lost: the waiting run asks once more."""
+    from harness.run import _Signals
+
+    signals = _Signals()
+    with signals.open():
+        signals.insist()
+        with contextlib.suppress(KeyboardInterrupt):
+            signals._take(2, None)
+        with pytest.raises(KeyboardInterrupt):
+            signals.insist()
