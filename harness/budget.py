@@ -43,6 +43,10 @@ class Budget:
     seconds: float
     bytes: float
 
+    def __str__(self) -> str:
+        """Return the text that gives these limits."""
+        return f"{self.seconds:.12g}s,{self.bytes / 2**30:.12g}GiB"
+
 
 @dataclass(frozen=True, slots=True)
 class Pilot:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from harness.message import say
 from harness.record import inside, sha256_of
 from harness.requirements import Line, evaluate
 from harness.session import JudgedRun, RealSet, Session, SessionError, TestEntry, read_session, write_session
+from harness.verdict import Verdict
 
 # Worst first. That a test ran in one session outranks that it did not in another.
 _ORDER = ("fail", "unknown", "pass", "not applicable", "not evaluated")
@@ -190,21 +191,31 @@ def _merged(parts: Sequence[_Part]) -> Session:
         first,
         created=max(part.session.created for part in parts),
         command="\n".join(dict.fromkeys(part.session.command for part in parts)),
-        environment=_environment([part.session for part in parts]),
+        environment=_told_apart([part.session.environment for part in parts]),
         runs=tuple(runs[key] for key in sorted(runs)),
         judged=tuple(_worst_judged(parts)),
         tests=tests,
         requirements=evaluate(_lines(first), tests, self_test=first.self_test),
         real_sets=tuple(_real_sets(part.session for part in parts)),
+        options=_told_apart([part.session.options for part in parts]),
+        patch=_worst_rows(part.session for part in parts),
     )
 
 
-def _environment(sessions: Sequence[Session]) -> dict[str, str]:
-    """Return what the sessions ran in; where they differ, all of it."""
-    names = dict.fromkeys(name for session in sessions for name in session.environment)
-    return {
-        name: "; ".join(dict.fromkeys(s.environment[name] for s in sessions if name in s.environment)) for name in names
-    }
+def _told_apart(facts: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Return what the sessions ran in, or with; where they differ, all of it."""
+    names = dict.fromkeys(name for known in facts for name in known)
+    return {name: "; ".join(dict.fromkeys(known[name] for known in facts if name in known)) for name in names}
+
+
+def _worst_rows(sessions: Iterable[Session]) -> tuple[Verdict, ...]:
+    found: dict[str, Verdict] = {}
+    for session in sessions:
+        for row in session.patch:
+            known = found.setdefault(row.check, row)
+            if _ORDER.index(row.outcome) < _ORDER.index(known.outcome):
+                found[row.check] = row
+    return tuple(found[line] for line in sorted(found))
 
 
 def _worst_judged(parts: Iterable[_Part]) -> Iterator[JudgedRun]:

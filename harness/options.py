@@ -90,6 +90,22 @@ class Settings:
     lang: str
     quick: bool
 
+    def deciding(self) -> dict[str, str]:
+        """Return the options that decide on the runs, as they are written on a command line; those left empty are left out."""
+        found = {
+            "target": self.target,
+            "baseline": self.baseline,
+            "control": self.control,
+            "profile": self.profile,
+            "config": self.config,
+            "frames": self.frames,
+            "workers": str(self.workers),
+            "seconds": f"{self.seconds:g}",
+            "budget": str(self.budget),
+            "quick": "true" if self.quick else "",
+        }
+        return {name: value for name, value in found.items() if value}
+
 
 def resolve_options(
     cli: Callable[[str], object], ini: Callable[[str], object], env: Mapping[str, str] | None = None

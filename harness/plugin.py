@@ -12,6 +12,7 @@ import platform
 import shlex
 import sys
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
@@ -54,6 +55,7 @@ class Validation:
         self.worker = worker
         self.outcomes: dict[str, tuple[RowOutcome, str]] = {}
         self.noted: dict[str, dict[str, str]] = {}
+        self.patch: tuple[Verdict, ...] = ()
         self.session: Session | None = None
         self.monitor: ProgressMonitor | None = None
         self.terminal: TextIO | None = None
@@ -290,7 +292,7 @@ def of_unknown_standing(verdict: Verdict, judged: JudgedRun) -> bool:
 
 
 @pytest.fixture(scope="session")
-def patch_report(phase3_campaign: Campaign) -> Callable[[], PatchReport]:
+def patch_report(request: pytest.FixtureRequest, phase3_campaign: Campaign) -> Callable[[], PatchReport]:
     """Return a function that judges the guard rails on the sources of subject and baseline, once."""
     from harness import patch
     from harness.campaign import NoSuchRun
@@ -309,7 +311,9 @@ def patch_report(phase3_campaign: Campaign) -> Callable[[], PatchReport]:
                 )
             )
         before, after = (patch.read_folder(Path(s.root), s.identity.get("left_out", ())) for s in sides)
-        return patch.judge(before, after)
+        report = patch.judge(before, after)
+        request.config.stash[_STATE].patch = report.rows
+        return report
 
     return judged
 
@@ -336,6 +340,7 @@ def patch_row(
         _conclude(node, "not evaluated")
         pytest.skip("\n".join(told(missing, translate)))
     _conclude(node, row.outcome.value)
+    note(node, check=row.check)
     if row.outcome is Outcome.UNKNOWN:
         raise UnknownVerdictError("\n".join(line.render(translate) for line in (row.sentence, *row.cause)))
     return row
@@ -527,7 +532,8 @@ def _write_share(state: Validation) -> None:
     from harness.session import share_to_json
 
     path = state.folder / "shares" / f"{state.worker or 'controller'}.json"
-    path.write_text(json.dumps(share_to_json(state.campaign.share())), encoding="utf-8")
+    share = replace(state.campaign.share(), patch=state.patch)
+    path.write_text(json.dumps(share_to_json(share)), encoding="utf-8")
 
 
 def _tests(state: Validation) -> tuple[TestEntry, ...]:
@@ -549,8 +555,6 @@ def _tests(state: Validation) -> tuple[TestEntry, ...]:
 
 
 def _merge(state: Validation, config: pytest.Config) -> Session:
-    from dataclasses import replace
-
     from harness.requirements import evaluate, read_lines
     from harness.session import Session, Share, share_from_json, with_shares
 
@@ -562,6 +566,7 @@ def _merge(state: Validation, config: pytest.Config) -> Session:
         identity=target.identity,
         command=shlex.join(["pytest", *config.invocation_params.args]),
         environment=_environment(),
+        options=state.campaign.settings.deciding(),
     )
     shares = [
         share_from_json(json.loads(p.read_text(encoding="utf-8")))
@@ -577,8 +582,29 @@ def _environment() -> dict[str, str]:
         "harness": version("zemosaic-phase3-validation"),
         "python": sys.version.split()[0],
         "platform": platform.platform(),
+        "processors": str(_processors()),
+        **_commit(),
         **libraries,
     }
+
+
+def _processors() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _commit() -> dict[str, str]:
+    """Return the commit of the harness, and whether files differ from it; nothing where it was installed without its history."""
+    from harness.targets import TargetError, git
+
+    root = Path(__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return {}  # a repository further up would be another project's
+    try:
+        commit = git.commit_of(root, "HEAD")
+        return {"harness_commit": f"{commit} (changed)" if git.changed(root) else commit} if commit else {}
+    except TargetError:
+        return {}
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

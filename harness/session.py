@@ -123,7 +123,11 @@ class RealSet:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Everything that one validation run made and concluded."""
+    """Everything that one validation run made and concluded.
+
+    ``options`` are those that decide on the runs, as they were resolved, and ``patch`` holds the rows of the guard rails.
+    Sessions of before these were kept have neither.
+    """
 
     created: str
     target: str
@@ -136,6 +140,8 @@ class Session:
     tests: tuple[TestEntry, ...] = ()
     requirements: tuple[Requirement, ...] = ()
     real_sets: tuple[RealSet, ...] = ()
+    options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    patch: tuple[Verdict, ...] = ()
 
     @property
     def self_test(self) -> bool:
@@ -164,6 +170,8 @@ class Session:
             "tests": [asdict(t) for t in sorted(self.tests, key=lambda t: t.nodeid)],
             "requirements": [asdict(r) for r in self.requirements],
             "real_sets": [asdict(s) for s in self.real_sets],
+            "options": dict(self.options),
+            "patch": [row.to_json() for row in self.patch],
         }
 
     @classmethod
@@ -181,6 +189,8 @@ class Session:
             tests=tuple(TestEntry(**t) for t in data["tests"]),
             requirements=tuple(Requirement(**{**r, "tests": tuple(r["tests"])}) for r in data["requirements"]),
             real_sets=tuple(RealSet(**s) for s in data["real_sets"]),
+            options=MappingProxyType({str(k): str(v) for k, v in data.get("options", {}).items()}),
+            patch=tuple(Verdict.from_json(row) for row in data.get("patch", ())),
         )
 
 
@@ -192,6 +202,7 @@ class Share:
     judged: tuple[JudgedRun, ...] = ()
     tests: tuple[TestEntry, ...] = field(default=())
     real_sets: tuple[RealSet, ...] = ()
+    patch: tuple[Verdict, ...] = ()
 
 
 def read_session(folder: Path) -> Session:
@@ -289,17 +300,20 @@ def with_shares(session: Session, shares: Iterable[Share]) -> Session:
     judged = {(j.case, j.role, j.run): j for j in session.judged}
     tests = {t.nodeid: t for t in session.tests}
     sets = {s.name: s for s in session.real_sets}
+    patch = {row.check: row for row in session.patch}
     for share in shares:
         runs |= {r.key: r for r in share.runs}
         judged |= {(j.case, j.role, j.run): j for j in share.judged}
         tests |= {t.nodeid: t for t in share.tests}
         sets |= {s.name: s for s in share.real_sets if s.judged or s.name not in sets}
+        patch |= {row.check: row for row in share.patch}
     return replace(
         session,
         runs=tuple(runs.values()),
         judged=tuple(judged.values()),
         tests=tuple(tests.values()),
         real_sets=tuple(sets[name] for name in sorted(sets)),
+        patch=tuple(patch[line] for line in sorted(patch)),
     )
 
 
@@ -310,6 +324,7 @@ def share_to_json(share: Share) -> dict[str, Any]:
         "judged": [judged_to_json(j) for j in share.judged],
         "tests": [asdict(t) for t in share.tests],
         "real_sets": [asdict(s) for s in share.real_sets],
+        "patch": [row.to_json() for row in share.patch],
     }
 
 
@@ -320,6 +335,7 @@ def share_from_json(data: Mapping[str, Any]) -> Share:
         judged=tuple(_judged(j) for j in data["judged"]),
         tests=tuple(TestEntry(**t) for t in data["tests"]),
         real_sets=tuple(RealSet(**s) for s in data["real_sets"]),
+        patch=tuple(Verdict.from_json(row) for row in data["patch"]),
     )
 
 

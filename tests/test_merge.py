@@ -8,8 +8,10 @@ import pytest
 
 from harness.cli import main
 from harness.merge import merge_sessions
+from harness.message import say
 from harness.record import RecordError, read_record
 from harness.session import SessionError, normal_form, read_session, write_session
+from harness.verdict import Outcome, Verdict
 from tests.sample_session import sample_session
 
 
@@ -132,6 +134,16 @@ def test_what_does_not_belong_together_is_refused(tmp_path, shards, parts, messa
     with pytest.raises(SessionError, match=message):
         merge_sessions(tmp_path / "out", shards)
     assert not (tmp_path / "out").exists()
+
+
+def test_guard_rails_and_options_of_all(tmp_path, shards):
+    """Of a row that several jobs hold the worst counts; options are told as they were, also where they differ."""
+    rows = [Verdict("0.1", outcome, say("x")) for outcome in (Outcome.PASS, Outcome.UNKNOWN)]
+    for folder, row, profile in zip(shards, rows, ("fast", "default"), strict=True):
+        change(folder, patch=(row,), options={"profile": profile, "workers": "2"})
+    merged = merge_sessions(tmp_path / "out", shards)
+    assert merged.patch == (rows[1],)
+    assert merged.options == {"profile": "fast; default", "workers": "2"}
 
 
 def test_versions_of_libraries_part_nothing(tmp_path, shards):

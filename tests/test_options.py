@@ -44,6 +44,26 @@ def test_every_option_has_its_three_names():
         assert option.ini == f"phase3_{option.name}"
 
 
+def test_what_decides_on_the_runs_can_be_said_again():
+    """Given once more as they are told, the options that decide on the runs resolve to the same; empty ones are left out."""
+    asked = {
+        "phase3_target": "zemosaic:x@abc",
+        "phase3_seconds": "90.5",
+        "phase3_budget": "90s,1.5GiB",
+        "phase3_quick": "1",
+    }
+    told = resolve(cli=asked).deciding()
+    assert told == {
+        "target": "zemosaic:x@abc",
+        "profile": "fast",
+        "workers": "2",
+        "seconds": "90.5",
+        "budget": "90s,1.5GiB",
+        "quick": "true",
+    }
+    assert resolve(cli={f"phase3_{name}": value for name, value in told.items()}) == resolve(cli=asked)
+
+
 def test_own_settings_are_run_as_they_are():
     """With a settings file the fast profile would be overridden setting by setting: it is refused, and default is meant."""
     assert resolve(cli={"phase3_config": "c.json"}).profile == "default"

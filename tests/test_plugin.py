@@ -65,6 +65,22 @@ def test_a_quick_session_is_green_and_leaves_everything(alone):
     assert {t.outcome for t in session.tests if "guard_rails" in t.nodeid} == {"not applicable"}
 
 
+def test_a_session_tells_what_it_was_made_with(alone):
+    """Options that decide on the runs, processors and, in a checkout, the commit of the harness are in the session."""
+    root, _ = alone
+    session = read_session(latest(root))
+    assert session.options == {
+        "target": "reference",
+        "profile": "fast",
+        "workers": "2",
+        "seconds": "600",
+        "budget": "1200s,10GiB",
+        "quick": "true",
+    }
+    assert int(session.environment["processors"]) >= 1
+    assert ("harness_commit" in session.environment) == (ROOT / ".git").exists()
+
+
 def test_the_runs_to_come_are_shown_first(alone):
     """Before anything starts the terminal names each run to be made."""
     _, done = alone

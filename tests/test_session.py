@@ -98,18 +98,24 @@ def test_round_trip(tmp_path):
 
 def test_shares_merge_to_one_session():
     """Runs and judgements that several workers report count once; a set judged by one is judged."""
-    one = Share((RUN,), (judged(verdicts(tiles="pass")),), (ENTRY,), (RealSet("m", judged=False, command="c"),))
+    rows = verdicts(tiles="pass")
+    one = Share((RUN,), (judged(rows),), (ENTRY,), (RealSet("m", judged=False, command="c"),), rows)
     two = Share((RUN,), (judged(verdicts(tiles="pass")),), (), (RealSet("m", judged=True, command="c"),))
     session = with_shares(EMPTY, [one, two])
     assert (len(session.runs), len(session.judged), len(session.tests)) == (1, 1, 1)
     assert session.real_sets == (RealSet("m", judged=True, command="c"),)
+    assert session.patch == rows
     assert with_shares(EMPTY, [two, one]) == session
 
 
 def test_a_share_survives_json():
     """What a worker writes is what the controller reads."""
     share = Share(
-        (RUN,), (judged(verdicts(tiles="fail"), ("tiles",)),), (ENTRY,), (RealSet("m", judged=True, command="c"),)
+        (RUN,),
+        (judged(verdicts(tiles="fail"), ("tiles",)),),
+        (ENTRY,),
+        (RealSet("m", judged=True, command="c"),),
+        verdicts(tiles="unknown"),
     )
     assert share_from_json(share_to_json(share)) == share
 
