@@ -319,6 +319,8 @@ def test_a_case_is_run_again_bit_by_bit(run, monkeypatch, capsys, tmp_path):
     assert "UNKNOWN         holes" in out  # without a pair
     again = read_record(root / "cases" / "chain-quick-1" / "per_tile")
     assert again.request.plan == record.request.plan
+    assert record.truth is None
+    assert again.truth is not None  # of the project's own frames it is known what they show
 
     monkeypatch.setattr("harness.run.make_run", lambda *_, **__: replace(record, request=again.request))
     damaged = changed(cases.read(path), outputs=dict.fromkeys(cases.read(path).outputs, "0" * 64))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import re
 from pathlib import Path
@@ -12,6 +13,7 @@ from harness.case import CaseError, CaseFile, listed
 from harness.commands.places import new_folder, root
 from harness.commands.verdicts import show
 from harness.message import Message, Translate, say
+from harness.record import Truth
 from harness.request import Retention, TargetFacts
 
 
@@ -88,7 +90,7 @@ def _told(case: CaseFile) -> list[Message]:
 
 def _verify(options: argparse.Namespace, translate: Translate) -> int:
     case = cases.read(options.file)
-    folder = _frames(case, options.frames)
+    folder, _ = _frames(case, options.frames)
     found = cases.verify(case, folder)
     for text, names in (
         (say("Missing: {names}", names=listed(found.missing)), found.missing),
@@ -113,7 +115,7 @@ def _run(options: argparse.Namespace, translate: Translate) -> int:
 
     case = cases.read(options.file)
     target = _target(case, options.target, options.python)
-    frames = _frames(case, options.frames)
+    frames, truth = _frames(case, options.frames)
     wrong = cases.verify(case, frames)
     if not wrong.ok:
         raise CaseError(
@@ -128,13 +130,14 @@ def _run(options: argparse.Namespace, translate: Translate) -> int:
         )
     folder = options.output or new_folder(root() / "cases", _file_stem(case))
     retention = case.request.retention
-    run = make_run(case.asks(target, retention, options.seconds), folder / retention, frames, table=case.table)
+    make = functools.partial(make_run, frames=frames, truth=truth, table=case.table)
+    run = make(case.asks(target, retention, options.seconds), folder / retention)
     pair = None
     if options.pair and retention == "run_end":
         _print(say("The case is one of run_end itself, so no pair is made."), translate)
     elif options.pair:
         twin: Retention = "run_end"
-        pair = make_run(case.asks(target, twin, options.seconds), folder / twin, frames, table=case.table)
+        pair = make(case.asks(target, twin, options.seconds), folder / twin)
     for record in (run, *((pair,) if pair else ())):
         _print(say("Record: {path}", path=str(record.folder)), translate)
     others = cases.other_settings(case, run)
@@ -161,17 +164,18 @@ def _target(case: CaseFile, spec: str | None, python: str | None) -> TargetFacts
     return targets.resolve(spec, python, root() / "targets")
 
 
-def _frames(case: CaseFile, given: Path | None) -> Path:
-    """Return the folder of the frames; where none was given, that of the project's own set of the same name."""
+def _frames(case: CaseFile, given: Path | None) -> tuple[Path, Truth | None]:
+    """Return the folder of the frames, and what they show where they were drawn; without a folder, the project's own set."""
     from fixtures import datasets, real
 
     if given is not None:
-        return given
+        return given, None
     facts = case.request.dataset
     if facts.kind == "synthetic" and facts.name in datasets.SYNTHETIC:
-        return datasets.build(datasets.SYNTHETIC[facts.name], root() / "datasets" / facts.name).folder
+        own = datasets.build(datasets.SYNTHETIC[facts.name], root() / "datasets" / facts.name)
+        return own.folder, own.truth
     if facts.kind == "real" and facts.name in real.names():
-        return real.load(facts.name).folder
+        return real.load(facts.name).folder, None
     raise CaseError(
         say(
             "Expected a folder of frames, found none for {dataset}, which is no set of this project: name it with --frames.",
