@@ -197,6 +197,24 @@ def test_a_sky_tile_without_usable_pixels_is_compared():
     assert "without usable pixels in each: 3" in same.sentence.render()
 
 
+def test_a_canvas_that_was_cut_otherwise_is_no_measure_of_its_tiles():
+    """Versions cut a canvas into one sky tile or into twelve; tile 2 of twelve is missing nowhere else."""
+
+    def cut(saved, tiles):
+        return micro.grid(saved).event(
+            f"[GRID] [GRID] DEBUG: grid definition ready with {tiles} tile(s) (rejected=0, est=1)"
+        )
+
+    run, before = cut((1,), 1), micro.grid(role="baseline")
+    twin = cut((1,), 1).record()
+    assert verdict("tiles", micro.case(run, pair=twin, baseline=before.record())).outcome is Outcome.FAIL
+    assert verdict("tiles", micro.case(run, pair=twin, baseline=cut((1, 2, 3), 3).record())).outcome is Outcome.PASS
+    assert (
+        verdict("tiles", micro.case(cut((1,), 3), pair=None, baseline=cut((1, 2, 3), 3).record())).outcome
+        is Outcome.FAIL
+    )
+
+
 def test_what_fails_in_every_run_makes_the_question_void():
     """The dataset is not valid for it."""
     broken = micro.grid((1, 2), failed=(3,))

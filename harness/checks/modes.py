@@ -31,6 +31,7 @@ _SUCCESS = re.compile(r"success=(\w+)")
 _TILE = re.compile(
     r"Tile (\d{1,9}): (saved to|no usable patches)\s*(.*)|Tile (\d{1,9}) (failed with error)(.*)", re.DOTALL
 )
+_CUT = re.compile(r"grid definition ready with (\d{1,9}) tile")
 _MASTER_TILES = re.compile(r"zemosaic_MT0*([1-9]\d*)_R")
 _PHASES_OF_GRID = (
     ("tiles", re.compile(r"Tile \d+\b|DEBUG: starting tile processing")),
@@ -148,7 +149,8 @@ def batches(history: History) -> Batches:
 class SkyTiles:
     """The sky tiles of grid mode: where each was saved, which failed and why, and what the assembly took.
 
-    ``attempted`` and ``kept`` are the numbers of the last ``Assembly summary``, ``None`` where there is none.
+    ``cut`` is the number of tiles that the canvas was cut into, ``attempted`` and ``kept`` are those of the last ``Assembly
+    summary``, ``None`` where the run does not say.
     """
 
     saved: Mapping[int, Event]
@@ -158,6 +160,11 @@ class SkyTiles:
     attempted: int | None
     kept: int | None
     assembled: int | None
+    cut: int | None = None
+
+    def cut_like(self, other: SkyTiles) -> bool:
+        """Whether tiles of one number can be the same sky in both: versions cut a canvas into more tiles or fewer."""
+        return self.cut is None or other.cut is None or self.cut == other.cut
 
 
 def sky_tiles(history: History) -> SkyTiles:
@@ -166,7 +173,7 @@ def sky_tiles(history: History) -> SkyTiles:
     paths: dict[int, str] = {}
     failed: dict[int, str] = {}
     empty: set[int] = set()
-    attempted = kept = assembled = None
+    attempted = kept = assembled = cut = None
     for event, text in grid_texts(history):
         tile = _TILE.match(text)
         if tile is not None and tile[5]:
@@ -175,6 +182,8 @@ def sky_tiles(history: History) -> SkyTiles:
             saved[int(tile[1])], paths[int(tile[1])] = event, tile[3].strip()
         elif tile is not None:
             empty.add(int(tile[1]))
+        elif ready := _CUT.search(text):
+            cut = int(ready[1])
         elif "Assembly summary:" in text:
             attempted, kept = _stated("attempted|received", text), _stated("kept", text)
         elif text.startswith("Final mosaic saved"):
@@ -187,6 +196,7 @@ def sky_tiles(history: History) -> SkyTiles:
         attempted,
         kept,
         assembled,
+        cut,
     )
 
 

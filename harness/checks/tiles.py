@@ -224,10 +224,10 @@ def _of_sky_tiles(case: Case) -> Verdict:
     """Judge grid mode: every sky tile with frames must be made, and every one that was made must reach the assembly.
 
     A tile without usable pixels is no failure where no other run makes it either. Grid mode has no retention, so the baseline
-    is a measure like the pair.
+    is a measure like the pair, unless it cut its canvas into another number of tiles.
     """
     found = sky_tiles(case.run.history)
-    others = [sky_tiles(record.history) for record in measures(case)]
+    others = [other for record in measures(case) if found.cut_like(other := sky_tiles(record.history))]
     made_elsewhere = {n for other in others for n in other.saved}
     lost = (set(found.failed) | found.empty | made_elsewhere) - set(found.saved)
     new = lost & made_elsewhere if others else lost & set(found.failed)
