@@ -70,11 +70,11 @@ class Size:
     runs: int
 
     @classmethod
-    def of(cls, name: str, panels: Sequence[int], runs: int) -> Self:
-        """Return the size of a chain plan on frames whose panels are given: each tile takes the next panel's frames too."""
+    def of(cls, name: str, panels: Sequence[int], runs: int, borrowed: int) -> Self:
+        """Return the size of a plan on frames whose panels are given: each tile takes ``borrowed`` of the next panel's too."""
         count = Counter(panels)
         own = [count[panel] for panel in sorted(count)]
-        return cls(name, sum(own), len(own), sum(own) + sum(own[1:]), runs)
+        return cls(name, sum(own), len(own), sum(own) + sum(min(borrowed, lent) for lent in own[1:]), runs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -219,10 +219,10 @@ class Campaign:
                 pilot = budget.measured(self.run(catalogue.QUICK_CASE, "subject", "run_end"))
                 (case,) = (c for c in self.cases if c.dataset in catalogue.STRESS_SUBSETS)
                 runs = len(self.planned([case.name]))
-                sizes = [
-                    budget.Size.of(name, [p.panel for p in datasets.SYNTHETIC[name].pointings], runs)
-                    for name in catalogue.STRESS_SUBSETS
-                ]
+                panels = {
+                    name: [p.panel for p in datasets.SYNTHETIC[name].pointings] for name in catalogue.STRESS_SUBSETS
+                }
+                sizes = [budget.Size.of(name, panels[name], runs, catalogue.STRESS_BORROWED) for name in panels]
                 choice = budget.choose(sizes, pilot, self.settings.budget, free=shutil.disk_usage(self.folder).free)
                 path.write_text(json.dumps(choice.to_json(), indent=1), encoding="utf-8")
             choice = budget.Choice.from_json(json.loads(path.read_text(encoding="utf-8")))

@@ -91,17 +91,17 @@ def test_a_choice_survives_its_file():
         assert Choice.from_json(json.loads(json.dumps(choice.to_json()))) == choice
 
 
-def test_the_inputs_of_a_chain_are_those_of_its_plan():
-    """Every tile takes its own frames and the next panel's: counted from the pointings as the plan counts them."""
-    spec = datasets.SYNTHETIC["chain3x1"]
-    size = Size.of("x", [p.panel for p in spec.pointings], 1)
-    assert (size.frames, size.tiles, size.inputs) == (18, 3, 30)
+@pytest.mark.parametrize(("borrowed", "inputs"), [(2, 22), (6, 30), (9, 30)])
+def test_the_inputs_of_a_plan_are_counted_from_its_panels(borrowed, inputs):
+    """Every tile takes its own frames and some of the next panel's, at most all: counted from the pointings."""
+    size = Size.of("x", [p.panel for p in datasets.SYNTHETIC["chain3x1"].pointings], 1, borrowed)
+    assert (size.frames, size.tiles, size.inputs) == (18, 3, inputs)
 
 
 @pytest.mark.parametrize("name", catalogue.STRESS_SUBSETS)
 def test_every_subset_is_large_enough(name):
     """The named subsets are what the test asks for: 96 frames and 12 tiles or more, the smallest first."""
-    size = Size.of(name, [p.panel for p in datasets.SYNTHETIC[name].pointings], 1)
+    size = Size.of(name, [p.panel for p in datasets.SYNTHETIC[name].pointings], 1, catalogue.STRESS_BORROWED)
     assert size.frames >= 96
     assert size.tiles >= 12
     assert name == f"stress-{size.tiles}"

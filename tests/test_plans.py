@@ -56,6 +56,15 @@ def test_chain_borrows_from_the_next_panel():
     assert plans.chain(THREE) == (("a1", "a2", "b1", "b2"), ("b1", "b2", "c1", "c2"), ("c1", "c2"))
 
 
+def test_chain_can_borrow_a_few():
+    """With a count, only the first frames of the next panel are taken, and none of one that it does not overlap."""
+    assert plans.chain(THREE, 1) == (("a1", "a2", "b1"), ("b1", "b2", "c1"), ("c1", "c2"))
+    apart = dataset(
+        *(frame(f"{panel}{k}", index, ra=80.0 + 9 * index) for index, panel in enumerate("ab") for k in (1, 2))
+    )
+    assert plans.chain(apart, 1) == (("a1", "a2"), ("b1", "b2"))
+
+
 def mosaic(columns, rows, names, *, overlap=0.4, each=1):
     """Return frames of a grid of panels, 0.2 x 0.1 degrees each, named in the order in which ``names`` lists their cells."""
     east, north = 0.2 * (1 - overlap), 0.1 * (1 - overlap)
