@@ -60,6 +60,7 @@ def run(probe: Probe) -> None:
     install_saves(numpy, probe.recorder, probe.paths)
     if request["profile"] == "fast":
         seed_samples(numpy.random, int(request["seed"]))
+        probe.recorder.capability("seeds")
 
     settings = importlib.import_module("zemosaic_config")
     config = configuration(settings, request, probe.record)
