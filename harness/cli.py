@@ -30,9 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     from reports.language import translator
 
     words = sys.argv[1:] if argv is None else list(argv)
-    translate = translator(_language(words))
+    lang = _language(words)
+    translate = translator(lang)
     with speaking(translate):
-        options = _parser(translate).parse_args(words)
+        options = _parser(translate).parse_args(words, argparse.Namespace(lang=lang))
     try:
         status: int = options.command(options, translate)
     except (ValueError, OSError) as error:

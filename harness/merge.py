@@ -9,8 +9,9 @@ from pathlib import Path
 
 from harness.left import remove_tree
 from harness.message import say
-from harness.record import inside, sha256_of
+from harness.record import SPARE, RecordError, damage_of, inside, sha256_of
 from harness.requirements import Line, evaluate
+from harness.seal import SEAL, note_spared
 from harness.session import JudgedRun, RealSet, Session, SessionError, TestEntry, read_session, write_session
 from harness.verdict import Verdict
 
@@ -27,7 +28,7 @@ class _Part:
     names: dict[str, str]
 
 
-def merge_sessions(out: Path, folders: Sequence[Path]) -> Session:
+def merge_sessions(out: Path, folders: Sequence[Path], *, outputs: bool = True) -> Session:
     """Merge sessions into a new folder, their records copied into it, and return the merged session.
 
     A run that several sessions hold (the same sealed record) counts once. Runs that only have the key in common were made
@@ -40,6 +41,9 @@ def merge_sessions(out: Path, folders: Sequence[Path]) -> Session:
         A folder that is new or empty.
     folders
         The sessions' folders.
+    outputs
+        Whether the records are copied with the files that the targets made, which are most of a session and which no check
+        reads. The seal of a copy says that they were left out.
 
     Raises
     ------
@@ -61,7 +65,7 @@ def merge_sessions(out: Path, folders: Sequence[Path]) -> Session:
     parts = _named(sessions)
     try:
         for source, name in _records(parts):
-            _copy(source, out / "runs" / name)
+            _copy(source, out / "runs" / name, outputs=outputs)
         out.mkdir(parents=True, exist_ok=True)
         merged = _merged(parts)
         write_session(merged, out)
@@ -136,7 +140,7 @@ def _named(sessions: Iterable[tuple[Path, Session]]) -> tuple[_Part, ...]:
 def _mark(folder: Path, record: str) -> str:
     """Return what tells a run from every other: its seal holds the hash of every file. One without is like no other."""
     place = _place(folder, record)
-    seal = place / "seal.json"
+    seal = place / SEAL
     return sha256_of(seal) if seal.is_file() else str(place)
 
 
@@ -165,18 +169,30 @@ def _records(parts: Iterable[_Part]) -> Iterator[tuple[Path, str]]:
                 yield _place(part.folder, run.record), name
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(source: Path, target: Path, *, outputs: bool) -> None:
     """Copy the files of a record. Links are left out: they may lead anywhere, and no seal counts them."""
+    noted = not outputs and _unchanged(source)
     target.mkdir(parents=True)
     for path in sorted(source.rglob("*")):
-        place = target / path.relative_to(source)
-        if path.is_symlink():
+        relative = path.relative_to(source)
+        if path.is_symlink() or (not outputs and relative.parts[0] in SPARE):
             continue
+        place = target / relative
         if path.is_dir():
             place.mkdir(parents=True, exist_ok=True)
         elif path.is_file():
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, place)
+    if noted:
+        note_spared(target)
+
+
+def _unchanged(record: Path) -> bool:
+    """Whether a record is as it was sealed: the note that its outputs were left out must not hide that one was changed."""
+    try:
+        return (record / SEAL).is_file() and not damage_of(record)
+    except RecordError:
+        return False
 
 
 def _merged(parts: Sequence[_Part]) -> Session:

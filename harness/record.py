@@ -43,6 +43,8 @@ Source = Literal["callback", "log", "stage"]
 SOURCES: tuple[Source, ...] = ("callback", "log", "stage")
 EndState = Literal["done", "crashed", "timed out", "killed"]
 END_STATES: tuple[EndState, ...] = ("done", "crashed", "timed out", "killed")
+SPARE = ("outputs",)
+"""The folders that a copy of a record may be made without: what was made is measured before the seal, and checks read no more."""
 Origin = Literal["synthetic", "frames"]
 ORIGINS: tuple[Origin, ...] = ("synthetic", "frames")
 
@@ -326,13 +328,17 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """How the run ended and the SHA-256 of every file of the record at that time."""
+    """How the run ended and the SHA-256 of every file of the record at that time.
+
+    ``without`` names the folders that a copy of the record was made without; the digests of their files stay.
+    """
 
     state: EndState
     exit_code: int | None
     reason: str
     seconds: float
     files: Mapping[str, str]
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -452,6 +458,19 @@ def _read_record(folder: Path) -> Record:
     )
 
 
+def damage_of(folder: Path) -> tuple[str, ...]:
+    """Name what is not as it was when a record was sealed; nothing for one that was not.
+
+    Raises
+    ------
+    RecordError
+        When the seal can't be read.
+
+    """
+    seal = _read_seal(folder)
+    return tuple(_damage(folder, seal)) if seal else ()
+
+
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as stream:
@@ -494,6 +513,7 @@ def _read_seal(folder: Path) -> Seal | None:
             str(data["reason"]),
             float(data["seconds"]),
             MappingProxyType(files),
+            tuple(_one_of(name, SPARE) for name in data.get("without", ())),
         )
     except RecordError:
         raise
@@ -528,7 +548,8 @@ def _damage(folder: Path, seal: Seal) -> Iterator[str]:
     for name, digest in sorted(seal.files.items()):
         path = inside(folder, name)
         if not path.is_file():
-            yield f"{name}: missing"
+            if name.partition("/")[0] not in seal.without:
+                yield f"{name}: missing"
         elif sha256_of(path) != digest:
             yield f"{name}: changed since the record was sealed"
     for path in sorted(folder.glob("*.json*")):

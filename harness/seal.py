@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from harness.record import SEAL_FORMAT, EndState, inside, sha256_of
+from harness.record import SEAL_FORMAT, SPARE, EndState, inside, sha256_of
 
 SEAL = "seal.json"
 WORK = "work"
@@ -41,6 +43,28 @@ def seal(folder: Path, state: EndState, exit_code: int | None, reason: str, seco
         "seconds": round(seconds, 3),
         "files": digests(folder),
     }
+    _write(folder, data)
+
+
+def note_spared(folder: Path) -> None:
+    """Say in the seal of a copy which folders it was made without: their files are not missing from it.
+
+    Parameters
+    ----------
+    folder
+        A copy of a record that was not changed since it was sealed.
+
+    Raises
+    ------
+    OSError
+        When the seal can't be read or written.
+
+    """
+    data = json.loads((folder / SEAL).read_text(encoding="utf-8"))
+    _write(folder, {**data, "without": list(SPARE)})
+
+
+def _write(folder: Path, data: Mapping[str, Any]) -> None:
     part = folder / f"{SEAL}.part"
     try:
         with part.open("w", encoding="utf-8") as stream:

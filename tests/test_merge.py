@@ -10,6 +10,8 @@ from harness.cli import main
 from harness.merge import merge_sessions
 from harness.message import say
 from harness.record import RecordError, read_record
+from harness.rejudge import judge_again
+from harness.seal import seal
 from harness.session import SessionError, normal_form, read_session, write_session
 from harness.verdict import Outcome, Verdict
 from tests.sample_session import sample_session
@@ -207,3 +209,85 @@ def test_the_command_writes_every_view(tmp_path, shards, capsys):
         assert (tmp_path / "out" / name).is_file()
         assert name in out
     assert json.loads((tmp_path / "out" / "session.json").read_text(encoding="utf-8"))["outcome"] == "fail"
+
+
+@pytest.fixture
+def with_outputs(tmp_path, whole):
+    """Return a session whose subject's record was sealed with a mosaic and a cache below its outputs."""
+    folder = tmp_path / "made"
+    shutil.copytree(whole, folder)
+    record = folder / next(r for r in read_session(folder).runs if r.role == "subject").record
+    (record / "outputs" / "tiles").mkdir(parents=True)
+    for name in ("mosaic.fits", "tiles/one.fits"):
+        (record / "outputs" / name).write_bytes(b"pixels")
+    sealed = read_record(record).seal
+    seal(record, sealed.state, sealed.exit_code, sealed.reason, sealed.seconds)
+    return folder, record.relative_to(folder)
+
+
+def test_outputs_can_be_left_out(tmp_path, with_outputs):
+    """A copy without what the target made is judged as the whole is: its seal says so and keeps the digests."""
+    folder, name = with_outputs
+    merged = merge_sessions(tmp_path / "out", [folder], outputs=False)
+    found = read_record(tmp_path / "out" / name)
+    assert not (tmp_path / "out" / name / "outputs").exists()
+    assert (found.damage, found.seal.without) == ((), ("outputs",))
+    assert found.seal.files == read_record(folder / name).seal.files
+    assert {"outputs/mosaic.fits", "outputs/tiles/one.fits"} <= set(found.seal.files)
+    assert [j.outcome for j in judge_again(tmp_path / "out", merged)] == [j.outcome for j in merged.judged]
+    again = merge_sessions(tmp_path / "again", [tmp_path / "out"])
+    assert normal_form(again) == normal_form(merged)
+    assert read_record(tmp_path / "again" / name).damage == ()
+
+
+def test_outputs_are_kept_unless_told(tmp_path, with_outputs):
+    """Without the option the copy is the whole."""
+    folder, name = with_outputs
+    merge_sessions(tmp_path / "out", [folder])
+    assert (tmp_path / "out" / name / "outputs" / "tiles" / "one.fits").read_bytes() == b"pixels"
+    assert read_record(tmp_path / "out" / name).seal.without == ()
+
+
+@pytest.mark.parametrize("problem", ["changed", "missing"])
+def test_leaving_out_hides_no_damage(tmp_path, with_outputs, problem):
+    """A record that was not as it was sealed stays damaged in the copy: what was wrong with its outputs is not left out."""
+    folder, name = with_outputs
+    mosaic = folder / name / "outputs" / "mosaic.fits"
+    mosaic.unlink() if problem == "missing" else mosaic.write_bytes(b"others")
+    merge_sessions(tmp_path / "out", [folder], outputs=False)
+    found = read_record(tmp_path / "out" / name)
+    assert found.seal.without == ()
+    assert "outputs/mosaic.fits: missing" in found.damage
+
+
+def test_a_copy_without_outputs_is_still_sealed(tmp_path, with_outputs):
+    """In such a copy every other file is compared, and so is one of the outputs that came back changed."""
+    folder, name = with_outputs
+    merge_sessions(tmp_path / "out", [folder], outputs=False)
+    record = tmp_path / "out" / name
+    (record / "outputs").mkdir()
+    (record / "outputs" / "mosaic.fits").write_bytes(b"others")
+    (record / "products.json").unlink()
+    assert set(read_record(record).damage) == {
+        "outputs/mosaic.fits: changed since the record was sealed",
+        "products.json: missing",
+    }
+
+
+def test_nothing_but_outputs_can_be_left_out(tmp_path, with_outputs):
+    """A seal that excuses other missing files is none that the harness wrote."""
+    folder, name = with_outputs
+    path = folder / name / "seal.json"
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), "without": ["products.json"]}))
+    with pytest.raises(RecordError, match="expected a seal"):
+        read_record(folder / name)
+    merge_sessions(tmp_path / "out", [folder], outputs=False)
+    assert (tmp_path / "out" / name / "seal.json").read_bytes() == path.read_bytes()
+
+
+def test_the_command_leaves_outputs_out(tmp_path, with_outputs, capsys):
+    """``--without-outputs`` is the option."""
+    folder, name = with_outputs
+    assert main(["merge", "--without-outputs", str(tmp_path / "out"), str(folder)]) == 1
+    assert "Written: " in capsys.readouterr().out
+    assert read_record(tmp_path / "out" / name).seal.without == ("outputs",)

@@ -18,6 +18,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], tran
     merge = commands.add_parser("merge", help=text(say("merge sessions of one target, and report on them together")))
     merge.add_argument("out", type=Path, help=text(say("the folder to write, new or empty")))
     merge.add_argument("session", type=Path, nargs="+", help=text(say("the sessions' folders")))
+    without = say("leave out the files that the targets made: no check reads them, and they are most of a session")
+    merge.add_argument("--without-outputs", action="store_true", help=text(without))
     merge.set_defaults(command=_merge)
 
 
@@ -25,7 +27,7 @@ def _merge(options: argparse.Namespace, translate: Translate) -> int:
     from harness.merge import merge_sessions
     from reports.write import write_views
 
-    session = merge_sessions(options.out, options.session)
+    session = merge_sessions(options.out, options.session, outputs=not options.without_outputs)
     for path in write_views(options.out):
         print(say("Written: {path}", path=str(path)).render(translate))
     return exit_status(session.outcome)
