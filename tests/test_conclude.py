@@ -67,7 +67,7 @@ def test_four_conclusions(outcome, broken, word, status, level):
     ("outcome", "ended", "status", "level"),
     [("pass", "success", 0, "notice"), ("fail", "failure", 1, "error"), ("unknown", "failure", 3, "warning")],
 )
-def test_a_session_is_told_to_the_runner(made, runner, capsys, outcome, ended, status, level):
+def test_a_session_is_told_to_the_runner(made, runner, capsys, *, outcome, ended, status, level):
     """Status, annotation, page and the word for later steps say the same, and the session lies in the new folder."""
     made = below(runner / "p3", made, outcome)
     assert main(["conclude", str(runner / "out"), str(made), f"--ended={ended}"]) == status
@@ -165,7 +165,7 @@ def test_elsewhere_it_is_plain_text(made, runner, capsys, monkeypatch):
     assert "::" not in out
 
 
-def test_what_was_read_is_no_command(made, runner, capsys):
+def test_what_was_read_is_no_command(runner, capsys):
     """A name can neither end the annotation nor begin another."""
     name = "x%0A::notice::all is well\n::notice::pass"
     assert main(["conclude", str(runner / "out"), name]) == 2
