@@ -1,6 +1,7 @@
 """Case files: what they pin, what they refuse, and runs made from them."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from types import MappingProxyType
 
 import pytest
 
-from fixtures import datasets, plans
+from fixtures import datasets, plans, real
 from harness import case as cases
 from harness import targets
 from harness.cli import main
@@ -21,6 +22,7 @@ from tests.requests_ import a_request
 from tests.runs_ import frames_in
 
 GOLDEN = Path(__file__).parent / "golden" / "b59a65f"
+KEPT = Path(__file__).parents[1] / "docs" / "cases"
 
 
 @pytest.fixture
@@ -328,3 +330,25 @@ def test_a_case_is_run_again_bit_by_bit(run, monkeypatch, capsys, tmp_path):
     assert main(["case", "run", str(path), "--pair"]) == 1
     assert "FAIL            outputs" in capsys.readouterr().out
     shutil.rmtree(root / "cases")
+
+
+@pytest.mark.parametrize("path", sorted(KEPT.glob("*.json")), ids=lambda path: path.stem)
+def test_a_kept_case_is_of_frames_that_this_project_has(path):
+    """What a finding names can be repeated by its one command: the set is known by its name, and has these frames."""
+    request = cases.read(path).request
+    assert request.case == path.stem
+    if request.dataset.kind == "synthetic":
+        drawn = {pointing.name for pointing in datasets.SYNTHETIC[request.dataset.name].pointings}
+        assert {frame.name for frame in request.dataset.frames} <= drawn
+    else:
+        assert request.dataset.name in real.names()
+    findings = (KEPT.parent / "findings.md").read_text(encoding="utf-8")
+    assert f"(cases/{path.name})" in findings
+
+
+def test_every_case_that_a_finding_names_is_kept():
+    """A command in the findings never leads nowhere."""
+    findings = (KEPT.parent / "findings.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"docs/cases/([\w.-]+\.json)", findings))
+    assert named
+    assert named == {path.name for path in KEPT.glob("*.json")}
