@@ -423,10 +423,18 @@ def read_record(folder: Path) -> Record:
         ) from error
 
 
-def _read_record(folder: Path) -> Record:
+def read_request(folder: Path) -> Request:
+    """Read what a run was asked to do, and nothing else of its record.
+
+    Raises
+    ------
+    RecordError
+        When there is no request, or none that can be read.
+
+    """
     path = folder / "request.json"
     try:
-        request = Request.from_json(_read_json(path))
+        return Request.from_json(_read_json(path))
     except FileNotFoundError:
         raise RecordError(
             say(
@@ -441,6 +449,10 @@ def _read_record(folder: Path) -> Record:
                 error=str(error),
             )
         ) from error
+
+
+def _read_record(folder: Path) -> Record:
+    request = read_request(folder)
     seal = _read_seal(folder)
     damage = tuple(_damage(folder, seal)) if seal else ()
     history = _read_history(folder)

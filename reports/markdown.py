@@ -7,7 +7,7 @@ when it leaves something out; it never leaves out a failure for the sake of a pa
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from harness.message import visible
@@ -41,6 +41,7 @@ MAX_TEXT = 600
 # What means something within a line; no text that was read begins one.
 _MARKUP = re.compile(r"([\\`*_\[\]#~$])")
 _BACKTICKS = re.compile("`+")
+_PLAIN = re.compile(r"[\w./:-]+(?: [\w./:-]+)*")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", '"': "&quot;"}
 # A mention, a reference or an address is broken by a space that takes no room.
 _CALLS = re.compile(r"(@|\\#|:(?=//)|(?<=www)\.)", re.IGNORECASE)
@@ -60,6 +61,23 @@ def code(text: str) -> str:
     fence = "`" * (max(map(len, _BACKTICKS.findall(line)), default=0) + 1)
     room = " " if line.startswith("`") or line.endswith("`") else ""
     return f"{fence}{room}{line}{room}{fence}"
+
+
+def fenced(text: str) -> tuple[str, ...]:
+    """Return the lines of a block of code, of which one is text that was read: it can't end the block."""
+    line = " ".join(visible(text).split())
+    fence = "`" * max(3, 1 + max(map(len, _BACKTICKS.findall(line)), default=0))
+    return f"{fence}console", line, fence
+
+
+def term(text: str) -> str:
+    """Return a name as code where it is plain enough to stand in a table, else escaped."""
+    return code(text) if _PLAIN.fullmatch(text) else escape(text)
+
+
+def table_row(cells: Sequence[str]) -> str:
+    """Return a row of a table; the cells are Markdown already."""
+    return f"| {' | '.join(cells)} |"
 
 
 def summary(session: Session, name: Code, sha256: str) -> str:
@@ -173,11 +191,11 @@ def _matrix(session: Session, lang: Language) -> Iterator[str]:
         return
     yield "## " + lang.say("At a glance")
     yield ""
-    yield _row([lang.say("Case"), *map(escape, shown.columns)])
-    yield _row(["---"] * (len(shown.columns) + 1))
+    yield table_row([lang.say("Case"), *map(escape, shown.columns)])
+    yield table_row(["---"] * (len(shown.columns) + 1))
     for row in rows[:MAX_ROWS]:
         first = " ".join(filter(None, (row.scenario, escape(row.case), escape(row.run))))
-        yield _row([first, *(_cell(cell) for cell in row.cells)])
+        yield table_row([first, *(_cell(cell) for cell in row.cells)])
     yield ""
     yield lang.say("Signs: {signs}", signs=", ".join(f"{known.sign} {known.word}" for known in shown.signs))
     yield ""
@@ -203,12 +221,12 @@ def _controls(session: Session, lang: Language) -> Iterator[str]:
         return
     yield "## " + lang.say("Controls")
     yield ""
-    yield _row([lang.say("Outcome"), lang.say("Case"), lang.say("Expected red"), lang.say("Found red")])
-    yield _row(["---"] * 4)
+    yield table_row([lang.say("Outcome"), lang.say("Case"), lang.say("Expected red"), lang.say("Found red")])
+    yield table_row(["---"] * 4)
     for judged in controls[:MAX_ROWS]:
         shown = badge(judged.outcome.value, lang)
         red = (escape(expected_red(judged, lang)), escape(found_red(judged, lang)))
-        yield _row([f"{shown.sign} {escape(shown.word)}", escape(judged.case), *red])
+        yield table_row([f"{shown.sign} {escape(shown.word)}", escape(judged.case), *red])
     yield ""
 
 
@@ -228,7 +246,3 @@ def _real_sets(session: Session, lang: Language) -> Iterator[str]:
 
 def _labelled(label: str, text: str, lang: Language) -> str:
     return lang.say("{label}: {text}", label=label, text=text)
-
-
-def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,145 @@
+"""The Definition of Done of one target, from the sessions in which it was under validation, taken together.
+
+Sessions are not merged into one (``harness.merge`` does that for shards of a session): they may have other settings, other cases
+and other times. What every test concluded in each of them counts: fail outranks unknown, and unknown outranks pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.message import say
+from harness.record import sha256_of
+from harness.requirements import DEFINITION_OF_DONE, evaluate, read_lines
+from harness.session import Requirement, Session, SessionError, TestEntry, read_session
+from harness.verdict import Outcome, merge
+
+SHORTEST_COMMIT = 7
+"""Fewer characters of a commit than these name too many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One session as it was read: its folder, and the hash of its ``session.json``."""
+
+    folder: Path
+    session: Session
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What the sessions of a subject say together.
+
+    Parameters
+    ----------
+    subject
+        How the target is called whose Definition of Done it is.
+    own
+        The sessions in which it was under validation.
+    others
+        Sessions of other targets: they say nothing on it, and show what was tried where.
+    lines
+        The checklist of today, line by line, with what all tests of ``own`` concluded.
+
+    """
+
+    subject: str
+    own: tuple[Part, ...]
+    others: tuple[Part, ...]
+    lines: tuple[Requirement, ...]
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """All sessions, the subject's first."""
+        return (*self.own, *self.others)
+
+    @property
+    def outcome(self) -> Outcome:
+        """The lines of the Definition of Done together; one that was not evaluated is not fulfilled, and not known to fail."""
+        rows = [line.outcome for line in self.lines if line.section == DEFINITION_OF_DONE]
+        return merge(Outcome(row) if row in {"pass", "fail"} else Outcome.UNKNOWN for row in rows)
+
+
+def read(folders: Iterable[Path]) -> tuple[Part, ...]:
+    """Read sessions. Raises ``SessionError`` when one can't be read."""
+    return tuple(Part(folder, read_session(folder), sha256_of(folder / "session.json")) for folder in folders)
+
+
+def together(sessions: Iterable[Part], subject: str = "") -> Done:
+    """Take together the sessions of one subject.
+
+    Parameters
+    ----------
+    sessions
+        The sessions. One that is given twice counts once.
+    subject
+        How the target is called, or its commit; the first session's target when left out.
+
+    Raises
+    ------
+    SessionError
+        When no session is of the subject, or two have a target of the same name that is not the same.
+
+    """
+    parts = tuple({part.sha256: part for part in sessions}.values())
+    first = next((part for part in parts if _is(part.session, subject)), None)
+    if first is None:
+        raise SessionError(
+            say(
+                "expected a session of {subject}, found sessions of {targets}: name one of these, or its session",
+                subject=subject,
+                targets=", ".join(dict.fromkeys(part.session.target for part in parts)) or "-",
+            )
+        )
+    own = tuple(part for part in parts if part.session.target == first.session.target)
+    for part in own:
+        _require_same(first, part)
+    tests = [test for part in own for test in part.session.tests]
+    lines = evaluate(read_lines(), tests, self_test=first.session.self_test)
+    return Done(
+        subject=first.session.target,
+        own=own,
+        others=tuple(part for part in parts if part not in own),
+        lines=tuple(_without_question(line, tests) for line in lines),
+    )
+
+
+def tests_of(name: str, part: Part) -> tuple[TestEntry, ...]:
+    """Return what a session holds of a test of the checklist: an entry for each case, or one."""
+    return tuple(test for test in part.session.tests if test.nodeid.partition("[")[0] == name)
+
+
+def _is(session: Session, subject: str) -> bool:
+    commit = str(session.identity.get("commit") or "")
+    named = len(subject) >= SHORTEST_COMMIT and commit.startswith(subject)
+    return not subject or subject == session.target or named
+
+
+def _require_same(one: Part, other: Part) -> None:
+    """Refuse sessions whose targets have the same name and are not the same: a work tree that was changed between them."""
+    mine, theirs = (
+        {name: value for name, value in part.session.identity.items() if name != "versions"} for part in (one, other)
+    )
+    if (one.session.target_kind, mine) != (other.session.target_kind, theirs):
+        raise SessionError(
+            say(
+                "expected sessions of one target, found {one} in {folder} and {two} in {other}, which have the same name and "
+                "are not the same: merge those of one",
+                folder=str(one.folder),
+                other=str(other.folder),
+                one=str(mine),
+                two=str(theirs),
+            )
+        )
+
+
+def _without_question(line: Requirement, tests: Sequence[TestEntry]) -> Requirement:
+    """Tell a line whose tests had no question to ask, everywhere, from one that nobody evaluated."""
+    asked = [[t.outcome for t in tests if t.nodeid.partition("[")[0] == name] for name in line.tests]
+    none = line.section != DEFINITION_OF_DONE and line.outcome == "not evaluated"
+    if none and asked and all(found and set(found) == {"not applicable"} for found in asked):
+        return replace(line, outcome="not applicable")
+    return line

@@ -1,0 +1,109 @@
+"""The command that repeats a line of the checklist, with the options that a session had and no place of this machine."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+
+from harness.options import OPTIONS
+from harness.session import Session
+
+PATH, PYTHON = "PATH", "PYTHON"
+_DEFAULTS: Mapping[str, str] = {option.name: option.default for option in OPTIONS}
+# Told as they were, when they look like what they are: a session may hold anything.
+_VALUES: Mapping[str, re.Pattern[str]] = {
+    "profile": re.compile(r"fast|default"),
+    "workers": re.compile(r"[1-9]\d*"),
+    "seconds": re.compile(r"\d+(\.\d+)?"),
+    "budget": re.compile(r"[\w., ]+"),
+}
+_PLACES: Mapping[str, str] = {"config": "CONFIG", "frames": "FRAMES"}
+_TARGET = re.compile(r"zemosaic:.*?(@[0-9a-zA-Z._/-]+)?", re.DOTALL)
+_SEEDED = re.compile(r"reference(:[a-z_,]+)?")
+_NODE = re.compile(r"scenarios/\w+\.py::\w+")
+
+
+def command(tests: Sequence[str], session: Session) -> str:
+    """Return the command that runs tests of the checklist again, as a session did.
+
+    Parameters
+    ----------
+    tests
+        The ids of the tests, without parameters.
+    session
+        The session whose options are meant.
+
+    """
+    nodes = [f'"{test}"' for test in tests if _NODE.fullmatch(test)]
+    return " ".join(["python -m pytest -m phase3", *nodes, *_options(session)])
+
+
+def settings_of(session: Session) -> Mapping[str, str]:
+    """Return the options that decided on a session's runs: those that it holds, else those of its command."""
+    return session.options or dict(_read(session.command))
+
+
+def _read(line: str) -> Iterator[tuple[str, str]]:
+    """Read the options from the command of a session that does not hold them. An environment or an ini file is not seen."""
+    try:
+        words = shlex.split(line.partition("\n")[0])
+    except ValueError:
+        return
+    for n, word in enumerate(words):
+        name, equals, value = word.removeprefix("--phase3-").partition("=")
+        if word.startswith("--phase3-") and name in _DEFAULTS:
+            flag = next(option.flag for option in OPTIONS if option.name == name)
+            yield name, "true" if flag else value if equals else next(iter(words[n + 1 : n + 2]), "")
+
+
+def _options(session: Session) -> Iterator[str]:
+    known = settings_of(session)
+    yield f"--phase3-target={_target(session)}"
+    for role in ("baseline", "control"):
+        if found := _place_free(known.get(role, "")):
+            yield f"--phase3-{role}={found}"
+    if session.target_kind == "zemosaic":
+        yield f"--phase3-python={PYTHON}"
+    for name, pattern in _VALUES.items():
+        value = known.get(name, "")
+        if pattern.fullmatch(value) and value != _DEFAULTS[name] and not _usual(name, value):
+            yield f"--phase3-{name}={shlex.quote(value)}"
+    yield from (f"--phase3-{name}={place}" for name, place in _PLACES.items() if known.get(name))
+    if known.get("quick"):
+        yield "--phase3-quick"
+
+
+def _usual(name: str, value: str) -> bool:
+    """Whether a value says in other words what goes without saying."""
+    from harness.budget import BudgetError, parse  # noqa: PLC0415 -- beside the options that it belongs to
+
+    if name == "profile":
+        return value == "fast"
+    if name != "budget":
+        return False
+    try:
+        return parse(value) == parse(_DEFAULTS["budget"])
+    except BudgetError:
+        return True
+
+
+def _target(session: Session) -> str:
+    if session.target_kind == "reference":
+        return "reference"
+    if session.target_kind != "zemosaic":
+        return "command:ARGV"
+    commit = str(session.identity.get("commit") or "")
+    changed = session.identity.get("dirty")
+    at = f"@{commit[:7]}" if re.fullmatch("[0-9a-f]{7,}", commit) and not changed else ""
+    return f"zemosaic:{PATH}{at}"
+
+
+def _place_free(target: str) -> str:
+    """Return a target as the options name it, its folder left out."""
+    if _SEEDED.fullmatch(target):
+        return target
+    found = _TARGET.fullmatch(target)
+    if found:
+        return f"zemosaic:{PATH}{found[1] or ''}"
+    return "command:ARGV" if target.startswith("command:") else ""
