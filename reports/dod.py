@@ -27,6 +27,7 @@ MAX_NAMES = 12
 _FILE = re.compile(r"^scenarios/test_([a-z])?.*\.py::")
 # Where something lay on the machine that ran the session: nobody else's business, and nothing to repeat anything by.
 _MACHINE = re.compile(r"(?<![\w.])(?:[A-Za-z]:)?(?:[\\/][\w.+~@-]+){2,}")
+_RAISED = re.compile(r"^harness\.[\w.]+: ")
 
 
 class Proof(NamedTuple):
@@ -180,13 +181,15 @@ class _Document:
         yield from self._of_runs(proofs)
 
     def _of_verdicts(self, key: str, proofs: Sequence[Proof]) -> Iterator[tuple[str, str, str]]:
-        before = [b for proof in proofs if (b := _baseline(proof)) is not None]
+        before = [_baseline(proof) for proof in proofs]
         evidence = [proof.verdict.evidence for proof in proofs if proof.verdict]
-        targets = ", ".join(dict.fromkeys(target for target, _ in before))
-        for figure in figures(key, evidence, [e for _, e in before], self.lang):
+        targets = ", ".join(dict.fromkeys(known[0] for known in before if known))
+        # A run without a baseline tells nothing of it, and the figure then says of how many runs it is.
+        for figure in figures(key, evidence, [known[1] if known else {} for known in before], self.lang):
             beside = ""
             if figure.before:
-                beside = f" ({escape(self.lang.say('{label}: {text}', label=targets, text=figure.before))})"
+                told = self.lang.say("{label}: {text}", label=targets, text=figure.before)
+                beside = f" ({escape(told)})"
             yield figure.label, figure.value, beside
 
     def _of_runs(self, proofs: Sequence[Proof]) -> Iterator[tuple[str, str, str]]:
@@ -241,28 +244,32 @@ class _Document:
             apart.setdefault((scenario, self._gap(gap)), []).append(dataset)
         for (letter, told), datasets in apart.items():
             label = ", ".join((letter, *map(term, datasets)))
-            yield f"- {say('{label}: {text}', label=label, text=told)}"
+            yield "- " + say("{label}: {text}", label=label, text=told)
         if apart:
             yield ""
 
     def _cell(self, cell: Tried) -> str:
         say = self.lang.say
         shown = badge(cell.outcome.value, self.lang)
-        text = f"{shown.sign} {escape(say('{part} of {all}', part=cell.passes, all=cell.all))}"
+        counts = say("{part} of {all}", part=cell.passes, all=cell.all)
         if cell.runs > 1:
-            text += f", {escape(say('runs: {count}', count=cell.runs))}"
+            counts = say("{part} of {all}, runs: {count}", part=cell.passes, all=cell.all, count=cell.runs)
+        lines = [f"{shown.sign} {escape(counts)}"]
         if cell.red:
-            text += f"<br>{escape(say('red'))}: {', '.join(map(term, cell.red))}"
-        return f"{text}<br>{escape(say('as expected'))}" if cell.as_expected else text
+            lines.append(say("red: {checks}", checks=", ".join(map(term, cell.red))))
+        if cell.as_expected:
+            lines.append(say("as expected"))
+        return "<br>".join(lines)
 
     def _gap(self, gap: Gap) -> str:
         say = self.lang.say
-        shown = badge(gap.kind, self.lang)
         if gap.kind == "not run":
-            return f"○ {escape(say('not run'))}"
-        if gap.reason is None:
-            return f"{shown.sign} {escape(shown.word)}"
-        return f"{shown.sign} {escape(say('{label}: {text}', label=shown.word, text=self.lang.render(gap.reason)))}"
+            return "○ " + say("not run")
+        shown = badge(gap.kind, self.lang)
+        told = shown.word
+        if gap.reason is not None:
+            told = say("{label}: {text}", label=told, text=self.lang.render(gap.reason))
+        return f"{shown.sign} {escape(told)}"
 
     # ---- quality ----
 
@@ -331,8 +338,8 @@ class _Document:
         if len(wrong) > MAX_MESSAGES:
             yield escape(say("and more, in session.json: {count}", count=len(wrong) - MAX_MESSAGES))
             yield ""
-        # Where nobody evaluated the line, the command is the one that would.
-        parts = dict.fromkeys(p.part.sha256 for p in proofs if p.test.outcome in {"pass", "fail", "unknown"})
+        # As the sessions did that concluded something; where none did, the command is the one that would.
+        parts = {p.part.sha256 for p in proofs if p.test.outcome in {"pass", "fail"}}
         sessions = [part.session for part in self.done.own if part.sha256 in parts or not parts]
         for text in dict.fromkeys(command(line.tests, session) for session in sessions):
             yield from fenced(text)
@@ -341,7 +348,7 @@ class _Document:
     def _outcomes(self, proofs: Sequence[Proof]) -> str:
         """Tell how often a test came to which outcome, and on which runs, the worst first."""
         if not proofs:
-            return f"○ {escape(self.lang.say('not run'))}"
+            return "○ " + self.lang.say("not run")
         told = []
         for outcome in ORDER:
             here = [proof for proof in proofs if proof.test.outcome == outcome]
@@ -362,7 +369,7 @@ class _Document:
         verdict = proof.verdict
         if verdict is not None and verdict.outcome in {Outcome.FAIL, Outcome.UNKNOWN}:
             return _without_places(self.lang.render(verdict.sentence))
-        return _without_places(proof.test.message.partition("\n")[0])
+        return _without_places(_RAISED.sub("", proof.test.message.partition("\n")[0]))
 
     def _session(self, part: Part) -> str:
         return self.session_ids[part.sha256]
@@ -374,7 +381,8 @@ class _Document:
         yield "## " + say("Runs")
         yield ""
         yield "<details>"
-        yield f"<summary>{escape(say('Runs and their records: {count}', count=len(self.runs)))}</summary>"
+        told = say("Runs and their records: {count}", count=len(self.runs))
+        yield f"<summary>{escape(told)}</summary>"
         yield ""
         heads = (
             say("Case"),
@@ -397,7 +405,8 @@ class _Document:
         yield "</details>"
         yield ""
         yield "<details>"
-        yield f"<summary>{escape(say('Figures of each run under validation'))}</summary>"
+        told = say("Figures of each run under validation")
+        yield f"<summary>{escape(told)}</summary>"
         yield ""
         yield table_row(["", say("Check"), say("Outcome"), say("Figures")])
         yield table_row(["---"] * 4)
@@ -476,6 +485,7 @@ class _Document:
                 yield escape(say("The set {name} was not judged: nothing here rests on it.", name=known))
         if len({part.session.environment.get("platform") for part in self.done.own}) == 1:
             yield escape(say("All of it was run on one platform: nothing here was seen on another."))
+        yield say("What the harness can't see in any session: {page}", page=code("docs/limitations.md"))
         yield escape(
             say(
                 "A session of the embedded reference shows that the harness works, and says nothing about a line of ZeMosaic."

@@ -254,6 +254,21 @@ def test_runs_are_added_up():
     assert "✓ 2 (R1, R2)" in detail(text, "A.6")
 
 
+def test_a_run_without_a_baseline_tells_nothing_of_it():
+    """Where one of two runs has no baseline the baseline's figure is of the other, and says so."""
+    (judged, *others) = a_session().judged
+    text = page(a_session(), a_session(judged=(replace(judged, baseline=None), *others)))
+    assert "**12 of 12** (zemosaic 63bcc2c: 5 of 6 (told by 1 of 2 runs))" in text
+
+
+def test_the_command_is_that_of_a_session_that_concluded():
+    """A session in which a test could not conclude does not say how to repeat the line where another session does."""
+    name = next(line for line in LINES if line.id == "B.3").tests[0]
+    short = a_session(tests={name: "unknown"}, options={"budget": "1min,1GiB"})
+    assert "--phase3-budget=1min,1GiB" in detail(page(short), "B.3")
+    assert "--phase3-budget" not in detail(page(short, a_session()), "B.3")
+
+
 def test_what_is_not_in_the_evidence_is_no_figure():
     """Without evidence a line has its verdict and no figure."""
     (judged, *others) = a_session().judged
@@ -267,10 +282,11 @@ def test_what_is_red_says_why():
     """A test that fails stands with its verdict's sentence, else its own; no place of the machine is in it."""
     name = next(line for line in LINES if line.id == "B.3").tests[0]
     session = a_session(tests={name: "unknown"})
-    message = "RuntimeError: no lock on /tmp/w/runs/machine.db or C:\\Users\\me\\x.db: held\nmore"
+    message = "harness.plugin.SomeError: no lock on /tmp/w/runs/machine.db or C:\\Users\\me\\x.db: held\nmore"
     tests = tuple(replace(t, message=message, check=None) if t.outcome == "unknown" else t for t in session.tests)
     below = detail(page(replace(session, tests=tests)), "B.3")
-    assert "no lock on … or …: held" in below
+    assert ": no lock on … or …: held" in below
+    assert "SomeError" not in below
     assert not re.search(r"/tmp|Users|more", below)
 
 
