@@ -228,6 +228,22 @@ def test_a_measure_without_a_mosaic_is_unknown():
     assert (found.outcome, "did not run to its end" in micro.prose(found)) == (Outcome.UNKNOWN, True)
 
 
+@pytest.mark.parametrize(
+    ("state", "outcome"),
+    [
+        ("done", Outcome.FAIL),
+        ("crashed", Outcome.FAIL),
+        ("timed out", Outcome.UNKNOWN),
+        ("killed", Outcome.UNKNOWN),
+    ],
+)
+def test_a_run_that_was_ended_before_its_mosaic_differs_from_nothing(state, outcome):
+    """A machine that was too busy is no other output; a target that ended by itself without a mosaic is."""
+    case = micro.case(micro.counted())
+    run = changed(case.run, mosaic=None)
+    assert verdict(replace(case, run=replace(run, seal=replace(run.seal, state=state)))).outcome is outcome
+
+
 def test_images_without_values_compare_nothing():
     """Two images that are finite nowhere are not the same but for rounding: nothing was compared."""
 

@@ -121,7 +121,7 @@ def compare(  # noqa: PLR0911 -- a ladder of grades
     if theirs.mosaic is None:  # what is no measure for the run is not the run's fault
         return Comparison(name, "not measured", (_no_mosaic(other),), ())
     if ours.mosaic is None:
-        return Comparison(name, "different", (_no_mosaic(run),), ())
+        return Comparison(name, "not measured" if _was_ended(run) else "different", (_no_mosaic(run),), ())
     what = [*(() if scaled else _files(run, other)), *_structure(ours, theirs, named=not scaled)]
     if what:
         return Comparison(name, "different", tuple(what), ())
@@ -145,6 +145,11 @@ def compare(  # noqa: PLR0911 -- a ladder of grades
         return Comparison(name, "within rounding", (), images)
     what = [*_beyond(images, limits), *_stars(ours, theirs, limits)]
     return Comparison(name, "different" if what else "as two good runs differ", tuple(what), images)
+
+
+def _was_ended(run: Record) -> bool:
+    """Whether a run did not end by itself: nobody knows what it would have come to."""
+    return run.seal is None or run.seal.state in ("timed out", "killed")
 
 
 def _no_mosaic(record: Record) -> Message:
