@@ -143,8 +143,11 @@ class Campaign:
     def _has_baseline(self, case: CaseSpec) -> bool:
         """Whether the target before the patch is run in a case.
 
-        That of the reference is run where it is the control too: elsewhere it would only take its time.
+        That of the reference is run where it is the control too: elsewhere it would only take its time. A case for some
+        questions only compares nothing.
         """
+        if case.questions:
+            return False
         own = self.settings.target.partition(":")[0] == "reference" and not self.settings.baseline
         return "baseline" in self._targets and (not own or case.defects == (NAIVE_DELETION,))
 
@@ -251,6 +254,7 @@ class Campaign:
             profile="default" if self.settings.profile == "default" else "fast",
             config={**self.own_config, **case.config},
             schedule=case.schedule(plan, self.settings.seconds),
+            faults=case.faults,
             seconds=self.settings.seconds,
         )
 
@@ -327,9 +331,10 @@ class Campaign:
             role=subject if retention == "per_tile" else _PAIR[subject],
             pair=self._key(pair) if pair else None,
             baseline=self._key(baseline) if baseline else None,
-            verdicts=checks.judge(Case(run, pair, baseline, equals, pairs, sizes)),
+            verdicts=checks.judge(Case(run, pair, baseline, equals, pairs, sizes), case.questions or None),
             expected_red=tuple(sorted(case.red_before_fix)) if control else None,
             allowed_red=tuple(sorted(case.may_be_red)) if control else (),
+            questions=case.questions,
             equals=tuple(self._key(record) for record in equals),
             timed=tuple((self._key(one), self._key(other)) for one, other in pairs),
             sizes=tuple(self._key(record) for record in sizes),
@@ -350,7 +355,7 @@ class Campaign:
 
         Timed runs take turns, and turns are turned about, so that a machine that gets slower favours neither.
         """
-        if retention != "per_tile":
+        if retention != "per_tile" or case.questions:
             return ((retention, PLAIN),)
         wanted: list[Plain] = [("per_tile", PLAIN), ("run_end", PLAIN)]
         if subject == "subject":

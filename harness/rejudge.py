@@ -54,11 +54,18 @@ def judge_again(folder: Path, session: Session, names: Iterable[str] | None = No
                     tuple((record(run), record(pair)) for run, pair in judged.timed),
                     tuple(record(key) for key in judged.sizes),
                 ),
-                wanted,
+                _asked(judged, wanted),
             ),
         )
         for judged in session.judged
     )
+
+
+def _asked(judged: JudgedRun, wanted: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Return the checks to be judged again: of a case for some questions those, of others what is wanted."""
+    if not judged.questions:
+        return wanted
+    return judged.questions if wanted is None else tuple(name for name in wanted if name in judged.questions)
 
 
 def changes(before: JudgedRun, after: JudgedRun) -> tuple[Change, ...]:

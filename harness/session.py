@@ -49,7 +49,8 @@ class JudgedRun:
     """The verdicts on one run of a case, with the runs it was compared with (keys).
 
     ``expected_red`` names the checks that must be red when the run is a control, ``allowed_red`` those that may be red
-    besides; ``expected_red`` is ``None`` for other runs. ``equals``, ``timed`` and ``sizes`` are as in a ``Case`` of the checks.
+    besides; ``expected_red`` is ``None`` for other runs. ``questions`` names the checks that the case is for, none where
+    it is for all. ``equals``, ``timed`` and ``sizes`` are as in a ``Case`` of the checks.
     """
 
     case: str
@@ -63,6 +64,7 @@ class JudgedRun:
     equals: tuple[str, ...] = ()
     timed: tuple[tuple[str, str], ...] = ()
     sizes: tuple[str, ...] = ()
+    questions: tuple[str, ...] = ()
 
     @property
     def outcome(self) -> Outcome:
@@ -352,6 +354,7 @@ def judged_to_json(judged: JudgedRun) -> dict[str, Any]:
         "equals": list(judged.equals),
         "timed": [list(pair) for pair in judged.timed],
         "sizes": list(judged.sizes),
+        "questions": list(judged.questions),
         "outcome": str(judged.outcome),
         "verdicts": [v.to_json() for v in judged.verdicts],
     }
@@ -371,4 +374,5 @@ def _judged(data: Mapping[str, Any]) -> JudgedRun:
         equals=tuple(str(key) for key in data["equals"]),
         timed=tuple((str(run), str(pair)) for run, pair in data["timed"]),
         sizes=tuple(str(key) for key in data["sizes"]),
+        questions=tuple(str(name) for name in data.get("questions", ())),  # a session of before has none
     )

@@ -28,3 +28,17 @@ def newly_red(phase3_campaign, case):
         return [v for v in now if v.outcome is Outcome.FAIL and v.check in sound]
 
     return found
+
+
+@pytest.fixture
+def put_to_the_test(records, case, phase3_campaign):
+    """Ask that the run came to what its case is about: else it shows nothing, and the test is unknown."""
+    from harness.checks.base import Case
+    from harness.checks.premises import NAMED_TWICE, RETRIED
+    from harness.plugin import UnknownVerdictError
+    from reports.language import translator
+
+    premise = {"frame named twice": NAMED_TWICE, "retry": RETRIED}[case.occasion]
+    unmet = premise.met(Case(records("subject")))
+    if unmet is not None:
+        raise UnknownVerdictError(unmet.render(translator(phase3_campaign.settings.lang)))

@@ -293,6 +293,14 @@ class Micro:
                 self.gone.add(n)
         return self
 
+    def struck(self, fault, name=None):
+        """Let a fault strike, in one of the places that it names: a frame's cache, or its tile."""
+        reason = f"tile {fault['tile']}" if name is None else cache_of(name)
+        self.faults.append({"t": self.tick(), "op": "fault", "state": "struck", "fault": fault, "reason": reason})
+        if fault["what"] == "delete cache":
+            self.gone.add(name)
+        return self
+
     def finish(self):
         """Go through the phases after the third, to the end."""
         made = sum(outcome == "made" for outcome in self.outcomes.values())

@@ -3,14 +3,16 @@
 import contextlib
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from fixtures import catalogue
-from fixtures.catalogue import PLAIN, Beside, Variant
+from fixtures.catalogue import PLAIN, Beside, Occasion, Variant
 from fixtures.datasets import Dataset
 from harness import campaign as module
 from harness.campaign import Campaign, NoRoom, NoSuchRun, run_key
+from harness.checks import ALL
 from harness.options import resolve_options
 from tests import micro
 from tests.requests_ import a_request
@@ -35,7 +37,7 @@ def case_named(campaign, name):
 def test_every_scenario_has_a_case_on_the_reference(campaign):
     """A session of the reference runs A to D, on the large run made for it."""
     cases = campaign().cases
-    assert {case.scenario for case in cases} == {"A", "B", "C", "D"}
+    assert {case.scenario for case in cases} == {"A", "B", "C", "D", "1"}
     assert "stress-subset" not in {case.name for case in cases}
     assert {case.mode for case in cases if case.scenario == "C"} == {"sds"}
     assert {case.mode for case in cases if case.scenario == "D"} == {"grid"}
@@ -91,6 +93,15 @@ def test_a_control_that_was_given_is_taken(campaign):
     """What the user names as red must be red in the classic cases, whatever the case would seed."""
     session = campaign(control="reference:cache_leak")
     assert session.target("control", case_named(session, "stress")).identity["defects"] == ["cache_leak"]
+
+
+def test_a_case_for_some_questions_compares_nothing(campaign):
+    """A run under a fault is judged alone, by the checks that ask of one run; its control is made in the same way."""
+    session = campaign()
+    assert {case.occasion for case in session.cases if case.scenario == "1"} == set(get_args(Occasion)) - {""}
+    for case in (case for case in session.cases if case.scenario == "1"):
+        assert {run.role for run in session.planned([case.name])} == {"subject", "control"}
+        assert case.red_before_fix <= set(case.questions) < set(ALL)
 
 
 def test_timed_runs_take_turns_that_are_turned_about(campaign):

@@ -139,9 +139,18 @@ def test_an_unmet_schedule_is_never_the_targets_fault():
 
 def test_a_fault_that_did_not_strike_shows_nothing():
     """A run that was asked to survive a fault must have met it."""
-    run = micro.counted(faults=({"what": "unlink"},))
+    asked = {"what": "unlink"}
+    run = micro.counted(faults=(asked,))
     assert verdict(micro.case(run)).evidence["premise"] == "fault struck"
-    run.faults = [{"state": "struck"}]
+    run.faults = [{"state": "unmet", "fault": asked, "reason": "the run never came to it"}]
+    assert "(unlink) did not strike, so the run shows nothing about it: the run never came to it" in micro.prose(
+        verdict(micro.case(run))
+    )
+    run.faults = [{"state": "struck", "fault": {"what": "unlink", "tile": 1}}]
+    assert verdict(micro.case(run)).evidence["premise"] == "fault struck", (
+        "another fault is not the one that was asked for"
+    )
+    run.faults = [{"state": "struck", "fault": asked}]
     assert verdict(micro.case(run)).outcome is Outcome.PASS
 
 

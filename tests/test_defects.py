@@ -43,6 +43,7 @@ NAMED_TWICE = (PANELS[0] + PANELS[1] + PANELS[0][:1], *CHAIN[1:])
 # A cache that goes too early starves the tiles that come after, which shows in all that is asked of them.
 STARVED = frozenset({"warnings", "tiles", "holes", "depth", "parity"})
 REFUSED = ({"what": "refuse unlink", "name": "preprocessed_*.npy"},)
+TAKEN = ({"what": "delete cache", "tile": 0, "place": -1},)
 FAILING = ({"what": "fail tile", "tile": 1},)
 
 
@@ -71,6 +72,7 @@ EXPECTED: Mapping[str, Expected] = {
     "late_removal": Expected(),
     "duplicate_counted_twice": Expected(asked={"plan": NAMED_TWICE}),
     "failed_tile_not_released": Expected(asked={"faults": FAILING}),
+    "missing_counted_as_removed": clause("end_numbers", faults=TAKEN),
     "quadratic_release": Expected(asked={"plan": MANY}),
     "log_start_missing": clause("start_line"),
     "log_start_twice": clause("start_line"),
@@ -97,8 +99,8 @@ EXPECTED: Mapping[str, Expected] = {
     "shrunken_canvas": Expected(frozenset({"parity"})),
     defects.GRID_TILE_DROPPED: Expected(frozenset({"parity"}), asked={"mode": "grid", "plan": None}),
 }
-# Their tests are those of the modes.
-ELSEWHERE = {defects.SILENT_SDS_FALLBACK, defects.SILENT_GRID_FALLBACK}
+# Their tests are those of the modes, and that of what is tried again.
+ELSEWHERE = {defects.SILENT_SDS_FALLBACK, defects.SILENT_GRID_FALLBACK, "retry_not_registered"}
 
 
 Made = Callable[..., Record]
@@ -130,8 +132,8 @@ def pairs(made: Made) -> Callable[[Record], Record]:
 
     def pair(run: Record) -> Record:
         asked = run.request
-        # A refused removal changes no product; a failed tile does.
-        faults = asked.faults if asked.faults == FAILING else ()
+        # A refused removal changes no product; a failed tile and a missing cache do.
+        faults = () if asked.faults == REFUSED else asked.faults
         key = repr((asked.mode, asked.plan, faults))
         if key not in known:
             known[key] = made(mode=asked.mode, plan=asked.plan, faults=faults, retention="run_end")
@@ -190,11 +192,13 @@ def test_the_work_of_a_quadratic_release_grows_with_the_square(
     assert (exponent.low > read_thresholds()["cost.exponent"]) is quadratic
 
 
-@pytest.mark.parametrize("asked", [{}, {"faults": REFUSED}, {"faults": FAILING}, {"plan": NAMED_TWICE}, {"plan": MANY}])
+@pytest.mark.parametrize(
+    "asked", [{}, {"faults": REFUSED}, {"faults": FAILING}, {"faults": TAKEN}, {"plan": NAMED_TWICE}, {"plan": MANY}]
+)
 def test_without_a_defect_nothing_is_red(
     asked: Mapping[str, Any], made: Made, pairs: Callable[[Record], Record]
 ) -> None:
-    """What the defects' runs are beside: the same run, sound, where a removal is refused, a tile fails, or tiles are many."""
+    """What the defects' runs are beside: the same run, sound, with a refused removal, a failed tile, a lost cache, many tiles."""
     run = made(**asked)
     assert not failed(Case(run, pairs(run)))
 
@@ -226,7 +230,7 @@ def test_two_defects_of_one_part_are_refused() -> None:
 
 
 def test_every_defect_is_brought_to_light() -> None:
-    """Each has a run here, or in the tests of the modes."""
+    """Each has a run here, or in the tests named above."""
     assert set(DEFECTS) - ELSEWHERE == set(EXPECTED)
 
 

@@ -53,6 +53,25 @@ def test_a_tile_counts_once_for_a_cache_that_it_names_twice(tmp_path: Path) -> N
     assert not cache.exists()
 
 
+@pytest.mark.parametrize(("counted", "there"), [(ReferenceCounted, True), (defects.RetryNotRegistered, False)])
+def test_a_retry_that_is_not_counted_loses_its_caches(
+    counted: type[ReferenceCounted], tmp_path: Path, *, there: bool
+) -> None:
+    """With the defect a retry's caches go with its origin; a planned tile's do not."""
+    own, shared = caches(tmp_path, 2)
+    policy = counted()
+    policy.register(0, [own, shared])
+    policy.register(1, [shared])
+    policy.start()
+    policy.register(2, [own])
+    policy.release(0, made=True)
+    assert (own.exists(), shared.exists()) == (there, True)
+    policy.release(2, made=True)
+    policy.release(1, made=True)
+    assert not own.exists()
+    assert not shared.exists()
+
+
 def test_a_retry_keeps_what_its_origin_needed(tmp_path: Path) -> None:
     """A retry that is registered before its origin is released finds its caches."""
     first, second = caches(tmp_path, 2)

@@ -117,6 +117,16 @@ def test_walk_that_cannot_go_through_all_goes_on_elsewhere():
     assert sorted(map(len, chain)) == [1, 1, 2, 2]
 
 
+def test_plans_for_what_may_happen_to_a_cache():
+    """One names a frame twice that two tiles share; one lets two tiles of a panel share all but its first and last frames."""
+    first, second, third = plans.chain(THREE)
+    assert plans.named_twice(THREE) == ((*first, "b2"), second, third)
+    assert "b2" in second
+    frames = [frame(f"b{n}", 1) for n in range(6)]
+    facts = dataset(frame("a", 0), *frames)
+    assert plans.retried(facts) == (("b0", "b1", "b2", "b3", "b4", "b5"), ("b1", "b2", "b3", "b4"))
+
+
 @pytest.mark.parametrize(
     ("name", "shared"),
     [("chain3x2", [12] * 5 + [6]), ("chain3x1", [12, 12, 6]), ("gui", [26]), ("natural", [16] * 3 + [8])],

@@ -65,7 +65,7 @@ def test_a_removal_is_refused_as_often_as_asked(bench):
     other.unlink()
     with pytest.raises(OSError, match="busy") as refused:
         cache.unlink()
-    assert (refused.value.errno, refused.value.filename) == (errno.EBUSY, cache)
+    assert (refused.value.errno, refused.value.filename) == (errno.EBUSY, str(cache))
     with pytest.raises(OSError, match="busy"):
         os.remove(cache)  # noqa: PTH107 -- the function by this name is what is tested
     assert cache.exists()
@@ -104,6 +104,17 @@ def test_a_cache_is_gone_when_its_tile_starts(bench, monkeypatch):
     assert module.make(1, caches) == [False, True]
     assert run.trace("fault") == [("struck", "outputs/a.npy")]
     assert run.trace("remove") == []
+
+
+def test_a_fault_may_name_another_cache_of_the_tile(bench, monkeypatch):
+    """By its place, from either end; where there is none in that place, the fault is not met."""
+    last, beyond = {**DELETE, "place": -1}, {**DELETE, "place": 2}
+    run = bench(last, beyond)
+    caches = [f"outputs/{run.file(name).name}" for name in ("a.npy", "b.npy")]
+    module = maker(run, monkeypatch)
+    assert module.make(1, caches) == [True, False]
+    run.faults.finish()
+    assert run.trace("fault") == [("struck", "outputs/b.npy"), ("unmet", "the run never came to it")]
 
 
 def test_a_cache_that_is_not_of_the_run_is_left_alone(bench, monkeypatch, tmp_path):

@@ -20,7 +20,8 @@ from harness.checks.facts import SUCCEEDED, Thread, name_of, phase_3_end, phase_
 from harness.checks.modes import COADD_FINISHED
 from harness.checks.order import complete_before
 from harness.checks.premises import ALWAYS, CALLBACK, ELSEWHERE, FUTURES, MODE_REACHED, REMOVALS, SHARED, TILES
-from harness.checks.removals import Removal, removals
+from harness.checks.removals import Removal, left_caches, refused_to_the_end, removals
+from harness.checks.struck import taken_caches
 from harness.message import Message, say
 from harness.record import History, Record, Tile
 from harness.thresholds import Thresholds
@@ -57,6 +58,7 @@ class Findings:
     strangers: tuple[str, ...]
     left: tuple[str, ...] | None
     vanished: tuple[str, ...]
+    taken: tuple[str, ...]
 
 
 def _judge(case: Case, _: Thresholds) -> Verdict:
@@ -133,18 +135,20 @@ def _find(run: Record) -> Findings:
     end = phase_3_end(run.history)
     in_phase_3 = tuple(r for r in done if end is None or r.t < end)
     times = {r.name for r in done}
-    left = None if run.left is None else tuple(sorted(name_of(f.path) for f in run.left if f.kind == "cache"))
+    taken, kept = taken_caches(run.history), refused_to_the_end(run.history)
+    left = left_caches(run)
     return Findings(
         users=users,
         tried=tried,
         done=done,
         in_phase_3=in_phase_3,
         misplaced=_misplaced(run, [r for r in tried if r.outcome != "failed"], users),
-        twice=_twice(tried),
+        twice=_twice(tried, taken),
         threads=_named({r.by for r in in_phase_3}),
         strangers=_strangers(run, users, {r.by for r in in_phase_3}),
         left=left,
-        vanished=() if left is None else tuple(sorted(set(users) - set(times) - set(left))),
+        vanished=() if left is None else tuple(sorted(set(users) - times - set(left) - set(taken) - kept)),
+        taken=tuple(sorted(taken)),
     )
 
 
@@ -212,6 +216,14 @@ def _freed(run: Record, causes: Causes, found: Findings) -> Conclusion:  # noqa:
         return Outcome.UNKNOWN, sentence, ()
     if run.request.retention == "per_tile" and not found.in_phase_3:
         return Outcome.UNKNOWN, say("No cache was removed in Phase 3, so per_tile was not put to the test."), ()
+    if found.taken:
+        sentence = say(
+            "{count} caches were removed once, each after every tile that uses it, retries included; none is left. A fault took"
+            " away: {taken}.",
+            count=len(found.done),
+            taken=", ".join(found.taken[:5]),
+        )
+        return Outcome.PASS, sentence, ()
     sentence = say(
         "All {count} caches were removed once, each after every tile that uses it, retries included; none is left.",
         count=len(found.done),
@@ -246,14 +258,17 @@ def _misplaced(run: Record, tried: Sequence[Removal], users: Users) -> Misplaced
     return Misplaced(tuple(unsafe), tuple(unordered), tuple(unsure))
 
 
-def _twice(tried: Sequence[Removal]) -> tuple[str, ...]:
-    """Return the caches that somebody went to remove after they had been: the second attempt only finds nothing there."""
+def _twice(tried: Sequence[Removal], taken: Collection[str]) -> tuple[str, ...]:
+    """Return the caches that somebody went to remove after they had been: the second attempt only finds nothing there.
+
+    Of a cache that a fault took away the first attempt finds nothing either, and it is in its right.
+    """
     gone: set[str] = set()
     again: set[str] = set()
     for removal in tried:
         if removal.name in gone and (removal.outcome == "done" or removal.errno == errno.ENOENT):
             again.add(removal.name)
-        if removal.outcome == "done":
+        if removal.outcome == "done" or (removal.name in taken and removal.errno == errno.ENOENT):
             gone.add(removal.name)
     return tuple(sorted(again))
 
@@ -352,6 +367,7 @@ def _evidence(causes: Causes, found: Findings) -> dict[str, Any]:
         "strangers_removed": list(found.strangers[:MAX_LISTED]),
         "left": None if found.left is None else len(found.left),
         "vanished": list(found.vanished[:MAX_LISTED]),
+        "taken_by_faults": list(found.taken[:MAX_LISTED]),
         "found_already_missing": failed.pop(errno.ENOENT, 0),
         "failed_removals": {_error(code): count for code, count in failed.items()},
     }

@@ -6,8 +6,20 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from harness.checks.facts import Loss, Why, failures, groups, losses, name_of, origins, seconds, thread_of
+from harness.checks.facts import (
+    Loss,
+    Why,
+    by_fault,
+    failures,
+    groups,
+    name_of,
+    origins,
+    seconds,
+    thread_of,
+    told_losses,
+)
 from harness.checks.removals import Removal, removals
+from harness.checks.struck import taken_caches
 from harness.message import Message, say
 from harness.record import History, Record, Tile
 
@@ -26,7 +38,7 @@ class Causes:
     Attributes
     ----------
     losses
-        The caches that each tile asked for and did not get, by tile.
+        The caches that each tile asked for and did not get, by tile; those that a fault took are in ``deprived`` instead.
     failures
         The tiles that were not made, each with what it stated.
 
@@ -39,11 +51,14 @@ class Causes:
         self.groups = groups(record)
         self.origins = origins(history)
         self.failures: Mapping[int, Why] = failures(history)
+        told, taken = told_losses(history), taken_caches(history)
         by_tile: dict[int | None, list[Loss]] = {}
-        for loss in losses(history):
-            by_tile.setdefault(loss.tile, []).append(loss)
+        deprived: dict[int | None, list[Loss]] = {}
+        for loss in told:
+            (deprived if by_fault(loss, taken) else by_tile).setdefault(loss.tile, []).append(loss)
         self.losses: Mapping[int | None, list[Loss]] = MappingProxyType(by_tile)
-        named = [loss.cache for loss in losses(history) if loss.cache]
+        self.deprived: Mapping[int | None, list[Loss]] = MappingProxyType(deprived)
+        named = [loss.cache for loss in told if loss.cache]
         self._removals = removals(history, [*(c for tile in history.tiles for c in tile.caches if c), *named])
 
     def of_tile(self, tile: int) -> tuple[Message, ...]:
@@ -207,6 +222,9 @@ _NOT_MADE: Mapping[Why, Callable[[int], Message]] = MappingProxyType(
             "Tile {tile} was not made: a library that the target needs is missing.", tile=tile
         ),
         "exception": lambda tile: say("Tile {tile} was not made: an exception ended it.", tile=tile),
+        "fault": lambda tile: say(
+            "Tile {tile} was not made: a fault that the run was asked to meet ended it.", tile=tile
+        ),
         "unstated": lambda tile: say("Tile {tile} was not made, and nothing says why.", tile=tile),
     }
 )

@@ -124,9 +124,11 @@ def follow(record: Record, causes: Causes) -> tuple[Lineage, ...]:
         uncounted, repeated = [], []
         for tile in family:
             missing = {loss.frame for loss in causes.losses.get(tile.tile, []) if loss.frame is not None}
+            deprived = {loss.frame for loss in causes.deprived.get(tile.tile, []) if loss.frame is not None} - missing
             passed_on = children.get(tile.tile, set())
             lost |= dict.fromkeys(sorted(missing & set(tile.frames)), "caches")
-            stayed = set(tile.frames) - missing - passed_on
+            lost |= dict.fromkeys(sorted(deprived & set(tile.frames)), "fault")
+            stayed = set(tile.frames) - missing - deprived - passed_on
             why = causes.failures.get(tile.tile)
             given_up = stayed & abandoned
             if why is not None:
@@ -348,6 +350,16 @@ def _conclude(  # noqa: PLR0911 -- a ladder, worst first
             noted=noted,
             total=total,
             absent=len(absent.usual),
+        )
+        return Outcome.PASS, sentence, ()
+    by_fault = sum(why == "fault" for f in families for why in f.lost.values())
+    if by_fault:
+        sentence = say(
+            "Frames that faults of the request kept from their tiles: {count} of {total}. No other was lost through caches; lost"
+            " for stated causes of their own: {noted}.",
+            count=by_fault,
+            total=total,
+            noted=noted - by_fault,
         )
         return Outcome.PASS, sentence, ()
     if noted:

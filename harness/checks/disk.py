@@ -23,6 +23,7 @@ from harness.checks.facts import SUCCEEDED, name_of, phase_3_end, phase_3_start,
 from harness.checks.live import NEVER, Areas, Lives
 from harness.checks.modes import COADD_FINISHED
 from harness.checks.premises import ALWAYS, ELSEWHERE, REMOVALS, SAVES, SHARED, TILES, standard
+from harness.checks.removals import left_caches
 from harness.message import Message, Value, say
 from harness.record import History, Record
 from harness.thresholds import Thresholds
@@ -58,9 +59,10 @@ class Peak:
 class Findings:
     """What lived how long. ``span`` is Phase 3, as far as it was seen, and ``end`` is ``None`` where it was not seen to end.
 
-    ``judged`` are the caches that a tile uses, but those that were gone before their last use, and those whose removal after it
-    was tried and failed; ``left`` are those of them that nobody needed and that were still there when Phase 3 ended.
-    ``outlived`` counts the tiles that were collected between a cache's last use and its removal, ``collected`` all of them.
+    ``judged`` are the caches that a tile uses, but those that were gone before their last use, those whose removal after it was
+    tried and failed, and those that a fault took away; ``left`` are those of them that nobody needed and that were still there
+    when Phase 3 ended. ``outlived`` counts the tiles that were collected between a cache's last use and its removal,
+    ``collected`` all of them.
     """
 
     lives: Lives
@@ -112,8 +114,8 @@ def _find(case: Case) -> Findings:
     if start is None:  # SDS has no Phase 3: what is told is told of the caches' whole life
         start = int(found.written.min(initial=last))
     span = (start, max(last, start) if end is None else max(end, start))
-    judged = found.used & ~found.early & ~found.refused
-    caches = None if run.left is None else [file for file in run.left if file.kind == "cache"]
+    judged = found.used & ~found.early & ~found.refused & ~found.taken
+    left = left_caches(run)
     return Findings(
         lives=found,
         span=span,
@@ -124,8 +126,8 @@ def _find(case: Case) -> Findings:
         outlived=live.outlived(found, history),
         collected=sum(tile.collected is not None for tile in history.tiles),
         freed_in_phase_3=(found.freed >= span[0]) & (found.freed < span[1]),
-        left_at_the_end=None if caches is None else tuple(sorted(name_of(file.path) for file in caches)),
-        left_bytes=sum(file.size for file in caches or ()),
+        left_at_the_end=left,
+        left_bytes=sum(file.size for file in run.left or () if name_of(file.path) in (left or ())),
         succeeded=bool(history.named(*SUCCEEDED)),
         peak=_peak(case),
     )
@@ -397,7 +399,8 @@ def _of_phase_3(found: Findings) -> dict[str, Any]:
         "outlived": _listed(lives, late, found.outlived),
         "left_at_end_of_phase_3": None if found.end is None else int(found.left.sum()),
         "left_at_end_of_phase_3_names": [lives.names[n] for n in np.flatnonzero(found.left)[:MAX_LISTED].tolist()],
-        "removals_refused": int((lives.used & lives.refused).sum()),
+        "removals_refused": int((lives.used & lives.refused & ~lives.taken).sum()),
+        "taken_by_faults": int((lives.used & lives.taken).sum()),
     }
 
 

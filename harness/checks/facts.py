@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from harness.checks.struck import ended_tiles, taken_caches
 from harness.record import Event, History, Operation, Record, Tile, TileStep
 
 MISSING = "mastertile_warn_cache_file_missing"
@@ -24,7 +25,17 @@ SKIPPED_LATER = ("run_warn_phase4_invalid_master_tile_for_grid", "run_warn_phase
 SUCCEEDED = ("run_success_processing_completed", "run_success_mosaic_saved")
 
 Why = Literal[
-    "caches", "quality gate", "alignment", "stacking", "saving", "memory", "input", "libraries", "exception", "unstated"
+    "caches",
+    "quality gate",
+    "alignment",
+    "stacking",
+    "saving",
+    "memory",
+    "input",
+    "libraries",
+    "exception",
+    "fault",
+    "unstated",
 ]
 
 # What a tile says before its creation fails. "Creation failed" itself names no cause.
@@ -121,7 +132,18 @@ def seconds(history: History, t: int) -> str:
 
 
 def losses(history: History) -> tuple[Loss, ...]:
-    """Return every cache that a tile did not get, in order of time."""
+    """Return every cache that a tile did not get, in order of time; those that a fault took away are none of the target's."""
+    taken = taken_caches(history)
+    return tuple(loss for loss in told_losses(history) if not by_fault(loss, taken))
+
+
+def by_fault(loss: Loss, taken: Mapping[str, int]) -> bool:
+    """Whether a fault took away the cache that a tile did not get."""
+    return loss.cache is not None and taken.get(loss.cache, loss.t + 1) <= loss.t
+
+
+def told_losses(history: History) -> tuple[Loss, ...]:
+    """Return every cache that a tile says it did not get, whoever took it, in order of time."""
     tiles = {tile.tile: tile for tile in history.tiles}
     found = []
     for event in history.named(MISSING, INVALID, UNREADABLE):
@@ -145,7 +167,8 @@ def losses(history: History) -> tuple[Loss, ...]:
 def failures(history: History) -> Mapping[int, Why]:
     """Return the tiles that were not made, each with what it stated before it failed.
 
-    A tile that lacked caches failed through them, whatever it says later: nobody knows how it would have fared with them.
+    A tile that lacked caches failed through them, whatever it says later: nobody knows how it would have fared with them. One
+    that a fault ended, or left without any cache, did not fail of itself.
     """
     failed = {tile.tile for tile in history.tiles if tile.outcome not in (None, "made")}
     raised: set[int] = {tile.tile for tile in history.tiles if tile.outcome == "raised"}
@@ -163,11 +186,17 @@ def failures(history: History) -> Mapping[int, Why]:
                 told[tile] = _WHY[event.key]
             elif event.key == "mt_quality_gate_result" and event.fields.get("status") == "REJECT":
                 told[tile] = "quality gate"
-    starved = {loss.tile for loss in losses(history)}
+    told_of = told_losses(history)
+    taken = taken_caches(history)
+    starved = {loss.tile for loss in told_of if not by_fault(loss, taken)}
+    deprived = {loss.tile for loss in told_of} - starved
+    ended = ended_tiles(history)
 
     def why(tile: int) -> Why:
         if tile in starved:
             return "caches"
+        if (tile in ended and tile in raised) or (tile in deprived and told.get(tile) == "caches"):
+            return "fault"
         return told.get(tile, "exception" if tile in raised else "unstated")
 
     return {tile: why(tile) for tile in sorted(failed)}

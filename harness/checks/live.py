@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.checks.facts import name_of, writes
+from harness.checks.struck import taken_caches, takings
 from harness.record import History, Record, Tile
 
 OUTPUTS = "outputs"
@@ -68,6 +69,8 @@ class Lives:
         Number of the tile that ended last; -1 where no tile uses the cache.
     refused
         Whether a removal after the last use was tried and failed.
+    taken
+        Whether a fault took it away: then no retention did, and when it went says nothing of one.
 
     """
 
@@ -79,6 +82,7 @@ class Lives:
     collected: Times
     last_user: NDArray[np.int64]
     refused: NDArray[np.bool_]
+    taken: NDArray[np.bool_]
 
     @property
     def used(self) -> NDArray[np.bool_]:
@@ -88,7 +92,7 @@ class Lives:
     @property
     def early(self) -> NDArray[np.bool_]:
         """Which caches were gone before their last use had ended."""
-        return self.used & (self.freed < self.needed)
+        return self.used & (self.freed < self.needed) & ~self.taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +145,7 @@ def live_bytes(history: History, names: Collection[str] | None = None) -> Steps:
 
 def lives(history: History) -> Lives:
     """Return the lives of the caches that were seen to be written."""
-    caches = cache_names(history)
+    caches, taken = cache_names(history), taken_caches(history)
     now: dict[str, int] = {}
     largest: dict[str, int] = {}
     written: dict[str, int] = {}
@@ -174,6 +178,7 @@ def lives(history: History) -> Lives:
         collected=needed[:, 1],
         last_user=needed[:, 2],
         refused=np.array(refused, dtype=np.bool_),
+        taken=np.array([name in taken for name in names], dtype=np.bool_),
     )
 
 
@@ -285,7 +290,7 @@ def _last_uses(tiles: Collection[Tile]) -> dict[str, tuple[int, int, int]]:
 def _changes(history: History) -> Iterator[tuple[int, str, int]]:
     """Yield each change of a file's bytes: when, the file's name, and by how many."""
     sizes: dict[str, int] = {}
-    for o in history.operations:
+    for o in sorted((*history.operations, *takings(history)), key=lambda op: op.t):
         if o.state != "done":
             continue
         if o.op == "save" and o.size is not None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.checks.base import Case, Premise, gap
-from harness.checks.facts import phase_3_start
+from harness.checks.facts import origins, phase_3_start
 from harness.checks.modes import not_reached
 from harness.message import Message, say
 from harness.record import Record
@@ -53,11 +53,18 @@ def _holds(case: Case) -> Message | None:
 
 
 def _faults(case: Case) -> Message | None:
-    if not case.run.request.faults:
-        return None
-    states = Counter(str(fault.get("state")) for fault in case.run.history.faults)
-    if states["unmet"] or not states["struck"]:
-        return say("A fault that was asked for did not strike, so the run shows nothing about it.")
+    """Ask that every fault of the request struck; of one that did not, say what the probe says of it."""
+    told = case.run.history.faults
+    struck = [_plain(line.get("fault", {})) for line in told if line.get("state") == "struck"]
+    for fault in case.run.request.faults:
+        if _plain(fault) in struck:
+            continue
+        reasons = [str(line.get("reason", "")) for line in told if _plain(line.get("fault", {})) == _plain(fault)]
+        return say(
+            "A fault that was asked for ({what}) did not strike, so the run shows nothing about it: {reason}.",
+            what=str(fault.get("what")),
+            reason=reasons[-1] if reasons and reasons[-1] else "the probe says nothing of it",
+        )
     return None
 
 
@@ -81,6 +88,23 @@ def shared_caches(record: Record) -> frozenset[str]:
     return frozenset(cache for cache, count in users.items() if count > 1)
 
 
+def _named_twice(case: Case) -> Message | None:
+    if any(len(set(tile.frames)) < len(tile.frames) for tile in case.run.history.tiles if tile.submitted is not None):
+        return None
+    return say("The target submitted no tile that names a frame twice, so nothing was put to the test.")
+
+
+def _retried(case: Case) -> Message | None:
+    """Ask for a group that was tried again whose caches a tile needs that it did not grow out of."""
+    tiles = {tile.tile: tile for tile in case.run.history.tiles if tile.submitted is not None}
+    parents = origins(case.run.history)
+    for new, old in parents.items():
+        others = {cache for number, tile in tiles.items() if number not in (new, old) for cache in tile.caches if cache}
+        if new in tiles and others.intersection(tiles[new].caches):
+            return None
+    return say("No group that shares a cache with another tile was tried again, so nothing was put to the test.")
+
+
 CALLBACK = needs("callback", say("The target's progress events were not recorded."))
 LOG = needs("log", say("The target's log was not recorded."))
 TILES = needs("tiles", say("The making of master tiles was not traced."))
@@ -93,6 +117,8 @@ MODE_REACHED = Premise("the phases of the mode reached", _mode)
 SCHEDULE = Premise("schedule met", _holds)
 FAULTS = Premise("fault struck", _faults)
 SHARED = Premise("a cache was shared", _shared)
+NAMED_TWICE = Premise("a frame named twice", _named_twice)
+RETRIED = Premise("a retry that shares", _retried)
 
 ALWAYS = (SCHEDULE, FAULTS, PHASE_3)
 ELSEWHERE = (SCHEDULE, FAULTS)

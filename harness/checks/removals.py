@@ -1,4 +1,4 @@
-"""Which files were taken away, when and by whom: attempts and outcomes of the trace, put together."""
+"""Which files were taken away, when and by whom, and which were left: attempts and outcomes of the trace, put together."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from harness.checks.facts import Thread, name_of, thread_of
-from harness.record import History, Operation
+from harness.checks.facts import Thread, name_of, phase_3_end, thread_of
+from harness.checks.struck import refusals, taken_caches
+from harness.record import History, Operation, Record
 
 How = Literal["remove", "rename", "rmtree"]
 Outcome = Literal["done", "failed", "unsettled"]
@@ -39,10 +40,13 @@ def removals(history: History, paths: Iterable[str]) -> tuple[Removal, ...]:
     """Return every removal of these files: removed, renamed away, or gone with their folder.
 
     An attempt and its outcome are one removal, at the time of the attempt. A folder that is removed as a whole removes each
-    file that was still there once.
+    file that was still there once. What a fault took away is gone from then on, and nobody's removal.
     """
+    taken = sorted((t, name) for name, t in taken_caches(history).items())
     seen = _Seen({name_of(path): tuple(path.replace("\\", "/").split("/")[:-1]) for path in paths})
     for op in history.operations:
+        while taken and taken[0][0] <= op.t:
+            seen.gone.add(taken.pop(0)[1])
         if op.op == "rmtree":
             seen.folder(op)
         elif op.op == "remove":
@@ -53,6 +57,20 @@ def removals(history: History, paths: Iterable[str]) -> tuple[Removal, ...]:
             seen.gone.discard(name_of(op.path))
     seen.close()
     return tuple(sorted(seen.found, key=lambda r: r.t))
+
+
+def left_caches(run: Record) -> tuple[str, ...] | None:
+    """Return the caches that a run left on disk, but those that a fault still kept from going when the target cleaned up."""
+    if run.left is None:
+        return None
+    kept = refused_to_the_end(run.history)
+    return tuple(sorted({name_of(file.path) for file in run.left if file.kind == "cache"} - kept))
+
+
+def refused_to_the_end(history: History) -> frozenset[str]:
+    """Return the files that faults refused to let go after Phase 3; for one refused before that, the target has another try."""
+    end = phase_3_end(history)
+    return frozenset(name for name, t in refusals(history).items() if end is not None and t >= end)
 
 
 @dataclass

@@ -114,8 +114,18 @@ def _conclude(case: Case, causes: Causes, count: Count, lost: Mapping[int, Why],
             submitted="?" if count.submitted is None else count.submitted,
         )
         return Outcome.UNKNOWN, sentence, ()
-    if lost or unplanned:
-        return _for_other_causes(case, causes, lost, unplanned)
+    others = {tile: why for tile, why in lost.items() if why != "fault"}
+    if others or unplanned:
+        return _for_other_causes(case, causes, others, unplanned)
+    if lost:
+        sentence = say(
+            "{made} of {total} master tiles were made, retries included; the others were ended by faults that the run was asked"
+            " to meet: {tiles}.",
+            made=count.made,
+            total=count.wanted,
+            tiles=listed(lost),
+        )
+        return Outcome.PASS, sentence, tuple(why_not_made(tile, why) for tile, why in list(lost.items())[:MAX_LISTED])
     return Outcome.PASS, say("All {total} master tiles were made, retries included.", total=count.wanted), ()
 
 

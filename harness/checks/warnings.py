@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 from harness.checks.base import Case, Check
 from harness.checks.cause import MAX_LISTED, Causes, listed
-from harness.checks.facts import FAILED, INVALID, MISSING, RAISED, STARVED, UNREADABLE
+from harness.checks.facts import FAILED, INVALID, MISSING, RAISED, STARVED, UNREADABLE, name_of, number
 from harness.checks.premises import ALWAYS, CALLBACK, ELSEWHERE, MODE_REACHED, SHARED, baseline_of
+from harness.checks.struck import taken_caches
 from harness.message import Message, say
 from harness.record import Record
 from harness.thresholds import Thresholds
@@ -21,11 +23,16 @@ KEYS = (MISSING, STARVED, FAILED)
 def counts(record: Record, causes: Causes | None = None) -> dict[str, int]:
     """Return how often each of the three events was sent; of failed creations, those that caches explain.
 
-    "Creation failed" is also sent for tiles that a quality gate rejects or that can't be aligned; what a tile said before tells
-    them apart. A failure without any stated reason counts: nothing clears the caches of it.
+    Caches that a fault took away don't count. "Creation failed" is also sent for tiles that a quality gate rejects or that can't
+    be aligned; what a tile said before tells them apart. A failure without any stated reason counts: nothing clears the caches of
+    it.
     """
     causes = causes or Causes(record)
     sent = Counter(event.key for event in record.history.named(*KEYS))
+    sent[MISSING] -= sum(loss.key == MISSING for lost in causes.deprived.values() for loss in lost)
+    sent[STARVED] -= sum(
+        causes.failures.get(number(e, "tile_id") or 0) == "fault" for e in record.history.named(STARVED)
+    )
     failed = sum(
         causes.failures.get(int(event.fields["stack_num"]) - 1) in ("caches", "unstated")
         if str(event.fields.get("stack_num", "")).isdigit()
@@ -60,6 +67,12 @@ def _judge(case: Case, _: Thresholds) -> Verdict:
         evidence["baseline_total"] = before
     if left_out is not None:
         evidence["baseline"] = left_out.to_json()
+    taken = taken_caches(history)
+    unsaid = _unsaid(case.run, causes, taken)
+    if taken:
+        evidence["taken_by_faults"] = sorted(taken)[:MAX_LISTED]
+        evidence["said_of_them"] = sum(len(lost) for lost in causes.deprived.values())
+        evidence["not_said_of_them"] = [{"tile": tile, "cache": cache} for tile, cache in unsaid][:MAX_LISTED]
     if total:
         return Verdict("warnings", Outcome.FAIL, _lost(found, before), MappingProxyType(evidence), _cause(causes))
     if case.run.request.mode == "classic" and not evidence["tiles_that_reported"]:
@@ -69,11 +82,41 @@ def _judge(case: Case, _: Thresholds) -> Verdict:
             say("No master tile reported anything, so the absence of warnings shows nothing."),
             MappingProxyType(evidence),
         )
-    if before:
+    if unsaid:
+        sentence = say(
+            "A fault took {cache} away, and tile {tile} does not say that it lacked it.",
+            cache=unsaid[0][1],
+            tile=unsaid[0][0],
+        )
+        return Verdict("warnings", Outcome.FAIL, sentence, MappingProxyType(evidence))
+    if taken:
+        sentence = say(
+            "None of the three events of a lost cache was sent, but of those that a fault took away: {taken}. The target says so"
+            " of each.",
+            taken=", ".join(sorted(taken)[:5]),
+        )
+    elif before:
         sentence = say("None of the three events of a lost cache was sent; the baseline sent {before}.", before=before)
     else:
         sentence = say("None of the three events of a lost cache was sent.")
     return Verdict("warnings", Outcome.PASS, sentence, MappingProxyType(evidence))
+
+
+def _unsaid(run: Record, causes: Causes, taken: Mapping[str, int]) -> list[tuple[int, str]]:
+    """Return each tile that began after a fault had taken a cache of its, or was struck by it, and does not say that it lacks it.
+
+    A tile that began before may have read it, and one that a fault ended reads nothing.
+    """
+    told = {(tile, loss.cache) for tile, lost in causes.deprived.items() for loss in lost}
+    struck = {fault["fault"].get("tile") for fault in run.history.faults if "fault" in fault}
+    return [
+        (tile.tile, name_of(cache))
+        for tile in run.history.tiles
+        if causes.failures.get(tile.tile) not in ("fault", "exception")
+        for cache in tile.caches
+        if name_of(cache) in taken and tile.started is not None
+        if (tile.started > taken[name_of(cache)] or tile.tile in struck) and (tile.tile, name_of(cache)) not in told
+    ]
 
 
 def _lost(found: dict[str, int], before: int | None) -> Message:

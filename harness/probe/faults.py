@@ -98,12 +98,18 @@ class Faults:
                 self._recorder.trace("fault", state="unmet", fault=dict(fault), reason=reason)
 
     def _take_caches(self, tile: int, caches: Sequence[str]) -> None:
-        """Take the first of a tile's caches away, if it is there, and of this run: any other file is somebody's."""
-        for cache in caches[:1]:
+        """Take a tile's cache away, the first or that at the place named, if it is there, and of this run: no file of others."""
+        for place in range(len(caches)):
+            cache = caches[place]
             path = os.path.join(self._record, cache)
             if not cache.startswith("outputs/") or not os.path.isfile(path):
                 continue
-            if self._strikes(DELETE_CACHE, cache, lambda fault: fault.get("tile") == tile) is not None:
+            places = (place, place - len(caches))
+
+            def meets(fault: Mapping[str, Any], places: tuple[int, int] = places) -> bool:
+                return fault.get("tile") == tile and fault.get("place", 0) in places
+
+            if self._strikes(DELETE_CACHE, cache, meets) is not None:
                 UNSEEN.now = True
                 try:
                     _unlink(path)
@@ -134,5 +140,5 @@ class _Refusing(Observed):
         code = None if name is None else self._faults.refusal(name)
         if code is not None:
             self._recorder.trace("remove", state="attempt", path=name)
-            raise OSError(code, os.strerror(code), path)
+            raise OSError(code, os.strerror(code), os.fspath(path))  # as the system does: by name, not as an object
         self._original(path, dir_fd=dir_fd)
