@@ -348,6 +348,32 @@ def patch_row(
 
 
 @pytest.fixture
+def driven(request: pytest.FixtureRequest, phase3_campaign: Campaign) -> Verdict:
+    """Return what came of driving a release outside of any run: the subject's, or that of a reference that counts wrongly."""
+    from fixtures.pipeline.defects import COUNT_NOT_BOUNDED
+    from harness import release, targets
+    from reports.language import translator
+
+    node = cast("pytest.Item", request.node)
+    translate = translator(phase3_campaign.settings.lang)
+    subject = request.node.get_closest_marker("judges").kwargs.get("subject", "subject")
+    target = phase3_campaign.target("subject")
+    if target.kind == "command":
+        _conclude(node, "not applicable")
+        foreign = say("nothing is known of the functions of a command: name a real target")
+        pytest.skip(foreign.render(translate))
+    if subject == "control":
+        target = targets.resolve(f"reference:{COUNT_NOT_BOUNDED}", None, phase3_campaign.root / "targets")
+    found = release.judge(
+        release.drive(target, phase3_campaign.folder / "release" / f"{subject}-{uuid.uuid4().hex[:6]}")
+    )
+    _conclude(node, found.outcome.value)
+    if found.outcome is Outcome.UNKNOWN:
+        raise UnknownVerdictError(found.sentence.render(translate))
+    return found
+
+
+@pytest.fixture
 def concluded(request: pytest.FixtureRequest, judged: JudgedRun, phase3_campaign: Campaign) -> JudgedRun:
     """Return the judged run when its verdicts together conclude something; ``unknown`` raises here, as for a verdict."""
     from reports.language import translator

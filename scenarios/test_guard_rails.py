@@ -82,7 +82,7 @@ def test_a_removal_that_fails_is_told_at_debug(patch_row, explain):
 
 @pytest.mark.judges("1.8")
 def test_no_count_goes_below_zero(patch_row, explain):
-    """Counting down is bounded: read in the source alone, since no run can make a count negative from outside."""
+    """Counting down is bounded, as the source reads: no run can make a count negative from outside."""
     assert patch_row.outcome is Outcome.PASS, explain(patch_row)
 
 

@@ -2,7 +2,8 @@
 
 The release is a function within a function, which nothing calls from outside. So each run has its own mishap, and the tests of
 `test_guard_rails.py` read in the source what these see in the runs: a file that can't be deleted, a tile that fails, a cache that
-somebody took, a frame that its tile names twice, a group that is tried again. What a fault does by itself (the tile that it
+somebody took, a frame that its tile names twice, a group that is tried again. No run can make a count negative; for that the
+release is taken out of the target and driven by itself. What a fault does by itself (the tile that it
 ended, the frame whose cache it took) is told as the fault's; everything else is judged as in any other run.
 """
 
@@ -265,3 +266,16 @@ def test_a_retry_that_is_not_counted_is_seen(concluded, explain):
     """A target that deletes what a retry still needs is red by the checks named for it."""
     assert concluded.expected_red
     assert concluded.outcome is Outcome.PASS, "\n".join(explain(v) for v in concluded.verdicts)
+
+
+@pytest.mark.judges("release")
+def test_a_release_too_many_makes_no_count_negative(driven, explain):
+    """Driven by itself, the release survives one too many, an unknown tile, a missing file and one that can't be deleted."""
+    assert driven.outcome is Outcome.PASS, explain(driven)
+
+
+@pytest.mark.judges("release", subject="control")
+def test_a_count_below_zero_is_seen(driven, explain):
+    """A reference that counts on below zero is red when it is driven in the same way; in a whole run nothing would show."""
+    assert driven.outcome is Outcome.FAIL, explain(driven)
+    assert min(count for step in driven.evidence["steps"] for counts in step["counts"] for count in counts.values()) < 0

@@ -99,8 +99,13 @@ EXPECTED: Mapping[str, Expected] = {
     "shrunken_canvas": Expected(frozenset({"parity"})),
     defects.GRID_TILE_DROPPED: Expected(frozenset({"parity"}), asked={"mode": "grid", "plan": None}),
 }
-# Their tests are those of the modes, and that of what is tried again.
-ELSEWHERE = {defects.SILENT_SDS_FALLBACK, defects.SILENT_GRID_FALLBACK, "retry_not_registered"}
+# Their tests are those of the modes, of the release that is driven outside of any run, and of what is tried again.
+ELSEWHERE = {
+    defects.SILENT_SDS_FALLBACK,
+    defects.SILENT_GRID_FALLBACK,
+    defects.COUNT_NOT_BOUNDED,
+    "retry_not_registered",
+}
 
 
 Made = Callable[..., Record]

@@ -1,0 +1,215 @@
+"""Drives the release of caches outside of any run: ``PYTHON -P release.py FOLDER``, in the target's own interpreter.
+
+No run can make a count negative from outside: tiles are registered and released by the same function, in pairs. So the release
+itself is taken out of the target and given tables of its own, in which a tile is released once too often. In ZeMosaic it is a
+function within a function: its code is found by what it does (it takes one argument and unlinks) and by what it closes over (a
+table of counts, a table of paths), and called with tables and files that lie in FOLDER. Where a version has no such function,
+what was looked at is written instead. Nothing of the target is changed, and no mosaic is made.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import logging
+import os
+import sys
+from types import CellType, CodeType, FunctionType
+from typing import Any, Callable, Iterator, NamedTuple, Optional
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+FORMAT = "phase3-release/1"
+# The function of ZeMosaic that holds Phase 3 of the classic way, in every version that has tiles.
+WITHIN = "run_hierarchical_mosaic_classic_legacy"
+LOGGER = "phase3.release"
+
+
+class Lifted(NamedTuple):
+    """A release with tables of its own: called with a tile's number, it counts its paths down and removes what is free."""
+
+    release: Callable[[int], Any]
+    counts: dict[Any, int]
+    register: Callable[[int, "list[str]"], None]
+    logger: logging.Logger
+
+
+Lift = Callable[[], Lifted]
+
+
+def main(arguments: list[str]) -> int:
+    """Drive the release that ``request.json`` in a folder names, and write ``release.json`` beside it."""
+    if len(arguments) != 1:
+        sys.stderr.write("expected one argument, a folder with a request.json\n")
+        return 2
+    folder = os.path.abspath(arguments[0])
+    # This folder has modules named like targets. It must not be where the target's imports look.
+    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or os.curdir) != HERE]
+    with open(os.path.join(folder, "request.json"), encoding="utf-8") as stream:
+        asked = json.load(stream)
+    sys.path.insert(0, asked["root"])
+    lift, function, looked_at = of_reference(asked["defects"]) if asked["kind"] == "reference" else of_zemosaic()
+    steps = [] if lift is None else list(driven(lift, folder))
+    outcome = {"format": FORMAT, "function": function, "looked_at": looked_at, "steps": steps}
+    with open(os.path.join(folder, "release.json"), "w", encoding="utf-8") as stream:
+        json.dump(outcome, stream, indent=1)
+    return 0
+
+
+def of_reference(defects: list[str]) -> "tuple[Optional[Lift], Optional[str], list[str]]":
+    """Return what makes the reference's policy, with the defects of the target."""
+    parts = importlib.import_module("fixtures.pipeline.defects").parts("per_tile", frozenset(defects))
+    module = importlib.import_module("fixtures.pipeline.retention")
+    pathlib = importlib.import_module("pathlib")
+    name = type(parts.policy("per_tile")).__name__
+    if not issubclass(type(parts.policy("per_tile")), module.ReferenceCounted):
+        return None, None, [f"{name}, which counts nothing"]
+
+    def lift() -> Lifted:
+        policy = parts.policy("per_tile")
+        return Lifted(
+            lambda tile: policy.release(tile, made=True),
+            policy._counts,  # noqa: SLF001 -- the tables are what is driven
+            lambda tile, paths: policy.register(tile, [pathlib.Path(path) for path in paths]),
+            module.LOG,
+        )
+
+    return lift, f"{name}.release", []
+
+
+def of_zemosaic() -> "tuple[Optional[Lift], Optional[str], list[str]]":
+    """Return what lifts the release out of ZeMosaic, the function's name, and else the functions that were looked at."""
+    worker = importlib.import_module("zemosaic_worker")
+    outer = getattr(worker, WITHIN, None)
+    if outer is None:
+        return None, None, [f"zemosaic_worker has no {WITHIN}"]
+    looked_at = []
+    for code in within(inspect.unwrap(outer).__code__):
+        if "unlink" not in code.co_names:
+            continue
+        arguments = ", ".join(code.co_varnames[: code.co_argcount])
+        name = f"{code.co_name}({arguments}) with {', '.join(code.co_freevars) or 'nothing'}"
+        looked_at.append(name)
+        roles = roles_of(code)
+        if roles is not None:
+            return lifting(code, roles, vars(worker)), name, []
+    return None, None, looked_at or [f"no function within {WITHIN} removes a file"]
+
+
+def within(code: CodeType) -> Iterator[CodeType]:
+    """Yield the code of every function within a function, at any depth."""
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield constant
+            yield from within(constant)
+
+
+def roles_of(code: CodeType) -> Optional[dict[str, str]]:
+    """Return the role of each name that a function closes over; ``None`` where it is no release of a tile that counts."""
+    if code.co_argcount != 1 or code.co_kwonlyargcount:
+        return None
+    roles = {}
+    for name in code.co_freevars:
+        found = [
+            role for role, word in (("counts", "count"), ("mode", "retention"), ("paths", "paths")) if word in name
+        ]
+        if len(found) != 1:
+            return None
+        roles[name] = found[0]
+    taken = sorted(roles.values())
+    return roles if taken in (["counts", "mode", "paths"], ["counts", "paths"]) else None
+
+
+def lifting(code: CodeType, roles: dict[str, str], names: dict[str, Any]) -> Lift:
+    """Return what makes a function of its own out of a function's code: new tables, and a logger that nobody else hears."""
+    loggers = {name for name in code.co_names if isinstance(names.get(name), logging.Logger)}
+
+    def lift() -> Lifted:
+        counts: dict[str, int] = {}
+        paths: dict[int, set[str]] = {}
+        given = {"counts": counts, "paths": paths, "mode": "per_tile"}
+        logger = logging.getLogger(LOGGER)
+        known = {**names, **dict.fromkeys(loggers, logger)}
+        cells = tuple(CellType(given[roles[name]]) for name in code.co_freevars)
+
+        def register(tile: int, named: list[str]) -> None:
+            paths[tile] = set(named)
+            for path in paths[tile]:
+                counts[path] = counts.get(path, 0) + 1
+
+        return Lifted(FunctionType(code, known, code.co_name, None, cells), counts, register, logger)
+
+    return lift
+
+
+def driven(lift: Lift, folder: str) -> Iterator[dict[str, Any]]:
+    """Drive a release through each step, and yield what came of it."""
+    for name, tiles, less, calls, lacks in (
+        ("in order", ["ab", "bc"], "", (0, 1), ""),
+        ("a tile twice", ["ab", "ab"], "", (0, 0), ""),
+        ("a tile that was never registered", ["ab"], "", (7,), ""),
+        ("one release too many", ["ab", "a"], "a", (0, 1), ""),
+        ("a count that is zero already", ["ab"], "ab", (0,), ""),
+        ("a missing file", ["ab"], "", (0,), "a"),
+        ("a file that can't be removed", ["ab"], "", (0,), "A"),
+    ):
+        yield step(lift(), os.path.join(folder, name.replace(" ", "-")), name, (tiles, less, calls, lacks))
+
+
+def step(
+    lifted: Lifted, folder: str, name: str, asked: "tuple[list[str], str, tuple[int, ...], str]"
+) -> dict[str, Any]:
+    """Register tiles with files by a letter each, take ``less`` from their counts, and release the tiles that are called.
+
+    Of the file that it ``lacks`` there is none; a capital letter stands for a folder in its place, which no system unlinks.
+    """
+    tiles, less, calls, lacks = asked
+    os.makedirs(folder)
+    places = {letter: os.path.join(os.path.realpath(folder), f"preprocessed_{letter}.npy") for letter in "abc"}
+    for letter, path in places.items():
+        if letter.upper() == lacks:
+            os.mkdir(path)
+        elif letter != lacks:
+            with open(path, "wb") as stream:
+                stream.write(b"x")
+    for tile, letters in enumerate(tiles):
+        lifted.register(tile, [places[letter] for letter in letters])
+    keys = {
+        letter: key
+        for letter, path in places.items()
+        for key in lifted.counts
+        if os.path.normcase(path) == os.path.normcase(str(key))
+    }
+    for letter in less:
+        lifted.counts[keys[letter]] -= 1
+    heard = _Heard()
+    lifted.logger.propagate = False
+    lifted.logger.setLevel(logging.DEBUG)
+    lifted.logger.addHandler(heard)
+    raised = None
+    there, counts = [], []
+    try:
+        for tile in calls:
+            lifted.release(tile)
+            there.append("".join(letter for letter, path in places.items() if os.path.exists(path)))
+            counts.append({letter: lifted.counts.get(key, 0) for letter, key in keys.items()})
+    except Exception as error:  # noqa: BLE001 -- whatever the release raises is what came of it
+        raised = f"{type(error).__name__}: {error}"
+    finally:
+        lifted.logger.removeHandler(heard)
+    return {"step": name, "raised": raised, "there": there, "counts": counts, "levels": sorted(heard.levels)}
+
+
+class _Heard(logging.Handler):
+    """Notes the levels of what the release logs."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.levels: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.levels.add(record.levelname)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
