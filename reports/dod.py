@@ -18,7 +18,7 @@ from harness.verdict import Outcome, Verdict
 from reports.figures import Evidence, asserts_a_part, figures
 from reports.language import CODES, Code, Language, language
 from reports.markdown import code, escape, fenced, table_row, term
-from reports.repeat import command, settings_of
+from reports.repeat import commands, settings_of
 from reports.tried import Gap, Requests, Tried, table
 from reports.words import ORDER, badge, rank, role_rank, role_word
 
@@ -123,6 +123,12 @@ class _Document:
         if reference:
             sentence = say("These sessions ran the embedded reference, which says nothing about ZeMosaic.")
         yield f"{shown.sign} **{escape(shown.word)}**. {escape(sentence)}"
+        yield ""
+        outcomes = [line.outcome for line in self.done.lines]
+        counts = [
+            f"{badge(o, self.lang).sign} {badge(o, self.lang).word} {outcomes.count(o)}" for o in ORDER if o in outcomes
+        ]
+        yield escape(say("All lines of the checklist: {counts}.", counts=", ".join(counts)))
         yield ""
         yield escape(
             say(
@@ -341,7 +347,7 @@ class _Document:
         # As the sessions did that concluded something; where none did, the command is the one that would.
         parts = {p.part.sha256 for p in proofs if p.test.outcome in {"pass", "fail"}}
         sessions = [part.session for part in self.done.own if part.sha256 in parts or not parts]
-        for text in dict.fromkeys(command(line.tests, session) for session in sessions):
+        for text in dict.fromkeys(text for session in sessions for text in commands(line.tests, session)):
             yield from fenced(text)
             yield ""
 
@@ -462,9 +468,10 @@ class _Document:
         say = self.lang.say
         requests = [r for run in part.session.runs if (r := self.requests.of(part, run)) is not None]
         known = settings_of(part.session)
-        told: dict[str, set[str]] = {"profile": {r.profile for r in requests}}
-        told["workers"] = {str(run.workers) for run in part.session.runs}
-        told |= {option: {known[option]} for option in ("seconds", "budget", "quick") if option in known}
+        options = ("profile", "workers", "seconds", "budget", "quick")
+        told: dict[str, set[str]] = {option: {known[option]} for option in options if option in known}
+        if requests:
+            told = {**told, "profile": {r.profile for r in requests}, "workers": {str(r.workers) for r in requests}}
         return ", ".join(say("{label}: {text}", label=k, text="; ".join(sorted(v))) for k, v in told.items() if v)
 
     def _facts(self) -> Iterator[str]:

@@ -280,6 +280,14 @@ def _grade_text(numbers: Numbers, lang: Language) -> str:
     return lang.say("{part} of {all}, and {rounded} but for rounding", part=exact, all=every, rounded=rounded)
 
 
+def _files_text(numbers: Numbers, lang: Language) -> str:
+    return lang.say("{added} added, {changed} changed", added=numbers[0], changed=numbers[1])
+
+
+def _change_text(numbers: Numbers, lang: Language) -> str:
+    return lang.say("{after}, and {before} before the patch", after=numbers[1], before=numbers[0])
+
+
 def _kept(*clauses: str) -> tuple[_Kind, ...]:
     label = say("clauses of the log contract kept, of those that had an occasion")
     return (_Kind(label, _clauses(*clauses), _of),)
@@ -331,14 +339,11 @@ _KINDS: Mapping[str, tuple[_Kind, ...]] = MappingProxyType(
         "test_no_deleted_file_is_a_warning": _kept("no_warning_per_file"),
         "test_the_end_is_said_with_the_number_removed": _kept("end_line", "end_numbers"),
         "test_no_number_in_the_log_is_negative": _kept("never_negative"),
-        "0.1": (_Kind(say("files added, and changed"), _files, _plain),),
+        "0.1": (_Kind(say("files"), _files, _files_text),),
         "0.2": (_Kind(say("places that set up logging or print, and did not before"), _numbers("count"), _plain),),
         "0.3": (
-            _Kind(
-                say("changed statements that touch a batch size, and another setting"),
-                _numbers("touch_batch_size", "touch_another_setting"),
-                _plain,
-            ),
+            _Kind(say("changed statements that touch a batch size"), _numbers("touch_batch_size"), _plain),
+            _Kind(say("changed statements that touch another setting"), _numbers("touch_another_setting"), _plain),
         ),
         "0.4": (
             _Kind(
@@ -352,15 +357,7 @@ _KINDS: Mapping[str, tuple[_Kind, ...]] = MappingProxyType(
             line: (_Kind(say("places in the source that show it"), _places, _plain),)
             for line in ("1.1", "1.4", "1.5", "1.6", "1.7", "1.8")
         },
-        "1.2": (
-            _Kind(say("places that release caches under per_tile, before and after the patch"), _releases, _plain),
-        ),
-        "1.3": (
-            _Kind(
-                say("removals without a count, before and after the patch"),
-                _numbers("naive_before", "naive_after"),
-                _plain,
-            ),
-        ),
+        "1.2": (_Kind(say("places that release caches under per_tile"), _releases, _change_text),),
+        "1.3": (_Kind(say("removals without a count"), _numbers("naive_before", "naive_after"), _change_text),),
     }
 )

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice, product
 
 from harness.options import OPTIONS
 from harness.session import Session
 
 PATH, PYTHON = "PATH", "PYTHON"
+MOST = 8
+"""More commands than these for one line say nothing more."""
 _DEFAULTS: Mapping[str, str] = {option.name: option.default for option in OPTIONS}
 # Told as they were, when they look like what they are: a session may hold anything.
 _VALUES: Mapping[str, re.Pattern[str]] = {
@@ -24,8 +27,8 @@ _SEEDED = re.compile(r"reference(:[a-z_,]+)?")
 _NODE = re.compile(r"scenarios/\w+\.py::\w+")
 
 
-def command(tests: Sequence[str], session: Session) -> str:
-    """Return the command that runs tests of the checklist again, as a session did.
+def commands(tests: Sequence[str], session: Session) -> tuple[str, ...]:
+    """Return what runs tests of the checklist again, as a session did: one command, or several for shards with other options.
 
     Parameters
     ----------
@@ -36,7 +39,10 @@ def command(tests: Sequence[str], session: Session) -> str:
 
     """
     nodes = [f'"{test}"' for test in tests if _NODE.fullmatch(test)]
-    return " ".join(["python -m pytest -m phase3", *nodes, *_options(session)])
+    known = settings_of(session)
+    each = (dict(zip(known, values, strict=True)) for values in product(*(v.split("; ") for v in known.values())))
+    lines = (" ".join(["python -m pytest -m phase3", *nodes, *_options(session, options)]) for options in each)
+    return tuple(dict.fromkeys(islice(lines, MOST)))
 
 
 def settings_of(session: Session) -> Mapping[str, str]:
@@ -57,8 +63,7 @@ def _read(line: str) -> Iterator[tuple[str, str]]:
             yield name, "true" if flag else value if equals else next(iter(words[n + 1 : n + 2]), "")
 
 
-def _options(session: Session) -> Iterator[str]:
-    known = settings_of(session)
+def _options(session: Session, known: Mapping[str, str]) -> Iterator[str]:
     yield f"--phase3-target={_target(session)}"
     for role in ("baseline", "control"):
         if found := _place_free(known.get(role, "")):

@@ -24,7 +24,7 @@ from reports import figures as module
 from reports.dod import document, write
 from reports.figures import figures
 from reports.language import language
-from reports.repeat import command
+from reports.repeat import commands
 from reports.tried import Gap, Requests, Tried, table
 from tests.sample_session import sample_session
 
@@ -300,6 +300,14 @@ def test_a_verdict_explains_its_test():
     assert ": The tiles sentence." in detail(page(replace(session, judged=judged)), "A.6")
 
 
+def test_the_head_counts_all_lines():
+    """Beside the Definition of Done the first lines say how many lines of the whole checklist are open."""
+    name = next(line for line in LINES if line.id == "B.3").tests[0]
+    head = page(a_session(tests={name: "unknown"})).partition("\n## ")[0]
+    assert "✓ **pass**. Every line of the Definition of Done passes." in head
+    assert f"All lines of the checklist: ? unknown 1, ✓ pass {len(LINES) - 1}." in head
+
+
 def test_the_sessions_are_bound_by_their_hashes(written):
     """The document names the hash of each session that it rests on, and what these were made with."""
     folder = written(a_session())
@@ -378,11 +386,12 @@ HOLES = [
         ("content", {"constant_pixels": 21}, ["21"]),
         ("truth", {"panels": [{"lost": 1, "stars": 9}, {"lost": 0, "stars": 7}]}, ["1 of 16"]),
         ("accuracy", {"findings": ["a", "b"]}, ["2"]),
-        ("0.1", {"added": {"a.py": "code", "b.md": "note"}, "changed": ["c.py"]}, ["1, 1"]),
+        ("0.1", {"added": {"a.py": "code", "b.md": "note"}, "changed": ["c.py"]}, ["1 added, 1 changed"]),
         ("0.2", {"count": 0}, ["0"]),
-        ("0.3", {"touch_batch_size": 0, "touch_another_setting": 1}, ["0, 1"]),
+        ("0.3", {"touch_batch_size": 0, "touch_another_setting": 1}, ["0", "1"]),
         ("0.4", {"in_sds_or_grid": 0}, ["0"]),
-        ("1.3", {"naive_before": 2, "naive_after": 0}, ["2, 0"]),
+        ("1.3", {"naive_before": 2, "naive_after": 0}, ["0, and 2 before the patch"]),
+        ("1.2", {"before": [{}], "after": [{}, {}]}, ["2, and 1 before the patch"]),
         ("1.8", {"phase3": [{}, {}]}, ["2"]),
         ("4.1", {"added": 30, "removed": 12, "other": 1}, ["41 of 42"]),
     ],
@@ -396,13 +405,10 @@ def test_a_figure_is_that_of_the_evidence(key, evidence, shown):
 def test_no_evidence_no_figure(key):
     """What is missing, null, a word, a truth value or not finite gives no figure, whatever else is there."""
     names = set(re.findall(r'"([a-z_0-9]+)"', Path(module.__file__).read_text(encoding="utf-8")))
-    for wrong in (None, "6", True, float("nan"), {"x": "nan"}, [None], [{}]):
-        assert [f.value for f in figures(key, [dict.fromkeys(names, wrong)], [], EN)] in (
-            [],
-            ["1"],
-            ["1, 1"],
-            ["0 of 1"],
-        )
+    for wrong in (None, "6", True, float("nan")):
+        assert figures(key, [dict.fromkeys(names, wrong)], [], EN) == ()
+    for odd in ({"x": "nan"}, {"x": {"x": [1]}}, [None], [{}], [[1]]):
+        figures(key, [dict.fromkeys(names, odd)], [], EN)  # what it counts may be there; it is read without an error
     assert figures(key, [{}], [], EN) == ()
 
 
@@ -457,7 +463,7 @@ def test_a_command_repeats_its_line(line):
             "quick": "true",
         }
     )
-    words = shlex.split(command(line.tests, session))
+    words = shlex.split(*commands(line.tests, session))
     assert words[:5] == ["python", "-m", "pytest", "-m", "phase3"]
     options = [word for word in words[5:] if word.startswith("--")]
     assert tuple(word for word in words[5:] if not word.startswith("--")) == line.tests
@@ -492,8 +498,15 @@ def test_a_command_repeats_its_line(line):
 )
 def test_options_that_go_without_saying_or_make_no_sense(parts, options):
     """Defaults are left out, and what is no value of an option; older sessions have their options in their command."""
-    words = shlex.split(command(DONE[0].tests, a_session(**parts)))
+    words = shlex.split(*commands(DONE[0].tests, a_session(**parts)))
     assert words[-len(options) - 2 :] == ["--phase3-target=zemosaic:PATH@b59a65f", "--phase3-python=PYTHON", *options]
+
+
+def test_shards_with_other_options_have_a_command_each():
+    """Where a merged session's options differ each of them is said again, and not half of them."""
+    session = a_session(options={"profile": "fast; default", "workers": "2"})
+    found = commands(DONE[0].tests, session)
+    assert [line.partition("PYTHON")[2] for line in found] == ["", " --phase3-profile=default"]
 
 
 @pytest.mark.parametrize(
@@ -507,7 +520,7 @@ def test_options_that_go_without_saying_or_make_no_sense(parts, options):
 )
 def test_the_target_of_a_command(parts, target):
     """A commit is named where it was the target; a work tree and other kinds have no place of their own."""
-    assert f"--phase3-target={target}" in shlex.split(command(DONE[0].tests, a_session(**parts)))
+    assert f"--phase3-target={target}" in shlex.split(*commands(DONE[0].tests, a_session(**parts)))
 
 
 # ---- dataset, test, target ----
@@ -527,6 +540,10 @@ def test_what_was_tried():
     assert cells[FIXED] == Tried(Outcome.PASS, 2, 2, 1, (), as_expected=False)
     assert cells["zemosaic 63bcc2c"] == Tried(Outcome.FAIL, 1, 2, 1, ("tiles",), as_expected=True)
     assert cells["zemosaic 271f109"] == Gap("not run")
+    before = replace(a_session().judged[1], role="subject")
+    both = a_session("zemosaic 63bcc2c", "6" * 40, judged=(before, a_session().judged[2]))
+    cells = row_of(table(taken(a_session(), both), Requests()), "A", "chain3x2")
+    assert cells["zemosaic 63bcc2c"] == Tried(Outcome.FAIL, 2, 4, 2, ("tiles",), as_expected=True)
     assert set(row_of(tried, "C", "bayer2x1").values()) == {Gap("not run")}
 
 
