@@ -24,7 +24,6 @@ from reports.words import ORDER, badge, rank, role_rank, role_word
 
 MAX_MESSAGES = 5
 MAX_NAMES = 12
-_FILE = re.compile(r"^scenarios/test_([a-z])?.*\.py::")
 # Where something lay on the machine that ran the session: nobody else's business, and nothing to repeat anything by.
 _MACHINE = re.compile(r"(?<![\w.])(?:[A-Za-z]:)?(?:[\\/][\w.+~@-]+){2,}")
 _RAISED = re.compile(r"^harness\.[\w.]+: ")
