@@ -185,10 +185,11 @@ def stars_by_panel(mosaic: Path, dataset: Any, panels: int) -> list[str]:
         inside = (columns > 12) & (rows > 12) & (columns < image.shape[1] - 12) & (rows < image.shape[0] - 12)
         seen = 0
         for x, y in zip(columns[inside], rows[inside], strict=True):
-            around = image[y - 12 : y + 13, x - 12 : x + 13]
-            level = np.nanmedian(around)
-            scatter = 1.4826 * np.nanmedian(np.abs(around - level))
-            seen += bool(np.nanmax(image[y - 2 : y + 3, x - 2 : x + 3]) > level + 8 * scatter)
+            around, here = image[y - 12 : y + 13, x - 12 : x + 13], image[y - 2 : y + 3, x - 2 : x + 3]
+            if np.isfinite(here).any():
+                level = np.nanmedian(around)
+                scatter = 1.4826 * np.nanmedian(np.abs(around - level))
+                seen += bool(np.nanmax(here) > level + 8 * scatter)
         found.append(f"{seen}/{inside.sum()}")
     return found
 
