@@ -16,6 +16,7 @@ from harness.requirements import DEFINITION_OF_DONE
 from harness.session import JudgedRun, Requirement, RunEntry, TestEntry
 from harness.verdict import Outcome, Verdict
 from reports.figures import Evidence, asserts_a_part, figures
+from reports.headline import scenario_of
 from reports.language import CODES, Code, Language, language
 from reports.markdown import code, escape, fenced, table_row, term
 from reports.repeat import commands, settings_of
@@ -171,18 +172,21 @@ class _Document:
     def _figures(self, line: Requirement) -> Iterator[tuple[str, str, str]]:
         """Yield label, value, and what stands beside it: the figures of the line's verdicts, then of its runs as a whole."""
         proofs = self.proofs[line.id]
-        groups: dict[str, dict[tuple[str, str, str, str], Proof]] = {}
+        groups: dict[tuple[str, bool], dict[tuple[str, str, str, str], Proof]] = {}
         for proof in proofs:
             function = proof.test.nodeid.partition("[")[0].rpartition("::")[2]
             if proof.verdict is None or proof.verdict.outcome is Outcome.NOT_APPLICABLE:
                 continue
             if proof.judged is None:
-                groups.setdefault(proof.verdict.check, {})[proof.part.sha256, "", "", ""] = proof
+                groups.setdefault((proof.verdict.check, False), {})[proof.part.sha256, "", "", ""] = proof
             elif proof.judged.role == "subject":
                 key = function if asserts_a_part(function) else proof.verdict.check
-                groups.setdefault(key, {})[_key(proof.part, proof.judged)] = proof
-        for key, found in groups.items():
-            yield from self._of_verdicts(key, tuple(found.values()))
+                # A tile that was made to fail must not be added to those of runs that were left alone.
+                apart = not scenario_of(proof.test.nodeid)
+                groups.setdefault((key, apart), {})[_key(proof.part, proof.judged)] = proof
+        for (key, apart), found in groups.items():
+            for label, value, beside in self._of_verdicts(key, tuple(found.values())):
+                yield self.lang.say("{figure}, under faults", figure=label) if apart else label, value, beside
         yield from self._of_runs(proofs)
 
     def _of_verdicts(self, key: str, proofs: Sequence[Proof]) -> Iterator[tuple[str, str, str]]:

@@ -245,6 +245,16 @@ def test_figures_stand_beside_those_of_the_baseline():
     assert "controls red by the checks named for them: **1 of 1**" in row
 
 
+def test_runs_under_faults_are_counted_apart():
+    """A tile that was made to fail is no tile that the target lost: figures of such runs stand beside the others."""
+    line = next(line for line in LINES if line.id == "1.7")
+    assert any("test_under_faults" in name for name in line.tests)
+    row = next(row for row in page(a_session()).splitlines() if row.startswith("| [1.7]"))
+    assert "num\\_master\\_tiles of tiles\\_total, under faults: **6 of 6**" in row
+    row = next(row for row in page(a_session()).splitlines() if row.startswith("| [A.6]"))
+    assert "under faults" not in row
+
+
 def test_runs_are_added_up():
     """Over several sessions figures are sums, and the runs are listed with their records and sessions."""
     text = page(a_session(), a_session())
