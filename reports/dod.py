@@ -161,7 +161,7 @@ class _Document:
         yield table_row(["---"] * 4)
         for line in lines:
             shown = badge(line.outcome, self.lang)
-            told = [_figure(*parts) for parts in self._figures(line)]
+            told = [self._figure(*parts) for parts in self._figures(line)]
             link = f"[{line.id}](#{_anchor(line.id)})"
             verdict = f"{shown.sign} {escape(shown.word)}"
             yield table_row([link, verdict, escape(line.text), "<br>".join(told) or "–"])
@@ -188,6 +188,13 @@ class _Document:
             for label, value, beside in self._of_verdicts(key, tuple(found.values())):
                 yield self.lang.say("{figure}, under faults", figure=label) if apart else label, value, beside
         yield from self._of_runs(proofs)
+
+    def _figure(self, label: str, value: str, beside: str) -> str:
+        return self._labelled(escape(label), f"**{escape(value)}**{beside}")
+
+    def _labelled(self, label: str, text: str) -> str:
+        """Put a label before a text, both Markdown already, as the language writes it."""
+        return self.lang.say("{label}: {text}", label=label, text=text)
 
     def _of_verdicts(self, key: str, proofs: Sequence[Proof]) -> Iterator[tuple[str, str, str]]:
         before = [_baseline(proof) for proof in proofs]
@@ -253,7 +260,7 @@ class _Document:
             apart.setdefault((scenario, self._gap(gap)), []).append(dataset)
         for (letter, told), datasets in apart.items():
             label = ", ".join((letter, *map(term, datasets)))
-            yield "- " + say("{label}: {text}", label=label, text=told)
+            yield "- " + self._labelled(label, told)
         if apart:
             yield ""
 
@@ -336,13 +343,13 @@ class _Document:
         proofs = self.proofs[line.id]
         for test in line.tests:
             here = [proof for proof in proofs if proof.test.nodeid.partition("[")[0] == test]
-            yield f"- {term(test.removeprefix('scenarios/'))}: {self._outcomes(here)}"
+            yield "- " + self._labelled(term(test.removeprefix("scenarios/")), self._outcomes(here))
         yield ""
         wrong = [p for p in proofs if p.test.outcome in {"fail", "unknown"}]
         for proof in sorted(wrong, key=lambda p: rank(p.test.outcome))[:MAX_MESSAGES]:
             mark = badge(proof.test.outcome, self.lang)
             where = f"{self._session(proof.part)} {term(proof.test.nodeid.rpartition('::')[2])}"
-            yield f"{mark.sign} {where}: {escape(self._why(proof))}"
+            yield f"{mark.sign} {self._labelled(where, escape(self._why(proof)))}"
             yield ""
         if len(wrong) > MAX_MESSAGES:
             yield escape(say("and more, in session.json: {count}", count=len(wrong) - MAX_MESSAGES))
@@ -432,7 +439,7 @@ class _Document:
                 continue
             shown = badge(verdict.outcome.value, self.lang)
             proof = Proof(known.part, TestEntry("", "", "pass", "", None), judged, verdict)
-            told = [_figure(*parts) for parts in self._of_verdicts(verdict.check, (proof,))]
+            told = [self._figure(*parts) for parts in self._of_verdicts(verdict.check, (proof,))]
             outcome = f"{shown.sign} {escape(shown.word)}"
             yield table_row([known.id, term(verdict.check), outcome, "<br>".join(told) or "–"])
 
@@ -523,7 +530,7 @@ class _Document:
                     found[dataset.name, dataset.kind, dataset.sha256, len(dataset.frames)] = None
         for dataset_name, kind, sha256, frames in sorted(found):
             told = self.lang.say("{kind}, {count} frames, SHA-256", kind=kind, count=frames)
-            yield f"{term(dataset_name)}: {escape(told)} {code(sha256[:12])}"
+            yield self._labelled(term(dataset_name), f"{escape(told)} {code(sha256[:12])}")
 
 
 def _proofs(line: Requirement, done: Done) -> Iterator[Proof]:
@@ -590,10 +597,6 @@ def _key(part: Part, judged: JudgedRun) -> tuple[str, str, str, str]:
 
 def _run(part: Part, judged: JudgedRun) -> tuple[str, str, str]:
     return part.sha256, judged.case, judged.run
-
-
-def _figure(label: str, value: str, beside: str) -> str:
-    return f"{escape(label)}: **{escape(value)}**{beside}"
 
 
 def _anchor(line: str) -> str:

@@ -222,7 +222,8 @@ def test_every_line_is_there(lang):
         assert len(re.findall(rf"^\| \[{re.escape(line.id)}\]\(#", text, re.MULTILINE)) == 1
         below = detail(text, line.id)
         assert "```console\npython -m pytest -m phase3" in below
-        assert all(f"`{name.removeprefix('scenarios/')}`: ✓ 1" in below for name in line.tests)
+        colon = ":" if lang == "en" else "\N{NO-BREAK SPACE}:"
+        assert all(f"`{name.removeprefix('scenarios/')}`{colon} ✓ 1" in below for name in line.tests)
     assert text.index("[4.1](#41)") < text.index("[0.1](#01)") < text.index("[D.3](#d3)")
 
 
