@@ -205,8 +205,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     cases = [
         case
         for case in (state.campaign.cases if state else catalogue.CASES)
-        if marker is None
-        or (case.scenario in marker.args and case.occasion == marker.kwargs.get("occasion", case.occasion))
+        if marker is None or (case.scenario in marker.args and {*marker.kwargs.values()} <= {*case.occasions})
     ]
     metafunc.parametrize(
         "case_name",

@@ -31,14 +31,16 @@ def newly_red(phase3_campaign, case):
 
 
 @pytest.fixture
-def put_to_the_test(records, case, phase3_campaign):
+def put_to_the_test(request, records, phase3_campaign):
     """Ask that the run came to what its case is about: else it shows nothing, and the test is unknown."""
     from harness.checks.base import Case
     from harness.checks.premises import NAMED_TWICE, RETRIED
     from harness.plugin import UnknownVerdictError
     from reports.language import translator
 
-    premise = {"frame named twice": NAMED_TWICE, "retry": RETRIED}[case.occasion]
+    premise = {"frame named twice": NAMED_TWICE, "retry": RETRIED}[
+        request.node.get_closest_marker("scenario").kwargs["occasion"]
+    ]
     unmet = premise.met(Case(records("subject")))
     if unmet is not None:
         raise UnknownVerdictError(unmet.render(translator(phase3_campaign.settings.lang)))

@@ -73,6 +73,7 @@ EXPECTED: Mapping[str, Expected] = {
     "duplicate_counted_twice": Expected(asked={"plan": NAMED_TWICE}),
     "failed_tile_not_released": Expected(asked={"faults": FAILING}),
     "missing_counted_as_removed": clause("end_numbers", faults=TAKEN),
+    "miscounted": Expected(frozenset({"disk"}), {"faults": ({**TAKEN[0], "place": 1},), "plan": NAMED_TWICE}),
     "quadratic_release": Expected(asked={"plan": MANY}),
     "log_start_missing": clause("start_line"),
     "log_start_twice": clause("start_line"),
