@@ -1,9 +1,9 @@
 """Part 1 of the checklist by whole runs: what the release of caches does when something else goes wrong.
 
-The release is a function within a function, which nothing calls from outside. So each run has a mishap, or two that don't meet, and the tests of
-`test_guard_rails.py` read in the source what these see in the runs: a file that can't be deleted, a tile that fails, a cache that
-somebody took, a frame that its tile names twice, a group that is tried again. No run can make a count negative; for that the
-release is taken out of the target and driven by itself. What a fault does by itself (the tile that it
+The release is a function within a function, which nothing calls from outside. So each run has a mishap, or two that don't meet,
+and the tests of `test_guard_rails.py` read in the source what these see in the runs: a file that can't be deleted, a tile that
+fails, a cache that somebody took, a frame that its tile names twice, a group that is tried again. No run can make a count
+negative; for that the release is taken out of the target and driven by itself. What a fault does by itself (the tile that it
 ended, the frame whose cache it took) is told as the fault's; everything else is judged as in any other run.
 """
 
