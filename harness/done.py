@@ -1,7 +1,8 @@
 """The Definition of Done of one target, from the sessions in which it was under validation, taken together.
 
 Sessions are not merged into one (``harness.merge`` does that for shards of a session): they may have other settings, other cases
-and other times. What every test concluded in each of them counts: fail outranks unknown, and unknown outranks pass.
+and other times. What every test concluded in each of them counts: fail outranks unknown, and unknown outranks pass. Together they
+must have asked each test about each synthetic case: these need no set, so that one is missing is a choice, and half of the proof.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fixtures import catalogue
 from harness.message import say
 from harness.record import sha256_of
 from harness.requirements import DEFINITION_OF_DONE, evaluate, read_lines
 from harness.session import Requirement, Session, SessionError, TestEntry, read_session
 from harness.verdict import Outcome, merge
+from reports.headline import scenario_of
 
 SHORTEST_COMMIT = 7
 """Fewer characters of a commit than these name too many."""
@@ -55,6 +58,10 @@ class Done:
     def parts(self) -> tuple[Part, ...]:
         """All sessions, the subject's first."""
         return (*self.own, *self.others)
+
+    def unasked(self, test: str) -> tuple[str, ...]:
+        """Return the synthetic cases of a test of the checklist about which no session of the subject asked it."""
+        return _unasked(test, self.own)
 
     @property
     def outcome(self) -> Outcome:
@@ -103,7 +110,7 @@ def together(sessions: Iterable[Part], subject: str = "") -> Done:
         subject=first.session.target,
         own=own,
         others=tuple(part for part in parts if part not in own),
-        lines=tuple(_without_question(line, tests) for line in lines),
+        lines=tuple(_whole(_without_question(line, tests), own) for line in lines),
     )
 
 
@@ -114,7 +121,9 @@ def tests_of(name: str, part: Part) -> tuple[TestEntry, ...]:
 
 def _is(session: Session, subject: str) -> bool:
     commit = str(session.identity.get("commit") or "")
-    named = len(subject) >= SHORTEST_COMMIT and commit.startswith(subject)
+    # A work tree that differs from its commit is not that commit: only its own name means it.
+    clean = not session.identity.get("dirty")
+    named = clean and len(subject) >= SHORTEST_COMMIT and commit.startswith(subject)
     return not subject or subject == session.target or named
 
 
@@ -134,6 +143,23 @@ def _require_same(one: Part, other: Part) -> None:
                 two=str(theirs),
             )
         )
+
+
+def _whole(line: Requirement, own: Sequence[Part]) -> Requirement:
+    """Take the pass from a line of which a test was not asked about all its synthetic cases."""
+    if line.outcome == "pass" and any(_unasked(test, own) for test in line.tests):
+        return replace(line, outcome="not evaluated")
+    return line
+
+
+def _unasked(test: str, own: Sequence[Part]) -> tuple[str, ...]:
+    asked = {entry.case for part in own for entry in tests_of(test, part) if entry.outcome != "not evaluated"}
+    kind, scenario = own[0].session.target_kind, scenario_of(test)
+    return tuple(
+        case.name
+        for case in catalogue.CASES
+        if case.scenario == scenario and case.kind == "synthetic" and kind in case.kinds and case.name not in asked
+    )
 
 
 def _without_question(line: Requirement, tests: Sequence[TestEntry]) -> Requirement:

@@ -100,7 +100,7 @@ class Settings:
             "config": self.config,
             "frames": self.frames,
             "workers": str(self.workers),
-            "seconds": f"{self.seconds:g}",
+            "seconds": f"{self.seconds:.12g}",
             "budget": str(self.budget),
             "quick": "true" if self.quick else "",
         }

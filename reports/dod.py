@@ -19,7 +19,7 @@ from reports.figures import Evidence, asserts_a_part, figures
 from reports.headline import scenario_of
 from reports.language import CODES, Code, Language, language
 from reports.markdown import code, escape, fenced, table_row, term
-from reports.repeat import commands, settings_of
+from reports.repeat import commands, settings_of, shown
 from reports.tried import Gap, Requests, Tried, table
 from reports.words import ORDER, badge, rank, role_rank, role_word
 
@@ -343,7 +343,7 @@ class _Document:
         proofs = self.proofs[line.id]
         for test in line.tests:
             here = [proof for proof in proofs if proof.test.nodeid.partition("[")[0] == test]
-            yield "- " + self._labelled(term(test.removeprefix("scenarios/")), self._outcomes(here))
+            yield "- " + self._labelled(term(test.removeprefix("scenarios/")), self._outcomes(test, here))
         yield ""
         wrong = [p for p in proofs if p.test.outcome in {"fail", "unknown"}]
         for proof in sorted(wrong, key=lambda p: rank(p.test.outcome))[:MAX_MESSAGES]:
@@ -361,8 +361,8 @@ class _Document:
             yield from fenced(text)
             yield ""
 
-    def _outcomes(self, proofs: Sequence[Proof]) -> str:
-        """Tell how often a test came to which outcome, and on which runs, the worst first."""
+    def _outcomes(self, test: str, proofs: Sequence[Proof]) -> str:
+        """Tell how often a test came to which outcome, and on which runs, the worst first; then which cases nobody asked."""
         if not proofs:
             return "○ " + self.lang.say("not run")
         told = []
@@ -373,6 +373,8 @@ class _Document:
             shown = badge(outcome, self.lang)
             names = dict.fromkeys(self._where(proof) for proof in here)
             told.append(f"{shown.sign} {len(here)} ({', '.join(names)})")
+        if unasked := self.done.unasked(test):
+            told.append("○ " + self._labelled(self.lang.say("not run"), ", ".join(map(term, unasked))))
         return ", ".join(told)
 
     def _where(self, proof: Proof) -> str:
@@ -458,9 +460,7 @@ class _Document:
             platform = environment.get("platform", "?")
             if processors:
                 platform = say("{platform}, processors: {count}", platform=platform, count=processors)
-            harness = " ".join(
-                filter(None, (environment.get("harness", "?"), environment.get("harness_commit", "")[:7]))
-            )
+            harness = " ".join(filter(None, (environment.get("harness", "?"), _harness(environment))))
             cells = [
                 self._session(part),
                 term(session.target),
@@ -478,8 +478,7 @@ class _Document:
         say = self.lang.say
         requests = [r for run in part.session.runs if (r := self.requests.of(part, run)) is not None]
         known = settings_of(part.session)
-        options = ("profile", "workers", "seconds", "budget", "quick")
-        told: dict[str, set[str]] = {option: {known[option]} for option in options if option in known}
+        told: dict[str, set[str]] = {option: {value} for option, value in shown(known).items()}
         if requests:
             told = {**told, "profile": {r.profile for r in requests}, "workers": {str(r.workers) for r in requests}}
         return ", ".join(say("{label}: {text}", label=k, text="; ".join(sorted(v))) for k, v in told.items() if v)
@@ -502,6 +501,8 @@ class _Document:
                 yield escape(say("The set {name} was not judged: nothing here rests on it.", name=known))
         if len({part.session.environment.get("platform") for part in self.done.own}) == 1:
             yield escape(say("All of it was run on one platform: nothing here was seen on another."))
+        if len({_harness(part.session.environment) for part in self.done.own}) > 1:
+            yield escape(say("These sessions were not all judged by the same version of the harness."))
         yield say("What the harness can't see in any session: {page}", page=code("docs/limitations.md"))
         yield escape(
             say(
@@ -586,6 +587,12 @@ def _identity(part: Part) -> Iterator[tuple[str, str]]:
             yield key, str(value)
     libraries = {k: v for k, v in part.session.environment.items() if k not in _ELSEWHERE}
     yield "harness", ", ".join(f"{k} {v}" for k, v in libraries.items())
+
+
+def _harness(environment: Mapping[str, str]) -> str:
+    """Return the commit of the harness, shortened, and whether files differed from it; of shards each one's."""
+    known = (commit.partition(" ") for commit in environment.get("harness_commit", "").split("; "))
+    return "; ".join(f"{commit[:7]}{space}{changed}" for commit, space, changed in known)
 
 
 _ELSEWHERE = frozenset({"harness", "harness_commit", "platform", "processors"})

@@ -71,8 +71,8 @@ def fenced(text: str) -> tuple[str, ...]:
 
 
 def term(text: str) -> str:
-    """Return a name as code where it is plain enough to stand in a table, else escaped."""
-    return code(text) if _PLAIN.fullmatch(text) else escape(text)
+    """Return a name as code where it is plain and short enough to stand in a table, else escaped."""
+    return code(text) if len(text) <= MAX_TEXT and _PLAIN.fullmatch(text) else escape(text)
 
 
 def table_row(cells: Sequence[str]) -> str:

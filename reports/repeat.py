@@ -9,6 +9,7 @@ from itertools import islice, product
 
 from harness.options import OPTIONS
 from harness.session import Session
+from reports.headline import scenario_of
 
 PATH, PYTHON = "PATH", "PYTHON"
 MOST = 8
@@ -25,6 +26,8 @@ _PLACES: Mapping[str, str] = {"config": "CONFIG", "frames": "FRAMES"}
 _TARGET = re.compile(r"zemosaic:.*?(@[0-9a-zA-Z._/-]+)?", re.DOTALL)
 _SEEDED = re.compile(r"reference(:[a-z_,]+)?")
 _NODE = re.compile(r"scenarios/\w+\.py::\w+")
+# What cmd, PowerShell and the shells of Unix all leave as it is. A comma makes two words in PowerShell.
+_BARE = re.compile(r"--phase3-[a-z]+=[a-z0-9.]+")
 
 
 def commands(tests: Sequence[str], session: Session) -> tuple[str, ...]:
@@ -38,8 +41,8 @@ def commands(tests: Sequence[str], session: Session) -> tuple[str, ...]:
         The session whose options are meant.
 
     """
-    nodes = [f'"{test}"' for test in tests if _NODE.fullmatch(test)]
-    known = settings_of(session)
+    nodes = [_quoted(test) for test in tests if _NODE.fullmatch(test)]
+    known = {name: value for name, value in settings_of(session).items() if name != "budget" or _has_large_runs(tests)}
     each = (dict(zip(known, values, strict=True)) for values in product(*(v.split("; ") for v in known.values())))
     lines = (" ".join(["python -m pytest -m phase3", *nodes, *_options(session, options)]) for options in each)
     return tuple(dict.fromkeys(islice(lines, MOST)))
@@ -48,6 +51,14 @@ def commands(tests: Sequence[str], session: Session) -> tuple[str, ...]:
 def settings_of(session: Session) -> Mapping[str, str]:
     """Return the options that decided on a session's runs: those that it holds, else those of its command."""
     return session.options or dict(_read(session.command))
+
+
+def shown(known: Mapping[str, str]) -> dict[str, str]:
+    """Return the options that decide on the runs as they may be shown: no place of a machine, and no default of a target."""
+    targets = {role: found for role in ("baseline", "control") if (found := _place_free(known.get(role, "")))}
+    places = {name: place for name, place in _PLACES.items() if known.get(name)}
+    plain = {name: known[name] for name in (*_VALUES, "quick") if name in known}
+    return {**plain, **targets, **places}
 
 
 def _read(line: str) -> Iterator[tuple[str, str]]:
@@ -64,19 +75,32 @@ def _read(line: str) -> Iterator[tuple[str, str]]:
 
 
 def _options(session: Session, known: Mapping[str, str]) -> Iterator[str]:
-    yield f"--phase3-target={_target(session)}"
+    yield _quoted(f"--phase3-target={_target(session)}")
     for role in ("baseline", "control"):
         if found := _place_free(known.get(role, "")):
-            yield f"--phase3-{role}={found}"
+            yield _quoted(f"--phase3-{role}={found}")
     if session.target_kind == "zemosaic":
-        yield f"--phase3-python={PYTHON}"
+        yield _quoted(f"--phase3-python={PYTHON}")
     for name, pattern in _VALUES.items():
         value = known.get(name, "")
         if pattern.fullmatch(value) and value != _DEFAULTS[name] and not _usual(name, value):
-            yield f"--phase3-{name}={shlex.quote(value)}"
-    yield from (f"--phase3-{name}={place}" for name, place in _PLACES.items() if known.get(name))
+            yield _quoted(f"--phase3-{name}={value}")
+    yield from (_quoted(f"--phase3-{name}={place}") for name, place in _PLACES.items() if known.get(name))
     if known.get("quick"):
         yield "--phase3-quick"
+
+
+def _quoted(word: str) -> str:
+    """Quote a word where a shell may read more in it, or a place be put in, in the way that all of them know.
+
+    No word holds a quote, a dollar or a backtick.
+    """
+    return word if _BARE.fullmatch(word) else f'"{word}"'
+
+
+def _has_large_runs(tests: Sequence[str]) -> bool:
+    """Whether the budget decides on what tests run: it is that of the large run."""
+    return any(scenario_of(test) == "B" for test in tests)
 
 
 def _usual(name: str, value: str) -> bool:

@@ -23,6 +23,7 @@ from harness.verdict import Outcome, Verdict
 from reports import figures as module
 from reports.dod import document, write
 from reports.figures import figures
+from reports.headline import scenario_of
 from reports.language import language
 from reports.repeat import commands
 from reports.tried import Gap, Requests, Tried, table
@@ -67,6 +68,8 @@ def a_session(target=FIXED, commit=COMMIT, *, tests=(), **parts):
         nodeid = f"{name}[{case}]" if case else name
         if outcome is not None:
             found.append(TestEntry(nodeid, "Title.", outcome, "", case, check, run, role))
+            others = [other for other in cases_of(name) if other != case]
+            found += [TestEntry(f"{name}[{other}]", "Title.", outcome, "", other) for other in others]
     facts = {
         "created": "2026-11-25T02:04:02+00:00",
         "target_kind": "zemosaic",
@@ -80,6 +83,12 @@ def a_session(target=FIXED, commit=COMMIT, *, tests=(), **parts):
         "patch": (verdict("4.1", {"added": 30, "removed": 12, "other": 0}),),
     }
     return Session(target=target, **{**facts, **parts})
+
+
+def cases_of(name):
+    """Return the synthetic cases that a real target has in the scenario of a test; those of one of part 1 go without saying."""
+    letter = scenario_of(name)
+    return [c.name for c in catalogue.CASES if (c.scenario, c.kind) == (letter, "synthetic") and "zemosaic" in c.kinds]
 
 
 def taken(*sessions, subject=""):
@@ -154,6 +163,30 @@ def test_sessions_of_one_subject_are_taken_together(found, merged):
         assert outcomes(taken(*(a_session(tests={name: one}) for one in order)))["A.7"] == merged
 
 
+@pytest.mark.parametrize(
+    ("line", "case"), [("4.2", "gui"), ("4.2", "natural"), ("4.2", "chain"), ("4.3", "sds"), ("4.3", "grid")]
+)
+def test_a_case_that_nobody_ran_is_half_of_the_proof(line, case):
+    """A line does not pass on some of the synthetic cases, which every machine has; the document names what is missing."""
+    session = a_session()
+    for left in (
+        [t for t in session.tests if t.case != case or (case == "chain" and scenario_of(t.nodeid) != "A")],
+        [replace(t, outcome="not evaluated") if t.case == case else t for t in session.tests],
+    ):
+        part = replace(session, tests=tuple(left))
+        assert outcomes(taken(part))[line] == "not evaluated"
+        assert taken(part).outcome is Outcome.UNKNOWN
+        assert f"○ not run: `{case}`\n" in detail(page(part), line)
+        assert outcomes(taken(part, session))[line] == "pass"
+
+
+def test_a_case_without_the_question_was_asked():
+    """Where a verdict says that a case has no such question, the line rests on the others."""
+    session = a_session()
+    tests = tuple(replace(t, outcome="not applicable") if t.case == "gui" else t for t in session.tests)
+    assert outcomes(taken(replace(session, tests=tests)))["4.2"] == "pass"
+
+
 def test_halves_make_a_whole():
     """Tests that were run in one session and those of another prove a line together."""
     (line,) = [line for line in DONE if line.id == "4.3"]
@@ -209,6 +242,10 @@ def test_a_changed_work_tree_is_another_target():
     """Sessions whose targets have the same name and are not the same are not taken together."""
     with pytest.raises(SessionError, match="same name and are not the same"):
         taken(a_session(), a_session(identity={"commit": COMMIT, "dirty": "x"}))
+    edited = a_session(f"{FIXED}+1234567", identity={"commit": COMMIT, "dirty": "1234567"})
+    assert taken(edited, a_session(), subject="b59a65f").subject == FIXED
+    with pytest.raises(SessionError, match="expected a session of b59a65f"):
+        taken(edited, subject="b59a65f")
 
 
 # ---- the document ----
@@ -223,7 +260,10 @@ def test_every_line_is_there(lang):
         below = detail(text, line.id)
         assert "```console\npython -m pytest -m phase3" in below
         colon = ":" if lang == "en" else "\N{NO-BREAK SPACE}:"
-        assert all(f"`{name.removeprefix('scenarios/')}`{colon} ✓ 1" in below for name in line.tests)
+        assert all(
+            f"`{name.removeprefix('scenarios/')}`{colon} ✓ {len({'chain', *cases_of(name)})} (" in below
+            for name in line.tests
+        )
     assert text.index("[4.1](#41)") < text.index("[0.1](#01)") < text.index("[D.3](#d3)")
 
 
@@ -262,7 +302,7 @@ def test_runs_are_added_up():
     assert "**12 of 12** (zemosaic 63bcc2c: 10 of 12)" in text
     assert "| R1 | `chain` | `chain3x2` | subject | `zemosaic b59a65f` | `per_tile` | S1 | `s` |" in text
     assert "control, baseline" in text
-    assert "✓ 2 (R1, R2)" in detail(text, "A.6")
+    assert "✓ 6 (R1, S1, R2, S2)" in detail(text, "A.6")
 
 
 def test_a_run_without_a_baseline_tells_nothing_of_it():
@@ -328,6 +368,20 @@ def test_the_sessions_are_bound_by_their_hashes(written):
     assert "any, processors: 2 | 0.1.0 ccccccc |" in row
     assert f"- commit: {COMMIT} (S1)" in text
     assert "- versions: numpy 2 (S1)" in text
+
+
+def test_what_a_session_was_made_with_is_told():
+    """A harness with changed files says so, of shards each one's; options that decide on the runs stand without their place."""
+    environment = dict(a_session().environment)
+    changed = {**environment, "harness_commit": f"{'a' * 40} (changed); {'b' * 40}"}
+    options = {"profile": "fast", "control": "zemosaic:/home/me/zm@63bcc2c", "frames": "/home/me/f", "quick": "true"}
+    same = "not all judged by the same version"
+    assert same not in page(a_session(), a_session())
+    assert same in page(a_session(), a_session(environment=changed))
+    text = page(a_session(environment=changed, options=options))
+    assert "| 0.1.0 aaaaaaa (changed); bbbbbbb | profile: fast, quick: true, control: zemosaic:PATH" in text
+    assert "frames: FRAMES" in text
+    assert "/home" not in text
 
 
 def test_findings_are_counted_by_standing():
@@ -487,7 +541,7 @@ def test_a_command_repeats_its_line(line):
         "--phase3-profile=default",
         "--phase3-workers=3",
         "--phase3-seconds=900",
-        "--phase3-budget=90s,1.5GiB",
+        *(["--phase3-budget=90s,1.5GiB"] if line.section.startswith("Test B") else []),  # no other has a large run
         "--phase3-config=CONFIG",
         "--phase3-frames=FRAMES",
         "--phase3-quick",
@@ -513,11 +567,22 @@ def test_options_that_go_without_saying_or_make_no_sense(parts, options):
     assert words[-len(options) - 2 :] == ["--phase3-target=zemosaic:PATH@b59a65f", "--phase3-python=PYTHON", *options]
 
 
+def test_no_shell_reads_more_in_a_command():
+    """What holds a comma or a place stands in double quotes, which cmd, PowerShell and Unix shells all know."""
+    options = {"workers": "3", "budget": "9min, 1GiB", "config": "x", "control": "reference:naive_per_tile_deletion,x"}
+    (line,) = commands(("scenarios/test_b_stress.py::test_the_run_is_not_slowed",), a_session(options=options))
+    assert line == (
+        'python -m pytest -m phase3 "scenarios/test_b_stress.py::test_the_run_is_not_slowed" '
+        '"--phase3-target=zemosaic:PATH@b59a65f" "--phase3-control=reference:naive_per_tile_deletion,x" '
+        '"--phase3-python=PYTHON" --phase3-workers=3 "--phase3-budget=9min, 1GiB" "--phase3-config=CONFIG"'
+    )
+
+
 def test_shards_with_other_options_have_a_command_each():
     """Where a merged session's options differ each of them is said again, and not half of them."""
     session = a_session(options={"profile": "fast; default", "workers": "2"})
     found = commands(DONE[0].tests, session)
-    assert [line.partition("PYTHON")[2] for line in found] == ["", " --phase3-profile=default"]
+    assert [line.partition('PYTHON"')[2] for line in found] == ["", " --phase3-profile=default"]
 
 
 @pytest.mark.parametrize(

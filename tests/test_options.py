@@ -64,6 +64,11 @@ def test_what_decides_on_the_runs_can_be_said_again():
     assert resolve(cli={f"phase3_{name}": value for name, value in told.items()}) == resolve(cli=asked)
 
 
+def test_a_long_time_is_told_as_digits():
+    """A number of seconds that is written with an exponent would be no value of the option."""
+    assert resolve(cli={"phase3_seconds": "1234567"}).deciding()["seconds"] == "1234567"
+
+
 def test_own_settings_are_run_as_they_are():
     """With a settings file the fast profile would be overridden setting by setting: it is refused, and default is meant."""
     assert resolve(cli={"phase3_config": "c.json"}).profile == "default"
