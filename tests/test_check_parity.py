@@ -70,14 +70,18 @@ def test_rounding_is_no_difference_where_nothing_repeats_itself():
 
 @pytest.mark.parametrize("mode", ["classic", "grid"])
 def test_a_seeded_run_must_be_the_same_to_the_bit(mode):
-    """Where the probe gave the target's generators a seed, ZeMosaic repeats itself too: any difference is one."""
+    """Where the probe gave the generators of both runs a seed, ZeMosaic repeats itself too: any difference is one."""
     plain = of(ZEMOSAIC, lambda run: moved(run, by=1e-5), mode)
-    history = replace(plain.run.history, capabilities=micro.SOURCES | {"seeds"})
-    found = verdict(replace(plain, run=replace(plain.run, history=history)))
+    run, pair = (
+        replace(r, history=replace(r.history, capabilities=micro.SOURCES | {"seeds"})) for r in (plain.run, plain.pair)
+    )
+    found = verdict(replace(plain, run=run, pair=pair))
     assert (found.outcome, found.evidence["exact"]) == (Outcome.FAIL, True)
-    run, pair = (replace(r, request=replace(r.request, profile="default")) for r in (plain.run, plain.pair))
-    found = verdict(replace(plain, run=replace(run, history=history), pair=pair))
-    assert found.evidence["exact"] is False
+    for alone in (replace(plain, run=run), replace(plain, pair=pair)):
+        found = verdict(alone)
+        assert (found.outcome, found.evidence["exact"]) == (Outcome.PASS, False)
+    run, pair = (replace(r, request=replace(r.request, profile="default")) for r in (run, pair))
+    assert verdict(replace(plain, run=run, pair=pair)).evidence["exact"] is False
 
 
 def test_what_good_runs_differ_by_passes_and_is_stated():
