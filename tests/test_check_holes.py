@@ -308,3 +308,37 @@ def test_the_star_less_reference_leaves_no_hole():
         "cache": Outcome.FAIL,
         "products": Outcome.PASS,
     }
+
+
+def in_grid_mode(*gaps, before=(), state="done"):
+    """Return the case of a run of grid mode and its pair, both with these gaps, and of a baseline with others."""
+    case = micro.case(micro.grid(), baseline=micro.grid(role="baseline").record())
+    run, pair = (replace(record, products=with_gaps(*gaps)) for record in (case.run, case.pair))
+    baseline = replace(case.baseline, products=with_gaps(*before), seal=replace(case.baseline.seal, state=state))
+    return replace(case, run=run, pair=pair, baseline=baseline)
+
+
+EAST, WEST = np.s_[20:70, 20:60], np.s_[20:70, 60:150]
+
+
+def test_sky_that_grid_mode_covered_before_the_patch_is_to_be_covered():
+    """Grid mode has no retention, so the pair lacks what the run lacks; a version that drops a part of the sky is seen."""
+    found = verdict(in_grid_mode(EAST))
+    assert found.outcome is Outcome.FAIL
+    assert found.sentence.render().endswith("The target covered this sky before the patch.")
+    (hole,) = found.evidence["holes"]
+    assert (hole["pixels"], hole["in_pair"], hole["in_baseline"]) == (50 * 40, True, False)
+    assert verdict(in_grid_mode()).outcome is Outcome.PASS
+
+
+def test_a_new_hole_beside_an_old_one_is_new():
+    """What grows out of a hole that the baseline has too is told from it by itself."""
+    found = verdict(in_grid_mode(EAST, WEST, before=[WEST]))
+    assert (found.outcome, [h["in_baseline"] for h in found.evidence["holes"]]) == (Outcome.FAIL, [False, True])
+    assert verdict(in_grid_mode(EAST, WEST, before=[EAST, WEST])).outcome is Outcome.PASS
+    assert verdict(in_grid_mode(WEST, before=[EAST, WEST])).outcome is Outcome.PASS
+
+
+def test_a_baseline_that_came_to_no_end_covers_nothing():
+    """Then the pair alone tells what is old."""
+    assert verdict(in_grid_mode(EAST, state="crashed")).outcome is Outcome.PASS

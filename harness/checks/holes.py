@@ -3,7 +3,8 @@
 *Differential*: what the pair with ``run_end`` covers and the run with ``per_tile`` does not, is a hole that retention made.
 *Absolute*: each tile promises its reference frame's outline, less the crop margin; a promise that nobody keeps is a hole too.
 Not the union of all frames: on good runs dithers and drift leave 7 to 22 % of that uncovered. Such sky is *trimmed*:
-told, never gated. SDS promises the sky that enough frames cover, and grid mode the outline of every frame.
+told, never gated. SDS promises the sky that enough frames cover, and grid mode the outline of every frame. Grid mode knows no
+retention, so its pair lacks what it lacks: there, what the baseline covers of the promised sky must be covered too.
 
 Everything is compared on one canvas: the pair's grid, widened by whole pixels until it holds both mosaics and all promises, for a
 lost tile at the edge shrinks its own mosaic. The pair's mask is so never resampled; the run's is, once, by nearest pixel,
@@ -74,7 +75,8 @@ class Promised:
 class Hole:
     """A connected area that must be covered and is not, with the tiles that promised it and whether the pair lacks it too.
 
-    Where there is no pair, the same target before the patch, with the same retention, is asked instead (``in_baseline``).
+    Where there is no pair, and in grid mode, the same target before the patch, with the same retention, is asked
+    (``in_baseline``).
     """
 
     kind: str
@@ -86,7 +88,7 @@ class Hole:
     @property
     def known(self) -> bool:
         """Whether what the run is compared with lacks it too: the target's own, then, and not the patch's."""
-        return bool(self.in_pair or self.in_baseline)
+        return bool(self.in_pair if self.in_baseline is None else self.in_baseline)
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ def compare(case: Case, causes: Causes, limits: Thresholds) -> Comparison | None
     canvas, place = _canvas(base, ours, [*frames, *(p.outline for p in promises)], math.ceil(margin))
     run = _on(canvas, ours, base, place)
     other = _on(canvas, theirs, base, place) if theirs is not None else None
-    before = _before(case) if other is None else None
+    before = _before(case) if other is None or mode == "grid" else None
     earlier = _on(canvas, before, base, place) if before is not None else None
 
     match mode:
@@ -157,8 +159,16 @@ def compare(case: Case, causes: Causes, limits: Thresholds) -> Comparison | None
     holes = [Hole("differential", c, _promised_by(c, promised.by_tile), in_pair=False) for c in found]
     if promised.size:
         smallest = max(limits["holes.area"], limits["holes.promise_area"] * promised.size * canvas.step**2)
-        for component in _components(promised.mask & ~run, canvas, limits["holes.promise_edge"], smallest):
-            if _mostly(lost, component):  # the same hole as above
+        edge = limits["holes.promise_edge"]
+        gone = earlier & ~run & promised.mask if earlier is not None and mode == "grid" else np.zeros_like(run)
+        # By themselves: beside what the baseline lacks too they would be a part of something old.
+        for component in _components(gone, canvas, edge, smallest):
+            if not _mostly(lost, component):
+                in_pair = None if other is None else _mostly(~other, component)
+                tiles = _promised_by(component, promised.by_tile)
+                holes.append(Hole("absolute", component, tiles, in_pair, in_baseline=False))
+        for component in _components(promised.mask & ~run, canvas, edge, smallest):
+            if _mostly(lost | gone, component):  # the same hole as above
                 continue
             in_pair = None if other is None else _mostly(~other, component)
             in_baseline = None if earlier is None else _mostly(~earlier, component)
@@ -374,6 +384,12 @@ def _conclude(case: Case, found: Comparison) -> Conclusion:  # noqa: PLR0911 -- 
             area=area,
         )
     new = [hole for hole in found.holes if hole.kind == "absolute" and not hole.known]
+    if any(hole.in_pair and hole.in_baseline is False for hole in new):
+        return Outcome.FAIL, say(
+            "Holes: {count}, {area} square arc minutes in all. The target covered this sky before the patch.",
+            count=len(new),
+            area=_arcmin2(new),
+        )
     if new:
         if case.run.request.mode != "classic":
             return Outcome.FAIL, say(

@@ -234,7 +234,8 @@ def _of_sky_tiles(case: Case) -> Verdict:
     """Judge grid mode: every sky tile with frames must be made, and every one that was made must reach the assembly.
 
     A tile without usable pixels is no failure where no other run makes it either. Grid mode has no retention, so the baseline
-    is a measure like the pair, unless it cut its canvas into another number of tiles.
+    is a measure like the pair, unless it cut its canvas into another number of tiles. (Whether that lost sky, the check of holes
+    tells, which compares the covered sky with the baseline's.)
     """
     found = sky_tiles(case.run.history)
     others = [other for record in measures(case) if found.cut_like(other := sky_tiles(record.history))]
