@@ -7,14 +7,16 @@ must have asked each test about each synthetic case: these need no set, so that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fixtures import catalogue
 from harness.message import say
-from harness.record import sha256_of
+from harness.record import inside, sha256_of
 from harness.requirements import DEFINITION_OF_DONE, evaluate, read_lines
+from harness.seal import SEAL
 from harness.session import Requirement, Session, SessionError, TestEntry, read_session
 from harness.verdict import Outcome, merge
 from reports.headline import scenario_of
@@ -71,8 +73,44 @@ class Done:
 
 
 def read(folders: Iterable[Path]) -> tuple[Part, ...]:
-    """Read sessions. Raises ``SessionError`` when one can't be read."""
-    return tuple(Part(folder, read_session(folder), sha256_of(folder / "session.json")) for folder in folders)
+    """Read sessions; one that is given twice counts once.
+
+    Raises
+    ------
+    SessionError
+        When one can't be read, or two hold the same run, as a merged session and one that it was made of do: its figures would
+        count twice.
+
+    """
+    found = (Part(folder, read_session(folder), sha256_of(folder / "session.json")) for folder in folders)
+    parts = tuple({part.sha256: part for part in found}.values())
+    seen: dict[str, Part] = {}
+    for part in parts:
+        for key, mark in _marks(part):
+            other = seen.setdefault(mark, part)
+            if other is not part:
+                raise SessionError(
+                    say(
+                        "expected each run in one session, found {run} in {one} and in {other}: name the merged session or those "
+                        "that it was made of",
+                        run=key,
+                        one=str(other.folder),
+                        other=str(part.folder),
+                    )
+                )
+    return parts
+
+
+def _marks(part: Part) -> Iterator[tuple[str, str]]:
+    """Yield the key of each run, and what tells it from every other: the hashes of its files. A run without a seal has none."""
+    for run in part.session.runs:
+        try:
+            # A copy's seal may say that outputs were left out; the hashes are those of the run all the same.
+            files = json.loads((inside(part.folder, run.record) / SEAL).read_text(encoding="utf-8"))["files"]
+        except (OSError, ValueError, LookupError, TypeError):
+            continue
+        if files:
+            yield run.key, json.dumps(files, sort_keys=True)
 
 
 def together(sessions: Iterable[Part], subject: str = "") -> Done:
@@ -81,7 +119,7 @@ def together(sessions: Iterable[Part], subject: str = "") -> Done:
     Parameters
     ----------
     sessions
-        The sessions. One that is given twice counts once.
+        The sessions, each once.
     subject
         How the target is called, or its commit; the first session's target when left out.
 
@@ -91,7 +129,7 @@ def together(sessions: Iterable[Part], subject: str = "") -> Done:
         When no session is of the subject, or two have a target of the same name that is not the same.
 
     """
-    parts = tuple({part.sha256: part for part in sessions}.values())
+    parts = tuple(sessions)
     first = next((part for part in parts if _is(part.session, subject)), None)
     if first is None:
         raise SessionError(

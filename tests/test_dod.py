@@ -18,6 +18,7 @@ from harness.options import OPTIONS
 from harness.record import sha256_of
 from harness.request import DatasetFacts, Request, TargetFacts
 from harness.requirements import DEFINITION_OF_DONE, read_lines
+from harness.seal import note_spared, seal
 from harness.session import JudgedRun, RealSet, RunEntry, Session, SessionError, TestEntry, write_session
 from harness.verdict import Outcome, Verdict
 from reports import figures as module
@@ -223,6 +224,23 @@ def test_a_session_that_is_given_twice_counts_once(written):
     """The same session under two names is one."""
     folder = written(a_session())
     assert len(together(read([folder, folder])).own) == 1
+
+
+def test_a_run_counts_once(written):
+    """A merged session beside one that it was made of holds the same runs, whose figures would be added up twice."""
+    folders = [written(a_session(created=f"2026-11-2{n}T00:00:00Z"), f"session {n}") for n in range(2)]
+    for n, folder in enumerate(folders):
+        for key in ("s", "b"):
+            (folder / "runs" / key).mkdir(parents=True)
+            (folder / "runs" / key / "events-1.jsonl").write_text(f"{key}{n}\n", encoding="utf-8")
+            seal(folder / "runs" / key, "done", 0, "", 1.0)
+    assert len(read(folders)) == 2
+    events = folders[1] / "runs" / "s" / "events-1.jsonl"
+    events.write_text("s0\n", encoding="utf-8")
+    seal(events.parent, "done", 0, "", 1.0)
+    note_spared(events.parent)
+    with pytest.raises(SessionError, match=r"found s in .*session 0 and in .*session 1: name the merged session"):
+        read(folders)
 
 
 @pytest.mark.parametrize("subject", ["zemosaic abc", "b59a6", "63bcc2c"])
