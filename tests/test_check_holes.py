@@ -339,6 +339,13 @@ def test_a_new_hole_beside_an_old_one_is_new():
     assert verdict(in_grid_mode(WEST, before=[EAST, WEST])).outcome is Outcome.PASS
 
 
+def test_sky_that_pair_and_baseline_cover_is_one_hole():
+    """What the pair has too is the pair's to tell, once."""
+    case = in_grid_mode(EAST)
+    found = verdict(replace(case, pair=replace(case.pair, products=with_gaps())))
+    assert [h["kind"] for h in found.evidence["holes"]] == ["differential"]
+
+
 def test_a_baseline_that_came_to_no_end_covers_nothing():
     """Then the pair alone tells what is old."""
     assert verdict(in_grid_mode(EAST, state="crashed")).outcome is Outcome.PASS

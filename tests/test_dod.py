@@ -258,8 +258,9 @@ def test_versions_of_libraries_part_nothing():
 
 def test_a_changed_work_tree_is_another_target():
     """Sessions whose targets have the same name and are not the same are not taken together."""
-    with pytest.raises(SessionError, match="same name and are not the same"):
-        taken(a_session(), a_session(identity={"commit": COMMIT, "dirty": "x"}))
+    for parts in ({"identity": {"commit": COMMIT, "dirty": "x"}}, {"target_kind": "command"}):
+        with pytest.raises(SessionError, match="same name and are not the same"):
+            taken(a_session(), a_session(**parts))
     edited = a_session(f"{FIXED}+1234567", identity={"commit": COMMIT, "dirty": "1234567"})
     assert taken(edited, a_session(), subject="b59a65f").subject == FIXED
     with pytest.raises(SessionError, match="expected a session of b59a65f"):
@@ -302,6 +303,41 @@ def test_figures_stand_beside_those_of_the_baseline():
     assert "changed statements that are cache retention: **42 of 42**" in row
     row = next(line for line in text.splitlines() if line.startswith("| [A.1]"))
     assert "controls red by the checks named for them: **1 of 1**" in row
+
+
+def row(text, line):
+    """Return a line's row of the checklist."""
+    return next(row for row in text.splitlines() if row.startswith(f"| [{line}]"))
+
+
+def judging(name, session, **parts):
+    """Return a session of which one test, by its function, is changed."""
+    tests = (replace(t, **parts) if t.nodeid.endswith(f"::{name}[chain]") else t for t in session.tests)
+    return replace(session, tests=tuple(tests))
+
+
+def test_figures_are_of_the_runs_under_validation():
+    """What a control comes to is no figure of the subject."""
+    text = page(judging("test_every_master_tile_is_made", a_session(), run="b", role="control"))
+    assert row(text, "A.6").endswith("| – |")
+
+
+@pytest.mark.parametrize(("outcome", "count"), [("pass", 0), ("fail", 1), ("unknown", 0)])
+def test_what_is_newly_red_is_counted(outcome, count):
+    """Only a check that the subject fails and the baseline passes is newly red."""
+    (judged, *others) = a_session().judged
+    judged = replace(judged, verdicts=(verdict("tiles", LOST, "fail"), verdict("holes", {}, outcome)))
+    name, session = "test_nothing_is_worse_than_before_the_patch", a_session(judged=(judged, *others))
+    text = page(judging(name, session, run="b", role="baseline", check=None))
+    assert f"checks that are red here and green in the baseline: **{count}**" in row(text, "4.2")
+
+
+def test_a_control_that_is_not_red_is_not_counted():
+    """A control whose named check passes does not show that the harness sees."""
+    (judged, before, control) = a_session().judged
+    blind = replace(control, verdicts=(verdict("tiles", MADE), verdict("holes")))
+    text = page(a_session(judged=(judged, before, blind)))
+    assert "controls red by the checks named for them: **0 of 1**" in row(text, "A.1")
 
 
 def test_runs_under_faults_are_counted_apart():
@@ -367,6 +403,11 @@ def test_a_verdict_explains_its_test():
         replace(j, verdicts=(verdict("tiles", MADE, "unknown"),)) if j.role == "subject" else j for j in session.judged
     )
     assert ": The tiles sentence." in detail(page(replace(session, judged=judged)), "A.6")
+    place = Verdict("tiles", Outcome.UNKNOWN, say("Nothing at {place}.", place="/home/me/record/x"))
+    judged = tuple(replace(j, verdicts=(place,)) if j.role == "subject" else j for j in session.judged)
+    below = detail(page(replace(session, judged=judged)), "A.6")
+    assert ": Nothing at …" in below
+    assert "/home" not in below
 
 
 def test_the_head_counts_all_lines():
@@ -406,8 +447,22 @@ def test_findings_are_counted_by_standing():
     """Findings of quality stand by check, new or not, with the cases that show them."""
     (judged, *others) = a_session().judged
     found = verdict("accuracy", {"findings": ["x"]}, "fail", axis="quality", standing="pre-existing")
-    text = page(a_session(judged=(replace(judged, verdicts=(found,)), *others)))
+    patch = verdict("tiles", LOST, "fail")
+    text = page(a_session(judged=(replace(judged, verdicts=(found, patch)), *others)))
     assert "- `accuracy`, pre-existing, runs: 1 (`chain`)" in text
+    assert "- `tiles`, " not in text
+
+
+def test_what_nothing_rests_on_is_told():
+    """A set that no session judged, and runs that had no GPU, are named as limits; a set that one judged is not."""
+    (judged, *others) = a_session().judged
+    alone = verdict("fallback", {"same": [{"name": "gpu_fallback_cpu", "count": 1}]})
+    sets = tuple(RealSet(name, judged=name == "m94", command="x") for name in ("m94", "hatp32"))
+    session = a_session(judged=(replace(judged, verdicts=(alone,)), *others), real_sets=sets)
+    text = page(session, a_session())
+    assert "The set hatp32 was not judged" in text
+    assert "The set m94" not in text
+    assert "GPU: in 1 of 2 runs the target said that it could use none" in text
 
 
 def test_hostile_text_stays_where_it_is(tmp_path):
@@ -639,6 +694,18 @@ def test_what_was_tried():
     cells = row_of(table(taken(a_session(), both), Requests()), "A", "chain3x2")
     assert cells["zemosaic 63bcc2c"] == Tried(Outcome.FAIL, 2, 4, 2, ("tiles",), as_expected=True)
     assert set(row_of(tried, "C", "bayer2x1").values()) == {Gap("not run")}
+    blind = replace(a_session().judged[2], verdicts=(verdict("tiles", MADE),))
+    sessions = (a_session(), a_session(judged=(a_session().judged[0], blind)))
+    assert not row_of(table(taken(*sessions), Requests()), "A", "chain3x2")["zemosaic 63bcc2c"].as_expected
+
+
+def test_findings_of_quality_that_gate_nothing_are_not_counted():
+    """A pre-existing finding is no verdict on the patch."""
+    (judged, *others) = a_session().judged
+    found = verdict("accuracy", {}, "fail", axis="quality", standing="pre-existing")
+    session = a_session(judged=(replace(judged, verdicts=(*judged.verdicts, found)), *others))
+    assert row_of(table(taken(session), Requests()), "A", "chain3x2")[FIXED].passes == 2
+    assert row_of(table(taken(session), Requests()), "A", "chain3x2")[FIXED].all == 2
 
 
 def test_every_combination_has_its_place():
@@ -660,6 +727,8 @@ def test_a_set_that_was_not_there():
     assert cells[FIXED].kind == "not evaluated"
     assert cells["zemosaic 271f109"] == Gap("not run")
     assert "○ not evaluated: the set was not there" in page(*sessions)
+    there = replace(sessions[0], real_sets=(RealSet("seestar_m94_2panels", judged=True, command="x"),))
+    assert row_of(table(taken(there), Requests()), "C", "seestar_m94_2panels")[FIXED] == Gap("not run")
 
 
 def test_profiles_stand_apart(written):
@@ -674,6 +743,8 @@ def test_profiles_stand_apart(written):
     done = together(read(folders))
     tried = table(done, Requests())
     assert [c.profile for c in tried.columns if c.target == FIXED] == ["fast", "default"]
+    (cells,) = (r.cells for r in tried.rows if (r.scenario, r.dataset) == ("A", "chain3x2"))
+    assert [cell.runs for cell, column in zip(cells, tried.columns, strict=True) if column.target == FIXED] == [1, 1]
     text = document(done, "en")
     assert f"- `chain3x2`: synthetic, 0 frames, SHA-256 `{'d' * 12}`" in text
     assert "profile: default, workers: 2" in text
@@ -696,6 +767,8 @@ def test_why_not():
     )
     assert applicable.why_not("C", few) is None
     assert "96 frames of 12 panels" in applicable.why_not("B", few).render()
+    assert applicable.why_not("B", replace(camera, frames=200, panels=11)) is not None
+    assert applicable.why_not("B", replace(camera, frames=95, panels=12)) is not None
     assert applicable.why_not("B", applicable.known("stress-12")) is None
     assert {applicable.why_not(s, camera) for s in ("A", "D")} == {None}
     assert applicable.known("my own") is None
