@@ -81,6 +81,18 @@ def test_the_baseline_must_have_its_kind_too():
     assert verdict(twice).evidence["compared_with"] == ["pair", "baseline"]
 
 
+def test_a_baseline_that_lost_caches_is_no_measure_beside_a_pair():
+    """What it lacked could not fall back, so what it does not have is not new for that; without a pair it is all there is."""
+    keys = ["center_anchor_soft_fallback"]
+    starved = replace(a_case(*keys, pair=keys, baseline=[]), baseline=micro.naive().record())
+    found = verdict(starved)
+    assert found.outcome is Outcome.PASS, micro.prose(found)
+    assert found.evidence["compared_with"] == ["pair"]
+    assert "lost caches" in found.evidence["baseline"]["text"]
+    assert verdict(replace(starved, pair=None)).outcome is Outcome.FAIL
+    assert verdict(replace(a_case(*keys, baseline=[]), baseline=starved.baseline)).outcome is Outcome.FAIL
+
+
 def test_a_baseline_alone_is_a_measure():
     """Without a pair the kinds of the baseline count."""
     known = replace(a_case("cpu_kappa_fallback_done", baseline=["cpu_kappa_fallback_done"]), pair=None)

@@ -16,6 +16,7 @@ from typing import Any
 
 from harness.checks.base import Case, Check
 from harness.checks.cause import MAX_LISTED
+from harness.checks.facts import losses
 from harness.checks.known import NOT_TAKEN, SPEAKS, marked, named
 from harness.checks.modes import not_reached, phases, signs_of_another_mode
 from harness.checks.premises import CALLBACK, ELSEWHERE, LOG, baseline_of, standard
@@ -104,8 +105,14 @@ def _judge(case: Case, _: Thresholds) -> Verdict:
     found, denied = fallbacks(run.history)
     counts = counted(found)
     pair, why_not = standard(case)
+    pair_counts = _comparable(run, pair)
     baseline, left_out = baseline_of(case)
-    pair_counts, before = _comparable(run, pair), _comparable(run, baseline)
+    if baseline is not None and pair_counts is not None and losses(baseline.history):
+        baseline, left_out = (
+            None,
+            say("The baseline is left out: it lost caches, and what it lacks could not fall back."),
+        )
+    before = _comparable(run, baseline)
     new = {kind: count for kind, count in counts.items() if _is_new(kind, count, pair_counts, before)}
     other_mode = signs_of_another_mode(run)
     evidence: dict[str, Any] = {
