@@ -2,7 +2,8 @@
 
 ``python benchmarks/repeat.py --case chain --times 20 --red zemosaic:PATH@63bcc2c --green zemosaic:PATH@b59a65f --python PYTHON``
 makes each run of both targets in turn and prints how often the first was red by the checks that its case names, and by no
-others than may be red there, and how often the second had a green verdict on the patch. The exit status is 0 when every run was as expected.
+others than may be red there, and how often the second had a green verdict on the patch. The exit status is 0 when every run
+was as expected.
 """
 
 from __future__ import annotations
