@@ -242,3 +242,21 @@ def test_the_table_of_runs_to_come(tmp_path):
         "3    reference          chain  subject  large    per_tile   ?",
         "3 runs, about 17 s one after the other; 1 not known.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("datasets", "told"),
+    [
+        (("large", "large"), "2 runs; how long they take is not known here yet."),
+        (("small", "small"), "2 runs, about 17 s one after the other."),
+    ],
+)
+def test_the_sum_of_all_or_of_none(tmp_path, datasets, told):
+    """Where no time is known no sum is stated, and where every time is, none is said to be missing."""
+    durations = Durations(tmp_path / "durations.json")
+    durations.add(a_request(), 8.4)
+    coming = [
+        SimpleNamespace(case="chain", role="subject", retention="per_tile", target="reference", dataset=dataset)
+        for dataset in datasets
+    ]
+    assert expected_table(coming, durations).splitlines()[-1] == told

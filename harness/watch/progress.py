@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from harness.durations import Durations
-from harness.message import Translate, say
+from harness.message import Message, Translate, say
 from harness.request import Request
 from harness.roles import role_name
 from harness.watch.disk import CACHE
@@ -260,14 +260,22 @@ def expected_table(
         rows.append([str(number), run.target, run.case, role, run.dataset, run.retention, shown])
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    known = [seconds for seconds, _ in expected if seconds is not None]
-    total = say(
+    return "".join(f"{line}\n" for line in (*table, _total([seconds for seconds, _ in expected]).render(translate)))
+
+
+def _total(expected: Sequence[float | None]) -> Message:
+    known = [seconds for seconds in expected if seconds is not None]
+    count, total, unknown = len(expected), round(sum(known)), len(expected) - len(known)
+    if not known:
+        return say("{count} runs; how long they take is not known here yet.", count=count)
+    if not unknown:
+        return say("{count} runs, about {seconds} s one after the other.", count=count, seconds=total)
+    return say(
         "{count} runs, about {seconds} s one after the other; {unknown} not known.",
-        count=len(runs),
-        seconds=round(sum(known)),
-        unknown=len(runs) - len(known),
+        count=count,
+        seconds=total,
+        unknown=unknown,
     )
-    return "".join(f"{line}\n" for line in (*table, total.render(translate)))
 
 
 def _records(folder: Path, depth: int) -> Iterator[Path]:
