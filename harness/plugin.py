@@ -108,7 +108,19 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     folder = root / "sessions" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
     state = Validation(settings, root, folder, None)
-    _check_setup(config, state.campaign)
+    _make_folder(config, root, folder)  # first: the set-up writes below the same root
+    try:
+        _check_setup(config, state.campaign)
+    except pytest.UsageError:
+        from harness.left import remove_tree
+
+        remove_tree(folder)  # a folder without a session is what one that broke leaves
+        raise
+    state.terminal = _terminal()
+    config.stash[_STATE] = state
+
+
+def _make_folder(config: pytest.Config, root: Path, folder: Path) -> None:
     try:
         (folder / "shares").mkdir(parents=True)
     except OSError as error:
@@ -118,8 +130,6 @@ def pytest_configure(config: pytest.Config) -> None:
             error=str(error),
         )
         raise _usage(config, SaidError(message)) from error
-    state.terminal = _terminal()
-    config.stash[_STATE] = state
 
 
 def _usage(config: pytest.Config, error: Exception) -> pytest.UsageError:

@@ -401,6 +401,23 @@ def test_a_wrong_setup_is_a_usage_error(tmp_path, arguments, message):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("target", ["reference", "zemosaic"])
+def test_a_session_folder_that_cannot_be_made_is_a_usage_error(tmp_path, target):
+    """Where nothing can be written the message says so, whatever the target writes there first, and what to do."""
+    (tmp_path / "taken").write_text("a file", encoding="utf-8")
+    spec = target if target == "reference" else f"zemosaic:{Path(__file__).parent / 'stub_zemosaic'}"
+    done = run_pytest("-m", "phase3", f"--phase3-dir={tmp_path / 'taken'}", f"--phase3-target={spec}")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert f"expected to write a session below {tmp_path / 'taken'}" in done.stderr
+    assert "name another folder with --phase3-dir" in done.stderr
+
+
+def test_a_refused_setup_leaves_no_session(tmp_path):
+    """What never started does not look like a session that broke."""
+    run_pytest("-m", "phase3", f"--phase3-dir={tmp_path}", "--phase3-target=zemosaic:/nowhere/at/all")
+    assert list((tmp_path / "sessions").iterdir()) == []
+
+
 def test_a_bare_pytest_leaves_the_validation_out():
     """Without ``-m phase3`` no scenario is selected, so that the project's own tests stay quick."""
     done = run_pytest("scenarios", "--collect-only")
