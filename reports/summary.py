@@ -42,14 +42,18 @@ def _judged(judged: JudgedRun, lang: Language) -> list[str]:
         names = {"expected": expected_red(judged, lang), "found": found_red(judged, lang)}
         told = lang.say("expected red: {expected}; found red: {found}", **names)
         return [f"{head} ({told})"]
-    details = []
+    # One sentence may be that of many checks: a run that did not reach its end leaves nearly all of them without evidence.
+    names: dict[tuple[str, str], list[str]] = {}
     for verdict in sorted(judged.verdicts, key=worst_first):
         if verdict.outcome in {Outcome.FAIL, Outcome.UNKNOWN}:
-            mark = badge(verdict.outcome.value, lang)
             finding = finding_word(verdict, lang)
             kind = f" ({finding})" if finding else ""
-            told = lang.say("{label}: {text}", label=f"{verdict.check}{kind}", text=lang.render(verdict.sentence))
-            details.append(f"    {mark.sign} {told}")
+            told = badge(verdict.outcome.value, lang).sign, lang.render(verdict.sentence)
+            names.setdefault(told, []).append(f"{verdict.check}{kind}")
+    details = [
+        f"    {sign} {lang.say('{label}: {text}', label=', '.join(checks), text=sentence)}"
+        for (sign, sentence), checks in names.items()
+    ]
     return [head, *details]
 
 

@@ -493,6 +493,28 @@ def test_the_summary_is_compact_and_worst_first(folders):
     )
 
 
+def test_one_sentence_of_many_checks_is_said_once():
+    """What a run lacks for several checks stands in one line that names them; other sentences and outcomes keep theirs."""
+    ended, other = say("The run did not reach its end."), say("No tile was submitted.")
+    unknown, fail = Outcome.UNKNOWN, Outcome.FAIL
+    verdicts = tuple(
+        Verdict(check, outcome, sentence)
+        for check, outcome, sentence in (
+            ("cache", unknown, ended),
+            ("holes", unknown, ended),
+            ("logs", unknown, other),
+            ("tiles", fail, ended),
+        )
+    )
+    judged = JudgedRun("chain", "r", "subject", None, None, verdicts)
+    lines = summary_lines(a_session(judged=(judged,)), "en")
+    assert [line for line in lines if line.startswith("    ")] == [
+        "    ✗ tiles: The run did not reach its end.",
+        "    ? cache, holes: The run did not reach its end.",
+        "    ? logs: No tile was submitted.",
+    ]
+
+
 def test_an_unknown_test_is_never_a_pass_in_the_title(tmp_path):
     """One test that could not conclude makes the whole session unknown."""
     tests = (TestEntry("a::b", "t", "pass", "", None), TestEntry("a::c", "t", "unknown", "no evidence", None))
