@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -70,7 +71,7 @@ def read_commit(repository: Path, name: str) -> Sources:
             say(
                 "expected a commit of {folder}, found {name}, which git does not know there: "
                 "name one that `git -C {folder} log` lists, or fetch it first",
-                folder=str(repository),
+                folder=shlex.quote(str(repository)),
                 name=repr(name),
             )
         )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -398,6 +399,26 @@ def test_repository_that_git_refuses_is_no_plain_folder(checkout, tmp_path, monk
             resolve(spec, tmp_path)
     with pytest.raises(TargetError, match="dubious ownership"):
         targets.is_commit(checkout, "main")
+
+
+def test_a_partial_copy_whose_rest_is_out_of_reach_is_told(checkout, monkeypatch):
+    """A git that fetches what a partial copy lacks, and can't, is passed on with what to do: its repository is not damaged."""
+
+    def refusing(_folder, *words, **_options):
+        said = b"fatal: could not fetch 0123 from promisor remote\n"
+        return subprocess.CompletedProcess(words, 128, b"", said)
+
+    monkeypatch.setattr(git, "_git", refusing)
+    with pytest.raises(
+        TargetError, match=r"could not fetch 0123 from promisor remote; it is a partial copy.*clone it whole"
+    ):
+        git.blobs(checkout, "main")
+
+
+def test_the_command_that_lists_commits_can_be_pasted(checkout, tmp_path):
+    """A folder whose name has a space is quoted in the command that a message gives."""
+    with pytest.raises(TargetError, match=re.escape(f"git -C '{checkout}' log")):
+        resolve(f"{checkout}@nope", tmp_path)
 
 
 def test_work_tree_without_its_repository_is_told(checkout, tmp_path):

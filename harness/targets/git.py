@@ -161,6 +161,13 @@ def _refusal(folder: Path, done: subprocess.CompletedProcess[bytes]) -> TargetEr
                 **facts,
             )
         )
+    if "promisor remote" in said:  # what a git that knows no GIT_NO_LAZY_FETCH says when it could not fetch
+        return TargetError(
+            say(
+                "expected git to read {folder}, found: {error}; it is a partial copy (git clone --filter): clone it whole",
+                **facts,
+            )
+        )
     return TargetError(
         say(
             "expected git to read {folder}, found: {error}; check the repository with: git -C {quoted} fsck",

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -91,7 +92,7 @@ def split(spec: str) -> tuple[Path, str | None]:
                 say(
                     "expected a commit of {folder} after the @, found {name}, which git does not know there: "
                     "name one that `git -C {folder} log` lists, or fetch it first",
-                    folder=str(folder),
+                    folder=shlex.quote(str(folder)),
                     name=repr(name),
                 )
             )
