@@ -136,6 +136,18 @@ def unkept(_, workflow):
                 yield f"{name}: kept for ever"
 
 
+def overridden(text, workflow):
+    """Say which variable of the repository a manual start would override with a choice that nobody made."""
+    triggers = workflow[True]  # what YAML 1.1 reads in the word `on`
+    started = triggers.get("workflow_dispatch") if isinstance(triggers, dict) else None
+    for name, asked in ((started or {}).get("inputs") or {}).items():
+        # Without a default the first option of a choice is taken.
+        first = asked.get("default", (asked.get("options") or [""])[0])
+        passed_by = f"inputs.{name} != '{first}' && inputs.{name} || vars."
+        if first and f"inputs.{name} || vars." in text and passed_by not in text:
+            yield f"{name}: a choice that nobody made"
+
+
 def unreported(_, workflow):
     """Say what the report would leave out: it waits for every system of the matrix, whatever became of it."""
     if "report" not in workflow["jobs"]:
@@ -147,10 +159,17 @@ def unreported(_, workflow):
     (words,) = (w for w in commands(named(workflow, "report", "Conclude")["run"]) if w[:2] == ["phase3", "conclude"])
     if {word for word in words if word.startswith("parts/")} != made:
         yield "report: other systems than the matrix has"
+    # Where one artifact alone is found, download-artifact unpacks it without a folder of its name.
+    kept = named(workflow, "reference", "Keep the session")["with"]
+    folder = kept["path"].replace("${{ runner.temp }}", "$RUNNER_TEMP")
+    step = named(workflow, "reference", "Conclude")
+    whole = f'"{folder}/$NAME"' in step["run"] and step["env"].get("NAME") == kept["name"]
+    if not whole or named(workflow, "report", "Fetch the sessions")["with"].get("merge-multiple") is not True:
+        yield "report: a session that is alone is not found"
 
 
 ENDED_FROM = {"${{ steps.validate.outcome }}", "${{ needs.reference.result }}"}
-RULES = (unpinned, open_handed, endless, options, unconcluded, unkept, unreported)
+RULES = (unpinned, open_handed, endless, options, unconcluded, unkept, overridden, unreported)
 
 
 def problems(text):
@@ -196,6 +215,10 @@ def test_a_workflow_keeps_every_rule(path):
         ("    if: ${{ always() }}\n    runs-on", "    runs-on", "report: only on success"),
         ("{ system: macos-15,", "{ system: macos-26,", "report: other systems than the matrix has"),
         ("run: phase3 conclude", "run: phase3 report", "reference: no conclusion"),
+        ("options: [as the variable says, fast", "options: [fast", "profile: a choice that nobody made"),
+        ("inputs.language != 'as the variable says' && ", "", "language: a choice that nobody made"),
+        ("          merge-multiple: true\n", "", "report: a session that is alone is not found"),
+        ('"$RUNNER_TEMP/kept/$NAME"', '"$RUNNER_TEMP/kept"', "report: a session that is alone is not found"),
     ],
 )
 def test_each_rule_sees_its_fault(old, new, problem):
@@ -338,16 +361,16 @@ def test_the_step_that_concludes(sample, runner, *, outcome, ended, status, said
     """Green, red, unknown and none at all: the step ends with the verdict and says which it is."""
     workflow = yaml.safe_load(NIGHTLY.read_text(encoding="utf-8"))
     step = named(workflow, "reference", "Conclude")
-    assert named(workflow, "zemosaic", "Conclude") == step
+    assert named(workflow, "zemosaic", "Conclude")["run"] == step["run"]
     if outcome:
         concluded(sample, runner / "p3" / "sessions" / "20261124-000000-aaaaaa", outcome)
-    found, printed = run(runner, step, ENDED=ended)
+    found, printed = run(runner, step, ENDED=ended, NAME="session-here-3")
     assert (found, said in printed) == (status, True), printed
     assert (runner / "GITHUB_STEP_SUMMARY").stat().st_size
     kept = Path(
         named(workflow, "reference", "Keep the session")["with"]["path"].replace("${{ runner.temp }}", str(runner))
     )
-    assert (kept / "session.json").is_file() is (outcome is not None)
+    assert (kept / "session-here-3" / "session.json").is_file() is (outcome is not None)
 
 
 @needs_bash
