@@ -43,16 +43,16 @@ def _judged(judged: JudgedRun, lang: Language) -> list[str]:
         told = lang.say("expected red: {expected}; found red: {found}", **names)
         return [f"{head} ({told})"]
     # One sentence may be that of many checks: a run that did not reach its end leaves nearly all of them without evidence.
-    names: dict[tuple[str, str], list[str]] = {}
+    sharing: dict[tuple[str, str], list[str]] = {}
     for verdict in sorted(judged.verdicts, key=worst_first):
         if verdict.outcome in {Outcome.FAIL, Outcome.UNKNOWN}:
             finding = finding_word(verdict, lang)
             kind = f" ({finding})" if finding else ""
-            told = badge(verdict.outcome.value, lang).sign, lang.render(verdict.sentence)
-            names.setdefault(told, []).append(f"{verdict.check}{kind}")
+            line = badge(verdict.outcome.value, lang).sign, lang.render(verdict.sentence)
+            sharing.setdefault(line, []).append(f"{verdict.check}{kind}")
     details = [
         f"    {sign} {lang.say('{label}: {text}', label=', '.join(checks), text=sentence)}"
-        for (sign, sentence), checks in names.items()
+        for (sign, sentence), checks in sharing.items()
     ]
     return [head, *details]
 
