@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -83,6 +83,7 @@ class Campaign:
         self.settings = settings
         self.root = root
         self.folder = folder
+        self._alone = False
         self._runs: dict[str, RunEntry] = {}
         self._judged: dict[tuple[str, str], JudgedRun] = {}
         self._datasets: dict[str, Dataset] = {}
@@ -288,12 +289,30 @@ class Campaign:
         self._runs[key] = _entry(key, record, self.folder)
         return record
 
-    def _machine(self, *, alone: bool) -> AbstractContextManager[None]:
+    @contextmanager
+    def _machine(self, *, alone: bool) -> Iterator[None]:
         """Hold the machine while a run lives: with other workers of this session, or alone, for a run whose time is taken."""
         runs = self.folder / "runs"
         runs.mkdir(parents=True, exist_ok=True)
         lock = ReadWriteLock(runs / "machine.db")
-        return lock.write_lock() if alone else lock.read_lock()
+        # Who waits to be alone keeps the turn meanwhile: others, of whose runs one always lives, would leave it the last.
+        turn = FileLock(runs / "machine.turn")
+        if not alone:
+            with turn:
+                pass
+            with lock.read_lock():
+                yield
+        elif self._alone:  # whoever waits for the machine may have the turn by now
+            yield
+        else:
+            with turn:
+                lock.acquire_write()
+            self._alone = True
+            try:
+                yield
+            finally:
+                self._alone = False
+                lock.release()
 
     def judged(self, case: CaseSpec, subject: Subject, retention: Retention = "per_tile") -> JudgedRun:
         """Judge a run of this case with every check, beside its pair and, for the subject, the baseline and further runs."""

@@ -1,11 +1,13 @@
 """Which runs a session makes, of which targets, in which order; no run is made here."""
 
 import contextlib
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
 import pytest
+from filelock import FileLock, Timeout
 
 from fixtures import catalogue
 from fixtures.catalogue import PLAIN, Beside, Occasion, Variant
@@ -188,6 +190,48 @@ def test_the_machine_is_held_before_any_run_is_made(campaign):
     session = campaign()
     with session._machine(alone=True), session._machine(alone=True):
         assert (session.folder / "runs").is_dir()
+
+
+def test_who_waits_to_be_alone_goes_before_those_that_come_later(campaign, monkeypatch):
+    """While one waits for the machine it keeps the turn, and no later run begins; a run that lives keeps it from nobody."""
+    session = campaign()
+    waited = []
+
+    def has_turn():
+        try:
+            with FileLock(session.folder / "runs" / "machine.turn", is_singleton=False, timeout=0):
+                return False
+        except Timeout:
+            return True
+
+    class Lock:
+        def __init__(self, path):
+            pass
+
+        def acquire_write(self):
+            waited.append(has_turn())
+
+        def release(self):
+            waited.append("released")
+
+    with session._machine(alone=False):
+        assert not has_turn()
+    began = threading.Event()
+
+    def later():
+        with session._machine(alone=False):
+            began.set()
+
+    with FileLock(session.folder / "runs" / "machine.turn", is_singleton=False):
+        thread = threading.Thread(target=later)
+        thread.start()
+        assert not began.wait(0.3)
+    thread.join(30)
+    assert began.is_set()
+    monkeypatch.setattr(module, "ReadWriteLock", Lock)
+    with session._machine(alone=True), session._machine(alone=True):
+        assert not has_turn()
+    assert waited == [True, "released"]
 
 
 def test_runs_of_growing_size_take_the_first_panels(campaign):
