@@ -170,6 +170,8 @@ def test_what_was_not_taken_is_no_fallback():
     assert found.outcome is Outcome.PASS
     assert found.evidence["said_not_to_be_taken"] == {text: 1, "[GRID] aborting without classic fallback": 1}
     assert verdict(a_case("MT_PIPELINE: quality_gate=False, salvage_mode=True")).outcome is Outcome.FAIL
+    assert verdict(a_case("[TwoPassCfg] sigma=50 fallback_used=False ds=1")).outcome is Outcome.PASS
+    assert verdict(a_case("[TwoPassCfg] sigma=50 fallback_used=True ds=1")).outcome is Outcome.FAIL
 
 
 def test_sds_has_a_coadd_and_a_polish():

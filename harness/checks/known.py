@@ -32,7 +32,7 @@ MARKS = ("back", "salvag", "rerun all cpu", "runtime_wcs", "global_coadd_", "wei
 """Every text that speaks of a fallback holds one of these, in small letters; most texts of a log hold none."""
 
 NOT_TAKEN = (
-    re.compile(r"(?:fallback|salvage)(?:_mode)?\s*[=:]\s*(?:False|None|off|no|0)\b", re.IGNORECASE),
+    re.compile(r"(?:fallback|salvage)(?:_mode|_used)?\s*[=:]\s*(?:False|None|off|no|0)\b", re.IGNORECASE),
     re.compile(r"\b(?:no|without)\s+(?:any\s+)?(?:classic\s+)?fallback", re.IGNORECASE),
 )
 """What says that a fallback was not taken. Each is cut from a text before the rest of it is looked at."""
