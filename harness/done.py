@@ -3,6 +3,9 @@
 Sessions are not merged into one (``harness.merge`` does that for shards of a session): they may have other settings, other cases
 and other times. What every test concluded in each of them counts: fail outranks unknown, and unknown outranks pass. Together they
 must have asked each test about each synthetic case: these need no set, so that one is missing is a choice, and half of the proof.
+
+One profile decides: that of the first session. With settings in which a target does not repeat itself, red may be the scatter of
+equal runs; such sessions are shown with all that fails in them, and neither carry nor break a line.
 """
 
 from __future__ import annotations
@@ -43,9 +46,9 @@ class Done:
     subject
         How the target is called whose Definition of Done it is.
     own
-        The sessions in which it was under validation.
+        The sessions in which it was under validation, with one profile.
     others
-        Sessions of other targets: they say nothing on it, and show what was tried where.
+        Sessions of other targets, and of the same with another profile: they decide nothing, and show what was tried where.
     lines
         The checklist of today, line by line, with what all tests of ``own`` concluded.
 
@@ -55,6 +58,11 @@ class Done:
     own: tuple[Part, ...]
     others: tuple[Part, ...]
     lines: tuple[Requirement, ...]
+
+    @property
+    def aside(self) -> tuple[Part, ...]:
+        """The sessions of the subject that decide nothing, for their profile is another."""
+        return tuple(part for part in self.others if part.session.target == self.subject)
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -139,9 +147,10 @@ def together(sessions: Iterable[Part], subject: str = "") -> Done:
                 targets=", ".join(dict.fromkeys(part.session.target for part in parts)) or "-",
             )
         )
-    own = tuple(part for part in parts if part.session.target == first.session.target)
-    for part in own:
+    of_subject = [part for part in parts if part.session.target == first.session.target]
+    for part in of_subject:
         _require_same(first, part)
+    own = tuple(part for part in of_subject if _profile(part) == _profile(first))
     tests = [test for part in own for test in part.session.tests]
     lines = evaluate(read_lines(), tests, self_test=first.session.self_test)
     return Done(
@@ -155,6 +164,11 @@ def together(sessions: Iterable[Part], subject: str = "") -> Done:
 def tests_of(name: str, part: Part) -> tuple[TestEntry, ...]:
     """Return what a session holds of a test of the checklist: an entry for each case, or one."""
     return tuple(test for test in part.session.tests if test.nodeid.partition("[")[0] == name)
+
+
+def _profile(part: Part) -> str:
+    """Return the profile that a session was made with; the fast one for those that don't say."""
+    return part.session.options.get("profile") or "fast"
 
 
 def _is(session: Session, subject: str) -> bool:

@@ -140,6 +140,25 @@ class _Document:
         for part in self.done.own:
             yield f"- {self._session(part)} {code(part.sha256)}"
         yield ""
+        for part in self.done.aside:
+            red = {
+                judged.case: [
+                    v.check for v in judged.verdicts if v.gates and v.outcome in (Outcome.FAIL, Outcome.UNKNOWN)
+                ]
+                for judged in part.session.judged
+                if judged.role == "subject"
+            }
+            yield escape(
+                say(
+                    "{session} was made with the profile {profile}. It decides nothing here, and stands in the table; verdicts "
+                    "that fail there, or are unknown: {what}.",
+                    session=self._session(part),
+                    profile=part.session.options.get("profile", "?"),
+                    what="; ".join(f"{case}: {', '.join(checks)}" for case, checks in sorted(red.items()) if checks)
+                    or "0",
+                )
+            )
+            yield ""
 
     def _definition(self) -> Iterator[str]:
         yield "## " + self.lang.say("Definition of Done")

@@ -220,6 +220,23 @@ def test_other_targets_decide_nothing():
     assert taken(*sessions, subject="2222222").subject == "zemosaic 271f109"
 
 
+def test_another_profile_decides_nothing_and_is_told():
+    """With settings in which a target does not repeat itself, red may be scatter: it breaks no line, and is said at the top."""
+    red = dict.fromkeys((name for line in LINES for name in line.tests), "fail")
+    verdicts = (
+        Verdict("parity", Outcome.FAIL, say("Other outputs."), {}),
+        Verdict("holes", Outcome.PASS, say("None."), {}),
+    )
+    judged = (JudgedRun("gui", "r", "subject", None, None, verdicts),)
+    default = replace(a_session(tests=red), options={"profile": "default"}, judged=judged, runs=())
+    done = taken(a_session(), default)
+    assert (done.outcome, len(done.own), len(done.aside)) == (Outcome.PASS, 1, 1)
+    head = document(done, "en").partition("\n## ")[0]
+    assert "was made with the profile default" in head
+    assert "gui: parity." in head
+    assert taken(default, a_session()).outcome is Outcome.FAIL
+
+
 def test_a_session_that_is_given_twice_counts_once(written):
     """The same session under two names is one."""
     folder = written(a_session())
