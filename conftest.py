@@ -1,3 +1,3 @@
 """Loads the harness's pytest plugin: one place, so that it is never registered twice."""
 
-pytest_plugins = ["harness.plugin"]
+pytest_plugins = ["harness.plugin.hooks"]

@@ -19,8 +19,8 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from PIL import Image, ImageDraw
 
-from harness.footprint import outlines, pixel_of, raster
-from harness.request import FrameFacts
+from harness.analysis.footprint import outlines, pixel_of, raster
+from harness.record.request import FrameFacts
 
 SCALE = 6.6e-4
 

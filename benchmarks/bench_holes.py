@@ -15,7 +15,7 @@ import tracemalloc
 import numpy as np
 from skimage.measure import label, regionprops_table
 
-from harness.holes import components
+from harness.analysis.regions import components
 
 WCS = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 10.0, "CRVAL2": 41.0, "CD1_1": -1e-4, "CD2_2": 1e-4}
 

@@ -13,9 +13,9 @@ import statistics
 import time
 from types import MappingProxyType
 
-from harness.checks import live
-from harness.checks.removals import removals
-from harness.record import History, Operation, TileStep
+from harness.analysis import lifetimes
+from harness.analysis.removals import removals
+from harness.record.history import History, Operation, TileStep
 
 FOLDER = "outputs/.zemosaic_img_cache"
 GROUP = 20  # caches of a tile of its own; it borrows as many from the next
@@ -60,15 +60,15 @@ def main() -> None:
     for events in map(int, options.events):
         history = run_of(events)
         lines = [json.dumps({"t": o.t, "op": o.op, "state": o.state, "path": o.path}) for o in history.operations]
-        found = live.lives(history)
-        names = live.cache_names(history)
+        found = lifetimes.lives(history)
+        names = lifetimes.cache_names(history)
         methods = {
             "json.loads of every line (floor)": lambda lines=lines: [json.loads(line) for line in lines],
-            "live.live_bytes": lambda h=history: live.live_bytes(h),
-            "live.lives": lambda h=history: live.lives(h),
-            "live.lower_bound": lambda f=found: live.lower_bound(f),
-            "live.areas": lambda f=found: live.areas(f, f.used, 0, 10**12),
-            "live.outlived": lambda f=found, h=history: live.outlived(f, h),
+            "live.live_bytes": lambda h=history: lifetimes.live_bytes(h),
+            "live.lives": lambda h=history: lifetimes.lives(h),
+            "live.lower_bound": lambda f=found: lifetimes.lower_bound(f),
+            "live.areas": lambda f=found: lifetimes.areas(f, f.used, 0, 10**12),
+            "live.outlived": lambda f=found, h=history: lifetimes.outlived(f, h),
             "removals.removals": lambda h=history, n=names: removals(h, n),
         }
         seconds: dict[str, list[float]] = {name: [] for name in methods}

@@ -15,9 +15,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from harness.campaign import Campaign
-from harness.options import resolve_options
-from harness.run import make_run
+from harness.run.runner import make_run
+from harness.session.campaign import Campaign
+from harness.session.options import resolve_options
 from harness.targets.start import start
 
 BARE = Path(__file__).with_name("bare_launch.py")

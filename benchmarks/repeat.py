@@ -15,12 +15,12 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from harness.campaign import Campaign
-from harness.checks import judge
 from harness.checks.base import Case
-from harness.left import remove_tree
-from harness.options import resolve_options
-from harness.run import make_run
+from harness.checks.judge import judge
+from harness.record.leftovers import remove_tree
+from harness.run.runner import make_run
+from harness.session.campaign import Campaign
+from harness.session.options import resolve_options
 from harness.verdict import Outcome
 
 

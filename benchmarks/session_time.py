@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from harness.session import read_session
+from harness.session.model import read_session
 
 PROJECT = Path(__file__).resolve().parents[1]
 

@@ -23,12 +23,12 @@ from fixtures import plans
 from fixtures.datasets import SyntheticSpec, build, grid
 from fixtures.frames import Camera
 from fixtures.sky import Sky
-from harness import targets
-from harness.checks import judge
 from harness.checks.base import Case
-from harness.record import Record
-from harness.request import DatasetFacts, Mode, Request, Retention
-from harness.run import make_run
+from harness.checks.judge import judge
+from harness.record.reader import Record
+from harness.record.request import DatasetFacts, Mode, Request, Retention
+from harness.run.runner import make_run
+from harness.targets.resolve import resolve
 from harness.verdict import Outcome, Verdict
 
 # Small frames with some thirty stars each: a run takes as long as its imports. A Seestar's, so that SDS is for them too.
@@ -97,7 +97,7 @@ def made(trial: Trial, folder: Path) -> Case:
     request = Request(
         case="sound",
         role="subject",
-        target=targets.resolve("reference", None, folder),
+        target=resolve("reference", None, folder),
         dataset=dataset.facts,
         plan=trial.plan(dataset.facts),
         retention=trial.retention,

@@ -11,7 +11,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Literal
 
-from harness.message import Message
+from harness.language.message import Message
 
 Axis = Literal["patch", "quality"]
 Standing = Literal["", "new", "pre-existing"]

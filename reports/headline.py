@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
-from harness.requirements import DEFINITION_OF_DONE
-from harness.session import JudgedRun, Session, TestEntry
+from harness.language.catalogue import Language
+from harness.session.checklist import DEFINITION_OF_DONE, scenario_of
+from harness.session.model import JudgedRun, Session, TestEntry
 from harness.verdict import Outcome, Verdict
-from reports.language import Language
-from reports.words import BEFORE, Badge, badge, rank
-
-_SCENARIO = re.compile(r"\btest_([a-z])_\w+\.py::")
+from reports.badges import BEFORE, Badge, badge, rank
 
 
 def headline(session: Session, lang: Language) -> tuple[Badge, str, str]:
@@ -49,12 +45,6 @@ def without_verdict(session: Session) -> tuple[TestEntry, ...]:
         t for t in session.tests if t.outcome in {"fail", "unknown"} and (t.case, t.run, t.role, t.check) not in told
     )
     return tuple(sorted(left, key=lambda t: (rank(t.outcome), t.nodeid)))
-
-
-def scenario_of(nodeid: str) -> str:
-    """Return the letter of the scenario that a test belongs to; nothing for another test."""
-    match = _SCENARIO.search(nodeid)
-    return match[1].upper() if match else ""
 
 
 def _self_test(session: Session, lang: Language) -> str:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 
-from harness.message import visible
-from harness.session import Session, TestEntry
-from reports.headline import scenario_of
+from harness.language.message import visible
+from harness.session.checklist import scenario_of
+from harness.session.model import Session, TestEntry
 
 _TAGS = {"fail": "failure", "unknown": "error", "not applicable": "skipped", "not evaluated": "skipped"}
 

@@ -10,25 +10,16 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from harness.message import visible
-from harness.requirements import DEFINITION_OF_DONE
-from harness.session import JudgedRun, Session
+from harness.language.catalogue import Code, Language, language
+from harness.language.message import visible
+from harness.session.checklist import DEFINITION_OF_DONE
+from harness.session.model import JudgedRun, Session
 from harness.verdict import Verdict, worst_first
-from reports.glance import Cell, glance, run_key
+from reports.badges import badge, expected_red, finding_word, found_red, rank, role_rank, role_word, told_apart
+from reports.event_keys import keys_of
 from reports.headline import answering, headline, without_verdict
-from reports.keys import keys_of
-from reports.language import Code, Language, language
-from reports.view import FILES, REAL_COMMAND
-from reports.words import (
-    badge,
-    expected_red,
-    finding_word,
-    found_red,
-    rank,
-    role_rank,
-    role_word,
-    told_apart,
-)
+from reports.html.build import FILES, REAL_COMMAND
+from reports.html.overview import Cell, glance, run_key
 
 MAX_BYTES = 60_000
 """What every place takes where such a page is shown: a comment on GitHub holds 65,536 characters."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness.record import sha256_of
-from harness.session import read_session
+from harness.language.catalogue import CODES
+from harness.record.values import sha256_of
+from harness.session.model import read_session
+from reports.html.render import write_reports
 from reports.junit import junit
-from reports.language import CODES
 from reports.markdown import summary
-from reports.report import write_reports
 
 SUMMARIES: Mapping[str, str] = {"en": "summary.md", "fr": "summary.fr.md"}
 JUNIT = "junit.xml"

@@ -35,8 +35,8 @@ def put_to_the_test(request, records, phase3_campaign):
     """Ask that the run came to what its case is about: else it shows nothing, and the test is unknown."""
     from harness.checks.base import Case
     from harness.checks.premises import NAMED_TWICE, RETRIED
-    from harness.plugin import UnknownVerdictError
-    from reports.language import translator
+    from harness.language.catalogue import translator
+    from harness.plugin.hooks import UnknownVerdictError
 
     premise = {"frame named twice": NAMED_TWICE, "retry": RETRIED}[
         request.node.get_closest_marker("scenario").kwargs["occasion"]

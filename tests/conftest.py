@@ -1,6 +1,6 @@
 """Keeps the project's own tests out of the validation, which is installed without their tools."""
 
-from harness.plugin import selected
+from harness.plugin.hooks import selected
 
 
 def pytest_ignore_collect(config):

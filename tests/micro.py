@@ -10,25 +10,15 @@ from types import MappingProxyType
 
 import numpy as np
 
+from harness.analysis.footprint import outlines, pixel_of, raster, sky_of
 from harness.checks.base import Case
-from harness.footprint import outlines, pixel_of, raster, sky_of
-from harness.measure import _blocks
-from harness.record import (
-    BLOCK,
-    DiskSample,
-    Event,
-    History,
-    HoldStep,
-    LeftFile,
-    Operation,
-    Plane,
-    Products,
-    Record,
-    Seal,
-    TileProduct,
-    TileStep,
-)
-from harness.request import DatasetFacts, FrameFacts, Request, TargetFacts
+from harness.record.history import DiskSample, Event, History, HoldStep, Operation, TileStep
+from harness.record.leftovers import LeftFile
+from harness.record.products import BLOCK, Plane, Products, TileProduct
+from harness.record.reader import Record
+from harness.record.request import DatasetFacts, FrameFacts, Request, TargetFacts
+from harness.record.seal import Seal
+from harness.run.measure import _blocks
 
 ROWS, COLUMNS = 80, 100
 SCALE = 0.001  # degrees a pixel

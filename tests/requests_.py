@@ -1,6 +1,6 @@
 """Requests for tests: small, valid, and changed by keyword."""
 
-from harness.request import DatasetFacts, FrameFacts, Hold, Request, TargetFacts
+from harness.record.request import DatasetFacts, FrameFacts, Hold, Request, TargetFacts
 
 WCS = {
     "CTYPE1": "RA---TAN",

@@ -7,7 +7,7 @@ import textwrap
 
 import psutil
 
-from harness.request import DatasetFacts, FrameFacts, TargetFacts
+from harness.record.request import DatasetFacts, FrameFacts, TargetFacts
 from tests.requests_ import WCS, a_request
 
 # What a target of these tests can use: it speaks the protocol itself.

@@ -13,14 +13,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from harness.checks import ALL, judge
+from harness.analysis.footprint import outlines, raster
 from harness.checks.base import Case
-from harness.footprint import outlines, raster
-from harness.record import EVENTS_FORMAT, PRODUCTS_FORMAT, TRACE_FORMAT, read_record
-from harness.request import DatasetFacts, FrameFacts, Hold, Request, TargetFacts
-from harness.requirements import evaluate, read_lines
-from harness.seal import seal
-from harness.session import JudgedRun, RealSet, RunEntry, Session, TestEntry, write_session
+from harness.checks.judge import ALL, judge
+from harness.record.history import EVENTS_FORMAT, TRACE_FORMAT
+from harness.record.products import PRODUCTS_FORMAT
+from harness.record.reader import read_record
+from harness.record.request import DatasetFacts, FrameFacts, Hold, Request, TargetFacts
+from harness.record.seal import seal
+from harness.session.checklist import evaluate, read_lines
+from harness.session.model import JudgedRun, RealSet, RunEntry, Session, TestEntry, write_session
 
 ROWS, COLUMNS, SCALE, PAD = 90, 120, 0.0015, 5
 CANVAS = (int(ROWS * 1.8) + 2 * PAD, int(COLUMNS * 1.8) + 2 * PAD)

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from harness.message import say
+from harness.language.message import say
 from harness.verdict import Outcome, Verdict, exit_status, merge, worst_first
 
 F, U, P, N = Outcome.FAIL, Outcome.UNKNOWN, Outcome.PASS, Outcome.NOT_APPLICABLE

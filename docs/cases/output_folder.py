@@ -225,7 +225,7 @@ def main() -> int:
         return 0
     sys.path.insert(0, str(ROOT))
     from fixtures import datasets
-    from harness import targets
+    from harness.targets.resolve import resolve
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("case", choices=CASES)
@@ -236,7 +236,7 @@ def main() -> int:
     case = CASES[options.case]
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        source = Path(targets.resolve(f"zemosaic:{options.target}", options.python, place / "targets").root)
+        source = Path(resolve(f"zemosaic:{options.target}", options.python, place / "targets").root)
         dataset = datasets.build(datasets.SYNTHETIC[case.dataset], place / "dataset")
         frames = place / "frames"
         lay_out(case, dataset.folder, frames)

@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from harness.analysis.stars import ENOUGH, error, look, measured, median, on_frames, rounded, sky
 from harness.checks.base import Case, Check
 from harness.checks.premises import ALWAYS, ELSEWHERE
-from harness.checks.stars import ENOUGH, error, look, measured, median, on_frames, rounded, sky
-from harness.message import Message, say
-from harness.record import Products, Record, Truth
-from harness.thresholds import Thresholds
+from harness.checks.thresholds import Thresholds
+from harness.language.message import Message, say
+from harness.record.products import Products
+from harness.record.reader import Record
+from harness.record.truth import Truth
 from harness.verdict import Outcome, Verdict
 
 _ASKED = 8  # stars of a panel that are looked for, at least

@@ -1,8 +1,8 @@
 """Whether every deletion of a cache is safe.
 
 A removal is safe when it is ordered after the completion of every tile that uses the cache, retries included: by the times that
-were observed, and by what the target itself imposes (`harness.checks.order`). What came later only by the clock came later by
-luck, and fails too.
+were observed, and by the order that the target itself imposes (`harness.analysis.happens_before`). A removal that came later only
+by the clock came later by luck, and fails too.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from harness.analysis.causes import MAX_LISTED, Causes, cache_names, listed
+from harness.analysis.happens_before import complete_before
+from harness.analysis.injected_faults import taken_caches
+from harness.analysis.modes import COADD_FINISHED
+from harness.analysis.phase3 import SUCCEEDED, Thread, name_of, phase_3_end, phase_3_start, seconds, thread_of, writes
+from harness.analysis.removals import Removal, left_caches, refused_to_the_end, removals
 from harness.checks.base import Case, Check, Premise
-from harness.checks.cause import MAX_LISTED, Causes, cache_names, listed
-from harness.checks.facts import SUCCEEDED, Thread, name_of, phase_3_end, phase_3_start, seconds, thread_of, writes
-from harness.checks.modes import COADD_FINISHED
-from harness.checks.order import complete_before
 from harness.checks.premises import ALWAYS, CALLBACK, ELSEWHERE, FUTURES, MODE_REACHED, REMOVALS, SHARED, TILES
-from harness.checks.removals import Removal, left_caches, refused_to_the_end, removals
-from harness.checks.struck import taken_caches
-from harness.message import Message, say
-from harness.record import History, Record, Tile
-from harness.thresholds import Thresholds
+from harness.checks.thresholds import Thresholds
+from harness.language.message import Message, say
+from harness.record.history import History, Tile
+from harness.record.reader import Record
 from harness.verdict import Outcome, Verdict
 
 Conclusion = tuple[Outcome, Message, tuple[Message, ...]]

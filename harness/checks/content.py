@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from harness.analysis.footprint import resample_mask
+from harness.analysis.stars import ENOUGH, catalogue, look, measured, sky
 from harness.checks.base import Case, Check
 from harness.checks.premises import ALWAYS, ELSEWHERE, SHARED, standard
-from harness.checks.stars import ENOUGH, catalogue, look, measured, sky
-from harness.footprint import resample_mask
-from harness.message import Message, say
-from harness.record import Products, Record
-from harness.thresholds import Thresholds
+from harness.checks.thresholds import Thresholds
+from harness.language.message import Message, say
+from harness.record.products import Products
+from harness.record.reader import Record
 from harness.verdict import Outcome, Verdict
 
 

@@ -25,12 +25,13 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from harness.analysis.phase3 import name_of, phase_3_end, phase_3_start
 from harness.checks.base import Case, Check, Premise
-from harness.checks.facts import name_of, phase_3_end, phase_3_start
 from harness.checks.premises import ALWAYS, REMOVALS, SHARED, TILES, standard
-from harness.message import Message, Value, say
-from harness.record import History, Record
-from harness.thresholds import Thresholds
+from harness.checks.thresholds import Thresholds
+from harness.language.message import Message, Value, say
+from harness.record.history import History
+from harness.record.reader import Record
 from harness.verdict import Outcome, Verdict
 
 BOOKKEEPING = "phase3_bookkeeping"

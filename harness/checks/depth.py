@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from harness.analysis.causes import MAX_LISTED, Causes, listed
+from harness.analysis.modes import COADD_FINISHED, batches
+from harness.analysis.phase3 import ABANDONED, Why, groups, lineages, name_of, number, origins
 from harness.checks.base import Case, Check
-from harness.checks.cause import MAX_LISTED, Causes, listed
-from harness.checks.facts import ABANDONED, Why, groups, lineages, name_of, number, origins
-from harness.checks.modes import COADD_FINISHED, batches
 from harness.checks.premises import ALWAYS, CALLBACK, ELSEWHERE, MODE_REACHED, SHARED, TILES, measures, standard
-from harness.message import Message, say
-from harness.record import Record, Tile
-from harness.thresholds import Thresholds
+from harness.checks.thresholds import Thresholds
+from harness.language.message import Message, say
+from harness.record.history import Tile
+from harness.record.reader import Record
 from harness.verdict import Outcome, Verdict
 
 Conclusion = tuple[Outcome, Message, tuple[Message, ...]]

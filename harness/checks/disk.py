@@ -1,9 +1,9 @@
 """Whether the caches free themselves progressively, and the disk holds no more than it must.
 
 Under ``per_tile`` a cache must go soon after its last user: what is held beyond the lower bound of any safe retention
-(`harness.checks.live`) is a small part of what ``run_end`` holds, no other tiles are finished meanwhile, and nothing is left when
-Phase 3 ends. A cache that was removed *before* its last use is no merit here: it is left out of every figure, told, and judged by
-the cache check. ``run_end`` and ``keep`` are asked whether they did what their names say; SDS, which has no Phase 3, whether its
+(`harness.analysis.lifetimes`) is a small part of what ``run_end`` holds, no other tiles are finished meanwhile, and nothing is
+left when Phase 3 ends. A cache that was removed *before* its last use is no merit here: it is left out of every figure, told, and
+judged by the cache check. ``run_end`` and ``keep`` are asked whether they did what their names say; SDS, which has no Phase 3, whether its
 caches lived until its coadd had read them, and went at the end.
 """
 
@@ -16,17 +16,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.checks import live
+from harness.analysis import lifetimes
+from harness.analysis.causes import MAX_LISTED
+from harness.analysis.lifetimes import NEVER, Areas, Lives
+from harness.analysis.modes import COADD_FINISHED
+from harness.analysis.phase3 import SUCCEEDED, name_of, phase_3_end, phase_3_start, seconds
+from harness.analysis.removals import left_caches
 from harness.checks.base import Case, Check, Premise
-from harness.checks.cause import MAX_LISTED
-from harness.checks.facts import SUCCEEDED, name_of, phase_3_end, phase_3_start, seconds
-from harness.checks.live import NEVER, Areas, Lives
-from harness.checks.modes import COADD_FINISHED
 from harness.checks.premises import ALWAYS, ELSEWHERE, REMOVALS, SAVES, SHARED, TILES, standard
-from harness.checks.removals import left_caches
-from harness.message import Message, Value, say
-from harness.record import History, Record
-from harness.thresholds import Thresholds
+from harness.checks.thresholds import Thresholds
+from harness.language.message import Message, Value, say
+from harness.record.history import History
+from harness.record.reader import Record
 from harness.verdict import Outcome, Verdict
 
 Conclusion = tuple[Outcome, Message, tuple[Message, ...]]
@@ -107,7 +108,7 @@ def _judge(case: Case, limits: Thresholds) -> Verdict:
 def _find(case: Case) -> Findings:
     run = case.run
     history = run.history
-    found = live.lives(history)
+    found = lifetimes.lives(history)
     end = phase_3_end(history)
     start = phase_3_start(history)
     last = max((op.t for op in history.operations), default=0)
@@ -120,10 +121,10 @@ def _find(case: Case) -> Findings:
         lives=found,
         span=span,
         end=end,
-        areas=live.areas(found, judged, *span),
+        areas=lifetimes.areas(found, judged, *span),
         judged=judged,
         left=judged & (found.freed >= span[1]) & (found.needed <= span[1]),
-        outlived=live.outlived(found, history),
+        outlived=lifetimes.outlived(found, history),
         collected=sum(tile.collected is not None for tile in history.tiles),
         freed_in_phase_3=(found.freed >= span[0]) & (found.freed < span[1]),
         left_at_the_end=left,
@@ -139,8 +140,8 @@ def _peak(case: Case) -> Peak:
     def of(record: Record | None) -> tuple[int | None, int | None]:
         if record is None:
             return None, None
-        total = live.traced_total(record) if {"saves", "removals"} <= record.history.capabilities else None
-        return None if total is None else total.peak, live.sampled_peak(record.history)
+        total = lifetimes.traced_total(record) if {"saves", "removals"} <= record.history.capabilities else None
+        return None if total is None else total.peak, lifetimes.sampled_peak(record.history)
 
     return Peak(*of(case.run), *of(pair), why_not)
 
@@ -354,10 +355,10 @@ def _coadd_end(history: History) -> int | None:
 
 def _evidence(run: Record, found: Findings) -> dict[str, Any]:
     lives, peak = found.lives, found.peak
-    masks = live.live_bytes(run.history, live.mask_names(run.history))
-    held, bound = live.live_bytes(run.history), live.lower_bound(lives)
+    masks = lifetimes.live_bytes(run.history, lifetimes.mask_names(run.history))
+    held, bound = lifetimes.live_bytes(run.history), lifetimes.lower_bound(lives)
     masks_left = None if run.left is None else sum(file.size for file in run.left if file.kind == "mask")
-    at, lines = live.decimated(*found.span, (held, bound), SERIES)
+    at, lines = lifetimes.decimated(*found.span, (held, bound), SERIES)
     return {
         "caches": len(lives.names),
         **(_of_phase_3(found) if run.request.mode == "classic" else {}),
@@ -416,7 +417,7 @@ def _rounded(value: float) -> float:
 
 
 def _written(case: Case) -> Message | None:
-    if live.lives(case.run.history).names:
+    if lifetimes.lives(case.run.history).names:
         return None
     return say("No cache was seen to be written, so nothing is known of how long any lived.")
 
@@ -424,7 +425,7 @@ def _written(case: Case) -> Message | None:
 def _all_written(case: Case) -> Message | None:
     """Ask that the writing of every cache that a tile uses was seen: of the others no life is known."""
     used = {name_of(path) for tile in case.run.history.tiles for path in tile.caches}
-    unseen = used - set(live.lives(case.run.history).names)
+    unseen = used - set(lifetimes.lives(case.run.history).names)
     if not unseen:
         return None
     return say(

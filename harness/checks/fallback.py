@@ -14,15 +14,16 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from harness.analysis.causes import MAX_LISTED
+from harness.analysis.fallback_patterns import NOT_TAKEN, SPEAKS, marked, named
+from harness.analysis.modes import not_reached, phases, signs_of_another_mode
+from harness.analysis.phase3 import losses
 from harness.checks.base import Case, Check
-from harness.checks.cause import MAX_LISTED
-from harness.checks.facts import losses
-from harness.checks.known import NOT_TAKEN, SPEAKS, marked, named
-from harness.checks.modes import not_reached, phases, signs_of_another_mode
 from harness.checks.premises import CALLBACK, ELSEWHERE, LOG, baseline_of, standard
-from harness.message import Message, say
-from harness.record import Event, History, Record
-from harness.thresholds import Thresholds
+from harness.checks.thresholds import Thresholds
+from harness.language.message import Message, say
+from harness.record.history import Event, History
+from harness.record.reader import Record
 from harness.verdict import Outcome, Verdict
 
 Kind = tuple[str, str]  # phase, and name

@@ -23,15 +23,17 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.measure import approximate_polygon, find_contours
 
+from harness.analysis.causes import MAX_LISTED, Causes, listed
+from harness.analysis.footprint import Box, outlines, per_outline, pixel_of, raster, resample_mask, sky_of
+from harness.analysis.phase3 import setting, twin
+from harness.analysis.regions import Component, components
 from harness.checks.base import Case, Check
-from harness.checks.cause import MAX_LISTED, Causes, listed
-from harness.checks.facts import setting, twin
 from harness.checks.premises import ALWAYS, ELSEWHERE, MODE_REACHED, SHARED, baseline_of, standard
-from harness.footprint import Box, outlines, per_outline, pixel_of, raster, resample_mask, sky_of
-from harness.holes import Component, components
-from harness.message import Message, Value, say
-from harness.record import Products, Record, Tile
-from harness.thresholds import Thresholds
+from harness.checks.thresholds import Thresholds
+from harness.language.message import Message, Value, say
+from harness.record.history import Tile
+from harness.record.products import Products
+from harness.record.reader import Record
 from harness.verdict import Outcome, Verdict
 
 Mask = NDArray[np.bool_]

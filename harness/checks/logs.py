@@ -15,14 +15,15 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal
 
+from harness.analysis.causes import MAX_LISTED, cache_names
+from harness.analysis.phase3 import name_of, origins, phase_3_end, phase_3_start
+from harness.analysis.removals import Removal, removals
 from harness.checks.base import Case, Check, gap
-from harness.checks.cause import MAX_LISTED, cache_names
-from harness.checks.facts import name_of, origins, phase_3_end, phase_3_start
 from harness.checks.premises import ALWAYS, LOG, shared_caches
-from harness.checks.removals import Removal, removals
-from harness.message import Message, say
-from harness.record import Event, History, Record
-from harness.thresholds import Thresholds
+from harness.checks.thresholds import Thresholds
+from harness.language.message import Message, say
+from harness.record.history import Event, History
+from harness.record.reader import Record
 from harness.verdict import Outcome, Verdict
 
 Answer = Literal["pass", "fail", "unknown", "not met"]

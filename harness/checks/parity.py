@@ -21,14 +21,15 @@ from typing import Any
 
 import numpy as np
 
+from harness.analysis.causes import MAX_LISTED
+from harness.analysis.phase3 import name_of
+from harness.analysis.stars import rounded
 from harness.checks.base import Case, Check
-from harness.checks.cause import MAX_LISTED
-from harness.checks.facts import name_of
 from harness.checks.premises import ALWAYS, ELSEWHERE, SHARED, baseline_of, repeats, standard
-from harness.checks.stars import rounded
-from harness.message import Message, say
-from harness.record import Plane, Products, Record
-from harness.thresholds import Thresholds
+from harness.checks.thresholds import Thresholds
+from harness.language.message import Message, say
+from harness.record.products import Plane, Products
+from harness.record.reader import Record
 from harness.verdict import Outcome, Verdict
 
 _COUNTS = re.compile(r"MT\d+_R\d+")  # numbers of tiles and frames are part of names, and judged elsewhere

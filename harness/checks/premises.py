@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from harness.analysis.modes import not_reached
+from harness.analysis.phase3 import origins, phase_3_start
 from harness.checks.base import Case, Premise, gap
-from harness.checks.facts import origins, phase_3_start
-from harness.checks.modes import not_reached
-from harness.message import Message, say
-from harness.record import Record
+from harness.language.message import Message, say
+from harness.record.reader import Record
 
 
 def needs(capability: str, what: Message) -> Premise:

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from harness.analysis.causes import MAX_LISTED, Causes, listed
+from harness.analysis.modes import as_tiles, sky_tiles
+from harness.analysis.phase3 import SKIPPED_LATER, name_of, seconds, setting, tiles_read_for_the_last_time
+from harness.analysis.removals import Removal, removals
 from harness.checks.base import Case, Check
-from harness.checks.cause import MAX_LISTED, Causes, listed
-from harness.checks.facts import SKIPPED_LATER, name_of, seconds, setting, tiles_read_for_the_last_time
-from harness.checks.modes import as_tiles, sky_tiles
 from harness.checks.premises import ALWAYS, CALLBACK, ELSEWHERE, MODE_REACHED, OPENS, REMOVALS, TILES, standard
-from harness.checks.removals import Removal, removals
-from harness.message import Message, Value, say
-from harness.record import Operation, Record, Tile
-from harness.thresholds import Thresholds
+from harness.checks.thresholds import Thresholds
+from harness.language.message import Message, Value, say
+from harness.record.history import Operation, Tile
+from harness.record.reader import Record
 from harness.verdict import Outcome, Verdict
 
 Conclusion = tuple[Outcome, Message, tuple[Message, ...]]

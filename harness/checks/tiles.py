@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from harness.analysis.causes import MAX_LISTED, Causes, listed, why_not_made
+from harness.analysis.modes import SkyTiles, batches, sky_tiles
+from harness.analysis.phase3 import ABANDONED, NONE_MADE, SKIPPED_LATER, Why, groups, name_of, number, twin
 from harness.checks.base import Case, Check
-from harness.checks.cause import MAX_LISTED, Causes, listed, why_not_made
-from harness.checks.facts import ABANDONED, NONE_MADE, SKIPPED_LATER, Why, groups, name_of, number, twin
-from harness.checks.modes import SkyTiles, batches, sky_tiles
 from harness.checks.premises import ALWAYS, CALLBACK, ELSEWHERE, MODE_REACHED, SHARED, TILES, measures, standard
-from harness.message import Message, say
-from harness.record import History, Record
-from harness.thresholds import Thresholds
+from harness.checks.thresholds import Thresholds
+from harness.language.message import Message, say
+from harness.record.history import History
+from harness.record.reader import Record
 from harness.verdict import Outcome, Verdict
 
 Conclusion = tuple[Outcome, Message, tuple[Message, ...]]

@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 from scipy.spatial import KDTree
 
+from harness.analysis.causes import listed
+from harness.analysis.stars import ENOUGH, RADIUS, Sky, catalogue, look, measured, median, on_grid, rounded, sky
 from harness.checks.base import Case, Check
-from harness.checks.cause import listed
 from harness.checks.premises import ALWAYS, ELSEWHERE, SHARED, standard
-from harness.checks.stars import ENOUGH, RADIUS, Sky, catalogue, look, measured, median, on_grid, rounded, sky
-from harness.message import Message, say
-from harness.record import Products, Record
-from harness.thresholds import Thresholds
+from harness.checks.thresholds import Thresholds
+from harness.language.message import Message, say
+from harness.record.products import Products
+from harness.record.reader import Record
 from harness.verdict import Outcome, Verdict
 
 

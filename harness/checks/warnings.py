@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from harness.analysis.causes import MAX_LISTED, Causes, listed
+from harness.analysis.injected_faults import taken_caches
+from harness.analysis.phase3 import FAILED, INVALID, MISSING, RAISED, STARVED, UNREADABLE, name_of, number
 from harness.checks.base import Case, Check
-from harness.checks.cause import MAX_LISTED, Causes, listed
-from harness.checks.facts import FAILED, INVALID, MISSING, RAISED, STARVED, UNREADABLE, name_of, number
 from harness.checks.premises import ALWAYS, CALLBACK, ELSEWHERE, MODE_REACHED, SHARED, baseline_of
-from harness.checks.struck import taken_caches
-from harness.message import Message, say
-from harness.record import Record
-from harness.thresholds import Thresholds
+from harness.checks.thresholds import Thresholds
+from harness.language.message import Message, say
+from harness.record.reader import Record
 from harness.verdict import Outcome, Verdict
 
 KEYS = (MISSING, STARVED, FAILED)

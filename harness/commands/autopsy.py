@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from harness.commands.verdicts import show
-from harness.message import Message, Translate, say
+from harness.language.message import Message, Translate, say
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], translate: Translate) -> None:
@@ -29,7 +29,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], tran
 
 
 def _autopsy(options: argparse.Namespace, translate: Translate) -> int:
-    from harness.autopsy import examine
+    from harness.field.autopsy import examine
 
     found = examine(options.folder, options.log, options.frames)
     for note in found.notes:

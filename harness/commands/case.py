@@ -8,13 +8,13 @@ import os
 import re
 from pathlib import Path
 
-from harness import case as cases
-from harness.case import CaseError, CaseFile, listed
 from harness.commands.places import new_folder, root
 from harness.commands.verdicts import show
-from harness.message import Message, Translate, say
-from harness.record import Truth
-from harness.request import Retention, TargetFacts
+from harness.field import case_file as cases
+from harness.field.case_file import CaseError, CaseFile, listed
+from harness.language.message import Message, Translate, say
+from harness.record.request import Retention, TargetFacts
+from harness.record.truth import Truth
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], translate: Translate) -> None:
@@ -52,7 +52,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], tran
 
 
 def _make(options: argparse.Namespace, translate: Translate) -> int:
-    from harness.record import read_record
+    from harness.record.reader import read_record
 
     case = cases.make(read_record(options.record))
     path = options.output or Path(f"{_file_stem(case)}.phase3.json")
@@ -109,9 +109,9 @@ def _verify(options: argparse.Namespace, translate: Translate) -> int:
 
 
 def _run(options: argparse.Namespace, translate: Translate) -> int:
-    from harness import checks
     from harness.checks.base import Case
-    from harness.run import make_run
+    from harness.checks.judge import judge
+    from harness.run.runner import make_run
 
     case = cases.read(options.file)
     target = _target(case, options.target, options.python)
@@ -143,12 +143,12 @@ def _run(options: argparse.Namespace, translate: Translate) -> int:
     others = cases.other_settings(case, run)
     if others:
         _print(say("Settings in effect that are not as in the case: {names}.", names=listed(others)), translate)
-    return show((*checks.judge(Case(run, pair)), cases.compare(case, run)), translate)
+    return show((*judge(Case(run, pair)), cases.compare(case, run)), translate)
 
 
 def _target(case: CaseFile, spec: str | None, python: str | None) -> TargetFacts:
     """Return the target that was given; of a case of the reference, the reference with the same defects."""
-    from harness import targets
+    from harness.targets.resolve import resolve
 
     ours = case.request.target
     if spec is None and ours.kind == "reference":
@@ -161,7 +161,7 @@ def _target(case: CaseFile, spec: str | None, python: str | None) -> TargetFacts
                 label=ours.label,
             )
         )
-    return targets.resolve(spec, python, root() / "targets")
+    return resolve(spec, python, root() / "targets")
 
 
 def _frames(case: CaseFile, given: Path | None) -> tuple[Path, Truth | None]:

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from harness.message import Message, Translate, say, told
+from harness.language.message import Message, Translate, say, told
 from harness.verdict import Outcome, exit_status
 
 if TYPE_CHECKING:
-    from harness.session import Session
+    from harness.session.model import Session
 
 ENDS = ("success", "failure", "cancelled", "skipped")
 """How a runner says that a step or a job ended."""
@@ -65,7 +65,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], tran
 
 
 def _conclude(options: argparse.Namespace, translate: Translate) -> int:
-    from reports.language import language
+    from harness.language.catalogue import language
     from reports.write import SUMMARIES
 
     found = {folder: session_in(folder) for folder in options.folder}
@@ -105,7 +105,7 @@ def session_in(folder: Path) -> Path | None:
 
 def _merged(out: Path, sessions: Sequence[Path], problems: list[str], translate: Translate) -> Session | None:
     """Merge the sessions that are there, without what the targets made, and write their views; say what hinders it."""
-    from harness.merge import merge_sessions
+    from harness.session.merge import merge_sessions
     from reports.write import write_views
 
     if not sessions:

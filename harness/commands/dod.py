@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.message import Message, Translate, say
+from harness.language.message import Message, Translate, say
 from harness.verdict import exit_status
 
 
@@ -29,8 +29,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], tran
 
 
 def _dod(options: argparse.Namespace, translate: Translate) -> int:
-    from harness.done import read, together
-    from reports.dod import write
+    from harness.session.definition_of_done import read, together
+    from reports.document.definition_of_done import write
 
     done = together(read(options.session), options.subject)
     stem = "".join(c if c.isalnum() else "-" for c in done.subject.rpartition(" ")[2]).strip("-")

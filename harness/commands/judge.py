@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 from harness.commands.verdicts import show
-from harness.message import Message, Translate, say
-from harness.roles import role_name
+from harness.language.message import Message, Translate, say
+from harness.session.roles import role_name
 from harness.verdict import exit_status, merge
 
 
@@ -39,9 +39,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], tran
 def _judge(options: argparse.Namespace, translate: Translate) -> int:
     if (options.record / "session.json").is_file():
         return _session(options, translate)
-    from harness import checks
     from harness.checks.base import Case
-    from harness.record import read_record
+    from harness.checks.judge import judge
+    from harness.record.reader import read_record
 
     case = Case(
         read_record(options.record),
@@ -51,7 +51,7 @@ def _judge(options: argparse.Namespace, translate: Translate) -> int:
         tuple((read_record(run), read_record(pair)) for run, pair in options.timed),
         tuple(read_record(path) for path in options.size),
     )
-    verdicts = checks.judge(case, options.check)
+    verdicts = judge(case, options.check)
     if not options.json:
         return show(verdicts, translate)
     outcome = merge(v.outcome for v in verdicts if v.gates)
@@ -60,9 +60,9 @@ def _judge(options: argparse.Namespace, translate: Translate) -> int:
 
 
 def _session(options: argparse.Namespace, translate: Translate) -> int:
-    from harness.rejudge import changes, judge_again
-    from harness.session import SessionError, judged_to_json, read_session
-    from reports.words import BEFORE
+    from harness.session.model import SessionError, judged_to_json, read_session
+    from harness.session.rejudge import changes, judge_again
+    from reports.badges import BEFORE
 
     if options.pair or options.baseline or options.equal or options.timed or options.size:
         raise SessionError(
@@ -91,6 +91,6 @@ def _session(options: argparse.Namespace, translate: Translate) -> int:
 
 
 def _print_json(data: object) -> None:
-    from harness.session import finite
+    from harness.session.model import finite
 
     print(json.dumps(finite(data), indent=1, allow_nan=False))

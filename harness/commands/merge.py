@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.message import Message, Translate, say
+from harness.language.message import Message, Translate, say
 from harness.verdict import exit_status
 
 
@@ -24,7 +24,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], tran
 
 
 def _merge(options: argparse.Namespace, translate: Translate) -> int:
-    from harness.merge import merge_sessions
+    from harness.session.merge import merge_sessions
     from reports.write import write_views
 
     session = merge_sessions(options.out, options.session, outputs=not options.without_outputs)

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from harness.message import Message, Translate, say
+from harness.language.message import Message, Translate, say
 from harness.verdict import exit_status
 
 
@@ -27,7 +27,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], tran
 
 
 def _patch(options: argparse.Namespace, translate: Translate) -> int:
-    from harness.patch import judge, read_commit
+    from harness.patch.guard_rails import judge, read_commit
 
     repository = options.repo.expanduser().absolute()
     report = judge(read_commit(repository, options.base), read_commit(repository, options.head))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from harness.message import Translate, say
+from harness.language.message import Translate, say
 from harness.verdict import Verdict, exit_status, merge, worst_first
 
 

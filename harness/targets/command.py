@@ -7,8 +7,8 @@ import shlex
 import shutil
 from pathlib import Path
 
-from harness.message import say
-from harness.request import TargetFacts
+from harness.language.message import say
+from harness.record.request import TargetFacts
 from harness.targets.errors import TargetError
 
 WINDOWS = os.name == "nt"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.message import SaidError
+from harness.language.message import SaidError
 
 
 class TargetError(SaidError):

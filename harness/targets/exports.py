@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from harness.message import say
+from harness.language.message import say
 from harness.targets import git
 from harness.targets.errors import TargetError
 

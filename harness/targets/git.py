@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from harness.message import say
+from harness.language.message import say
 from harness.targets.errors import TargetError
 
 SECONDS = 120.0

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
 
-from harness.message import say
+from harness.language.message import say
 from harness.targets.errors import TargetError
 
 # Modules that ZeMosaic needs to run without a graphical interface, and the name that pip knows each by.

@@ -6,8 +6,8 @@ import hashlib
 import sys
 from pathlib import Path
 
-from harness.message import say
-from harness.request import TargetFacts
+from harness.language.message import say
+from harness.record.request import TargetFacts
 from harness.targets.errors import TargetError
 
 ROOT = Path(__file__).resolve().parents[2]

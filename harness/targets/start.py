@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.request import Request
+from harness.record.request import Request
 from harness.targets import exports, interpreter
 from harness.targets.reference import ROOT
 
@@ -37,7 +37,7 @@ class StartInfo:
     cwd: Path
 
 
-def start(record: Path, request: Request) -> StartInfo:
+def prepare(record: Path, request: Request) -> StartInfo:
     """Return how to start a request's target.
 
     Makes the folders that the target's home and temporary files go to, and the run's own copy of ZeMosaic in

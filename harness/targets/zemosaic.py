@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from harness.message import Message, say
-from harness.request import TargetFacts
+from harness.language.message import Message, say
+from harness.record.request import TargetFacts
 from harness.targets import git, interpreter
 from harness.targets.errors import TargetError
 from harness.targets.exports import Export, keep

@@ -1,0 +1,124 @@
+"""The fallbacks that are known by name or by what they say: data for the check of fallbacks.
+
+A text is searched for each pattern in turn, and named after the first that it holds; what a pattern captures is its name where it
+has a group. Texts that speak of a fallback and are none are named too, so that they are told and never taken for one.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from harness.language.message import Message, say
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A fallback that is known: how it is recognised, its name where the pattern captures none, and what it means."""
+
+    pattern: re.Pattern[str]
+    name: str
+    means: Message
+
+
+def _known(pattern: str, means: Message, name: str = "") -> Known:
+    return Known(re.compile(pattern, re.IGNORECASE), name, means)
+
+
+SPEAKS = re.compile(r"f[ae]ll(?:s|ing|en)?[ _-]?back|salvag", re.IGNORECASE)
+"""What a text must hold to be looked at, beside the patterns of those that never use the word."""
+
+MARKS = ("back", "salvag", "rerun all cpu", "runtime_wcs", "global_coadd_", "weights_shape_mismatch")
+"""Every text that speaks of a fallback holds one of these, in small letters; most texts of a log hold none."""
+
+NOT_TAKEN = (
+    re.compile(r"(?:fallback|salvage)(?:_mode|_used)?\s*[=:]\s*(?:False|None|off|no|0)\b", re.IGNORECASE),
+    re.compile(r"\b(?:no|without)\s+(?:any\s+)?(?:classic\s+)?fallback", re.IGNORECASE),
+)
+"""What says that a fallback was not taken. Each is cut from a text before the rest of it is looked at."""
+
+_GPU = say("The GPU could not be used, and the processor did the work.")
+_COADD = say("The coadd onto the global grid fell back on another way.")
+_SDS = say("SDS failed, and another mode took its place.")
+_WCS = say("The grid's WCS was not usable, and a simpler one took its place.")
+_SALVAGE = say("The assembly failed, and was tried again with relaxed rules.")
+
+KNOWN: tuple[Known, ...] = (
+    _known(r"\b(sds_failed_fallback_mosaic_first)\b", _SDS),
+    _known(r"\b(sds_and_mosaic_first_failed_fallback_mastertiles)\b", _SDS),
+    _known(r"\b(sds_warn_runtime_wcs_(?:failed|no_output_dir))\b", _SDS),
+    _known(r"\b(global_coadd_error_failed_fallback)\b", _COADD),
+    _known(r"\b(global_coadd_warn_helper_(?:fallback|unavailable))\b", _COADD),
+    _known(r"\b(global_coadd_info_helper_cpu_resume(?:_discarded)?)\b", _GPU),
+    _known(r"GPU failed.{1,5}rerun all CPU", _GPU, "coadd on the GPU rerun on the CPU"),
+    _known(
+        r"\b(center_anchor_fallback_central_only)\b", say("No anchor tile was found, and the central one was taken.")
+    ),
+    _known(r"\b(center_anchor_soft_fallback)\b", say("The anchor tile was chosen by softer rules.")),
+    _known(
+        r"\b(calcgrid_warn_scale_fallback)\b",
+        say("The pixel scale of the frames is not known, and a fixed one was taken."),
+    ),
+    _known(
+        r"\b(stack_mem_fallback_memmap(?:_to_ram)?)\b",
+        say("Memory was short, and a stack went through a file, or back."),
+    ),
+    _known(r"\b((?:stack_)?gpu_fallback_\w+)", _GPU),
+    _known(r"\b(weight_fwhm_fallback_weight_one)\b", say("The FWHM of a frame is not known, and its weight is one.")),
+    _known(r"\b(cpu_kappa_fallback_done)\b", say("Clipping fell back on the processor.")),
+    _known(
+        r"\b(run_info_preview_fallback_to_simple_asinh|run_success_preview_saved_fallback)\b",
+        say("The preview was stretched in a simpler way."),
+    ),
+    _known(
+        r"\b(stackimages_warn_combined_weights_shape_mismatch_final)\w*",
+        say("Weights did not fit their frames and were not used."),
+    ),
+    _known(
+        r"AlignGroup: Fallback FFT-only",
+        say("A frame was aligned by its shift alone."),
+        "AlignGroup FFT-only",
+    ),
+    _known(r"\b(salvage_mode=True)\b", say("A tile was stacked of too few frames.")),
+    _known(r"Tile \S+: salvage mode", say("A tile was stacked of too few frames."), "tile in salvage mode"),
+    _known(r"falling back to safer WCS", _WCS, "grid: safer WCS"),
+    _known(r"fallback (?:global )?WCS|fallback geometry", _WCS, "grid: fallback WCS"),
+    _known(
+        r"falling back to finite-pixel mask",
+        say("A sky tile has no coverage, and its finite pixels were taken for it."),
+        "grid: finite-pixel mask",
+    ),
+    _known(r"salvage assembly", _SALVAGE, "grid: salvage assembly"),
+    _known(
+        r"fell back to neutral gains",
+        say("The brightness of overlapping sky tiles could not be matched."),
+        "grid: neutral gains",
+    ),
+    _known(r"GPU stack failed, falling back to CPU", _GPU, "grid: GPU stack on the CPU"),
+    _known(r"falling back to raw read", say("A frame was read without its checks."), "grid: raw read"),
+    _known(
+        r"noise_fwhm fallback to variance-only",
+        say("Frames have no FWHM, and weights are by variance."),
+        "grid: variance-only weights",
+    ),
+)
+
+
+def named(text: str) -> tuple[str, Message] | None:
+    """Return the name and the meaning of the known fallback that a text tells of, ``None`` where it tells of none."""
+    for known in KNOWN:
+        found = known.pattern.search(text)
+        if found:
+            return known.name or found[1].lower(), known.means
+    return None
+
+
+def marked(text: str) -> bool:
+    """Whether a text can speak of a fallback at all: told in a fraction of the time that all patterns take."""
+    small = text.lower()
+    return any(mark in small for mark in MARKS)
+
+
+def speaks(text: str) -> bool:
+    """Whether a text speaks of a fallback: taken or not, known or not."""
+    return SPEAKS.search(text) is not None or named(text) is not None

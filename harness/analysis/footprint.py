@@ -1,0 +1,444 @@
+"""Where frames lie on the sky, and which pixels of a grid that is.
+
+A gnomonic (TAN) WCS without distortion is a projective map: the homogeneous pixel ``(x, y, 1)`` times one 3 by 3
+matrix is the direction on the sky. So outlines, resampling and pixel areas need a few products of matrices here, and
+``astropy.wcs`` (a millisecond a header) only where a header has distortion or another projection.
+
+Pixel coordinates are zero-based with whole numbers at pixel centres, ``x`` along columns and ``y`` along rows; sky
+coordinates are degrees, in the celestial system of the cards (systems are not converted, so the cards that are
+compared must share one).
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS, FITSFixedWarning
+from numpy.typing import NDArray
+
+from harness.record.request import FrameFacts
+
+Cards = Mapping[str, str | int | float]
+Array = NDArray[np.float64]
+Box = tuple[slice, slice]
+
+_STRIP = 1 << 18  # elements of one strip of the rasteriser: they stay in the processor's cache
+_POINTS_PER_SIDE = 32  # with distortion: 32² times less sagitta than the side itself has
+_ARCSEC2 = math.degrees(1) ** 2 * 3600.0**2  # square arc seconds in a steradian
+
+
+class FootprintError(ValueError):
+    """WCS cards that place nothing on the sky: what was expected, what was found, what to do."""
+
+
+def outline(frame: FrameFacts) -> Array:
+    """Return the edge of a frame on the sky.
+
+    Parameters
+    ----------
+    frame
+        The frame: its shape and WCS cards.
+
+    Returns
+    -------
+    float64, shape (n, 2)
+        Right ascension and declination in degrees of the points of the edge, at the outer edges of the pixels (-0.5 to
+        n - 0.5). The four corners for TAN without distortion, whose straight edges are great circles; 32 points a
+        side otherwise.
+
+    Raises
+    ------
+    FootprintError
+        When the cards are not a celestial WCS.
+
+    """
+    return outlines([frame])[0]
+
+
+def outlines(frames: Sequence[FrameFacts]) -> list[Array]:
+    """Return the edge of each frame on the sky, as `outline` does; thousands of frames at once."""
+    matrices = [_gnomonic(frame.wcs) for frame in frames]
+    plain = [i for i, matrix in enumerate(matrices) if matrix is not None]
+    found: dict[int, Array] = {}
+    if plain:
+        shapes = np.array([frames[i].shape for i in plain], dtype=np.float64)
+        unit = np.array([[0, 0], [0, 1], [1, 1], [1, 0]])  # (y, x) of the corners, in sides
+        pixels = np.ones((len(plain), 4, 3))
+        pixels[..., :2] = (unit * shapes[:, None, :] - 0.5)[..., ::-1]
+        corners = _sky(pixels @ np.stack([m for m in matrices if m is not None]).transpose(0, 2, 1))
+        found = dict(zip(plain, corners, strict=True))
+    for i, frame in enumerate(frames):
+        if i not in found:
+            x, y = _edge(frame.shape).T
+            found[i] = np.column_stack(sky_of(frame.wcs, x, y))
+    return [found[i] for i in range(len(frames))]
+
+
+def raster(outlines: Sequence[Array], wcs: Cards, shape: tuple[int, int], shrink: float = 0.0) -> NDArray[np.bool_]:
+    """Return which pixels of a grid have their centre inside the union of outlines.
+
+    The rule is the exact one, non-zero winding by scan lines in double precision, half-open: a centre on a shared
+    edge belongs to one of two neighbours, never to none. `per_outline` uses the same arithmetic, so the two never
+    differ by a rounding.
+
+    Parameters
+    ----------
+    outlines
+        Points on the sky in degrees, shape (n, 2) each, as `outline` gives them. Outlines that lie behind the grid's
+        tangent plane cover nothing.
+    wcs
+        WCS cards of the grid.
+    shape
+        Rows and columns of the grid.
+    shrink
+        What is cut away from each side of each outline, as a fraction of the side (0.05 leaves the inner 90 %).
+
+    Returns
+    -------
+    bool, shape ``shape``
+        Whether the pixel is covered.
+
+    Raises
+    ------
+    FootprintError
+        When the cards are not a celestial WCS, or an outline straddles the horizon of the grid's projection.
+
+    """
+    rows, columns = shape
+    edges = _edges(outlines, wcs, shrink)
+    covered = np.zeros(shape, dtype=np.bool_)
+    if not edges.size or not rows or not columns:
+        return covered
+    height = max(1, _STRIP // columns)
+    for start in range(0, rows, height):
+        box = (slice(start, min(start + height, rows)), slice(0, columns))
+        touching = edges[(edges["y1"] > start) & (edges["y0"] <= box[0].stop)]
+        if touching.size:
+            covered[box] = _winding(touching, box) > 0
+    return covered
+
+
+def per_outline(
+    outlines: Sequence[Array], wcs: Cards, shape: tuple[int, int], shrink: float = 0.0
+) -> Iterator[tuple[int, Box, NDArray[np.bool_]]]:
+    """Yield each outline's index, its box in the grid (slices of rows and columns) and the mask of its pixels there.
+
+    An outline that covers no pixel of the grid is left out. Parameters and errors are those of `raster`, whose mask
+    is the union of these.
+    """
+    rows, columns = shape
+    edges = _edges(outlines, wcs, shrink)
+    bounds = np.flatnonzero(np.diff(edges["outline"], prepend=-1, append=-1))
+    for start, stop in pairwise(bounds):
+        own = edges[start:stop]
+        x = np.concatenate([own["x0"], own["x1"]])
+        left, right = _ceil(x.min(), columns), _ceil(x.max(), columns)
+        top, bottom = _ceil(own["y0"].min(), rows), _ceil(own["y1"].max(), rows)
+        if left < right and top < bottom:
+            box = (slice(top, bottom), slice(left, right))
+            mask = _winding(own, box) > 0
+            if mask.any():
+                yield int(own["outline"][0]), box, mask
+
+
+def resample_mask(
+    mask: NDArray[np.bool_], from_wcs: Cards, to_wcs: Cards, to_shape: tuple[int, int], *, outside: bool = False
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Bring a mask from its grid to another one: each pixel takes the value of the nearest pixel on the sky.
+
+    Parameters
+    ----------
+    mask
+        Boolean, on the grid of ``from_wcs``.
+    from_wcs, to_wcs
+        WCS cards of the two grids.
+    to_shape
+        Rows and columns of the new grid.
+    outside
+        The value of pixels that lie outside the mask's own canvas.
+
+    Returns
+    -------
+    values, beyond : bool, shape ``to_shape``
+        The mask on the new grid, and which pixels lie outside the old canvas (a lost edge tile shrinks a mosaic's
+        canvas).
+
+    Raises
+    ------
+    FootprintError
+        When the cards are not a celestial WCS.
+
+    """
+    rows, columns = to_shape
+    values = np.full(to_shape, outside, dtype=np.bool_)
+    beyond = np.ones(to_shape, dtype=np.bool_)
+    if not rows or not columns or not mask.size:
+        return values, beyond
+    height = max(1, _STRIP // columns)
+    x = np.arange(columns, dtype=np.float64)
+    for start in range(0, rows, height):
+        y = np.arange(start, min(start + height, rows), dtype=np.float64)[:, None]
+        column, row = _between(to_wcs, from_wcs, x, y)
+        with np.errstate(invalid="ignore"):
+            inside = (column >= -0.5) & (column < mask.shape[1] - 0.5) & (row >= -0.5) & (row < mask.shape[0] - 0.5)
+        at = (np.floor(row[inside] + 0.5).astype(np.intp), np.floor(column[inside] + 0.5).astype(np.intp))
+        values[start : start + height][inside] = mask[at]
+        beyond[start : start + height][inside] = False
+    return values, beyond
+
+
+def sky_of(wcs: Cards, x: Any, y: Any) -> tuple[Array, Array]:
+    """Return right ascension (0 to 360) and declination, in degrees, of zero-based pixels (any shapes that broadcast).
+
+    NaN where the projection has no sky. Raises ``FootprintError`` when the cards are not a celestial WCS.
+    """
+    x, y = np.broadcast_arrays(np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64))
+    matrix = _gnomonic(wcs)
+    if matrix is not None:
+        sky = _sky(np.stack([x, y, np.ones_like(x)], axis=-1) @ matrix.T)
+        return sky[..., 0], sky[..., 1]
+    made = _astropy(wcs)
+    world = made.all_pix2world(x.ravel(), y.ravel(), 0)
+    ra, dec = world[made.wcs.lng], world[made.wcs.lat]
+    return np.mod(ra, 360.0).reshape(x.shape), np.asarray(dec, dtype=np.float64).reshape(x.shape)
+
+
+def pixel_of(wcs: Cards, ra: Any, dec: Any) -> tuple[Array, Array]:
+    """Return zero-based pixel coordinates ``x, y`` of sky coordinates in degrees (any shapes that broadcast).
+
+    NaN where the sky is not on the projection. Raises ``FootprintError`` when the cards are not a celestial WCS.
+    """
+    ra, dec = np.broadcast_arrays(np.asarray(ra, dtype=np.float64), np.asarray(dec, dtype=np.float64))
+    matrix = _gnomonic(wcs)
+    if matrix is not None:
+        x, y, w = np.moveaxis(_directions(ra, dec) @ np.linalg.inv(matrix).T, -1, 0)
+        return _divide(x, w), _divide(y, w)
+    return _astropy_pixels(_astropy(wcs), ra, dec)
+
+
+def pixel_area(wcs: Cards, x: float, y: float) -> float:
+    """Return the solid angle of the pixel at zero-based ``x, y``, in square arc seconds.
+
+    Raises ``FootprintError`` when the cards are not a celestial WCS, or the pixel has no sky.
+    """
+    # The cross product of the two derivatives of the direction, by central differences over one pixel.
+    ra, dec = sky_of(wcs, np.array([x - 0.5, x + 0.5, x, x]), np.array([y, y, y - 0.5, y + 0.5]))
+    at = _directions(ra, dec)
+    area = float(np.linalg.norm(np.cross(at[1] - at[0], at[3] - at[2]))) * _ARCSEC2
+    if not (math.isfinite(area) and area > 0):
+        raise FootprintError(
+            f"expected a pixel with a solid angle at ({x:g}, {y:g}), found {area}: check the WCS cards"
+        )
+    return area
+
+
+def pixel_scale(wcs: Cards) -> float:
+    """Return the side of a square pixel with the area of the reference pixel, in arc seconds.
+
+    Raises ``FootprintError`` when the cards are not a celestial WCS.
+    """
+    return math.sqrt(pixel_area(wcs, _number(wcs, "CRPIX1", 0.0) - 1, _number(wcs, "CRPIX2", 0.0) - 1))
+
+
+# One edge of one outline on a grid: from (x0, y0) up to (x1, y1), y0 < y1. Always written upwards, so that the edge
+# which two neighbours share gives both the same crossings. ``turn`` is what crossing it from the left adds to the
+# winding number.
+_EDGE = np.dtype([("x0", "f8"), ("y0", "f8"), ("x1", "f8"), ("y1", "f8"), ("turn", "i2"), ("outline", "i8")])
+
+
+def _edges(outlines: Sequence[Array], wcs: Cards, shrink: float) -> NDArray[np.void]:
+    """Project outlines to a grid and return their edges, in order. Level edges cross no scan line and are left out."""
+    if not 0 <= shrink < 0.5:
+        raise FootprintError(f"expected shrink to be a fraction of a side from 0 to below 0.5, found {shrink}")
+    if not outlines:
+        return np.empty(0, dtype=_EDGE)
+    if _gnomonic(wcs) is None:  # great circles are not straight there
+        outlines = [_along_great_circles(o) for o in outlines]
+    sizes = np.array([len(o) for o in outlines])
+    sky = np.concatenate(outlines)
+    points = np.column_stack(pixel_of(wcs, sky[:, 0], sky[:, 1]))
+    first = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    owner = np.repeat(np.arange(len(sizes)), sizes)
+
+    unseen = np.add.reduceat(~np.isfinite(points).all(axis=1), first, dtype=np.int64)
+    if np.any((unseen > 0) & (unseen < sizes)):
+        index = int(np.flatnonzero((unseen > 0) & (unseen < sizes))[0])
+        raise FootprintError(
+            f"expected each outline wholly on the grid's side of the sky, found outline {index} across the horizon of "
+            "its projection: check the WCS cards of that frame and of the mosaic"
+        )
+    centre = np.add.reduceat(points, first) / sizes[:, None]
+    points = centre[owner] + (points - centre[owner]) * (1 - 2 * shrink)
+
+    following = np.arange(len(points)) + 1
+    following[first + sizes - 1] = first
+    ends = points[following]
+    doubled = np.add.reduceat(points[:, 0] * ends[:, 1] - ends[:, 0] * points[:, 1], first)
+    upwards = ends[:, 1] > points[:, 1]
+    low, high = np.where(upwards[:, None], points, ends), np.where(upwards[:, None], ends, points)
+    edges = np.empty(len(points), dtype=_EDGE)
+    edges["x0"], edges["y0"] = low.T
+    edges["x1"], edges["y1"] = high.T
+    # With x to the right and y upwards, a positive area runs anticlockwise: its left edge runs down. All outlines
+    # wind alike.
+    edges["turn"] = np.where(upwards, -1, 1) * np.where(doubled < 0, -1, 1)[owner]
+    edges["outline"] = owner
+    with np.errstate(invalid="ignore"):
+        kept: NDArray[np.void] = edges[(edges["y1"] > edges["y0"]) & (unseen == 0)[owner]]
+    return kept
+
+
+def _winding(edges: NDArray[np.void], box: Box) -> NDArray[np.int32]:
+    """Return in how many of the outlines each pixel centre of a box lies."""
+    top, bottom, left, right = box[0].start, box[0].stop, box[1].start, box[1].stop
+    begin = np.clip(np.ceil(edges["y0"]), top, bottom).astype(np.intp)
+    end = np.clip(np.ceil(edges["y1"]), top, bottom).astype(np.intp)
+    lengths = np.maximum(end - begin, 0)
+    each = np.repeat(np.arange(len(edges)), lengths)
+    row = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths) + begin[each]
+    slope = (edges["x1"] - edges["x0"]) / (edges["y1"] - edges["y0"])
+    x = edges["x0"][each] + (row - edges["y0"][each]) * slope[each]
+    column = np.clip(np.ceil(x), left, right).astype(np.intp) - left
+    width = right - left + 1
+    steps = np.bincount((row - top) * width + column, weights=edges["turn"][each], minlength=(bottom - top) * width)
+    return np.cumsum(steps.reshape(bottom - top, width)[:, :-1], axis=1, dtype=np.int32)
+
+
+def _ceil(value: float, limit: int) -> int:
+    return min(max(math.ceil(value), 0), limit)
+
+
+def _edge(shape: tuple[int, int]) -> Array:
+    """Return points (x, y) along the edge of a frame, at the outer edges of its pixels, as many on each side."""
+    rows, columns = shape
+    step = np.arange(_POINTS_PER_SIDE) / _POINTS_PER_SIDE
+    zero, one = np.zeros_like(step), np.ones_like(step)
+    x = np.concatenate([step, one, 1 - step, zero]) * columns - 0.5
+    y = np.concatenate([zero, step, one, 1 - step]) * rows - 0.5
+    return np.column_stack([x, y])
+
+
+def _along_great_circles(points: Array) -> Array:
+    """Return an outline with more points, along the great circles between its own."""
+    if len(points) >= 4 * _POINTS_PER_SIDE:
+        return points
+    start = _directions(points[:, 0], points[:, 1])
+    step = (np.arange(_POINTS_PER_SIDE) / _POINTS_PER_SIDE)[None, :, None]
+    return _sky((start[:, None] * (1 - step) + np.roll(start, -1, axis=0)[:, None] * step).reshape(-1, 3))
+
+
+def _between(to_wcs: Cards, from_wcs: Cards, x: Array, y: Array) -> tuple[Array, Array]:
+    """Return the pixel coordinates on the grid of ``from_wcs`` of pixels on the grid of ``to_wcs``."""
+    onto, back = _gnomonic(to_wcs), _gnomonic(from_wcs)
+    if onto is None or back is None:
+        return pixel_of(from_wcs, *sky_of(to_wcs, x, y))
+    m = np.linalg.solve(back, onto)
+    w = m[2, 0] * x + m[2, 1] * y + m[2, 2]
+    return _divide(m[0, 0] * x + m[0, 1] * y + m[0, 2], w), _divide(m[1, 0] * x + m[1, 1] * y + m[1, 2], w)
+
+
+def _divide(value: Array, weight: Array) -> Array:
+    """Return ``value / weight``, NaN where the weight is not positive: behind the tangent plane."""
+    quotient: Array = np.divide(value, weight, out=np.full(np.shape(value), np.nan), where=weight > 0)
+    return quotient
+
+
+def _directions(ra: Array, dec: Array) -> Array:
+    """Return unit vectors, shape (..., 3)."""
+    a, d = np.radians(ra), np.radians(dec)
+    return np.stack([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)], axis=-1)
+
+
+def _sky(directions: Array) -> Array:
+    """Return right ascension and declination in degrees, shape (..., 2), of vectors of any length."""
+    x, y, z = np.moveaxis(directions, -1, 0)
+    return np.stack([np.degrees(np.arctan2(y, x)) % 360.0, np.degrees(np.arctan2(z, np.hypot(x, y)))], axis=-1)
+
+
+def _gnomonic(wcs: Cards) -> Array | None:
+    """Return the matrix from homogeneous pixels to directions, or ``None`` when the cards are not plain TAN.
+
+    The tangent plane's coordinates are those of Calabretta & Greisen (2002), section 5.1.3, with the native pole at
+    180°. That is the default below the pole; at a declination of 90° the default is another one, so such cards are
+    left to ``astropy``.
+    """
+    if str(wcs.get("CTYPE1", "")).strip() != "RA---TAN" or str(wcs.get("CTYPE2", "")).strip() != "DEC--TAN":
+        return None
+    if any(name in wcs for name in ("A_ORDER", "B_ORDER", "CPDIS1", "CPDIS2", "D2IMDIS1", "D2IMDIS2")):
+        return None
+    if any(name.startswith("PV") for name in wcs):
+        return None
+    if any(str(wcs.get(name, "deg")).strip() != "deg" for name in ("CUNIT1", "CUNIT2")):
+        return None
+    ra, dec = (math.radians(_number(wcs, name)) for name in ("CRVAL1", "CRVAL2"))
+    if _number(wcs, "LONPOLE", 180.0) != 180.0 or abs(dec) >= math.pi / 2:
+        return None
+    scale = np.radians(_scale(wcs))
+    if np.linalg.det(scale) == 0:
+        raise FootprintError(
+            "expected a WCS matrix that can be inverted, found one that is singular: solve the frame again"
+        )
+    x, y = (_number(wcs, name, 0.0) - 1 for name in ("CRPIX1", "CRPIX2"))
+    # Columns: east, north and the tangent point itself.
+    sa, ca, sd, cd = math.sin(ra), math.cos(ra), math.sin(dec), math.cos(dec)
+    axes = np.array([[-sa, -sd * ca, cd * ca], [ca, -sd * sa, cd * sa], [0.0, cd, sd]])
+    plane = np.eye(3)
+    plane[:2, :2] = scale
+    plane[:2, 2] = -scale @ [x, y]
+    return np.asarray(axes @ plane)
+
+
+def _scale(wcs: Cards) -> Array:
+    """Return the matrix of degrees by pixels: CD, or PC with CDELT, or CDELT with CROTA2."""
+    names = ((1, 1), (1, 2), (2, 1), (2, 2))
+    if any(f"CD{i}_{j}" in wcs for i, j in names):
+        return np.array([_number(wcs, f"CD{i}_{j}", 0.0) for i, j in names]).reshape(2, 2)
+    delta = np.array([_number(wcs, "CDELT1", 1.0), _number(wcs, "CDELT2", 1.0)])
+    if "CROTA2" in wcs and not any(f"PC{i}_{j}" in wcs for i, j in names):
+        turn = math.radians(_number(wcs, "CROTA2"))
+        c, s = math.cos(turn), math.sin(turn)
+        return np.array([[delta[0] * c, -delta[1] * s], [delta[0] * s, delta[1] * c]])
+    turned = np.array([_number(wcs, f"PC{i}_{j}", float(i == j)) for i, j in names]).reshape(2, 2)
+    return np.asarray(delta[:, None] * turned)
+
+
+def _number(wcs: Cards, name: str, default: float | None = None) -> float:
+    value = wcs.get(name, default)
+    try:
+        number = float(value) if value is not None else math.nan
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        found = repr(wcs[name]) if name in wcs else "none"
+        raise FootprintError(f"expected a finite number in the WCS card {name}, found {found}: solve the frame again")
+    return number
+
+
+def _astropy(wcs: Cards) -> WCS:
+    """Return ``astropy``'s WCS, for distortions and projections other than TAN."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FITSFixedWarning)
+            made = WCS(fits.Header(dict(wcs)), naxis=2)
+    except (ValueError, TypeError, MemoryError) as error:
+        raise FootprintError(
+            f"expected a celestial WCS, found cards that can't be read ({error}): solve it again"
+        ) from error
+    if not made.has_celestial:
+        found = ", ".join(str(wcs.get(name, "none")) for name in ("CTYPE1", "CTYPE2"))
+        raise FootprintError(f"expected the cards of a celestial WCS, found CTYPE {found}: solve the frame first")
+    return made
+
+
+def _astropy_pixels(wcs: WCS, ra: Array, dec: Array) -> tuple[Array, Array]:
+    world = np.empty((ra.size, 2))
+    world[:, wcs.wcs.lng], world[:, wcs.wcs.lat] = ra.ravel(), dec.ravel()
+    pixels = wcs.all_world2pix(world, 0, quiet=True) if wcs.has_distortion else wcs.wcs_world2pix(world, 0)
+    x, y = np.asarray(pixels, dtype=np.float64).T
+    return x.reshape(ra.shape), y.reshape(ra.shape)

@@ -1,0 +1,323 @@
+"""How many bytes of caches live at each time, and how many must: put together from the trace, and not yet judged.
+
+A cache must live from its write until its last user, retries included, has ended. The sum of what must live is the **lower
+bound** of any safe retention: one that holds less has deleted something that was still needed, and what one holds beyond it is
+its excess. Everything here is linear in the length of the trace, but for sorting times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.analysis.injected_faults import taken_caches, takings
+from harness.analysis.phase3 import name_of, writes
+from harness.record.history import History, Tile
+from harness.record.reader import Record
+
+OUTPUTS = "outputs"
+# A time that was not seen: of a cache that was never freed, of a user that never ended.
+NEVER = int(np.iinfo(np.int64).max)
+_SHORT_LIVED = "_zemosaic_io_probe_"
+
+Times = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """A quantity that changes in steps: times in monotonic nanoseconds, never decreasing, and the value after each."""
+
+    times: Times
+    values: NDArray[np.float64]
+
+    @property
+    def peak(self) -> int:
+        """The largest value; 0 where there is none."""
+        return int(self.values.max(initial=0))
+
+    def at(self, t: Times) -> NDArray[np.float64]:
+        """Return the values at these times; 0 before the first step."""
+        return np.append(0.0, self.values)[np.searchsorted(self.times, t, "right")]
+
+    def area(self, start: int, end: int) -> float:
+        """Return the area below the steps between two times, in units of the value times seconds."""
+        inner = self.times[(self.times > start) & (self.times < end)]
+        edges = np.concatenate([[start], inner, [max(start, end)]]).astype(np.int64)
+        return float(np.sum(self.at(edges[:-1]) * np.diff(edges))) / 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Lives:
+    """The lives of a run's caches: arrays with an element for each cache that was seen to be written, in order of name.
+
+    Parameters
+    ----------
+    names
+        File names.
+    size
+        Bytes, the largest that the file had.
+    written, freed
+        When the file first was there, and when it last went: `NEVER` where that was not seen.
+    needed
+        When its last user, retries included, had ended: `NEVER` where the end of one was not seen, and the time of its write
+        where no tile uses it.
+    collected
+        When the results of all users had been taken, as far as that was seen.
+    last_user
+        Number of the tile that ended last; -1 where no tile uses the cache.
+    refused
+        Whether a removal after the last use was tried and failed.
+    taken
+        Whether a fault took it away: then no retention did, and when it went says nothing of one.
+
+    """
+
+    names: tuple[str, ...]
+    size: NDArray[np.int64]
+    written: Times
+    freed: Times
+    needed: Times
+    collected: Times
+    last_user: NDArray[np.int64]
+    refused: NDArray[np.bool_]
+    taken: NDArray[np.bool_]
+
+    @property
+    def used(self) -> NDArray[np.bool_]:
+        """Which caches a tile uses."""
+        return self.last_user >= 0
+
+    @property
+    def early(self) -> NDArray[np.bool_]:
+        """Which caches were gone before their last use had ended."""
+        return self.used & (self.freed < self.needed) & ~self.taken
+
+
+@dataclass(frozen=True, slots=True)
+class Areas:
+    """Areas within a span of time, in byte-seconds, of chosen caches.
+
+    ``full`` is what would be held if nothing were freed, ``held`` what was, ``bound`` what had to be. ``excess`` was held and not
+    needed any more, ``missing`` was needed and not held: ``held`` is ``bound`` and ``excess`` less ``missing``.
+    """
+
+    full: float
+    held: float
+    bound: float
+    excess: float
+    missing: float
+
+
+def cache_names(history: History) -> frozenset[str]:
+    """Return the file names of the caches: those that the tiles name, and those written under the name of a cache.
+
+    What is renamed into place when it is complete is a cache only from then on.
+    """
+    named = {name_of(path) for step in history.steps for path in step.caches}
+    done = [o for o in history.operations if o.state == "done"]
+    written = {name_of(o.to or o.path) for o in done if o.op in {"save", "rename"}}
+    written -= {name_of(o.path) for o in done if o.op == "rename"}
+    return frozenset(named | {name for name in written if name.startswith("preprocessed_") and name.endswith(".npy")})
+
+
+def mask_names(history: History) -> frozenset[str]:
+    """Return the file names of the hot-pixel masks, which lie beside the caches and are none."""
+    written = {name_of(o.path) for o in history.operations if o.op == "save" and o.state == "done"}
+    return frozenset(name for name in written if name.startswith("hp_mask_") and name.endswith(".npy"))
+
+
+def live_bytes(history: History, names: Collection[str] | None = None) -> Steps:
+    """Return how many bytes of these files, or of the caches, were on disk, from the trace.
+
+    A save sets a file's size, a removal drops it, a rename moves it, and the removal of a folder drops what is below it.
+    """
+    wanted = cache_names(history) if names is None else names
+    times: list[int] = []
+    gained: list[int] = []
+    for t, name, change in _changes(history):
+        if name in wanted:
+            times.append(t)
+            gained.append(change)
+    return _steps(np.array(times, dtype=np.int64), np.array(gained, dtype=np.int64))
+
+
+def lives(history: History) -> Lives:
+    """Return the lives of the caches that were seen to be written."""
+    caches, taken = cache_names(history), taken_caches(history)
+    now: dict[str, int] = {}
+    largest: dict[str, int] = {}
+    written: dict[str, int] = {}
+    freed: dict[str, int] = {}
+    for t, name, change in _changes(history):
+        if name not in caches:
+            continue
+        now[name] = now.get(name, 0) + change
+        if now[name] > 0:
+            written.setdefault(name, t)
+            largest[name] = max(largest.get(name, 0), now[name])
+            freed.pop(name, None)
+        else:
+            freed[name] = t
+    names = tuple(sorted(written))
+    ends = _last_uses(history.tiles)
+    unused = {name: (written[name], written[name], -1) for name in names if name not in ends}
+    needed = np.array([(ends.get(name) or unused[name]) for name in names], dtype=np.int64).reshape(-1, 3)
+    failed: dict[str, int] = {}
+    for op in history.operations:
+        if op.op in ("remove", "rename") and op.state == "failed":
+            failed[name_of(op.path)] = op.t
+    refused = [failed.get(name, -1) >= end for name, end in zip(names, needed[:, 0].tolist(), strict=True)]
+    return Lives(
+        names=names,
+        size=np.array([largest[name] for name in names], dtype=np.int64),
+        written=np.array([written[name] for name in names], dtype=np.int64),
+        freed=np.array([freed.get(name, NEVER) for name in names], dtype=np.int64),
+        needed=np.maximum(needed[:, 0], [written[name] for name in names]),
+        collected=needed[:, 1],
+        last_user=needed[:, 2],
+        refused=np.array(refused, dtype=np.bool_),
+        taken=np.array([name in taken for name in names], dtype=np.bool_),
+    )
+
+
+def lower_bound(found: Lives) -> Steps:
+    """Return the bytes that any safe retention must hold at each time."""
+    mine = found.used
+    ended = mine & (found.needed != NEVER)
+    times = np.concatenate([found.written[mine], found.needed[ended]])
+    return _steps(times, np.concatenate([found.size[mine], -found.size[ended]]))
+
+
+def areas(found: Lives, chosen: NDArray[np.bool_], start: int, end: int) -> Areas:
+    """Return what the chosen caches held between two times, had to hold, and held in excess."""
+    size, written = found.size[chosen], found.written[chosen]
+    freed, needed = found.freed[chosen], found.needed[chosen]
+
+    def area(since: Times, until: Times) -> float:
+        spans = np.clip(until, start, end) - np.clip(since, start, end)
+        return float(np.sum(size * np.maximum(spans, 0).astype(np.float64))) / 1e9
+
+    never = np.full_like(written, NEVER)
+    return Areas(
+        full=area(written, never),
+        held=area(written, freed),
+        bound=area(written, needed),
+        excess=area(needed, freed),
+        missing=area(freed, needed),
+    )
+
+
+def outlived(found: Lives, history: History) -> NDArray[np.int64]:
+    """Return, for each cache, how many more tiles were collected between its last user's collection and its removal.
+
+    This is a delay that no clock and no other load of the machine has a part in. 0 where the cache was never freed.
+    """
+    collected = np.array(sorted(t.collected for t in history.tiles if t.collected is not None), dtype=np.int64)
+    between = np.searchsorted(collected, found.freed, "left") - np.searchsorted(collected, found.collected, "right")
+    counted: NDArray[np.int64] = np.where(found.used & (found.freed != NEVER), np.maximum(between, 0), 0)
+    return counted
+
+
+def traced_total(record: Record) -> Steps | None:
+    """Return the bytes of caches, masks, tiles and mosaics, from the trace and the sizes of what was left.
+
+    A tile counts from its end, mosaics and whatever else was left from the event that says that they are saved. ``None`` where
+    the size of a tile, or what was left, is not known. Files that come and go between are seen by the sampler only.
+    """
+    if record.left is None:
+        return None
+    history = record.history
+    seen = [(t, name, change) for t, name, change in _changes(history) if not name.startswith(_SHORT_LIVED)]
+    changes = [(t, change) for t, _, change in seen]
+    traced = {name for _, name, change in seen if change}
+    tiles = {name_of(tile.path): tile for tile in history.tiles if tile.made and tile.path is not None}
+    sizes = {name_of(file.path): file.size for file in record.left if name_of(file.path) not in traced}
+    if not set(tiles) <= set(sizes) | traced:
+        return None
+    changes += [(tile.ended, sizes[name]) for name, tile in tiles.items() if name in sizes and tile.ended is not None]
+    saved = history.named("run_success_mosaic_saved")
+    if saved:
+        changes.append((saved[0].t, sum(size for name, size in sizes.items() if name not in tiles)))
+    both = np.array(changes, dtype=np.int64).reshape(-1, 2)
+    return _steps(both[:, 0], both[:, 1])
+
+
+def sampled_peak(history: History) -> int | None:
+    """Return the most bytes that a look at the whole output folder found; ``None`` without any.
+
+    Looks while a probe of the disk's speed lay there are left out: whether a look meets one is chance.
+    """
+    began = {name_of(op.path): op.t for op in history.operations if op.op == "open" and writes(op)}
+    spans = [
+        (began.get(name_of(op.path), op.t), op.t)
+        for op in history.operations
+        if op.op == "remove" and op.state == "done" and name_of(op.path).startswith(_SHORT_LIVED)
+    ]
+    seen = [s for s in history.disk if s.folder == OUTPUTS and not any(a <= s.t <= b for a, b in spans)]
+    return max((s.size for s in seen), default=None)
+
+
+def decimated(start: int, end: int, lines: Collection[Steps], points: int) -> tuple[list[float], list[list[int]]]:
+    """Return a few points of lines that share a time axis: seconds since the start, and the values of each line there.
+
+    Where the lines have more steps than that, steps at even distances in their order are taken.
+    """
+    times = np.unique(np.concatenate([[start, end], *(line.times for line in lines)]).astype(np.int64))
+    times = times[(times >= start) & (times <= end)]
+    if times.size > points:
+        times = times[np.unique(np.linspace(0, times.size - 1, points).round().astype(np.int64))]
+    seconds = [round(float(t) / 1e9, 3) for t in times - start]
+    return seconds, [[int(value) for value in line.at(times)] for line in lines]
+
+
+def _last_uses(tiles: Collection[Tile]) -> dict[str, tuple[int, int, int]]:
+    """Return, by cache, when the last user had ended, when all results had been taken, and which tile ended last."""
+    found: dict[str, tuple[int, int, int]] = {}
+    for tile in tiles:
+        end = tile.ended if tile.ended is not None else tile.collected
+        until = NEVER if end is None else end
+        taken = until if tile.collected is None else tile.collected
+        for path in tile.caches:
+            name = name_of(path)
+            known = found.get(name, (-1, -1, -1))
+            last = tile.tile if until >= known[0] else known[2]
+            found[name] = (max(until, known[0]), max(taken, known[1]), last)
+    return found
+
+
+def _changes(history: History) -> Iterator[tuple[int, str, int]]:
+    """Yield each change of a file's bytes: when, the file's name, and by how many."""
+    sizes: dict[str, int] = {}
+    for o in sorted((*history.operations, *takings(history)), key=lambda op: op.t):
+        if o.state != "done":
+            continue
+        if o.op == "save" and o.size is not None:
+            yield o.t, name_of(o.path), o.size - sizes.get(o.path, 0)
+            sizes[o.path] = o.size
+        elif o.op == "remove":
+            yield o.t, name_of(o.path), -sizes.pop(o.path, 0)
+        elif o.op == "rename" and o.to is not None:
+            known = o.path in sizes
+            moved = sizes.pop(o.path) if known else o.size
+            if known and moved is not None:
+                yield o.t, name_of(o.path), -moved
+            if moved is not None:
+                yield o.t, name_of(o.to), moved - sizes.get(o.to, 0)
+                sizes[o.to] = moved
+        elif o.op == "rmtree":
+            folder = o.path.rstrip("/") + "/"
+            for path in [path for path in sizes if path.startswith(folder)]:
+                yield o.t, name_of(path), -sizes.pop(path)
+
+
+def _steps(times: Times, gained: NDArray[np.int64]) -> Steps:
+    """Add up changes, in order of time; those at one time are one step, and those that change nothing are none."""
+    order = np.argsort(times, kind="stable")
+    times, values = times[order], np.cumsum(gained[order])
+    last = np.diff(times, append=NEVER) != 0
+    times, values = times[last], values[last]
+    changed = np.diff(values, prepend=0) != 0
+    return Steps(times[changed], values[changed].astype(np.float64))

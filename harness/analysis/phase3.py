@@ -1,0 +1,266 @@
+"""What a history shows, put together and not yet judged: lost caches, failed tiles, lineages of retries.
+
+Files are told apart by their name, not their whole path: within a run the names are unique, and the same file is written in
+more than one way (relative in the trace, absolute in the target's events, through a link in a temporary folder).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from harness.analysis.injected_faults import ended_tiles, taken_caches
+from harness.record.history import Event, History, Operation, Tile, TileStep
+from harness.record.reader import Record
+
+MISSING = "mastertile_warn_cache_file_missing"
+STARVED = "mastertile_error_no_valid_images_from_cache"
+FAILED = "run_warn_phase3_master_tile_creation_failed_thread"
+INVALID = "mastertile_warn_invalid_cached_data"
+UNREADABLE = "mastertile_error_loading_cache"
+RAISED = "run_error_phase3_thread_exception"
+ABANDONED = "run_warn_phase3_alignment_retry_abandoned"
+NONE_MADE = "run_error_phase3_no_master_tiles_created"
+SKIPPED_LATER = ("run_warn_phase4_invalid_master_tile_for_grid", "run_warn_phase5_invalid_tile_skipped_for_assembly")
+SUCCEEDED = ("run_success_processing_completed", "run_success_mosaic_saved")
+
+Why = Literal[
+    "caches",
+    "quality gate",
+    "alignment",
+    "stacking",
+    "saving",
+    "memory",
+    "input",
+    "libraries",
+    "exception",
+    "fault",
+    "unstated",
+]
+
+# What a tile says before its creation fails. "Creation failed" itself names no cause.
+_WHY: Mapping[str, Why] = {
+    STARVED: "caches",
+    "mt_quality_gate_moved": "quality gate",
+    "mastertile_error_no_images_after_alignment": "alignment",
+    "mastertile_error_stacking_failed": "stacking",
+    "mastertile_error_saving": "saving",
+    "mastertile_error_memory_loading_cache": "memory",
+    "mastertile_error_no_images_provided": "input",
+    "mastertile_error_invalid_ref_index": "input",
+    "mastertile_error_invalid_ref_wcs_header": "input",
+    "mastertile_error_utils_unavailable": "libraries",
+    "mastertile_error_alignstack_unavailable": "libraries",
+    "mastertile_error_astropy_unavailable": "libraries",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A cache that a tile asked for and did not get: which tile, of which frame, and the event that says so."""
+
+    t: int
+    tile: int | None
+    frame: str | None
+    cache: str | None
+    key: str
+
+
+Thread = tuple[int, str, int | None]
+
+
+def thread_of(step: Operation | TileStep) -> Thread:
+    """Return who did something: process, and name and number of the thread. Numbers are used again, names may be shared."""
+    return step.pid, step.thread, step.tid
+
+
+def name_of(path: str) -> str:
+    """Return the last part of a path, written in either way."""
+    return path.replace("\\", "/").rstrip("/").rpartition("/")[2]
+
+
+def number(event: Event, name: str) -> int | None:
+    """Return a whole number from an event's fields, ``None`` where there is none."""
+    value = event.fields.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return int(value)
+    except (ValueError, OverflowError):
+        return None
+
+
+def writes(op: Operation) -> bool:
+    """Whether an operation makes or changes a file: ``to`` of a rename, else ``path``."""
+    if op.op == "open":
+        return any(letter in (op.mode or "") for letter in "wxa+")
+    return op.op in ("save", "rename") and op.state == "done"
+
+
+def setting(record: Record, name: str) -> Any:
+    """Return a setting as it was in effect, else as it was asked for; ``None`` where neither is known."""
+    settings = record.history.settings
+    return settings[name] if name in settings else record.request.config.get(name)
+
+
+def phase_3_start(history: History) -> int | None:
+    """Return when Phase 3 began, ``None`` when it was not reached."""
+    told = [e.t for e in history.named("PHASE_UPDATE") if e.text.strip() == "3"]
+    told += [e.t for e in history.named("run_info_phase3_started_from_cache")]
+    told += [s.t for s in history.steps if s.state == "submitted"][:1]
+    return min(told, default=None)
+
+
+def phase_3_end(history: History) -> int | None:
+    """Return when Phase 3 was over, ``None`` when that was not seen."""
+    told = [e.t for e in history.named("run_info_phase3_finished_from_cache", "run_info_phase4_started", NONE_MADE)]
+    told += [e.t for e in history.named("PHASE_UPDATE") if e.text.strip() in {"4", "5", "6", "7"}]
+    return min(told, default=None)
+
+
+def tiles_read_for_the_last_time(history: History) -> int | None:
+    """Return when Phase 5, the last reader of master tiles, was over; ``None`` when that was not seen."""
+    told = [e.t for e in history.events if e.key.startswith("run_info_phase5_finished") and e.source == "callback"]
+    told += [e.t for e in history.named("PHASE_UPDATE") if e.text.strip() in {"6", "7"}]
+    return min(told, default=None)
+
+
+def seconds(history: History, t: int) -> str:
+    """Write a time as seconds from the start of Phase 3."""
+    start = phase_3_start(history)
+    return f"{(t - (t if start is None else start)) / 1e9:.3f}"
+
+
+def losses(history: History) -> tuple[Loss, ...]:
+    """Return every cache that a tile did not get, in order of time; those that a fault took away are none of the target's."""
+    taken = taken_caches(history)
+    return tuple(loss for loss in told_losses(history) if not by_fault(loss, taken))
+
+
+def by_fault(loss: Loss, taken: Mapping[str, int]) -> bool:
+    """Whether a fault took away the cache that a tile did not get."""
+    return loss.cache is not None and taken.get(loss.cache, loss.t + 1) <= loss.t
+
+
+def told_losses(history: History) -> tuple[Loss, ...]:
+    """Return every cache that a tile says it did not get, whoever took it, in order of time."""
+    tiles = {tile.tile: tile for tile in history.tiles}
+    found = []
+    for event in history.named(MISSING, INVALID, UNREADABLE):
+        told_by = number(event, "tile_id")
+        tile = tiles.get(told_by) if told_by is not None else None
+        told = name_of(str(event.fields.get("filename", "")))
+        cache = name_of(str(event.fields.get("cache_path") or "")) or None
+        frame: str | None = told or None
+        if event.key != MISSING:  # these two name the cache where the other names the frame
+            frame, cache = None, told or None
+        if tile is not None:
+            pairs = list(zip(tile.frames, map(name_of, tile.caches), strict=False))
+            if frame is None:
+                frame = next((f for f, c in pairs if c == cache), None)
+            if cache is None:
+                cache = next((c for f, c in pairs if f == frame), None)
+        found.append(Loss(event.t, told_by, frame, cache, event.key))
+    return tuple(found)
+
+
+def failures(history: History) -> Mapping[int, Why]:
+    """Return the tiles that were not made, each with what it stated before it failed.
+
+    A tile that lacked caches failed through them, whatever it says later: nobody knows how it would have fared with them. One
+    that a fault ended, or left without any cache, did not fail of itself.
+    """
+    failed = {tile.tile for tile in history.tiles if tile.outcome not in (None, "made")}
+    raised: set[int] = {tile.tile for tile in history.tiles if tile.outcome == "raised"}
+    told: dict[int, Why] = {}
+    for event in history.events:
+        if event.source != "callback":
+            continue
+        stack = number(event, "stack_num")
+        tile = number(event, "tile_id")
+        if event.key in (FAILED, RAISED) and stack is not None:
+            failed.add(stack - 1)
+            raised |= {stack - 1} if event.key == RAISED else set()
+        elif tile is not None:
+            if event.key in _WHY:
+                told[tile] = _WHY[event.key]
+            elif event.key == "mt_quality_gate_result" and event.fields.get("status") == "REJECT":
+                told[tile] = "quality gate"
+    told_of = told_losses(history)
+    taken = taken_caches(history)
+    starved = {loss.tile for loss in told_of if not by_fault(loss, taken)}
+    deprived = {loss.tile for loss in told_of} - starved
+    ended = ended_tiles(history)
+
+    def why(tile: int) -> Why:
+        if tile in starved:
+            return "caches"
+        if (tile in ended and tile in raised) or (tile in deprived and told.get(tile) == "caches"):
+            return "fault"
+        return told.get(tile, "exception" if tile in raised else "unstated")
+
+    return {tile: why(tile) for tile in sorted(failed)}
+
+
+def origins(history: History) -> Mapping[int, int]:
+    """Return, for each retry group, the tile that it is a retry of; from the trace, else from the target's own event."""
+    found = {}
+    for event in history.named("run_info_phase3_retry_submitted"):
+        new, old = number(event, "new_tile"), number(event, "origin_tile")
+        if new is not None and old is not None:
+            found[new] = old
+    found |= {tile.tile: tile.retry_of for tile in history.tiles if tile.retry_of is not None}
+    return {new: old for new, old in found.items() if new != old}
+
+
+def lineages(history: History) -> tuple[tuple[Tile, ...], ...]:
+    """Return each first submitted tile with all retries that grew out of it, the tile first."""
+    parents = origins(history)
+
+    def root(tile: int) -> int:
+        seen = {tile}
+        while tile in parents and parents[tile] not in seen:
+            tile = parents[tile]
+            seen.add(tile)
+        return tile
+
+    by_root: dict[int, list[Tile]] = {}
+    for tile in history.tiles:
+        by_root.setdefault(root(tile.tile), []).append(tile)
+    return tuple(
+        tuple(sorted(family, key=lambda t: (t.tile != first, t.tile))) for first, family in sorted(by_root.items())
+    )
+
+
+def groups(record: Record) -> Mapping[int, int]:
+    """Return the planned group of each first submitted tile, by frames; nothing without a plan.
+
+    A target numbers its tiles in an order of its own, and may have left out frames that it could not read: a tile that has
+    exactly a group's frames is that group's, then the one that shares most, if that is half of the tile and half of the group.
+    """
+    plan = record.request.plan or ()
+    retries = origins(record.history)
+    free = {t.tile: frozenset(t.frames) for t in record.history.tiles if t.tile not in retries}
+    found: dict[int, int] = {}
+    left = []
+    for index, names in enumerate(plan):
+        exact = next((tile for tile, frames in free.items() if frames == frozenset(names)), None)
+        if exact is None:
+            left.append(index)
+        else:
+            found[exact] = index
+            del free[exact]
+    for index in left:
+        group = frozenset(plan[index])
+        shared = {tile: len(frames & group) for tile, frames in free.items()}
+        best = max(shared, key=lambda tile: shared[tile], default=None)
+        if best is not None and shared[best] * 2 >= max(len(group), len(free[best]), 1):
+            found[best] = index
+            del free[best]
+    return found
+
+
+def twin(tile: Tile, other: Record) -> Tile | None:
+    """Return the tile of another run that was submitted with the same frames."""
+    return next((t for t in other.history.tiles if frozenset(t.frames) == frozenset(tile.frames)), None)

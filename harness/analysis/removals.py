@@ -1,0 +1,140 @@
+"""Which files were taken away, when and by whom, and which were left: attempts and outcomes of the trace, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from harness.analysis.injected_faults import refusals, taken_caches
+from harness.analysis.phase3 import Thread, name_of, phase_3_end, thread_of
+from harness.record.history import History, Operation
+from harness.record.reader import Record
+
+How = Literal["remove", "rename", "rmtree"]
+Outcome = Literal["done", "failed", "unsettled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A file that was taken away, or the attempt.
+
+    ``t`` is when the attempt began, in monotonic nanoseconds. ``outcome`` is ``unsettled`` when only the attempt was seen.
+    """
+
+    t: int
+    pid: int
+    thread: str
+    name: str
+    how: How
+    outcome: Outcome
+    errno: int | None
+    tid: int | None = None
+
+    @property
+    def by(self) -> Thread:
+        """The thread that did it."""
+        return self.pid, self.thread, self.tid
+
+
+def removals(history: History, paths: Iterable[str]) -> tuple[Removal, ...]:
+    """Return every removal of these files: removed, renamed away, or gone with their folder.
+
+    An attempt and its outcome are one removal, at the time of the attempt. A folder that is removed as a whole removes each
+    file that was still there once. What a fault took away is gone from then on, and nobody's removal.
+    """
+    taken = sorted((t, name) for name, t in taken_caches(history).items())
+    seen = _Seen({name_of(path): tuple(path.replace("\\", "/").split("/")[:-1]) for path in paths})
+    for op in history.operations:
+        while taken and taken[0][0] <= op.t:
+            seen.gone.add(taken.pop(0)[1])
+        if op.op == "rmtree":
+            seen.folder(op)
+        elif op.op == "remove":
+            seen.file(op, "remove")
+        elif op.op == "rename":
+            seen.renamed(op)
+        elif op.op == "save" and op.state == "done":
+            seen.gone.discard(name_of(op.path))
+    seen.close()
+    return tuple(sorted(seen.found, key=lambda r: r.t))
+
+
+def left_caches(run: Record) -> tuple[str, ...] | None:
+    """Return the caches that a run left on disk, but those that a fault still kept from going when the target cleaned up."""
+    if run.left is None:
+        return None
+    kept = refused_to_the_end(run.history)
+    return tuple(sorted({name_of(file.path) for file in run.left if file.kind == "cache"} - kept))
+
+
+def refused_to_the_end(history: History) -> frozenset[str]:
+    """Return the files that faults refused to let go after Phase 3; for one refused before that, the target has another try."""
+    end = phase_3_end(history)
+    return frozenset(name for name, t in refusals(history).items() if end is not None and t >= end)
+
+
+@dataclass
+class _Seen:
+    """What was seen so far. ``folders`` holds, by the name of each wanted file, the folders above it."""
+
+    folders: dict[str, tuple[str, ...]]
+    found: list[Removal] = field(default_factory=list)
+    gone: set[str] = field(default_factory=set)
+    below: dict[str, list[str]] = field(default_factory=dict)
+    begun: dict[tuple[Thread, How, str], Operation] = field(default_factory=dict)
+    trees: dict[Thread, Operation] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # A target may rename each cache into place: looking through all of them each time would be quadratic.
+        for name, above in self.folders.items():
+            for folder in set(above):
+                self.below.setdefault(folder, []).append(name)
+
+    def file(self, op: Operation, how: How) -> None:
+        """Take in one step of the removal of one file."""
+        name = name_of(op.path)
+        if name not in self.folders:
+            return
+        if thread_of(op) in self.trees:
+            # Part of the removal of a folder; what it leaves unsaid, the folder's own end says.
+            if op.state == "done":
+                self._add(op, name, "rmtree", "done", op.t)
+        elif op.state == "attempt":
+            self.begun[thread_of(op), how, name] = op
+        else:
+            first = self.begun.pop((thread_of(op), how, name), op)
+            self._add(op, name, how, "done" if op.state == "done" else "failed", first.t)
+
+    def folder(self, op: Operation) -> None:
+        """Take in one step of the removal of a folder."""
+        if op.state == "attempt":
+            self.trees[thread_of(op)] = op
+        else:
+            first = self.trees.pop(thread_of(op), op)
+            self._add_folder(op, "rmtree", "done" if op.state == "done" else "unsettled", first.t)
+
+    def renamed(self, op: Operation) -> None:
+        """Take in a rename of a file or of a folder; what gets a wanted name is there again."""
+        if op.state == "done":
+            if op.to is not None:
+                self.gone.discard(name_of(op.to))
+            self._add_folder(op, "rename", "done", op.t)
+        self.file(op, "rename")
+
+    def close(self) -> None:
+        """Take attempts without an outcome for what they are."""
+        for (_, how, name), op in self.begun.items():
+            self._add(op, name, how, "unsettled", op.t)
+        for op in self.trees.values():
+            self._add_folder(op, "rmtree", "unsettled", op.t)
+
+    def _add(self, op: Operation, name: str, how: How, outcome: Outcome, t: int) -> None:
+        self.found.append(Removal(t, op.pid, op.thread, name, how, outcome, op.errno, op.tid))
+        if outcome == "done":
+            self.gone.add(name)
+
+    def _add_folder(self, op: Operation, how: How, outcome: Outcome, t: int) -> None:
+        for name in self.below.get(name_of(op.path), ()):
+            if name not in self.gone:
+                self._add(op, name, how, outcome, t)

@@ -1,0 +1,213 @@
+"""Stars of runs beside each other and beside the truth, by panel: which are found, how bright, where, and which are doubled.
+
+Stars are paired by mutual nearest neighbours. A panel's figures are medians over its stars, so single blends and chance pairs
+don't move them; the scatter of a median is estimated from the median absolute deviation (Rousseeuw & Croux 1993).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
+
+from harness.analysis.footprint import pixel_of, sky_of
+from harness.record.products import Products
+from harness.record.reader import Record
+from harness.record.request import FrameFacts
+
+Array = NDArray[np.float64]
+
+RADIUS = 6.0
+"""How far from its place a star is looked for, in mosaic pixels: further than any shift that still makes one image."""
+ALONE = 14.0
+"""A star with another of a twentieth of its flux or more so near, in mosaic pixels, is blended: apertures would hold both."""
+EDGE = 8.0
+"""Stars nearer than this to sky that is not covered are left out, in mosaic pixels: their apertures may be cut."""
+ENOUGH = 5
+"""Fewer stars say nothing of a panel."""
+
+_BRIGHTEST = 50
+_SHOWN = 0.2  # chance pairs within the radius are fewer; a star-less panel among four leaves three quarters
+
+_DOUBLE = (1.5, 10.0)  # mosaic pixels between the two images of a doubled star; nearer ones are one detection
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A catalogue of stars as one run shows it; arrays parallel to the catalogue.
+
+    Parameters
+    ----------
+    flux, x, y
+        What was found, NaN where nothing was; positions on the common grid, in mosaic pixels.
+    lies
+        Whether the star lies well within what the run covers.
+    double
+        Whether a second star was found beside the first.
+
+    """
+
+    flux: Array
+    x: Array
+    y: Array
+    lies: NDArray[np.bool_]
+    double: NDArray[np.bool_]
+
+    @property
+    def found(self) -> NDArray[np.bool_]:
+        """Whether the star was found."""
+        return np.isfinite(self.flux)
+
+
+@dataclass(frozen=True)
+class Sky:
+    """A catalogue of stars on a common grid, in mosaic pixels, with the panel of each and whether it stands alone."""
+
+    stars: Array
+    x: Array
+    y: Array
+    panel: NDArray[np.int64]
+    alone: NDArray[np.bool_]
+    grid: Products
+
+    @property
+    def panels(self) -> tuple[int, ...]:
+        """The panels that have stars."""
+        return tuple(int(p) for p in np.unique(self.panel))
+
+
+def measured(record: Record | None) -> Products | None:
+    """Return the products of a record that has a mosaic with stars looked for."""
+    products = record.products if record is not None else None
+    return products if products is not None and products.mosaic is not None and products.covered.size else None
+
+
+def sky(stars: Array, frames: Sequence[FrameFacts], grid: Products) -> Sky:
+    """Put a catalogue (right ascension, declination, flux) on a mosaic's grid. A star's panel is that of the nearest centre."""
+    x, y = on_grid(grid, stars)
+    seen = np.isfinite(x) & np.isfinite(y)
+    stars, x, y = stars[seen], x[seen], y[seen]
+    return Sky(stars, x, y, _panels(x, y, frames, grid), _alone(x, y, stars[:, 2]), grid)
+
+
+def look(found: Products, at: Sky) -> Seen:
+    """Find the stars of a catalogue among those of a run."""
+    n = len(at.stars)
+    none = np.full(n, np.nan)
+    lies = _well_covered(found, at.stars)
+    if not len(found.stars) or not n:
+        return Seen(none, none, none, lies, np.zeros(n, np.bool_))
+    x, y = on_grid(at.grid, found.stars)
+    x, y = np.where(np.isfinite(x), x, 1e9), np.where(np.isfinite(y), y, 1e9)
+    there, here = KDTree(np.column_stack([x, y])), KDTree(np.column_stack([at.x, at.y]))
+    distance, nearest = (np.asarray(v) for v in there.query(np.column_stack([at.x, at.y])))
+    back = np.asarray(here.query(np.column_stack([x, y]))[1])
+    paired = (distance <= RADIUS) & (back[nearest] == np.arange(n))
+    index = np.where(paired, nearest, 0)
+    double = np.zeros(n, np.bool_)
+    for i in np.flatnonzero(paired):
+        near = [j for j in there.query_ball_point([x[index[i]], y[index[i]]], _DOUBLE[1]) if j != index[i]]
+        apart = [j for j in near if np.hypot(x[j] - x[index[i]], y[j] - y[index[i]]) >= _DOUBLE[0]]
+        double[i] = any(found.stars[j, 2] > 0.1 * found.stars[index[i], 2] for j in apart)
+    flux = np.where(paired, found.stars[index, 2], np.nan)
+    return Seen(flux, np.where(paired, x[index], np.nan), np.where(paired, y[index], np.nan), lies, double)
+
+
+def catalogue(run: Record, pair: Products | None) -> Array:
+    """Return the stars to be looked for: the truth's, else those that the pair shows, else none.
+
+    A target may place its whole mosaic wrongly on the sky, with ``run_end`` too: the truth's stars are then not where the pair
+    shows any, and the pair's own are what a run can be compared by. (The check of accuracy tells of the place.)
+    """
+    if run.truth is not None and (pair is None or _placed(run.truth.stars, pair)):
+        return run.truth.stars
+    return pair.stars if pair is not None else np.empty((0, 3))
+
+
+def _placed(stars: Array, pair: Products) -> bool:
+    """Whether a mosaic shows a catalogue's stars where they are: a fifth of the brightest ones that it covers, or more."""
+    seen = look(pair, sky(stars, (), pair))
+    bright = np.flatnonzero(seen.lies)[:_BRIGHTEST]  # a truth's stars come brightest first
+    return bool(len(bright)) and bool(np.mean(seen.found[bright]) >= _SHOWN)
+
+
+def median(values: Array) -> float:
+    """Return the median, NaN of nothing."""
+    return float(np.median(values)) if len(values) else float("nan")
+
+
+def error(values: Array) -> float:
+    """Return the standard error of the median, from the median absolute deviation; NaN of nothing."""
+    if not len(values):
+        return float("nan")
+    return float(1.2533 * 1.4826 * np.median(np.abs(values - np.median(values))) / np.sqrt(len(values)))
+
+
+def rounded(value: float, digits: int = 3) -> float | None:
+    """Return a figure for evidence, ``None`` where there is none."""
+    return round(float(value), digits) if np.isfinite(value) else None
+
+
+def on_grid(grid: Products, places: Array) -> tuple[Array, Array]:
+    """Return x and y on the grid of a mosaic, in its own pixels whatever the decimation of its masks; NaN behind its sky.
+
+    ``places`` has right ascension and declination in its first columns.
+    """
+    x, y = pixel_of(grid.wcs, places[:, 0], places[:, 1])
+    return (np.asarray(x) + 0.5) * grid.step - 0.5, (np.asarray(y) + 0.5) * grid.step - 0.5
+
+
+def _panels(x: Array, y: Array, frames: Sequence[FrameFacts], grid: Products) -> NDArray[np.int64]:
+    """Return the panel of each position: that with the nearest centre; -1 where the dataset knows no panels."""
+    centres: dict[int, list[tuple[float, float]]] = {}
+    for frame in frames:
+        if frame.panel is not None:
+            rows, columns = frame.shape
+            ra, dec = sky_of(frame.wcs, (columns - 1) / 2, (rows - 1) / 2)
+            centres.setdefault(frame.panel, []).append((float(ra), float(dec)))
+    if not centres:
+        return np.full(len(x), -1, dtype=np.int64)
+    names = np.array(sorted(centres), dtype=np.int64)
+    middle = np.array([np.mean(np.column_stack(on_grid(grid, np.array(centres[int(p)]))), axis=0) for p in names])
+    distance = np.hypot(x[:, None] - middle[None, :, 0], y[:, None] - middle[None, :, 1])
+    return np.asarray(names[np.argmin(distance, axis=1)] if len(x) else names[:0])
+
+
+def on_frames(stars: Array, frames: Sequence[FrameFacts]) -> NDArray[np.bool_]:
+    """Tell which stars lie on any of these frames."""
+    shown = np.zeros(len(stars), dtype=np.bool_)
+    for frame in frames:
+        x, y = pixel_of(frame.wcs, stars[:, 0], stars[:, 1])
+        rows, columns = frame.shape
+        with np.errstate(invalid="ignore"):
+            shown |= (np.abs(x - (columns - 1) / 2) <= columns / 2) & (np.abs(y - (rows - 1) / 2) <= rows / 2)
+    return shown
+
+
+def _alone(x: Array, y: Array, flux: Array) -> NDArray[np.bool_]:
+    """Tell which stars have no neighbour near that is bright beside them."""
+    alone = np.ones(len(x), dtype=np.bool_)
+    if len(x):
+        for i, j in KDTree(np.column_stack([x, y])).query_pairs(ALONE):
+            alone[i] &= bool(flux[j] < flux[i] / 20)
+            alone[j] &= bool(flux[i] < flux[j] / 20)
+    return alone
+
+
+def _well_covered(found: Products, stars: Array) -> NDArray[np.bool_]:
+    """Tell which stars lie inside what is covered, with all that is nearer than ``EDGE``."""
+    x, y = (np.asarray(v) for v in pixel_of(found.wcs, stars[:, 0], stars[:, 1]))
+    rows, columns = found.covered.shape
+    lies = np.isfinite(x) & np.isfinite(y)
+    x, y = np.where(lies, x, -1e9), np.where(lies, y, -1e9)
+    for angle in np.arange(9):
+        reach = EDGE / found.step if angle else 0.0
+        i = np.rint(y + reach * np.sin(angle * np.pi / 4)).astype(np.int64)
+        j = np.rint(x + reach * np.cos(angle * np.pi / 4)).astype(np.int64)
+        on = (i >= 0) & (i < rows) & (j >= 0) & (j < columns)
+        lies &= on
+        lies[on] &= found.covered[i[on], j[on]]
+    return lies

@@ -1,0 +1,212 @@
+"""Says what is missing on this machine to validate a target, and what to do about it. Looks only; prints nothing."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from harness.language.message import Message, say
+from harness.targets import interpreter, zemosaic
+from harness.targets.errors import TargetError
+from harness.targets.reference import ROOT
+from harness.targets.resolve import resolve
+
+# A run keeps its frames' copies, caches, tiles and mosaic until it is sealed; a session has some dozens of records.
+ENOUGH_BYTES = 2 * 2**30
+OLDEST = (3, 11)
+# Module, and the name that pip knows it by.
+_SAME = "astropy babel filelock jinja2 jsonschema numpy photutils platformdirs pooch psutil pytest reproject scipy"
+OWN_LIBRARIES = {
+    **{name: name for name in _SAME.split(" ")},
+    "PIL": "pillow",
+    "skimage": "scikit-image",
+    "xdist": "pytest-xdist",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at.
+
+    Parameters
+    ----------
+    name
+        What it is.
+    ok
+        Whether it is as needed; ``None`` for something that can be done without.
+    found
+        What was found.
+    todo
+        What to do, where something is to be done.
+
+    """
+
+    name: Message
+    ok: bool | None
+    found: Message
+    todo: Message | None = None
+
+
+def examine(target_spec: str | None, python: str | None, frames: str | Path | None) -> tuple[Finding, ...]:
+    """Look at this machine.
+
+    Parameters
+    ----------
+    target_spec
+        The target to be validated, as for ``--phase3-target``; ``None`` for the embedded reference.
+    python
+        The interpreter with the target's libraries; ``None`` for this one.
+    frames
+        A folder of the user's own frames, if any.
+
+    """
+    spec = target_spec or "reference"
+    return (
+        _own_python(),
+        _own_libraries(),
+        _git(needed=spec.startswith("zemosaic:")),
+        *_target(spec, python),
+        *_real_sets(),
+        *_frames(frames),
+        *_session_folder(Path(os.environ.get("PHASE3_DIR") or ROOT / ".phase3")),
+    )
+
+
+def _good(name: Message, found: Message) -> Finding:
+    return Finding(name, ok=True, found=found)
+
+
+def _bad(name: Message, found: Message, todo: Message | None = None) -> Finding:
+    return Finding(name, ok=False, found=found, todo=todo)
+
+
+def _optional(name: Message, found: Message, todo: Message) -> Finding:
+    return Finding(name, ok=None, found=found, todo=todo)
+
+
+def _own_python() -> Finding:
+    found = say("Python {version}", version=".".join(str(part) for part in sys.version_info[:3]))
+    if sys.version_info >= OLDEST:
+        return _good(say("python"), found)
+    return _bad(say("python"), found, say("Install Python {wanted} or later.", wanted=".".join(map(str, OLDEST))))
+
+
+def _own_libraries() -> Finding:
+    name = say("libraries of the harness")
+    missing = sorted(pip for module, pip in OWN_LIBRARIES.items() if importlib.util.find_spec(module) is None)
+    if missing:
+        again = say("Install the harness again: {command}", command=f'"{sys.executable}" -m pip install -e "{ROOT}"')
+        return _bad(name, say("missing: {names}", names=", ".join(missing)), again)
+    versions = ", ".join(f"{pip} {metadata.version(pip)}" for pip in ("numpy", "astropy", "pytest"))
+    return _good(name, say("all there ({versions})", versions=versions))
+
+
+def _git(*, needed: bool) -> Finding:
+    path = shutil.which("git")
+    if path is not None:
+        return _good(say("git"), say("{path}", path=path))
+    found, todo = say("not found"), say("Install git: a commit of ZeMosaic is read with it.")
+    return _bad(say("git"), found, todo) if needed else _optional(say("git"), found, todo)
+
+
+def _target(spec: str, python: str | None) -> Iterator[Finding]:
+    try:
+        chosen = interpreter.examine(python)
+    except TargetError as error:
+        yield from (_bad(say("interpreter of the target"), message) for message in error.messages)
+        return
+    version = ".".join(map(str, chosen.version))
+    yield _good(say("interpreter of the target"), say("{path}, Python {version}", path=chosen.path, version=version))
+    if spec.startswith("zemosaic:"):
+        yield _zemosaic_libraries(chosen)
+    with tempfile.TemporaryDirectory(prefix="phase3-doctor-") as folder:
+        try:
+            facts = resolve(spec, python, Path(folder))
+        except TargetError as error:
+            yield from (_bad(say("target"), message) for message in error.messages)
+            return
+        yield _good(say("target"), say("{label}", label=facts.label))
+        if facts.kind == "zemosaic":
+            yield from _entry_points(zemosaic.entry_facts(Path(facts.root)))
+
+
+def _zemosaic_libraries(chosen: interpreter.Interpreter) -> Finding:
+    name = say("libraries of ZeMosaic")
+    missing = sorted(
+        interpreter.ZEMOSAIC_LIBRARIES[module] for module, found in chosen.libraries.items() if found is None
+    )
+    if not missing:
+        return _good(name, say("all there"))
+    install = say("Install them: {command}", command=f'"{chosen.path}" -m pip install {" ".join(missing)}')
+    return _optional(name, say("missing: {names}", names=", ".join(missing)), install)
+
+
+def _entry_points(found: Mapping[str, bool]) -> Iterator[Finding]:
+    for function, there in found.items():
+        name = say("function {name}", name=function)
+        if there:
+            yield _good(name, say("there"))
+        else:
+            todo = say("Nothing to do: the checks that need it conclude unknown.")
+            yield _optional(name, say("not in this version"), todo)
+
+
+def _real_sets() -> Iterator[Finding]:
+    from fixtures import real  # it needs the libraries that may be missing
+
+    for status in real.status():
+        name = say("real set {name}", name=status.name)
+        if status.folder is not None:
+            yield _good(name, say("{folder}", folder=str(status.folder)))
+        else:
+            todo = say("Get it with: {command}", command=real.command_to_get(status.name))
+            yield _optional(name, say("not here: no real set of that name is judged"), todo)
+
+
+def _frames(folder: str | Path | None) -> Iterator[Finding]:
+    if folder is None:
+        return
+    from fixtures import plans, user  # as above
+
+    path, name = Path(folder).expanduser(), say("own frames")
+    try:
+        facts = user.frames_of(path).facts
+    except user.FramesError as error:
+        yield from (_bad(name, message) for message in error.messages)
+    except OSError as error:
+        yield _bad(name, say("{error}", error=str(error)))
+    else:
+        found = say(
+            "{count} frames with a celestial WCS in {panels} pointings, in {folder}",
+            count=len(facts.frames),
+            panels=len(plans.panels_of(facts)),
+            folder=str(path),
+        )
+        yield _good(name, found)
+
+
+def _session_folder(folder: Path) -> Iterator[Finding]:
+    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.is_dir())
+    todo = say("Name another folder with --phase3-dir.")
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        yield _bad(
+            say("session folder"),
+            say("{folder} can't be written: {error}", folder=str(folder), error=str(error)),
+            todo,
+        )
+        return
+    yield _good(say("session folder"), say("{folder} can be written", folder=str(folder)))
+    free = shutil.disk_usage(existing).free
+    gib = say("{free} GiB free", free=free / 2**30)
+    name = say("disk space")
+    yield _good(name, gib) if free >= ENOUGH_BYTES else _optional(name, gib, todo)

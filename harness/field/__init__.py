@@ -1,0 +1,1 @@
+"""Observe, dissect and repeat somebody else's run."""

@@ -1,0 +1,508 @@
+"""What can be said of an ordinary run, of which nothing is left but an output folder and perhaps ZeMosaic's log.
+
+Bug reports bring just these. Events are read from the log, tiles from the headers of those that were kept, holes from the mosaic;
+what neither tells stays *unknown*. Nothing in the folder is changed, and no line of a log is taken for more than it says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from harness.analysis.phase3 import FAILED, INVALID, MISSING, NONE_MADE, STARVED, number, phase_3_start
+from harness.checks.base import Case
+from harness.checks.judge import judge
+from harness.field.folder_link import link, unlink
+from harness.language.message import Message, SaidError, say
+from harness.probe.events import split
+from harness.record.history import Event, History, TileStep
+from harness.record.leftovers import LeftFile, count_left
+from harness.record.products import Products, TileProduct, read_products
+from harness.record.reader import Record
+from harness.record.request import RETENTIONS, DatasetFacts, Mode, Request, Retention, TargetFacts
+from harness.record.seal import EndState, Seal
+from harness.verdict import Outcome, Verdict
+
+LOG = "zemosaic_worker.log"
+LARGEST = 64 * 2**20
+"""Bytes of a log that are read, from its end."""
+_LINES = 1000  # of one record: no traceback has more
+
+# 2026-11-25 00:20:56,614 - ZeMosaicWorker - INFO - zemosaic_worker._log_and_callback:8258 - message
+_LINE = re.compile(
+    r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[,.]\d{3}) - ([\w.]+) - ([A-Z]+) - ([\w.<>]+):\d+ - (.*)", re.DOTALL
+)
+# A message of the progress callback, whatever became of the accent.
+_TOLD = re.compile(r"\[CL.{1,4}_POUR_GUI: (.*?)\](?: \(Args: (\{.*\})\))?", re.DOTALL)
+_ARGUMENT = re.compile(
+    r"'(\w+)': (?:np\.\w+\()?(?:'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"|(-?\d+(?:\.\d*)?(?:e[-+]?\d+)?)|(True|False))"
+)
+_TELLER = "_log_and_callback"
+_LEVELS = MappingProxyType({"WARNING": "WARN"})
+# The second is the patch's own line: a log that newer versions keep in the output folder begins after the first.
+_RETENTION = re.compile(r"Cache retention mode: (\w+)")
+_COUNTED = re.compile(r"(per_tile) cache retention uses refcount")
+_WORKERS = re.compile(r"WORKERS_PHASE3: \D*(\d+)")
+_MADE_OF = re.compile(r"zemosaic_MT(\d+)_R(\d+)")
+_BEGUN, _SAVED, _DONE = "run_info_processing_started", "run_success_mosaic_saved", "run_success_processing_completed"
+_FATAL = re.compile(r"run_error_(?!phase3_thread_exception)|PROCESS_ERROR")
+_CRASHED = "Worker process crashed"
+
+
+@dataclass(frozen=True, slots=True)
+class Autopsy:
+    """What an output folder and a log show: a record in memory, findings in words, and verdicts.
+
+    Parameters
+    ----------
+    record
+        What is known, as the checks read it.
+    notes
+        What was found, a sentence each.
+    verdicts
+        Those of the checks, and ``left`` on what lies there.
+    wanted
+        What would answer the questions that stay open.
+
+    """
+
+    record: Record
+    notes: tuple[Message, ...]
+    verdicts: tuple[Verdict, ...]
+    wanted: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """The last run in a log.
+
+    ``gaps`` say what of that run the log does not hold; ``notes`` what else is to be told of the log.
+    """
+
+    events: tuple[Event, ...]
+    retention: Retention | None = None
+    workers: int | None = None
+    gaps: tuple[str, ...] = ()
+    notes: tuple[Message, ...] = ()
+
+    def named(self, *keys: str) -> list[Event]:
+        """Return the progress events of these keys."""
+        return [e for e in self.events if e.source == "callback" and e.key in keys]
+
+    @property
+    def saved(self) -> str | None:
+        """The name of the mosaic that the run saved."""
+        names = [str(e.fields["filename"]) for e in self.named(_SAVED) if "filename" in e.fields]
+        return re.split(r"[\\/]", names[-1])[-1] if names else None
+
+
+def examine(folder: Path, log: Path | None = None, frames: Path | None = None) -> Autopsy:
+    """Examine what a run left.
+
+    Parameters
+    ----------
+    folder
+        The run's output folder; it is only read.
+    log
+        ZeMosaic's log of that run; by default the one that newer versions keep in the output folder.
+    frames
+        The frames of that run: what tiles promise to cover is known from them.
+
+    Raises
+    ------
+    SaidError
+        When there is no such folder, log, or folder of frames.
+
+    """
+    if not folder.is_dir():
+        raise SaidError(
+            say("Expected the output folder of a run, found none at {folder}: name that folder.", folder=str(folder))
+        )
+    if log is None and (folder / LOG).is_file():
+        log = folder / LOG
+    told = read_log(log) if log is not None else None
+    record, problems = _record(folder, told, _dataset(folder, frames))
+    strange = told is not None and told.saved is not None and not _is_there(folder, told.saved)
+    if strange and told is not None:
+        # What such a log tells did happen; that nothing else did is not known of the run that left the folder.
+        record = _with_gap(record, f"the log is of a run that saved {told.saved}, which is not in the folder")
+    verdicts = [_plainly(v, record, told) for v in judge(Case(record))]
+    verdicts.append(_left(record, told, strange=strange))
+    notes = (*_notes_of_folder(record), *problems, *_notes_of_log(told, strange=strange))
+    return Autopsy(record, notes, tuple(verdicts), tuple(_wanted(verdicts, log, frames)))
+
+
+# The log
+
+
+def read_log(path: Path) -> Log:
+    """Read the last run from a log in ZeMosaic's format, whole or not.
+
+    Raises
+    ------
+    SaidError
+        When there is no such file.
+
+    """
+    if not path.is_file():
+        raise SaidError(say("Expected ZeMosaic's log, found no file {path}: name the log.", path=str(path)))
+    with path.open("rb") as stream:
+        size = stream.seek(0, 2)
+        stream.seek(max(0, size - LARGEST))
+        text = _text(stream.read())
+    lines, strange = _lines(text)
+    name = re.sub(r"[^\w.-]+", "-", path.name)
+    if not lines:
+        note = say(
+            "No line of {path} is in the format of ZeMosaic's log; send zemosaic_worker.log itself.", path=path.name
+        )
+        return Log((), gaps=(f"{name}: no line of it can be read",), notes=(note,))
+    begins = [n for n, event in enumerate(lines) if event.key == _BEGUN]
+    first = _beginning(lines, begins)
+    events = tuple(lines[first:])
+    gaps = [f"{name}: {gap}" for gap in _gaps(events, cut=not begins, strange=strange)]
+    notes = []
+    if len(begins) > 1:
+        notes.append(say("The log holds {count} runs; the last one is looked at.", count=len(begins)))
+    retention = _found(_RETENTION, events) or _found(_COUNTED, events)
+    workers = _found(_WORKERS, events)
+    return Log(
+        events=events,
+        retention=next((r for r in RETENTIONS if r == retention), None),
+        workers=int(workers) if workers else None,
+        gaps=tuple(gaps),
+        notes=tuple(notes),
+    )
+
+
+def _text(data: bytes) -> str:
+    """Decode a log as whoever copied it may have encoded it."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16", "replace")
+    if data[:4096].count(0) > len(data[:4096]) // 4:
+        return data.decode("utf-16-le", "replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", "replace")
+
+
+def _lines(text: str) -> tuple[list[Event], int]:
+    """Return the records of a log, and how many lines belong to none: they may have been others.
+
+    A line that continues a record, as a traceback does, is part of it; a whole message of the callback has no such lines.
+    """
+    found: list[list[str]] = []
+    strange = 0
+    for line in text.splitlines():
+        if _LINE.match(line):
+            found.append([line])
+        elif found and "\0" not in line and len(found[-1]) < _LINES and not _is_whole_message(found[-1]):
+            found[-1].append(line)
+        elif found:
+            strange += bool(line.strip())
+    return [event for record in found if (event := _event("\n".join(record))) is not None], strange
+
+
+def _is_whole_message(record: Sequence[str]) -> bool:
+    if not record[-1].endswith(("]", "})")):
+        return False
+    line = _LINE.fullmatch("\n".join(record))
+    return line is not None and _TOLD.fullmatch(line[5]) is not None
+
+
+def _event(text: str) -> Event | None:
+    line = _LINE.fullmatch(text)
+    if line is None:
+        return None
+    when, logger, level, place, message = line.groups()
+    try:
+        time = datetime.fromisoformat(when.replace(",", "."))
+    except ValueError:
+        return None
+    t = int((time - datetime(1970, 1, 1)).total_seconds() * 1000) * 1_000_000  # noqa: DTZ001 -- a log names no zone
+    told = _TOLD.fullmatch(message)
+    if told is None and not place.endswith(f".{_TELLER}"):
+        return Event(t, 0, "log", "log", message, level, message, MappingProxyType({"logger": logger}))
+    key, rest = split(told[1] if told else message)
+    fields = MappingProxyType(dict(_arguments(told[2] or "") if told else ()))
+    return Event(t, 0, "log", "callback", key, _LEVELS.get(level, level), rest, fields)
+
+
+def _arguments(text: str) -> Iterator[tuple[str, Any]]:
+    """Yield the arguments that are texts, numbers or booleans, from how Python wrote them; nothing of it is evaluated."""
+    for name, single, double, figure, truth in _ARGUMENT.findall(text):
+        if figure:
+            yield name, float(figure) if set(figure) & set(".e") else int(figure)
+        elif truth:
+            yield name, truth == "True"
+        else:
+            yield name, re.sub(r"\\(.)", r"\1", single or double)
+
+
+def _beginning(lines: Sequence[Event], begins: Sequence[int]) -> int:
+    """Return where the last run begins: what it said of its retention comes a little before its first event."""
+    if not begins:
+        return 0
+    after = begins[-2] + 1 if len(begins) > 1 else 0
+    before = [n for n in range(after, begins[-1]) if _RETENTION.match(lines[n].text)]
+    return before[-1] if before else begins[-1]
+
+
+def _gaps(events: Sequence[Event], *, cut: bool, strange: int) -> Iterator[str]:
+    if cut:
+        yield "it begins in the middle of the run"
+    if not any(event.level == "INFO" for event in events):
+        yield "its level is above INFO"
+    if strange:
+        yield f"{strange} lines of it can't be read"
+
+
+def _found(pattern: re.Pattern[str], events: Iterable[Event]) -> str | None:
+    texts = (f"{e.key}:{e.text}" if e.source == "callback" else e.text for e in events)
+    return next((match[1] for text in texts if (match := pattern.search(text))), None)
+
+
+# The record
+
+
+def _record(folder: Path, log: Log | None, dataset: DatasetFacts) -> tuple[Record, list[Message]]:
+    mode = _mode(folder, log)
+    retention = log.retention if log is not None else None
+    request = Request(
+        case="autopsy",
+        role="subject",
+        target=TargetFacts("zemosaic", "zemosaic (an ordinary run)", "", ""),
+        dataset=dataset,
+        plan=None,
+        # Where nothing tells, the mode that asks for more before anything passes.
+        retention=retention or "per_tile",
+        workers=(log.workers if log is not None else None) or 1,
+        mode=mode,
+        profile="default",
+    )
+    products, left, problems = _measured(folder, request)
+    state, reason = _end(log)
+    gaps = log.gaps if log is not None else ()
+    record = Record(
+        folder=folder,
+        request=request,
+        history=History(
+            events=log.events if log is not None else (),
+            operations=(),
+            steps=tuple(_steps(products.tiles if products is not None else ())),
+            holds=(),
+            faults=(),
+            disk=(),
+            processes=(),
+            capabilities=_sources(log),
+            torn=tuple(f"events-{gap}" for gap in gaps),
+        ),
+        products=products,
+        left=left,
+        seal=Seal(state, None, reason, 0.0, MappingProxyType({})),
+        damage=(),
+    )
+    return record, problems
+
+
+def _with_gap(record: Record, gap: str) -> Record:
+    return replace(record, history=replace(record.history, torn=(*record.history.torn, f"events-log: {gap}")))
+
+
+def _sources(log: Log | None) -> frozenset[str]:
+    """Name what a log stands for. One that does not say how caches were retained can't show what it should have said of that."""
+    if log is None or not any(event.source == "callback" for event in log.events):
+        return frozenset()
+    return frozenset({"callback", "log"} if log.retention is not None and not log.gaps else {"callback"})
+
+
+def _end(log: Log | None) -> tuple[EndState, str]:
+    if log is None:
+        return "killed", "no log tells how the run ended"
+    if log.named(_DONE):
+        return "done", ""
+    fatal = [e for e in log.events if e.source == "callback" and _FATAL.match(e.key)]
+    crashed = [e for e in log.events if e.source == "log" and e.text.startswith(_CRASHED)]
+    if fatal or crashed:
+        return "crashed", f"the log says {(fatal or crashed)[-1].text or (fatal or crashed)[-1].key}"[:300]
+    last = log.events[-1] if log.events else None
+    what = "nothing" if last is None else (last.text or last.key).splitlines()[0]
+    return "killed", f"the log does not come to the end of the run; it ends with: {what}"[:300]
+
+
+def _mode(folder: Path, log: Log | None) -> Mode:
+    events = log.events if log is not None else ()
+    if (folder / "mosaic_grid.fits").is_file() or any(e.key.startswith("[GRID]") for e in events):
+        return "grid"
+    sds = any(e.key == "sds_global_finalize_done" for e in events) or any(folder.glob("zemosaic_MT0_R*.fits"))
+    return "sds" if sds else "classic"
+
+
+def _is_there(folder: Path, saved: str) -> bool:
+    """Say whether a folder holds the mosaic of this name; where there are two, each has a suffix."""
+    stem = Path(saved).stem
+    return any(path.stem == stem or path.stem.startswith(f"{stem}_") for path in folder.glob("*.fits"))
+
+
+def _dataset(folder: Path, frames: Path | None) -> DatasetFacts:
+    from fixtures.user import frames_of  # noqa: PLC0415 -- astropy is slow
+
+    if frames is not None:
+        return frames_of(frames).facts
+    return DatasetFacts(folder.resolve().name, "user", hashlib.sha256(b"").hexdigest(), ())
+
+
+def _measured(folder: Path, request: Request) -> tuple[Products | None, tuple[LeftFile, ...], list[Message]]:
+    """Measure what lies in the folder, from a place of our own."""
+    from harness.run.measure import MeasureError, measure  # noqa: PLC0415 -- heavy
+
+    with tempfile.TemporaryDirectory(prefix="phase3-") as name:
+        place = Path(name)
+        if not link(place / "outputs", folder.resolve()):
+            raise SaidError(
+                say(
+                    "Expected to look at {folder} through a link, found that none can be made: allow links.",
+                    folder=str(folder),
+                )
+            )
+        try:
+            left = count_left(place)
+            try:
+                measure(place, request)
+            except MeasureError as error:
+                return None, left, [say("The mosaic could not be measured: {error}", error=str(error))]
+            return read_products(place), left, []
+        finally:
+            unlink(place / "outputs")
+
+
+def _steps(tiles: Iterable[TileProduct]) -> Iterator[TileStep]:
+    """Yield the end of each tile that was kept: its file says that it was made, and on which frame."""
+    for tile in tiles:
+        yield TileStep(0, 0, "log", "ended", tile.tile, (), (), tile.reference, "made", tile.path, None, None)
+
+
+# What is said
+
+
+def _plainly(verdict: Verdict, record: Record, log: Log | None) -> Verdict:
+    """Say why nothing is known where the log is not there, or lacks its beginning: checks take that for a run cut short."""
+    if verdict.outcome is not Outcome.UNKNOWN or (log is not None and not log.gaps):
+        return verdict
+    if log is None:
+        sentence = say("Without a log nothing tells what happened in the run.")
+    elif phase_3_start(record.history) is None:
+        sentence = say("The log is not whole and does not show the start of Phase 3.")
+    else:
+        return verdict
+    return Verdict(verdict.check, Outcome.UNKNOWN, sentence, verdict.evidence, axis=verdict.axis)
+
+
+def _left(record: Record, log: Log | None, *, strange: bool) -> Verdict:
+    """Judge the caches that lie in the folder: a run that ended well removes them with their folder, unless told to keep them."""
+    caches = [file for file in record.left or () if file.kind == "cache"]
+    size = sum(file.size for file in caches)
+    evidence = MappingProxyType({"caches": len(caches), "bytes": size, "files": [file.path for file in caches[:20]]})
+    done = record.seal is not None and record.seal.state == "done"
+    # Without a mosaic's name nothing ties the log to the folder.
+    if log is None or strange or log.saved is None or log.retention is None or not done:
+        sentence = say(
+            "Caches left: {count}. Whether they should be is not known without the whole log of the run that left them.",
+            count=len(caches),
+        )
+        return Verdict("left", Outcome.UNKNOWN, sentence, evidence)
+    if log.retention == "keep":
+        return Verdict("left", Outcome.NOT_APPLICABLE, say("The run was told to keep its caches."), evidence)
+    if caches:
+        sentence = say(
+            "The run ended well with {retention}, and left {count} caches ({mib} MiB).",
+            retention=log.retention,
+            count=len(caches),
+            mib=round(size / 2**20, 1),
+        )
+        return Verdict("left", Outcome.FAIL, sentence, evidence)
+    return Verdict("left", Outcome.PASS, say("The run ended well and left no cache."), evidence)
+
+
+def _notes_of_folder(record: Record) -> Iterator[Message]:
+    products = record.products
+    kinds = Counter(file.kind for file in record.left or ())
+    yield say(
+        "The folder holds {caches} caches, {masks} hot-pixel masks, {tiles} master tiles.",
+        caches=kinds["cache"],
+        masks=kinds["mask"],
+        tiles=kinds["tile"],
+    )
+    if products is None or products.mosaic is None:
+        yield say("There is no mosaic in the folder.")
+        return
+    name = products.mosaic.rpartition("/")[2]
+    covered = float(products.covered.mean()) if products.covered.size else 0.0
+    yield say("The mosaic is {name}; {share} % of it is covered.", name=name, share=round(100 * covered, 1))
+    if made := _MADE_OF.match(name):
+        yield say("Its name says: from {tiles} master tiles and {frames} frames.", tiles=made[1], frames=made[2])
+    short = [t for t in products.tiles if t.frames is not None and t.aligned is not None and t.aligned < t.frames]
+    for tile in short[:10]:
+        yield say(
+            "Tile {tile} was made from {aligned} of its {frames} frames.",
+            tile=tile.tile,
+            aligned=tile.aligned or 0,
+            frames=tile.frames or 0,
+        )
+
+
+def _notes_of_log(log: Log | None, *, strange: bool) -> Iterator[Message]:
+    if log is None:
+        return
+    yield from log.notes
+    if log.events:
+        yield say(
+            "The log: {count} records of the run, retention {retention}, Phase 3 workers {workers}.",
+            count=len(log.events),
+            retention=log.retention or "?",
+            workers=log.workers or "?",
+        )
+        begun = {number(e, "tile_id") for e in log.named("mastertile_info_creation_started_from_cache")} - {None}
+        yield say(
+            "It states: {groups} groups, {begun} tiles begun, {made} made.",
+            groups=_stated(log, "run_info_phase2_finished", "num_groups"),
+            begun=len(begun),
+            made=_stated(log, "run_info_phase3_finished_from_cache", "num_master_tiles"),
+        )
+    for gap in log.gaps:
+        yield say("The log is not whole: {gap}.", gap=gap)
+    if strange:
+        yield say("The log is of a run that saved {name}, which is not in the folder.", name=log.saved or "?")
+    keys = (MISSING, INVALID, STARVED, FAILED, NONE_MADE)
+    counts: Mapping[str, int] = Counter(event.key for event in log.named(*keys))
+    for key in keys:
+        if counts.get(key):
+            yield say("{key}: {count}", key=key, count=counts[key])
+
+
+def _stated(log: Log, key: str, field: str) -> int | str:
+    """Return the number that an event stated last."""
+    told = [value for event in log.named(key) if (value := number(event, field)) is not None]
+    return told[-1] if told else "?"
+
+
+def _wanted(verdicts: Iterable[Verdict], log: Path | None, frames: Path | None) -> Iterator[Message]:
+    """Say what would answer the open questions, the cheapest first."""
+    if all(verdict.outcome is not Outcome.UNKNOWN for verdict in verdicts):
+        return
+    if log is None:
+        yield say(
+            "Give the log too: zemosaic_worker.log, as it lies in ZeMosaic's configuration, working or output folder."
+        )
+    if frames is None:
+        yield say("Name the frames with --frames: what the kept tiles promise to cover is known from them.")
+    yield say("Caches, tiles and their order are seen only in a run with the probe: phase3 record -- COMMAND.")

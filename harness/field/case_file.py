@@ -1,0 +1,527 @@
+"""Case files: exactly this dataset, plan and configuration, to be run again anywhere.
+
+A case file is made from a record. It holds no pixels, no paths of a machine and no secrets, and may come from a stranger: what
+is read from one is checked, and settings that name places or programs are refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from types import MappingProxyType
+from typing import Any
+
+from harness.analysis.phase3 import origins
+from harness.language.message import SaidError, say
+from harness.record.reader import Record
+from harness.record.request import FORMAT as REQUEST_FORMAT
+from harness.record.request import DatasetFacts, Request, Retention, TargetFacts
+from harness.record.values import sha256_of
+from harness.run.inputs import InputError
+from harness.run.stack_plan import NAME as STACK_PLAN
+from harness.run.stack_plan import stack_plan
+from harness.verdict import Outcome, Verdict
+
+FORMAT = "phase3-case/1"
+LARGEST = 64 * 2**20
+"""Bytes of a case file that are read at most: ten thousand frames take a tenth of that."""
+
+_LONGEST = 7 * 86400.0
+"""Seconds that a case may ask for."""
+
+Plan = tuple[tuple[str, ...], ...]
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SECRET = re.compile(r"(?i)api_?key|token|passw|secret")
+# Settings that name a place or a program are a machine's own, whatever their value is.
+_PLACE = re.compile(r"(?i)(_|^)(path|dir|directory|folder|file|exe|executable|cmd|command)$")
+
+
+class CaseError(SaidError):
+    """A case file that can't be made or used: what was expected, what was found, what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaseFile:
+    """Everything that decides a run's outcome, and what came of it once.
+
+    Parameters
+    ----------
+    request
+        What the run was asked, without anything of the machine: no root, no interpreter, no command.
+    plan
+        The groups as they were submitted to Phase 3, in that order, retries left out; ``None`` where that was not seen.
+    settings
+        The target's effective settings, where they were recorded.
+    outputs
+        SHA-256 of the data of each image of the mosaic and its coverage, by ``file[HDU]``; empty where they are not known.
+    table
+        The text of ``stack_plan.csv``, with the names of the frames alone, in grid mode.
+    made_from
+        SHA-256 of the seal of the record that the case was made from.
+    left_out
+        Settings that were left out for they name places, programs or secrets.
+
+    """
+
+    request: Request
+    plan: Plan | None
+    settings: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    outputs: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    table: str | None = None
+    made_from: str = ""
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def followed(self) -> bool | None:
+        """Whether the target submitted the groups that it was asked for; ``None`` when it was asked for none, or not seen."""
+        if self.request.plan is None or self.plan is None:
+            return None
+        return sorted(self.request.plan) == sorted(self.plan)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return built-in types only, the short and telling parts first."""
+        data = self.request.to_json()
+        target = data["target"]
+        parts = ("mode", "profile", "retention", "workers", "seed", "seconds", "config")
+        return {
+            "format": FORMAT,
+            "case": data["case"],
+            "target": {name: target[name] for name in ("kind", "label", "identity")},
+            **{name: data[name] for name in parts},
+            "settings": dict(self.settings),
+            "left_out": list(self.left_out),
+            "plan": {"submitted": self.plan, "asked": self.request.plan, "followed": self.followed},
+            "schedule": data["schedule"],
+            "faults": data["faults"],
+            "stack_plan": None if self.table is None else self.table.removesuffix("\n").split("\n"),
+            "outputs": dict(self.outputs),
+            "made_from": self.made_from,
+            "dataset": data["dataset"],
+        }
+
+    def write(self, path: Path) -> None:
+        """Write the case as UTF-8 JSON; refuses to replace a file."""
+        with path.open("x", encoding="utf-8", newline="\n") as stream:
+            stream.write(_readable(self.to_json()) + "\n")
+
+    def asks(self, target: TargetFacts, retention: Retention, seconds: float | None = None) -> Request:
+        """Return what a run of this case is asked.
+
+        A plan that was asked for is asked for again. Where there was none the groups as submitted are the plan: the case is
+        about them, whatever a version would group by itself.
+        """
+        groups = self.request.plan
+        if groups is None and self.request.mode == "classic":
+            groups = self.plan
+        return replace(
+            self.request,
+            target=target,
+            retention=retention,
+            role="subject" if retention == self.request.retention else "pair",
+            plan=groups,
+            seconds=self.request.seconds if seconds is None else seconds,
+        )
+
+    def differs(self, target: TargetFacts) -> tuple[str, ...]:
+        """Name what of a target is not as in the case: ``kind``, parts of its identity, or ``versions`` of its libraries."""
+        ours, theirs = self.request.target, target
+        if ours.kind != theirs.kind:
+            return ("kind",)
+        known, found = _identity(ours.identity), _identity(theirs.identity)
+        return tuple(sorted(_visible(name) for name in {*known, *found} if known.get(name) != found.get(name)))
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether equal inputs give bit-equal outputs: measured of the reference, and of ZeMosaic with its fast profile."""
+        if self.request.target.kind == "zemosaic":
+            return self.request.profile == "fast" or self.request.mode != "classic"
+        return self.request.target.kind == "reference"
+
+
+def make(record: Record) -> CaseFile:
+    """Make a case from a record.
+
+    Raises
+    ------
+    CaseError
+        When the record is not sealed, or was changed since, or holds what no other machine could do with.
+
+    """
+    if record.seal is None or record.damage:
+        raise CaseError(
+            say(
+                "Expected a sealed, unchanged record in {folder}, found {what}: record the run again.",
+                folder=str(record.folder),
+                what="; ".join(record.damage[:3]) or "no seal",
+            )
+        )
+    request = record.request
+    config, left_out = _settings(request.config)
+    settings, _ = _settings(record.history.settings)
+    identity = MappingProxyType(_identity(request.target.identity))
+    target = TargetFacts(request.target.kind, request.target.label, "", "", identity)
+    case = CaseFile(
+        request=replace(request, target=target, role="subject", config=MappingProxyType(config)),
+        plan=submitted(record),
+        settings=MappingProxyType(settings),
+        outputs=MappingProxyType(digests_of(record)),
+        table=_table_of(record),
+        made_from=sha256_of(record.folder / "seal.json"),
+        left_out=tuple(sorted(left_out)),
+    )
+    for problem in _problems(case):
+        raise CaseError(
+            say(
+                "Expected a record that can be run again, found {problem} in {folder}: record a run of other frames.",
+                problem=problem,
+                folder=str(record.folder),
+            )
+        )
+    return case
+
+
+def submitted(record: Record) -> Plan | None:
+    """Return the frames of each group as it was first submitted to Phase 3, in that order; ``None`` where it was not traced."""
+    history = record.history
+    retries = origins(history)
+    tiles = [(t.submitted, t) for t in history.tiles if t.submitted is not None and t.tile not in retries]
+    if not tiles or "tiles" not in history.capabilities or "futures" not in history.capabilities:
+        return None
+    return tuple(tile.frames for _, tile in sorted(tiles, key=lambda entry: (entry[0], entry[1].tile)))
+
+
+def _table_of(record: Record) -> str | None:
+    """Return the table of a grid run as it was given, but for what names places; every field of it is in quotes."""
+    path = record.folder / STACK_PLAN
+    if record.request.mode != "grid" or not path.is_file():
+        return None
+    text = path.read_text(encoding="utf-8")
+    return re.sub(r'"((?:[^"]|"")*)"', lambda field: '""' if _is_place(field[1]) else field[0], text)
+
+
+def digests_of(record: Record) -> dict[str, str]:
+    """Return the SHA-256 of the data of each image of the mosaic and its coverage, by ``file[HDU]``, as they were measured."""
+    planes = record.products.planes if record.products is not None else ()
+    return {f"{plane.file.rpartition('/')[2]}[{plane.name}]": plane.sha256 for plane in planes}
+
+
+def _readable(value: Any, indent: str = "") -> str:
+    """Write JSON that people read: what holds nothing but plain values takes one line."""
+    entries = list(value.values()) if isinstance(value, Mapping) else value
+    if not isinstance(value, Mapping | list | tuple) or not any(isinstance(e, Mapping | list | tuple) for e in entries):
+        return json.dumps(value, ensure_ascii=False)
+    names = (
+        [f"{json.dumps(name, ensure_ascii=False)}: " for name in value]
+        if isinstance(value, Mapping)
+        else [""] * len(value)
+    )
+    inner = indent + " "
+    lines = ",\n".join(f"{inner}{name}{_readable(entry, inner)}" for name, entry in zip(names, entries, strict=True))
+    opening, closing = "{}" if isinstance(value, Mapping) else "[]"
+    return f"{opening}\n{lines}\n{indent}{closing}"
+
+
+# Reading
+
+
+def read(path: Path) -> CaseFile:
+    """Read a case file, whoever wrote it.
+
+    Raises
+    ------
+    CaseError
+        When it is no case file, or asks for what no case may.
+
+    """
+    try:
+        with path.open("rb") as stream:
+            text = stream.read(LARGEST + 1)
+        return from_json(json.loads(text[:LARGEST].decode("utf-8")))  # what is cut off is no JSON
+    except CaseError:
+        raise
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise CaseError(
+            say(
+                "Expected a case file of format {format} in {path}, found one that can't be read ({error}): "
+                "make it with phase3 case make.",
+                format=FORMAT,
+                path=str(path),
+                error=_visible(str(error) or type(error).__name__),
+            )
+        ) from error
+
+
+def from_json(data: Mapping[str, Any]) -> CaseFile:
+    """Rebuild a case. Raises ``CaseError``, ``ValueError``, ``TypeError`` or ``KeyError`` when the data is not one."""
+    if data["format"] != FORMAT:
+        raise ValueError(f"format {data['format']!r}")
+    target = {name: data["target"][name] for name in ("kind", "label", "identity")}
+    request = Request.from_json(
+        {
+            **{
+                name: data[name]
+                for name in ("case", "mode", "profile", "retention", "workers", "seed", "seconds", "config")
+            },
+            **{name: data[name] for name in ("schedule", "faults", "dataset")},
+            "format": REQUEST_FORMAT,
+            "role": "subject",
+            "plan": data["plan"]["asked"],
+            "target": {**target, "root": "", "python": "", "command": []},
+        }
+    )
+    groups = data["plan"]["submitted"]
+    case = CaseFile(
+        request=request,
+        plan=None if groups is None else tuple(tuple(str(name) for name in group) for group in groups),
+        settings=MappingProxyType(dict(data["settings"])),
+        outputs=MappingProxyType({str(name): str(digest) for name, digest in data["outputs"].items()}),
+        table=_lines_of(data.get("stack_plan")),
+        made_from=str(data["made_from"]),
+        left_out=tuple(str(name) for name in data["left_out"]),
+    )
+    for problem in _problems(case):
+        raise CaseError(
+            say("Expected a case that only names frames and settings, found {problem}: don't run it.", problem=problem)
+        )
+    return case
+
+
+def _lines_of(lines: Sequence[str] | None) -> str | None:
+    return None if lines is None else "".join(f"{line}\n" for line in lines)
+
+
+def _problems(case: CaseFile) -> Iterator[str]:
+    """Yield whatever a case made by ``make`` never has."""
+    request = case.request
+    yield from _problems_of_frames(case)
+    groups = len(request.plan or ())
+    impossible = {
+        "a target of no known kind": request.target.kind not in ("reference", "zemosaic", "command"),
+        "a dataset of no known kind": request.dataset.kind not in ("synthetic", "real", "user"),
+        "no possible number of workers": not 1 <= request.workers <= 1024,
+        "no possible time limit": not all(
+            0 < s <= _LONGEST for s in (request.seconds, *(h.seconds for h in request.schedule))
+        ),
+        "no possible seed": not 0 <= request.seed < 2**63,
+        "no stack_plan.csv of a grid run, or one of another mode": (case.table is None) is (request.mode == "grid"),
+        "defects that are no names": not _are_names(request.target.identity.get("defects", [])),
+        "a schedule of groups that the plan has not": not all(
+            0 <= group < groups for hold in request.schedule for group in (hold.group, hold.until_released)
+        ),
+        "a fault that names a place": any(_is_place(text) for fault in request.faults for text in _texts(dict(fault))),
+    }
+    yield from (problem for problem, found in impossible.items() if found)
+    for values in (request.config, case.settings):
+        for name in sorted(_settings(values)[1]):
+            yield f"the setting {_visible(name)}, a place, a program or a secret"
+    for text in (request.case, request.target.label, request.dataset.name, *case.outputs):
+        if not text.isprintable():
+            yield f"the name {_visible(text)}"
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(name, str) and name.isprintable() for name in value)
+
+
+def _problems_of_frames(case: CaseFile) -> Iterator[str]:
+    facts = case.request.dataset
+    known = {frame.name for frame in facts.frames}
+    if not known or len(known) != len(facts.frames):
+        yield "no frames, or two of one name"
+    for frame in facts.frames:
+        if not _SHA256.fullmatch(frame.sha256):
+            yield f"no SHA-256 for {_visible(frame.name)}"
+        if ":" in frame.name or not frame.name.isprintable():
+            yield f"the frame name {_visible(frame.name)}"
+    if facts.sha256 != dataset_digest(facts):
+        yield "a dataset whose SHA-256 is not that of its frames"
+    if case.table is not None:
+        try:
+            stack_plan(Path(), facts, case.table)
+        except InputError as error:
+            yield _visible(str(error))
+    for name in {name for groups in (case.request.plan, case.plan) for group in groups or () for name in group} - known:
+        yield f"the frame {_visible(name)} in the plan and not in the dataset"
+
+
+def dataset_digest(facts: DatasetFacts) -> str:
+    """Return the SHA-256 that identifies a dataset: that of the sorted ``name sha256`` lines of its frames."""
+    lines = "".join(f"{f.name} {f.sha256}\n" for f in sorted(facts.frames, key=lambda f: f.name))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+# Frames
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What a folder has of a case's frames. Frames besides do no harm: a run copies those of the case only."""
+
+    missing: tuple[str, ...]
+    changed: tuple[str, ...]
+    extra: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every frame is there, byte by byte."""
+        return not self.missing and not self.changed
+
+
+def verify(case: CaseFile, folder: Path) -> Verification:
+    """Compare a folder's frames with those of a case, by SHA-256.
+
+    Raises
+    ------
+    CaseError
+        When there is no such folder.
+
+    """
+    from fixtures.facts import is_frame_name  # noqa: PLC0415 -- frames are looked for by this command only
+
+    if not folder.is_dir():
+        raise CaseError(
+            say(
+                "Expected a folder of frames, found none at {folder}: name the folder that holds them.",
+                folder=str(folder),
+            )
+        )
+    missing, changed = [], []
+    for frame in case.request.dataset.frames:
+        path = folder / frame.name
+        if not path.is_file():
+            missing.append(frame.name)
+        elif sha256_of(path) != frame.sha256:
+            changed.append(frame.name)
+    known = {frame.name for frame in case.request.dataset.frames}
+    extra = sorted(p.name for p in folder.iterdir() if is_frame_name(p.name) and p.is_file() and p.name not in known)
+    return Verification(tuple(missing), tuple(changed), tuple(extra))
+
+
+# Outputs
+
+
+def compare(case: CaseFile, record: Record) -> Verdict:
+    """Judge whether a run of a case came to the case's outputs, bit by bit.
+
+    It is a failure only where equal inputs must give equal outputs: on the case's own target, with its own libraries, in a
+    profile that was measured to be deterministic.
+    """
+    other = case.differs(record.request.target)
+    if other:
+        sentence = say(
+            "The target is another one than the case's ({label}), so outputs are not compared; it differs in: {what}.",
+            label=case.request.target.label,
+            what=", ".join(other),
+        )
+        return Verdict("outputs", Outcome.NOT_APPLICABLE, sentence)
+    if not case.outputs:
+        return Verdict(
+            "outputs", Outcome.NOT_APPLICABLE, say("The case does not know its outputs, so none are compared.")
+        )
+    found = digests_of(record)
+    if not found:
+        return Verdict("outputs", Outcome.UNKNOWN, say("The run left no outputs to compare with the case's."))
+    names = sorted({*case.outputs, *found})
+    unequal = [name for name in names if case.outputs.get(name) != found.get(name)]
+    evidence = MappingProxyType({"unequal": unequal, "compared": len(names)})
+    if not unequal:
+        return Verdict(
+            "outputs", Outcome.PASS, say("All {count} outputs are bit-equal to the case's.", count=len(names)), evidence
+        )
+    if not case.deterministic:
+        sentence = say(
+            "Outputs differ from the case's, which this target may do with this profile: {names}.",
+            names=", ".join(unequal),
+        )
+        return Verdict("outputs", Outcome.NOT_APPLICABLE, sentence, evidence)
+    sentence = say(
+        "Outputs differ from the case's, though equal inputs must give equal bits: {names}.", names=", ".join(unequal)
+    )
+    return Verdict("outputs", Outcome.FAIL, sentence, evidence)
+
+
+def other_settings(case: CaseFile, record: Record) -> tuple[str, ...]:
+    """Name the effective settings that a run of the case had and the case has not, or otherwise."""
+    effective, _ = _settings(record.history.settings)
+    if not case.settings or not effective:
+        return ()
+    names = {*case.settings, *effective}
+    return tuple(
+        sorted(_visible(name) for name in names if _plain(case.settings.get(name)) != _plain(effective.get(name)))
+    )
+
+
+# What may be told, and what a stranger may ask
+
+
+def _settings(values: Mapping[str, Any]) -> tuple[dict[str, Any], set[str]]:
+    """Split settings into those that mean the same on every machine, and the names of the others."""
+    kept, left_out = {}, set()
+    for name, value in values.items():
+        plain = _plain(value)
+        machine = _PLACE.search(name) is not None and isinstance(plain, str)
+        if machine or _SECRET.search(name) or any(_is_place(text) for text in _texts({name: plain})):
+            left_out.add(name)
+        else:
+            kept[str(name)] = plain
+    # An empty place says nothing, and every version has several.
+    return kept, {name for name in left_out if values[name] not in ("", None)}
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for name, entry in value.items():
+            yield str(name)
+            yield from _texts(entry)
+    elif isinstance(value, list | tuple):
+        for entry in value:
+            yield from _texts(entry)
+
+
+def _is_place(text: str) -> bool:
+    """Say whether a text may lead out of a folder: absolute, with a drive, from a home, upwards, or to another machine."""
+    windows = PureWindowsPath(text)
+    return (
+        text.startswith(("/", "\\", "~"))
+        or bool(re.match(r"[A-Za-z]:[\\/]", text))
+        or "\0" in text
+        or "://" in text
+        or ".." in (*PurePosixPath(text).parts, *windows.parts)
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON knows it."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return value
+
+
+def _identity(value: Any) -> Any:
+    """Return what identifies a target, as JSON knows it; of the places in it (a command's program) the last name."""
+    if isinstance(value, Mapping):
+        return {str(name): _identity(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_identity(entry) for entry in value]
+    return re.split(r"[\\/]", value)[-1] if isinstance(value, str) and _is_place(value) else value
+
+
+def _visible(text: str) -> str:
+    """Return a stranger's text so that a terminal shows it and obeys nothing in it."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)[:200]
+
+
+def listed(names: Iterable[str], most: int = 10) -> str:
+    """Write names one after the other, and how many more there are."""
+    found = list(names)
+    more = f" (+{len(found) - most})" if len(found) > most else ""
+    return ", ".join(found[:most]) + more

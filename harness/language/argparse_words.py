@@ -1,0 +1,40 @@
+"""The words that ``argparse`` says by itself, given to it in the language that was asked for.
+
+It looks each of them up through the function ``_`` of its module, as gettext has it; for the time of a command that
+function is ours, so that usage, help and errors of usage come from the same catalogue as everything else.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
+
+from harness.language.message import Message, Translate, say
+
+# A word that a newer Python adds comes out in English.
+WORDS: tuple[Message, ...] = (
+    say("usage: "),
+    say("options"),
+    say("positional arguments"),
+    say("show this help message and exit"),
+    say("%(prog)s: error: %(message)s\n"),
+    say("argument %(argument_name)s: %(message)s"),
+    say("the following arguments are required: %s"),
+    say("unrecognized arguments: %s"),
+    say("invalid choice: %(value)r (choose from %(choices)s)"),
+    say("invalid %(type)s value: %(value)r"),
+    say("expected one argument"),
+    say("expected at least one argument"),
+    say("not allowed with argument %s"),
+    say("ambiguous option: %(option)s could match %(matches)s"),
+    say("ignored explicit argument %r"),
+)
+
+
+@contextmanager
+def speaking(translate: Translate) -> Iterator[None]:
+    """Have ``argparse`` speak through this function."""
+    with patch.object(argparse, "_", translate):
+        yield

@@ -1,0 +1,1 @@
+"""Review two versions of a source."""

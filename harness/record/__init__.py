@@ -1,0 +1,1 @@
+"""The format of one run: what was asked, what was observed, and the seal."""

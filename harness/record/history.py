@@ -1,0 +1,364 @@
+"""The typed history of a run: events, file operations, steps of tiles, samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+from harness.record.values import UNREADABLE, RecordError, check_format, int_or_none, one_of, read_lines, read_samples
+
+EVENTS_FORMAT = "phase3-events/1"
+TRACE_FORMAT = "phase3-trace/1"
+# What the probe says on standard error of each piece of evidence that it could not write.
+_TOLD_LOSS = b"phase3 probe: "
+Source = Literal["callback", "log", "stage"]
+SOURCES: tuple[Source, ...] = ("callback", "log", "stage")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One progress event or log record.
+
+    ``t`` is in monotonic nanoseconds. ``thread`` is a name and ``tid`` the thread's number, ``None`` where none was written.
+    ``key`` is the event key, or the unformatted template of a log record; ``text`` is what follows ``KEY:`` in keys such as
+    ``MASTER_TILE_COUNT_UPDATE:1/4``, or the formatted log line.
+    """
+
+    t: int
+    pid: int
+    thread: str
+    source: Source
+    key: str
+    level: str
+    text: str
+    fields: Mapping[str, Any]
+    tid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One file operation: ``open``, ``save``, ``remove``, ``rename``, ``rmtree`` or ``mmap``.
+
+    ``state`` is ``attempt`` (seen before it happens), ``done`` or ``failed``. Paths inside the record are relative to it,
+    with forward slashes; others are as the target gave them. ``size`` is in bytes, where it is known.
+    """
+
+    t: int
+    pid: int
+    thread: str
+    op: str
+    state: str
+    path: str
+    to: str | None
+    size: int | None
+    errno: int | None
+    mode: str | None
+    tid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TileStep:
+    """One step of one master tile: ``submitted``, ``started``, ``ended`` or ``collected``.
+
+    ``collected`` is when the thread that submitted the tile took its future's result: what that thread does later is
+    ordered after the tile. ``frames`` and ``caches`` are parallel and in the order submitted. ``reference`` is the frame
+    on whose grid the tile was made. ``retry_of`` is the tile whose retry group this is.
+    """
+
+    t: int
+    pid: int
+    thread: str
+    state: str
+    tile: int
+    frames: tuple[str, ...]
+    caches: tuple[str, ...]
+    reference: str | None
+    outcome: str | None
+    path: str | None
+    error: str | None
+    retry_of: int | None
+    tid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HoldStep:
+    """What became of a hold: ``waiting``, ``met`` or ``unmet`` (with the reason)."""
+
+    t: int
+    state: str
+    group: int
+    until_released: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One master tile over its life, from its steps. Times in monotonic nanoseconds, ``None`` if not seen."""
+
+    tile: int
+    frames: tuple[str, ...]
+    caches: tuple[str, ...]
+    submitted: int | None
+    started: int | None
+    ended: int | None
+    collected: int | None
+    collected_by: str | None
+    thread: str | None
+    outcome: str | None
+    reference: str | None
+    path: str | None
+    error: str | None
+    retry_of: int | None
+
+    @property
+    def made(self) -> bool:
+        """Whether the tile's maker returned a tile."""
+        return self.outcome == "made"
+
+
+@dataclass(frozen=True, slots=True)
+class DiskSample:
+    """Bytes and files in one folder of the run at one time, and the volume's free bytes."""
+
+    t: int
+    folder: str
+    size: int
+    files: int
+    free: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSample:
+    """The target's process tree at one time: resident bytes, CPU seconds, threads, open files (-1 where not to be had)."""
+
+    t: int
+    processes: int
+    rss: int
+    cpu: float
+    threads: int
+    open_files: int
+
+
+@dataclass(frozen=True)
+class History:
+    """Everything that was observed, in order of time.
+
+    ``torn`` names the lines that can't be read. ``lost`` is how much evidence the probe says that it could not write.
+    ``settings`` are the effective settings of the target, flat; empty where they were not recorded.
+    """
+
+    events: tuple[Event, ...]
+    operations: tuple[Operation, ...]
+    steps: tuple[TileStep, ...]
+    holds: tuple[HoldStep, ...]
+    faults: tuple[Mapping[str, Any], ...]
+    disk: tuple[DiskSample, ...]
+    processes: tuple[ProcessSample, ...]
+    capabilities: frozenset[str]
+    torn: tuple[str, ...]
+    lost: int = 0
+    settings: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    @cached_property
+    def tiles(self) -> tuple[Tile, ...]:
+        """The master tiles, by id, each put together from its steps."""
+        by_id: dict[int, list[TileStep]] = {}
+        for step in self.steps:
+            by_id.setdefault(step.tile, []).append(step)
+        return tuple(_tile(tile, steps) for tile, steps in sorted(by_id.items()))
+
+    def named(self, *keys: str) -> tuple[Event, ...]:
+        """Return the callback events with one of these keys, in order of time."""
+        return tuple(e for e in self.events if e.key in keys and e.source == "callback")
+
+    def logged(self, start: str) -> tuple[Event, ...]:
+        """Return the log records whose line starts with this text."""
+        return tuple(e for e in self.events if e.source == "log" and e.text.startswith(start))
+
+
+@dataclass
+class _Reading:
+    """What has been read so far of a history's files."""
+
+    torn: list[str]
+    events: list[Event]
+    operations: list[Operation]
+    steps: list[TileStep]
+    holds: list[HoldStep]
+    faults: list[Mapping[str, Any]]
+    capabilities: set[str]
+    settings: dict[str, Any]
+    lost: int = 0
+
+    def take(self, path: Path, expected: str, entry: Callable[[int, Mapping[str, Any]], None]) -> None:
+        """Read one file: its header, then each entry. An entry that can't be read is named and left out."""
+        pid = 0
+        for number, data in read_lines(path, self.torn):
+            try:
+                if number == 1:
+                    check_format(path, data, expected)
+                    pid = int(data["pid"])
+                    self.capabilities.update(str(name) for name in data.get("capabilities", ()))
+                else:
+                    entry(pid, data)
+            except RecordError:
+                raise
+            except UNREADABLE:
+                self.torn.append(f"{path.name}, line {number}")
+
+    def event(self, pid: int, data: Mapping[str, Any]) -> None:
+        """Take a line of an events file."""
+        self.events.append(_event(pid, data))
+
+    def trace(self, pid: int, data: Mapping[str, Any]) -> None:
+        """Take a line of a trace file."""
+        match data["op"]:
+            case "tile":
+                self.steps.append(_step(pid, data))
+            case "hold":
+                self.holds.append(_hold(data))
+            case "fault":
+                self.faults.append(MappingProxyType(dict(data)))
+            case "capability":
+                self.capabilities.add(str(data["name"]))
+            case "lost":
+                self.lost += max(1, int(data["n"]))
+            case "config":
+                self.settings.update(dict(data["settings"]))
+            case _:
+                self.operations.append(_operation(pid, data))
+
+
+def read_history(folder: Path) -> History:
+    """Read the events, traces and samples of a record; what cannot be read is named in ``torn``."""
+    reading = _Reading([], [], [], [], [], [], set(), {})
+    for path in sorted(folder.glob("events-*.jsonl")):
+        reading.take(path, EVENTS_FORMAT, reading.event)
+    for path in sorted(folder.glob("trace-*.jsonl")):
+        reading.take(path, TRACE_FORMAT, reading.trace)
+    disk = read_samples(folder / "disk.jsonl", reading.torn, _disk_sample)
+    processes = read_samples(folder / "process.jsonl", reading.torn, _process_sample)
+    return History(
+        events=tuple(sorted(reading.events, key=lambda e: e.t)),
+        operations=tuple(sorted(reading.operations, key=lambda o: o.t)),
+        steps=tuple(sorted(reading.steps, key=lambda s: s.t)),
+        holds=tuple(sorted(reading.holds, key=lambda h: h.t)),
+        faults=tuple(reading.faults),
+        disk=disk,
+        processes=processes,
+        capabilities=frozenset(reading.capabilities),
+        torn=tuple(reading.torn),
+        lost=max(reading.lost, _told_on_console(folder / "console.log")),
+        settings=MappingProxyType(reading.settings),
+    )
+
+
+def _told_on_console(path: Path) -> int:
+    """Count what the probe said that it lost: of a disk that stayed full, nothing else tells."""
+    if not path.is_file():
+        return 0
+    with path.open("rb") as stream:
+        return sum(_TOLD_LOSS in line for line in stream)
+
+
+def _hold(data: Mapping[str, Any]) -> HoldStep:
+    return HoldStep(
+        t=int(data["t"]),
+        state=str(data["state"]),
+        group=int(data["group"]),
+        until_released=int(data["until_released"]),
+        reason=str(data.get("reason", "")),
+    )
+
+
+def _event(pid: int, data: Mapping[str, Any]) -> Event:
+    fields = data.get("fields") or {}
+    return Event(
+        t=int(data["t"]),
+        pid=pid,
+        thread=str(data["thread"]),
+        source=one_of(data["source"], SOURCES),
+        key=str(data["key"]),
+        level=str(data.get("level", "")),
+        text=str(data.get("text", "")),
+        fields=MappingProxyType(dict(fields)),
+        tid=int_or_none(data.get("tid")),
+    )
+
+
+def _operation(pid: int, data: Mapping[str, Any]) -> Operation:
+    size, errno, to, mode = (data.get(name) for name in ("size", "errno", "to", "mode"))
+    return Operation(
+        t=int(data["t"]),
+        pid=pid,
+        thread=str(data["thread"]),
+        op=str(data["op"]),
+        state=str(data["state"]),
+        path=str(data["path"]),
+        to=None if to is None else str(to),
+        size=None if size is None else int(size),
+        errno=None if errno is None else int(errno),
+        mode=None if mode is None else str(mode),
+        tid=int_or_none(data.get("tid")),
+    )
+
+
+def _step(pid: int, data: Mapping[str, Any]) -> TileStep:
+    def text(name: str) -> str | None:
+        value = data.get(name)
+        return None if value is None else str(value)
+
+    retry_of = data.get("retry_of")
+    return TileStep(
+        t=int(data["t"]),
+        pid=pid,
+        thread=str(data["thread"]),
+        state=str(data["state"]),
+        tile=int(data["tile"]),
+        frames=tuple(str(name) for name in data.get("frames", ())),
+        caches=tuple(str(name) for name in data.get("caches", ())),
+        reference=text("reference"),
+        outcome=text("outcome"),
+        path=text("path"),
+        error=text("error"),
+        retry_of=None if retry_of is None else int(retry_of),
+        tid=int_or_none(data.get("tid")),
+    )
+
+
+def _tile(tile: int, steps: list[TileStep]) -> Tile:
+    def first(state: str) -> TileStep | None:
+        return next((s for s in steps if s.state == state), None)
+
+    submitted, started, ended, collected = (first(s) for s in ("submitted", "started", "ended", "collected"))
+    known = next((s for s in steps if s.frames), steps[0])
+    return Tile(
+        tile=tile,
+        frames=known.frames,
+        caches=known.caches,
+        submitted=submitted.t if submitted else None,
+        started=started.t if started else None,
+        ended=ended.t if ended else None,
+        collected=collected.t if collected else None,
+        collected_by=collected.thread if collected else None,
+        thread=started.thread if started else None,
+        outcome=ended.outcome if ended else None,
+        reference=next((s.reference for s in steps if s.reference), None),
+        path=ended.path if ended else None,
+        error=ended.error if ended else None,
+        retry_of=next((s.retry_of for s in steps if s.retry_of is not None), None),
+    )
+
+
+def _disk_sample(data: Mapping[str, Any]) -> DiskSample:
+    return DiskSample(int(data["t"]), str(data["folder"]), int(data["size"]), int(data["files"]), int(data["free"]))
+
+
+def _process_sample(data: Mapping[str, Any]) -> ProcessSample:
+    names = ("t", "processes", "rss", "threads", "open_files")
+    t, processes, rss, threads, open_files = (int(data[name]) for name in names)
+    return ProcessSample(t, processes, rss, float(data["cpu"]), threads, open_files)

@@ -1,0 +1,144 @@
+"""What a target leaves in a record's ``outputs``: counted after the end, then caches and masks are removed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+
+from harness.record.values import read_samples
+
+PASSING = ("cache", "mask", "probe")
+"""The kinds that are removed once they were counted: large, and no product."""
+
+# First match wins; the patterns are those of the names that ZeMosaic and the reference give.
+_KINDS = (
+    ("cache", "preprocessed_*.npy"),
+    ("mask", "hp_mask_*.npy"),
+    ("probe", "_zemosaic_io_probe_*"),
+    ("tile", "master_tile_*.fits"),
+)
+_TILE_FOLDERS = ("tiles", "sds_tiles_*")
+_MOSAICS = ("zemosaic_*.fits", "mosaic_*.fits", "global_mosaic*.fits")
+
+
+@dataclass(frozen=True, slots=True)
+class LeftFile:
+    """A file that the target left behind: path relative to the record, size in bytes, kind (``cache``, ``tile``, ...)."""
+
+    path: str
+    size: int
+    kind: str
+
+
+def kind_of(path: str) -> str:
+    """Return the kind of a file by its path below ``outputs``, as ``docs/protocol.md`` names the kinds."""
+    pure = PurePosixPath(path)
+    for kind, pattern in _KINDS:
+        if fnmatchcase(pure.name, pattern):
+            return kind
+    if any(fnmatchcase(folder, pattern) for folder in pure.parts[:-1] for pattern in _TILE_FOLDERS):
+        return "tile"
+    if len(pure.parts) == 1 and any(fnmatchcase(pure.name, pattern) for pattern in _MOSAICS):
+        return "mosaic"
+    return "other"
+
+
+def count_left(record: Path) -> tuple[LeftFile, ...]:
+    """Return every file below ``outputs``, in order of path. A link counts as itself, whatever it points to."""
+    outputs = record / "outputs"
+    found = []
+    for path in _files(outputs):
+        try:
+            size = path.lstat().st_size
+        except OSError:
+            continue
+        name = path.relative_to(outputs).as_posix()
+        found.append(LeftFile(f"outputs/{name}", size, kind_of(name)))
+    return tuple(sorted(found, key=lambda file: file.path))
+
+
+def write_left(record: Path, left: Iterable[LeftFile]) -> None:
+    """Write ``left.jsonl``."""
+    lines = (json.dumps({"path": file.path, "size": file.size, "kind": file.kind}) for file in left)
+    (record / "left.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def clear(record: Path, left: Iterable[LeftFile]) -> tuple[str, ...]:
+    """Remove the caches, masks and I/O probes that were counted; return what could not be removed, and why."""
+    problems = []
+    for file in left:
+        if file.kind not in PASSING:
+            continue
+        path = record / file.path
+        try:
+            _remove(path)
+        except OSError as error:
+            problems.append(f"{file.path}: {error.strerror or error}")
+    return tuple(problems)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder of the harness's own, read-only parts too; links in it are removed, not followed.
+
+    Raises
+    ------
+    OSError
+        When something in it can't be removed, after a second attempt for systems that hold files a moment longer.
+
+    """
+    if not folder.exists():
+        return
+    try:
+        shutil.rmtree(folder)
+    except OSError:
+        _unlock(folder)
+        time.sleep(0.2)
+        shutil.rmtree(folder)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for parent, folders, files in os.walk(folder, followlinks=False):
+        for name in files:
+            yield Path(parent, name)
+        for name in folders:
+            if Path(parent, name).is_symlink():
+                yield Path(parent, name)
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except PermissionError:
+        path.parent.chmod(stat.S_IRWXU)
+        if not path.is_symlink():
+            path.chmod(stat.S_IRUSR | stat.S_IWUSR)
+        path.unlink(missing_ok=True)
+
+
+def _unlock(folder: Path) -> None:
+    """Give the owner every right again on what a target made read-only."""
+    folder.chmod(stat.S_IRWXU)
+    for parent, folders, files in os.walk(folder, followlinks=False):
+        for name in folders + files:
+            path = Path(parent, name)
+            if not path.is_symlink():
+                path.chmod(stat.S_IRWXU)
+
+
+def read_left(folder: Path, torn: list[str] | None = None) -> tuple[LeftFile, ...] | None:
+    """Return what was left; ``None`` where that is not known in full. Lines that can't be read are added to ``torn``."""
+    path = folder / "left.jsonl"
+    if not path.exists():
+        return None
+    unread: list[str] = []
+    found = read_samples(path, unread, lambda d: LeftFile(str(d["path"]), int(d["size"]), str(d["kind"])))
+    if torn is not None:
+        torn.extend(unread)
+    return None if unread else found

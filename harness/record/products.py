@@ -1,0 +1,175 @@
+"""What a run made, measured: masks, depth, stars and block statistics, without pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.language.message import say
+from harness.record.values import RecordError, check_format, int_or_none, read_json, text_or_none
+
+PRODUCTS_FORMAT = "phase3-products/1"
+BLOCK = 32
+"""Side of the blocks by which images are measured, in pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class TileProduct:
+    """A master tile on disk after the run: its identity and counts from the header.
+
+    ``frames`` is ZMT_NRAW, ``aligned`` is ZMT_NALGN, ``reference`` is ZMT_REF; ``None`` where the header has no such card.
+    """
+
+    path: str
+    tile: int
+    frames: int | None
+    aligned: int | None
+    reference: str | None
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One image as it was written: its digest, and statistics by blocks of ``BLOCK`` by ``BLOCK`` pixels, without its pixels.
+
+    Parameters
+    ----------
+    name
+        The HDU's name; ``PRIMARY`` where the first has none.
+    file
+        Path of its file, relative to the record.
+    shape, bitpix
+        Its axes as numpy orders them, and its type as FITS names it.
+    sha256
+        SHA-256 of its data as the file holds them: equal data have equal digests.
+    count, sum, low, high
+        By block, shape (channels, rows, columns): how many values are finite, their sum, the least and the largest (NaN where
+        none is).
+
+    """
+
+    name: str
+    file: str
+    shape: tuple[int, ...]
+    bitpix: int
+    sha256: str
+    count: NDArray[np.uint16] = field(repr=False)
+    sum: NDArray[np.float64] = field(repr=False)
+    low: NDArray[np.floating[Any]] = field(repr=False)
+    high: NDArray[np.floating[Any]] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Products:
+    """What the run made, measured: no pixels.
+
+    Parameters
+    ----------
+    mosaic
+        Path of the mosaic, relative to the record; ``None`` if there is none.
+    wcs
+        WCS cards of the *decimated* mask's grid.
+    step
+        Decimation in pixels: one mask element stands for ``step`` by ``step`` mosaic pixels.
+    covered
+        Boolean, shape (rows, columns): coverage > 0 and alpha > 0 and finite.
+    depth
+        Float32, same shape: the coverage map, in the target's own unit.
+    stars
+        Float64, shape (n, 3): right ascension and declination in degrees, flux in the mosaic's unit.
+    tiles
+        The master tiles that were kept.
+    thumbnail
+        Path of a PNG of the mosaic, relative to the record, or ``None``.
+    constant
+        Boolean, shape as ``covered``: covered elements whose pixels lie in runs of equal values, as filling leaves them; ``None``
+        where it was not measured.
+    planes
+        The images of the mosaic's file and of its coverage map's, in their order; empty where they were not measured.
+
+    """
+
+    mosaic: str | None
+    wcs: Mapping[str, str | int | float]
+    step: int
+    covered: NDArray[np.bool_]
+    depth: NDArray[np.float32]
+    stars: NDArray[np.float64]
+    tiles: tuple[TileProduct, ...]
+    thumbnail: str | None
+    constant: NDArray[np.bool_] | None = None
+    planes: tuple[Plane, ...] = ()
+
+
+def read_products(folder: Path) -> Products | None:
+    """Read what was measured after a run; ``None`` when nothing was. Raises ``RecordError`` when it can't be read."""
+    path = folder / "products.json"
+    if not path.exists():
+        return None
+    try:
+        data = read_json(path)
+        check_format(path, data, PRODUCTS_FORMAT)
+        # Opened here, for numpy leaves a file open whose archive it can't read.
+        with (folder / "products.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            depth = np.asarray(arrays["depth"], dtype=np.float32)
+            stars = np.asarray(arrays["stars"], dtype=np.float64).reshape(-1, 3)
+            covered = _unpacked(np.asarray(arrays["covered"], dtype=np.uint8), depth, data["shape"])
+            flat = np.asarray(arrays["constant"], dtype=np.uint8) if "constant" in arrays else None
+            constant = None if flat is None else _unpacked(flat, depth, data["shape"])
+            planes = tuple(_plane(i, plane, arrays) for i, plane in enumerate(data.get("planes", ())))
+        tiles = tuple(
+            TileProduct(
+                str(t["path"]),
+                int(t["tile"]),
+                int_or_none(t["frames"]),
+                int_or_none(t["aligned"]),
+                text_or_none(t["reference"]),
+            )
+            for t in data["tiles"]
+        )
+        return Products(
+            mosaic=text_or_none(data["mosaic"]),
+            wcs=MappingProxyType(dict(data["wcs"])),
+            step=int(data["step"]),
+            covered=covered,
+            depth=depth,
+            stars=stars,
+            tiles=tiles,
+            thumbnail=text_or_none(data["thumbnail"]),
+            constant=constant,
+            planes=planes,
+        )
+    except RecordError:
+        raise
+    except Exception as error:  # a damaged archive raises errors of a dozen libraries, memory among them
+        raise RecordError(
+            say(
+                "expected measured products in {path}, found some that can't be read ({error}): measure the run again",
+                path=str(path),
+                error=str(error),
+            )
+        ) from error
+
+
+def _plane(index: int, data: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Plane:
+    count = np.asarray(arrays[f"plane{index}_count"], dtype=np.uint16)
+    total = np.asarray(arrays[f"plane{index}_sum"], dtype=np.float64)
+    low, high = (np.asarray(arrays[f"plane{index}_{name}"]) for name in ("low", "high"))
+    if count.ndim != 3 or any(a.shape != count.shape or a.dtype.kind != "f" for a in (total, low, high)):
+        raise ValueError(f"statistics of {data['name']} with shapes {count.shape}, {total.shape}, {low.shape}")
+    shape = tuple(int(n) for n in data["shape"])
+    return Plane(
+        str(data["name"]), str(data["file"]), shape, int(data["bitpix"]), str(data["sha256"]), count, total, low, high
+    )
+
+
+def _unpacked(bits: NDArray[np.uint8], depth: NDArray[np.float32], shape: Any) -> NDArray[np.bool_]:
+    """Return the mask in packed bits. Missing bits would be read as zeros, as holes: so their number must be right."""
+    if depth.ndim != 2 or list(depth.shape) != shape or bits.shape != (-(-depth.size // 8),):
+        raise ValueError(f"masks of {depth.shape} elements and {bits.size} bytes, expected a shape of {shape}")
+    return np.unpackbits(bits, count=depth.size).reshape(depth.shape).astype(np.bool_)

@@ -1,0 +1,88 @@
+"""What a dataset shows, as far as that is known without the target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.language.message import say
+from harness.record.values import UNREADABLE, RecordError, one_of, read_json
+
+TRUTH_FORMAT = "phase3-truth/2"
+Origin = Literal["synthetic", "frames"]
+ORIGINS: tuple[Origin, ...] = ("synthetic", "frames")
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What a dataset shows, as far as that is known without the target.
+
+    Parameters
+    ----------
+    stars
+        Shape ``(n, 3)``, float64, brightest first: right ascension and declination (degrees, ICRS), flux (ADU per
+        exposure, without colour filters). Stars of the whole field, also such as no frame covers.
+    sky
+        Level of the empty sky, in ADU per pixel and exposure, without colour filters; a frame adds a gradient to it.
+    filters
+        What the red, green and blue filters let pass; ones for a camera without filters.
+    origin
+        ``synthetic``: the stars that the frames were drawn from. ``frames``: stars that were found in a mosaic made straight from
+        observed frames, with their fluxes there; what is too faint for that is not among them.
+    clouded
+        Names of the frames that show no stars.
+
+    """
+
+    stars: NDArray[np.float64]
+    sky: float
+    filters: tuple[float, float, float]
+    origin: Origin = "synthetic"
+    clouded: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return built-in types only."""
+        return {
+            "format": TRUTH_FORMAT,
+            "origin": self.origin,
+            "sky": self.sky,
+            "filters": list(self.filters),
+            "clouded": list(self.clouded),
+            "stars": self.stars.tolist(),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Truth:
+        """Rebuild a truth. Raises ``ValueError``, ``TypeError`` or ``KeyError`` when the data is not one."""
+        if data["format"] != TRUTH_FORMAT:
+            raise ValueError(f"expected a truth of format {TRUTH_FORMAT!r}, found {data['format']!r}")
+        red, green, blue = (float(share) for share in data["filters"])
+        return cls(
+            stars=np.array(data["stars"], dtype=np.float64).reshape(-1, 3),
+            sky=float(data["sky"]),
+            filters=(red, green, blue),
+            origin=one_of(data["origin"], ORIGINS),
+            clouded=tuple(str(name) for name in data["clouded"]),
+        )
+
+
+def read_truth(folder: Path) -> Truth | None:
+    """Read the truth of a record; ``None`` without one. Raises ``RecordError`` when it cannot be read."""
+    path = folder / "truth.json"
+    if not path.exists():
+        return None
+    try:
+        return Truth.from_json(read_json(path))
+    except UNREADABLE as error:
+        raise RecordError(
+            say(
+                "expected a truth in {path}, found one that can't be read ({error}): record the run again",
+                path=str(path),
+                error=str(error),
+            )
+        ) from error

@@ -1,0 +1,109 @@
+"""Read JSON values and lines from untrusted files of a record.
+
+Every reader of a record uses these. What cannot be read becomes a `RecordError` or a named torn line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+from harness.language.message import SaidError, say
+
+T = TypeVar("T")
+# What reading data that are not as specified may raise: text that is no JSON or nested without end, numbers without end, parts
+# that are missing or of another type.
+UNREADABLE = (ValueError, TypeError, LookupError, ArithmeticError, RecursionError)
+
+
+class RecordError(SaidError):
+    """A folder that is not a readable record: what was expected, what was found, what to do."""
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def inside(folder: Path, name: str) -> Path:
+    """Return ``folder / name``; raise ``RecordError`` when a name from a record would leave its folder."""
+    pure = PurePosixPath(name)
+    if pure.is_absolute() or ".." in pure.parts or "\\" in name or ":" in name.partition("/")[0]:
+        raise RecordError(
+            say(
+                "expected a path inside the record, found {name}: the record was changed, record the run again",
+                name=repr(name),
+            )
+        )
+    return folder / pure
+
+
+def read_json(path: Path) -> Mapping[str, Any]:
+    """Read a file that holds one JSON object. Raises ``ValueError`` or ``TypeError`` when it does not."""
+    data = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(data, dict):
+        raise TypeError(f"expected a JSON object in {path.name}, found {type(data).__name__}")
+    return data
+
+
+def check_format(path: Path, data: Mapping[str, Any], expected: str) -> None:
+    """Raise ``RecordError`` unless the file states the expected format."""
+    found = data.get("format")
+    if found != expected:
+        raise RecordError(
+            say(
+                "expected format {expected} in {path}, found {found}: read it with the harness that wrote it",
+                expected=repr(expected),
+                path=str(path),
+                found=repr(found),
+            )
+        )
+
+
+def read_lines(path: Path, torn: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the JSON objects of a file with the numbers of their lines. A line that can't be read is named in ``torn``."""
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        for number, line in enumerate(stream, 1):
+            try:
+                data = json.loads(line)
+            except (ValueError, RecursionError):  # no JSON, a number of thousands of digits, or nested without end
+                torn.append(f"{path.name}, line {number}")
+                continue
+            if isinstance(data, dict):
+                yield number, data
+            else:
+                torn.append(f"{path.name}, line {number}")
+
+
+def read_samples(path: Path, torn: list[str], make: Callable[[Mapping[str, Any]], T]) -> tuple[T, ...]:
+    """Read every line of a file with ``make``; a line that cannot be read is named in ``torn``."""
+    if not path.exists():
+        return ()
+    found: list[T] = []
+    for number, data in read_lines(path, torn):
+        try:
+            found.append(make(data))
+        except UNREADABLE:
+            torn.append(f"{path.name}, line {number}")
+    return tuple(found)
+
+
+def int_or_none(value: Any) -> int | None:
+    """Convert to an integer, keeping ``None``."""
+    return None if value is None else int(value)
+
+
+def text_or_none(value: Any) -> str | None:
+    """Convert to text, keeping ``None``."""
+    return None if value is None else str(value)
+
+
+def one_of(value: Any, known: tuple[T, ...]) -> T:
+    """Return the value if it is a known one. Raises ``ValueError`` otherwise."""
+    if value not in known:
+        raise ValueError(f"expected one of {known}, found {value!r}")
+    return known[known.index(value)]

@@ -1,0 +1,248 @@
+"""Problems with a run's frames and plan that can be seen before it starts: what was expected, found, and is to be done."""
+
+from __future__ import annotations
+
+import shutil
+import unicodedata
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from harness.language.message import Message, SaidError, say
+from harness.record.request import DatasetFacts, FrameFacts
+
+CACHE_BYTES = 12
+"""Bytes that a frame's cache takes for each pixel: three channels of float32."""
+
+MASK_BYTES = 3
+"""Bytes that a frame's hot-pixel mask takes for each pixel."""
+
+OUTPUT_BYTES = 12
+"""Bytes of tiles and mosaic for each input pixel: as if no frames overlapped, so an upper estimate."""
+
+Plan = Sequence[Sequence[str]] | None
+
+
+class InputError(SaidError):
+    """Frames or a plan that no run can start with: what was expected, what was found, what to do."""
+
+
+def require_inputs(
+    folder: Path, facts: DatasetFacts, plan: Plan, *, room: Path | None = None, contents: bool = True
+) -> None:
+    """Raise ``InputError`` when ``check_inputs`` finds any problem."""
+    problems = check_inputs(folder, facts, plan, room=room, contents=contents)
+    if problems:
+        raise InputError(*problems)
+
+
+def check_inputs(
+    folder: Path, facts: DatasetFacts, plan: Plan, *, room: Path | None = None, contents: bool = True
+) -> tuple[Message, ...]:
+    """Return the problems of a dataset and a plan; nothing is changed.
+
+    Parameters
+    ----------
+    folder
+        Where the frames lie.
+    facts
+        What the dataset says of its frames.
+    plan
+        Frame names by tile, or ``None`` when the target makes its own plan.
+    room
+        The folder that the run will be recorded in, whose volume must have room; not looked at when ``None``.
+    contents
+        Whether to open the frames too (about a millisecond each): truncated files, and frames without a single number.
+
+    Returns
+    -------
+    tuple of Message
+        Empty when a run may start.
+
+    """
+    if not facts.frames:
+        return (
+            say(
+                "Expected frames in the dataset {dataset} ({folder}), found none: put FITS lights with a celestial WCS there.",
+                dataset=facts.name,
+                folder=str(folder),
+            ),
+        )
+    problems = [*_names(facts), *_plan(facts, plan), *_shapes(facts)]
+    for frame in facts.frames:
+        problems += _frame(folder, frame, contents=contents)
+    if room is not None:
+        problems += _room(folder, facts, room)
+    return tuple(problems)
+
+
+def is_celestial(cards: Mapping[str, str | int | float]) -> bool:
+    """Tell whether axes 1 and 2 are on the sky, with a stated origin and a usable scale: the one rule for every frame.
+
+    Parameters
+    ----------
+    cards
+        WCS cards of these axes, as ``FrameFacts.wcs`` holds them.
+
+    """
+    # Without these astropy assumes an origin and one degree a pixel, which no telescope has.
+    if not {"CRVAL1", "CRVAL2"} <= cards.keys() or not cards.keys() & {"CD1_1", "CD1_2", "PC1_1", "CDELT1"}:
+        return False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            wcs = WCS(fits.Header(list(cards.items())), naxis=2)
+            matrix = wcs.pixel_scale_matrix
+            return bool(wcs.has_celestial and np.isfinite(matrix).all() and abs(np.linalg.det(matrix)) > 0)
+        except Exception:  # noqa: BLE001 -- whatever keeps astropy from reading it, it is no usable WCS
+            return False
+
+
+def room_needed(folder: Path, facts: DatasetFacts) -> int:
+    """Return the bytes that a run is expected to need: copies of the frames, caches, masks, tiles and mosaic."""
+    pixels = sum(frame.shape[0] * frame.shape[1] for frame in facts.frames)
+    copies = sum(path.stat().st_size for frame in facts.frames if (path := folder / frame.name).is_file())
+    return copies + pixels * (CACHE_BYTES + MASK_BYTES + OUTPUT_BYTES)
+
+
+def _names(facts: DatasetFacts) -> Iterator[Message]:
+    seen: dict[str, str] = {}
+    for frame in facts.frames:
+        if frame.name in {"", ".", ".."} or set(frame.name) & set("/\\\0"):
+            yield say("Expected a plain file name for a frame, found {name}: rename the file.", name=frame.name)
+        # Some file systems hold no two names that differ in case or in the composition of their accents only.
+        key = unicodedata.normalize("NFC", frame.name).casefold()
+        if key in seen:
+            yield say(
+                "Expected every frame of {dataset} to have a name of its own, found {first} and {second}: rename one of them.",
+                dataset=facts.name,
+                first=seen[key],
+                second=frame.name,
+            )
+        seen.setdefault(key, frame.name)
+
+
+def _plan(facts: DatasetFacts, plan: Plan) -> Iterator[Message]:
+    if plan is None:
+        return
+    if not plan:
+        yield say("Expected a plan with at least one tile, found an empty one: leave the plan out or name its tiles.")
+    known = {frame.name for frame in facts.frames}
+    for tile, names in enumerate(plan):
+        if not names:
+            yield say(
+                "Expected frames for tile {tile} of the plan, found none: name some or leave the tile out.", tile=tile
+            )
+        for name in names:
+            if name not in known:
+                yield say(
+                    "Expected the plan to name frames of {dataset}, found {name} for tile {tile}, which is not there: "
+                    "correct the plan or add the frame.",
+                    dataset=facts.name,
+                    name=name,
+                    tile=tile,
+                )
+
+
+def _shapes(facts: DatasetFacts) -> Iterator[Message]:
+    shapes: dict[tuple[int, int], list[str]] = {}
+    for frame in facts.frames:
+        shapes.setdefault(frame.shape, []).append(frame.name)
+    if len(shapes) > 1:
+        usual, *others = sorted(shapes, key=lambda shape: -len(shapes[shape]))
+        odd = [name for shape in others for name in shapes[shape]]
+        yield say(
+            "Expected frames of one shape in {dataset}, found {count} that are not {rows} x {columns} ({names}): "
+            "make a dataset of each shape.",
+            dataset=facts.name,
+            count=len(odd),
+            rows=usual[0],
+            columns=usual[1],
+            names=", ".join(odd[:3]),
+        )
+
+
+def _frame(folder: Path, frame: FrameFacts, *, contents: bool) -> Iterator[Message]:
+    path = folder / frame.name
+    if not path.is_file():
+        yield say(
+            "Expected the frame {name} in {folder}, found no such file: put it back.",
+            name=frame.name,
+            folder=str(folder),
+        )
+        return
+    if not is_celestial(frame.wcs):
+        yield say(
+            "Expected a celestial WCS in {name} (CTYPE, CRVAL and a scale), found none: solve the frame first, or leave it out.",
+            name=frame.name,
+        )
+    if contents:
+        yield from _contents(path)
+
+
+def _contents(path: Path) -> Iterator[Message]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is wrong is said below, in our own words
+            with fits.open(path, memmap=True, do_not_scale_image_data=True) as hdus:
+                index = next(
+                    (i for i, hdu in enumerate(hdus) if hdu.is_image and hdu.header.get("NAXIS", 0) >= 2), None
+                )
+                if index is None:
+                    yield say("Expected an image in {name}, found none: leave the file out.", name=path.name)
+                    return
+                hdu = hdus[index]
+                expected, found = _length(hdu), path.stat().st_size
+                if expected > found and not _is_packed(path):
+                    yield say(
+                        "Expected {expected} bytes in {name}, found {found}: the file is cut off; copy it again or leave it out.",
+                        expected=expected,
+                        name=path.name,
+                        found=found,
+                    )
+                elif not _has_a_number(hdu):
+                    yield say("Expected numbers in {name}, found only NaN: leave the frame out.", name=path.name)
+    except (OSError, ValueError, TypeError, KeyError, fits.VerifyError) as error:
+        yield say(
+            "Expected a FITS file in {name}, found one that can't be read ({error}): copy it again or leave it out.",
+            name=path.name,
+            error=str(error) or type(error).__name__,
+        )
+
+
+def _length(hdu: fits.PrimaryHDU | fits.ImageHDU) -> int:
+    """Return the length that the file must have at least: up to the image's last byte, without the padding after it."""
+    return int(hdu.fileinfo()["datLoc"]) + int(hdu.size)
+
+
+def _is_packed(path: Path) -> bool:
+    return path.suffix.lower() in {".gz", ".bz2", ".fz", ".z", ".xz"}
+
+
+def _has_a_number(hdu: fits.PrimaryHDU | fits.ImageHDU) -> bool:
+    """Look row by row: good frames end it at the first."""
+    data = hdu.data
+    if data is None or not np.issubdtype(data.dtype, np.floating):
+        return data is not None
+    return any(bool(np.isfinite(row).any()) for row in data)
+
+
+def _room(folder: Path, facts: DatasetFacts, room: Path) -> Iterator[Message]:
+    there = next(parent for parent in (room, *room.absolute().parents) if parent.exists())
+    try:
+        free = shutil.disk_usage(there).free
+    except OSError:
+        return  # no answer is no problem: a full disk will be seen in the run
+    needed = room_needed(folder, facts)
+    if free < needed:
+        yield say(
+            "Expected {needed} MB free for a run on {dataset}, found {free} MB in {folder}: free some, or record elsewhere.",
+            needed=round(needed / 1e6, 1),
+            dataset=facts.name,
+            free=round(free / 1e6, 1),
+            folder=str(there),
+        )

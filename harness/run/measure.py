@@ -1,0 +1,599 @@
+"""Measures what a run made, so that a record can be judged without its pixels.
+
+Writes ``products.json``, ``products.npz`` and ``thumbnail.png`` (``docs/protocol.md``): which pixels are covered, how deep, where
+the stars are and how bright, where it is constant, the digest and the statistics of each image by blocks, and what the headers
+of the kept tiles say. Files are read by strips of rows, so memory is bounded by a strip, the decimated masks and the blocks'
+statistics, not by the mosaic.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from astropy.io import fits
+from astropy.utils.exceptions import AstropyWarning
+from astropy.visualization import AsinhStretch, AsymmetricPercentileInterval
+from numpy.typing import NDArray
+from photutils.aperture import CircularAperture, aperture_photometry
+from photutils.background import Background2D, BkgZoomInterpolator
+from photutils.detection import DAOStarFinder
+from PIL import Image
+from scipy import ndimage
+
+from harness.analysis.footprint import Cards, FootprintError, sky_of
+from harness.record.products import BLOCK, PRODUCTS_FORMAT, Plane, read_products
+from harness.record.request import Request
+from harness.record.values import RecordError
+
+MASK_PIXELS = 25_000_000
+"""Masks are decimated until they have no more elements than this."""
+
+STARS = 2000
+"""How many stars are kept, the brightest."""
+
+RUN = 7
+"""Pixels in a row or a column that must be equal in every channel to be called constant: noise makes no such run."""
+
+_STRIP_PIXELS = 1 << 22
+_ROUNDING = 8 * float(np.finfo(np.float32).eps)  # of the value: what interpolating and shifting a constant may add
+_THUMBNAIL = 900  # pixels, the longer side
+
+# Stars. The kernel suits what small telescopes sample a star with; the aperture takes in most of its light, and is the same in
+# every run, so that fluxes compare between runs whatever their stars look like.
+_FWHM = 3.0
+_SIGMAS = 5.0
+_APERTURE = 5.0
+_MESH = 64
+_OVERLAP = 64  # rows that two bands share, so that each star lies whole in one of them
+
+_TINY = float(np.finfo(np.float32).tiny)
+_BASE = re.compile(r"zemosaic_MT\d+_R\d+|mosaic_grid")
+_TILES = ("master_tile_*.fits", "sds_tile_*.fits", "tiles/tile_*.fits")
+_CARD = re.compile(
+    r"(CTYPE|CUNIT|CRVAL|CRPIX|CDELT)[12]|CROTA2|(CD|PC)[12]_[12]|PV[12]_\d+|LONPOLE|LATPOLE|RADESYS|EQUINOX"
+    r"|(A|B|AP|BP)_(ORDER|\d_\d)"
+)
+_BROKEN = (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, fits.VerifyError)
+
+
+_T = TypeVar("_T", bound=np.generic)
+_F = TypeVar("_F", np.float32, np.float64)
+
+
+class MeasureError(ValueError):
+    """Products that can't be measured: what was expected, what was found, what to do."""
+
+
+def measure(folder: Path, request: Request) -> None:
+    """Measure what a run left in ``folder/outputs``, and write it beside.
+
+    The mosaic is the data product (``_science`` where there are two); previews and display products are not looked at.
+    A pixel is covered when its coverage is positive, its alpha (where the file has an ``ALPHA``) is positive, and a channel
+    is finite. Without a coverage map the depth is NaN; without alpha too, an all-zero pixel is not covered. A mosaic of more
+    than ``MASK_PIXELS`` is decimated: an element is covered only if *all* its pixels are, and its depth is the least of
+    theirs, so no hole is hidden.
+
+    A run without a mosaic has products too: no mosaic, empty masks, and the tiles that it left.
+
+    Parameters
+    ----------
+    folder
+        The record's folder.
+    request
+        What was asked: the mode tells which mosaic is meant, the configuration how the data product is named.
+
+    Raises
+    ------
+    MeasureError
+        When the mosaic or its coverage is not a FITS file that can be read, or the two don't belong together.
+    OSError
+        When the products can't be written.
+
+    """
+    outputs = folder / "outputs"
+    mosaic, coverage = _find(outputs, request)
+    if mosaic is None:
+        none = np.zeros((0, 0), np.bool_)
+        arrays = _Arrays(none, np.zeros((0, 0), np.float32), np.zeros((0, 3)), none, ())
+        found = _Measured(arrays, 1, {}, None)
+    else:
+        with _open(mosaic, coverage) as source:
+            found = _measured(source, outputs)
+    thumbnail = None
+    if found.thumbnail is not None:
+        thumbnail = "thumbnail.png"
+        Image.fromarray(found.thumbnail, "RGBA").save(folder / thumbnail)
+    data = {
+        "mosaic": None if mosaic is None else mosaic.relative_to(folder).as_posix(),
+        "wcs": dict(found.wcs),
+        "step": found.step,
+        "tiles": list(_tiles(folder)),
+        "thumbnail": thumbnail,
+    }
+    _write(folder, data, found.arrays)
+
+
+def decimate_products(folder: Path, step: int) -> None:
+    """Rewrite a record's products at a larger step and without pixels: no thumbnail. The record must be sealed again.
+
+    Parameters
+    ----------
+    folder
+        The record's folder.
+    step
+        The new decimation, a multiple of the present one. An element is covered, or constant, only if all that it replaces
+        are. Digests and statistics of the images stay as they are.
+
+    Raises
+    ------
+    MeasureError
+        When there are no products, or ``step`` is no multiple of their step.
+
+    """
+    try:
+        products = read_products(folder)
+    except RecordError as error:
+        raise MeasureError(str(error)) from error
+    if products is None:
+        raise MeasureError(f"expected products.json in {folder}, found none: measure the run first")
+    factor, rest = divmod(step, products.step)
+    if rest or factor < 1:
+        raise MeasureError(f"expected a step that is a multiple of {products.step}, found {step}")
+    stored = json.loads((folder / "products.json").read_text(encoding="utf-8"))
+    data = {
+        "mosaic": products.mosaic,
+        "wcs": dict(decimated_cards(products.wcs, factor)),
+        "step": step,
+        "tiles": stored["tiles"],
+        "thumbnail": None,
+    }
+    covered = _blocks(products.covered, factor, np.logical_and, fill=True)
+    depth = _blocks(products.depth, factor, np.minimum, fill=np.inf)
+    constant = None if products.constant is None else _blocks(products.constant, factor, np.logical_and, fill=True)
+    _write(folder, data, _Arrays(covered, depth, products.stars, constant, products.planes))
+    if products.thumbnail is not None:
+        (folder / "thumbnail.png").unlink(missing_ok=True)
+
+
+def decimated_cards(cards: Cards, step: int) -> Cards:
+    """Return the WCS cards of a grid whose pixels are blocks of ``step`` by ``step`` pixels, the first at the first corner."""
+    if step == 1 or not cards:
+        return dict(cards)
+    made = {**cards}
+    for axis in (1, 2):
+        made[f"CRPIX{axis}"] = (float(cards.get(f"CRPIX{axis}", 0.0)) - 0.5) / step + 0.5
+    matrix = [name for name in cards if re.fullmatch(r"CD[12]_[12]", name)]
+    for name in matrix or ("CDELT1", "CDELT2"):
+        made[name] = float(cards.get(name, 1.0)) * step
+    for name in cards:  # distortion: polynomials of pixels, in pixels
+        if powers := re.fullmatch(r"(?:A|B|AP|BP)_(\d)_(\d)", name):
+            made[name] = float(cards[name]) * float(step) ** (int(powers[1]) + int(powers[2]) - 1)
+    return made
+
+
+@dataclass(frozen=True)
+class _Arrays:
+    """What is stored as arrays."""
+
+    covered: NDArray[np.bool_]
+    depth: NDArray[np.float32]
+    stars: NDArray[np.float64]
+    constant: NDArray[np.bool_] | None
+    planes: tuple[Plane, ...]
+
+
+@dataclass(frozen=True)
+class _Measured:
+    arrays: _Arrays
+    step: int
+    wcs: Cards
+    thumbnail: NDArray[np.uint8] | None
+
+
+class _Plane:
+    """One image of a FITS file, read by rows through ``section``: scaled, and never whole."""
+
+    def __init__(self, path: Path, hdu: Any) -> None:
+        shape = tuple(int(n) for n in hdu.shape)
+        if len(shape) == 2:
+            self.channels_last, self.shape = False, shape
+        elif len(shape) == 3 and shape[0] <= 4:
+            self.channels_last, self.shape = False, shape[1:]
+        elif len(shape) == 3 and shape[2] <= 4:
+            self.channels_last, self.shape = True, shape[:2]
+        else:
+            raise MeasureError(
+                f"expected an image of one to four channels in {path.name}, found shape {shape}: run it again"
+            )
+        size = math.prod(shape) * abs(int(hdu.header["BITPIX"])) // 8
+        if not isinstance(hdu, fits.CompImageHDU) and size > path.stat().st_size:
+            raise MeasureError(
+                f"expected {size} bytes of pixels in {path.name}, found a file of {path.stat().st_size}: run it again"
+            )
+        self.path, self.hdu, self.flat = path, hdu, len(shape) == 2
+
+    def rows(self, start: int, stop: int, dtype: type[_F] = np.float32) -> NDArray[_F]:  # type: ignore[assignment]
+        """Return rows as native float32 or float64, shape (channels, rows, columns)."""
+        rows = slice(start, stop)
+        section = self.hdu.section
+        try:
+            values = (
+                section[rows, :][None]
+                if self.flat
+                else section[rows, :, :]
+                if self.channels_last
+                else section[:, rows, :]
+            )
+        except _BROKEN as error:
+            raise _unreadable(self.path, error) from error
+        if self.channels_last:
+            values = np.moveaxis(values, -1, 0)
+        return np.ascontiguousarray(values, dtype=dtype)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """An open mosaic with its coverage."""
+
+    image: _Plane
+    alpha: _Plane | None
+    coverage: _Plane | None
+    wcs: Cards
+    planes: tuple[tuple[str, _Plane], ...]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        rows, columns = self.image.shape
+        return rows, columns
+
+    def strip(self, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32]]:
+        """Return pixels (channels, rows, columns), which are covered, and their depth, of some rows."""
+        pixels = self.image.rows(start, stop)
+        covered: NDArray[np.bool_] = np.asarray(np.isfinite(pixels).any(axis=0))
+        depth: NDArray[np.float32] = np.full(covered.shape, np.nan, dtype=np.float32)
+        if self.alpha is not None:
+            covered &= self.alpha.rows(start, stop)[0] > 0
+        if self.coverage is not None:
+            depth = np.asarray(np.nan_to_num(self.coverage.rows(start, stop)[0], nan=0.0))
+            covered &= np.asarray(depth > 0)
+        elif self.alpha is None:
+            covered &= (pixels != 0).any(axis=0)
+        return pixels, covered, depth
+
+
+def _find(outputs: Path, request: Request) -> tuple[Path | None, Path | None]:
+    """Return the mosaic that is the data product, and its coverage map."""
+    files = {path.stem: path for path in sorted(outputs.glob("*.fits")) if path.is_file()}
+    data_suffix = str(request.config.get("scientific_fits_suffix") or "_science")
+    candidates = []
+    for stem, path in files.items():
+        base = stem.removesuffix(data_suffix)
+        if _BASE.fullmatch(base):
+            meant = (base == "mosaic_grid") == (request.mode == "grid")
+            candidates.append((meant, base != stem, path.stat().st_mtime_ns, base, path))
+    if not candidates:
+        return None, None
+    base, path = max(candidates)[-2:]
+    return path, files.get(f"{base}_coverage")
+
+
+@contextmanager
+def _open(mosaic: Path, coverage: Path | None) -> Iterator[_Source]:
+    """Open a mosaic and its coverage. What FITS finds odd but readable is no concern of ours."""
+    with warnings.catch_warnings(), ExitStack() as stack:
+        warnings.simplefilter("ignore", AstropyWarning)
+        images = _images(mosaic, stack)
+        alpha = next((plane for name, plane in images if name == "ALPHA"), None)
+        image = next((plane for name, plane in images if name not in {"ALPHA", "WEIGHT"}), None)
+        if image is None:
+            raise MeasureError(f"expected an image in {mosaic.name}, found none: run it again")
+        depth, maps = None, []
+        if coverage is not None:
+            maps = _images(coverage, stack)
+            if not maps:
+                raise MeasureError(f"expected an image in {coverage.name}, found none: run it again")
+            depth = maps[0][1]
+        for other in (alpha, depth):
+            if other is not None and other.shape != image.shape:
+                raise MeasureError(
+                    f"expected {other.path.name} to have the mosaic's shape {image.shape}, found {other.shape}: run it again"
+                )
+        yield _Source(image, alpha, depth, _celestial(mosaic, image.hdu.header), (*images, *maps))
+
+
+def _images(path: Path, stack: ExitStack) -> list[tuple[str, _Plane]]:
+    """Open a FITS file and return its images with their names."""
+    try:
+        hdus = stack.enter_context(fits.open(path, memmap=False, lazy_load_hdus=False))
+        return [(str(hdu.name).upper(), _Plane(path, hdu)) for hdu in hdus if hdu.is_image and len(hdu.shape) >= 2]
+    except MeasureError:
+        raise
+    except _BROKEN as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> MeasureError:
+    return MeasureError(
+        f"expected a FITS file that can be read in {path.name}, found {type(error).__name__}: {error}: run it again"
+    )
+
+
+def _celestial(path: Path, header: fits.Header) -> Cards:
+    """Return the celestial WCS cards of a mosaic, checked: masks without a sky could not be compared."""
+    cards: dict[str, str | int | float] = {}
+    for name in header:
+        value = header[name]
+        if _CARD.fullmatch(name) and isinstance(value, str | int | float) and not isinstance(value, bool):
+            cards[name] = value
+    try:
+        sky_of(cards, 0.0, 0.0)
+    except FootprintError as error:
+        raise MeasureError(
+            f"expected a celestial WCS in {path.name}, found none that places it ({error}): run it again"
+        ) from error
+    return cards
+
+
+def _measured(source: _Source, outputs: Path) -> _Measured:
+    rows, columns = source.shape
+    step = _step(rows, columns)
+    reduction = math.ceil(max(rows, columns, 1) / _THUMBNAIL)
+    masks, depths, flat, small = [], [], [], []
+    for start, stop in _strips(rows, columns, math.lcm(step, reduction)):
+        above, below = min(RUN - 1, start), min(RUN - 1, rows - stop)
+        wide = source.strip(start - above, stop + below)
+        inner = slice(above, above + stop - start)
+        pixels, covered, depth = wide[0][:, inner], wide[1][inner], wide[2][inner]
+        flat.append(_blocks(_constant(wide[0], wide[1])[inner], step, np.logical_and, fill=True))
+        masks.append(_blocks(covered, step, np.logical_and, fill=True))
+        depths.append(_blocks(depth, step, np.minimum, fill=np.inf))
+        small.append(_shrunk(pixels, covered, reduction))
+    if not masks:
+        raise MeasureError(
+            f"expected a mosaic with pixels in {source.image.path.name}, found shape {source.shape}: run it again"
+        )
+    planes = tuple(_plane(name, plane, outputs) for name, plane in source.planes)
+    return _Measured(
+        arrays=_Arrays(np.concatenate(masks), np.concatenate(depths), _stars(source), np.concatenate(flat), planes),
+        step=step,
+        wcs=decimated_cards(source.wcs, step),
+        thumbnail=_picture(np.concatenate(small, axis=1)),
+    )
+
+
+def _step(rows: int, columns: int) -> int:
+    """Return the least decimation that leaves no more than ``MASK_PIXELS`` elements."""
+    step = max(1, math.floor(math.sqrt(rows * columns / MASK_PIXELS)))
+    while math.ceil(rows / step) * math.ceil(columns / step) > MASK_PIXELS:
+        step += 1
+    return step
+
+
+def _strips(rows: int, columns: int, multiple: int) -> Iterator[tuple[int, int]]:
+    """Yield first row and row after the last of strips whose heights are a multiple of ``multiple``, the last one's excepted."""
+    height = max(1, _STRIP_PIXELS // max(columns, 1) // multiple) * multiple
+    for start in range(0, rows if columns else 0, height):
+        yield start, min(start + height, rows)
+
+
+def _blocks(values: NDArray[_T], step: int, reduce: np.ufunc, *, fill: float) -> NDArray[_T]:
+    """Reduce blocks of ``step`` by ``step`` elements to one; blocks at the far edges may be smaller."""
+    if step == 1:
+        return values
+    rows, columns = values.shape
+    padded = np.pad(values, ((0, -rows % step), (0, -columns % step)), constant_values=fill)
+    blocks = padded.reshape(padded.shape[0] // step, step, padded.shape[1] // step, step)
+    return np.asarray(reduce.reduce(blocks, axis=(1, 3)), dtype=values.dtype)
+
+
+def _constant(pixels: NDArray[np.float32], covered: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which pixels lie in a run of ``RUN`` covered pixels of a row or a column with equal values in every channel.
+
+    Filling with a value and repeating an edge make such runs. Equal means but for rounding: interpolation gives a constant
+    back with errors in its last bits. A channel that is not finite says nothing.
+    """
+    found = np.zeros_like(covered)
+    for axis in (0, 1):
+        if covered.shape[axis] < RUN:
+            continue
+        equal = ndimage.minimum_filter1d(covered.view(np.uint8), RUN, axis, mode="constant", cval=0) > 0
+        for channel in np.where(np.isfinite(pixels), pixels, 0):
+            low = ndimage.minimum_filter1d(channel, RUN, axis)
+            high = ndimage.maximum_filter1d(channel, RUN, axis)
+            equal &= high - low <= _ROUNDING * np.maximum(np.abs(low), np.abs(high))
+        found |= ndimage.maximum_filter1d(equal.view(np.uint8), RUN, axis, mode="constant", cval=0) > 0
+    return found
+
+
+def _plane(name: str, plane: _Plane, outputs: Path) -> Plane:
+    """Measure one image as it was written: the digest of its data, and statistics by blocks."""
+    rows, columns = plane.shape
+    counts, sums, lows, highs = [], [], [], []
+    for start, stop in _strips(rows, columns, BLOCK):
+        values = plane.rows(start, stop, np.float64)
+        finite = np.isfinite(values)
+        counts.append([_blocks(c.astype(np.uint16), BLOCK, np.add, fill=0) for c in finite])
+        sums.append([_blocks(np.where(f, v, 0), BLOCK, np.add, fill=0) for v, f in zip(values, finite, strict=True)])
+        lows.append(
+            [_blocks(np.where(f, v, np.nan), BLOCK, np.fmin, fill=np.nan) for v, f in zip(values, finite, strict=True)]
+        )
+        highs.append(
+            [_blocks(np.where(f, v, np.nan), BLOCK, np.fmax, fill=np.nan) for v, f in zip(values, finite, strict=True)]
+        )
+    bitpix = int(plane.hdu.header["BITPIX"])
+    exact = np.float32 if bitpix in (8, 16, -32) else np.float64  # minimum and maximum are values of the image
+    return Plane(
+        name=name,
+        file=plane.path.relative_to(outputs.parent).as_posix(),
+        shape=tuple(int(n) for n in plane.hdu.shape),
+        bitpix=bitpix,
+        sha256=_digest(plane),
+        count=np.concatenate(counts, axis=1),
+        sum=np.concatenate(sums, axis=1),
+        low=np.concatenate(lows, axis=1).astype(exact),
+        high=np.concatenate(highs, axis=1).astype(exact),
+    )
+
+
+def _digest(plane: _Plane) -> str:
+    """Return the SHA-256 of an image's data as the file holds them; of its values where the file holds them compressed."""
+    digest = hashlib.sha256()
+    if isinstance(plane.hdu, fits.CompImageHDU):
+        for start, stop in _strips(*plane.shape, 1):
+            digest.update(plane.rows(start, stop, np.float64).tobytes())
+        return digest.hexdigest()
+    size = math.prod(plane.hdu.shape) * abs(int(plane.hdu.header["BITPIX"])) // 8
+    with plane.path.open("rb") as stream:
+        stream.seek(plane.hdu.fileinfo()["datLoc"])
+        while size and (data := stream.read(min(size, 1 << 20))):
+            digest.update(data)
+            size -= len(data)
+    return digest.hexdigest()
+
+
+def _shrunk(pixels: NDArray[np.float32], covered: NDArray[np.bool_], step: int) -> NDArray[np.float32]:
+    """Return the means over the covered pixels of each block, shape (channels, rows, columns); NaN where there are none."""
+    count = _blocks(covered.astype(np.float32), step, np.add, fill=0)
+    sums = [_blocks(np.where(covered & np.isfinite(channel), channel, 0), step, np.add, fill=0) for channel in pixels]
+    means: NDArray[np.float32] = np.divide(
+        sums, count, out=np.full((len(sums), *count.shape), np.nan, np.float32), where=count > 0
+    )
+    return means
+
+
+def _picture(means: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return the thumbnail, RGBA with the mosaic's row 0 first: each channel stretched by itself, transparent where uncovered."""
+    covered = np.isfinite(means).all(axis=0)
+    channels = means[[0, 1, 2]] if len(means) >= 3 else means[[0, 0, 0]]
+    picture = np.zeros((*covered.shape, 4), dtype=np.uint8)
+    if covered.any():
+        for i, channel in enumerate(channels):
+            low, high = AsymmetricPercentileInterval(1, 99.7).get_limits(channel[covered])
+            scaled = np.clip((channel[covered] - low) / max(high - low, _TINY), 0, 1)
+            picture[covered, i] = np.round(255 * AsinhStretch(0.1)(scaled))
+        picture[covered, 3] = 255
+    return picture
+
+
+def _stars(source: _Source) -> NDArray[np.float64]:
+    """Return right ascension, declination and flux of the brightest stars, the brightest first.
+
+    DAOFIND (Stetson 1987) on the mean of the channels, less a background by sigma-clipped meshes, in units of its local noise;
+    the flux is the sum in a circular aperture. Stars whose aperture is not wholly covered are left out.
+    """
+    rows, columns = source.shape
+    found = []
+    for start, stop in _strips(rows, columns, 1):
+        top = max(start - _OVERLAP, 0)
+        pixels, covered, _ = source.strip(top, min(stop + _OVERLAP, rows))
+        # Where a channel is missing, the mean of the others would be another colour's: a false edge.
+        covered &= np.isfinite(pixels).all(axis=0)
+        luminance = np.where(covered, pixels, 0).mean(axis=0, dtype=np.float64)
+        stars = detected(luminance, covered)
+        stars[:, 1] += top
+        found.append(stars[(stars[:, 1] >= start - 0.5) & (stars[:, 1] < stop - 0.5)])
+    x, y, flux = np.concatenate(found).T
+    brightest = np.lexsort((x, y, -flux))[:STARS]
+    ra, dec = sky_of(source.wcs, x[brightest], y[brightest])
+    return np.column_stack([ra, dec, flux[brightest]])
+
+
+def detected(luminance: NDArray[np.float64], covered: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return x, y and flux of the stars in an image, in pixels and in its unit."""
+    none = np.empty((0, 3))
+    if not covered.any():
+        return none
+    missing = ~covered
+    mesh = tuple(min(_MESH, n) for n in luminance.shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AstropyWarning)
+        try:
+            smooth = BkgZoomInterpolator(order=1)  # a spline of third order takes longer than all the rest
+            background = Background2D(
+                luminance, mesh, coverage_mask=missing, exclude_percentile=90, interpolator=smooth
+            )
+        except ValueError:  # no mesh has enough covered pixels: there is no background to see stars on
+            return none
+        signal = np.where(covered, luminance - background.background, 0)
+        noise = background.background_rms
+        # A mosaic without noise (a constant one, or an ideal one) still has stars, and must not divide by nothing.
+        floor = max(float(np.median(noise[covered])) * 1e-3, _TINY)
+        finder = DAOStarFinder(_SIGMAS, _FWHM)
+        table = finder(np.where(covered, signal / np.maximum(noise, floor), 0), mask=missing)
+    if table is None:
+        return none
+    positions = np.column_stack([table["x_centroid"], table["y_centroid"]]).astype(np.float64)
+    aperture = CircularAperture(positions, _APERTURE)
+    sums = aperture_photometry(signal, aperture)["aperture_sum"]
+    lit = aperture_photometry(covered.astype(np.float64), aperture)["aperture_sum"]
+    whole = (np.asarray(sums) > 0) & (np.asarray(lit) > aperture.area * (1 - 1e-9))
+    found: NDArray[np.float64] = np.column_stack([positions, sums])[whole]
+    return found
+
+
+def _tiles(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield what the headers of the kept tiles say. A tile whose header can't be read is still there: its counts are unknown."""
+    outputs = folder / "outputs"
+    for path in sorted({path for pattern in _TILES for path in outputs.rglob(pattern) if path.is_file()}):
+        header = _header(path)
+        number = _whole(header.get("ZMT_ID"))
+        named = re.search(r"(\d+)$", path.stem)
+        if number is None and named is None:
+            continue
+        reference = header.get("ZMT_REF")
+        yield {
+            "path": path.relative_to(folder).as_posix(),
+            "tile": number if number is not None else int(named[1]) if named else 0,
+            "frames": _whole(header.get("ZMT_NRAW")),
+            "aligned": _whole(header.get("ZMT_NALGN")),
+            "reference": reference if isinstance(reference, str) and reference else None,
+        }
+
+
+def _header(path: Path) -> fits.Header:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AstropyWarning)
+        try:
+            return fits.getheader(path, 0)
+        except _BROKEN:
+            return fits.Header()
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _write(folder: Path, data: dict[str, Any], found: _Arrays) -> None:
+    """Write the arrays, then the description that makes them products."""
+    arrays: dict[str, NDArray[Any]] = {
+        "covered": np.packbits(found.covered),
+        "depth": found.depth,
+        "stars": found.stars,
+    }
+    if found.constant is not None:
+        arrays["constant"] = np.packbits(found.constant)
+    images = []
+    for i, plane in enumerate(found.planes):
+        images.append(
+            {
+                "name": plane.name,
+                "file": plane.file,
+                "shape": list(plane.shape),
+                "bitpix": plane.bitpix,
+                "sha256": plane.sha256,
+            }
+        )
+        arrays |= {f"plane{i}_{name}": getattr(plane, name) for name in ("count", "sum", "low", "high")}
+    np.savez_compressed(folder / "products.npz", allow_pickle=False, **arrays)
+    data = {"format": PRODUCTS_FORMAT, "shape": list(found.covered.shape), **data, "planes": images}
+    (folder / "products.json").write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,408 @@
+"""One run: make the record's folder, start the target, watch it, end the whole tree, measure, count, seal.
+
+Nothing of the user's is changed: frames are copied, never linked, for a target may move or rewrite its inputs. A run that
+can't start for want of good inputs leaves no record; any other run, however it ends, leaves a sealed one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any, Self
+
+from harness.language.message import say
+from harness.record import leftovers
+from harness.record.reader import Record, read_record
+from harness.record.request import Request
+from harness.record.seal import WORK, EndState, seal
+from harness.record.truth import Truth
+from harness.run.inputs import InputError, require_inputs
+from harness.run.stack_plan import NAME as STACK_PLAN
+from harness.run.stack_plan import stack_plan
+from harness.targets.start import prepare
+from harness.watch.disk import DiskSampler
+from harness.watch.guard import Ended, Guard, NotStartedError
+from harness.watch.process import SHARE as PROCESS_SHARE
+from harness.watch.process import ProcessSampler
+from harness.watch.sampling import Watch
+
+GRACE_SECONDS = 5.0
+"""How long a process that was asked to end may take; newer ZeMosaic ignores the request."""
+
+RESERVE_BYTES = 1_000_000
+"""Kept aside while the target runs, so that a record can be sealed on a disk that the target filled."""
+
+FOLDERS = ("input", "home", "tmp", "cwd")
+
+OnStart = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """How the run ended.
+
+    ``stopped`` is the exception that ended it early and is raised again after the sealing; ``printed`` says what a target
+    that ended well printed last.
+    """
+
+    state: EndState
+    code: int | None
+    reasons: tuple[str, ...]
+    seconds: float
+    stopped: BaseException | None = None
+    printed: str = ""
+
+    def because(self, *reasons: str) -> _End:
+        return replace(self, reasons=(*self.reasons, *(reason for reason in reasons if reason)))
+
+
+def make_run(
+    request: Request,
+    folder: Path,
+    frames: Path,
+    *,
+    truth: Truth | None = None,
+    table: str | None = None,
+    on_start: OnStart | None = None,
+    grace: float = GRACE_SECONDS,
+) -> Record:
+    """Run a target once and return its sealed record.
+
+    Parameters
+    ----------
+    request
+        What to run. ``request.seconds`` limits the time from the target's start to its end.
+    folder
+        The record's folder: new, or empty.
+    frames
+        The folder that holds the frames named in ``request.dataset``. It is only read.
+    truth
+        What the frames show, where that is known: it goes into the record.
+    table
+        The text of ``stack_plan.csv``, where it is not to be the one beside the frames; for the grid mode.
+    on_start
+        Called with the target's process id once it runs.
+    grace
+        Seconds that processes get to end by themselves before they are killed.
+
+    Returns
+    -------
+    Record
+        Its seal says how the run ended: ``done``, ``crashed`` (a target that could not be started too), ``timed out`` or
+        ``killed``. ``reason`` is a sentence for all that was not as expected.
+
+    Raises
+    ------
+    InputError
+        When the frames, the plan or the folder are not fit for a run. No record is left.
+    KeyboardInterrupt
+        On Ctrl-C, or SIGTERM in the main thread, after the tree was ended and the record sealed as ``killed``.
+    RecordError
+        When the target wrote a record that can't be read; it is sealed.
+    OSError
+        When the record can't be sealed.
+
+    """
+    require_inputs(frames, request.dataset, request.plan, room=folder, contents=False)
+    new = not folder.exists()
+    if not new and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(
+            say(
+                "Expected a new or empty folder for the record, found {folder} in use: name another.",
+                folder=str(folder),
+            )
+        )
+    with _Signals() as signals:
+        try:
+            with signals.open():
+                _prepare(folder, request, frames, truth, table)
+            end = _run(request, folder, signals, on_start, grace)
+        except BaseException:
+            _unmake(folder, new=new)  # nothing was started, so there is nothing to record
+            raise
+        end = _tidy(folder, end)
+        if end.stopped is None:
+            end = _measure(request, folder, end, signals)
+        if end.state == "done":
+            end = end.because(*_lacking(folder, end.printed))
+        seal(folder, end.state, end.code, " ".join(end.reasons), end.seconds)
+        if end.stopped is not None:
+            raise end.stopped
+    return read_record(folder)
+
+
+# Before
+
+
+def _prepare(folder: Path, request: Request, frames: Path, truth: Truth | None, given: str | None) -> None:
+    """Make the record's folder, with copies of the frames, what is known of them, and for the grid mode the table of them."""
+    table = stack_plan(frames, request.dataset, given) if request.mode == "grid" else None
+    try:
+        for name in FOLDERS:
+            (folder / WORK / name).mkdir(parents=True)
+        (folder / "outputs").mkdir()
+        request.write(folder / "request.json")
+        if truth is not None:
+            (folder / "truth.json").write_text(json.dumps(truth.to_json()) + "\n", encoding="utf-8")
+        for frame in request.dataset.frames:
+            _copy(frames / frame.name, folder / WORK / "input" / frame.name, frame.sha256)
+        if table is not None:
+            copies = folder / WORK / "input"
+            (copies / STACK_PLAN).write_text(table(str(copies.resolve())), encoding="utf-8")
+            (folder / STACK_PLAN).write_text(table(""), encoding="utf-8")
+        (folder / WORK / "reserve").write_bytes(bytes(RESERVE_BYTES))
+    except OSError as error:
+        message = say(
+            "Expected to write a record in {folder}, found: {error}. Name a folder that can be written and has room.",
+            folder=str(folder),
+            error=str(error),
+        )
+        raise InputError(message) from error
+
+
+def _copy(source: Path, target: Path, sha256: str) -> None:
+    """Copy a frame and check on the way that it is the one that the request means."""
+    digest = hashlib.sha256()
+    with source.open("rb") as reader, target.open("xb") as writer:
+        while data := reader.read(1 << 20):
+            digest.update(data)
+            writer.write(data)
+    if digest.hexdigest() != sha256:
+        raise InputError(
+            say(
+                "Expected the frame {name} with SHA-256 {expected}, found {found}: the file was changed since the dataset "
+                "was read; read it again or restore the file.",
+                name=source.name,
+                expected=f"{sha256[:12]}...",
+                found=f"{digest.hexdigest()[:12]}...",
+            )
+        )
+
+
+def _unmake(folder: Path, *, new: bool) -> None:
+    with contextlib.suppress(OSError):
+        leftovers.remove_tree(folder / WORK)
+        leftovers.remove_tree(folder / "outputs")
+        for name in ("request.json", "truth.json", STACK_PLAN):
+            (folder / name).unlink(missing_ok=True)
+        if new:
+            folder.rmdir()
+
+
+# While the target lives
+
+
+def _run(request: Request, folder: Path, signals: _Signals, on_start: OnStart | None, grace: float) -> _End:
+    """Start the target, watch it until it ends or must end, and leave no process."""
+    started = time.monotonic()
+    try:
+        start = prepare(folder, request)
+        guard = Guard(
+            start.argv, start.env, start.cwd, console=folder / "console.log", seconds=request.seconds, grace=grace
+        )
+    except (OSError, ValueError) as error:
+        return _End("crashed", None, (f"The target could not be started: {error}",), 0.0)
+    watches: list[Watch] = []
+    stopped: BaseException | None = None
+    try:
+        pid = guard.start()
+        started = time.monotonic()
+        with signals.open():
+            watches.append(Watch("disk", folder / "disk.jsonl", lambda: DiskSampler(folder)))
+            watches.append(
+                Watch(
+                    "processes",
+                    folder / "process.jsonl",
+                    lambda: ProcessSampler(guard.guard_pid),
+                    share=PROCESS_SHARE,
+                )
+            )
+            if on_start is not None:
+                on_start(pid)
+            while (ended := guard.wait(0.2)) is None:
+                signals.insist()
+        seconds = time.monotonic() - started
+    except NotStartedError as error:
+        return _End("crashed", None, (f"The target could not be started: {error}",), 0.0)
+    except BaseException as error:  # noqa: BLE001 -- whatever it is, the tree is ended first; it is raised again after sealing
+        stopped = error
+        ended = guard.end()
+        seconds = time.monotonic() - started
+    finally:
+        guard.close()
+        problems = [watch.stop() for watch in watches]
+    end = _judge_end(ended, stopped, seconds, request.seconds)
+    return end.because(*(f"Watching failed: {problem}." for problem in problems if problem))
+
+
+def _judge_end(ended: Ended, stopped: BaseException | None, seconds: float, limit: float) -> _End:
+    """Say how it ended, with what was expected, what was found and what to do."""
+    printed = _last_lines(ended.printed)
+    if stopped is not None:
+        what = "by the user" if isinstance(stopped, KeyboardInterrupt) else f"by {type(stopped).__name__}: {stopped}"
+        end = _End(
+            "killed",
+            None,
+            (f"Expected the target to end by itself, found the run stopped {what}: run it again.",),
+            seconds,
+        )
+        end = replace(end, stopped=stopped)
+    elif ended.cause == "timed out":
+        reason = (
+            f"Expected the target to end within {limit:g} s, found it still running, so its processes were ended; "
+            f"{printed}: allow it more time, or see in the events where it hangs."
+        )
+        end = _End("timed out", None, (reason,), seconds)
+    elif ended.cause != "ended":
+        reason = "Expected the target to end by itself, found its guard process ended from outside: run it again."
+        end = _End("killed", None, (reason,), seconds)
+    elif ended.code == 0:
+        end = _End("done", 0, (), seconds, printed=printed)
+    else:
+        reason = f"Expected exit status 0, found {_named(ended.code)}; {printed}: read console.log and the last events."
+        end = _End("crashed", ended.code, (reason,), seconds)
+    return end.because(
+        f"{ended.strays} processes outlived the target and were ended." if ended.strays else "",
+        f"The processes {', '.join(map(str, ended.left))} could not be ended: end them by hand." if ended.left else "",
+        f"{ended.dropped} bytes of output were left out of console.log." if ended.dropped else "",
+    )
+
+
+def _named(code: int | None) -> str:
+    if code is None or code >= 0:
+        return str(code)
+    try:
+        return f"an end by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"an end by signal {-code}"
+
+
+def _last_lines(printed: str, count: int = 3) -> str:
+    """Return the last lines printed, whatever they hold, in one line that can be read."""
+    readable = ("".join(c if c.isprintable() else "\ufffd" for c in line).strip() for line in printed.splitlines())
+    last = [line[:200] for line in readable if line][-count:]
+    return f"it printed last: {' | '.join(last)}" if last else "it printed nothing"
+
+
+# After the end
+
+
+def _tidy(folder: Path, end: _End) -> _End:
+    """Count what the target left, then remove what need not be kept; that also makes room for the rest of the record."""
+    counted = leftovers.count_left(folder)
+    kept = list(leftovers.clear(folder, counted))
+    try:
+        leftovers.remove_tree(folder / WORK)
+    except OSError as error:
+        kept.append(f"{WORK}: {error}")
+    try:
+        leftovers.write_left(folder, counted)
+    except OSError as error:
+        (folder / "left.jsonl").unlink(missing_ok=True)
+        end = end.because(f"What the target left could not be listed: {error}.")
+    return end.because(f"Expected to remove caches and working files, found: {'; '.join(kept[:3])}." if kept else "")
+
+
+def _measure(request: Request, folder: Path, end: _End, signals: _Signals) -> _End:
+    """Measure what was made. A failure to measure is told in the seal, with its traceback in console.log."""
+    from harness.run.measure import measure  # noqa: PLC0415 -- heavy, and of no use to a run that doesn't get here
+
+    try:
+        with signals.open():
+            measure(folder, request)
+    except KeyboardInterrupt as stopped:
+        reason = "Expected the products to be measured, found the run stopped by the user: run it again."
+        end = replace(end, state="killed", stopped=stopped).because(reason)
+    except Exception as error:  # noqa: BLE001 -- products of a broken target may break anything
+        with contextlib.suppress(OSError), (folder / "console.log").open("a", encoding="utf-8") as console:
+            console.write("\n[measuring the products failed]\n" + traceback.format_exc())
+        end = end.because(
+            f"Expected products that can be measured, found {type(error).__name__}: {error}: see the end of console.log."
+        )
+    else:
+        return end
+    for name in ("products.json", "products.npz", "thumbnail.png"):
+        (folder / name).unlink(missing_ok=True)
+    return end
+
+
+def _lacking(folder: Path, printed: str) -> Iterator[str]:
+    """Say what a run that ended well should have left in its record, and did not."""
+    if not any(_has_entries(path) for path in folder.glob("events-*.jsonl")):
+        yield (
+            f"Expected progress events, found none although it ended with status 0; {printed}: "
+            "check that the target speaks the protocol (docs/protocol.md)."
+        )
+    products = folder / "products.json"
+    if products.exists() and _mosaic(products) is None:
+        yield "Expected a mosaic in outputs, found none although it ended with status 0: read the last events."
+
+
+def _has_entries(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return len(stream.readlines(100_000)) > 1
+
+
+def _mosaic(products: Path) -> Any:
+    try:
+        return json.loads(products.read_text(encoding="utf-8")).get("mosaic")
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+class _Signals:
+    """Ctrl-C and SIGTERM interrupt a run only where it is open to it, so that no record stays half sealed.
+
+    Elsewhere a signal waits for the next opening, or for the end. Outside the main thread Python delivers no signals, and
+    this does nothing.
+    """
+
+    def __init__(self) -> None:
+        self._open = False
+        self._pending = False
+        self._raised = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._take)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        if self._pending and kind is None:
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[None]:
+        """Let signals interrupt what is inside, beginning with one that came before."""
+        self._open = True
+        try:
+            if self._pending:
+                self._pending = False
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._open = False
+
+    def insist(self) -> None:
+        """Interrupt again, where Python lost the exception: raised in a finaliser or a callback it is only printed."""
+        if self._raised:
+            raise KeyboardInterrupt
+
+    def _take(self, _number: int, _frame: FrameType | None) -> None:
+        if self._open:
+            self._raised = True
+            raise KeyboardInterrupt
+        self._pending = True

@@ -1,0 +1,1 @@
+"""Decide which runs to make, and hold what they came to."""

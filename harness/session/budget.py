@@ -1,0 +1,195 @@
+"""What the large run may take, and which subset of it fits: decided before it starts, from a small pilot run.
+
+The estimate errs on the safe side: a run's start, which costs the same whatever its size, is counted as if it grew too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from harness.language.message import Message, SaidError, Value, say
+
+if TYPE_CHECKING:  # options import this module, and every collection of tests imports them
+    from harness.record.reader import Record
+
+_UNITS: Mapping[str, tuple[str, float]] = {
+    "s": ("seconds", 1.0),
+    "min": ("seconds", 60.0),
+    "h": ("seconds", 3600.0),
+    "mb": ("bytes", 1e6),
+    "mib": ("bytes", 2.0**20),
+    "gb": ("bytes", 1e9),
+    "gib": ("bytes", 2.0**30),
+    "tb": ("bytes", 1e12),
+    "tib": ("bytes", 2.0**40),
+}
+_PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", re.IGNORECASE)
+# Left free on the disk beside what the runs are expected to take.
+_RESERVE_BYTES = 2.0**30
+
+
+class BudgetError(SaidError):
+    """A text that is no budget: what was expected, what was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Limits of all runs together: seconds, and bytes on disk at once."""
+
+    seconds: float
+    bytes: float
+
+    def __str__(self) -> str:
+        """Return the text that gives these limits."""
+        return f"{self.seconds:.12g}s,{self.bytes / 2**30:.12g}GiB"
+
+
+@dataclass(frozen=True, slots=True)
+class Pilot:
+    """What a small run took: seconds, bytes at its peak (copies of the frames with it), bytes that its record keeps."""
+
+    frames: int
+    inputs: int
+    seconds: float
+    peak: float
+    kept: float
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A subset of the large run: frames, master tiles, inputs (frames summed over the tiles), and how often it is run."""
+
+    name: str
+    frames: int
+    tiles: int
+    inputs: int
+    runs: int
+
+    @classmethod
+    def of(cls, name: str, panels: Sequence[int], runs: int, borrowed: int) -> Self:
+        """Return the size of a plan on frames whose panels are given: each tile takes ``borrowed`` of the next panel's too."""
+        count = Counter(panels)
+        own = [count[panel] for panel in sorted(count)]
+        return cls(name, sum(own), len(own), sum(own) + sum(min(borrowed, lent) for lent in own[1:]), runs)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which subset was chosen, ``None`` for none, and why, in a sentence with figures."""
+
+    name: str | None
+    why: Message
+
+    def to_json(self) -> dict[str, Any]:
+        """Return built-in types only."""
+        return {"name": self.name, "why": self.why.to_json()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Rebuild a choice."""
+        return cls(None if data["name"] is None else str(data["name"]), Message.from_json(data["why"]))
+
+
+def parse(text: str) -> Budget:
+    """Read a budget such as ``20min,10GiB``: one time (s, min, h) and one size (MB, MiB, GB, GiB, TB, TiB).
+
+    Raises
+    ------
+    BudgetError
+        When it is something else.
+
+    """
+    found: dict[str, float] = {}
+    for part in text.split(","):
+        match = _PART.fullmatch(part)
+        what, scale = _UNITS.get(match[2].lower(), ("", 0.0)) if match else ("", 0.0)
+        if match is None or not what or what in found or float(match[1]) <= 0:
+            raise _no_budget(text)
+        found[what] = float(match[1]) * scale
+    if set(found) != {"seconds", "bytes"}:
+        raise _no_budget(text)
+    return Budget(found["seconds"], found["bytes"])
+
+
+def _no_budget(text: str) -> BudgetError:
+    return BudgetError(
+        say("expected --phase3-budget to be a time and a size, such as 20min,10GiB, found {found}", found=repr(text))
+    )
+
+
+def measured(record: Record) -> Pilot | None:
+    """Return what a run took; ``None`` when it did not come to its end or was not watched."""
+    tiles = [tile for tile in record.history.tiles if tile.submitted is not None]
+    outputs = [sample.size for sample in record.history.disk if sample.folder == "outputs"]
+    if not record.usable or record.seal is None or record.left is None or not outputs or not tiles:
+        return None
+    frames = record.request.dataset.frames
+    # A copy of each frame lies in the record while it lives; 16 bits a pixel are what these frames have.
+    copies = sum(2 * rows * columns for rows, columns in (frame.shape for frame in frames))
+    kept = sum(file.size for file in record.left if file.kind not in ("cache", "mask"))
+    inputs = sum(len(tile.frames) for tile in tiles)
+    return Pilot(len(frames), inputs, record.seal.seconds, float(max(outputs) + copies), float(kept))
+
+
+def choose(sizes: Sequence[Size], pilot: Pilot | None, budget: Budget, *, free: float) -> Choice:
+    """Choose the largest subset whose runs fit the budget and the free disk.
+
+    Parameters
+    ----------
+    sizes
+        The subsets, the smallest first.
+    pilot
+        What a small run of the same target took; ``None`` when it did not come to its end.
+    budget
+        What all runs may take.
+    free
+        Free bytes on the disk of the session.
+
+    """
+    if pilot is None:
+        return Choice(
+            None,
+            say("Expected a pilot run that comes to its end, found one that did not: see the record of chain-quick."),
+        )
+    room = min(budget.bytes, free - _RESERVE_BYTES)
+    for size in reversed(sizes):
+        seconds, needed = _estimate(size, pilot)
+        if seconds <= budget.seconds and needed <= room:
+            told = say(
+                "{name} ({frames} frames, {tiles} tiles, {runs} runs) is expected to take {minutes} min and {gib} GiB.",
+                **_figures(size, pilot),
+            )
+            return Choice(size.name, told)
+    told = say(
+        "Expected room for the smallest subset of the large run, {name} ({frames} frames, {tiles} tiles), whose {runs} runs take "
+        "some {minutes} min and {gib} GiB; found a budget of {time} min and {size} GiB, and {free} GiB free, of which one stays "
+        "so: raise --phase3-budget, free disk space, or name another disk with --phase3-dir.",
+        time=budget.seconds / 60,
+        size=budget.bytes / 2**30,
+        free=free / 2**30,
+        **_figures(sizes[0], pilot),
+    )
+    return Choice(None, told)
+
+
+def _figures(size: Size, pilot: Pilot) -> dict[str, Value]:
+    seconds, needed = _estimate(size, pilot)
+    return {
+        "name": size.name,
+        "frames": size.frames,
+        "tiles": size.tiles,
+        "runs": size.runs,
+        "minutes": seconds / 60,
+        "gib": needed / 2**30,
+    }
+
+
+def _estimate(size: Size, pilot: Pilot) -> tuple[float, float]:
+    """Return the seconds of all runs, and the bytes at the peak of the last, when the others' records are there."""
+    more = size.frames / pilot.frames
+    seconds = size.runs * pilot.seconds * max(more, size.inputs / pilot.inputs)
+    return seconds, (size.runs - 1) * pilot.kept * more + pilot.peak * more

@@ -1,0 +1,75 @@
+"""How long runs took, so that the next session can say how long its runs are expected to take."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from harness.record.request import Request
+
+FORMAT = "phase3-durations/1"
+KEPT = 5
+"""Past durations kept for each kind of run; their median is what is expected."""
+
+
+class Durations:
+    """A store of past durations, shared between sessions and workers.
+
+    Parameters
+    ----------
+    path
+        The JSON file, such as ``.phase3/durations.json``. A file that can't be read counts as empty: it holds nothing
+        that the next runs don't bring back.
+
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def add(self, request: Request, seconds: float) -> None:
+        """Remember how long a run took. Raises ``OSError`` when the file can't be written."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{self._path}.lock"):
+            known = dict(self._read())
+            name = _name(request.target.label, request.case, request.dataset.name, request.profile)
+            known[name] = [*known.get(name, ()), round(seconds, 2)][-KEPT:]
+            part = self._path.with_name(f"{self._path.name}.part")
+            part.write_text(json.dumps({"format": FORMAT, "seconds": known}, indent=1) + "\n", encoding="utf-8")
+            part.replace(self._path)
+
+    def expected(self, target: str, case: str, dataset: str, profile: str) -> tuple[float | None, bool]:
+        """Return the seconds that a run is expected to take, and whether they are of this very target.
+
+        A target never run before is expected to take as long as another of its kind (the first word of its label); the
+        seconds are ``None`` when there is none.
+        """
+        known = self._read()
+        own = known.get(_name(target, case, dataset, profile))
+        if own:
+            return statistics.median(own), True
+        kind, what = target.partition(" ")[0], _name("", case, dataset, profile)
+        others = [
+            second
+            for name, seconds in known.items()
+            if name.endswith(what) and name.removesuffix(what).partition(" ")[0] == kind
+            for second in seconds
+        ]
+        return (statistics.median(others) if others else None), False
+
+    def _read(self) -> Mapping[str, list[float]]:
+        try:
+            data: Any = json.loads(self._path.read_text(encoding="utf-8"))
+            if data["format"] != FORMAT:
+                return {}
+            return {str(name): [float(second) for second in seconds] for name, seconds in data["seconds"].items()}
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return {}
+
+
+def _name(target: str, case: str, dataset: str, profile: str) -> str:
+    return f"{target} | {case} | {dataset} | {profile}"

@@ -1,0 +1,201 @@
+"""The options of a validation session, each from the command line, the environment or the ini file, in that order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from harness.language.message import SaidError, say
+from harness.session.budget import Budget, BudgetError, parse
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option: ``--phase3-NAME``, its twins ``PHASE3_NAME`` and ``phase3_NAME``, its default and what it does."""
+
+    name: str
+    default: str
+    help: str
+    flag: bool = False
+
+    @property
+    def cli(self) -> str:
+        """The command-line option."""
+        return f"--phase3-{self.name}"
+
+    @property
+    def env(self) -> str:
+        """The environment variable."""
+        return f"PHASE3_{self.name.upper()}"
+
+    @property
+    def ini(self) -> str:
+        """The ini setting, also the name under which the command line stores it."""
+        return f"phase3_{self.name}"
+
+
+OPTIONS = (
+    Option(
+        "target", "reference", "target under validation: reference, zemosaic:PATH, zemosaic:PATH@COMMIT or command:ARGV"
+    ),
+    Option("baseline", "", "the same target before the patch, to compare with (default: as the control's)"),
+    Option(
+        "control",
+        "",
+        "a target that must be red (default: the reference with naive deletion, or the commit before the fix)",
+    ),
+    Option("python", "", "the interpreter that has the real target's libraries (default: the one that runs pytest)"),
+    Option(
+        "profile",
+        "",
+        "settings of the real target: fast (bit-identical results) or default (with --phase3-config: default)",
+    ),
+    Option("config", "", "a zemosaic_config.json of your own, on which runs are based"),
+    Option("frames", "", "a folder of your own frames with a celestial WCS, judged with a chain plan"),
+    Option("dir", "", "where sessions, datasets and exported targets lie (default: .phase3 beside pyproject.toml)"),
+    Option("workers", "2", "Phase 3 workers of the target"),
+    Option("seconds", "600", "time limit of one run"),
+    Option(
+        "budget", "20min,10GiB", "what the large run may take, all its runs together, on a real target: time and disk"
+    ),
+    Option("lang", "en", "language of the messages: en or fr (the report is written in both)"),
+    Option("quick", "", "one case only, red and green", flag=True),
+)
+
+LANGUAGES = ("en", "fr")
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"", "0", "false", "no", "off"}
+
+
+class OptionError(SaidError):
+    """An option whose value makes no sense: what was expected, what was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The options of a session, resolved."""
+
+    target: str
+    baseline: str
+    control: str
+    python: str
+    profile: str
+    config: str
+    frames: str
+    dir: str
+    workers: int
+    seconds: float
+    budget: Budget
+    lang: str
+    quick: bool
+
+    def deciding(self) -> dict[str, str]:
+        """Return the options that decide on the runs, as they are written on a command line; those left empty are left out."""
+        found = {
+            "target": self.target,
+            "baseline": self.baseline,
+            "control": self.control,
+            "profile": self.profile,
+            "config": self.config,
+            "frames": self.frames,
+            "workers": str(self.workers),
+            "seconds": f"{self.seconds:.12g}",
+            "budget": str(self.budget),
+            "quick": "true" if self.quick else "",
+        }
+        return {name: value for name, value in found.items() if value}
+
+
+def resolve_options(
+    cli: Callable[[str], object], ini: Callable[[str], object], env: Mapping[str, str] | None = None
+) -> Settings:
+    """Take each option from the command line, else the environment, else the ini file, else its default.
+
+    Raises
+    ------
+    OptionError
+        When a value is not among those allowed, or is no positive number where one is needed.
+
+    """
+    found = {option.name: _value(option, cli, ini, os.environ if env is None else env) for option in OPTIONS}
+    quick = found["quick"].strip().lower()
+    if quick not in _TRUE | _FALSE:
+        raise OptionError(say("expected phase3_quick to be true or false, found {found}", found=repr(found["quick"])))
+    return Settings(
+        target=found["target"],
+        baseline=found["baseline"],
+        control=found["control"],
+        python=found["python"],
+        profile=_profile(found["profile"], found["config"]),
+        config=found["config"],
+        frames=found["frames"],
+        dir=found["dir"],
+        workers=int(_positive("workers", found["workers"], whole=True)),
+        seconds=_positive("seconds", found["seconds"], whole=False),
+        budget=_budget(found["budget"]),
+        lang=_among("lang", found["lang"], LANGUAGES),
+        quick=quick in _TRUE,
+    )
+
+
+def resolve_language(
+    cli: Callable[[str], object], ini: Callable[[str], object], env: Mapping[str, str] | None = None
+) -> str:
+    """Return the language that was asked for, for what must be said before the other options are known; else English."""
+    (option,) = (option for option in OPTIONS if option.name == "lang")
+    asked = _value(option, cli, ini, os.environ if env is None else env)
+    return asked if asked in LANGUAGES else option.default
+
+
+def _value(option: Option, cli: Callable[[str], object], ini: Callable[[str], object], env: Mapping[str, str]) -> str:
+    for candidate in (cli(option.ini), env.get(option.env), ini(option.ini)):
+        if candidate not in (None, "", False):
+            return str(candidate)
+    return option.default
+
+
+def _profile(value: str, config: str) -> str:
+    if value == "fast" and config:
+        raise OptionError(
+            say(
+                "expected --phase3-profile=default with --phase3-config, found fast: that profile's settings are among"
+                " your own"
+            )
+        )
+    return _among("profile", value or ("default" if config else "fast"), ("fast", "default"))
+
+
+def _budget(value: str) -> Budget:
+    try:
+        return parse(value)
+    except BudgetError as error:
+        raise OptionError(*error.messages) from error
+
+
+def _among(name: str, value: str, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise OptionError(
+            say(
+                "expected --phase3-{name} to be one of {allowed}, found {found}",
+                name=name,
+                allowed=", ".join(allowed),
+                found=repr(value),
+            )
+        )
+    return value
+
+
+def _positive(name: str, value: str, *, whole: bool) -> float:
+    try:
+        number = int(value) if whole else float(value)
+    except ValueError:
+        number = 0
+    if not 0 < number < float("inf"):
+        text = (
+            say("expected --phase3-{name} to be a positive whole number, found {found}", name=name, found=repr(value))
+            if whole
+            else say("expected --phase3-{name} to be a positive number, found {found}", name=name, found=repr(value))
+        )
+        raise OptionError(text)
+    return number

@@ -1,0 +1,330 @@
+"""Progress while runs live: read from the growing records, so it works under output capture and with xdist workers.
+
+The controller knows nothing of what its workers do but what they write below the session's folder; every record there
+without a seal is a living run.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from harness.language.message import Message, Translate, say
+from harness.record.request import Request
+from harness.session.durations import Durations
+from harness.session.roles import role_name
+from harness.watch.disk import CACHE
+
+DEPTH = 3
+"""How many folders below the session's a record may lie."""
+
+CHUNK = 4_000_000
+"""Bytes of one file that are taken in one look: a reader that comes late must not stall."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far one run is, as far as its record tells.
+
+    ``phase`` is the target's own (``PHASE_UPDATE``), ``stage`` its stage progress; ``tile`` of ``tiles`` counts finished
+    ones; ``cache`` is in bytes; ``since`` is the monotonic time in nanoseconds of the first thing seen; ``state`` is
+    ``running`` or the end state, and ``seconds`` how long an ended run took.
+    """
+
+    record: str
+    target: str
+    role: str
+    case: str
+    phase: str = ""
+    stage: str = ""
+    tile: int | None = None
+    tiles: int | None = None
+    cache: int = 0
+    since: int | None = None
+    state: str = "running"
+    seconds: float | None = None
+
+    def elapsed(self, now: int) -> float:
+        """Return seconds from the start to the end, or to the monotonic time ``now`` in nanoseconds."""
+        if self.seconds is not None:
+            return self.seconds
+        return 0.0 if self.since is None else max(0.0, (now - self.since) / 1e9)
+
+
+class ProgressReader:
+    """Follows all records below a session's folder, reading only what was added since the last look."""
+
+    def __init__(self, session: Path) -> None:
+        self._session = session
+        self._states: dict[Path, Progress] = {}
+        self._offsets: dict[Path, int] = {}
+        self._closed: set[Path] = set()
+
+    def look(self) -> tuple[Progress, ...]:
+        """Return the state of every run seen so far, in order of its record's path."""
+        for folder in _records(self._session, DEPTH):
+            if folder in self._closed:
+                continue
+            state = self._states.get(folder) or _opened(self._session, folder)
+            if state is None:
+                continue
+            for path in (*sorted(folder.glob("events-*.jsonl")), folder / "disk.jsonl"):
+                for data in self._added(path):
+                    state = _told(state, data)
+            state = _ended(state, folder)
+            if state.state != "running":
+                self._closed.add(folder)
+            self._states[folder] = state
+        return tuple(self._states[folder] for folder in sorted(self._states))
+
+    def _added(self, path: Path) -> Iterator[Mapping[str, Any]]:
+        """Yield the whole lines added to a file; a line that is not yet complete is left for the next look."""
+        offset = self._offsets.get(path, 0)
+        try:
+            with path.open("rb") as stream:
+                stream.seek(offset)
+                data = stream.read(CHUNK)
+        except OSError:
+            return
+        end = data.rfind(b"\n") + 1
+        if end == 0 and len(data) == CHUNK:
+            end = CHUNK  # a line longer than any record's: skip it
+        self._offsets[path] = offset + end
+        for line in data[:end].splitlines():
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(entry, dict):
+                yield entry
+
+
+class ProgressMonitor:
+    """Shows the progress of a session's runs, from a thread of its own.
+
+    Parameters
+    ----------
+    session
+        The folder below which records are made; it need not exist yet.
+    show
+        Shows one line; each run gets one when something about it changed.
+    interval
+        Seconds between two looks.
+    translate
+        Gives the wording in another language.
+
+    """
+
+    def __init__(
+        self,
+        session: Path,
+        show: Callable[[str], object],
+        *,
+        interval: float = 2.0,
+        translate: Translate = str,
+    ) -> None:
+        self._reader = ProgressReader(session)
+        self._interval = interval
+        self._translate = translate
+        self._line = show
+        self._shown: dict[str, Progress] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="progress", daemon=True)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Show the last state, and end."""
+        self._stop.set()
+        self._thread.join()
+
+    def _follow(self) -> None:
+        try:
+            while not self._stop.wait(self._interval):
+                self._show()
+            self._show()
+        except (OSError, ValueError):
+            return  # the stream was closed: there is nobody left to show anything to
+
+    def _show(self) -> None:
+        states = self._reader.look()
+        # A run that was over when it was first seen is of another time, and needs no line.
+        changed = [
+            s for s in states if self._shown.get(s.record) != s and (s.state == "running" or s.record in self._shown)
+        ]
+        for state, line in zip(changed, lines(changed, self._translate), strict=True):
+            self._shown[state.record] = state
+            self._line(line)
+
+
+def lines(states: Sequence[Progress], translate: Translate = str, *, now: int | None = None) -> list[str]:
+    """Return a line for each run: target, case, role, phase, tile, cache, time.
+
+    Parameters
+    ----------
+    states
+        The runs.
+    translate
+        Gives the wording in another language.
+    now
+        The monotonic time in nanoseconds; the present one when left out.
+
+    """
+    return [_line(state, translate, time.monotonic_ns() if now is None else now) for state in states]
+
+
+def _line(state: Progress, translate: Translate, now: int) -> str:
+    role = role_name(state.role).render(translate)
+    parts = [say("{label}:", label=f"{state.target} · {state.case} · {role}").render(translate)]
+    if state.state != "running":
+        parts.append(
+            say("{state} after {seconds} s", state=translate(state.state), seconds=_whole(state, now)).render(translate)
+        )
+        return " ".join(parts)
+    if state.phase:
+        parts.append(say("phase {phase},", phase=state.phase).render(translate))
+    elif state.stage:
+        parts.append(f"{state.stage},")
+    if state.tiles is not None and state.tile is not None:
+        parts.append(say("tile {tile} of {tiles},", tile=state.tile, tiles=state.tiles).render(translate))
+    parts.extend(
+        (
+            say("caches {size} MB,", size=round(state.cache / 1e6)).render(translate),
+            say("{seconds} s", seconds=_whole(state, now)).render(translate),
+        )
+    )
+    return " ".join(parts)
+
+
+def _whole(state: Progress, now: int) -> int:
+    return round(state.elapsed(now))
+
+
+class Coming(Protocol):
+    """A run to come: names only."""
+
+    @property
+    def case(self) -> str:
+        """Name of the case."""
+        ...
+
+    @property
+    def role(self) -> str:
+        """What the run is for."""
+        ...
+
+    @property
+    def retention(self) -> str:
+        """When caches are deleted."""
+        ...
+
+    @property
+    def target(self) -> str:
+        """Label of the target."""
+        ...
+
+    @property
+    def dataset(self) -> str:
+        """Name of the dataset."""
+        ...
+
+
+def expected_table(
+    runs: Sequence[Coming], durations: Durations, *, profile: str = "fast", translate: Translate = str
+) -> str:
+    """Return a table of the runs to come with the time each is expected to take, and their sum.
+
+    ``?`` stands where nothing is known, ``~`` before a time that another target of the same kind took.
+    """
+    expected = [durations.expected(run.target, run.case, run.dataset, profile) for run in runs]
+    names = (say("run"), say("target"), say("case"), say("role"), say("dataset"), say("retention"), say("expected"))
+    head = [name.render(translate) for name in names]
+    rows = [head]
+    for number, (run, (seconds, exact)) in enumerate(zip(runs, expected, strict=True), 1):
+        shown = "?" if seconds is None else f"{'' if exact else '~'}{seconds:.0f} s"
+        role = role_name(run.role).render(translate)
+        rows.append([str(number), run.target, run.case, role, run.dataset, run.retention, shown])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "".join(f"{line}\n" for line in (*table, _total([seconds for seconds, _ in expected]).render(translate)))
+
+
+def _total(expected: Sequence[float | None]) -> Message:
+    known = [seconds for seconds in expected if seconds is not None]
+    count, total, unknown = len(expected), round(sum(known)), len(expected) - len(known)
+    if not known:
+        return say("{count} runs; how long they take is not known here yet.", count=count)
+    if not unknown:
+        return say("{count} runs, about {seconds} s one after the other.", count=count, seconds=total)
+    return say(
+        "{count} runs, about {seconds} s one after the other; {unknown} not known.",
+        count=count,
+        seconds=total,
+        unknown=unknown,
+    )
+
+
+def _records(folder: Path, depth: int) -> Iterator[Path]:
+    """Yield the folders with a request; a record's own subfolders are not looked into."""
+    if (folder / "request.json").is_file():
+        yield folder
+    elif depth:
+        try:
+            inner = sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
+        except OSError:
+            return
+        for path in inner:
+            yield from _records(path, depth - 1)
+
+
+def _opened(session: Path, folder: Path) -> Progress | None:
+    try:
+        request = Request.from_json(json.loads((folder / "request.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None  # still being written, or no record of ours
+    return Progress(folder.relative_to(session).as_posix(), request.target.label, request.role, request.case)
+
+
+def _told(state: Progress, data: Mapping[str, Any]) -> Progress:
+    """Take in one line of events or disk samples."""
+    t = data.get("t")
+    if isinstance(t, int) and (state.since is None or t < state.since):
+        state = replace(state, since=t)
+    size, key, text = data.get("size"), data.get("key"), str(data.get("text", ""))
+    if data.get("folder") == CACHE and isinstance(size, int):
+        return replace(state, cache=size)
+    if key == "PHASE_UPDATE":
+        return replace(state, phase=text[:20])
+    if key == "MASTER_TILE_COUNT_UPDATE":
+        tile, _, tiles = text.partition("/")
+        if tile.isdecimal() and tiles.isdecimal():
+            return replace(state, tile=int(tile), tiles=int(tiles))
+    if data.get("source") == "stage" and isinstance(key, str):
+        return replace(state, stage=f"{key} {text}"[:60])
+    return state
+
+
+def _ended(state: Progress, folder: Path) -> Progress:
+    """Take in how a run ended; one without a seal still lives."""
+    path = folder / "seal.json"
+    if not path.exists():
+        return state
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return replace(state, state=str(data["state"]), seconds=float(data["seconds"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return replace(state, state="sealed")

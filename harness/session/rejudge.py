@@ -1,0 +1,102 @@
+"""Judges the runs of a session again, from their records, with the checks of today. Nothing of the session is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.checks.base import Case
+from harness.checks.judge import judge
+from harness.language.message import say
+from harness.record.reader import Record, read_record
+from harness.record.values import inside
+from harness.session.model import JudgedRun, Session, SessionError
+from harness.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A check that concludes otherwise than in the session; ``before`` is ``None`` for one that the session has not."""
+
+    before: Verdict | None
+    after: Verdict
+
+
+def judge_again(folder: Path, session: Session, names: Iterable[str] | None = None) -> tuple[JudgedRun, ...]:
+    """Return the judged runs of a session, judged anew beside the same runs.
+
+    Parameters
+    ----------
+    folder
+        The session's folder.
+    session
+        The session.
+    names
+        Names of checks; all of them when left out.
+
+    Raises
+    ------
+    ValueError
+        When a record is missing or can't be read, or there is no check of a name.
+
+    """
+    record = _reader(folder, session)
+    wanted = None if names is None else tuple(names)
+    return tuple(
+        replace(
+            judged,
+            verdicts=judge(
+                Case(
+                    record(judged.run),
+                    record(judged.pair) if judged.pair else None,
+                    record(judged.baseline) if judged.baseline else None,
+                    tuple(record(key) for key in judged.equals),
+                    tuple((record(run), record(pair)) for run, pair in judged.timed),
+                    tuple(record(key) for key in judged.sizes),
+                ),
+                _asked(judged, wanted),
+            ),
+        )
+        for judged in session.judged
+    )
+
+
+def _asked(judged: JudgedRun, wanted: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Return the checks to be judged again: of a case for some questions those, of others what is wanted."""
+    if not judged.questions:
+        return wanted
+    return judged.questions if wanted is None else tuple(name for name in wanted if name in judged.questions)
+
+
+def changes(before: JudgedRun, after: JudgedRun) -> tuple[Change, ...]:
+    """Return the checks whose outcome or standing is no longer what it was."""
+    known = {v.check: v for v in before.verdicts}
+    found = ((known.get(v.check), v) for v in after.verdicts)
+    return tuple(
+        Change(old, new)
+        for old, new in found
+        if old is None or (old.outcome, old.standing) != (new.outcome, new.standing)
+    )
+
+
+def _reader(folder: Path, session: Session) -> Callable[[str], Record]:
+    """Return a function that reads the record of a run, each once."""
+    places = {run.key: run.record for run in session.runs}
+    known: dict[str, Record] = {}
+
+    def record(key: str) -> Record:
+        if key not in places:
+            raise SessionError(
+                say(
+                    "expected the run {run} among those of the session in {folder}, found none: the session was changed; "
+                    "run the validation again",
+                    run=key,
+                    folder=str(folder),
+                )
+            )
+        if key not in known:
+            known[key] = read_record(inside(folder, places[key]))
+        return known[key]
+
+    return record

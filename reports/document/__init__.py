@@ -1,0 +1,1 @@
+"""The Definition of Done as a document."""

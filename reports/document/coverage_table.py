@@ -1,0 +1,220 @@
+"""Which target was tried with which dataset in which test of the checklist, and what came of it.
+
+A combination that no session holds was not run; where it makes no sense, the reason stands instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from fixtures import applicable, catalogue
+from fixtures.catalogue import Scenario
+from harness.language.message import Message, say
+from harness.record.reader import read_request
+from harness.record.request import Request
+from harness.record.values import RecordError, inside
+from harness.session.checklist import scenario_of
+from harness.session.definition_of_done import Done, Part
+from harness.session.model import JudgedRun, RunEntry
+from harness.session.roles import ROLES
+from harness.verdict import Outcome, merge
+
+SCENARIOS: tuple[Scenario, ...] = ("A", "B", "C", "D")
+OWN_ROLES = ("subject", "control", "baseline")
+"""Roles of runs that stand for their target; pairs are what these are measured against."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A target under one profile, with the roles that it had."""
+
+    target: str
+    profile: str
+    roles: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What came of a combination that was run: how many verdicts that decide on the patch pass, of how many, over how many runs.
+
+    ``as_expected`` tells that each of the runs was a control that was red by the checks named for it.
+    """
+
+    outcome: Outcome
+    passes: int
+    all: int
+    runs: int
+    red: tuple[str, ...]
+    as_expected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A combination that no session holds, with the reason where there is one."""
+
+    kind: Literal["not run", "not applicable", "not evaluated"]
+    reason: Message | None = None
+
+
+Cell = Tried | Gap
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A test of the checklist on a dataset, with a cell for each column."""
+
+    scenario: Scenario
+    dataset: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What was tried; ``apart`` holds what is in no row, for it is not applicable, or nobody runs it."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    apart: tuple[tuple[Scenario, str, Gap], ...]
+
+
+class Requests:
+    """What the runs of sessions were asked to do, each read once; a record that can't be read tells nothing."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], Request | None] = {}
+
+    def of(self, part: Part, run: RunEntry) -> Request | None:
+        """Return the request of a run of a session."""
+        key = (part.sha256, run.key)
+        if key not in self._known:
+            try:
+                self._known[key] = read_request(inside(part.folder, run.record))
+            except (RecordError, OSError):
+                self._known[key] = None
+        return self._known[key]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """One run, as often judged as it had roles."""
+
+    scenario: str
+    dataset: str
+    target: str
+    profile: str
+    judged: tuple[JudgedRun, ...]
+
+
+def table(done: Done, requests: Requests) -> Table:
+    """Lay out what the sessions tried."""
+    found = [entry for part in done.parts for entry in _found(part, requests)]
+    columns = _columns(done, found)
+    # Part 1 of the checklist has runs too, on a set or two of its own: which sets suit it is no question.
+    cases = [case for case in catalogue.CASES if case.kinds != {"reference"} and case.scenario in SCENARIOS]
+    planned = {(case.scenario, dataset) for case in cases for dataset in _datasets(case)}
+    keys = planned | {(s, f.dataset) for f in found for s in SCENARIOS if f.scenario == s}
+    datasets = sorted({dataset for _, dataset in keys}, key=_place)
+    rows, apart = [], []
+    for scenario in SCENARIOS:
+        for dataset in datasets:
+            if (scenario, dataset) in keys:
+                cells = tuple(_cell(scenario, dataset, column, found, done) for column in columns)
+                rows.append(Row(scenario, dataset, cells))
+            else:
+                apart.append((scenario, dataset, _gap(scenario, dataset)))
+    return Table(columns, tuple(rows), tuple(apart))
+
+
+def _datasets(case: catalogue.CaseSpec) -> tuple[str, ...]:
+    return catalogue.STRESS_SUBSETS if case.dataset in catalogue.STRESS_SUBSETS else (case.dataset,)
+
+
+def _place(dataset: str) -> tuple[int, str]:
+    """Return where a dataset stands in the table: as in the catalogue, then what is not in it."""
+    known = [name for case in catalogue.CASES for name in _datasets(case)]
+    return (known.index(dataset) if dataset in known else len(known)), dataset
+
+
+def _found(part: Part, requests: Requests) -> Iterator[_Found]:
+    session = part.session
+    runs = {run.key: run for run in session.runs}
+    letters = {t.case: letter for t in session.tests if t.case and (letter := scenario_of(t.nodeid))}
+    letters |= {case.name: str(case.scenario) for case in (*catalogue.CASES, catalogue.QUICK_CASE)}
+    judged: dict[tuple[str, str], list[JudgedRun]] = {}
+    for one in session.judged:
+        if one.role in OWN_ROLES and one.run in runs:
+            judged.setdefault((one.case, one.run), []).append(one)
+    for (case, key), ones in judged.items():
+        request = requests.of(part, runs[key])
+        profile = request.profile if request else "?"
+        yield _Found(letters.get(case, ""), runs[key].dataset, runs[key].target, profile, tuple(ones))
+
+
+def _columns(done: Done, found: Sequence[_Found]) -> tuple[Column, ...]:
+    """Return the targets that were under validation, or before the patch, each with its profiles.
+
+    Controls of another kind (the reference with a seeded defect) show that the harness sees, and are no target of the table.
+    """
+    targets = {part.session.target for part in done.parts}
+    targets |= {f.target for f in found if any(j.role == "baseline" for j in f.judged)}
+    roles: dict[tuple[str, str], set[str]] = {}
+    for entry in found:
+        if entry.target in targets:
+            roles.setdefault((entry.target, entry.profile), set()).update(j.role for j in entry.judged)
+    for part in done.parts:
+        if not any(target == part.session.target for target, _ in roles):
+            roles[part.session.target, "?"] = {"subject"}
+    order = list(ROLES)
+    columns = [Column(t, p, tuple(sorted(r, key=order.index))) for (t, p), r in roles.items()]
+    return tuple(sorted(columns, key=lambda c: (_standing(c, done), c.target, c.profile != "fast", c.profile)))
+
+
+def _standing(column: Column, done: Done) -> int:
+    """Return what comes first: what the subject is compared with, the subject, then every other target."""
+    if column.target == done.subject:
+        return 1
+    return 0 if {"control", "baseline"} & set(column.roles) else 2
+
+
+def _cell(scenario: Scenario, dataset: str, column: Column, found: Sequence[_Found], done: Done) -> Cell:
+    here = [
+        f.judged
+        for f in found
+        if (f.scenario, f.dataset, f.target, f.profile) == (scenario, dataset, column.target, column.profile)
+    ]
+    if here:
+        return _tried(here)
+    gap = _gap(scenario, dataset)
+    if gap.kind == "not run" and _absent(scenario, dataset, column.target, done):
+        return Gap("not evaluated", say("the set was not there"))
+    return gap
+
+
+def _tried(runs: Sequence[tuple[JudgedRun, ...]]) -> Tried:
+    """Count the verdicts of each run once: as the subject where it was one, for such a run is judged beside most others."""
+    judged = [min(ones, key=lambda j: OWN_ROLES.index(j.role)) for ones in runs]
+    verdicts = [v for j in judged for v in j.verdicts if v.gates and v.outcome is not Outcome.NOT_APPLICABLE]
+    return Tried(
+        outcome=merge(v.outcome for v in verdicts),
+        passes=sum(v.outcome is Outcome.PASS for v in verdicts),
+        all=len(verdicts),
+        runs=len(judged),
+        red=tuple(sorted({v.check for v in verdicts if v.outcome is Outcome.FAIL})),
+        as_expected=all(any(j.expected_red is not None and j.outcome is Outcome.PASS for j in ones) for ones in runs),
+    )
+
+
+def _gap(scenario: Scenario, dataset: str) -> Gap:
+    suits = applicable.known(dataset)
+    reason = applicable.why_not(scenario, suits) if suits else None
+    return Gap("not applicable", reason) if reason else Gap("not run")
+
+
+def _absent(scenario: Scenario, dataset: str, target: str, done: Done) -> bool:
+    """Whether a session of a target had a case on a set, and not the set."""
+    cases = {c.name for c in catalogue.CASES if c.scenario == scenario and c.dataset == dataset}
+    sessions = [part.session for part in done.parts if part.session.target == target]
+    skipped = any(t.case in cases and t.outcome == "not evaluated" for s in sessions for t in s.tests)
+    return skipped and any(known.name == dataset and not known.judged for s in sessions for known in s.real_sets)

@@ -1,0 +1,1 @@
+"""The HTML report: a view model, drawings and templates."""

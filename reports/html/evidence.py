@@ -1,0 +1,82 @@
+"""Evidence as something that can be printed: bounded in depth, length and width, saying what it leaves out.
+
+Evidence comes from a file that anybody may have edited, so nothing is assumed of its shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from harness.language.catalogue import Language
+from harness.language.message import Message
+
+MAX_ITEMS = 40
+MAX_TEXT = 400
+MAX_DEPTH = 4
+MAX_COLUMNS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One piece of evidence: a text, named pieces, a table, or a list. ``left_out`` counts what is not shown."""
+
+    kind: Literal["text", "pairs", "table", "items"]
+    text: str = ""
+    pairs: tuple[tuple[str, Node], ...] = ()
+    header: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+    items: tuple[Node, ...] = ()
+    left_out: int = 0
+
+
+def node(value: Any, language: Language, depth: int = 0) -> Node:
+    """Turn a JSON value into a printable piece of evidence."""
+    if _is_message(value):
+        return Node("text", text=_scalar(value, language))
+    if isinstance(value, Mapping | list | tuple) and not value:
+        return Node("text", text="–")
+    if isinstance(value, Mapping) and depth < MAX_DEPTH:
+        shown = list(value.items())[:MAX_ITEMS]
+        pairs = tuple((_short(str(key)), node(part, language, depth + 1)) for key, part in shown)
+        return Node("pairs", pairs=pairs, left_out=len(value) - len(shown))
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes) and depth < MAX_DEPTH:
+        return _sequence(value, language, depth)
+    return Node("text", text=_scalar(value, language))
+
+
+def _sequence(value: Sequence[Any], language: Language, depth: int) -> Node:
+    shown = value[:MAX_ITEMS]
+    left_out = len(value) - len(shown)
+    if shown and all(isinstance(entry, Mapping) and not _is_message(entry) for entry in shown):
+        header = tuple(dict.fromkeys(str(key) for entry in shown for key in entry))[:MAX_COLUMNS]
+        rows = tuple(tuple(_scalar(entry[key], language) if key in entry else "" for key in header) for entry in shown)
+        return Node("table", header=tuple(_short(key) for key in header), rows=rows, left_out=left_out)
+    if any(isinstance(entry, Mapping | list | tuple) for entry in shown):
+        return Node("items", items=tuple(node(entry, language, depth + 1) for entry in shown), left_out=left_out)
+    return Node("text", text=", ".join(_scalar(entry, language) for entry in shown), left_out=left_out)
+
+
+def _scalar(value: Any, language: Language) -> str:
+    if value is None:
+        return "–"
+    if _is_message(value):
+        return _short(language.render(Message.from_json(value)))
+    if isinstance(value, bool):
+        return language.say("yes") if value else language.say("no")
+    if isinstance(value, int | float):
+        return language.number(value, digits=8)
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        shown = ", ".join(_scalar(part, language) for part in value[:MAX_ITEMS])
+        return _short(shown + (", …" if len(value) > MAX_ITEMS else ""))
+    return _short(str(value))
+
+
+def _is_message(value: Any) -> bool:
+    """Whether a check put a sentence there, to be shown in the reader's language."""
+    return isinstance(value, Mapping) and value.keys() == {"text", "values"} and isinstance(value["values"], Mapping)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 1]}…"

@@ -1,0 +1,165 @@
+"""The session at a glance: a row a case, a column a check, and whether its control and its pair are as they must be.
+
+Rows stand under the test of the checklist that their case belongs to, in its own words.
+
+It concludes nothing: a cell is a verdict of the session, or says that there is none.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.language.catalogue import Language
+from harness.session.checklist import scenario_of
+from harness.session.model import JudgedRun, RunEntry, Session
+from reports.badges import ORDER, Badge, badge, finding_word, rank, role_word
+
+# With more columns than this not even signs fit side by side: the cells then flow, each with its column's name.
+MAX_COLUMNS = 20
+
+
+RunKey = tuple[str, str, str]
+
+
+def run_key(judged: JudgedRun) -> RunKey:
+    """Return what tells a judged run from every other: one run may be judged in several roles."""
+    return judged.case, judged.role, judged.run
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell: how it is shown, the id of the run that it leads to (empty: none), and what it is called as a finding."""
+
+    column: str
+    badge: Badge
+    run_id: str
+    finding: str
+
+
+@dataclass(frozen=True, slots=True)
+class GlanceRow:
+    """One run under validation, or a case that has none. ``run`` is empty where the case leaves no doubt."""
+
+    scenario: str
+    case: str
+    case_id: str
+    mode: str
+    dataset: str
+    run: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GlanceGroup:
+    """The rows of one test of the checklist, under its words; no words where the session does not tell which it is."""
+
+    title: str
+    rows: tuple[GlanceRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """The matrix, with the signs in it and their words. ``flowing`` tells that its columns are too many to stand side by side."""
+
+    columns: tuple[str, ...]
+    groups: tuple[GlanceGroup, ...]
+    signs: tuple[Badge, ...]
+    flowing: bool
+
+
+def scenarios(session: Session) -> Mapping[str, str]:
+    """Return the letter of the scenario that each case belongs to, as far as its tests tell."""
+    return {t.case: letter for t in session.tests if t.case and (letter := scenario_of(t.nodeid))}
+
+
+def scenario_title(session: Session, letter: str) -> str:
+    """Return the words that the checklist has for a scenario; nothing where it has none, or there is no scenario."""
+    sections = (r.section for r in session.requirements)
+    return next((s for s in sections if letter and f"{s} ".startswith(f"Test {letter} ")), "")
+
+
+def glance(
+    session: Session,
+    lang: Language,
+    case_ids: Mapping[str, str],
+    run_ids: Mapping[RunKey, str],
+    datasets: Mapping[str, str],
+) -> Glance:
+    """Lay the verdicts of a session out as a matrix.
+
+    Parameters
+    ----------
+    session
+        The session.
+    lang
+        The language.
+    case_ids
+        The id of each case's section, in the order in which cases are shown.
+    run_ids
+        The id of each judged run's section.
+    datasets
+        What each case ran on, in words.
+
+    """
+    subjects = [j for j in session.judged if j.role == "subject"]
+    checks = tuple(sorted({v.check for j in subjects for v in j.verdicts}))
+    entries = {run.key: run for run in session.runs}
+    modes = {run.case: run.mode for run in session.runs}
+    letters = scenarios(session)
+    rows = []
+    for case, case_id in case_ids.items():
+        judged = [j for j in session.judged if j.case == case]
+        here = sorted((j for j in judged if j.role == "subject"), key=lambda j: (rank(j.outcome.value), j.run))
+        others = (_control(judged, lang, run_ids), _pair(judged, lang, run_ids))
+        for subject in here or (None,):
+            cells = tuple(_cell(subject, check, lang, run_ids) for check in checks)
+            run = _run(subject, entries) if len(here) > 1 and subject is not None else ""
+            about = (letters.get(case, ""), case, case_id, modes.get(case, ""), datasets[case], run)
+            rows.append(GlanceRow(*about, (*cells, *others)))
+    columns = (*checks, role_word("control", lang), role_word("pair", lang))
+    found = {cell.badge.sign for row in rows for cell in row.cells}
+    signs = tuple(known for outcome in ORDER if (known := badge(outcome, lang)).sign in found)
+    return Glance(columns, tuple(_groups(rows, session)), signs, flowing=len(columns) > MAX_COLUMNS)
+
+
+def _groups(rows: Sequence[GlanceRow], session: Session) -> Iterable[GlanceGroup]:
+    """Put the rows under their scenarios, A first; within one they stay as they are, the worst first."""
+    ordered = sorted(rows, key=lambda row: row.scenario or "~")
+    for letter, group in itertools.groupby(ordered, key=lambda row: row.scenario):
+        yield GlanceGroup(scenario_title(session, letter), tuple(group))
+
+
+def _cell(subject: JudgedRun | None, check: str, lang: Language, run_ids: Mapping[RunKey, str]) -> Cell:
+    verdict = next((v for v in subject.verdicts if v.check == check), None) if subject is not None else None
+    if subject is None or verdict is None:
+        return Cell(check, badge("not evaluated", lang), "", "")
+    shown = badge(verdict.outcome.value, lang)
+    return Cell(check, shown, run_ids[run_key(subject)], finding_word(verdict, lang))
+
+
+def _control(judged: Sequence[JudgedRun], lang: Language, run_ids: Mapping[RunKey, str]) -> Cell:
+    column = role_word("control", lang)
+    controls = [j for j in judged if j.expected_red is not None]
+    if not controls:
+        return Cell(column, Badge("○", lang.say("none made"), "none"), "", "")
+    worst = min(controls, key=lambda j: rank(j.outcome.value))
+    known = badge(worst.outcome.value, lang)
+    words = {"pass": lang.say("red found"), "fail": lang.say("not as expected")}
+    shown = Badge(known.sign, words.get(worst.outcome.value, known.word), known.style)
+    return Cell(column, shown, run_ids[run_key(worst)], "")
+
+
+def _pair(judged: Sequence[JudgedRun], lang: Language, run_ids: Mapping[RunKey, str]) -> Cell:
+    column = role_word("pair", lang)
+    pairs = [j for j in judged if j.role == "pair"]
+    if not pairs:
+        return Cell(column, Badge("○", lang.say("none made"), "none"), "", "")
+    worst = min(pairs, key=lambda j: rank(j.outcome.value))
+    return Cell(column, badge(worst.outcome.value, lang), run_ids[run_key(worst)], "")
+
+
+def _run(subject: JudgedRun, entries: Mapping[str, RunEntry]) -> str:
+    entry = entries.get(subject.run)
+    return f"{entry.target}, {entry.retention}" if entry else subject.run

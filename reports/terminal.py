@@ -1,0 +1,65 @@
+"""The session in the terminal: a few lines of plain text, the worst first."""
+
+from __future__ import annotations
+
+from harness.language.catalogue import Language, language
+from harness.session.model import JudgedRun, Session
+from harness.verdict import Outcome, worst_first
+from reports.badges import BEFORE, badge, expected_red, finding_word, found_red, rank, role_rank, role_word, told_apart
+from reports.headline import headline
+
+# The no-break spaces of French typography, which Python counts among what can't be printed.
+_SPACES = "\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"
+
+
+def summary_lines(session: Session, code: str) -> tuple[str, ...]:
+    """Return the summary of a session in a language, line by line.
+
+    Raises
+    ------
+    ValueError
+        When there is no such language.
+
+    """
+    lang = language(code)
+    _, title, sentence = headline(session, lang)
+    judged = sorted(
+        told_apart(session.judged),
+        key=lambda j: (j.role in BEFORE, rank(j.outcome.value), role_rank(j.role), j.case),
+    )
+    lines = [title, sentence, *(line for j in judged for line in _judged(j, lang))]
+    if not any(s.judged for s in session.real_sets):
+        lines.append(lang.say("No real set was judged."))
+        lines += [f"  {s.command}" for s in session.real_sets]
+    return tuple(_one_line(line) for line in lines)
+
+
+def _judged(judged: JudgedRun, lang: Language) -> list[str]:
+    shown = badge(judged.outcome.value, lang)
+    what = f"{judged.case}, {role_word(judged.role, lang)}"
+    head = f"{shown.sign} {lang.say('{label}: {text}', label=shown.word, text=what)}"
+    if judged.expected_red is not None:
+        names = {"expected": expected_red(judged, lang), "found": found_red(judged, lang)}
+        told = lang.say("expected red: {expected}; found red: {found}", **names)
+        return [f"{head} ({told})"]
+    # One sentence may be that of many checks: a run that did not reach its end leaves nearly all of them without evidence.
+    sharing: dict[tuple[str, str], list[str]] = {}
+    for verdict in sorted(judged.verdicts, key=worst_first):
+        if verdict.outcome in {Outcome.FAIL, Outcome.UNKNOWN}:
+            finding = finding_word(verdict, lang)
+            kind = f" ({finding})" if finding else ""
+            line = badge(verdict.outcome.value, lang).sign, lang.render(verdict.sentence)
+            sharing.setdefault(line, []).append(f"{verdict.check}{kind}")
+    details = [
+        f"    {sign} {lang.say('{label}: {text}', label=', '.join(checks), text=sentence)}"
+        for (sign, sentence), checks in sharing.items()
+    ]
+    return [head, *details]
+
+
+def _one_line(text: str) -> str:
+    """Keep what was read from steering the terminal: anything that can't be printed becomes an escape."""
+    return "".join(
+        c if c.isprintable() or c in _SPACES else f"\\x{ord(c):02x}" if ord(c) < 0x100 else f"\\u{ord(c):04x}"
+        for c in text
+    )

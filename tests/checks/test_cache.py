@@ -1,0 +1,306 @@
+"""The check that every deletion of a cache is safe."""
+
+import errno
+from dataclasses import replace
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given, settings
+
+from harness.analysis.happens_before import complete_before
+from harness.analysis.removals import removals
+from harness.checks.judge import judge
+from harness.record.leftovers import LeftFile
+from harness.verdict import Outcome
+from tests import micro
+
+
+def verdict(case):
+    """Return the verdict of this check alone."""
+    return judge(case, ["cache"])[0]
+
+
+def submitted(plan=micro.CHAIN, **request):
+    """Return a run that has submitted its plan."""
+    run = micro.Micro(plan, **request).begin()
+    for tile, group in enumerate(plan):
+        run.submit(tile, group)
+    return run
+
+
+def test_counted_deletion_passes():
+    """Each cache goes after its last user was collected; the folder goes at the end."""
+    found = verdict(micro.case(micro.counted()))
+    assert found.outcome is Outcome.PASS, micro.prose(found)
+    assert (found.evidence["removed"], found.evidence["removed_in_phase_3"], found.evidence["left"]) == (6, 6, 0)
+    assert found.evidence["removing_threads"] == ["MainThread"]
+
+
+def test_naive_deletion_fails_with_the_minimal_witness():
+    """The first unsafe removal is told in prose: the users, who, when, after which tile, and what the waiting tile did."""
+    found = verdict(micro.case(micro.naive()))
+    assert found.outcome is Outcome.FAIL
+    assert found.evidence["unsafe_count"] == 4
+    assert [link.render() for link in found.cause] == [
+        "preprocessed_p1_0.npy is used by tiles 0, 1.",
+        "MainThread removed preprocessed_p1_0.npy, 0.170 s after the start of Phase 3.",
+        "It did so after tile 0 had ended, at 0.100 s.",
+        "Tile 1, which needed it, had been submitted and started only 0.050 s later.",
+    ]
+
+
+def test_a_retry_is_a_user_too():
+    """A cache that goes before its retry group is submitted is removed too early, though all planned tiles had ended."""
+    run = submitted(micro.PRIVATE).work(0).work(1).work(2).remove(*micro.PRIVATE[1])
+    run.submit(3, ("p1_1.fits",), retry_of=1).work(3).finish()
+    found = verdict(micro.case(run))
+    assert found.outcome is Outcome.FAIL
+    assert found.evidence["unsafe"][0]["needed_by"] == 3
+    assert "Tile 3, which retries frames of tile 1, was submitted with it only" in micro.prose(found)
+
+
+def test_a_removal_between_end_and_collection_is_luck():
+    """The user had ended, but the removing thread did not know: nothing orders the removal after it."""
+    run = submitted(micro.PRIVATE).work(0, collect=False).remove(*micro.PRIVATE[0]).collect(0).work(1).work(2).finish()
+    found = verdict(micro.case(run))
+    assert found.outcome is Outcome.FAIL
+    assert (found.evidence["unsafe_count"], found.evidence["unordered_count"]) == (0, 2)
+    assert "unordered" in found.sentence.render()
+    assert "had ended 0.010 s before, but MainThread had not collected it" in micro.prose(found)
+
+
+def test_a_removal_while_a_user_runs_is_unsafe():
+    """The tile was being made: whether it had read the cache already is luck."""
+    run = submitted(micro.PRIVATE).start(0).remove("p0_0.fits").end(0).collect(0).work(1).work(2).finish()
+    found = verdict(micro.case(run))
+    assert found.outcome is Outcome.FAIL
+    assert "was being made and ended only" in micro.prose(found)
+
+
+def test_a_cache_is_removed_once():
+    """A second successful removal of the same cache breaks the contract, even when nobody is hurt."""
+    run = submitted(micro.PRIVATE).work(0).remove("p0_0.fits").remove("p0_0.fits").work(1).work(2).finish()
+    found = verdict(micro.case(run))
+    assert found.outcome is Outcome.FAIL
+    assert found.evidence["removed_twice"] == ["preprocessed_p0_0.npy"]
+
+
+def test_a_cache_that_is_written_again_may_be_removed_again_by_its_folder():
+    """A saved file is there again, so the folder's removal takes it; that is a second removal, and said."""
+    run = submitted(micro.PRIVATE).work(0).remove("p0_0.fits")
+    run.operation("save", micro.cache_of("p0_0.fits")).work(1).work(2).finish()
+    assert verdict(micro.case(run)).evidence["removed_twice"] == ["preprocessed_p0_0.npy"]
+
+
+def test_a_second_attempt_counts_though_nothing_was_left_to_remove():
+    """Who goes to remove a cache that the run has removed already has lost count; that the file is gone is no excuse."""
+    run = submitted(micro.PRIVATE).work(0).remove("p0_0.fits").remove("p0_0.fits", code=errno.ENOENT)
+    found = verdict(micro.case(run.work(1).work(2).finish()))
+    assert found.outcome is Outcome.FAIL
+    assert found.evidence["removed_twice"] == ["preprocessed_p0_0.npy"]
+
+
+def test_attempts_that_fail_are_stated_and_not_counted():
+    """A cache found missing that this run did not remove is harmless; a refused removal is stated with its error's name."""
+    run = submitted(micro.ONE_SHARED).work(0).remove("p0_0.fits", code=errno.ENOENT)
+    run.remove("p0_1.fits", code=errno.EACCES).remove("p0_1.fits").work(1).work(2).finish()
+    found = verdict(micro.case(run))
+    assert found.outcome is Outcome.PASS, micro.prose(found)
+    assert found.evidence["found_already_missing"] == 1
+    assert found.evidence["failed_removals"] == {"EACCES": 1}
+
+
+def test_two_removing_threads_fail():
+    """One thread releases; a second one would need an order that nothing shows."""
+    run = submitted(micro.PRIVATE).work(0).remove(*micro.PRIVATE[0])
+    run.start(1).end(1).remove(*micro.PRIVATE[1], thread="Ph3_0").collect(1).work(2).finish()
+    found = verdict(micro.case(run))
+    assert found.outcome is Outcome.FAIL
+    assert found.evidence["unordered_count"] == 0, "a thread's own tile is ordered before what it does next"
+    assert "MainThread, Ph3_0" in found.sentence.render()
+
+
+def test_two_threads_of_one_name_are_two():
+    """Threads are told apart by their numbers; records without numbers go by the name."""
+    run = submitted(micro.PRIVATE).work(0).remove(*micro.PRIVATE[0])
+    mark = len(run.operations)
+    run.work(1).remove(*micro.PRIVATE[1]).work(2).finish()
+    assert verdict(micro.case(run)).evidence["removing_threads"] == ["MainThread"]
+    run.steps = [replace(s, tid=1) for s in run.steps]
+    run.operations = [replace(o, tid=1 if n < mark else 2) for n, o in enumerate(run.operations)]
+    found = verdict(micro.case(run))
+    assert found.outcome is Outcome.FAIL
+    assert found.evidence["removing_threads"] == ["MainThread (1/1)", "MainThread (1/2)"]
+    assert found.evidence["unordered_count"] == 4, "the other thread of that name collected nothing"
+
+
+def test_an_entry_without_a_cache_is_none():
+    """A frame that was submitted without a cache gives no cache to look after."""
+    run = submitted(micro.PRIVATE).work(0).work(1).work(2).finish()
+    run.steps = [replace(s, caches=("",) * len(s.caches)) for s in run.steps]
+    assert verdict(micro.case(run)).evidence["premise"] == "a tile with caches"
+
+
+def test_what_the_release_removes_must_be_of_its_phase():
+    """A file that was there before Phase 3 is none of the releasing thread's; what it wrote itself there it may take away."""
+    probe, other = "outputs/_io_probe.bin", "outputs/plan.csv"
+    run = submitted(micro.ONE_SHARED)
+    run.operation("open", probe, "attempt", mode="wb").operation("remove", probe)
+    run.work(0).remove(*micro.ONE_SHARED[0]).work(1).remove("p1_1.fits").work(2).remove("p1_0.fits", *micro.names(2))
+    assert verdict(micro.case(run.finish())).outcome is Outcome.PASS
+    run = submitted(micro.ONE_SHARED).operation("open", probe, "attempt", mode="wb").work(0)
+    found = verdict(micro.case(run.remove(*micro.names(0)).operation("remove", other).work(1).work(2).finish()))
+    assert found.outcome is Outcome.FAIL
+    assert found.evidence["strangers_removed"] == ["plan.csv"]
+
+
+@pytest.mark.parametrize("path", ["hp_mask_p0_0_ab.npy", "preprocessed_somebody_elses.npy"])
+def test_only_this_runs_caches_are_removed(path):
+    """A mask, or a cache that this run neither saved nor uses, is a stranger to the release."""
+    run = submitted(micro.PRIVATE).work(0).operation("remove", f"{micro.FOLDER}/{path}").work(1).work(2).finish()
+    found = verdict(micro.case(run))
+    assert found.outcome is Outcome.FAIL
+    assert found.evidence["strangers_removed"] == [path]
+
+
+def test_removing_the_folder_at_the_end_is_right():
+    """With run_end all caches go with their folder in Phase 7, masks and single removals inside it included."""
+    run = micro.counted(retention="run_end")
+    run.finish()
+    found = verdict(micro.case(run))
+    assert found.outcome is Outcome.PASS, micro.prose(found)
+    assert (found.evidence["removed"], found.evidence["removed_in_phase_3"]) == (6, 0)
+
+
+def test_removing_the_folder_in_phase_3_is_not():
+    """The same operation while tiles wait takes the caches of all of them."""
+    run = submitted(micro.PRIVATE).work(0)
+    run.operation("rmtree", micro.FOLDER, "attempt").operation("remove", "preprocessed_p1_0.npy")
+    run.operation("rmtree", micro.FOLDER).work(1).work(2).finish()
+    found = verdict(micro.case(run))
+    assert found.outcome is Outcome.FAIL
+    assert found.evidence["unsafe_count"] == 4
+    assert "with its whole folder" in micro.prose(found)
+
+
+def test_renaming_a_cache_away_is_a_removal():
+    """The user finds no file, whatever became of it; a file written under a temporary name and renamed is none."""
+    run = submitted(micro.PRIVATE)
+    run.operation("rename", f"{micro.FOLDER}/x.tmp", to=micro.cache_of("p2_0.fits"))
+    run.work(0).operation("rename", micro.cache_of("p2_0.fits"), to="outputs/trash.npy").work(1).work(2).finish()
+    found = verdict(micro.case(run))
+    assert found.outcome is Outcome.FAIL
+    assert found.evidence["unsafe_count"] == 1
+    assert "MainThread renamed preprocessed_p2_0.npy" in micro.prose(found)
+
+
+def test_caches_left_at_the_end_fail():
+    """Counted on disk, whatever the target's own log says remains."""
+    run = micro.counted().record()
+    left = (*run.left, LeftFile(micro.cache_of("p0_0.fits"), 1, "cache"))
+    found = verdict(micro.case(micro.counted(), left=left))
+    assert found.outcome is Outcome.FAIL
+    assert "preprocessed_p0_0.npy" in found.sentence.render()
+
+
+def test_keep_keeps():
+    """With keep no cache may go, in any phase."""
+    assert verdict(micro.case(micro.counted(retention="keep"))).outcome is Outcome.PASS
+    removed = submitted(micro.PRIVATE, retention="keep").work(0).work(1).work(2).remove("p0_0.fits").finish()
+    assert verdict(micro.case(removed)).outcome is Outcome.FAIL
+    gone = micro.counted(retention="keep")
+    assert verdict(micro.case(gone, left=())).outcome is Outcome.FAIL
+
+
+@pytest.mark.parametrize("source", ["tiles", "futures", "removals"])
+def test_an_absent_source_is_unknown(source):
+    """Without tiles, futures or removals in the trace there is no order to judge."""
+    run = micro.naive()
+    run.capabilities = micro.SOURCES - {source}
+    found = verdict(micro.case(run))
+    assert (found.outcome, found.evidence["premise"]) == (Outcome.UNKNOWN, f"source {source}")
+
+
+def test_what_can_not_be_told_is_unknown():
+    """Nothing released, nothing counted, caches gone unseen, an unsettled removal, an error exit: none of these is a pass."""
+    idle = micro.counted()
+    idle.operations = [op for op in idle.operations if op.op == "rmtree"]
+    assert "not put to the test" in verdict(micro.case(idle)).sentence.render()
+    assert "not counted" in verdict(micro.case(micro.counted(), left=None)).sentence.render()
+    unseen = micro.counted()
+    unseen.operations = unseen.operations[2:-2]
+    assert "nobody was seen to remove" in verdict(micro.case(unseen)).sentence.render()
+    unsettled = submitted(micro.PRIVATE).work(0).operation("remove", micro.cache_of("p1_0.fits"), "attempt")
+    unsettled.work(1).work(2).remove(*micro.PRIVATE[2]).finish()
+    assert "lacks an outcome or an end" in verdict(micro.case(unsettled)).sentence.render()
+    stopped = submitted(micro.PRIVATE).work(0).remove(*micro.PRIVATE[0])
+    assert "did not succeed" in verdict(micro.case(stopped)).sentence.render()
+
+
+def test_a_tile_without_an_end_in_a_finished_run_is_a_gap_in_the_trace():
+    """Every tile of a finished run ended; what the trace did not see of it is no proof of an unsafe removal."""
+    run = submitted(micro.PRIVATE).work(0).start(1).remove(*micro.PRIVATE[1]).work(2)
+    run.outcomes[1], run.used[1] = "made", 2
+    run.finish()
+    assert verdict(micro.case(run)).outcome is Outcome.UNKNOWN
+    assert verdict(micro.case(run, state="crashed")).outcome is Outcome.FAIL
+
+
+THREADS = (micro.MAIN, "Ph3_0", "Ph3_1")
+
+
+@st.composite
+def schedules(draw):
+    """Draw a valid history of a few tiles and removals: submitted, started, ended, collected in that order, threads free."""
+    run = micro.Micro(micro.PRIVATE, panels=3).begin()
+    state = dict.fromkeys(range(4), "new")
+    busy = {}
+    following = {"new": "submitted", "submitted": "started", "started": "ended", "ended": "collected"}
+    for tile in state:
+        run.known[tile] = micro.names(tile % 3)
+    for _ in range(draw(st.integers(5, 24))):
+        if draw(st.booleans()) and draw(st.booleans()):
+            run.operation(
+                "remove",
+                micro.cache_of(draw(st.sampled_from(sorted(run.frames)))),
+                thread=draw(st.sampled_from(THREADS)),
+            )
+            continue
+        tile = draw(st.sampled_from(sorted(state)))
+        step = following.get(state[tile])
+        if step is None:
+            continue
+        thread = busy.pop(tile) if step == "ended" else draw(st.sampled_from(THREADS))
+        if step == "started":
+            busy[tile] = thread
+        run.step(step, tile, thread)
+        state[tile] = step
+    return run
+
+
+def by_brute_force(history, removal):
+    """Return the tiles whose end reaches a removal over the edges of happens-before, by closing the relation step by step."""
+    points = [(s.t, s.thread, s.state, s.tile) for s in history.steps]
+    points.append((removal.t, removal.thread, "removal", -1))
+    points.sort()
+    edges = {
+        (a, b)
+        for a in points
+        for b in points
+        if a < b
+        and (a[1] == b[1] or (a[3] == b[3] and (a[2], b[2]) in {("submitted", "started"), ("ended", "collected")}))
+    }
+    target = next(p for p in points if p[2] == "removal")
+    reach = {target}
+    while more := {a for a, b in edges if b in reach} - reach:
+        reach |= more
+    return frozenset(p[3] for p in reach if p[2] == "ended")
+
+
+@settings(max_examples=150, deadline=None)
+@given(schedules())
+def test_the_order_is_that_of_happens_before(run):
+    """The knowledge that travels with the threads is exactly the transitive closure of happens-before."""
+    history = run.record(products=None).history
+    found = removals(history, [micro.cache_of(n) for n in run.frames])
+    assert list(complete_before(history, found)) == [by_brute_force(history, removal) for removal in found]

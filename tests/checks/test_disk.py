@@ -1,0 +1,339 @@
+"""The check that caches free themselves progressively."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from harness.checks import disk
+from harness.checks.base import Case
+from harness.checks.judge import judge
+from harness.record.leftovers import LeftFile
+from harness.verdict import Outcome
+from tests import micro
+
+
+def verdict(case):
+    """Return the verdict of this check alone."""
+    return judge(case, ["disk"])[0]
+
+
+def run_of(remove, plan=micro.ONE_SHARED, outcomes=(), length=0, **request):
+    """Return a run whose policy is a function of the number of tiles done: which caches go after that tile.
+
+    ``length`` is the time from one tile to the next, in nanoseconds.
+    """
+    run = micro.Micro(plan, **request).begin()
+    for tile, group in enumerate(plan):
+        run.submit(tile, group)
+    for tile in range(len(plan)):
+        run.t += length
+        run.work(tile, outcome=dict(outcomes).get(tile, "made")).remove(*remove(tile))
+    return run
+
+
+def last_users(plan):
+    """Return, by tile, the caches whose last user it is."""
+    last = {n: tile for tile, group in enumerate(plan) for n in group}
+    return {tile: [n for n in last if last[n] == tile] for tile in range(len(plan))}
+
+
+# Eight tiles of two frames, each of which borrows one frame of the next.
+LONG = (*((*micro.names(p), *micro.names(p + 1)[:1]) for p in range(7)), micro.names(7))
+
+
+def long_run(delay=0, **request):
+    """Return a run of eight tiles whose caches go a number of tiles after their last user."""
+    last = last_users(LONG)
+    run = run_of(lambda tile: last.get(tile - delay, ()), LONG, length=micro.PAUSE // 4, panels=8, **request)
+    for tile in range(len(LONG) - delay, len(LONG)):
+        run.remove(*last[tile])
+    return run.finish()
+
+
+def test_counting_references_passes_with_the_figures():
+    """Each cache goes with its last user; the excess, the delays and the peak are told."""
+    found = verdict(micro.case(micro.counted()))
+    assert found.outcome is Outcome.PASS, micro.prose(found)
+    told = found.evidence
+    assert (told["judged"], told["freed_in_phase_3"], told["left_at_end_of_phase_3"], told["left_at_end"]) == (
+        6,
+        6,
+        0,
+        0,
+    )
+    assert 0 < told["excess_fraction"] < 0.05
+    assert told["held_byte_seconds"] == pytest.approx(told["lower_bound_byte_seconds"] + told["excess_byte_seconds"])
+    assert 0 < told["delay_median_seconds"] <= told["delay_max_seconds"]
+    assert told["total_peak_ratio"] == 1.0
+    assert "The total peak is 1 times that of run_end." in micro.prose(found)
+
+
+def test_a_hold_is_no_delay():
+    """A tile that waits a long time by the schedule still needs its caches: they are part of the bound."""
+    run = micro.Micro(micro.CHAIN).begin()
+    for tile, group in enumerate(micro.CHAIN):
+        run.submit(tile, group)
+    run.start(1, "Ph3_1").start(0).end(0).collect(0).remove(*micro.names(0))
+    run.t += 3 * micro.PAUSE
+    run.end(1).collect(1).remove(*micro.names(1)).work(2).remove(*micro.names(2)).finish()
+    found = verdict(micro.case(run))
+    assert found.outcome is Outcome.PASS, micro.prose(found)
+
+
+def test_a_busy_machine_is_no_excess():
+    """Time that passes between a tile's end and its collection holds caches, and is nothing that a policy decides."""
+    run = micro.Micro(micro.ONE_SHARED).begin()
+    last = last_users(micro.ONE_SHARED)
+    for tile, group in enumerate(micro.ONE_SHARED):
+        run.submit(tile, group)
+    for tile in range(3):
+        run.start(tile).end(tile)
+        run.t += micro.PAUSE
+        run.collect(tile).remove(*last[tile])
+    found = verdict(micro.case(run.finish()))
+    assert found.outcome is Outcome.PASS, micro.prose(found)
+    assert found.evidence["excess_fraction"] > 0.05
+    assert found.evidence["excess_fraction_in_tiles"] == 0
+
+
+def test_a_tile_late_is_no_excess_where_it_takes_no_time():
+    """Tiles that are short beside the rest of Phase 3 hold hardly anything, however many they are."""
+    last = last_users(LONG)
+    run = micro.Micro(LONG, panels=8).begin()
+    for tile, group in enumerate(LONG):
+        run.submit(tile, group)
+    run.t += 20 * micro.PAUSE
+    for tile in range(len(LONG)):
+        run.work(tile).remove(*last.get(tile - 1, ()))
+    found = verdict(micro.case(run.remove(*last[len(LONG) - 1]).finish(), pair=None))
+    assert found.outcome is Outcome.PASS, micro.prose(found)
+    assert found.evidence["excess_fraction_in_tiles"] > 0.05 > found.evidence["excess_fraction"]
+
+
+def test_a_leak_fails():
+    """One cache that nobody removes in Phase 3 is enough, though the clean-up at the end takes it."""
+    last = last_users(micro.ONE_SHARED)
+    run = run_of(lambda tile: [n for n in last[tile] if n != "p0_1.fits"]).finish()
+    found = verdict(micro.case(run))
+    assert found.outcome is Outcome.FAIL
+    assert [link.render() for link in found.cause] == [
+        "The last user of preprocessed_p0_1.npy was tile 0, which ended 0.100 s after the start of Phase 3.",
+        "preprocessed_p0_1.npy was removed at 2.420 s; tiles collected in between: 2.",
+    ]
+    assert found.evidence["left_at_end_of_phase_3_names"] == ["preprocessed_p0_1.npy"]
+
+
+def test_a_failed_tile_must_be_released_too():
+    """What a tile that failed has used is needed no more."""
+    last = last_users(micro.ONE_SHARED)
+    run = run_of(lambda tile: [] if tile == 1 else last[tile], outcomes={1: "failed"}.items()).finish()
+    found = verdict(micro.case(run))
+    assert found.outcome is Outcome.FAIL
+    assert "was tile 1" in micro.prose(found)
+
+
+def test_a_removal_that_was_refused_is_no_leak():
+    """A cache whose removal failed after its last use is told, and gates nothing: the end tries again."""
+    last = last_users(micro.ONE_SHARED)
+    run = run_of(lambda tile: [n for n in last[tile] if n != "p0_1.fits"])
+    run.remove("p0_1.fits", code=micro.EACCES).finish()
+    found = verdict(micro.case(run))
+    assert found.outcome is Outcome.PASS, micro.prose(found)
+    assert found.evidence["removals_refused"] == 1
+
+
+def test_what_outlives_its_last_user_fails():
+    """Caches that go two tiles late fail by the count of tiles, whatever the clock says; one tile late is allowed there."""
+    found = verdict(micro.case(long_run(2), pair=None))
+    assert found.outcome is Outcome.FAIL
+    assert found.evidence["tiles_collected_before_removal_max"] == 2
+    assert "only after up to 2 more tiles had been collected (limit 1)" in micro.prose(found)
+    assert found.evidence["outlived"][0] == {"cache": "preprocessed_p0_0.npy", "last_user": 0, "tiles_collected": 2}
+
+
+def test_what_is_held_for_too_long_in_all_fails():
+    """One tile late each time adds up to more than the limit of the area."""
+    assert verdict(micro.case(long_run(0), pair=None)).outcome is Outcome.PASS
+    found = verdict(micro.case(long_run(1), pair=None))
+    assert found.outcome is Outcome.FAIL
+    assert min(found.evidence["excess_fraction"], found.evidence["excess_fraction_in_tiles"]) > 0.05
+    assert "held for too long" in micro.prose(found)
+
+
+def test_a_larger_peak_than_with_run_end_fails():
+    """Something written twice makes the output folder larger than it is with run_end."""
+    run = micro.counted()
+    extra = "outputs/copy.npy"
+    twice = micro.counted()
+    twice.operations.insert(0, replace(run.operations[0], op="save", path=extra, state="done", size=micro.SIZE))
+    found = verdict(micro.case(twice))
+    assert found.outcome is Outcome.FAIL
+    assert found.evidence["total_peak_ratio"] == pytest.approx(7 / 6, rel=1e-5)
+
+
+def test_samples_tell_the_peak_where_the_trace_does_not():
+    """Without the sizes of the tiles the looks from outside are compared; without a pair nothing is, and the sentence says so."""
+    case = micro.case(micro.counted().look(300))
+    pair = replace(case.pair, history=micro.counted(retention="run_end").look(200).record().history, left=())
+    found = verdict(Case(case.run, pair))
+    assert found.outcome is Outcome.FAIL
+    assert found.evidence["total_peak_ratio"] == 1.5
+    alone = verdict(Case(case.run))
+    assert alone.outcome is Outcome.PASS
+    assert "could not be compared" in micro.prose(alone)
+
+
+def test_what_goes_too_early_is_no_merit():
+    """Caches removed before their last use are left out of every figure, told, and named as the cache check's."""
+    found = verdict(micro.case(micro.naive()))
+    assert found.outcome is Outcome.PASS
+    assert (found.evidence["removed_before_last_use"], found.evidence["judged"]) == (4, 2)
+    assert found.evidence["excess_byte_seconds"] > 0
+    assert "Left out are 4 caches removed before their last use, which the cache check judges." in micro.prose(found)
+
+
+def test_when_everything_goes_too_early_the_question_does_not_arise():
+    """There is then no cache of which to ask how soon after its last use it goes."""
+    run = micro.Micro(micro.CHAIN).begin()
+    for tile, group in enumerate(micro.CHAIN):
+        run.submit(tile, group)
+    run.remove(*run.frames).work(0).work(1).work(2).finish()
+    assert verdict(micro.case(run)).outcome is Outcome.NOT_APPLICABLE
+
+
+def test_caches_that_no_tile_uses_have_a_row_of_their_own():
+    """No policy that counts tiles can free them before the end; the clean-up does."""
+    run = micro.counted(micro.CHAIN[:2], panels=4, retention="per_tile")
+    found = verdict(micro.case(run, pair=None))
+    assert found.outcome is Outcome.PASS, micro.prose(found)
+    assert found.evidence["caches_no_tile_uses"] == 2
+
+
+@pytest.mark.parametrize("retention", ["run_end", "keep"])
+def test_other_retentions_do_what_their_names_say(retention):
+    """With run_end all are there until Phase 7 and then gone; with keep all are there at the end. The figures are told."""
+    found = verdict(micro.case(micro.counted(retention=retention)))
+    assert found.outcome is Outcome.PASS, micro.prose(found)
+    assert found.evidence["held_byte_seconds"] == found.evidence["run_end_byte_seconds"]
+    assert found.evidence["left_at_end"] == (6 if retention == "keep" else 0)
+
+
+@pytest.mark.parametrize("retention", ["run_end", "keep"])
+def test_other_retentions_free_nothing_in_phase_3(retention):
+    """A cache that goes in Phase 3 is not what they say."""
+    last = last_users(micro.ONE_SHARED)
+    found = verdict(micro.case(run_of(lambda tile: last[tile], retention=retention).finish()))
+    assert found.outcome is Outcome.FAIL
+    assert found.cause
+
+
+def test_an_unseen_clean_up_is_unknown():
+    """With run_end caches go in Phase 7: where that was not seen to begin, nobody knows whether they went too early."""
+    run = micro.counted(retention="run_end")
+    run.events = [e for e in run.events if e.text != "7" and e.key != "run_info_phase7_cleanup_starting"]
+    found = verdict(micro.case(run))
+    assert found.outcome is Outcome.UNKNOWN
+    assert "not seen to begin" in micro.prose(found)
+
+
+def test_leftovers_at_the_end_fail():
+    """A clean-up that leaves caches, and a keep that loses them, fail by what is counted on disk."""
+    left = [LeftFile(micro.cache_of("p0_0.fits"), micro.SIZE, "cache")]
+    found = verdict(micro.case(micro.counted(retention="run_end"), left=left))
+    assert found.outcome is Outcome.FAIL
+    assert found.evidence["left_at_end_bytes"] == micro.SIZE
+    assert verdict(micro.case(micro.counted(), left=left)).outcome is Outcome.FAIL
+    assert verdict(micro.case(micro.counted(retention="keep"), left=left)).outcome is Outcome.FAIL
+
+
+@pytest.mark.parametrize("retention", ["per_tile", "run_end", "keep"])
+def test_leftovers_that_were_not_counted_are_unknown(retention):
+    """Without the count nobody knows what is left."""
+    assert verdict(micro.case(micro.counted(retention=retention), left=None)).outcome is Outcome.UNKNOWN
+
+
+def test_after_an_error_exit_leftovers_are_told():
+    """A run that ends in Phase 3 concludes nothing of what it did not come to; what it left is told, and a leak still fails."""
+    run = run_of(lambda tile: last_users(micro.ONE_SHARED)[tile])
+    run.operations = run.operations[:-2]
+    found = verdict(micro.case(run))
+    assert found.outcome is Outcome.UNKNOWN
+    assert found.evidence["run_succeeded"] is False
+    ended = micro.counted(retention="run_end")
+    ended.events = [e for e in ended.events if not e.key.startswith("run_success") and e.text != "7"]
+    ended.operations, ended.gone = [], set()
+    found = verdict(micro.case(ended))
+    assert (found.outcome, found.evidence["left_at_end"]) == (Outcome.UNKNOWN, 6)
+    assert "caches left: 6" in micro.prose(found)
+
+
+def test_no_removal_in_phase_3_is_unknown():
+    """When every removal was refused, per_tile was not put to the test."""
+    run = micro.Micro(micro.CHAIN).begin().submit(0, micro.CHAIN[0]).submit(1, micro.CHAIN[1]).work(0).work(1)
+    found = verdict(micro.case(run.remove(*micro.CHAIN[0], *micro.CHAIN[1], code=micro.EACCES).finish()))
+    assert found.outcome is Outcome.UNKNOWN
+    assert "not put to the test" in micro.prose(found)
+
+
+def test_a_tile_whose_end_was_not_seen_is_unknown():
+    """Its caches may be needed still: neither leak nor pass."""
+    run = micro.Micro(micro.ONE_SHARED).begin()
+    for tile, group in enumerate(micro.ONE_SHARED):
+        run.submit(tile, group)
+    run.work(0).remove(*micro.names(0)).work(1).remove("p1_1.fits").start(2).finish()
+    assert verdict(micro.case(run)).outcome is Outcome.UNKNOWN
+
+
+def test_sds_frees_at_the_end():
+    """In SDS retention does not apply before the end: caches live until the coadd has read them, then none is left."""
+    found = verdict(micro.case(micro.sds()))
+    assert found.outcome is Outcome.PASS, micro.prose(found)
+    assert "excess_fraction" not in found.evidence
+    assert verdict(micro.case(micro.sds(retention="keep"))).outcome is Outcome.PASS
+    early = micro.sds()
+    early.operations.append(replace(early.operations[0], op="remove", t=micro.START))
+    assert verdict(micro.case(early)).outcome is Outcome.FAIL
+    left = [LeftFile(micro.cache_of("p0_0.fits"), 1, "cache")]
+    assert verdict(micro.case(micro.sds(), left=left)).outcome is Outcome.FAIL
+    assert verdict(micro.case(micro.grid())).outcome is Outcome.NOT_APPLICABLE
+
+
+@pytest.mark.parametrize("source", ["tiles", "removals", "saves"])
+def test_what_was_not_traced_is_unknown(source):
+    """Each source of the probe is a premise."""
+    run = micro.counted()
+    run.capabilities = micro.SOURCES - {source}
+    found = verdict(micro.case(run))
+    assert (found.outcome, found.evidence["premise"]) == (Outcome.UNKNOWN, f"source {source}")
+
+
+def premise(run):
+    """Return the premise that a run did not meet."""
+    found = verdict(micro.case(run))
+    assert found.outcome is Outcome.UNKNOWN
+    return found.evidence["premise"]
+
+
+def test_every_premise_is_asked():
+    """Phase 3, writing seen, a shared cache, and for SDS the end of the coadd: without one the answer is unknown."""
+    assert premise(micro.Micro()) == "Phase 3 reached"
+    unwritten = micro.counted()
+    unwritten.sizes = dict.fromkeys(unwritten.frames)
+    assert premise(unwritten) == "a cache was written"
+    some = micro.counted()
+    some.sizes["p0_0.fits"] = None
+    assert premise(some) == "every cache was seen to be written"
+    assert premise(micro.counted(micro.PRIVATE)) == "a cache was shared"
+    cut = micro.sds()
+    cut.events = [e for e in cut.events if e.key != "p4_global_coadd_finished"]
+    assert premise(cut) == "coadd reached its end"
+
+
+def test_the_evidence_is_small():
+    """The series have so many points at most, and everything is JSON."""
+    told = verdict(micro.case(micro.counted())).evidence
+    assert json.loads(json.dumps(dict(told))) == told
+    series = told["series"]
+    assert len(series["seconds"]) == len(series["live_bytes"]) == len(series["lower_bound_bytes"]) <= disk.SERIES
+    assert all(low <= held for low, held in zip(series["lower_bound_bytes"], series["live_bytes"], strict=True))

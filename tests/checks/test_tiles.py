@@ -1,0 +1,161 @@
+"""The check that all master tiles were made."""
+
+from dataclasses import replace
+
+import pytest
+
+from harness.checks.judge import judge
+from harness.verdict import Outcome
+from tests import micro
+
+
+def verdict(case):
+    """Return the verdict of this check alone."""
+    return judge(case, ["tiles"])[0]
+
+
+def a_retry(works):
+    """Return a run whose tile 1 aligns one frame only: the other comes back as a retry, which works or finds no cache."""
+    run = micro.Micro(micro.PRIVATE).begin()
+    for tile, group in enumerate(micro.PRIVATE):
+        run.submit(tile, group)
+    run.work(0).remove(*micro.PRIVATE[0])
+    run.start(1).end(1, aligned=1).collect(1)
+    if not works:
+        run.remove(*micro.PRIVATE[1])
+    run.submit(3, ("p1_1.fits",), retry_of=1)
+    run.work(2).remove(*micro.PRIVATE[2]).work(3)
+    if works:
+        run.remove(*micro.PRIVATE[1])
+    return run.finish()
+
+
+def test_all_made_passes():
+    """num_master_tiles equals the last N, and the trace agrees."""
+    found = verdict(micro.case(micro.counted()))
+    assert found.outcome is Outcome.PASS
+    assert (found.evidence["num_master_tiles"], found.evidence["tiles_total"], found.evidence["planned"]) == (3, 3, 3)
+
+
+def test_a_lost_tile_fails_with_its_cause():
+    """The tile that is not among the made ones is named, with its planned group, and explained to its end."""
+    found = verdict(micro.case(micro.naive(order=(1, 0, 2))))
+    assert found.outcome is Outcome.FAIL
+    assert found.sentence.render() == "2 of 3 master tiles were made; not made: 2."
+    assert found.evidence["not_made"] == [
+        {"tile": 2, "group": 2, "retry_of": None, "frames": 2, "lacked": 2, "why": "caches"}
+    ]
+    assert "MainThread removed preprocessed_p2_0.npy" in micro.prose(found)
+    assert "after tile 1 had ended" in micro.prose(found)
+
+
+def test_a_retry_makes_the_total_grow():
+    """The last N counts the retry group: 4 of 4 with it, 3 of 4 when its caches were gone, which the plan's number would hide."""
+    good = verdict(micro.case(a_retry(works=True)))
+    assert good.outcome is Outcome.PASS, micro.prose(good)
+    assert (good.evidence["tiles_total"], good.evidence["retries"]) == (4, 1)
+    bad = verdict(micro.case(a_retry(works=False)))
+    assert bad.outcome is Outcome.FAIL
+    assert (bad.evidence["num_master_tiles"], bad.evidence["tiles_total"]) == (3, 4)
+    assert bad.evidence["not_made"][0]["retry_of"] == 1
+    assert "Tile 3, which retries frames of tile 1, was submitted with it only" in micro.prose(bad)
+
+
+def test_telemetrys_later_number_does_not_count():
+    """From Phase 4 on telemetry's tiles_total is the number made: comparing with it would always agree."""
+    run = micro.naive()
+    run.event("STATS_UPDATE", tiles_total=2, tiles_done=2).event("run_info_phase4_started", tiles_total=2)
+    assert verdict(micro.case(run)).evidence["tiles_total"] == 3
+
+
+def rejected(retention="per_tile"):
+    """Return a run whose tile 1 is rejected by the quality gate."""
+    run = micro.Micro(micro.PRIVATE, retention=retention).begin()
+    for tile, group in enumerate(micro.PRIVATE):
+        run.submit(tile, group)
+    run.work(0).start(1).event("mt_quality_gate_result", tile_id=1, status="REJECT").end(1, "failed").collect(1)
+    return run.work(2).finish()
+
+
+def test_a_tile_that_fails_in_the_pair_too_makes_the_question_void():
+    """The quality gate rejects the tile with run_end as well: the dataset is not valid for the equality."""
+    found = verdict(micro.case(rejected(), pair=rejected("run_end").record()))
+    assert found.outcome is Outcome.NOT_APPLICABLE
+    assert "the quality gate rejected it" in micro.prose(found)
+
+
+def test_a_tile_that_the_pair_made_is_lost_whatever_it_says():
+    """A tile made from the same frames with run_end, and rejected here, is a difference that retention made."""
+    assert verdict(micro.case(rejected())).outcome is Outcome.FAIL
+
+
+def test_without_a_pair_nobody_knows_whose_fault_it_is():
+    """A tile that failed for a stated cause other than caches is neither a failure nor nothing."""
+    found = verdict(micro.case(rejected(), pair=None))
+    assert found.outcome is Outcome.UNKNOWN
+    assert "No pair with run_end was made." in micro.prose(found)
+
+
+@pytest.mark.parametrize("change", ["no count", "no end", "no callback", "no trace"])
+def test_missing_evidence_is_unknown(change):
+    """Without the announced count, the end of Phase 3, the events or the trace there is no pass."""
+    run = micro.counted()
+    if change == "no count":
+        run.events = [replace(e, text="?") if e.key == "MASTER_TILE_COUNT_UPDATE" else e for e in run.events]
+    if change == "no end":
+        run.events = [e for e in run.events if e.key != "run_info_phase3_finished_from_cache"]
+    if change == "no callback":
+        run.capabilities = micro.SOURCES - {"callback"}
+    if change == "no trace":
+        run.capabilities = micro.SOURCES - {"tiles"}
+        run.steps = []
+    assert verdict(micro.case(run)).outcome is Outcome.UNKNOWN
+
+
+def test_a_disagreement_of_target_and_trace_is_unknown_when_nothing_is_missing():
+    """A trace with fewer groups than the target announces has a gap; one with more shows a group that the target hides."""
+    run = micro.counted()
+    run.steps = [s for s in run.steps if s.tile != 2]
+    gap = verdict(micro.case(run, products=micro.run_end().products))
+    assert gap.outcome is Outcome.UNKNOWN
+    hidden = micro.counted()
+    hidden.known[3] = micro.names(0)
+    hidden.step("submitted", 3, micro.MAIN)
+    assert verdict(micro.case(hidden)).outcome is Outcome.FAIL
+
+
+def test_no_tile_at_all_is_zero_of_three():
+    """The target's own word that none was made counts as the number 0."""
+    run = micro.Micro(micro.PRIVATE).begin()
+    for tile, group in enumerate(micro.PRIVATE):
+        run.submit(tile, group)
+    run.remove(*run.frames)
+    for tile in range(3):
+        run.work(tile)
+    run.event("run_error_phase3_no_master_tiles_created")
+    found = verdict(micro.case(run))
+    assert found.outcome is Outcome.FAIL
+    assert found.sentence.render().startswith("0 of 3 master tiles were made")
+
+
+def test_a_planned_group_that_was_never_submitted_is_missed():
+    """The count agrees with what was submitted; the plan knows that a tile is missing, and the pair made it."""
+    run = micro.Micro(micro.PRIVATE).begin().submit(0, micro.PRIVATE[0]).submit(1, micro.PRIVATE[1])
+    run.work(0).work(1).finish()
+    found = verdict(micro.case(run))
+    assert found.outcome is Outcome.FAIL
+    assert found.evidence["groups_never_submitted"] == [2]
+
+
+def test_a_run_end_run_is_judged_too():
+    """The pair must be sound to be a measure."""
+    assert verdict(micro.case(micro.counted(retention="run_end"))).outcome is Outcome.PASS
+
+
+def test_a_crashed_run_can_fail():
+    """A tile that is known to be lost is lost, though Phase 3 never stated its count."""
+    run = micro.Micro(micro.CHAIN).begin()
+    for tile, group in enumerate(micro.CHAIN):
+        run.submit(tile, group)
+    run.work(1).remove(*micro.CHAIN[1]).work(2)
+    assert verdict(micro.case(run, state="crashed")).outcome is Outcome.FAIL

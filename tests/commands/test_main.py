@@ -1,0 +1,311 @@
+"""The ``phase3`` command: what it prints, in both languages, and the status it ends with."""
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from unittest.mock import ANY
+
+import pytest
+
+from harness.commands.doctor import Finding
+from harness.commands.main import main
+from harness.language.catalogue import translator
+from harness.language.message import say
+from harness.run.inputs import InputError
+from harness.session.model import read_session, write_session
+from harness.verdict import Outcome, exit_status
+from tests.sample_session import sample_session
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = Path(__file__).parents[1] / "golden"
+RED, GREEN = GOLDEN / "63bcc2c" / "chain", GOLDEN / "b59a65f" / "chain"
+
+
+def test_a_red_record_ends_with_1_and_its_cause(capsys):
+    """Verdicts come worst first, each failure with its numbered cause."""
+    assert main(["judge", str(RED / "per_tile"), "--pair", str(RED / "run_end")]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("FAIL")
+    assert lines[-1].startswith("PASS")
+    assert any("1. " in line and "tile" in line for line in lines)
+
+
+def test_a_green_record_ends_with_0(capsys):
+    """A pass of every check is status 0; what is no more than a finding is called so."""
+    assert main(["judge", str(GREEN / "per_tile"), "--pair", str(GREEN / "run_end")]) == 0
+    red = [line for line in capsys.readouterr().out.splitlines() if line.startswith("FAIL")]
+    assert all(line.split(maxsplit=1)[1].startswith("accuracy (finding): ") for line in red)
+
+
+def test_the_module_is_the_command():
+    """``python -m harness.commands.main`` ends as ``phase3`` does, where the command is not on the path."""
+    done = subprocess.run(
+        [sys.executable, "-m", "harness.commands.main", "judge", "nowhere"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, "phase3: " in done.stderr) == (2, True)
+
+
+def test_missing_evidence_ends_with_3(capsys):
+    """Without its pair the same record leaves a question open: unknown, not pass."""
+    assert main(["judge", str(GREEN / "per_tile")]) == 3
+    assert "UNKNOWN" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["judge", "nowhere"], ["report", "nowhere"], ["data", "fetch", "nothing"]])
+def test_what_is_not_there_ends_with_2(capsys, tmp_path, monkeypatch, arguments):
+    """A wrong name is a usage error, said on the error stream without a traceback."""
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert "expected" in captured.err
+    assert "Traceback" not in captured.err
+    assert captured.out == ""
+
+
+def test_bad_frames_are_told_in_the_language(capsys, monkeypatch):
+    """An error is said in French, one line a sentence; one of another library as it stands."""
+
+    def refuse(problem):
+        def examine(*_):
+            raise problem
+
+        monkeypatch.setattr("harness.commands.doctor.examine", examine)
+        assert main(["--lang", "fr", "doctor"]) == 2
+        return capsys.readouterr().err.splitlines()
+
+    problem = InputError(say("The record can't be read: {error}", error="x"), say("all there"))
+    assert refuse(problem) == ["phase3\N{NO-BREAK SPACE}: L’enregistrement est illisible\N{NO-BREAK SPACE}: x", ANY]
+    assert refuse(OSError("expected a, found b: c")) == ["phase3\N{NO-BREAK SPACE}: expected a, found b: c"]
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_without_a_session_the_report_says_what_to_do(capsys, tmp_path, monkeypatch, given):
+    """No session yet: the error names where was looked, and the command that makes one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PHASE3_DIR", raising=False)
+    if given:
+        monkeypatch.setenv("PHASE3_DIR", str(tmp_path / "là"))
+    assert main(["report"]) == 2
+    err = capsys.readouterr().err
+    assert "run pytest -m phase3" in err
+    assert (str(tmp_path / "là") if given else f"{tmp_path} and the folders above it") in err
+
+
+@pytest.fixture
+def sessions(tmp_path):
+    """Return two roots: one with a session that ``latest`` names, in a project's folder, and an empty one beside it."""
+    root = tmp_path / "projet" / ".phase3"
+    (root / "sessions" / "une session").mkdir(parents=True)
+    sample_session(root / "sessions" / "une session")
+    (root / "latest").write_text("sessions/une session\n", encoding="utf-8")
+    (tmp_path / "projet" / "docs" / ".phase3").mkdir(parents=True)
+    return root
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_the_latest_session_is_reported(capsys, tmp_path, monkeypatch, sessions, given):
+    """Without a name it is the latest session of PHASE3_DIR, else of the nearest folder above that has one."""
+    folder = sessions / "sessions" / "une session"
+    if given:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("PHASE3_DIR", str(sessions))
+    else:
+        monkeypatch.chdir(tmp_path / "projet" / "docs")
+        monkeypatch.delenv("PHASE3_DIR", raising=False)
+    assert main(["report"]) == exit_status(read_session(folder).outcome)
+    out = capsys.readouterr().out
+    assert str(folder / "report.html") in out
+    assert str(folder / "report.fr.html") in out
+
+
+def test_where_sessions_lie_is_not_guessed(capsys, tmp_path, monkeypatch, sessions):
+    """A PHASE3_DIR without a session is an error, even where a folder above has one."""
+    monkeypatch.chdir(sessions.parent)
+    monkeypatch.setenv("PHASE3_DIR", str(tmp_path))
+    assert main(["report"]) == 2
+    assert "expected a session" in capsys.readouterr().err
+
+
+def test_the_latest_session_stays_inside_its_folder(capsys, monkeypatch, sessions):
+    """A pointer that leads elsewhere is refused."""
+    (sessions / "latest").write_text("../../elsewhere\n", encoding="utf-8")
+    monkeypatch.setenv("PHASE3_DIR", str(sessions))
+    assert main(["report"]) == 2
+    assert "expected a path inside" in capsys.readouterr().err
+
+
+def said_backwards(text):
+    """Stand for a language whose every sentence is in the catalogue."""
+    return f"«{text}»"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["judge", "--help"], ["data", "fetch", "--help"]])
+def test_help_is_said_in_the_language(capsys, monkeypatch, arguments):
+    """What a command is for, what its options mean, and argparse's own words all go through the catalogue."""
+    monkeypatch.setattr("harness.language.catalogue.translator", lambda _: said_backwards)
+    with pytest.raises(SystemExit, match="0"):
+        main(["--lang=fr", *arguments])
+    out = capsys.readouterr().out
+    assert out.startswith("«usage: »")
+    assert "«options»" in out
+    texts = [line.split("  ")[-1].strip() for line in out.splitlines() if "  --" in line or "  -h" in line]
+    assert all(text.startswith("«") for text in texts), out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["judge"], "«the following arguments are required: record»"),
+        (["judge", "x", "--pair"], "«argument --pair: «expected one argument»»"),
+        (["report", "x", "y"], "«unrecognized arguments: y»"),
+    ],
+)
+def test_errors_of_usage_are_said_in_the_language(capsys, monkeypatch, arguments, said):
+    """A wrong command line is status 2, in the language that stands before the command."""
+    monkeypatch.setattr("harness.language.catalogue.translator", lambda _: said_backwards)
+    with pytest.raises(SystemExit, match="2"):
+        main(["--lang", "fr", *arguments])
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("given", "code"), [("fr", "fr"), ("xx", "en"), (None, "en")])
+def test_the_language_comes_from_the_environment_too(monkeypatch, given, code):
+    """PHASE3_LANG is the language where the command line names none; one that is not there is English."""
+    asked = []
+    monkeypatch.delenv("PHASE3_LANG", raising=False)
+    if given:
+        monkeypatch.setenv("PHASE3_LANG", given)
+    monkeypatch.setattr("harness.language.catalogue.translator", lambda name: asked.append(name) or str)
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert asked == [code]
+
+
+def test_a_target_that_is_not_there_is_said_in_the_language(capsys, monkeypatch):
+    """Errors of targets and records have sentences too: each goes through the catalogue."""
+    monkeypatch.setattr("harness.language.catalogue.translator", lambda _: said_backwards)
+    assert main(["--lang", "fr", "doctor", "--target=zemosaic:/nowhere"]) == 2
+    assert "«expected a checkout of ZeMosaic" in capsys.readouterr().out
+    assert main(["--lang", "fr", "judge", "nowhere"]) == 2
+    assert "«expected a record with a request.json" in capsys.readouterr().err
+
+
+def test_verdicts_speak_french(capsys):
+    """``--lang fr`` translates sentences; names of checks and events stay."""
+    main(["--lang", "fr", "judge", str(RED / "per_tile"), "--pair", str(RED / "run_end")])
+    out = capsys.readouterr().out
+    assert "Trous" in out
+    assert "holes\u00a0:" in out
+
+
+@pytest.mark.parametrize(("ok", "status"), [(True, 0), (None, 0), (False, 2)])
+def test_doctor_ends_with_2_when_something_is_missing(capsys, monkeypatch, ok, status):
+    """A finding that stops a validation is status 2, with what to do; one that does not is shown."""
+    finding = Finding(say("own frames"), ok, say("found little"), say("free some"))
+    monkeypatch.setattr("harness.commands.doctor.examine", lambda *_: (finding,))
+    assert main(["--lang", "fr", "doctor"]) == status
+    out = capsys.readouterr().out
+    assert f"{translator('fr')('own frames')}\u00a0: found little" in out
+    assert ("free some" in out) is (ok is not True)
+
+
+def test_data_list_names_every_set_and_how_to_get_it(capsys, monkeypatch, tmp_path):
+    """A set that is not here stands with the command that gets it."""
+    monkeypatch.setenv("PHASE3_DATA_DIR", str(tmp_path))
+    assert main(["data", "list"]) == 0
+    out = capsys.readouterr().out
+    assert "microobs_hatp32_4panels" in out
+    assert "seestar_m94_2panels" in out
+
+
+def test_data_verify_fails_on_a_changed_frame(capsys, monkeypatch, tmp_path):
+    """One changed byte in a set is status 1 and named."""
+    import os
+
+    source = os.environ.get("PHASE3_DATA_DIR")
+    name = "microobs_hatp32_4panels"
+    if not source or not (Path(source) / name).is_dir():
+        pytest.skip("PHASE3_DATA_DIR names no folder with the real sets: get them with phase3 data fetch")
+    shutil.copytree(Path(source) / name, tmp_path / name, copy_function=shutil.copyfile)
+    monkeypatch.setenv("PHASE3_DATA_DIR", str(tmp_path))
+    assert main(["data", "verify", name]) == 0
+    frame = next((tmp_path / name).glob("*.fits"))
+    content = bytearray(frame.read_bytes())
+    content[-3000] ^= 1
+    frame.write_bytes(content)
+    assert main(["data", "verify", name]) == 1
+    assert frame.name in capsys.readouterr().out
+
+
+def test_a_record_is_judged_beside_others(capsys):
+    """All that a verdict may rest on can be named; JSON holds the verdicts with their evidence."""
+    green = [str(GREEN / "per_tile"), "--pair", str(GREEN / "run_end"), "--baseline", str(RED / "per_tile")]
+    beside = ["--equal", green[2], "--timed", green[0], green[2], "--size", green[0], "--size", green[2]]
+    assert main(["judge", *green, *beside, "--json", "--check", "tiles", "--check", "warnings"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["outcome"] == "pass"
+    assert [v["check"] for v in found["verdicts"]] == ["tiles", "warnings"]
+    assert found["verdicts"][0]["evidence"]
+
+
+def test_a_check_that_is_not_there_is_a_usage_error(capsys):
+    """A wrong name of a check is status 2, with the names that there are."""
+    assert main(["judge", str(GREEN / "per_tile"), "--check", "colour"]) == 2
+    assert "expected names of checks (warnings, " in capsys.readouterr().err
+
+
+@pytest.fixture
+def a_session(tmp_path):
+    """Return the folder of a session that loses a tile."""
+    sample_session(tmp_path, "zemosaic")
+    return tmp_path
+
+
+def test_a_session_is_judged_again(capsys, a_session):
+    """Every run is judged anew beside the same others; what is no longer the same is said, and nothing written."""
+    before = (a_session / "session.json").read_bytes()
+    judged = [f"--check={v.check}" for v in read_session(a_session).judged[0].verdicts]
+    assert main(["judge", str(a_session), *judged]) == 1
+    assert "no longer the same: 0" in capsys.readouterr().out
+    session = read_session(a_session)
+    subject = session.judged[0]
+    changed = tuple(replace(v, outcome=Outcome.PASS) if v.check == "holes" else v for v in subject.verdicts)
+    write_session(replace(session, judged=(replace(subject, verdicts=changed),)), a_session)
+    assert main(["judge", str(a_session), "--check", "holes"]) == 1
+    out = capsys.readouterr().out
+    assert "chain, subject, holes: pass → fail" in out
+    assert "no longer the same: 1" in out
+    assert main(["judge", str(a_session), "--json", "--check", "holes"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["judged"][0]["verdicts"][0]["outcome"] == "fail"
+    write_session(session, a_session)
+    assert (a_session / "session.json").read_bytes() == before
+
+
+def test_a_check_that_the_session_has_not_is_a_change(capsys, a_session):
+    """A newer check judges older sessions: its verdict stands beside a dash."""
+    session = read_session(a_session)
+    fewer = tuple(v for v in session.judged[0].verdicts if v.check != "tiles")
+    write_session(replace(session, judged=(replace(session.judged[0], verdicts=fewer),)), a_session)
+    assert main(["judge", str(a_session)]) == 1
+    assert "chain, subject, tiles: – → fail" in capsys.readouterr().out
+    write_session(replace(session, judged=(replace(session.judged[0], case="a\x1b[2J", verdicts=fewer),)), a_session)
+    main(["judge", str(a_session)])
+    assert "a\\u001b[2J, subject, tiles" in capsys.readouterr().out  # whoever wrote the session steers no terminal
+
+
+def test_a_session_says_itself_what_stands_beside_its_runs(capsys, a_session):
+    """Records beside a session are a usage error, and so is a run that the session has not."""
+    assert main(["judge", str(a_session), "--pair", str(GREEN / "run_end")]) == 2
+    assert "expected a session alone" in capsys.readouterr().err
+    session = read_session(a_session)
+    write_session(replace(session, runs=()), a_session)
+    assert main(["judge", str(a_session)]) == 2
+    assert "expected the run subject-per_tile" in capsys.readouterr().err

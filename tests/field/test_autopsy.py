@@ -1,0 +1,319 @@
+"""What can be said of an ordinary run from its output folder and its log, and what can't."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from harness.commands.main import main
+from harness.field import autopsy
+from harness.verdict import Outcome
+from tests.micro import frame, products_of
+from tests.runs_ import hashes
+
+MISSING = "mastertile_warn_cache_file_missing"
+
+
+class LogText:
+    """Writes a log as ZeMosaic does, a line a second."""
+
+    def __init__(self):
+        self.lines = []
+
+    def record(self, message, level="INFO", place="zemosaic_worker.run_hierarchical_mosaic_classic_legacy"):
+        """Write a record of the logger."""
+        n = len(self.lines)
+        when = f"2026-11-25 00:{n // 60:02d}:{n % 60:02d},614"
+        self.lines.append(f"{when} - ZeMosaicWorker - {level} - {place}:8258 - {message}")
+        return self
+
+    def told(self, key, level="INFO", **arguments):
+        """Write a message of the progress callback."""
+        more = f" (Args: {arguments})" if arguments else ""
+        return self.record(f"[CLÉ_POUR_GUI: {key}]{more}", level, "zemosaic_worker._log_and_callback")
+
+    def debug(self, key):
+        """Write a message of the progress callback below INFO, which stands there as it is."""
+        return self.record(key, "DEBUG", "zemosaic_worker._log_and_callback")
+
+    def begin(self, retention="run_end"):
+        """Begin a run and come to its Phase 3."""
+        self.record("Logging pour ZeMosaicWorker initialisé.").record(f"Cache retention mode: {retention}")
+        self.told("run_info_processing_started").told("run_info_phase2_finished", num_groups=2)
+        self.told("run_info_phase3_started_from_cache").told("WORKERS_PHASE3: Utilisation de 3 worker(s). (Base: 3)")
+        for tile in range(2):
+            self.told("mastertile_info_creation_started_from_cache", num_raw=2, tile_id=tile)
+        return self
+
+    def finish(self, made=2):
+        """Come to the end of the run."""
+        self.told("run_info_phase3_finished_from_cache", num_master_tiles=made)
+        self.told("run_success_mosaic_saved", filename="zemosaic_MT2_R4.fits")
+        return self.told("run_success_processing_completed", duration="1.0")
+
+    def write(self, path, encoding="utf-8"):
+        """Write the file and return its path."""
+        path.write_bytes("\n".join([*self.lines, ""]).encode(encoding, "replace"))
+        return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Return an output folder with a mosaic of two panels, its coverage, and the two tiles, one short of a frame."""
+    return made(tmp_path / "sortie é")
+
+
+def made(folder, gaps=()):
+    """Write an output folder; the mosaic covers the two reference frames but for gaps."""
+    (folder / "zemosaic_temp_master_tiles").mkdir(parents=True)
+    frames = [frame(0), frame(1)]
+    products = products_of(frames, gaps=gaps)
+    header = fits.Header(list(products.wcs.items()))
+    sky = np.random.default_rng(0).normal(100.0, 1.0, products.covered.shape).astype(np.float32)
+    fits.writeto(folder / "zemosaic_MT2_R4.fits", sky * products.covered, header)
+    fits.writeto(folder / "zemosaic_MT2_R4_coverage.fits", products.covered.astype(np.float32), header)
+    for number, reference in enumerate(frames):
+        header = fits.Header(list(reference.wcs.items()))
+        header["ZMT_ID"], header["ZMT_REF"], header["ZMT_NRAW"] = number, reference.name, 2
+        header["HIERARCH ZMT_NALGN"] = 2 - number
+        path = folder / "zemosaic_temp_master_tiles" / f"master_tile_{number:03d}.fits"
+        fits.writeto(path, np.ones((80, 100), np.float32), header)
+    return folder
+
+
+@pytest.fixture
+def frames(tmp_path):
+    """Return the folder of the run's frames."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for one in (frame(panel, k) for panel in range(2) for k in range(2)):
+        fits.writeto(folder / one.name, np.ones((80, 100), np.float32), fits.Header(list(one.wcs.items())))
+    return folder
+
+
+def outcomes(found):
+    """Return the outcome of each verdict, by check."""
+    return {verdict.check: verdict.outcome for verdict in found.verdicts}
+
+
+def said(found):
+    """Return all notes and sentences as one text."""
+    return " ".join([*(n.render() for n in found.notes), *(v.sentence.render() for v in found.verdicts)])
+
+
+def test_a_folder_alone_answers_nothing_and_says_what_to_send(folder):
+    """Without a log every verdict is unknown; what lies there is told, and what would help."""
+    before = hashes(folder)
+    found = autopsy.examine(folder)
+    assert set(outcomes(found).values()) == {Outcome.UNKNOWN}
+    assert "zemosaic_MT2_R4.fits" in said(found)
+    assert "from 2 master tiles and 4 frames" in said(found)
+    assert "Tile 1 was made from 1 of its 2 frames" in said(found)
+    wanted = " ".join(message.render() for message in found.wanted)
+    assert "zemosaic_worker.log" in wanted
+    assert "--frames" in wanted
+    assert "phase3 record" in wanted
+    assert hashes(folder) == before
+
+
+def test_a_good_run_by_its_log_tiles_and_frames(folder, frames, tmp_path):
+    """With run_end the events, the promises of kept tiles and what is left can be judged; what only the probe sees can't."""
+    found = autopsy.examine(folder, LogText().begin().finish().write(tmp_path / "x.log"), frames)
+    assert outcomes(found) == outcomes(found) | {
+        "warnings": Outcome.PASS,
+        "holes": Outcome.PASS,
+        "left": Outcome.PASS,
+        "cache": Outcome.UNKNOWN,
+        "depth": Outcome.UNKNOWN,
+    }
+    assert "retention run_end, Phase 3 workers 3" in said(found)
+    assert "2 groups, 2 tiles begun, 2 made" in said(found)
+    assert [tile.reference for tile in found.record.history.tiles] == ["p0_0.fits", "p1_0.fits"]
+    assert found.record.request.workers == 3
+
+
+def test_a_hole_is_found_where_a_kept_tile_promised_sky(tmp_path, frames):
+    """Sky of a tile's reference frame that the mosaic lacks is a hole, without any trace."""
+    folder = made(tmp_path / "out", gaps=[np.s_[30:60, 30:60]])
+    found = autopsy.examine(folder, LogText().begin().finish().write(tmp_path / "x.log"), frames)
+    assert outcomes(found)["holes"] is Outcome.FAIL
+
+
+def test_lost_caches_are_found_in_a_log(folder, tmp_path):
+    """The events of a lost cache fail, also in a log that is cut off, with tile and frame from its arguments."""
+    log = LogText().begin("per_tile")
+    log.told(MISSING, "WARNING", filename="p1_0.fits", cache_path="C:\\Users\\é\\preprocessed_p1_0_3.npy", tile_id=1)
+    found = autopsy.examine(folder, log.write(tmp_path / "x.log"))
+    assert outcomes(found)["warnings"] is Outcome.FAIL
+    assert f"{MISSING}: 1" in said(found)
+    (event,) = found.record.history.named(MISSING)
+    assert dict(event.fields) == {
+        "filename": "p1_0.fits", "cache_path": "C:\\Users\\é\\preprocessed_p1_0_3.npy", "tile_id": 1,
+    }  # fmt: skip
+    assert event.level == "WARN"
+
+
+def test_counts_below_info_are_read(folder, tmp_path):
+    """A log at DEBUG tells of how many tiles there had to be; a tile fewer fails."""
+    log = LogText().begin().debug("MASTER_TILE_COUNT_UPDATE:2/2")
+    found = autopsy.examine(folder, log.finish(made=1).write(tmp_path / "x.log"))
+    assert outcomes(found)["tiles"] is Outcome.FAIL
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "cp1252"])
+def test_a_log_in_another_encoding_is_read(tmp_path, encoding):
+    """Whoever copied the log may have encoded it anew."""
+    log = LogText().begin().told("run_info_x", "INFO", name="é").finish().write(tmp_path / "x.log", encoding)
+    read = autopsy.read_log(log)
+    assert read.retention == "run_end"
+    assert read.gaps == ()
+    assert [event.fields["name"] for event in read.named("run_info_x")] == ["é"]
+
+
+def test_a_log_whose_accents_broke_is_read(tmp_path):
+    """The mark of a message is known whatever became of its accent."""
+    text = "\n".join(LogText().begin().finish().lines).replace("CLÉ", "CLÃ‰")
+    (tmp_path / "x.log").write_text(text, encoding="utf-8")
+    assert autopsy.read_log(tmp_path / "x.log").named("run_success_processing_completed")
+
+
+def test_the_last_of_several_runs_is_taken(folder, tmp_path):
+    """Events of earlier runs are not of this one, and the log's number of runs is told."""
+    log = LogText().begin("keep").told(MISSING, "WARNING", tile_id=0).finish().begin("run_end").finish()
+    found = autopsy.examine(folder, log.write(tmp_path / "x.log"))
+    assert outcomes(found)["warnings"] is Outcome.PASS
+    assert found.record.request.retention == "run_end"
+    assert "holds 2 runs" in said(found)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda lines: lines[3:], "begins in the middle"),
+        (lambda lines: [line for line in lines if " INFO " not in line], "begins in the middle"),
+        (lambda lines: [*lines[:5], "garbage \0", *lines[5:]], "can't be read"),
+    ],
+)
+def test_a_log_that_is_not_whole_shows_nothing_by_its_silence(folder, tmp_path, change, text):
+    """What was cut off, or never written, may have been a warning: no pass rests on such a log."""
+    log = LogText().begin().told("a_warning", "WARNING").finish()
+    log.lines = change(log.lines)
+    found = autopsy.examine(folder, log.write(tmp_path / "x.log"))
+    assert {check for check, outcome in outcomes(found).items() if outcome is Outcome.PASS} <= {"left"}
+    assert text in said(found)
+
+
+@pytest.mark.parametrize(
+    ("more", "state"),
+    [
+        ({"message": "x"}, "killed"),
+        ({"message": "Worker process crashed before completion\nTraceback:\n  x", "level": "ERROR"}, "crashed"),
+        ({"message": "[CLÉ_POUR_GUI: run_error_phase6_save_failed]", "level": "ERROR"}, "crashed"),
+    ],
+)
+def test_a_run_that_did_not_end_well_passes_nothing(folder, tmp_path, more, state):
+    """A log without the end of the run says how far it came, or of what it died."""
+    found = autopsy.examine(folder, LogText().begin().record(**more).write(tmp_path / "x.log"))
+    assert found.record.seal.state == state
+    assert Outcome.PASS not in outcomes(found).values()
+
+
+def test_a_translated_text_is_no_log(folder, tmp_path):
+    """Lines copied from the window hold sentences in somebody's language: nothing is read into them."""
+    (tmp_path / "x.txt").write_text("[12:00:00] Fichier cache manquant pour la tuile 3\n" * 3, encoding="utf-8")
+    found = autopsy.examine(folder, tmp_path / "x.txt")
+    assert set(outcomes(found).values()) == {Outcome.UNKNOWN}
+    assert "send zemosaic_worker.log itself" in said(found)
+
+
+def test_a_log_of_another_run_is_told(tmp_path, folder):
+    """A log that saved another mosaic fails by what it shows, and passes nothing."""
+    for path in folder.glob("*.fits"):
+        path.rename(folder / path.name.replace("MT2_R4", "MT3_R9"))
+    found = autopsy.examine(folder, LogText().begin().finish().write(tmp_path / "x.log"))
+    assert "which is not in the folder" in said(found)
+    assert Outcome.PASS not in outcomes(found).values()
+
+
+def test_the_log_in_the_folder_is_taken(folder):
+    """Newer versions keep a log beside the mosaic, begun after the line on retention; the mosaic has a suffix."""
+    log = LogText().begin("per_tile")
+    log.lines = log.lines[2:]
+    log.record("Phase3: per_tile cache retention uses refcount; safe deletion enabled (4 unique cache files tracked).")
+    log.finish().write(folder / "zemosaic_worker.log")
+    (folder / "zemosaic_MT2_R4.fits").rename(folder / "zemosaic_MT2_R4_science.fits")
+    found = autopsy.examine(folder)
+    assert outcomes(found)["left"] is Outcome.PASS
+    assert "retention per_tile" in said(found)
+    assert found.record.products.mosaic == "outputs/zemosaic_MT2_R4_science.fits"
+
+
+@pytest.mark.parametrize(
+    ("retention", "outcome"),
+    [("run_end", Outcome.FAIL), ("per_tile", Outcome.FAIL), ("keep", Outcome.NOT_APPLICABLE), ("?", Outcome.UNKNOWN)],
+)
+def test_caches_left_are_judged_by_the_retention(folder, tmp_path, retention, outcome):
+    """A run that ended well leaves no cache unless it was told to keep them."""
+    (folder / ".zemosaic_img_cache").mkdir()
+    (folder / ".zemosaic_img_cache" / "preprocessed_p0_0_1.npy").write_bytes(b"x" * 100)
+    found = autopsy.examine(folder, LogText().begin(retention).finish().write(tmp_path / "x.log"))
+    assert outcomes(found)["left"] is outcome
+    assert (folder / ".zemosaic_img_cache" / "preprocessed_p0_0_1.npy").exists()
+
+
+def test_nothing_in_a_log_is_evaluated(tmp_path):
+    """Arguments are texts, numbers and booleans; whatever else stands there is left out."""
+    message = "[CLÉ_POUR_GUI: k] (Args: {'a': np.float64(4.5), 'b': array([1, 2]), 'c': __import__('os'), 'd': True, 'e': -3})"
+    log = LogText().begin().record(message, place="zemosaic_worker._log_and_callback").write(tmp_path / "x.log")
+    (event,) = autopsy.read_log(log).named("k")
+    assert dict(event.fields) == {"a": 4.5, "d": True, "e": -3}
+
+
+def test_a_broken_mosaic_is_told(folder):
+    """A mosaic that can't be measured is a finding, not an end."""
+    (folder / "zemosaic_MT2_R4.fits").write_bytes(b"SIMPLE")
+    found = autopsy.examine(folder)
+    assert "could not be measured" in said(found)
+
+
+def test_the_command(folder, frames, tmp_path, capsys):
+    """The statuses are those of judge, in both languages; what is not there is a usage error."""
+    log = LogText().begin().finish().write(tmp_path / "x.log")
+    assert main(["autopsy", str(folder), str(log), "--frames", str(frames)]) == 3
+    assert "  -> " in capsys.readouterr().out
+    bad = LogText().begin().told(MISSING, "WARNING", tile_id=0).write(tmp_path / "y.log")
+    assert main(["--lang", "fr", "autopsy", str(folder), str(bad)]) == 1
+    for words in (
+        [str(folder / "no")],
+        [str(folder), str(tmp_path / "no.log")],
+        [str(folder), str(log), "--frames", "no"],
+    ):
+        assert main(["autopsy", *words]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_long_log_is_read_from_its_end(tmp_path, monkeypatch):
+    """Of a log beyond the bound the end is read, which then begins in the middle."""
+    log = LogText().begin().finish().write(tmp_path / "x.log")
+    monkeypatch.setattr(autopsy, "LARGEST", Path(log).stat().st_size - 400)
+    read = autopsy.read_log(log)
+    assert read.named("run_success_processing_completed")
+    assert any("middle" in gap for gap in read.gaps)
+
+
+def test_a_log_that_names_no_mosaic_is_tied_to_no_folder(folder, tmp_path):
+    """Whether caches should lie in the folder is not known by the log of a run that may have left another one."""
+    log = LogText().begin().told("run_success_processing_completed", duration="1.0").write(tmp_path / "x.log")
+    assert outcomes(autopsy.examine(folder, log))["left"] is Outcome.UNKNOWN
+
+
+def test_a_record_without_an_end_costs_no_more_than_its_lines(tmp_path):
+    """A record takes as many lines as a traceback may have; what follows is told as unread, however much it is."""
+    log = LogText().begin().record("Traceback:\n" + "\n".join(["  x]"] * 100_000)).finish()
+    started = time.process_time()
+    read = autopsy.read_log(log.write(tmp_path / "x.log"))
+    assert time.process_time() - started < 5.0
+    assert "lines of it can't be read" in read.gaps[0]
+    assert read.saved == "zemosaic_MT2_R4.fits"

@@ -1,0 +1,220 @@
+"""Golden records: small copies of real runs' records, without pixels and without the paths of the machine they were made on.
+
+``python -m harness.golden RECORD FOLDER`` makes one. What is left out is said in the new seal's reason. The copy is judged
+beside its original, each by itself, and refused when a check concludes something else from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from harness.analysis.fallback_patterns import speaks
+from harness.analysis.footprint import pixel_of
+from harness.checks.base import Case
+from harness.checks.judge import judge
+from harness.record.reader import Record, read_record
+from harness.record.request import FrameFacts
+from harness.record.seal import seal
+from harness.record.truth import Truth
+from harness.run.measure import decimate_products
+
+STEP = 4
+LEFT_OUT = (
+    "golden copy: masks are decimated, paths cut to their last name; left out are stars on no frame, outputs, thumbnail, "
+    "console, process samples, debug events, log lines of other things than retention and fallbacks, and files opened for "
+    "reading or mapped"
+)
+
+# The lines of the log that the retention policy writes, or that speak of caches above INFO as a careless one would; with those
+# on fallbacks they are what checks read. The rest of the log is chatter of hundreds of kilobytes.
+_KEPT_LOGS = re.compile(
+    r"Phase ?3: |.*ref[- ]?count|.*per[-_ ]tile cache|.*shared cache|Removed per-tile|Failed to remove per-tile",
+    re.IGNORECASE,
+)
+_KEPT_WARNINGS = re.compile(r"(?=.*(?:remov|delet|unlink))(?=.*(?:cache|preprocessed_))", re.IGNORECASE | re.DOTALL)
+_KEPT_OPERATIONS = {
+    "tile",
+    "hold",
+    "fault",
+    "capability",
+    "config",
+    "lost",
+    "remove",
+    "rename",
+    "rmtree",
+    "save",
+}
+
+# Where an absolute path may begin: after nothing, a space, a quote, or a sign that introduces a value. ``https://`` has none.
+_BEFORE = r"(?<![^\s'\"`=(\[{,;:<>|])"
+_POSIX = rf"(?:file://+|{_BEFORE}~?/(?=[^\s/]))"
+_WINDOWS = r"(?:(?<![A-Za-z])[A-Za-z]:[\\/]|(?<!\\)\\{2,}(?=[^\\\s]))"
+# A name that ends like a file's ends the path, unless its folder only looks like one. An apostrophe may stand within a word.
+_FILE = r"\.(?:fits?|fts|fz|gz|npy|npz|jsonl?|html?|pyc?|log|txt|csv|png|jpe?g|tiff?|toml|ini|tmp|part)(?![\w/\\]|\.\w)"
+_WITHIN = r"(?:[^'\"<>|\n]|(?<=\w)'(?=\w))"
+_FOLDERS = tuple(
+    re.compile(rf"{root}(?:(?:(?!{_FILE}|\s{_POSIX}|\s{_WINDOWS}){_WITHIN})*{separator})?", re.IGNORECASE)
+    for root, separator in ((_WINDOWS, r"[\\/]"), (_POSIX, "/"))
+)
+_ONE_PATH = re.compile(rf"(?P<windows>{_WINDOWS})|{_POSIX}")
+_MORE = re.compile(rf"\n|\s{_POSIX}|\s{_WINDOWS}|{_FILE}(?=.)", re.IGNORECASE)
+
+
+def shrink(record: Path, folder: Path, step: int = STEP) -> None:
+    """Write a golden copy of a sealed record.
+
+    Parameters
+    ----------
+    record
+        A sealed, undamaged record.
+    folder
+        Where the copy goes; it must not exist.
+    step
+        Decimation of the masks, in mosaic pixels.
+
+    Raises
+    ------
+    ValueError
+        When the record was not sealed, or was changed since, or when a check concludes something else from the copy than
+        from the record (each judged by itself, without a pair); no copy is left then.
+
+    """
+    source = read_record(record)
+    if source.seal is None or source.damage:
+        raise ValueError(
+            f"expected a sealed, unchanged record, found {source.damage or 'no seal'} in {record}: record it again"
+        )
+    folder.mkdir(parents=True)
+    request = source.request
+    target = replace(
+        request.target,
+        root="",
+        python="python",
+        identity=MappingProxyType(_clean(dict(request.target.identity))),
+        command=tuple(_clean(request.target.command)),
+    )
+    config = MappingProxyType(_clean(dict(request.config)))
+    replace(request, target=target, config=config).write(folder / "request.json")
+    for path in sorted(record.glob("events-*.jsonl")):
+        _write_lines(folder / path.name, (e for e in _lines(path) if _kept_event(e)))
+    for path in sorted(record.glob("trace-*.jsonl")):
+        _write_lines(folder / path.name, (o for o in _lines(path) if _kept_operation(o)))
+    for name in ("disk.jsonl", "left.jsonl"):
+        if (record / name).exists():
+            _write_lines(folder / name, _lines(record / name))
+    if source.products is not None:
+        for name in ("products.json", "products.npz"):
+            (folder / name).write_bytes((record / name).read_bytes())
+        decimate_products(folder, step)
+    if source.truth is not None:
+        truth = _on_frames(source.truth, request.dataset.frames)
+        (folder / "truth.json").write_text(json.dumps(truth.to_json()) + "\n", encoding="utf-8")
+    old = source.seal
+    reason = f"{old.reason}; {LEFT_OUT}" if old.reason else LEFT_OUT
+    seal(folder, old.state, old.exit_code, _text(reason), old.seconds)
+    different = _different(source, read_record(folder))
+    if different:
+        shutil.rmtree(folder)
+        raise ValueError(
+            f"expected the copy of {record} to be judged as the record is, found {different}: "
+            "keep what these checks read, or decimate less"
+        )
+
+
+def _on_frames(truth: Truth, frames: Sequence[FrameFacts]) -> Truth:
+    """Leave out the stars that no frame shows: nothing can be said of them."""
+    shown = np.zeros(len(truth.stars), dtype=np.bool_)
+    for frame in frames:
+        x, y = pixel_of(frame.wcs, truth.stars[:, 0], truth.stars[:, 1])
+        with np.errstate(invalid="ignore"):
+            shown |= (abs(x - (frame.shape[1] - 1) / 2) <= frame.shape[1] / 2) & (
+                abs(y - (frame.shape[0] - 1) / 2) <= frame.shape[0] / 2
+            )
+    return replace(truth, stars=truth.stars[shown])
+
+
+def _different(source: Record, copy: Record) -> str:
+    """Name the checks that conclude something else from a copy, with both outcomes."""
+    before, after = ({v.check: v.outcome for v in judge(Case(run))} for run in (source, copy))
+    return ", ".join(f"{name}: {before[name]}, then {after[name]}" for name in before if after[name] != before[name])
+
+
+def _kept_operation(operation: Mapping[str, Any]) -> bool:
+    """Keep the file's header, and what changes files or tells of tiles; a file that is only read is left out."""
+    op = operation.get("op")
+    return (
+        op is None or op in _KEPT_OPERATIONS or (op == "open" and bool(set(operation.get("mode") or "") & set("wxa+")))
+    )
+
+
+def _kept_event(event: Mapping[str, Any]) -> bool:
+    if "format" in event:
+        return True
+    text, level = str(event.get("text", "")), str(event.get("level", ""))
+    if event.get("source") == "log":
+        loud = level not in ("DEBUG", "INFO") and _KEPT_WARNINGS.match(text) is not None
+        return loud or _KEPT_LOGS.match(text) is not None or speaks(text)
+    return not level.startswith("DEBUG") or speaks(json.dumps(event, ensure_ascii=False))
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        for line in stream:
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError:
+                continue
+
+
+def _write_lines(path: Path, entries: Iterator[dict[str, Any]]) -> None:
+    with path.open("w", encoding="utf-8") as stream:
+        for entry in entries:
+            stream.write(json.dumps(_clean(entry), ensure_ascii=False, separators=(",", ":")) + "\n")
+
+
+def _clean(value: Any) -> Any:
+    """Replace absolute paths in every text, however deep, by the file's name."""
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, Mapping):
+        return {key: _clean(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(entry) for entry in value]
+    return value
+
+
+def _text(text: str) -> str:
+    """Take the folders off the absolute paths in a text, which may be wholly one path."""
+    start = _ONE_PATH.match(text)
+    if start and not _MORE.search(text):
+        # Nothing in it says where a sentence would begin: any character may belong to the path.
+        return re.split(r"[\\/]" if start["windows"] else "/", text.rstrip("\\/" if start["windows"] else "/"))[-1]
+    for folders in _FOLDERS:
+        text = folders.sub("", text)
+    return text
+
+
+def main() -> int:
+    """Make a golden record from the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.golden_records", description=__doc__)
+    parser.add_argument("record", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--step", type=int, default=STEP)
+    options = parser.parse_args()
+    shrink(options.record, options.folder, options.step)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

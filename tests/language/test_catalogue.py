@@ -1,0 +1,160 @@
+"""The languages: catalogue, typography, numbers, units and dates."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+from babel.messages.extract import extract_from_dir
+from babel.messages.pofile import read_po
+
+from harness.language.catalogue import CATALOGUES, CODES, Language, language, translator
+from harness.language.message import Message, say
+
+ROOT = Path(__file__).parents[2]
+SOURCES = ("harness", "reports", "fixtures", "scenarios")
+METHODS = [
+    ("test_*.py", "harness.language.titles:extract"),
+    ("**.py", "python"),
+    ("**/templates/**.j2", "jinja2"),
+    ("templates/**.j2", "jinja2"),
+]
+FIELD = re.compile(r"\{([a-z_]+)\}")
+
+
+def templates():
+    """Return every English template of the project, as Babel extracts them."""
+    found = set()
+    for source in SOURCES:
+        entries = extract_from_dir(ROOT / source, METHODS, keywords={"say": None, "_": None})
+        found |= {message for _, _, message, _, _ in entries if isinstance(message, str)}
+    return found
+
+
+def french():
+    """Return the French catalogue, by English template."""
+    with (CATALOGUES / "fr" / "LC_MESSAGES" / "phase3.po").open("rb") as stream:
+        return {m.id: m.string for m in read_po(stream, locale="fr") if m.id}
+
+
+def test_every_sentence_has_a_french_translation():
+    """Whatever ``say`` or a template says to a person is in the French catalogue."""
+    missing = sorted(templates() - {k for k, v in french().items() if v})
+    assert missing == [], "add them to reports/locale/fr/LC_MESSAGES/phase3.po (see harness/language/catalogue.py)"
+
+
+def test_the_catalogue_holds_nothing_that_nobody_says():
+    """A sentence that was changed or dropped leaves no translation behind."""
+    assert sorted(set(french()) - templates()) == []
+
+
+def test_what_tests_state_is_in_the_catalogue():
+    """The title of each test of the scenarios, which the report shows, is among the sentences."""
+    assert "The event mastertile_warn_cache_file_missing stays away." in templates()
+
+
+def test_babel_sees_every_call_of_say():
+    """Each ``say`` has a literal template where Babel finds it: not in an f-string, not in a variable."""
+    known = templates()
+    for source in SOURCES:
+        for path in sorted((ROOT / source).rglob("*.py")):
+            for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if not isinstance(call, ast.Call) or not call.args:
+                    continue
+                name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
+                if name == "say" and isinstance(call.args[0], ast.Constant):
+                    assert call.args[0].value in known, (
+                        f"{path.name}, line {call.lineno}: Babel does not extract this call"
+                    )
+
+
+def test_translations_keep_the_fields():
+    """A translation has the same fields as its template, so that no value is lost."""
+    for english, translated in french().items():
+        assert set(FIELD.findall(english)) == set(FIELD.findall(translated)), english
+
+
+def test_french_typography():
+    """Double punctuation and guillemets have their no-break spaces, and apostrophes are curved."""
+    for translated in french().values():
+        assert not re.search(r" [:;?!»]|« |'", translated), translated
+
+
+def test_english_is_the_source():
+    """English templates come back as they are."""
+    assert translator("en")("Anything {at} all") == "Anything {at} all"
+
+
+def test_an_unknown_sentence_stays_english():
+    """A template without translation is shown in English rather than not at all."""
+    assert translator("fr")("No such sentence.") == "No such sentence."
+    assert translator("fr")("No tile was submitted.") == "Aucune tuile n’a été soumise."
+
+
+def test_an_unknown_language_is_refused():
+    """The error names the languages that there are."""
+    with pytest.raises(ValueError, match="among en, fr, found 'de'"):
+        language("de")
+
+
+def test_catalogues_are_read_once():
+    """Asking again gives the same function."""
+    assert translator("fr") is translator("fr")
+    assert {translator(code)("pass") for code in CODES} == {"pass", "réussi"}
+
+
+def test_messages_are_rendered_with_the_languages_numbers():
+    """Numbers among the values are written as the language writes them; text stays as it is."""
+    message = say("Holes: {count}, {area} square arc minutes in all, where tiles promised sky.", count=12345, area=1.5)
+    assert Language("en").render(message) == "Holes: 12,345, 1.5 square arc minutes in all, where tiles promised sky."
+    assert "1,5 minutes" in Language("fr").render(message)
+    assert "12\u202f345" in Language("fr").render(message)
+
+
+def test_figures_written_by_a_check_keep_their_digits():
+    """A figure that comes as text is given the language's decimal sign; a version number is left alone."""
+    message = Message("{a} {b} {c}", {"a": "+46.7213", "b": "3.11", "c": "p0.1234.fits"})
+    assert Language("fr").render(message) == "+46,7213 3.11 p0.1234.fits"
+
+
+def test_a_missing_value_stays_visible():
+    """A field without a value is shown as its field; truth values are no numbers."""
+    assert Language("fr").render(Message("{gone} {truth}", {"truth": True})) == "{gone} True"
+
+
+@pytest.mark.parametrize(
+    ("value", "en", "fr"),
+    [
+        (1234567, "1,234,567", "1\u202f234\u202f567"),
+        (0.5, "0.5", "0,5"),
+        (1.23e-9, "1.23e-9", "1,23e-9"),
+        (float("nan"), "nan", "nan"),
+        (float("inf"), "inf", "inf"),
+    ],
+)
+def test_numbers(value, en, fr):
+    """Numbers have the separators of their language; what is not finite is named."""
+    assert (Language("en").number(value), Language("fr").number(value)) == (en, fr)
+
+
+@pytest.mark.parametrize(
+    ("count", "en", "fr"),
+    [
+        (0, "0\u00a0B", "0\u00a0o"),
+        (999, "999\u00a0B", "999\u00a0o"),
+        (51_841_536, "51.8\u00a0MB", "51,8\u202fMo"),
+        (2_000, "2\u00a0kB", "2\u202fko"),
+        (3.2e9, "3.2\u00a0GB", "3,2\u202fGo"),
+    ],
+)
+def test_sizes(count, en, fr):
+    """Bytes are written in the unit of their size, with the unit's name in the language."""
+    assert (Language("en").size(count), Language("fr").size(count)) == (en, fr)
+
+
+def test_times_angles_and_dates():
+    """Seconds, angles and dates follow the language; what is no date is shown as it stands."""
+    assert Language("fr").seconds(6.34) == "6,34\u00a0s"
+    assert [Language("en").angle(a) for a in (0.5, 5, 120)] == ["30″", "5′", "2°"]
+    assert Language("fr").when("2026-11-23T12:44:59+00:00").startswith("23 novembre 2026")
+    assert Language("en").when("yesterday") == "yesterday"

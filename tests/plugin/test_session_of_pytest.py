@@ -1,0 +1,444 @@
+"""The pytest face, tested by running pytest on the project's own scenarios in processes of their own."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from fixtures import bad
+from fixtures.datasets import SYNTHETIC, build
+from harness.language.message import say
+from harness.plugin.hooks import note, of_unknown_standing, selected
+from harness.record.reader import read_record
+from harness.record.values import sha256_of
+from harness.session.model import JudgedRun, normal_form, read_session
+from harness.verdict import Outcome, Verdict
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run_pytest(*arguments, **environment):
+    """Run pytest on the scenarios, free of whatever this process was given, and return the finished process."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("PHASE3_", "PYTEST_"))} | environment
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, env=env, capture_output=True, text=True, encoding="utf-8", timeout=240, check=False
+    )
+
+
+def latest(root):
+    """Return the folder of the newest session."""
+    return root / (root / "latest").read_text(encoding="utf-8").strip()
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """Return a quick session on the reference, made by one process, and what it printed."""
+    root = tmp_path_factory.mktemp("une seule étape")
+    done = run_pytest("-m", "phase3", "--phase3-quick", f"--phase3-dir={root}", f"--junit-xml={root / 'junit.xml'}")
+    return root, done
+
+
+def test_a_quick_session_is_green_and_leaves_everything(alone):
+    """The session ends well and leaves its verdicts, both reports, and a pointer to itself."""
+    root, done = alone
+    assert done.returncode == 0, done.stdout + done.stderr
+    folder = latest(root)
+    session = read_session(folder)
+    assert session.outcome == "pass"
+    assert session.self_test
+    assert {j.role for j in session.judged} >= {"subject", "pair", "control"}
+    assert {"report.html", "report.fr.html"} <= {p.name for p in folder.iterdir()}
+    assert str(folder / "report.html") in done.stdout
+    row = {r.id: r.outcome for r in session.requirements}
+    assert row["A.7"] == "pass"
+    assert row["4.2"] == "not evaluated"
+    # The reference has no versions to compare.
+    assert {t.outcome for t in session.tests if "guard_rails" in t.nodeid} == {"not applicable"}
+
+
+def test_a_session_tells_what_it_was_made_with(alone):
+    """Options that decide on the runs, processors and, in a checkout, the commit of the harness are in the session."""
+    root, _ = alone
+    session = read_session(latest(root))
+    assert session.options == {
+        "target": "reference",
+        "profile": "fast",
+        "workers": "2",
+        "seconds": "600",
+        "budget": "1200s,10GiB",
+        "quick": "true",
+    }
+    assert int(session.environment["processors"]) >= 1
+    assert ("harness_commit" in session.environment) == (ROOT / ".git").exists()
+
+
+def test_the_runs_to_come_are_shown_first(alone):
+    """Before anything starts the terminal names each run to be made."""
+    _, done = alone
+    head = done.stdout.partition("passed")[0]
+    assert head.count("chain") >= 4
+    assert "run_end" in head
+
+
+def test_junit_holds_flat_text_only(alone):
+    """Properties are plain text, so that any reader of JUnit can show them."""
+    root, _ = alone
+    properties = ET.parse(root / "junit.xml").getroot().findall(".//property")
+    values = {p.get("name"): p.get("value") for p in properties}
+    assert set(values) == {
+        f"phase3_{name}"
+        for name in (
+            *("case", "title", "scenario", "outcome", "check", "verdict"),
+            *("run", "role", "target", "retention", "seconds"),
+        )
+    }
+    assert not any((v or "").startswith(("{", "[", "<")) for v in values.values())
+    assert values["phase3_scenario"] == "A"
+    assert float(values["phase3_seconds"]) > 0
+
+
+def test_a_test_is_bound_to_the_verdict_that_it_asserts(alone):
+    """The session says of each test which run it judged, in which role, and which check's verdict it asserts."""
+    root, _ = alone
+    session = read_session(latest(root))
+    test = next(t for t in session.tests if "test_every_master_tile_is_made" in t.nodeid)
+    assert (test.check, test.role) == ("tiles", "subject")
+    (judged,) = [j for j in session.judged if (j.run, j.role) == (test.run, test.role)]
+    verdict = next(v for v in judged.verdicts if v.check == test.check)
+    assert test.outcome == verdict.outcome
+    control = next(t for t in session.tests if t.role == "control")
+    assert control.check is None
+
+
+def test_what_is_noted_of_a_test_is_built_in_text():
+    """A number of numpy's among the properties would end a session with workers: whatever is noted becomes plain text."""
+    node = SimpleNamespace(user_properties=[])
+    note(node, seconds=np.float64(1.5), count=np.int64(3), case=np.str_("c"), outcome=Outcome.PASS, check=None)
+    assert node.user_properties == [
+        ("phase3_seconds", "1.5"),
+        ("phase3_count", "3"),
+        ("phase3_case", "c"),
+        ("phase3_outcome", "pass"),
+    ]
+    assert {type(part) for pair in node.user_properties for part in pair} == {str}
+
+
+@pytest.mark.parametrize(
+    ("axis", "outcome", "standing", "baseline", "unknown"),
+    [
+        ("quality", "fail", "", "b", True),
+        ("quality", "fail", "", None, False),
+        ("quality", "fail", "new", "b", False),
+        ("quality", "fail", "pre-existing", "b", False),
+        ("quality", "pass", "", "b", False),
+        ("patch", "fail", "", "b", False),
+    ],
+)
+def test_a_finding_beside_a_baseline_that_does_not_tell_is_unknown(axis, outcome, standing, baseline, unknown):
+    """Without a baseline there are findings only; with one, whether they are new must be known before they count as old."""
+    verdict = Verdict("accuracy", Outcome(outcome), say("x"), axis=axis, standing=standing)
+    judged = JudgedRun("chain", "k", "subject", None, baseline, (verdict,))
+    assert of_unknown_standing(verdict, judged) is unknown
+
+
+def noted(junit):
+    """Return what JUnit holds of each test, but for the times, and for figures in sentences, which hang on them."""
+    cases = ET.parse(junit).getroot().iter("testcase")
+    return {
+        case.get("name"): {
+            p.get("name"): re.sub(r"\d+(\.\d+)?(e-?\d+)?", "#", p.get("value"))
+            for p in case.iter("property")
+            if p.get("name") != "phase3_seconds"
+        }
+        for case in cases
+    }
+
+
+def test_two_workers_make_the_same_session(alone, tmp_path):
+    """With ``-n 2`` the session is that of one process, in the normal form without times, names of runs, or orders.
+
+    The tests of the case are dealt out to both workers, so that they share its runs.
+    """
+    root, _ = alone
+    junit = f"--junit-xml={tmp_path / 'junit.xml'}"
+    done = run_pytest("-m", "phase3", "--phase3-quick", f"--phase3-dir={tmp_path}", "-n", "2", "--dist", "load", junit)
+    assert done.returncode == 0, done.stdout + done.stderr
+    folder = latest(tmp_path)
+    assert noted(tmp_path / "junit.xml") == noted(root / "junit.xml")
+    assert normal_form(read_session(folder)) == normal_form(read_session(latest(root)))
+    shares = [json.loads(p.read_text(encoding="utf-8")) for p in (folder / "shares").glob("gw*.json")]
+    used = [{run["key"] for run in share["runs"]} for share in shares]
+    assert len(used) == 2
+    assert used[0] & used[1], "the workers shared no run"
+    assert len(list((folder / "runs").glob("*/request.json"))) == len(used[0] | used[1])
+
+
+def test_a_defective_subject_is_red_and_explained(tmp_path):
+    """A subject that deletes naively fails, and the failure tells which tile lost which cache and who removed it."""
+    done = run_pytest(
+        "-m",
+        "phase3",
+        "--phase3-quick",
+        f"--phase3-dir={tmp_path}",
+        PHASE3_TARGET="reference:naive_per_tile_deletion",
+    )
+    assert done.returncode == 1
+    session = read_session(latest(tmp_path))
+    assert {"subject", "control", "baseline"} <= {j.role for j in session.judged}
+    subject = next(j for j in session.judged if j.role == "subject")
+    red = {v.check for v in subject.verdicts if v.outcome == "fail"}
+    assert red == {"warnings", "tiles", "depth", "cache", "holes", "logs", "parity"}
+    assert session.outcome == "fail"
+    holes = next(v for v in subject.verdicts if v.check == "holes")
+    assert len(holes.cause) >= 2
+
+
+def test_a_target_that_dies_is_unknown_and_an_error(tmp_path):
+    """A run without evidence gives errors, never passes or skips, and the session is unknown."""
+    target = f'command:"{sys.executable}" -c "raise SystemExit(7)"'
+    done = run_pytest("-m", "phase3", "--phase3-quick", f"--phase3-dir={tmp_path}", f"--phase3-target={target}")
+    assert done.returncode == 1
+    session = read_session(latest(tmp_path))
+    assert session.outcome == "unknown"
+    # A command has no source to be read, and no function to be driven.
+    sourceless = {t.nodeid: t.outcome for t in session.tests if "guard_rails" in t.nodeid or "under_faults" in t.nodeid}
+    assert set(sourceless.values()) == {"not applicable"}
+    outcomes = {t.nodeid.partition("::")[2]: t.outcome for t in session.tests if t.nodeid not in sourceless}
+    assert outcomes.pop("test_nothing_is_worse_than_before_the_patch[chain-quick]") == "not evaluated"
+    assert set(outcomes.values()) == {"unknown"}
+    assert "error" in done.stdout.lower()
+
+
+def test_part_of_a_session_does_not_pass_what_needs_the_whole(tmp_path):
+    """With ``-k`` the tests that ran count, and a line of the checklist that needs others is not evaluated."""
+    done = run_pytest(
+        "-m", "phase3", "--phase3-quick", f"--phase3-dir={tmp_path}", "-k", "test_every_master_tile_is_made"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    session = read_session(latest(tmp_path))
+    rows = {r.id: r.outcome for r in session.requirements}
+    assert len(session.tests) == 1
+    assert rows["A.6"] == "pass"
+    assert rows["A.7"] == rows["A.1"] == rows["A.2"] == "not evaluated"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to a process group, which Windows has not")
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "two workers"])
+def test_ctrl_c_leaves_a_sealed_record_and_no_process(tmp_path, stub, workers):
+    """Interrupted in a run that hangs: the record is sealed, the tests are unknown, and nothing lives on."""
+    import signal
+    import time
+
+    import psutil
+
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("PHASE3_", "PYTEST_"))}
+    # The limit is for the test that fails: what hangs must not outlive it by much.
+    options = [
+        "--phase3-quick",
+        "--phase3-seconds=90",
+        f"--phase3-dir={tmp_path}",
+        f"--phase3-target=zemosaic:{stub('hang')}",
+    ]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-m", "phase3", *options, *workers]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+    ) as process:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob("sessions/*/runs/*/trace-*.jsonl")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)
+        try:
+            printed = process.communicate(timeout=60)[0].decode(errors="replace")
+        finally:
+            process.kill()
+    (record,) = [read_record(p.parent) for p in tmp_path.glob("sessions/*/runs/*/request.json")]
+    assert record.seal is not None, printed
+    assert record.seal.state == "killed"
+    left = [p for p in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(p.info["cmdline"] or ())]
+    assert left == []
+    assert process.returncode != 0
+    if not workers:
+        assert {t.outcome for t in read_session(latest(tmp_path)).tests} == {"unknown"}
+
+
+@pytest.fixture
+def stub(tmp_path):
+    """Return a function that copies the stub of ZeMosaic into a folder of its own, with a mode for all its runs."""
+
+    def copy(mode):
+        folder = tmp_path / f"stub {mode or 'good'}"
+        shutil.copytree(
+            Path(__file__).parents[1] / "stub_zemosaic", folder, ignore=shutil.ignore_patterns("__pycache__")
+        )
+        settings = folder / "zemosaic_config.py"
+        settings.write_text(
+            settings.read_text(encoding="utf-8") + f"\nDEFAULT_CONFIG['stub_mode'] = {mode!r}\n", encoding="utf-8"
+        )
+        return folder
+
+    return copy
+
+
+def test_a_checkout_goes_through_the_whole_session(tmp_path, stub):
+    """A target with ZeMosaic's entry contract: green, beside its naive copy as the control that must be red."""
+    root = tmp_path / "session"
+    done = run_pytest(
+        "-m",
+        "phase3",
+        "--phase3-quick",
+        f"--phase3-dir={root}",
+        f"--phase3-target=zemosaic:{stub('')}",
+        f"--phase3-control=zemosaic:{stub('naive')}",
+        PHASE3_BASELINE=f"zemosaic:{tmp_path / 'stub naive'}",
+    )
+    session = read_session(latest(root))
+    assert session.target_kind == "zemosaic"
+    assert not session.self_test
+    control = next(j for j in session.judged if j.role == "control")
+    red = {v.check for v in control.verdicts if v.outcome == "fail"}
+    assert red >= {"warnings", "tiles", "depth", "cache"}, done.stdout
+    subject = next(j for j in session.judged if j.role == "subject")
+    assert {v.check for v in subject.verdicts if v.outcome == "fail" and v.gates} == set(), done.stdout
+    rows = {r.id: r.outcome for r in session.requirements}
+    assert rows["A.3"] == rows["A.6"] == "pass"
+
+
+def test_a_users_own_frames_go_through_the_whole_session(tmp_path):
+    """A folder of one's own is judged with a chain plan; its control may lose tiles besides; nothing in it is changed."""
+    frames = tmp_path / "mes images d'été"
+    build(SYNTHETIC["chain3x1"], frames)
+    before = {p.name: sha256_of(p) for p in frames.rglob("*") if p.is_file()}
+    root = tmp_path / "session"
+    done = run_pytest("-m", "phase3", f"--phase3-dir={root}", f"--phase3-frames={frames}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    session = read_session(latest(root))
+    control = next(j for j in session.judged if j.role == "control")
+    red = {v.check for v in control.verdicts if v.outcome == "fail"}
+    assert red > set(control.expected_red), "the control shows nothing besides, so that this proves nothing"
+    assert {r.dataset_kind for r in session.runs} == {"user"}
+    assert {p.name: sha256_of(p) for p in frames.rglob("*") if p.is_file()} == before
+
+
+def test_a_real_set_that_is_not_here_is_skipped_with_its_command(tmp_path):
+    """An absent set is no failure: its tests are skipped, with the command that gets it, and the session says so."""
+    done = run_pytest(
+        "-m",
+        "phase3",
+        f"--phase3-dir={tmp_path}",
+        "-k",
+        "microobs",
+        "-rs",
+        PHASE3_DATA_DIR=str(tmp_path / "nothing"),
+        XDG_CACHE_HOME=str(tmp_path / "cache"),
+        LOCALAPPDATA=str(tmp_path / "cache"),
+        HOME=str(tmp_path),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "phase3 data fetch microobs_hatp32_4panels" in done.stdout
+    session = read_session(latest(tmp_path))
+    assert {t.outcome for t in session.tests} == {"not evaluated"}
+    assert not any(s.judged for s in session.real_sets)
+    assert session.outcome == "unknown"
+
+
+@pytest.mark.parametrize("name", ["empty", "truncated", "no_wcs", "nan_only", "one_pointing"])
+def test_frames_that_no_run_can_start_with_are_a_usage_error(tmp_path, name):
+    """A user's own folder is looked at before anything starts, and nothing in it is changed."""
+    frames = tmp_path / "mes images"
+    if name == "one_pointing":
+        spec = SYNTHETIC["chain3x1"]
+        build(replace(spec, pointings=tuple(p for p in spec.pointings if p.panel == 0)), frames)
+    else:
+        bad.build(name, frames)
+    before = {p.name: sha256_of(p) for p in frames.rglob("*") if p.is_file()}
+    done = run_pytest("-m", "phase3", f"--phase3-dir={tmp_path / 'session'}", f"--phase3-frames={frames}")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR, done.stdout + done.stderr
+    assert "xpected" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert {p.name: sha256_of(p) for p in frames.rglob("*") if p.is_file()} == before
+    assert not (tmp_path / "session" / "latest").exists()
+
+
+@pytest.mark.parametrize(
+    ("expression", "selects"),
+    [
+        ("phase3", True),
+        ("phase3 and not slow", True),
+        ("not phase3", False),
+        ("not (phase3)", False),
+        ("phase3x", False),
+        ("", False),
+    ],
+)
+def test_what_selects_the_validation(pytestconfig, monkeypatch, expression, selects):
+    """An expression that holds with the mark and not without it."""
+    monkeypatch.setattr(pytestconfig.option, "markexpr", expression)
+    assert selected(pytestconfig) is selects
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--phase3-target=zemosaic:/nowhere/at/all",), "/nowhere/at/all"),
+        (("--phase3-workers=none",), "--phase3-workers"),
+        (("--phase3-seconds=none", "--phase3-lang=fr"), "un nombre positif"),
+        (("--phase3-frames=/nowhere/at/all",), "/nowhere/at/all"),
+        (("--phase3-config=/nowhere/at/all.json",), "/nowhere/at/all.json"),
+    ],
+)
+def test_a_wrong_setup_is_a_usage_error(tmp_path, arguments, message):
+    """What can't be run is refused before anything starts, with the usage status."""
+    done = run_pytest("-m", "phase3", f"--phase3-dir={tmp_path}", *arguments)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("target", ["reference", "zemosaic"])
+def test_a_session_folder_that_cannot_be_made_is_a_usage_error(tmp_path, target):
+    """Where nothing can be written the message says so, whatever the target writes there first, and what to do."""
+    (tmp_path / "taken").write_text("a file", encoding="utf-8")
+    spec = target if target == "reference" else f"zemosaic:{Path(__file__).parents[1] / 'stub_zemosaic'}"
+    done = run_pytest("-m", "phase3", f"--phase3-dir={tmp_path / 'taken'}", f"--phase3-target={spec}")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert f"expected to write a session below {tmp_path / 'taken'}" in done.stderr
+    assert "name another folder with --phase3-dir" in done.stderr
+
+
+def test_a_refused_setup_leaves_no_session(tmp_path):
+    """What never started does not look like a session that broke."""
+    run_pytest("-m", "phase3", f"--phase3-dir={tmp_path}", "--phase3-target=zemosaic:/nowhere/at/all")
+    assert list((tmp_path / "sessions").iterdir()) == []
+
+
+def test_a_bare_pytest_leaves_the_validation_out():
+    """Without ``-m phase3`` no scenario is selected, so that the project's own tests stay quick."""
+    done = run_pytest("scenarios", "--collect-only")
+    assert done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED
+    assert "deselected" in done.stdout
+
+
+def test_every_option_stands_in_the_help():
+    """The help names each option, and each ini twin."""
+    done = run_pytest("--help")
+    from harness.session.options import OPTIONS
+
+    assert all(option.cli in done.stdout and option.ini in done.stdout for option in OPTIONS)
+
+
+def test_a_share_is_plain_json(alone):
+    """Workers' shares hold built-in types only."""
+    root, _ = alone
+    shares = list((latest(root) / "shares").glob("*.json"))
+    assert shares
+    assert all(isinstance(json.loads(p.read_text(encoding="utf-8")), dict) for p in shares)

@@ -1,0 +1,41 @@
+"""What an installation holds, as pyproject.toml lists it."""
+
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+TOOL = SETTINGS["tool"]["setuptools"]
+
+
+def installed():
+    """Return the files that setuptools takes: modules of each package, and what each one's patterns match."""
+    files = set()
+    for package in TOOL["packages"]:
+        folder = ROOT / package.replace(".", "/")
+        assert folder.is_dir(), package
+        for pattern in ("*.py", *TOOL["package-data"].get(package, ())):
+            files |= {path for path in folder.glob(pattern) if path.is_file()}
+    return files
+
+
+def test_every_file_of_a_package_is_installed():
+    """Modules, the children's sitecustomize, thresholds, manifests, templates, catalogues: none needs the project's folder."""
+    there = {
+        path
+        for top in ("harness", "fixtures", "reports")
+        for path in (ROOT / top).rglob("*")
+        if path.is_file()
+        and "__pycache__" not in path.parts
+        and path.suffix != ".pyc"
+        and not path.name.startswith(".")
+    }
+    assert sorted(path.relative_to(ROOT).as_posix() for path in there - installed()) == []
+
+
+def test_what_only_tests_need_is_no_dependency_of_the_main_job():
+    """Who only runs the validation installs neither the developers' tools nor the geometry that checks our own."""
+    names = {line.partition(">")[0].partition("[")[0] for line in SETTINGS["project"]["dependencies"]}
+    tools = {line.partition(">")[0].partition("[")[0] for line in SETTINGS["project"]["optional-dependencies"]["dev"]}
+    assert {"shapely", "hypothesis", "ruff", "mypy", "pytest-cov"} <= tools
+    assert not names & tools

@@ -1,0 +1,146 @@
+"""What a target leaves, counted and cleared, on a file system in memory."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.record import leftovers
+from harness.record.history import _read_left
+from harness.record.leftovers import LeftFile, clear, count_left, kind_of, remove_tree, write_left
+
+RECORD = Path("/record")
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        (".zemosaic_img_cache/preprocessed_a_0.npy", "cache"),
+        (".zemosaic_img_cache/hp_mask_a_12.npy", "mask"),
+        ("_zemosaic_io_probe_1.bin", "probe"),
+        ("zemosaic_temp_master_tiles/master_tile_003.fits", "tile"),
+        ("tiles/tile_0001.fits", "tile"),
+        ("sds_tiles_1/a.fits", "tile"),
+        ("zemosaic_MT4_R48.fits", "mosaic"),
+        ("zemosaic_MT4_R48_coverage.fits", "mosaic"),
+        ("mosaic_grid.fits", "mosaic"),
+        ("elsewhere/zemosaic_MT4_R48.fits", "other"),
+        ("zemosaic_MT4_R48_preview.png", "other"),
+        ("preprocessed_a_0.npy.tmp", "other"),
+    ],
+)
+def test_kinds(path, kind):
+    """The kind of a file follows from the names that ZeMosaic gives."""
+    assert kind_of(path) == kind
+
+
+@pytest.fixture
+def record(fs):
+    """Return a record with a cache, a mask, a tile and a link to a user's file."""
+    fs.create_file("/user/frame.fits", st_size=7)
+    fs.create_file(RECORD / "outputs" / ".zemosaic_img_cache" / "preprocessed_a_0.npy", st_size=100)
+    fs.create_file(RECORD / "outputs" / ".zemosaic_img_cache" / "hp_mask_a_0.npy", st_size=25)
+    fs.create_file(RECORD / "outputs" / "master_tile_000.fits", st_size=300)
+    fs.create_symlink(RECORD / "outputs" / "linked.fits", "/user/frame.fits")
+    fs.create_symlink(RECORD / "outputs" / "folder", "/user")
+    return RECORD
+
+
+def test_every_file_is_counted(record):
+    """All files are counted by path, size and kind; a link is a file of its own, and nothing behind it counts."""
+    counted = count_left(record)
+    assert [(file.path, file.kind) for file in counted] == [
+        ("outputs/.zemosaic_img_cache/hp_mask_a_0.npy", "mask"),
+        ("outputs/.zemosaic_img_cache/preprocessed_a_0.npy", "cache"),
+        ("outputs/folder", "other"),
+        ("outputs/linked.fits", "other"),
+        ("outputs/master_tile_000.fits", "tile"),
+    ]
+    assert [file.size for file in counted if file.kind in ("cache", "mask", "tile")] == [25, 100, 300]
+
+
+def test_counts_come_back_from_the_record(record):
+    """What is written is what a reader of the record gets."""
+    counted = count_left(record)
+    write_left(record, counted)
+    assert _read_left(record) == counted
+
+
+def test_caches_and_masks_are_cleared(record):
+    """Caches and masks are removed; products, and a user's file behind a link, stay."""
+    assert clear(record, count_left(record)) == ()
+    assert [file.path for file in count_left(record)] == [
+        "outputs/folder",
+        "outputs/linked.fits",
+        "outputs/master_tile_000.fits",
+    ]
+    assert Path("/user/frame.fits").exists()
+
+
+def test_a_cache_that_is_a_link_is_cleared_as_a_link(fs, record):
+    """A cache that the target made a link to a user's file loses the link only."""
+    fs.create_symlink(record / "outputs" / "preprocessed_b_1.npy", "/user/frame.fits")
+    clear(record, count_left(record))
+    assert not (record / "outputs" / "preprocessed_b_1.npy").is_symlink()
+    assert Path("/user/frame.fits").stat().st_size == 7
+
+
+def test_a_refused_removal_is_told(record, monkeypatch):
+    """A cache that the system won't remove is named with the reason; the others are removed all the same."""
+    paths = type(record)  # pyfakefs puts a class of its own in place of Path
+    really = paths.unlink
+
+    def unlink(path, *, missing_ok=False):
+        if path.name.startswith("hp_mask"):
+            raise PermissionError(13, "Permission denied")
+        really(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(paths, "unlink", unlink)
+    assert clear(record, count_left(record)) == ("outputs/.zemosaic_img_cache/hp_mask_a_0.npy: Permission denied",)
+    assert [file.kind for file in count_left(record)] == ["mask", "other", "other", "tile"]
+
+
+def test_a_file_that_vanishes_is_not_counted(record, monkeypatch):
+    """A file that is gone when it is looked at is left out."""
+    monkeypatch.setattr(leftovers, "_files", lambda _folder: iter([record / "outputs" / "gone"]))
+    assert count_left(record) == ()
+
+
+def test_an_empty_record_has_nothing_left(fs):
+    """A target that made nothing leaves nothing."""
+    fs.create_dir(RECORD / "outputs")
+    assert count_left(RECORD) == ()
+
+
+def test_a_cache_already_gone_is_no_problem(fs):
+    """Clearing what is no longer there succeeds."""
+    fs.create_dir(RECORD / "outputs")
+    assert clear(RECORD, [LeftFile("outputs/preprocessed_a_0.npy", 1, "cache")]) == ()
+
+
+def test_a_tree_is_removed_not_what_its_links_point_to(fs):
+    """Removing a folder removes links in it, and nothing behind them; a folder that isn't there is no error."""
+    fs.create_file("/user/frame.fits")
+    fs.create_file("/record/work/tmp/a")
+    fs.create_symlink("/record/work/tmp/user", "/user")
+    remove_tree(RECORD / "work")
+    remove_tree(RECORD / "work")
+    assert not (RECORD / "work").exists()
+    assert Path("/user/frame.fits").exists()
+
+
+def test_a_tree_is_removed_at_the_second_attempt(fs, monkeypatch):
+    """A file held for a moment, or made read-only, is removed at the second attempt."""
+    fs.create_file("/record/work/tmp/a")
+    really, attempts = leftovers.shutil.rmtree, []
+
+    def rmtree(folder):
+        attempts.append(folder)
+        if len(attempts) == 1:
+            raise PermissionError(13, "in use")
+        really(folder)
+
+    monkeypatch.setattr(leftovers.shutil, "rmtree", rmtree)
+    (RECORD / "work" / "tmp" / "a").chmod(0o400)
+    remove_tree(RECORD / "work")
+    assert len(attempts) == 2
+    assert not (RECORD / "work").exists()

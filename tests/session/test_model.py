@@ -1,0 +1,150 @@
+"""Sessions: what they hold, what they merge to, and what survives the file."""
+
+from dataclasses import replace
+
+import pytest
+
+from harness.language.message import say
+from harness.session.model import (
+    JudgedRun,
+    RealSet,
+    RunEntry,
+    Session,
+    Share,
+    TestEntry,
+    read_session,
+    share_from_json,
+    share_to_json,
+    with_shares,
+    write_session,
+)
+from harness.verdict import Outcome, Verdict
+
+EMPTY = Session(
+    "2026-01-01T00:00:00+00:00", "reference", "reference", {"version": "1"}, "pytest -m phase3", {"os": "x"}
+)
+RUN = RunEntry("k", "chain", "subject", "per_tile", "reference", "d", "synthetic", "runs/k", "done", 2.5, "classic", 2)
+ENTRY = TestEntry("scenarios/test_a.py::test_x[chain]", "Title", "pass", "", "chain")
+
+
+def verdicts(**outcomes):
+    """Return one verdict for each keyword."""
+    return tuple(Verdict(name, Outcome(outcome), say("x")) for name, outcome in outcomes.items())
+
+
+def judged(found, red=None):
+    """Return a judged run with these verdicts."""
+    return JudgedRun("chain", "k", "control" if red else "subject", None, None, found, red)
+
+
+@pytest.mark.parametrize(
+    ("found", "red", "outcome"),
+    [
+        ({"tiles": "fail", "holes": "fail", "products": "pass"}, ("holes", "tiles"), "pass"),
+        ({"tiles": "fail", "holes": "pass", "products": "pass"}, ("holes", "tiles"), "fail"),
+        ({"tiles": "fail", "holes": "fail", "products": "fail"}, ("holes", "tiles"), "fail"),
+        ({"tiles": "fail", "holes": "unknown", "products": "pass"}, ("holes", "tiles"), "unknown"),
+        ({"tiles": "fail", "holes": "fail", "products": "unknown"}, ("holes", "tiles"), "unknown"),
+        ({"tiles": "fail", "holes": "unknown", "products": "fail"}, ("holes", "tiles"), "fail"),
+        ({"tiles": "pass", "holes": "pass"}, None, "pass"),
+        ({"tiles": "pass", "holes": "unknown"}, None, "unknown"),
+        ({"tiles": "fail", "holes": "unknown"}, None, "fail"),
+    ],
+)
+def test_what_a_judged_run_merges_to(found, red, outcome):
+    """A control passes when exactly the checks named for it are red; another run by its worst verdict."""
+    assert judged(verdicts(**found), red).outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("found", "outcome"),
+    [
+        ({"tiles": "fail", "holes": "fail", "products": "pass"}, "pass"),
+        ({"tiles": "fail", "holes": "pass", "products": "pass"}, "pass"),
+        ({"tiles": "pass", "holes": "fail", "products": "pass"}, "fail"),
+        ({"tiles": "fail", "holes": "pass", "products": "fail"}, "fail"),
+        ({"tiles": "fail", "holes": "unknown", "products": "pass"}, "pass"),
+        ({"tiles": "fail", "holes": "unknown", "products": "unknown"}, "unknown"),
+        ({"tiles": "unknown", "holes": "fail", "products": "pass"}, "unknown"),
+    ],
+)
+def test_what_a_control_may_show_besides(found, outcome):
+    """Where a lost tile shows depends on the frames: such a check may be red, or unknown; what must be red still must."""
+    run = replace(judged(verdicts(**found), ("tiles",)), allowed_red=("holes",))
+    assert run.outcome == outcome
+
+
+def test_a_run_in_two_roles_is_judged_twice():
+    """The commit before the fix may be subject and control at once: neither judgement hides the other."""
+    subject = judged(verdicts(tiles="fail"))
+    share = Share((RUN,), (subject, replace(subject, role="control", expected_red=("tiles",))))
+    session = with_shares(EMPTY, [share])
+    assert {j.role: str(j.outcome) for j in session.judged} == {"subject": "fail", "control": "pass"}
+
+
+def test_a_quality_finding_does_not_gate():
+    """Only verdicts on the patch decide a run."""
+    found = (*verdicts(tiles="pass"), replace(verdicts(truth="fail")[0], axis="quality"))
+    assert judged(found).outcome is Outcome.PASS
+
+
+def test_round_trip(tmp_path):
+    """A session read back equals the one written."""
+    session = replace(EMPTY, runs=(RUN,), judged=(judged(verdicts(tiles="fail"), ("tiles",)),), tests=(ENTRY,))
+    session = replace(session, real_sets=(RealSet("m", judged=False, command="phase3 data fetch m"),))
+    write_session(session, tmp_path)
+    assert read_session(tmp_path) == session
+
+
+def test_shares_merge_to_one_session():
+    """Runs and judgements that several workers report count once; a set judged by one is judged."""
+    rows = verdicts(tiles="pass")
+    one = Share((RUN,), (judged(rows),), (ENTRY,), (RealSet("m", judged=False, command="c"),), rows)
+    two = Share((RUN,), (judged(verdicts(tiles="pass")),), (), (RealSet("m", judged=True, command="c"),))
+    session = with_shares(EMPTY, [one, two])
+    assert (len(session.runs), len(session.judged), len(session.tests)) == (1, 1, 1)
+    assert session.real_sets == (RealSet("m", judged=True, command="c"),)
+    assert session.patch == rows
+    assert with_shares(EMPTY, [two, one]) == session
+
+
+def test_a_share_survives_json():
+    """What a worker writes is what the controller reads."""
+    share = Share(
+        (RUN,),
+        (judged(verdicts(tiles="fail"), ("tiles",)),),
+        (ENTRY,),
+        (RealSet("m", judged=True, command="c"),),
+        verdicts(tiles="unknown"),
+    )
+    assert share_from_json(share_to_json(share)) == share
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "merged"),
+    [
+        (["pass", "not evaluated"], "pass"),
+        (["pass", "unknown"], "unknown"),
+        (["not applicable", "not evaluated"], "unknown"),
+        (["fail", "pass"], "fail"),
+        ([], "unknown"),
+    ],
+)
+def test_what_a_session_merges_to(outcomes, merged):
+    """A session whose every test was skipped concluded nothing, and says so."""
+    tests = tuple(replace(ENTRY, nodeid=str(n), outcome=o) for n, o in enumerate(outcomes))
+    assert replace(EMPTY, tests=tests).outcome == merged
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '{"format": "phase3-session/9"}', '{"format": "phase3-session/1"}'])
+def test_what_is_no_session(tmp_path, text):
+    """A broken or newer session is refused with what to do."""
+    (tmp_path / "session.json").write_text(text)
+    with pytest.raises(ValueError, match=r"Expecting|expected a session"):
+        read_session(tmp_path)
+
+
+def test_no_session_at_all(tmp_path):
+    """A folder without one says what to name."""
+    with pytest.raises(ValueError, match="found none: name a session's folder"):
+        read_session(tmp_path)

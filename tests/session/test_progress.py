@@ -1,0 +1,262 @@
+"""Progress, read from records while they grow."""
+
+import json
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from harness.record.seal import seal
+from harness.session import progress
+from harness.session.durations import Durations
+from harness.session.progress import Progress, ProgressMonitor, ProgressReader, expected_table, lines
+from tests.requests_ import a_request
+
+CACHE = "outputs/.zemosaic_img_cache"
+
+
+class _Run:
+    """A record that grows."""
+
+    def __init__(self, folder):
+        folder.mkdir(parents=True)
+        self.folder = folder
+        a_request().write(folder / "request.json")
+        self.write("events-7.jsonl", {"format": "phase3-events/1", "pid": 7, "t": 2_000_000_000})
+
+    def raw(self, name, text):
+        with (self.folder / name).open("a", encoding="utf-8") as stream:
+            stream.write(text)
+
+    def write(self, name, data):
+        self.raw(name, json.dumps(data) + "\n")
+
+    def event(self, key, text="", source="callback"):
+        self.write("events-7.jsonl", {"t": 3_000_000_000, "key": key, "text": text, "source": source})
+
+
+@pytest.fixture
+def session(tmp_path):
+    """Return a session's folder."""
+    return tmp_path / "séance"
+
+
+@pytest.fixture
+def living(session):
+    """Return a record of a run that lives."""
+    return _Run(session / "runs" / "one")
+
+
+def look(reader):
+    """Return the state of the one run there is."""
+    (state,) = reader.look()
+    return state
+
+
+def test_a_session_without_runs(session):
+    """Before the first run there is nothing to show, not even a folder."""
+    assert ProgressReader(session).look() == ()
+
+
+@pytest.mark.usefixtures("living")
+def test_a_run_that_has_just_begun(session):
+    """A new record tells who runs, and since when."""
+    assert look(ProgressReader(session)) == Progress("runs/one", "reference", "subject", "chain", since=2_000_000_000)
+
+
+def test_events_and_samples_move_it_on(session, living):
+    """Phase, tiles, stage and cache bytes follow the record, look by look."""
+    reader = ProgressReader(session)
+    reader.look()
+    living.event("PHASE_UPDATE", "3")
+    living.event("MASTER_TILE_COUNT_UPDATE", "2/5")
+    living.event("phase3_master_tiles", "2/5", source="stage")
+    living.write("disk.jsonl", {"t": 4, "folder": CACHE, "size": 1234, "files": 1, "free": 1})
+    living.write("disk.jsonl", {"t": 4, "folder": "outputs", "size": 9999, "files": 1, "free": 1})
+    state = look(reader)
+    assert (state.phase, state.tile, state.tiles, state.cache) == ("3", 2, 5, 1234)
+    assert state.stage == "phase3_master_tiles 2/5"
+    living.event("MASTER_TILE_COUNT_UPDATE", "3/6")
+    state = look(reader)
+    assert (state.phase, state.tile, state.tiles, state.cache) == ("3", 3, 6, 1234)
+
+
+def test_a_line_that_is_being_written_waits(session, living):
+    """Half a line is left until it is whole, and then counts once."""
+    reader = ProgressReader(session)
+    line = json.dumps({"t": 3, "key": "PHASE_UPDATE", "text": "5", "source": "callback"})
+    living.raw("events-7.jsonl", line[:20])
+    assert look(reader).phase == ""
+    living.raw("events-7.jsonl", line[20:] + "\n")
+    assert look(reader).phase == "5"
+
+
+def test_what_is_no_entry_is_passed_over(session, living):
+    """Torn, foreign and nonsensical lines stop nothing."""
+    for text in ("{torn\n", "[1, 2]\n", "\x00\xff\n", "\n"):
+        living.raw("events-7.jsonl", text)
+    living.event("MASTER_TILE_COUNT_UPDATE", "x/5")
+    living.write("disk.jsonl", {"t": "now", "folder": CACHE, "size": "much"})
+    living.event("PHASE_UPDATE", "4")
+    state = look(ProgressReader(session))
+    assert (state.phase, state.tile, state.cache) == ("4", None, 0)
+
+
+def test_a_line_without_end_is_passed_over(session, living, monkeypatch):
+    """A line longer than any record's doesn't hold up what follows."""
+    monkeypatch.setattr(progress, "CHUNK", 200)
+    living.raw("events-7.jsonl", "x" * 500 + "\n")
+    living.event("PHASE_UPDATE", "4")
+    reader = ProgressReader(session)
+    for _ in range(6):
+        reader.look()
+    assert look(reader).phase == "4"
+
+
+@pytest.mark.usefixtures("living")
+def test_only_what_was_added_is_read(session, monkeypatch):
+    """A look reads each line of a record once."""
+    told = []
+    really = progress._told
+    monkeypatch.setattr(progress, "_told", lambda state, data: told.append(data) or really(state, data))
+    reader = ProgressReader(session)
+    reader.look()
+    reader.look()
+    assert len(told) == 1
+
+
+def test_an_ended_run_keeps_its_time(session, living):
+    """A sealed record shows how the run ended and how long it took."""
+    reader = ProgressReader(session)
+    reader.look()
+    seal(living.folder, "timed out", None, "", 12.5)
+    state = look(reader)
+    assert (state.state, state.elapsed(10**12)) == ("timed out", 12.5)
+    assert look(reader) == state
+
+
+def test_a_seal_that_cannot_be_read_ends_the_run_too(session, living):
+    """A record with any seal is no living run."""
+    (living.folder / "seal.json").write_text("{")
+    assert look(ProgressReader(session)).state == "sealed"
+
+
+def test_a_request_that_is_being_written_waits(session, living):
+    """A record whose request isn't whole yet is passed over until it is."""
+    (living.folder / "request.json").write_text('{"format":')
+    reader = ProgressReader(session)
+    assert reader.look() == ()
+    a_request().write(living.folder / "request.json")
+    assert look(reader).case == "chain"
+
+
+def test_folders_are_not_searched_for_ever(session, living):
+    """Records lie near the top of a session; nothing inside one is taken for another."""
+    _Run(session / "a" / "b" / "c" / "d")
+    _Run(living.folder / "outputs" / "inner")
+    assert [state.record for state in ProgressReader(session).look()] == ["runs/one"]
+
+
+def test_a_line_for_each_run():
+    """A line tells target, case, role, phase, tile, cache and time; what isn't known is left out."""
+    begun = Progress("r", "zemosaic b59a65f", "subject", "chain")
+    tiles = Progress("r", "reference", "pair", "chain", "3", "", 4, 9, 112_400_000, 1_000_000_000)
+    stage = Progress("r", "reference", "pair", "chain", stage="phase1_scan 3/8", since=1_000_000_000)
+    ended = Progress("r", "reference", "pair", "chain", state="done", seconds=7.6)
+    assert lines([begun, tiles, stage, ended], now=9_400_000_000) == [
+        "zemosaic b59a65f · chain · subject: caches 0 MB, 0 s",
+        "reference · chain · pair: phase 3, tile 4 of 9, caches 112 MB, 8 s",
+        "reference · chain · pair: phase1_scan 3/8, caches 0 MB, 8 s",
+        "reference · chain · pair: done after 8 s",
+    ]
+
+
+def test_lines_can_be_translated():
+    """The wording goes through a catalogue."""
+    state = Progress("r", "reference", "pair", "chain", "3")
+    french = {"phase {phase},": "phase no {phase},", "{seconds} s": "{seconds} secondes"}
+    (line,) = lines([state], lambda text: french.get(text, text))
+    assert line == "reference · chain · pair: phase no 3, caches 0 MB, 0 secondes"
+
+
+def test_the_present_time_is_taken_by_default():
+    """Without a time the line is of now."""
+    (line,) = lines([Progress("r", "t", "pair", "c", since=time.monotonic_ns() - 61 * 10**9)])
+    assert line.endswith("61 s")
+
+
+def wait_for(condition):
+    """Wait until a condition comes true."""
+    deadline = time.monotonic() + 20
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert condition()
+
+
+def test_the_monitor_writes_a_line_a_change(session, living):
+    """A run gets a line when it changed, and none while it stays as it is."""
+    shown = []
+    with ProgressMonitor(session, shown.append, interval=0.01):
+        wait_for(lambda: len(shown) == 1)
+        living.event("PHASE_UPDATE", "3")
+        wait_for(lambda: len(shown) == 2)
+        seal(living.folder, "done", 0, "", 3.0)
+    assert ["phase 3" in line for line in shown] == [False, True, False]
+    assert shown[-1] == "reference · chain · subject: done after 3 s"
+
+
+def test_runs_of_another_time_get_no_line(session, living):
+    """A record sealed before the monitor started is not shown."""
+    seal(living.folder, "done", 0, "", 3.0)
+    shown = []
+    with ProgressMonitor(session, shown.append, interval=0.01):
+        pass
+    assert shown == []
+
+
+@pytest.mark.usefixtures("living")
+def test_a_closed_stream_ends_the_monitor_quietly(session):
+    """When nobody reads any more, the monitor ends without an error."""
+
+    def closed(_line):
+        raise ValueError("I/O operation on closed file")
+
+    monitor = ProgressMonitor(session, closed, interval=0.01)
+    monitor.start()
+    monitor.stop()
+    assert not monitor._thread.is_alive()
+
+
+def test_the_table_of_runs_to_come(tmp_path):
+    """Each run to come has a line with the time expected: known, guessed, or not known."""
+    durations = Durations(tmp_path / "durations.json")
+    durations.add(a_request(), 8.4)
+    coming = [
+        SimpleNamespace(case="chain", role="subject", retention="per_tile", target=target, dataset=dataset)
+        for target, dataset in (("reference", "small"), ("reference (naive)", "small"), ("reference", "large"))
+    ]
+    assert expected_table(coming, durations).splitlines() == [
+        "run  target             case   role     dataset  retention  expected",
+        "1    reference          chain  subject  small    per_tile   8 s",
+        "2    reference (naive)  chain  subject  small    per_tile   ~8 s",
+        "3    reference          chain  subject  large    per_tile   ?",
+        "3 runs, about 17 s one after the other; 1 not known.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("datasets", "told"),
+    [
+        (("large", "large"), "2 runs; how long they take is not known here yet."),
+        (("small", "small"), "2 runs, about 17 s one after the other."),
+    ],
+)
+def test_the_sum_of_all_or_of_none(tmp_path, datasets, told):
+    """Where no time is known no sum is stated, and where every time is, none is said to be missing."""
+    durations = Durations(tmp_path / "durations.json")
+    durations.add(a_request(), 8.4)
+    coming = [
+        SimpleNamespace(case="chain", role="subject", retention="per_tile", target="reference", dataset=dataset)
+        for dataset in datasets
+    ]
+    assert expected_table(coming, durations).splitlines()[-1] == told

@@ -1,0 +1,216 @@
+"""The schema of ``session.json``: what fits it, what is refused and where, and that it says what the classes say."""
+
+import json
+from dataclasses import fields, replace
+from typing import get_args
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from harness.language.message import Message, say
+from harness.session import model as module
+from harness.session.model import (
+    FORMAT,
+    JudgedRun,
+    RealSet,
+    Requirement,
+    RowOutcome,
+    RunEntry,
+    Session,
+    SessionError,
+    TestEntry,
+    read_session,
+    write_session,
+)
+from harness.session.schema import SCHEMA, differences
+from harness.verdict import Axis, Outcome, Standing, Verdict
+from tests.sample_session import sample_session
+
+PLAN = json.loads(SCHEMA.read_text(encoding="utf-8"))
+DEFINED = PLAN["$defs"]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """Return the data of a session as it was written."""
+    folder = tmp_path_factory.mktemp("session")
+    sample_session(folder, "zemosaic", hostile=True)
+    return json.loads((folder / "session.json").read_text(encoding="utf-8"))
+
+
+def test_the_schema_is_one():
+    """It is valid against its own dialect, has an id of its version, and is named after it."""
+    Draft202012Validator.check_schema(PLAN)
+    assert PLAN["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert PLAN["properties"]["format"] == {"const": FORMAT}
+    number = FORMAT.rpartition("/")[2]
+    assert PLAN["$id"].endswith(f":session:{number}")
+    assert SCHEMA.name == f"session-{number}.schema.json"
+
+
+@pytest.mark.parametrize("kind", ["reference", "zemosaic"])
+@pytest.mark.parametrize("hostile", [False, True])
+def test_sessions_fit(tmp_path, kind, hostile):
+    """What is written fits, whatever names and texts hold, and is read back."""
+    session = sample_session(tmp_path, kind, hostile=hostile)
+    assert list(differences(json.loads((tmp_path / "session.json").read_text(encoding="utf-8")))) == []
+    assert read_session(tmp_path).to_json() == session.to_json()
+
+
+def test_every_part_fits(tmp_path):
+    """A session that holds every part that there is fits, also with runs beside its runs."""
+    verdict = Verdict(
+        "truth", Outcome.FAIL, say("{n}", n=1.5), {"any": [{"thing": None}]}, (say("x"),), "quality", "new"
+    )
+    judged = JudgedRun("c", "k", "subject", "p", "b", (verdict,), ("holes",), ("depth",), ("e",), (("k", "p"),), ("s",))
+    test = TestEntry("t.py::t[c]", "Title", "not evaluated", "", "c", "truth", "k", "subject")
+    run = RunEntry("k", "c", "subject", "per_tile", "t", "d", "user", "runs/k", "done", 1.5, "sds", 3)
+    session = Session("2026-01-01T00:00:00+00:00", "t", "command", {"a": [1]}, "pytest", {"harness": "1"})
+    requirement = Requirement("A.1", "A", "texte", ("t.py::t",), "unknown")
+    session = replace(
+        session,
+        runs=(run,),
+        judged=(judged,),
+        tests=(test,),
+        requirements=(requirement,),
+        real_sets=(RealSet("m", judged=True, command="c"),),
+        options={"profile": "fast"},
+        patch=(replace(verdict, check="0.1"),),
+    )
+    write_session(session, tmp_path)
+    assert read_session(tmp_path) == session
+
+
+def test_a_session_of_before_is_read(tmp_path, written):
+    """What came to the format later may be missing: such a session tells nothing of it."""
+    older = {name: part for name, part in written.items() if name not in {"options", "patch"}}
+    older["judged"] = [{name: part for name, part in j.items() if name != "questions"} for j in written["judged"]]
+    (tmp_path / "session.json").write_text(json.dumps(older), encoding="utf-8")
+    session = read_session(tmp_path)
+    assert (dict(session.options), session.patch) == ({}, ())
+    assert [j.questions for j in session.judged] == [()] * len(written["judged"])
+
+
+def test_numbers_that_are_not_finite_are_named(tmp_path):
+    """JSON has no such numbers, and readers other than Python's refuse them: they are written as words."""
+    verdict = Verdict("cost", Outcome.UNKNOWN, say("{n}", n=float("inf")), {"ratio": [float("nan")]})
+    session = Session("2026-01-01T00:00:00+00:00", "t", "reference", {}, "pytest", {})
+    write_session(replace(session, judged=(JudgedRun("c", "k", "subject", None, None, (verdict,)),)), tmp_path)
+    text = (tmp_path / "session.json").read_text(encoding="utf-8")
+    json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    (read,) = read_session(tmp_path).judged
+    assert read.verdicts[0].evidence == {"ratio": ["nan"]}
+    assert read.verdicts[0].sentence.render() == "inf"
+
+
+def change(data, path, value):
+    """Return a copy of the data with the part at a path replaced; ``...`` removes it."""
+    copy = json.loads(json.dumps(data))
+    part = copy
+    for step in path[:-1]:
+        part = part[step]
+    if value is ...:
+        del part[path[-1]]
+    else:
+        part[path[-1]] = value
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "place", "problem"),
+    [
+        (("runs",), ..., "$", "'runs' is a required property"),
+        (("runs",), {}, "$.runs", "not of type 'array'"),
+        (("runs", 0, "workers"), ..., "$.runs[0]", "'workers' is a required property"),
+        (("runs", 0, "workers"), "two", "$.runs[0].workers", "not of type 'integer'"),
+        (("runs", 1, "key"), "../x", "$.runs[1].key", "does not match"),
+        (("runs", 1, "seconds"), -1, "$.runs[1].seconds", "minimum"),
+        (("runs", 0, "colour"), "red", "$.runs[0]", "'colour' was unexpected"),
+        (("extra",), 1, "$", "'extra' was unexpected"),
+        (("outcome",), "well", "$.outcome", "is not one of"),
+        (("judged", 0, "verdicts", 0, "outcome"), "good", "$.judged[0].verdicts[0].outcome", "is not one of"),
+        (("judged", 0, "verdicts", 0, "standing"), "old", "$.judged[0].verdicts[0].standing", "is not one of"),
+        (("judged", 0, "verdicts", 0, "sentence"), "text", "$.judged[0].verdicts[0].sentence", "not of type 'object'"),
+        (("judged", 0, "verdicts", 0, "evidence"), [1], "$.judged[0].verdicts[0].evidence", "not of type 'object'"),
+        (("judged", 0, "pair"), 5, "$.judged[0].pair", "5 is not of type 'string'"),
+        (("judged", 0, "timed"), [["a"]], "$.judged[0].timed[0]", "too short"),
+        (("judged", 0, "timed"), [["a", "b", "c"]], "$.judged[0].timed[0]", "Expected at most 2"),
+        (("tests", 0, "outcome"), None, "$.tests[0].outcome", "is not one of"),
+        (("tests", 0, "message"), 3, "$.tests[0].message", "not of type 'string'"),
+        (("environment", "python"), 3.11, "$.environment.python", "not of type 'string'"),
+        (("requirements", 0, "tests"), "one", "$.requirements[0].tests", "not of type 'array'"),
+        (("real_sets", 0, "judged"), "yes", "$.real_sets[0].judged", "not of type 'boolean'"),
+        (("identity",), "commit", "$.identity", "not of type 'object'"),
+        (("created",), "yesterday", "$.created", "does not match"),
+        (("options",), {"workers": 2}, "$.options.workers", "not of type 'string'"),
+        (("patch",), [{}], "$.patch[0]", "is a required property"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_its_place(tmp_path, written, *, path, value, place, problem):
+    """One wrong part and nothing is read: the error names the part by its path, says what is wrong, and what to do."""
+    (tmp_path / "session.json").write_text(json.dumps(change(written, path, value)), encoding="utf-8")
+    with pytest.raises(SessionError, match="run the validation again") as caught:
+        read_session(tmp_path)
+    (message,) = caught.value.messages
+    assert message.values["place"] == place
+    assert problem in message.values["problem"]
+
+
+def test_a_large_part_is_not_quoted_whole(written):
+    """The error of a part is bounded, however large the part is."""
+    (found,) = differences(change(written, ("runs",), "x" * 10**6))
+    assert len(found.problem) < 250
+    assert found.problem.endswith("is not of type 'array'")
+
+
+@pytest.mark.parametrize("found", ["phase3-session/1", "phase3-session/9", None, 2])
+def test_another_format_is_told_from_damage(tmp_path, written, found):
+    """A session of an earlier or later harness is no damaged one: the error names both formats."""
+    (tmp_path / "session.json").write_text(json.dumps({**written, "format": found}), encoding="utf-8")
+    with pytest.raises(SessionError, match=rf"expected a session of format '{FORMAT}' in .*, found {found!r}"):
+        read_session(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, '"\\ud800'])
+def test_what_is_no_json_is_refused(tmp_path, text):
+    """Text that is no JSON, or nested without end, is an error with what to do, never a crash."""
+    (tmp_path / "session.json").write_text(text, encoding="utf-8")
+    with pytest.raises(SessionError, match="run it again"):
+        read_session(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("owner", "schema", "besides"),
+    [
+        (Session, PLAN, {"format", "outcome"}),
+        (RunEntry, DEFINED["run"], set()),
+        (JudgedRun, DEFINED["judged"], {"outcome"}),
+        (Verdict, DEFINED["verdict"], set()),
+        (Message, DEFINED["message"], set()),
+        (TestEntry, DEFINED["test"], set()),
+        (Requirement, DEFINED["requirement"], set()),
+        (RealSet, DEFINED["real_set"], set()),
+    ],
+    ids=lambda part: getattr(part, "__name__", ""),
+)
+def test_the_schema_has_the_fields_of_the_classes(owner, schema, besides):
+    """A field that is added to a class, or to the schema, is added to the other, and all but what came later are required."""
+    names = {f.name for f in fields(owner)} | besides
+    later = {Session: {"options", "patch"}, JudgedRun: {"questions"}}.get(owner, set())
+    assert set(schema["properties"]) == names
+    assert set(schema["required"]) == names - later
+    assert schema["additionalProperties"] is False
+
+
+def test_every_class_of_a_session_is_compared_with_the_schema():
+    """A new part of a session gets a definition: the test above must not be left behind."""
+    parts = {name for name, value in vars(module).items() if hasattr(value, "__dataclass_fields__")}
+    assert parts == {"JudgedRun", "RealSet", "Requirement", "RunEntry", "Session", "Share", "TestEntry", "Verdict"}
+
+
+def test_the_schema_has_the_words_of_the_classes():
+    """Outcomes, axes and standings are the same words in both."""
+    assert DEFINED["outcome"]["enum"] == [str(o) for o in Outcome]
+    assert DEFINED["row_outcome"]["enum"] == list(get_args(RowOutcome))
+    assert DEFINED["verdict"]["properties"]["axis"]["enum"] == list(get_args(Axis))
+    assert DEFINED["verdict"]["properties"]["standing"]["enum"] == list(get_args(Standing))
