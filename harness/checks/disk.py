@@ -2,9 +2,9 @@
 
 Under ``per_tile`` a cache must go soon after its last user: what is held beyond the lower bound of any safe retention
 (`harness.analysis.lifetimes`) is a small part of what ``run_end`` holds, no other tiles are finished meanwhile, and nothing is
-left when Phase 3 ends. A cache that was removed *before* its last use is no merit here: it is left out of every figure, told, and
-judged by the cache check. ``run_end`` and ``keep`` are asked whether they did what their names say; SDS, which has no Phase 3, whether its
-caches lived until its coadd had read them, and went at the end.
+left when Phase 3 ends. A cache that was removed *before* its last use is no merit here: it is left out of every figure, told,
+and judged by the cache check. ``run_end`` and ``keep`` are asked whether they did what their names say; SDS, which has no Phase
+3, whether its caches lived until its coadd had read them, and went at the end.
 """
 
 from __future__ import annotations

@@ -2,10 +2,11 @@
 
 Sessions are not merged into one (``harness.session.merge`` does that for shards of a session): they may have other settings,
 other cases and other times. What every test concluded in each of them counts: fail outranks unknown, and unknown outranks pass.
-Together they must have asked each test about each synthetic case: these need no set, so that one is missing is a choice, and half of the proof.
+Together they must have asked each test about each synthetic case: these need no set, so that one is missing is a choice, and
+half of the proof.
 
-One profile decides: that of the first session. With settings in which a target does not repeat itself, red may be the scatter of
-equal runs; such sessions are shown with all that fails in them, and neither carry nor break a line.
+One profile decides: that of the first session. With settings in which a target does not repeat itself, red may be the scatter
+of equal runs; such sessions are shown with all that fails in them, and neither carry nor break a line.
 """
 
 from __future__ import annotations
