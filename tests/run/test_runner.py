@@ -11,7 +11,7 @@ import threading
 import time
 from pathlib import Path
 
-import harness.measure
+import harness.run.measure
 import numpy as np
 import pytest
 
@@ -193,7 +193,7 @@ def test_an_interrupt_while_measuring_kills_the_record(frames, folder, monkeypat
         (record / "products.json").write_text("{}")
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(harness.measure, "measure", measure)
+    monkeypatch.setattr(harness.run.measure, "measure", measure)
     with pytest.raises(KeyboardInterrupt):
         make_run(command(frames, GOOD), folder, frames)
     record = read_record(folder)
@@ -231,7 +231,7 @@ def test_a_failure_to_measure_is_told(frames, folder, monkeypatch):
         (record / "products.json").write_text("half")
         raise RuntimeError("no such plane")
 
-    monkeypatch.setattr(harness.measure, "measure", measure)
+    monkeypatch.setattr(harness.run.measure, "measure", measure)
     record = make_run(command(frames, GOOD), folder, frames)
     assert record.seal.state == "done"
     assert "RuntimeError: no such plane" in record.seal.reason
