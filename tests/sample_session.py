@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image
 
 from harness.analysis.footprint import outlines, raster
-from harness.checks.base import Case
 from harness.checks.judge import ALL, judge
+from harness.record.comparison import Comparison
 from harness.record.history import EVENTS_FORMAT, TRACE_FORMAT
 from harness.record.products import PRODUCTS_FORMAT
 from harness.record.reader import read_record
@@ -319,8 +319,8 @@ def sample_session(folder, kind="reference", *, hostile=False, sealed=True):
         return key, record
 
     def conclude(subject, pair, role, expected=None):
-        verdicts = judge(Case(subject[1], pair[1]), JUDGED)
-        judged.append(JudgedRun(case, subject[0], role, pair[0], None, verdicts, expected))
+        verdicts = judge(Comparison(subject[1], pair[1]), JUDGED)
+        judged.append(JudgedRun(subject[0], pair[0], case=case, role=role, verdicts=verdicts, expected_red=expected))
         return judged[-1]
 
     pair = made("pair", target, "run_end")

@@ -246,18 +246,7 @@ def _worst_judged(parts: Iterable[_Part]) -> Iterator[JudgedRun]:
 
 
 def _renamed(judged: JudgedRun, names: dict[str, str]) -> JudgedRun:
-    def name(key: str) -> str:
-        return names.get(key, key)
-
-    return replace(
-        judged,
-        run=name(judged.run),
-        pair=name(judged.pair) if judged.pair else None,
-        baseline=name(judged.baseline) if judged.baseline else None,
-        equals=tuple(map(name, judged.equals)),
-        timed=tuple((name(run), name(pair)) for run, pair in judged.timed),
-        sizes=tuple(map(name, judged.sizes)),
-    )
+    return replace(judged, **judged.map(lambda key: names.get(key, key)).parts())
 
 
 def _worst_tests(parts: Iterable[_Part]) -> Iterator[TestEntry]:

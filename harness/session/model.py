@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 from harness.language.message import SaidError, say
+from harness.record.comparison import Comparison
 from harness.verdict import Outcome, Verdict, merge
 
 FORMAT = "phase3-session/2"
@@ -44,26 +45,20 @@ class RunEntry:
     workers: int
 
 
-@dataclass(frozen=True, slots=True)
-class JudgedRun:
-    """The verdicts on one run of a case, with the runs it was compared with (keys).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedRun(Comparison[str]):
+    """The keys of a run and of the runs it was compared with, and the verdicts on it.
 
     ``expected_red`` names the checks that must be red when the run is a control, ``allowed_red`` those that may be red
-    besides; ``expected_red`` is ``None`` for other runs. ``questions`` names the checks that the case is for, none where
-    it is for all. ``equals``, ``timed`` and ``sizes`` are as in a ``Case`` of the checks.
+    too; ``expected_red`` is ``None`` for other runs. ``questions`` names the checks that the case is for; it is empty for
+    a case that is for all checks.
     """
 
     case: str
-    run: str
     role: str
-    pair: str | None
-    baseline: str | None
     verdicts: tuple[Verdict, ...]
     expected_red: tuple[str, ...] | None = None
     allowed_red: tuple[str, ...] = ()
-    equals: tuple[str, ...] = ()
-    timed: tuple[tuple[str, str], ...] = ()
-    sizes: tuple[str, ...] = ()
     questions: tuple[str, ...] = ()
 
     @property

@@ -54,8 +54,10 @@ def a_session(target=FIXED, commit=COMMIT, *, tests=(), **parts):
 
     One run was judged, beside a baseline that is its control too.
     """
-    subject = JudgedRun("chain", "s", "subject", None, "b", (verdict("tiles", MADE), verdict("holes")))
-    before = JudgedRun("chain", "b", "baseline", None, None, (verdict("tiles", LOST, "fail"), verdict("holes")))
+    subject = JudgedRun(
+        "s", None, "b", case="chain", role="subject", verdicts=(verdict("tiles", MADE), verdict("holes"))
+    )
+    before = JudgedRun("b", case="chain", role="baseline", verdicts=(verdict("tiles", LOST, "fail"), verdict("holes")))
     control = replace(before, role="control", expected_red=("tiles",))
     outcomes = dict.fromkeys((name for line in LINES for name in line.tests), "pass") | dict(tests)
     found = []
@@ -226,7 +228,7 @@ def test_another_profile_decides_nothing_and_is_told():
         Verdict("parity", Outcome.FAIL, say("Other outputs."), {}),
         Verdict("holes", Outcome.PASS, say("None."), {}),
     )
-    judged = (JudgedRun("gui", "r", "subject", None, None, verdicts),)
+    judged = (JudgedRun("r", case="gui", role="subject", verdicts=verdicts),)
     default = replace(a_session(tests=red), options={"profile": "default"}, judged=judged, runs=())
     done = taken(a_session(), default)
     assert (done.outcome, len(done.own), len(done.aside)) == (Outcome.PASS, 1, 1)

@@ -331,7 +331,7 @@ def test_an_empty_session_is_no_pass(tmp_path):
 def test_a_judgement_without_its_run_says_so(tmp_path):
     """A verdict whose run the session does not hold is still shown, and what is missing is named."""
     verdict = Verdict("holes", Outcome.UNKNOWN, say("No tile was submitted."), {"outlines": {"1": [[1, 2]], "2": "no"}})
-    session = a_session(judged=(JudgedRun("chain", "run-1", "subject", None, None, (verdict,)),))
+    session = a_session(judged=(JudgedRun("run-1", case="chain", role="subject", verdicts=(verdict,)),))
     words = written(session, tmp_path).words
     assert "The session has no run run-1: nothing can be drawn." in words
     assert "No tile was submitted." in words
@@ -388,7 +388,7 @@ def test_real_sets_are_named_with_the_command_that_gets_them(folders, tmp_path):
 def test_findings_are_marked(standing, told, tmp_path):
     """A finding of quality is told from a verdict that gates, with its standing, on the page and in the terminal."""
     finding = Verdict("truth", Outcome.FAIL, say("No tile was submitted."), axis="quality", standing=standing)
-    session = a_session(judged=(JudgedRun("chain", "r", "subject", None, None, (finding,)),))
+    session = a_session(judged=(JudgedRun("r", case="chain", role="subject", verdicts=(finding,)),))
     words = written(session, tmp_path).words
     assert f"truth ✗ fail {told} control" in words
     assert f"✗ fail truth {told} chain" in words
@@ -506,7 +506,7 @@ def test_one_sentence_of_many_checks_is_said_once():
             ("tiles", fail, ended),
         )
     )
-    judged = JudgedRun("chain", "r", "subject", None, None, verdicts)
+    judged = JudgedRun("r", case="chain", role="subject", verdicts=verdicts)
     lines = summary_lines(a_session(judged=(judged,)), "en")
     assert [line for line in lines if line.startswith("    ")] == [
         "    ✗ tiles: The run did not reach its end.",
@@ -531,7 +531,13 @@ def a_verdict(check, outcome=Outcome.PASS, axis="patch"):
 def a_run(case, role, verdicts, **parts):
     """Return a judged run of a case."""
     return JudgedRun(
-        case, f"{case}-{role}", role, parts.pop("pair", None), parts.pop("baseline", None), verdicts, **parts
+        f"{case}-{role}",
+        parts.pop("pair", None),
+        parts.pop("baseline", None),
+        case=case,
+        role=role,
+        verdicts=verdicts,
+        **parts,
     )
 
 

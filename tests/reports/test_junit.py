@@ -58,7 +58,7 @@ def test_a_test_tells_what_it_judged(tmp_path):
 def test_a_finding_tells_whether_it_is_new():
     """The standing of a finding stands beside its test; a verdict on the patch has none."""
     finding = Verdict("accuracy", Outcome.FAIL, say("x"), axis="quality", standing="pre-existing")
-    judged = JudgedRun("chain", "k", "subject", None, None, (finding, Verdict("holes", Outcome.PASS, say("x"))))
+    judged = JudgedRun("k", case="chain", role="subject", verdicts=(finding, Verdict("holes", Outcome.PASS, say("x"))))
     tests = [
         replace(TEST, nodeid=f"t.py::{check}", check=check, run="k", role="subject") for check in ("accuracy", "holes")
     ]

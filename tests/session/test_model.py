@@ -34,7 +34,7 @@ def verdicts(**outcomes):
 
 def judged(found, red=None):
     """Return a judged run with these verdicts."""
-    return JudgedRun("chain", "k", "control" if red else "subject", None, None, found, red)
+    return JudgedRun("k", case="chain", role="control" if red else "subject", verdicts=found, expected_red=red)
 
 
 @pytest.mark.parametrize(
