@@ -23,6 +23,7 @@ from harness.record.request import DatasetFacts, FrameFacts, Hold, Request, Targ
 from harness.record.seal import seal
 from harness.session.checklist import evaluate, read_lines
 from harness.session.model import JudgedRun, RealSet, RunEntry, Session, TestEntry, write_session
+from harness.verdict import Outcome
 
 ROWS, COLUMNS, SCALE, PAD = 90, 120, 0.0015, 5
 CANVAS = (int(ROWS * 1.8) + 2 * PAD, int(COLUMNS * 1.8) + 2 * PAD)
@@ -337,7 +338,7 @@ def sample_session(folder, kind="reference", *, hostile=False, sealed=True):
         TestEntry(
             f"{TEST}{name}[{case}]",
             title,
-            outcomes[check].outcome.value,
+            outcomes[check].outcome,
             outcomes[check].sentence.render(),
             case,
             check,
@@ -349,7 +350,7 @@ def sample_session(folder, kind="reference", *, hostile=False, sealed=True):
     skipped = "no real set here; get it with: phase3 data fetch microobs_hatp32_4panels"
     tests.append(
         TestEntry(
-            f"{TEST}test_real[microobs]", HOSTILE if hostile else "On a real set.", "not evaluated", skipped, None
+            f"{TEST}test_real[microobs]", HOSTILE if hostile else "On a real set.", Outcome.NOT_EVALUATED, skipped, None
         )
     )
     lines = read_lines(REQUIREMENTS)

@@ -14,7 +14,6 @@ from harness.session.model import (
     JudgedRun,
     RealSet,
     Requirement,
-    RowOutcome,
     RunEntry,
     Session,
     SessionError,
@@ -75,10 +74,10 @@ def test_every_part_fits(tmp_path):
         timed=(("k", "p"),),
         sizes=("s",),
     )
-    test = TestEntry("t.py::t[c]", "Title", "not evaluated", "", "c", "truth", "k", "subject")
+    test = TestEntry("t.py::t[c]", "Title", Outcome.NOT_EVALUATED, "", "c", "truth", "k", "subject")
     run = RunEntry("k", "c", "subject", "per_tile", "t", "d", "user", "runs/k", "done", 1.5, "sds", 3)
     session = Session("2026-01-01T00:00:00+00:00", "t", "command", {"a": [1]}, "pytest", {"harness": "1"})
-    requirement = Requirement("A.1", "A", "texte", ("t.py::t",), "unknown")
+    requirement = Requirement("A.1", "A", "texte", ("t.py::t",), Outcome.UNKNOWN)
     session = replace(
         session,
         runs=(run,),
@@ -232,7 +231,7 @@ def test_every_class_of_a_session_is_compared_with_the_schema():
 
 def test_the_schema_has_the_words_of_the_classes():
     """Outcomes, axes and standings are the same words in both."""
-    assert DEFINED["outcome"]["enum"] == [str(o) for o in Outcome]
-    assert DEFINED["row_outcome"]["enum"] == list(get_args(RowOutcome))
+    assert DEFINED["outcome"]["enum"] == [o.value for o in Outcome if o is not Outcome.NOT_EVALUATED]
+    assert DEFINED["row_outcome"]["enum"] == [o.value for o in Outcome]
     assert DEFINED["verdict"]["properties"]["axis"]["enum"] == list(get_args(Axis))
     assert DEFINED["verdict"]["properties"]["standing"]["enum"] == list(get_args(Standing))
