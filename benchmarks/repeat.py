@@ -15,8 +15,8 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from harness.checks.base import Case
 from harness.checks.judge import judge
+from harness.record.comparison import Comparison
 from harness.record.leftovers import remove_tree
 from harness.run.runner import make_run
 from harness.session.campaign import Campaign
@@ -53,7 +53,7 @@ def main() -> int:
         for number in range(1, options.times + 1):
             for name, request in requests.items():
                 record = make_run(request, Path(folder) / f"{number}-{name}", frames)
-                verdicts = judge(Case(record, pairs[name]))
+                verdicts = judge(Comparison(record, pairs[name]))
                 red = {v.check for v in verdicts if v.outcome is Outcome.FAIL and v.axis == "patch"}
                 unknown = {v.check for v in verdicts if v.outcome is Outcome.UNKNOWN}
                 good = expected[name] <= red <= allowed[name] and not unknown - allowed[name]

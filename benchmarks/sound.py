@@ -23,8 +23,8 @@ from fixtures import plans
 from fixtures.datasets import SyntheticSpec, build, grid
 from fixtures.frames import Camera
 from fixtures.sky import Sky
-from harness.checks.base import Case
 from harness.checks.judge import judge
+from harness.record.comparison import Comparison
 from harness.record.reader import Record
 from harness.record.request import DatasetFacts, Mode, Request, Retention
 from harness.run.runner import make_run
@@ -91,7 +91,7 @@ def drawn(seed: int) -> Trial:
     )
 
 
-def made(trial: Trial, folder: Path) -> Case:
+def made(trial: Trial, folder: Path) -> Comparison[Record]:
     """Make a trial's run, and its pair unless it is one itself."""
     dataset = build(trial.spec, folder / "frames")
     request = Request(
@@ -107,20 +107,20 @@ def made(trial: Trial, folder: Path) -> Case:
     )
     run = make_run(request, folder / "run", dataset.folder, truth=dataset.truth)
     if trial.retention == "run_end":
-        return Case(run)
+        return Comparison(run)
     asked = replace(request, retention="run_end", role="pair")
-    return Case(run, make_run(asked, folder / "pair", dataset.folder, truth=dataset.truth))
+    return Comparison(run, make_run(asked, folder / "pair", dataset.folder, truth=dataset.truth))
 
 
-def findings(case: Case, verdicts: Sequence[Verdict]) -> list[str]:
+def findings(runs: Comparison[Record], verdicts: Sequence[Verdict]) -> list[str]:
     """Return what is wrong with a run that is sound: a check that fails or crashes, an end that is none."""
     found = [
         f"{v.check}: {v.sentence.render()}"
         for v in verdicts
-        if v.outcome is Outcome.FAIL and (v.axis == "patch" or not _usual(case.pair, v))
+        if v.outcome is Outcome.FAIL and (v.axis == "patch" or not _usual(runs.pair, v))
     ]
     found += [v.sentence.render() for v in verdicts if v.sentence.render().startswith("The check crashed")]
-    seal = case.run.seal
+    seal = runs.run.seal
     if seal is None or seal.state != "done" or seal.reason:
         found.append(f"the run: {'never sealed' if seal is None else f'{seal.state} {seal.reason}'}")
     return found
@@ -130,7 +130,7 @@ def _usual(pair: Record | None, verdict: Verdict) -> bool:
     """Whether what a mosaic is worth is no less with ``run_end``."""
     if pair is None:
         return True
-    (usual,) = judge(Case(pair), [verdict.check])
+    (usual,) = judge(Comparison(pair), [verdict.check])
     return set(verdict.evidence["findings"]) <= set(usual.evidence.get("findings", ()))
 
 
@@ -148,10 +148,10 @@ def main() -> int:
     for seed in range(options.seed, options.seed + options.times):
         trial = drawn(seed)
         with tempfile.TemporaryDirectory(prefix="phase3-sound-") as name:
-            case = made(trial, Path(name))
-            verdicts = judge(case)
-            found = findings(case, verdicts)
-        run = case.run
+            runs = made(trial, Path(name))
+            verdicts = judge(runs)
+            found = findings(runs, verdicts)
+        run = runs.run
         for verdict in verdicts:
             outcomes.setdefault(verdict.check, Counter())[str(verdict.outcome)] += 1
         unsure = [

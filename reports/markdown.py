@@ -14,8 +14,8 @@ from harness.language.catalogue import Code, Language, language
 from harness.language.message import visible
 from harness.session.checklist import DEFINITION_OF_DONE
 from harness.session.model import JudgedRun, Session
-from harness.verdict import Verdict, worst_first
-from reports.badges import badge, expected_red, finding_word, found_red, rank, role_rank, role_word, told_apart
+from harness.verdict import Outcome, Verdict, rank, worst_first
+from reports.badges import badge, expected_red, finding_word, found_red, role_rank, role_word, told_apart
 from reports.event_keys import keys_of
 from reports.headline import answering, headline, without_verdict
 from reports.html.build import FILES, REAL_COMMAND
@@ -121,7 +121,7 @@ def _done(session: Session, lang: Language) -> Iterator[str]:
         yield "## " + lang.say("Definition of Done")
         yield ""
     for row in rows[:MAX_ROWS]:
-        shown = badge("not evaluated" if session.self_test else row.outcome, lang)
+        shown = badge(Outcome.NOT_EVALUATED if session.self_test else row.outcome, lang)
         yield f"- {shown.sign} " + _labelled(escape(shown.word), escape(row.text), lang)
     if rows:
         yield ""
@@ -155,7 +155,7 @@ def _found(session: Session, lang: Language) -> Iterator[str]:
 
 
 def _verdict(verdict: Verdict, judged: JudgedRun, session: Session, lang: Language) -> Iterator[str]:
-    shown = badge(verdict.outcome.value, lang)
+    shown = badge(verdict.outcome, lang)
     finding = finding_word(verdict, lang)
     kind = f" ({finding})" if finding else ""
     where = f"{escape(judged.case)}, {escape(role_word(judged.role, lang))}"
@@ -201,12 +201,12 @@ def _cell(cell: Cell) -> str:
 
 
 def _worst(session: Session, case: str) -> int:
-    return min(rank(j.outcome.value) for j in session.judged if j.case == case)
+    return min(rank(j.outcome) for j in session.judged if j.case == case)
 
 
 def _controls(session: Session, lang: Language) -> Iterator[str]:
     controls = sorted(
-        (j for j in session.judged if j.expected_red is not None), key=lambda j: (rank(j.outcome.value), j.case)
+        (j for j in session.judged if j.expected_red is not None), key=lambda j: (rank(j.outcome), j.case)
     )
     if not controls:
         return
@@ -215,7 +215,7 @@ def _controls(session: Session, lang: Language) -> Iterator[str]:
     yield table_row([lang.say("Outcome"), lang.say("Case"), lang.say("Expected red"), lang.say("Found red")])
     yield table_row(["---"] * 4)
     for judged in controls[:MAX_ROWS]:
-        shown = badge(judged.outcome.value, lang)
+        shown = badge(judged.outcome, lang)
         red = (escape(expected_red(judged, lang)), escape(found_red(judged, lang)))
         yield table_row([f"{shown.sign} {escape(shown.word)}", escape(judged.case), *red])
     yield ""

@@ -15,7 +15,7 @@ from typing import Any
 from harness.analysis.causes import MAX_LISTED, Causes, listed
 from harness.analysis.modes import COADD_FINISHED, batches
 from harness.analysis.phase3 import ABANDONED, Why, groups, lineages, name_of, number, origins
-from harness.checks.base import Case, Check
+from harness.checks.base import Check, Runs
 from harness.checks.premises import ALWAYS, CALLBACK, ELSEWHERE, MODE_REACHED, SHARED, TILES, measures, standard
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, say
@@ -184,8 +184,8 @@ def _aligned(record: Record) -> Mapping[int, int]:
     return found
 
 
-def _judge(case: Case, _: Thresholds) -> Verdict:
-    return _of_batches(case) if case.run.request.mode == "sds" else _of_tiles(case)
+def _judge(runs: Runs, _: Thresholds) -> Verdict:
+    return _of_batches(runs) if runs.run.request.mode == "sds" else _of_tiles(runs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,10 +218,10 @@ def stages(record: Record) -> Stages:
     return Stages(len(record.request.dataset.frames), read[-1] if read else None, coadded)
 
 
-def _of_batches(case: Case) -> Verdict:
+def _of_batches(runs: Runs) -> Verdict:
     """Judge SDS: each frame that was read must be coadded, and each that the pair reads must be read."""
-    found = stages(case.run)
-    others = [stages(record) for record in measures(case)]
+    found = stages(runs.run)
+    others = [stages(record) for record in measures(runs)]
     usual = min((other.lost or 0 for other in others), default=0)
     usually_unread = min((other.unread for other in others), default=found.unread)
     evidence = {
@@ -255,11 +255,11 @@ def _of_batches(case: Case) -> Verdict:
     return Verdict("depth", outcome, sentence, MappingProxyType(evidence))
 
 
-def _of_tiles(case: Case) -> Verdict:
-    run = case.run
+def _of_tiles(runs: Runs) -> Verdict:
+    run = runs.run
     causes = Causes(run)
     families = follow(run, causes)
-    pair, why_not = standard(case)
+    pair, why_not = standard(runs)
     absent = unsubmitted(run, pair, why_not)
     usual = {f.frames: f.silent for f in follow(pair, Causes(pair))} if pair is not None else {}
     outcome, sentence, cause = _conclude(causes, families, usual, absent)

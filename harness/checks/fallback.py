@@ -18,7 +18,7 @@ from harness.analysis.causes import MAX_LISTED
 from harness.analysis.fallback_patterns import NOT_TAKEN, SPEAKS, marked, named
 from harness.analysis.modes import not_reached, phases, signs_of_another_mode
 from harness.analysis.phase3 import losses
-from harness.checks.base import Case, Check
+from harness.checks.base import Check, Runs
 from harness.checks.premises import CALLBACK, ELSEWHERE, LOG, baseline_of, standard
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, say
@@ -101,13 +101,13 @@ def counted(found: tuple[Fallback, ...]) -> Mapping[Kind, int]:
     return MappingProxyType(counts)
 
 
-def _judge(case: Case, _: Thresholds) -> Verdict:
-    run = case.run
+def _judge(runs: Runs, _: Thresholds) -> Verdict:
+    run = runs.run
     found, denied = fallbacks(run.history)
     counts = counted(found)
-    pair, why_not = standard(case)
+    pair, why_not = standard(runs)
     pair_counts = _comparable(run, pair)
-    baseline, left_out = baseline_of(case)
+    baseline, left_out = baseline_of(runs)
     if baseline is not None and pair_counts is not None and losses(baseline.history):
         baseline, left_out = (
             None,

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from harness.analysis.causes import MAX_LISTED, cache_names
 from harness.analysis.phase3 import name_of, origins, phase_3_end, phase_3_start
 from harness.analysis.removals import Removal, removals
-from harness.checks.base import Case, Check, gap
+from harness.checks.base import Check, Runs, gap
 from harness.checks.premises import ALWAYS, LOG, shared_caches
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, say
@@ -368,9 +368,9 @@ ELSEWHERE: Mapping[str, Callable[[Lines], Clause]] = MappingProxyType(
 )
 
 
-def _judge(case: Case, _: Thresholds) -> Verdict:
-    lines = Lines(case.run)
-    asked = CLAUSES if case.run.request.retention == "per_tile" else ELSEWHERE
+def _judge(runs: Runs, _: Thresholds) -> Verdict:
+    lines = Lines(runs.run)
+    asked = CLAUSES if runs.run.request.retention == "per_tile" else ELSEWHERE
     found = {name: clause(lines) for name, clause in asked.items()}
     broken = [c.sentence for c in found.values() if c.answer == "fail"]
     unsure = [c.sentence for c in found.values() if c.answer == "unknown"]

@@ -109,8 +109,8 @@ def _verify(options: argparse.Namespace, translate: Translate) -> int:
 
 
 def _run(options: argparse.Namespace, translate: Translate) -> int:
-    from harness.checks.base import Case
     from harness.checks.judge import judge
+    from harness.record.comparison import Comparison
     from harness.run.runner import make_run
 
     case = cases.read(options.file)
@@ -143,7 +143,7 @@ def _run(options: argparse.Namespace, translate: Translate) -> int:
     others = cases.other_settings(case, run)
     if others:
         _print(say("Settings in effect that are not as in the case: {names}.", names=listed(others)), translate)
-    return show((*judge(Case(run, pair)), cases.compare(case, run)), translate)
+    return show((*judge(Comparison(run, pair)), cases.compare(case, run)), translate)
 
 
 def _target(case: CaseFile, spec: str | None, python: str | None) -> TargetFacts:

@@ -39,19 +39,19 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], tran
 def _judge(options: argparse.Namespace, translate: Translate) -> int:
     if (options.record / "session.json").is_file():
         return _session(options, translate)
-    from harness.checks.base import Case
     from harness.checks.judge import judge
+    from harness.record.comparison import Comparison
     from harness.record.reader import read_record
 
-    case = Case(
-        read_record(options.record),
-        read_record(options.pair) if options.pair else None,
-        read_record(options.baseline) if options.baseline else None,
-        tuple(read_record(path) for path in options.equal),
-        tuple((read_record(run), read_record(pair)) for run, pair in options.timed),
-        tuple(read_record(path) for path in options.size),
+    folders: Comparison[Path] = Comparison(
+        options.record,
+        options.pair,
+        options.baseline,
+        tuple(options.equal),
+        tuple((run, pair) for run, pair in options.timed),
+        tuple(options.size),
     )
-    verdicts = judge(case, options.check)
+    verdicts = judge(folders.map(read_record), options.check)
     if not options.json:
         return show(verdicts, translate)
     outcome = merge(v.outcome for v in verdicts if v.gates)

@@ -34,9 +34,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], tran
 
 
 def _record(options: argparse.Namespace, translate: Translate) -> int:
-    from harness.checks.base import Case
     from harness.checks.judge import judge
     from harness.field.observe import NothingRecordedError, record_command
+    from harness.record.comparison import Comparison
 
     folder = (options.dir or new_folder(root() / "records", time.strftime("%Y-%m-%d"))).resolve()
     try:
@@ -51,7 +51,7 @@ def _record(options: argparse.Namespace, translate: Translate) -> int:
         _print(say("Record: {path}", path=str(record.folder)), translate)
         if record.seal is not None and record.seal.reason:
             print(visible(record.seal.reason))
-        judged = judge(Case(record))
+        judged = judge(Comparison(record))
         show(judged, translate)
         verdicts += judged
         _print(say("A case can be made of it: {command}", command=f'phase3 case make "{record.folder}"'), translate)

@@ -18,11 +18,11 @@ from types import MappingProxyType
 from typing import Any
 
 from harness.analysis.phase3 import FAILED, INVALID, MISSING, NONE_MADE, STARVED, number, phase_3_start
-from harness.checks.base import Case
 from harness.checks.judge import judge
 from harness.field.folder_link import link, unlink
 from harness.language.message import Message, SaidError, say
 from harness.probe.events import split
+from harness.record.comparison import Comparison
 from harness.record.history import Event, History, TileStep
 from harness.record.leftovers import LeftFile, count_left
 from harness.record.products import Products, TileProduct, read_products
@@ -134,7 +134,7 @@ def examine(folder: Path, log: Path | None = None, frames: Path | None = None) -
     if strange and told is not None:
         # What such a log tells did happen; that nothing else did is not known of the run that left the folder.
         record = _with_gap(record, f"the log is of a run that saved {told.saved}, which is not in the folder")
-    verdicts = [_plainly(v, record, told) for v in judge(Case(record))]
+    verdicts = [_plainly(v, record, told) for v in judge(Comparison(record))]
     verdicts.append(_left(record, told, strange=strange))
     notes = (*_notes_of_folder(record), *problems, *_notes_of_log(told, strange=strange))
     return Autopsy(record, notes, tuple(verdicts), tuple(_wanted(verdicts, log, frames)))

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from harness.patch.guard_rails import PatchReport
     from harness.session.campaign import Campaign, Subject
-    from harness.session.model import JudgedRun, RowOutcome, Session, TestEntry
+    from harness.session.model import JudgedRun, Session, TestEntry
     from harness.session.progress import ProgressMonitor
     from harness.verdict import Verdict
 
@@ -53,7 +53,7 @@ class Validation:
         self.campaign: Campaign = Campaign(settings, root, folder)
         self.folder = folder
         self.worker = worker
-        self.outcomes: dict[str, tuple[RowOutcome, str]] = {}
+        self.outcomes: dict[str, tuple[Outcome, str]] = {}
         self.noted: dict[str, dict[str, str]] = {}
         self.patch: tuple[Verdict, ...] = ()
         self.session: Session | None = None
@@ -252,17 +252,17 @@ def judged(request: pytest.FixtureRequest, phase3_campaign: Campaign, case_name:
     try:
         found = phase3_campaign.judged(case, subject, retention)
     except AbsentSet as absent:
-        _conclude(node, "not evaluated")
+        _conclude(node, Outcome.NOT_EVALUATED)
         pytest.skip("\n".join(told(absent, translate)))
     except NoRoom as missing:
-        _conclude(node, "unknown")
+        _conclude(node, Outcome.UNKNOWN)
         raise UnknownVerdictError("\n".join(told(missing, translate))) from None
     except NoSuchRun as missing:
         if subject == "control":
-            _conclude(node, "unknown")
+            _conclude(node, Outcome.UNKNOWN)
             unseen = say("Without a control the harness has not shown that it can see a hole.")
             raise UnknownVerdictError("\n".join((*told(missing, translate), unseen.render(translate)))) from None
-        _conclude(node, "not evaluated")
+        _conclude(node, Outcome.NOT_EVALUATED)
         pytest.skip("\n".join(told(missing, translate)))
     run = phase3_campaign.entry(found.run)
     note(node, run=run.key, role=found.role, target=run.target, retention=run.retention, seconds=run.seconds)
@@ -282,14 +282,14 @@ def verdict(request: pytest.FixtureRequest, judged: JudgedRun, phase3_campaign: 
     found = next(v for v in judged.verdicts if v.check == name)
     node = cast("pytest.Item", request.node)
     translate = translator(phase3_campaign.settings.lang)
-    _conclude(node, found.outcome.value)
+    _conclude(node, found.outcome)
     note(node, check=name, verdict=found.sentence.render(translate))
     if found.outcome is Outcome.UNKNOWN:
         raise UnknownVerdictError(found.sentence.render(translate))
     if found.outcome is Outcome.NOT_APPLICABLE:
         pytest.skip(found.sentence.render(translate))
     if of_unknown_standing(found, judged):
-        _conclude(node, "unknown")
+        _conclude(node, Outcome.UNKNOWN)
         unsaid = say("The baseline does not tell whether this finding is new.")
         raise UnknownVerdictError("\n".join((found.sentence.render(translate), unsaid.render(translate))))
     return found
@@ -340,16 +340,16 @@ def patch_row(
     translate = translator(phase3_campaign.settings.lang)
     kind = phase3_campaign.target("subject").kind
     if kind != "zemosaic":
-        _conclude(node, "not applicable")
+        _conclude(node, Outcome.NOT_APPLICABLE)
         embedded = say("the embedded reference has no patch: name a real target")
         foreign = say("a command has no source to compare: name a real target")
         pytest.skip((embedded if kind == "reference" else foreign).render(translate))
     try:
         row = patch_report().row(request.node.get_closest_marker("judges").args[0])
     except NoSuchRun as missing:
-        _conclude(node, "not evaluated")
+        _conclude(node, Outcome.NOT_EVALUATED)
         pytest.skip("\n".join(told(missing, translate)))
-    _conclude(node, row.outcome.value)
+    _conclude(node, row.outcome)
     note(node, check=row.check)
     if row.outcome is Outcome.UNKNOWN:
         raise UnknownVerdictError("\n".join(line.render(translate) for line in (row.sentence, *row.cause)))
@@ -369,7 +369,7 @@ def driven(request: pytest.FixtureRequest, phase3_campaign: Campaign) -> Verdict
     subject = request.node.get_closest_marker("judges").kwargs.get("subject", "subject")
     target = phase3_campaign.target("subject")
     if target.kind == "command":
-        _conclude(node, "not applicable")
+        _conclude(node, Outcome.NOT_APPLICABLE)
         foreign = say("nothing is known of the functions of a command: name a real target")
         pytest.skip(foreign.render(translate))
     if subject == "control":
@@ -377,7 +377,7 @@ def driven(request: pytest.FixtureRequest, phase3_campaign: Campaign) -> Verdict
     found = release_check.judge(
         release_check.drive(target, phase3_campaign.folder / "release" / f"{subject}-{uuid.uuid4().hex[:6]}")
     )
-    _conclude(node, found.outcome.value)
+    _conclude(node, found.outcome)
     if found.outcome is Outcome.UNKNOWN:
         raise UnknownVerdictError(found.sentence.render(translate))
     return found
@@ -388,7 +388,7 @@ def concluded(request: pytest.FixtureRequest, judged: JudgedRun, phase3_campaign
     """Return the judged run when its verdicts together conclude something; ``unknown`` raises here, as for a verdict."""
     from harness.language.catalogue import translator
 
-    _conclude(cast("pytest.Item", request.node), judged.outcome.value)
+    _conclude(cast("pytest.Item", request.node), judged.outcome)
     if judged.outcome is Outcome.UNKNOWN:
         translate = translator(phase3_campaign.settings.lang)
         unknown = [v for v in judged.verdicts if v.outcome is Outcome.UNKNOWN]
@@ -410,7 +410,7 @@ def explain(phase3_campaign: Campaign) -> object:
     return write_out
 
 
-def _conclude(node: pytest.Item, outcome: RowOutcome) -> None:
+def _conclude(node: pytest.Item, outcome: Outcome) -> None:
     note(node, outcome=outcome)
 
 
@@ -446,13 +446,12 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         return
     properties = {str(k): str(v) for k, v in getattr(report, "user_properties", ())}
     noted = properties.get("phase3_outcome")
-    outcome: RowOutcome
     if report.when == "call":
-        outcome = "pass" if report.passed else "not evaluated" if report.skipped else "fail"
+        outcome = Outcome.PASS if report.passed else Outcome.NOT_EVALUATED if report.skipped else Outcome.FAIL
     elif report.skipped:
-        outcome = "not applicable" if noted == "not applicable" else "not evaluated"
+        outcome = Outcome.NOT_APPLICABLE if noted == Outcome.NOT_APPLICABLE else Outcome.NOT_EVALUATED
     else:  # a set-up or teardown that failed, or a worker that died with the test
-        outcome = "unknown"
+        outcome = Outcome.UNKNOWN
     state.outcomes[_plain(report.nodeid)] = (outcome, _message(report))
     state.noted[_plain(report.nodeid)] = properties
 
@@ -582,7 +581,7 @@ def _tests(state: Validation) -> tuple[TestEntry, ...]:
     for path in sorted((state.folder / "shares").glob("*.collected")):
         collected |= json.loads(path.read_text(encoding="utf-8"))
     translate = translator(state.campaign.settings.lang)
-    cut_off: tuple[RowOutcome, str] = ("unknown", say("The session ended before this test did.").render(translate))
+    cut_off: tuple[Outcome, str] = (Outcome.UNKNOWN, say("The session ended before this test did.").render(translate))
     entries = []
     for nodeid, known in collected.items():
         outcome, message = state.outcomes.get(nodeid, cut_off)

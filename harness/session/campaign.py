@@ -19,9 +19,9 @@ from filelock import FileLock, ReadWriteLock
 
 from fixtures import catalogue
 from fixtures.catalogue import NAIVE_DELETION, PLAIN, Beside, CaseSpec, Variant
-from harness.checks.base import Case
 from harness.checks.judge import judge
 from harness.language.message import Message, SaidError, say
+from harness.record.comparison import Comparison
 from harness.record.leftovers import remove_tree
 from harness.record.reader import Record, read_record
 from harness.record.request import DatasetFacts, Request, Retention, Role, TargetFacts
@@ -348,19 +348,15 @@ class Campaign:
         )
         sizes = tuple(made["per_tile", variant] for variant in self._sizes(case)) if beside.sizes else ()
         control = subject == "control" and retention == "per_tile"
+        runs = Comparison(run, pair, baseline, equals, pairs, sizes)
         judged = JudgedRun(
+            **runs.map(self._key).parts(),
             case=case.name,
-            run=self._key(run),
             role=subject if retention == "per_tile" else _PAIR[subject],
-            pair=self._key(pair) if pair else None,
-            baseline=self._key(baseline) if baseline else None,
-            verdicts=judge(Case(run, pair, baseline, equals, pairs, sizes), case.questions or None),
+            verdicts=judge(runs, case.questions or None),
             expected_red=tuple(sorted(case.red_before_fix)) if control else None,
             allowed_red=tuple(sorted(case.may_be_red)) if control else (),
             questions=case.questions,
-            equals=tuple(self._key(record) for record in equals),
-            timed=tuple((self._key(one), self._key(other)) for one, other in pairs),
-            sizes=tuple(self._key(record) for record in sizes),
         )
         self._judged[case.name, f"{subject}/{retention}"] = judged
         return judged

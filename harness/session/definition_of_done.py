@@ -77,7 +77,7 @@ class Done:
     def outcome(self) -> Outcome:
         """The lines of the Definition of Done together; one that was not evaluated is not fulfilled, and not known to fail."""
         rows = [line.outcome for line in self.lines if line.section == DEFINITION_OF_DONE]
-        return merge(Outcome(row) if row in {"pass", "fail"} else Outcome.UNKNOWN for row in rows)
+        return merge(row if row in (Outcome.PASS, Outcome.FAIL) else Outcome.UNKNOWN for row in rows)
 
 
 def read(folders: Iterable[Path]) -> tuple[Part, ...]:
@@ -199,13 +199,13 @@ def _require_same(one: Part, other: Part) -> None:
 
 def _whole(line: Requirement, own: Sequence[Part]) -> Requirement:
     """Take the pass from a line of which a test was not asked about all its synthetic cases."""
-    if line.outcome == "pass" and any(_unasked(test, own) for test in line.tests):
-        return replace(line, outcome="not evaluated")
+    if line.outcome is Outcome.PASS and any(_unasked(test, own) for test in line.tests):
+        return replace(line, outcome=Outcome.NOT_EVALUATED)
     return line
 
 
 def _unasked(test: str, own: Sequence[Part]) -> tuple[str, ...]:
-    asked = {entry.case for part in own for entry in tests_of(test, part) if entry.outcome != "not evaluated"}
+    asked = {entry.case for part in own for entry in tests_of(test, part) if entry.outcome is not Outcome.NOT_EVALUATED}
     kind, scenario = own[0].session.target_kind, scenario_of(test)
     return tuple(
         case.name
@@ -217,7 +217,7 @@ def _unasked(test: str, own: Sequence[Part]) -> tuple[str, ...]:
 def _without_question(line: Requirement, tests: Sequence[TestEntry]) -> Requirement:
     """Tell a line whose tests had no question to ask, everywhere, from one that nobody evaluated."""
     asked = [[t.outcome for t in tests if t.nodeid.partition("[")[0] == name] for name in line.tests]
-    none = line.section != DEFINITION_OF_DONE and line.outcome == "not evaluated"
-    if none and asked and all(found and set(found) == {"not applicable"} for found in asked):
-        return replace(line, outcome="not applicable")
+    none = line.section != DEFINITION_OF_DONE and line.outcome is Outcome.NOT_EVALUATED
+    if none and asked and all(found and set(found) == {Outcome.NOT_APPLICABLE} for found in asked):
+        return replace(line, outcome=Outcome.NOT_APPLICABLE)
     return line

@@ -12,14 +12,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from harness.language.message import SaidError, say
+from harness.record.comparison import Comparison
 from harness.verdict import Outcome, Verdict, merge
 
 FORMAT = "phase3-session/2"
-
-RowOutcome = Literal["pass", "fail", "unknown", "not applicable", "not evaluated"]
 
 
 class SessionError(SaidError):
@@ -44,26 +43,20 @@ class RunEntry:
     workers: int
 
 
-@dataclass(frozen=True, slots=True)
-class JudgedRun:
-    """The verdicts on one run of a case, with the runs it was compared with (keys).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedRun(Comparison[str]):
+    """The keys of a run and of the runs it was compared with, and the verdicts on it.
 
     ``expected_red`` names the checks that must be red when the run is a control, ``allowed_red`` those that may be red
-    besides; ``expected_red`` is ``None`` for other runs. ``questions`` names the checks that the case is for, none where
-    it is for all. ``equals``, ``timed`` and ``sizes`` are as in a ``Case`` of the checks.
+    too; ``expected_red`` is ``None`` for other runs. ``questions`` names the checks that the case is for; it is empty for
+    a case that is for all checks.
     """
 
     case: str
-    run: str
     role: str
-    pair: str | None
-    baseline: str | None
     verdicts: tuple[Verdict, ...]
     expected_red: tuple[str, ...] | None = None
     allowed_red: tuple[str, ...] = ()
-    equals: tuple[str, ...] = ()
-    timed: tuple[tuple[str, str], ...] = ()
-    sizes: tuple[str, ...] = ()
     questions: tuple[str, ...] = ()
 
     @property
@@ -95,7 +88,7 @@ class TestEntry:
 
     nodeid: str
     title: str
-    outcome: RowOutcome
+    outcome: Outcome
     message: str
     case: str | None
     check: str | None = None
@@ -111,7 +104,7 @@ class Requirement:
     section: str
     text: str
     tests: tuple[str, ...]
-    outcome: RowOutcome
+    outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +146,8 @@ class Session:
     @property
     def outcome(self) -> Outcome:
         """What the tests merge to. A session whose every test was skipped concluded nothing."""
-        evaluated = [Outcome(t.outcome) for t in self.tests if t.outcome != "not evaluated"]
-        return merge(o for o in evaluated if o is not Outcome.NOT_APPLICABLE)
+        skipped = (Outcome.NOT_APPLICABLE, Outcome.NOT_EVALUATED)
+        return merge(t.outcome for t in self.tests if t.outcome not in skipped)
 
     def to_json(self) -> dict[str, Any]:
         """Return built-in types only, in a stable order."""
@@ -188,8 +181,11 @@ class Session:
             environment=MappingProxyType({str(k): str(v) for k, v in dict(data["environment"]).items()}),
             runs=tuple(RunEntry(**r) for r in data["runs"]),
             judged=tuple(_judged(j) for j in data["judged"]),
-            tests=tuple(TestEntry(**t) for t in data["tests"]),
-            requirements=tuple(Requirement(**{**r, "tests": tuple(r["tests"])}) for r in data["requirements"]),
+            tests=tuple(_test(t) for t in data["tests"]),
+            requirements=tuple(
+                Requirement(**{**r, "tests": tuple(r["tests"]), "outcome": Outcome(r["outcome"])})
+                for r in data["requirements"]
+            ),
             real_sets=tuple(RealSet(**s) for s in data["real_sets"]),
             options=MappingProxyType({str(k): str(v) for k, v in data.get("options", {}).items()}),
             patch=tuple(Verdict.from_json(row) for row in data.get("patch", ())),
@@ -335,7 +331,7 @@ def share_from_json(data: Mapping[str, Any]) -> Share:
     return Share(
         runs=tuple(RunEntry(**r) for r in data["runs"]),
         judged=tuple(_judged(j) for j in data["judged"]),
-        tests=tuple(TestEntry(**t) for t in data["tests"]),
+        tests=tuple(_test(t) for t in data["tests"]),
         real_sets=tuple(RealSet(**s) for s in data["real_sets"]),
         patch=tuple(Verdict.from_json(row) for row in data["patch"]),
     )
@@ -358,6 +354,10 @@ def judged_to_json(judged: JudgedRun) -> dict[str, Any]:
         "outcome": str(judged.outcome),
         "verdicts": [v.to_json() for v in judged.verdicts],
     }
+
+
+def _test(data: Mapping[str, Any]) -> TestEntry:
+    return TestEntry(**{**data, "outcome": Outcome(data["outcome"])})
 
 
 def _judged(data: Mapping[str, Any]) -> JudgedRun:

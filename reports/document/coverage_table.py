@@ -216,5 +216,5 @@ def _absent(scenario: Scenario, dataset: str, target: str, done: Done) -> bool:
     """Whether a session of a target had a case on a set, and not the set."""
     cases = {c.name for c in catalogue.CASES if c.scenario == scenario and c.dataset == dataset}
     sessions = [part.session for part in done.parts if part.session.target == target]
-    skipped = any(t.case in cases and t.outcome == "not evaluated" for s in sessions for t in s.tests)
+    skipped = any(t.case in cases and t.outcome is Outcome.NOT_EVALUATED for s in sessions for t in s.tests)
     return skipped and any(known.name == dataset and not known.judged for s in sessions for known in s.real_sets)

@@ -15,8 +15,8 @@ from harness.language.catalogue import CODES, Code, Language, language
 from harness.session.checklist import DEFINITION_OF_DONE, scenario_of
 from harness.session.definition_of_done import Done, Part, tests_of
 from harness.session.model import JudgedRun, Requirement, RunEntry, TestEntry
-from harness.verdict import Outcome, Verdict
-from reports.badges import ORDER, badge, rank, role_rank, role_word
+from harness.verdict import Outcome, Verdict, rank
+from reports.badges import badge, role_rank, role_word
 from reports.document.coverage_table import Gap, Requests, Tried, table
 from reports.document.figures import Evidence, asserts_a_part, figures
 from reports.document.rerun import commands, settings_of, shown
@@ -117,7 +117,7 @@ class _Document:
             Outcome.PASS: say("Every line of the Definition of Done passes."),
             Outcome.FAIL: say("A line of the Definition of Done fails."),
         }
-        shown = badge(self.done.outcome.value, self.lang)
+        shown = badge(self.done.outcome, self.lang)
         sentence = told.get(self.done.outcome, say("The Definition of Done is not shown: a line is open."))
         if reference:
             sentence = say("These sessions ran the embedded reference, which says nothing about ZeMosaic.")
@@ -125,7 +125,9 @@ class _Document:
         yield ""
         outcomes = [line.outcome for line in self.done.lines]
         counts = [
-            f"{badge(o, self.lang).sign} {badge(o, self.lang).word} {outcomes.count(o)}" for o in ORDER if o in outcomes
+            f"{badge(o, self.lang).sign} {badge(o, self.lang).word} {outcomes.count(o)}"
+            for o in Outcome
+            if o in outcomes
         ]
         yield escape(say("All lines of the checklist: {counts}.", counts=", ".join(counts)))
         yield ""
@@ -284,7 +286,7 @@ class _Document:
 
     def _cell(self, cell: Tried) -> str:
         say = self.lang.say
-        shown = badge(cell.outcome.value, self.lang)
+        shown = badge(cell.outcome, self.lang)
         counts = say("{part} of {all}", part=cell.passes, all=cell.all)
         if cell.runs > 1:
             counts = say("{part} of {all}, runs: {count}", part=cell.passes, all=cell.all, count=cell.runs)
@@ -363,7 +365,7 @@ class _Document:
             here = [proof for proof in proofs if proof.test.nodeid.partition("[")[0] == test]
             yield "- " + self._labelled(term(test.removeprefix("scenarios/")), self._outcomes(test, here))
         yield ""
-        wrong = [p for p in proofs if p.test.outcome in {"fail", "unknown"}]
+        wrong = [p for p in proofs if p.test.outcome in (Outcome.FAIL, Outcome.UNKNOWN)]
         for proof in sorted(wrong, key=lambda p: rank(p.test.outcome))[:MAX_MESSAGES]:
             mark = badge(proof.test.outcome, self.lang)
             where = f"{self._session(proof.part)} {term(proof.test.nodeid.rpartition('::')[2])}"
@@ -373,7 +375,7 @@ class _Document:
             yield escape(say("and more, in session.json: {count}", count=len(wrong) - MAX_MESSAGES))
             yield ""
         # As the sessions did that concluded something; where none did, the command is the one that would.
-        parts = {p.part.sha256 for p in proofs if p.test.outcome in {"pass", "fail"}}
+        parts = {p.part.sha256 for p in proofs if p.test.outcome in (Outcome.PASS, Outcome.FAIL)}
         sessions = [part.session for part in self.done.own if part.sha256 in parts or not parts]
         for text in dict.fromkeys(text for session in sessions for text in commands(line.tests, session)):
             yield from fenced(text)
@@ -384,7 +386,7 @@ class _Document:
         if not proofs:
             return "○ " + self.lang.say("not run")
         told = []
-        for outcome in ORDER:
+        for outcome in Outcome:
             here = [proof for proof in proofs if proof.test.outcome == outcome]
             if not here:
                 continue
@@ -457,8 +459,8 @@ class _Document:
         for verdict in judged.verdicts if judged is not None else ():
             if verdict.outcome is Outcome.NOT_APPLICABLE:
                 continue
-            shown = badge(verdict.outcome.value, self.lang)
-            proof = Proof(known.part, TestEntry("", "", "pass", "", None), judged, verdict)
+            shown = badge(verdict.outcome, self.lang)
+            proof = Proof(known.part, TestEntry("", "", Outcome.PASS, "", None), judged, verdict)
             told = [self._figure(*parts) for parts in self._of_verdicts(verdict.check, (proof,))]
             outcome = f"{shown.sign} {escape(shown.word)}"
             yield table_row([known.id, term(verdict.check), outcome, "<br>".join(told) or "–"])

@@ -20,7 +20,7 @@ from harness.record.request import RETENTIONS
 from harness.record.values import RecordError, inside, sha256_of
 from harness.session.checklist import DEFINITION_OF_DONE
 from harness.session.model import JudgedRun, Requirement, RunEntry, Session, TestEntry, read_session
-from harness.verdict import Verdict, worst_first
+from harness.verdict import Outcome, Verdict, merge, rank, worst_first
 from reports.badges import (
     BEFORE,
     Badge,
@@ -29,7 +29,6 @@ from reports.badges import (
     expected_red,
     finding_word,
     found_red,
-    rank,
     role_rank,
     role_word,
     state_word,
@@ -183,8 +182,8 @@ class _Builder:
             without_verdict=tuple(self._test(t) for t in without_verdict(session)),
             verdicts=shown,
             folds=folds,
-            controls_off=tuple(c for c in controls if c.outcome != "pass"),
-            all_well=not any(v.outcome in {"fail", "unknown"} for v in shown),
+            controls_off=tuple(c for c in controls if c.outcome is not Outcome.PASS),
+            all_well=not any(v.outcome in (Outcome.FAIL, Outcome.UNKNOWN) for v in shown),
             controls=controls,
             cases=cases,
             checklist=checklist,
@@ -205,13 +204,13 @@ class _Builder:
         """
         say = self.lang.say
         before = tuple(v for v in verdicts if v.before)
-        well = [v for v in verdicts if v.outcome not in {"fail", "unknown"} and not v.before]
+        well = [v for v in verdicts if v.outcome not in (Outcome.FAIL, Outcome.UNKNOWN) and not v.before]
         own = [v for v in well if v.subject]
         all_of_them = len(own) > MAX_PASSES
         folded = well if all_of_them else [v for v in well if not v.subject]
         ids = {v.id for v in (*folded, *before)}
-        passes = tuple(v for v in folded if v.outcome == "pass")
-        others = tuple(v for v in folded if v.outcome != "pass")
+        passes = tuple(v for v in folded if v.outcome is Outcome.PASS)
+        others = tuple(v for v in folded if v.outcome is not Outcome.PASS)
         count = len(passes)
         told = say("Verdicts that pass: {count}", count=count)
         if not all_of_them:
@@ -225,11 +224,7 @@ class _Builder:
 
     def _counts(self) -> tuple[Count, ...]:
         outcomes = [t.outcome for t in self.session.tests]
-        return tuple(
-            Count(badge(o, self.lang), self.lang.number(outcomes.count(o)))
-            for o in ("fail", "unknown", "pass", "not applicable", "not evaluated")
-            if o in outcomes
-        )
+        return tuple(Count(badge(o, self.lang), self.lang.number(outcomes.count(o))) for o in Outcome if o in outcomes)
 
     def _case_rank(self, case: str) -> int:
         return rank(_worst(j for j in self.session.judged if j.case == case))
@@ -279,7 +274,7 @@ class _Builder:
             title=self._role(judged.case, judged.run, judged.role),
             target=target,
             retention=retention,
-            badge=badge(judged.outcome.value, lang),
+            badge=badge(judged.outcome, lang),
             control=judged.expected_red is not None,
             is_pair=judged.role.endswith("pair"),
             expected=expected_red(judged, lang),
@@ -345,7 +340,7 @@ class _Builder:
         lang = self.lang
         entry = self.material.runs.get(judged.run)
         control = judged.expected_red is not None
-        shown = control_badge(verdict, judged, lang) if control else badge(verdict.outcome.value, lang)
+        shown = control_badge(verdict, judged, lang) if control else badge(verdict.outcome, lang)
         run_id = self.run_ids[run_key(judged)]
         return VerdictView(
             id=f"{run_id}-verdict-{number}",
@@ -360,16 +355,16 @@ class _Builder:
             cause=tuple(lang.render(link) for link in verdict.cause),
             evidence=node(_without_drawn(verdict.evidence), lang) if verdict.evidence else None,
             keys=keys_of(verdict, lang),
-            outcome=verdict.outcome.value,
+            outcome=verdict.outcome,
             subject=judged.role == "subject",
             before=judged.role in BEFORE,
-            order=(rank(verdict.outcome.value), not verdict.gates, judged.case, role_rank(judged.role), verdict.check),
+            order=(rank(verdict.outcome), not verdict.gates, judged.case, role_rank(judged.role), verdict.check),
         )
 
     def _controls(self) -> tuple[ControlView, ...]:
         lang = self.lang
         views = []
-        for judged in sorted(self.session.judged, key=lambda j: (rank(j.outcome.value), j.case)):
+        for judged in sorted(self.session.judged, key=lambda j: (rank(j.outcome), j.case)):
             if judged.expected_red is None:
                 continue
             entry = self.material.runs.get(judged.run)
@@ -379,8 +374,8 @@ class _Builder:
                     case=judged.case,
                     target=f"{entry.target}, {entry.retention}" if entry else judged.run,
                     role=self._role(judged.case, judged.run, judged.role),
-                    badge=badge(judged.outcome.value, lang),
-                    outcome=judged.outcome.value,
+                    badge=badge(judged.outcome, lang),
+                    outcome=judged.outcome,
                     expected=expected_red(judged, lang),
                     found=found_red(judged, lang),
                 )
@@ -522,7 +517,7 @@ class _Builder:
         outcome = requirement.outcome
         # A run of the embedded reference says nothing on what is to be signed, whatever the file holds.
         if self.session.self_test and requirement.section == DEFINITION_OF_DONE:
-            outcome = "not evaluated"
+            outcome = Outcome.NOT_EVALUATED
         judging = [t for t in self.tests if t.nodeid.partition("[")[0] in requirement.tests]
         links = tuple(Link(self.test_ids[t.nodeid], self._title(t) or t.nodeid, t.case or "") for t in judging)
         return LineView(requirement.id, requirement.text, badge(outcome, self.lang), links)
@@ -572,11 +567,11 @@ class _Builder:
 _NO_MAP = skymap.Map("", 1, 1, (), None)
 
 
-def _worst(judged: Iterable[JudgedRun]) -> str:
+def _worst(judged: Iterable[JudgedRun]) -> Outcome:
     """Return the worst outcome of a case; the run before the patch has none to answer for, unless it is alone."""
     known = list(judged)
     answering = [j for j in known if j.role not in BEFORE] or known
-    return min((j.outcome.value for j in answering), key=rank)
+    return merge(j.outcome for j in answering)
 
 
 def _pairs(identity: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

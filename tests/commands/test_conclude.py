@@ -40,7 +40,7 @@ def below(folder, made, outcome, name="20261124-000000-aaaaaa"):
     place = folder / "sessions" / name
     shutil.copytree(made, place)
     session = read_session(place)
-    write_session(replace(session, tests=tuple(replace(t, outcome=outcome) for t in session.tests)), place)
+    write_session(replace(session, tests=tuple(replace(t, outcome=Outcome(outcome)) for t in session.tests)), place)
     return folder
 
 

@@ -147,7 +147,7 @@ def test_what_is_noted_of_a_test_is_built_in_text():
 def test_a_finding_beside_a_baseline_that_does_not_tell_is_unknown(axis, outcome, standing, baseline, unknown):
     """Without a baseline there are findings only; with one, whether they are new must be known before they count as old."""
     verdict = Verdict("accuracy", Outcome(outcome), say("x"), axis=axis, standing=standing)
-    judged = JudgedRun("chain", "k", "subject", None, baseline, (verdict,))
+    judged = JudgedRun("k", None, baseline, case="chain", role="subject", verdicts=(verdict,))
     assert of_unknown_standing(verdict, judged) is unknown
 
 

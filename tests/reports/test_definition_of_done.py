@@ -54,8 +54,10 @@ def a_session(target=FIXED, commit=COMMIT, *, tests=(), **parts):
 
     One run was judged, beside a baseline that is its control too.
     """
-    subject = JudgedRun("chain", "s", "subject", None, "b", (verdict("tiles", MADE), verdict("holes")))
-    before = JudgedRun("chain", "b", "baseline", None, None, (verdict("tiles", LOST, "fail"), verdict("holes")))
+    subject = JudgedRun(
+        "s", None, "b", case="chain", role="subject", verdicts=(verdict("tiles", MADE), verdict("holes"))
+    )
+    before = JudgedRun("b", case="chain", role="baseline", verdicts=(verdict("tiles", LOST, "fail"), verdict("holes")))
     control = replace(before, role="control", expected_red=("tiles",))
     outcomes = dict.fromkeys((name for line in LINES for name in line.tests), "pass") | dict(tests)
     found = []
@@ -67,9 +69,9 @@ def a_session(target=FIXED, commit=COMMIT, *, tests=(), **parts):
             check, run, role = None, "b", "control"
         nodeid = f"{name}[{case}]" if case else name
         if outcome is not None:
-            found.append(TestEntry(nodeid, "Title.", outcome, "", case, check, run, role))
+            found.append(TestEntry(nodeid, "Title.", Outcome(outcome), "", case, check, run, role))
             others = [other for other in cases_of(name) if other != case]
-            found += [TestEntry(f"{name}[{other}]", "Title.", outcome, "", other) for other in others]
+            found += [TestEntry(f"{name}[{other}]", "Title.", Outcome(outcome), "", other) for other in others]
     facts = {
         "created": "2026-11-25T02:04:02+00:00",
         "target_kind": "zemosaic",
@@ -171,7 +173,7 @@ def test_a_case_that_nobody_ran_is_half_of_the_proof(line, case):
     session = a_session()
     for left in (
         [t for t in session.tests if t.case != case or (case == "chain" and scenario_of(t.nodeid) != "A")],
-        [replace(t, outcome="not evaluated") if t.case == case else t for t in session.tests],
+        [replace(t, outcome=Outcome.NOT_EVALUATED) if t.case == case else t for t in session.tests],
     ):
         part = replace(session, tests=tuple(left))
         assert outcomes(taken(part))[line] == "not evaluated"
@@ -183,7 +185,7 @@ def test_a_case_that_nobody_ran_is_half_of_the_proof(line, case):
 def test_a_case_without_the_question_was_asked():
     """Where a verdict says that a case has no such question, the line rests on the others."""
     session = a_session()
-    tests = tuple(replace(t, outcome="not applicable") if t.case == "gui" else t for t in session.tests)
+    tests = tuple(replace(t, outcome=Outcome.NOT_APPLICABLE) if t.case == "gui" else t for t in session.tests)
     assert outcomes(taken(replace(session, tests=tests)))["4.2"] == "pass"
 
 
@@ -226,7 +228,7 @@ def test_another_profile_decides_nothing_and_is_told():
         Verdict("parity", Outcome.FAIL, say("Other outputs."), {}),
         Verdict("holes", Outcome.PASS, say("None."), {}),
     )
-    judged = (JudgedRun("gui", "r", "subject", None, None, verdicts),)
+    judged = (JudgedRun("r", case="gui", role="subject", verdicts=verdicts),)
     default = replace(a_session(tests=red), options={"profile": "default"}, judged=judged, runs=())
     done = taken(a_session(), default)
     assert (done.outcome, len(done.own), len(done.aside)) == (Outcome.PASS, 1, 1)
@@ -736,7 +738,7 @@ def test_every_combination_has_its_place():
 
 def test_a_set_that_was_not_there():
     """A case that was skipped for want of its set was not evaluated; where nobody had the case, it was not run."""
-    skipped = TestEntry("scenarios/test_c_sds.py::t[sds-m94]", "T.", "not evaluated", "absent", "sds-m94")
+    skipped = TestEntry("scenarios/test_c_sds.py::t[sds-m94]", "T.", Outcome.NOT_EVALUATED, "absent", "sds-m94")
     session = a_session(real_sets=(RealSet("seestar_m94_2panels", judged=False, command="phase3 data fetch"),))
     sessions = (replace(session, tests=(*session.tests, skipped)), a_session("zemosaic 271f109", "2" * 40))
     cells = row_of(table(taken(*sessions), Requests()), "C", "seestar_m94_2panels")

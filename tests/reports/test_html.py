@@ -196,7 +196,7 @@ def test_the_self_test_says_so(folders):
 def test_a_file_can_not_claim_the_definition_of_done_for_the_reference(folders, tmp_path):
     """Whatever a session of the reference says of it, the Definition of Done is shown as not evaluated."""
     session = read_session(folders["reference"])
-    claimed = tuple(replace(r, outcome="pass") for r in session.requirements)
+    claimed = tuple(replace(r, outcome=Outcome.PASS) for r in session.requirements)
     words = written(replace(session, requirements=claimed), tmp_path).words
     section = words[words.index("4) Definition of Done") : words.index("Every test of the scenarios")]
     assert section.count("○ not evaluated") == 3
@@ -331,7 +331,7 @@ def test_an_empty_session_is_no_pass(tmp_path):
 def test_a_judgement_without_its_run_says_so(tmp_path):
     """A verdict whose run the session does not hold is still shown, and what is missing is named."""
     verdict = Verdict("holes", Outcome.UNKNOWN, say("No tile was submitted."), {"outlines": {"1": [[1, 2]], "2": "no"}})
-    session = a_session(judged=(JudgedRun("chain", "run-1", "subject", None, None, (verdict,)),))
+    session = a_session(judged=(JudgedRun("run-1", case="chain", role="subject", verdicts=(verdict,)),))
     words = written(session, tmp_path).words
     assert "The session has no run run-1: nothing can be drawn." in words
     assert "No tile was submitted." in words
@@ -388,7 +388,7 @@ def test_real_sets_are_named_with_the_command_that_gets_them(folders, tmp_path):
 def test_findings_are_marked(standing, told, tmp_path):
     """A finding of quality is told from a verdict that gates, with its standing, on the page and in the terminal."""
     finding = Verdict("truth", Outcome.FAIL, say("No tile was submitted."), axis="quality", standing=standing)
-    session = a_session(judged=(JudgedRun("chain", "r", "subject", None, None, (finding,)),))
+    session = a_session(judged=(JudgedRun("r", case="chain", role="subject", verdicts=(finding,)),))
     words = written(session, tmp_path).words
     assert f"truth ✗ fail {told} control" in words
     assert f"✗ fail truth {told} chain" in words
@@ -406,7 +406,7 @@ def test_what_gates_stands_before_findings(tmp_path):
 
 def test_a_failing_test_without_a_verdict_is_named_beside_the_verdicts(tmp_path):
     """A guard rail, or a control that is not red, has no verdict in the list: its test stands above it, with a link."""
-    tests = (TestEntry("scenarios/test_guard_rails.py::t", "No file is added.", "fail", "x", None),)
+    tests = (TestEntry("scenarios/test_guard_rails.py::t", "No file is added.", Outcome.FAIL, "x", None),)
     page = written(a_session(tests=tests, judged=(a_run("a", "subject", (a_verdict("holes"),)),)), tmp_path)
     verdicts = section(page, "Every check of every run", "Cases")
     assert "✗ fail No file is added." in verdicts
@@ -472,7 +472,7 @@ def test_records_are_read_once(folders):
 def test_the_page_concludes_nothing(folders, tmp_path):
     """What the session says is shown, even where the records would say otherwise."""
     session = read_session(folders["zemosaic"])
-    tests = tuple(replace(t, outcome="pass") for t in session.tests)
+    tests = tuple(replace(t, outcome=Outcome.PASS) for t in session.tests)
     assert "zemosaic 63bcc2c: the validation passes" in written(replace(session, tests=tests), tmp_path).words
 
 
@@ -506,7 +506,7 @@ def test_one_sentence_of_many_checks_is_said_once():
             ("tiles", fail, ended),
         )
     )
-    judged = JudgedRun("chain", "r", "subject", None, None, verdicts)
+    judged = JudgedRun("r", case="chain", role="subject", verdicts=verdicts)
     lines = summary_lines(a_session(judged=(judged,)), "en")
     assert [line for line in lines if line.startswith("    ")] == [
         "    ✗ tiles: The run did not reach its end.",
@@ -517,7 +517,10 @@ def test_one_sentence_of_many_checks_is_said_once():
 
 def test_an_unknown_test_is_never_a_pass_in_the_title(tmp_path):
     """One test that could not conclude makes the whole session unknown."""
-    tests = (TestEntry("a::b", "t", "pass", "", None), TestEntry("a::c", "t", "unknown", "no evidence", None))
+    tests = (
+        TestEntry("a::b", "t", Outcome.PASS, "", None),
+        TestEntry("a::c", "t", Outcome.UNKNOWN, "no evidence", None),
+    )
     words = written(a_session(tests=tests), tmp_path).words
     assert "could not conclude" in words
     assert "the validation passes" not in words
@@ -531,7 +534,13 @@ def a_verdict(check, outcome=Outcome.PASS, axis="patch"):
 def a_run(case, role, verdicts, **parts):
     """Return a judged run of a case."""
     return JudgedRun(
-        case, f"{case}-{role}", role, parts.pop("pair", None), parts.pop("baseline", None), verdicts, **parts
+        f"{case}-{role}",
+        parts.pop("pair", None),
+        parts.pop("baseline", None),
+        case=case,
+        role=role,
+        verdicts=verdicts,
+        **parts,
     )
 
 
@@ -639,7 +648,9 @@ def test_the_folded_verdicts_print():
 
 def done_lines(*outcomes):
     """Return lines of the Definition of Done with these outcomes."""
-    return tuple(Requirement(f"4.{n}", DEFINITION_OF_DONE, "…", (), outcome) for n, outcome in enumerate(outcomes, 1))
+    return tuple(
+        Requirement(f"4.{n}", DEFINITION_OF_DONE, "…", (), Outcome(outcome)) for n, outcome in enumerate(outcomes, 1)
+    )
 
 
 @pytest.mark.parametrize(
@@ -658,8 +669,8 @@ def done_lines(*outcomes):
 def test_the_title_claims_no_more_than_was_evaluated(files, outcomes, title, tmp_path):
     """While lines of the Definition of Done are open the title says so, and bears no tick."""
     names = [f"scenarios/test_{letter}_case.py::t" for letter in files] or ["elsewhere.py::t"]
-    tests = tuple(TestEntry(name, "t", "pass", "", None) for name in names)
-    tests += (TestEntry("scenarios/test_d_grid_mode.py::t", "t", "not evaluated", "", None),)
+    tests = tuple(TestEntry(name, "t", Outcome.PASS, "", None) for name in names)
+    tests += (TestEntry("scenarios/test_d_grid_mode.py::t", "t", Outcome.NOT_EVALUATED, "", None),)
     session = a_session(tests=tests, requirements=done_lines(*outcomes))
     page = written(session, tmp_path)
     assert f"◐ zemosaic abc: what was evaluated passes{title}" in page.words
@@ -669,7 +680,7 @@ def test_the_title_claims_no_more_than_was_evaluated(files, outcomes, title, tmp
 
 def test_the_title_says_it_in_french():
     """The same in French."""
-    tests = (TestEntry("scenarios/test_a_hole_repro.py::t", "t", "pass", "", None),)
+    tests = (TestEntry("scenarios/test_a_hole_repro.py::t", "t", Outcome.PASS, "", None),)
     session = a_session(tests=tests, requirements=done_lines("pass", "not evaluated"))
     assert summary_lines(session, "fr")[0] == (
         "zemosaic abc\u00a0: ce qui a été évalué réussit (scénario A)\u00a0; pas encore évalué\u00a0:"
@@ -679,14 +690,14 @@ def test_the_title_says_it_in_french():
 
 def test_a_whole_pass_has_its_tick(tmp_path):
     """When every line of the Definition of Done was evaluated the validation passes."""
-    tests = (TestEntry("scenarios/test_a_hole_repro.py::t", "t", "pass", "", None),)
+    tests = (TestEntry("scenarios/test_a_hole_repro.py::t", "t", Outcome.PASS, "", None),)
     words = written(a_session(tests=tests, requirements=done_lines("pass", "pass")), tmp_path).words
     assert "✓ zemosaic abc: the validation passes" in words
 
 
 def test_a_control_that_fails_is_not_taken_for_the_target(tmp_path):
     """A session that is red for its controls alone says so under its title; one whose subject is red does not."""
-    tests = (TestEntry("a.py::t", "t", "fail", "", "a"),)
+    tests = (TestEntry("a.py::t", "t", Outcome.FAIL, "", "a"),)
     control = a_run("a", "control", (a_verdict("holes"),), expected_red=("holes",))
     told = "Every verdict that gates on the run under validation passes; controls that are not as expected: a."
     sound = a_session(tests=tests, judged=(control, a_run("a", "subject", (a_verdict("holes"),))))

@@ -116,7 +116,7 @@ def verdicts(count, text="x"):
 
 def test_what_is_left_out_is_counted():
     """Of many failures the first stand with their cause, the rest is counted; a long cause is cut, and says so."""
-    judged = JudgedRun("c", "k", "subject", None, None, verdicts(25))
+    judged = JudgedRun("k", case="c", role="subject", verdicts=verdicts(25))
     page = summary(replace(EMPTY, judged=(judged,)), "en", "0")
     assert page.count("**fail**") == markdown.MAX_FOUND
     assert "- and more, in session.json: 5" in page
@@ -125,7 +125,9 @@ def test_what_is_left_out_is_counted():
 
 def test_the_page_is_bounded():
     """A page that would be too large for where it is shown is cut at the end of a line, and says so."""
-    judged = tuple(JudgedRun(f"case {n}", "k", "subject", None, None, verdicts(20, "é" * 900)) for n in range(200))
+    judged = tuple(
+        JudgedRun("k", case=f"case {n}", role="subject", verdicts=verdicts(20, "é" * 900)) for n in range(200)
+    )
     page = summary(replace(EMPTY, judged=judged), "fr", "0")
     assert len(page.encode()) <= MAX_BYTES
     assert page.endswith("\n")
@@ -134,9 +136,11 @@ def test_the_page_is_bounded():
 
 def test_a_test_without_a_verdict_is_shown_too():
     """What fails without a verdict of its own, such as a comparison, stands with its message; one with is not said twice."""
-    test = TestEntry("scenarios/t.py::t[c]", "Nothing is worse.", "fail", "holes\nmore", "c", None, "k", "subject")
+    test = TestEntry(
+        "scenarios/t.py::t[c]", "Nothing is worse.", Outcome.FAIL, "holes\nmore", "c", None, "k", "subject"
+    )
     page = summary(replace(EMPTY, tests=(test,)), "en", "0")
     assert "- ✗ **fail** Nothing is worse.: holes\n" in page
-    judged = JudgedRun("c", "k", "subject", None, None, verdicts(1))
+    judged = JudgedRun("k", case="c", role="subject", verdicts=verdicts(1))
     page = summary(replace(EMPTY, tests=(replace(test, check="c0"),), judged=(judged,)), "en", "0")
     assert page.count("**fail**") == 1
