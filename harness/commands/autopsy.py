@@ -6,15 +6,12 @@ import argparse
 from pathlib import Path
 
 from harness.commands.verdicts import show
-from harness.language.message import Message, Translate, say
+from harness.commands.words import Commands, Text
+from harness.language.message import Translate, say
 
 
-def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], translate: Translate) -> None:
+def register(commands: Commands, text: Text) -> None:
     """Add ``autopsy``."""
-
-    def text(message: Message) -> str:
-        return message.render(translate)
-
     help_text = say("say what can be known of an ordinary run from its output folder and ZeMosaic's log")
     autopsy = commands.add_parser("autopsy", help=text(help_text))
     autopsy.add_argument("folder", type=Path, help=text(say("the run's output folder; it is only read")))

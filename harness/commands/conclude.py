@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from harness.language.message import Message, Translate, say, told
+from harness.commands.words import Commands, Text, tell
+from harness.language.message import Translate, say, told
 from harness.verdict import Outcome, exit_status
 
 if TYPE_CHECKING:
@@ -49,12 +50,8 @@ def conclude(outcome: Outcome | None, *, broken: bool) -> Conclusion:
     return Conclusion(outcome, exit_status(outcome), "warning" if outcome is Outcome.UNKNOWN else "notice")
 
 
-def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], translate: Translate) -> None:
+def register(commands: Commands, text: Text) -> None:
     """Add ``conclude``."""
-
-    def text(message: Message) -> str:
-        return message.render(translate)
-
     parser = commands.add_parser("conclude", help=text(say("tell the runner of a job what its sessions came to")))
     parser.add_argument("out", type=Path, help=text(say("the folder to write, new or empty")))
     folder = say("folders that must hold a session each: its own, or what --phase3-dir was (the last that was started)")
@@ -113,7 +110,7 @@ def _merged(out: Path, sessions: Sequence[Path], problems: list[str], translate:
     try:
         session = merge_sessions(out, sessions, outputs=False)
         for path in write_views(out):
-            print(say("Written: {path}", path=str(path)).render(translate))
+            tell(say("Written: {path}", path=str(path)), translate)
     except (ValueError, OSError) as error:
         problems.extend(told(error, translate))
         return None

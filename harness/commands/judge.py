@@ -7,17 +7,14 @@ import json
 from pathlib import Path
 
 from harness.commands.verdicts import show
-from harness.language.message import Message, Translate, say
+from harness.commands.words import Commands, Text
+from harness.language.message import Translate, say
 from harness.session.roles import role_name
 from harness.verdict import exit_status, merge
 
 
-def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], translate: Translate) -> None:
+def register(commands: Commands, text: Text) -> None:
     """Add ``judge``."""
-
-    def text(message: Message) -> str:
-        return message.render(translate)
-
     judge = commands.add_parser("judge", help=text(say("judge a record, or every run of a session, again")))
     judge.add_argument("record", type=Path, help=text(say("a record's folder, or a session's")))
     judge.add_argument("--pair", type=Path, help=text(say("the record of the same run with run_end")))

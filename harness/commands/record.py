@@ -9,18 +9,15 @@ from pathlib import Path
 
 from harness.commands.places import new_folder, root
 from harness.commands.verdicts import show
-from harness.language.message import Message, Translate, say, visible
+from harness.commands.words import Commands, Text, tell
+from harness.language.message import Translate, say, visible
 from harness.verdict import Verdict, exit_status, merge
 
 UNKNOWN = 3
 
 
-def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], translate: Translate) -> None:
+def register(commands: Commands, text: Text) -> None:
     """Add ``record``."""
-
-    def text(message: Message) -> str:
-        return message.render(translate)
-
     help_text = say("run a command of your own, such as ZeMosaic's window, with the probe in it; record and judge it")
     record = commands.add_parser("record", help=text(help_text))
     folder = say("the folder for the records (default: a new one below PHASE3_DIR, or .phase3)")
@@ -48,20 +45,16 @@ def _record(options: argparse.Namespace, translate: Translate) -> int:
         return UNKNOWN
     verdicts: list[Verdict] = []
     for record in records:
-        _print(say("Record: {path}", path=str(record.folder)), translate)
+        tell(say("Record: {path}", path=str(record.folder)), translate)
         if record.seal is not None and record.seal.reason:
             print(visible(record.seal.reason))
         judged = judge(Case(record))
         show(judged, translate)
         verdicts += judged
-        _print(say("A case can be made of it: {command}", command=f'phase3 case make "{record.folder}"'), translate)
+        tell(say("A case can be made of it: {command}", command=f'phase3 case make "{record.folder}"'), translate)
     return exit_status(merge(v.outcome for v in verdicts if v.gates))
 
 
 def _echo(data: bytes) -> None:
     sys.stdout.write(data.decode("utf-8", "replace"))
     sys.stdout.flush()
-
-
-def _print(message: Message, translate: Translate) -> None:
-    print(message.render(translate))

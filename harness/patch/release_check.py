@@ -1,73 +1,17 @@
-"""The release of caches driven outside of any run, where no run can bring about what is asked of it: more releases than tiles.
-
-What comes of it in the target's own interpreter (`harness/probe/release.py`) is a small file of facts; judging it is a pure
-function.
-"""
+"""Judge the release of caches as ``release_driver`` observed it: a pure function of the facts in ``release.json``."""
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from harness.language.message import Message, say
-from harness.record.request import TargetFacts
-from harness.targets import exports, interpreter
-from harness.targets.reference import ROOT
-from harness.targets.start import environment
 from harness.verdict import Outcome, Verdict
 
-DRIVER = ROOT / "harness" / "probe" / "release.py"
 FORMAT = "phase3-release/1"
-SECONDS = 180
 
 Step = Mapping[str, Any]
-
-
-def drive(target: TargetFacts, folder: Path) -> Mapping[str, Any]:
-    """Drive a target's release in a process of its own, isolated as a run is, and return what came of it.
-
-    Parameters
-    ----------
-    target
-        The reference or a version of ZeMosaic.
-    folder
-        A new folder: it holds what was asked, the files that are released, and ``release.json``, what came of it.
-
-    Raises
-    ------
-    harness.targets.TargetError
-        When the target or its interpreter is no longer there.
-    OSError
-        When the folder can't be written.
-
-    """
-    folder.mkdir(parents=True)
-    chosen = interpreter.examine(target.python)
-    env = environment(folder)
-    env.setdefault("PYTHONUSERBASE", chosen.user_base)
-    root = Path(target.root)
-    if target.kind == "zemosaic":
-        root = folder.absolute() / "work" / "target"  # newer versions write a log beside their source
-        exports.copy(Path(target.root), root)
-    asked = {"kind": target.kind, "root": str(root), "defects": list(target.identity.get("defects", ()))}
-    (folder / "request.json").write_text(json.dumps(asked, indent=1), encoding="utf-8")
-    argv = [chosen.path, *chosen.safe_path, str(DRIVER), str(folder.absolute())]
-    try:
-        done = subprocess.run(
-            argv, env=env, cwd=folder / "work" / "cwd", capture_output=True, timeout=SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return {"format": FORMAT, "problem": f"it took more than {SECONDS} s"}
-    try:
-        found = json.loads((folder / "release.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        return {"format": FORMAT, "problem": last or f"it ended with status {done.returncode}"}
-    return found if isinstance(found, dict) else {"format": FORMAT, "problem": "it wrote no object"}
 
 
 def judge(found: Mapping[str, Any]) -> Verdict:

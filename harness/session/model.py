@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 from harness.language.message import SaidError, say
+from harness.targets.resolve import kind_of
 from harness.verdict import Outcome, Verdict, merge
 
 FORMAT = "phase3-session/2"
@@ -148,7 +149,7 @@ class Session:
     @property
     def self_test(self) -> bool:
         """Whether the session judged the embedded reference, which says nothing about ZeMosaic."""
-        return self.target_kind == "reference"
+        return kind_of(self.target_kind).embedded
 
     @property
     def outcome(self) -> Outcome:

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.record.request import Request
-from harness.targets import exports, interpreter
 from harness.targets.reference import ROOT
-
-LAUNCHER = ROOT / "harness" / "probe" / "launch.py"
+from harness.targets.resolve import TARGETS
 
 _SWITCHES = ("ZEMOSAIC_", "ZEM_ALTALPHA_", "ASTAP_", "PHASE3_", "PYTHON")
 _OF_MODULES_AND_TEXT = frozenset({"PYTHONHOME", "PYTHONNOUSERSITE", "PYTHONPATH", "PYTHONUSERBASE", "PYTHONUTF8"})
@@ -54,16 +52,8 @@ def prepare(record: Path, request: Request) -> StartInfo:
     record = record.absolute()
     # Sets of text are ordered by it: the same in every run that is to be compared, and written in the request.
     env = environment(record) | {"PYTHONHASHSEED": str(request.seed % 2**32)}
-    if request.target.kind == "command":
-        return StartInfo(list(request.target.command), env, record / "work" / "cwd")
-    chosen = interpreter.examine(request.target.python)
-    # Packages that a user installed for himself are found from the home folder, which is another one in a run.
-    env.setdefault("PYTHONUSERBASE", chosen.user_base)
-    if request.target.kind == "zemosaic":
-        own = record / "work" / "target"
-        exports.copy(Path(request.target.root), own)
-        env["PHASE3_TARGET_ROOT"] = str(own)
-    return StartInfo([chosen.path, *chosen.safe_path, str(LAUNCHER), str(record)], env, record / "work" / "cwd")
+    argv = TARGETS[request.target.kind].start(request.target, record, env)
+    return StartInfo(argv, env, record / "work" / "cwd")
 
 
 def environment(record: Path, base: Mapping[str, str] | None = None) -> dict[str, str]:

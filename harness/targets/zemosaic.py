@@ -20,12 +20,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from harness.language.message import Message, say
-from harness.record.request import TargetFacts
+from harness.record.request import Mode, TargetFacts
 from harness.targets import git, interpreter
 from harness.targets.errors import TargetError
-from harness.targets.exports import Export, keep
+from harness.targets.exports import Export, copy, keep
+from harness.targets.target import Target
 
 ENTRY_POINT = "run_hierarchical_mosaic_process"
+# The last commit of the public repository before deletion counted references.
+BEFORE_THE_FIX = "63bcc2cd4f3d3dc2054e2ee7f70c7bcef101a490"
 WORKER, SETTINGS = "zemosaic_worker.py", "zemosaic_config.py"
 # Only what a source tree holds: data, however large, that lies in a checkout is not part of the program.
 _LARGEST = 32 * 2**20
@@ -35,32 +38,79 @@ _VERSION = re.compile(r"\d+(?:\.\d+)+")
 _PLACES = frozenset({"input_dir", "output_dir", "global_wcs_output_path", "coadd_memmap_dir"})
 
 
-def resolve(spec: str, python: str | None, exports: Path) -> TargetFacts:
-    """Return the target ``PATH`` or ``PATH@COMMIT``, copied below ``exports``.
+class ZeMosaic(Target):
+    """A checkout of ZeMosaic, or any commit of its repository."""
 
-    Raises
-    ------
-    TargetError
-        When there is no checkout, no such commit, no git where it is needed, or the interpreter lacks libraries.
+    name = "zemosaic"
+    forms = ("zemosaic:PATH", "zemosaic:PATH@COMMIT")
+    versioned = True
+    release = "closure"
+    libraries = interpreter.ZEMOSAIC_LIBRARIES
 
-    """
-    chosen = interpreter.examine(python)
-    path, commit = split(spec)
-    if commit is None:
-        (root, left_out), identity, label = _as_it_is(path, chosen.path, exports)
-    else:
-        (root, left_out), identity = _export(path, commit, chosen.path, exports), {"commit": commit}
-        label = f"zemosaic {commit[:7]}"
-    if left_out:
-        identity["left_out"] = list(left_out)
-    interpreter.require(chosen, libraries_of(root))
-    return TargetFacts(
-        kind="zemosaic",
-        label=label,
-        root=str(root),
-        python=chosen.path,
-        identity={**identity, "version": _version(root), "versions": interpreter.versions(python)},
-    )
+    def resolve(self, rest: str, python: str | None, exports: Path, /) -> TargetFacts:
+        """Return the target ``PATH`` or ``PATH@COMMIT``, copied below ``exports``.
+
+        Raises
+        ------
+        TargetError
+            When there is no checkout, no such commit, no git where it is needed, or the interpreter lacks libraries.
+
+        """
+        chosen = interpreter.examine(python)
+        path, commit = split(rest)
+        if commit is None:
+            (root, left_out), identity, label = _as_it_is(path, chosen.path, exports)
+        else:
+            (root, left_out), identity = _export(path, commit, chosen.path, exports), {"commit": commit}
+            label = f"zemosaic {commit[:7]}"
+        if left_out:
+            identity["left_out"] = list(left_out)
+        interpreter.require(chosen, _libraries_of(root))
+        return TargetFacts(
+            kind=self.name,
+            label=label,
+            root=str(root),
+            python=chosen.path,
+            identity={**identity, "version": _version(root), "versions": interpreter.versions(python)},
+        )
+
+    def start(self, facts: TargetFacts, record: Path, env: dict[str, str], /) -> list[str]:
+        """Copy the source into the record and return the launcher's argument list."""
+        argv = super().start(facts, record, env)
+        env["PHASE3_TARGET_ROOT"] = str(self.source(facts, record / "work"))
+        return argv
+
+    def source(self, facts: TargetFacts, work: Path, /) -> Path:
+        """Copy the source to ``work/target``: newer versions empty a log beside their source, so each process needs a copy."""
+        copy(Path(facts.root), work / "target")
+        return work / "target"
+
+    def before_the_fix(self, rest: str, python: str | None, exports: Path, /) -> str:
+        """Name the last commit before the fix in the target's own repository, if it can be run here."""
+        path, _ = split(rest)
+        before = f"{path}@{BEFORE_THE_FIX}"
+        self.resolve(before, python, exports)
+        return f"{self.name}:{before}"
+
+    def repeats(self, profile: str, mode: Mode, /) -> bool:
+        """Return whether equal inputs give bit-equal outputs: measured with the fast profile, and in SDS and grid mode."""
+        return profile == "fast" or mode != "classic"
+
+    def functions(self, facts: TargetFacts, /) -> Mapping[str, bool]:
+        """Return the functions that the probe looks for, and whether this version's source defines each."""
+        text = (Path(facts.root) / WORKER).read_text(encoding="utf-8", errors="replace")
+        return {name: f"def {name}(" in text for name in (ENTRY_POINT, "run_hierarchical_mosaic", "create_master_tile")}
+
+    def again(self, identity: Mapping[str, Any], place: str | None, /) -> str | None:
+        """Name the same commit in a repository at ``place``; an edited checkout has no commit to name."""
+        commit = str(identity.get("commit") or "")
+        named = re.fullmatch("[0-9a-f]{7,}", commit) and not identity.get("dirty")
+        return None if place is None else f"{self.name}:{place}" + (f"@{commit[:7]}" if named else "")
+
+    def shown(self, rest: str, place: str, /) -> str:
+        """Return the specification with ``place`` for its folder."""
+        commit = re.search(r"@[0-9a-zA-Z._/-]+\Z", rest)
+        return f"{self.name}:{place}" + (commit[0] if commit else "")
 
 
 def split(spec: str) -> tuple[Path, str | None]:
@@ -358,15 +408,9 @@ def _version(root: Path) -> str | None:
     return found[0] if found else None
 
 
-def libraries_of(root: Path) -> frozenset[str]:
+def _libraries_of(root: Path) -> frozenset[str]:
     """Return the modules, of those that matter, that a version's own source imports."""
     found: set[str] = set()
     for path in (*root.glob("*.py"), *root.glob("core/*.py")):
         found.update(_IMPORT.findall(path.read_text(encoding="utf-8", errors="replace")))
     return frozenset(found & set(interpreter.ZEMOSAIC_LIBRARIES))
-
-
-def entry_facts(root: Path) -> Mapping[str, bool]:
-    """Say which of the functions that the probe looks for a version has, read as text."""
-    text = (root / WORKER).read_text(encoding="utf-8", errors="replace")
-    return {name: f"def {name}(" in text for name in (ENTRY_POINT, "run_hierarchical_mosaic", "create_master_tile")}

@@ -41,7 +41,7 @@ def test_target_is_looked_at():
     found = by_name(f"zemosaic:{STUB}", None, None)
     assert found["target"].ok is True
     assert found["function create_master_tile"].ok is True
-    assert "libraries of ZeMosaic" in found
+    assert "libraries of the target" in found
 
 
 def test_version_without_a_function_is_no_fault(tmp_path):

@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from harness.patch.release_driver import drive
 
 from fixtures.pipeline.defects import COUNT_NOT_BOUNDED
 from harness.patch.release_check import EXPECTED, FORMAT, judge
+from harness.patch.release_driver import drive
 from harness.probe import release as driver
 from harness.targets.resolve import resolve
 from harness.verdict import Outcome
@@ -149,7 +149,7 @@ def worker(monkeypatch):
 def test_a_release_within_a_function_is_driven(worker, tmp_path, caplog):
     """It is found by what it does and closes over, and has tables of its own; its log is heard by nobody else."""
     worker(counting)
-    lift, name, looked_at = driver.of_zemosaic()
+    lift, name, looked_at = driver.of_zemosaic({})
     assert (name, looked_at) == ("release(tile) with refcount, retention, tile_paths", [])
     with caplog.at_level(logging.DEBUG):
         steps = list(driver.driven(lift, str(tmp_path)))
@@ -171,7 +171,7 @@ def test_a_release_within_a_function_is_driven(worker, tmp_path, caplog):
 def test_a_version_without_such_a_release_says_what_was_looked_at(worker, outer, looked_at):
     """Nothing is driven whose tables are not known."""
     worker(outer)
-    assert driver.of_zemosaic() == (None, None, looked_at)
+    assert driver.of_zemosaic({}) == (None, None, looked_at)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_a_version_without_such_a_release_says_what_was_looked_at(worker, outer,
 def test_the_reference_is_driven_in_the_same_way(defect, expected, tmp_path, monkeypatch):
     """Its policy counts, and with the defect it counts below zero; one that counts nothing has nothing to drive."""
     monkeypatch.setattr(sys, "path", list(sys.path))
-    asked = {"kind": "reference", "root": str(Path(driver.HERE).parents[1]), "defects": [defect] if defect else []}
+    asked = {"release": "policy", "root": str(Path(driver.HERE).parents[1]), "defects": [defect] if defect else []}
     (tmp_path / "request.json").write_text(json.dumps(asked), encoding="utf-8")
     log = logging.getLogger("Phase3Reference")
     monkeypatch.setattr(log, "propagate", log.propagate)
