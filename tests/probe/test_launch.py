@@ -212,7 +212,7 @@ def test_target_runs_isolated(run):
     assert list(places.pop("importable")) == bare.stdout.split()
     path = [Path(entry).resolve() for entry in places.pop("path")]
     assert path[0] == record.folder / "work" / "target"
-    assert not {ROOT / "harness", PROBE / "launch.py".parent} & set(path)
+    assert not {ROOT / "harness", PROBE} & set(path)
     assert set(places) >= {"cwd", "home", "user", "tmp", "source", "XDG_CONFIG_HOME", "APPDATA"}
     work = record.folder / "work"
     for name, place in places.items():
