@@ -59,7 +59,9 @@ class Finding:
 
 def register(commands: Commands, text: Text) -> None:
     """Add ``doctor``."""
-    doctor = commands.add_parser("doctor", help=text(say("say what is missing on this machine, and what to do")))
+    doctor = commands.add_parser(
+        "doctor", help=text(say("list what this machine lacks for a validation, and what to do"))
+    )
     for name, kind in (("target", str), ("python", str), ("frames", Path)):
         doctor.add_argument(
             f"--{name}",
@@ -192,7 +194,7 @@ def _real_sets() -> Iterator[Finding]:
             yield _good(name, say("{folder}", folder=str(status.folder)))
         else:
             todo = say("Get it with: {command}", command=real.command_to_get(status.name))
-            yield _optional(name, say("not here: no real set of that name is judged"), todo)
+            yield _optional(name, say("not here: this set is not judged"), todo)
 
 
 def _frames(folder: str | Path | None) -> Iterator[Finding]:

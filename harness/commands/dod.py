@@ -1,4 +1,4 @@
-"""``phase3 dod SESSION [SESSION ...]``: the Definition of Done as a document, in both languages."""
+"""``phase3 dod SESSION [SESSION ...]``: write the Definition of Done as a document, in both languages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def register(commands: Commands, text: Text) -> None:
         "dod", help=text(say("write the Definition of Done, line by line with its evidence, from sessions"))
     )
     dod.add_argument("session", type=Path, nargs="+", help=text(say("the sessions' folders")))
-    subject = say("the target whose Definition of Done it is, or its commit (default: the first session's)")
+    subject = say("the label or commit of the target under validation (default: the first session's target)")
     dod.add_argument("--subject", default="", help=text(subject))
     output = say(
         "the file to write; the French one has .fr before its ending (default: validation-TARGET.md in this folder)"

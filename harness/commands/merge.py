@@ -1,4 +1,4 @@
-"""``phase3 merge``: sessions of shards and platforms become one, with its report."""
+"""``phase3 merge``: merge the sessions of shards and platforms into one, and write its report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def register(commands: Commands, text: Text) -> None:
     merge = commands.add_parser("merge", help=text(say("merge sessions of one target, and report on them together")))
     merge.add_argument("out", type=Path, help=text(say("the folder to write, new or empty")))
     merge.add_argument("session", type=Path, nargs="+", help=text(say("the sessions' folders")))
-    without = say("leave out the files that the targets made: no check reads them, and they are most of a session")
+    without = say("leave out the targets' output files: no check reads them, and they are most of a session's size")
     merge.add_argument("--without-outputs", action="store_true", help=text(without))
     merge.set_defaults(command=_merge)
 

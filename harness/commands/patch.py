@@ -1,4 +1,4 @@
-"""``phase3 patch``: the guard rails of the checklist, judged on two commits."""
+"""``phase3 patch``: judge the guard rails of the checklist on two commits."""
 
 from __future__ import annotations
 

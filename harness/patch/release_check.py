@@ -15,7 +15,10 @@ Step = Mapping[str, Any]
 
 
 def judge(found: Mapping[str, Any]) -> Verdict:
-    """Judge what came of driving a release: no count below zero, nothing removed that a tile still counts for, no exception."""
+    """Judge the facts of a driven release: no count below zero, no cache removed that a tile still needs, no exception.
+
+    ``found`` is the content of ``release.json``, or a problem that kept the driver from writing it.
+    """
     evidence = MappingProxyType(dict(found))
     if found.get("format") != FORMAT or found.get("problem"):
         failed = say(
@@ -24,20 +27,20 @@ def judge(found: Mapping[str, Any]) -> Verdict:
         return Verdict("release", Outcome.UNKNOWN, failed, evidence)
     if not found.get("function"):
         sentence = say(
-            "No release that counts was found to drive; looked at: {names}.",
+            "No function that counts users and removes caches was found; looked at: {names}.",
             names="; ".join(found.get("looked_at", ())),
         )
         return Verdict("release", Outcome.UNKNOWN, sentence, evidence)
     steps: dict[str, Step] = {str(step["step"]): step for step in found.get("steps", ())}
     undriven = [name for name in EXPECTED if name not in steps]
     if undriven:
-        sentence = say("The release was not driven through every step: {names} missing.", names=", ".join(undriven))
+        sentence = say("The release was not driven through every step; missing: {names}.", names=", ".join(undriven))
         return Verdict("release", Outcome.UNKNOWN, sentence, evidence)
     wrong = [problem for name, fits in EXPECTED.items() if (problem := _problem(steps[name], fits)) is not None]
     if wrong:
         return Verdict("release", Outcome.FAIL, wrong[0], evidence, tuple(wrong[1:]))
     sentence = say(
-        "{function} was driven through {count} steps: no count fell below zero, and nothing went that was still counted for.",
+        "{function} was driven through {count} steps: no count fell below zero, and no cache was removed that was still needed.",
         function=str(found["function"]),
         count=len(EXPECTED),
     )
@@ -53,18 +56,18 @@ def _problem(step: Step, fits: Callable[[list[str]], bool]) -> Message | None:
         return say("{step}: a count fell to {count}.", step=name, count=min(negative))
     if not fits(list(step["there"])):
         return say(
-            "{step}: the files that were left after each release are {files}.",
+            "{step}: wrong files are left after the releases: {files}.",
             step=name,
             files=", ".join(step["there"]),
         )
     loud = [level for level in step["levels"] if level not in ("DEBUG", "INFO")]
     if loud:
-        return say("{step}: something was logged at level {level}.", step=name, level=loud[0])
+        return say("{step}: the release logged at level {level}, above INFO.", step=name, level=loud[0])
     return None
 
 
-# Each step of the driver, and which files may be there after each of its releases: a, b and c in the beginning. Where counts are
-# too low by themselves, whether the file goes is left to the target: only that the count stays in its bounds is asked.
+# For each step of the driver: which of the files a, b and c may exist after each of its releases. In the step whose count is zero
+# from the start, the target may remove the file or keep it: only the bounds of the count are judged.
 EXPECTED: Mapping[str, Callable[[list[str]], bool]] = MappingProxyType(
     {
         "in order": lambda there: there == ["bc", ""],

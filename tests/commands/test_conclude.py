@@ -107,7 +107,7 @@ def test_a_pass_whose_maker_failed_is_none(made, runner, capsys):
     for ended in ("failure", "cancelled", "skipped"):
         out = runner / ended
         assert main(["conclude", str(out), str(made), f"--ended={ended}"]) == 2
-        assert f"what made them ended as {ended}" in capsys.readouterr().out
+        assert f"the job ended as {ended}" in capsys.readouterr().out
 
 
 def test_each_folder_must_hold_a_session(made, runner, capsys):

@@ -273,7 +273,7 @@ def test_a_session_is_judged_again(capsys, a_session):
     before = (a_session / "session.json").read_bytes()
     judged = [f"--check={v.check}" for v in read_session(a_session).judged[0].verdicts]
     assert main(["judge", str(a_session), *judged]) == 1
-    assert "no longer the same: 0" in capsys.readouterr().out
+    assert "verdicts that changed: 0" in capsys.readouterr().out
     session = read_session(a_session)
     subject = session.judged[0]
     changed = tuple(replace(v, outcome=Outcome.PASS) if v.check == "holes" else v for v in subject.verdicts)
@@ -281,7 +281,7 @@ def test_a_session_is_judged_again(capsys, a_session):
     assert main(["judge", str(a_session), "--check", "holes"]) == 1
     out = capsys.readouterr().out
     assert "chain, subject, holes: pass → fail" in out
-    assert "no longer the same: 1" in out
+    assert "verdicts that changed: 1" in out
     assert main(["judge", str(a_session), "--json", "--check", "holes"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert found["judged"][0]["verdicts"][0]["outcome"] == "fail"

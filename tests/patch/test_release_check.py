@@ -50,13 +50,13 @@ def test_a_sound_release_passes():
     ("changed", "told"),
     [
         ({"one_release_too_many": {"counts": [{"a": 0}, {"a": -1}]}}, "a count fell to -1"),
-        ({"a_tile_twice": {"there": ["abc", "c"]}}, "left after each release are abc, c"),
-        ({"in_order": {"there": ["c", ""]}}, "left after each release are c"),
+        ({"a_tile_twice": {"there": ["abc", "c"]}}, "left after the releases: abc, c"),
+        ({"in_order": {"there": ["c", ""]}}, "left after the releases: c"),
         ({"a_missing_file": {"raised": "FileNotFoundError: a"}}, "the release raised FileNotFoundError: a"),
-        ({"a_missing_file": {"there": ["bc"]}}, "left after each release are bc"),
+        ({"a_missing_file": {"there": ["bc"]}}, "left after the releases: bc"),
         ({"a_file_that_cant_be_removed": {"levels": ["DEBUG", "WARNING"]}}, "logged at level WARNING"),
-        ({"a_file_that_cant_be_removed": {"there": ["abc"]}}, "left after each release are abc"),
-        ({"a_count_that_is_zero_already": {"there": ["ab"]}}, "left after each release are ab"),
+        ({"a_file_that_cant_be_removed": {"there": ["abc"]}}, "left after the releases: abc"),
+        ({"a_count_that_is_zero_already": {"there": ["ab"]}}, "left after the releases: ab"),
     ],
 )
 def test_each_wrong_step_fails(changed, told):
@@ -72,7 +72,7 @@ def test_each_wrong_step_fails(changed, told):
         ({"format": FORMAT, "problem": "no interpreter"}, "could not be driven: no interpreter"),
         ({"format": "another/1"}, "could not be driven: another/1"),
         ({"format": FORMAT, "function": None, "looked_at": ["tidy()"], "steps": []}, "looked at: tidy()"),
-        ({**outcome(), "steps": outcome()["steps"][1:]}, "in order missing"),
+        ({**outcome(), "steps": outcome()["steps"][1:]}, "missing: in order"),
     ],
 )
 def test_what_was_not_driven_is_unknown(found, told):
