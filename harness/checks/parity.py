@@ -30,6 +30,7 @@ from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, say
 from harness.record.products import Plane, Products
 from harness.record.reader import Record
+from harness.record.request import REPEATABLE
 from harness.verdict import Outcome, Verdict
 
 _COUNTS = re.compile(r"MT\d+_R\d+")  # numbers of tiles and frames are part of names, and judged elsewhere
@@ -95,7 +96,7 @@ def exact(run: Record) -> bool:
     """Whether the target was seen to repeat itself to the bit on such a run."""
     request = run.request
     seeded = "seeds" in run.history.capabilities or request.mode == "sds"
-    return request.target.kind == "reference" or (seeded and request.profile == "fast")
+    return request.target.kind in REPEATABLE or (seeded and request.profile == "fast")
 
 
 def compare(  # noqa: PLR0911 -- a ladder of grades

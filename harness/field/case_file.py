@@ -24,6 +24,7 @@ from harness.record.values import sha256_of
 from harness.run.inputs import InputError
 from harness.run.stack_plan import NAME as STACK_PLAN
 from harness.run.stack_plan import stack_plan
+from harness.targets.resolve import TARGETS
 from harness.verdict import Outcome, Verdict
 
 FORMAT = "phase3-case/1"
@@ -138,9 +139,7 @@ class CaseFile:
     @property
     def deterministic(self) -> bool:
         """Whether equal inputs give bit-equal outputs: measured of the reference, and of ZeMosaic with its fast profile."""
-        if self.request.target.kind == "zemosaic":
-            return self.request.profile == "fast" or self.request.mode != "classic"
-        return self.request.target.kind == "reference"
+        return TARGETS[self.request.target.kind].repeats(self.request.profile, self.request.mode)
 
 
 def make(record: Record) -> CaseFile:
@@ -301,7 +300,7 @@ def _problems(case: CaseFile) -> Iterator[str]:
     yield from _problems_of_frames(case)
     groups = len(request.plan or ())
     impossible = {
-        "a target of no known kind": request.target.kind not in ("reference", "zemosaic", "command"),
+        "a target of no known kind": request.target.kind not in TARGETS,
         "a dataset of no known kind": request.dataset.kind not in ("synthetic", "real", "user"),
         "no possible number of workers": not 1 <= request.workers <= 1024,
         "no possible time limit": not all(

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from filelock import FileLock, ReadWriteLock
 
 from fixtures import catalogue
-from fixtures.catalogue import NAIVE_DELETION, PLAIN, Beside, CaseSpec, Variant
+from fixtures.catalogue import PLAIN, Beside, CaseSpec, Variant
 from harness.checks.judge import judge
 from harness.language.message import Message, SaidError, say
 from harness.record.comparison import Comparison
@@ -31,16 +31,13 @@ from harness.session import budget
 from harness.session.durations import Durations
 from harness.session.model import JudgedRun, RealSet, RunEntry, Share
 from harness.session.options import Settings
-from harness.targets import zemosaic
 from harness.targets.errors import TargetError
-from harness.targets.resolve import resolve
+from harness.targets.resolve import parse, resolve
+from harness.targets.target import Target
 from harness.targets.zemosaic import read_config
 
 if TYPE_CHECKING:
     from fixtures.datasets import Dataset
-
-# The last commit of the public repository before deletion counted references: the control of a real target.
-BEFORE_THE_FIX = "63bcc2cd4f3d3dc2054e2ee7f70c7bcef101a490"
 
 Subject = Literal["subject", "baseline", "control"]
 SUBJECTS: tuple[Subject, ...] = ("subject", "control", "baseline")
@@ -93,6 +90,11 @@ class Campaign:
         self._datasets: dict[str, Dataset] = {}
         self._no_control: tuple[Message, ...] = ()
 
+    @property
+    def kind(self) -> Target:
+        """The kind of the target under validation."""
+        return parse(self.settings.target)[0]
+
     @cached_property
     def cases(self) -> tuple[CaseSpec, ...]:
         """The cases of this session: synthetic ones, real sets that are there, and the user's own frames."""
@@ -100,8 +102,8 @@ class Campaign:
             return (catalogue.user_case(Path(self.settings.frames).name),)
         if self.settings.quick:
             return (catalogue.QUICK_CASE,)
-        kind = self.settings.target.partition(":")[0]
-        return tuple(case for case in catalogue.CASES if kind in case.kinds)
+        kind = self.kind
+        return tuple(case for case in catalogue.CASES if case.suits(kind))
 
     @cached_property
     def durations(self) -> Durations:
@@ -142,7 +144,7 @@ class Campaign:
 
     def _is_seeded(self, case: CaseSpec) -> bool:
         """Whether a case's control is the reference with its defects."""
-        own = self.settings.target.partition(":")[0] == "reference" and not self.settings.control
+        own = self.kind.embedded and not self.settings.control
         return case.mode != "classic" or (own and bool(case.defects))
 
     def _has_baseline(self, case: CaseSpec) -> bool:
@@ -153,8 +155,10 @@ class Campaign:
         """
         if case.questions:
             return False
-        own = self.settings.target.partition(":")[0] == "reference" and not self.settings.baseline
-        return "baseline" in self._targets and (not own or case.defects == (NAIVE_DELETION,))
+        if "baseline" not in self._targets:
+            return False
+        own = self.kind.embedded and not self.settings.baseline
+        return not own or list(case.defects) == self._targets["baseline"].identity.get("defects")
 
     @cached_property
     def _targets(self) -> dict[Subject, TargetFacts]:
@@ -169,20 +173,13 @@ class Campaign:
         return {role: resolve(spec, python, exports) for role, spec in specs.items() if spec}
 
     def _before_the_fix(self) -> str:
-        """Name the reference with naive deletion, or the target's own repository before the fix, where it has that commit."""
-        kind, _, rest = self.settings.target.partition(":")
-        if kind == "reference":
-            return f"reference:{NAIVE_DELETION}"
-        if kind != "zemosaic":
-            return ""
+        """Name the target's own version before the fix; empty if there is none, or if it can't be run here."""
+        kind, rest = parse(self.settings.target)
         try:
-            path, _ = zemosaic.split(rest)
-            spec = f"zemosaic:{path}@{BEFORE_THE_FIX}"
-            resolve(spec, self.settings.python or None, self.root / "targets")
+            return kind.before_the_fix(rest, self.settings.python or None, self.root / "targets")
         except TargetError as error:
             self._no_control = error.messages
             return ""
-        return spec
 
     def dataset(self, case: CaseSpec) -> Dataset:
         """Return the frames of a case, built or found.

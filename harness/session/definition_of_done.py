@@ -22,6 +22,7 @@ from harness.record.seal import SEAL
 from harness.record.values import inside, sha256_of
 from harness.session.checklist import DEFINITION_OF_DONE, evaluate, read_lines, scenario_of
 from harness.session.model import Requirement, Session, SessionError, TestEntry, read_session
+from harness.targets.resolve import kind_of
 from harness.verdict import Outcome, merge
 
 SHORTEST_COMMIT = 7
@@ -206,11 +207,11 @@ def _whole(line: Requirement, own: Sequence[Part]) -> Requirement:
 
 def _unasked(test: str, own: Sequence[Part]) -> tuple[str, ...]:
     asked = {entry.case for part in own for entry in tests_of(test, part) if entry.outcome is not Outcome.NOT_EVALUATED}
-    kind, scenario = own[0].session.target_kind, scenario_of(test)
+    kind, scenario = kind_of(own[0].session.target_kind), scenario_of(test)
     return tuple(
         case.name
         for case in catalogue.CASES
-        if case.scenario == scenario and case.kind == "synthetic" and kind in case.kinds and case.name not in asked
+        if case.scenario == scenario and case.kind == "synthetic" and case.suits(kind) and case.name not in asked
     )
 
 

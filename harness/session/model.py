@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 from harness.language.message import SaidError, say
 from harness.record.comparison import Comparison
+from harness.targets.resolve import kind_of
 from harness.verdict import Outcome, Verdict, merge
 
 FORMAT = "phase3-session/2"
@@ -141,7 +142,7 @@ class Session:
     @property
     def self_test(self) -> bool:
         """Whether the session judged the embedded reference, which says nothing about ZeMosaic."""
-        return self.target_kind == "reference"
+        return kind_of(self.target_kind).embedded
 
     @property
     def outcome(self) -> Outcome:

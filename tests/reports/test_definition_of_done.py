@@ -21,6 +21,7 @@ from harness.session.checklist import DEFINITION_OF_DONE, read_lines, scenario_o
 from harness.session.definition_of_done import Part, read, together
 from harness.session.model import JudgedRun, RealSet, RunEntry, Session, SessionError, TestEntry, write_session
 from harness.session.options import OPTIONS
+from harness.targets.resolve import TARGETS
 from harness.verdict import Outcome, Verdict
 from reports.document import figures as module
 from reports.document.coverage_table import Gap, Requests, Tried, table
@@ -30,6 +31,7 @@ from reports.document.rerun import commands
 from tests.sample_session import sample_session
 
 ROOT = Path(__file__).parents[2]
+ZEMOSAIC = TARGETS["zemosaic"]
 LINES = read_lines()
 DONE = [line for line in LINES if line.section == DEFINITION_OF_DONE]
 EN = language("en")
@@ -90,7 +92,7 @@ def a_session(target=FIXED, commit=COMMIT, *, tests=(), **parts):
 def cases_of(name):
     """Return the synthetic cases that a real target has in the scenario of a test; those of one of part 1 go without saying."""
     letter = scenario_of(name)
-    return [c.name for c in catalogue.CASES if (c.scenario, c.kind) == (letter, "synthetic") and "zemosaic" in c.kinds]
+    return [c.name for c in catalogue.CASES if (c.scenario, c.kind) == (letter, "synthetic") and c.suits(ZEMOSAIC)]
 
 
 def taken(*sessions, subject=""):
@@ -773,7 +775,7 @@ def test_the_catalogue_runs_what_makes_sense(case):
     """No case of a real target is on a dataset to which its test is not applicable."""
     suits = applicable.known(case.dataset)
     assert suits is not None
-    if "zemosaic" in case.kinds:
+    if case.suits(ZEMOSAIC):
         assert applicable.why_not(case.scenario, suits) is None
 
 

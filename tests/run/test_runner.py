@@ -11,10 +11,10 @@ import threading
 import time
 from pathlib import Path
 
-import harness.run.measure
 import numpy as np
 import pytest
 
+import harness.run.measure
 from harness.record.reader import read_record
 from harness.record.truth import Truth
 from harness.run import runner
