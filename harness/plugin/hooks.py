@@ -278,12 +278,13 @@ def verdict(request: pytest.FixtureRequest, judged: JudgedRun, phase3_campaign: 
     """
     from harness.language.catalogue import translator
 
-    name = request.node.get_closest_marker("judges").args[0]
+    marker = request.node.get_closest_marker("judges")
+    name = marker.args[0]
     found = next(v for v in judged.verdicts if v.check == name)
     node = cast("pytest.Item", request.node)
     translate = translator(phase3_campaign.settings.lang)
     _conclude(node, found.outcome.value)
-    note(node, check=name, verdict=found.sentence.render(translate))
+    note(node, check=name, part=marker.kwargs.get("part"), verdict=found.sentence.render(translate))
     if found.outcome is Outcome.UNKNOWN:
         raise UnknownVerdictError(found.sentence.render(translate))
     if found.outcome is Outcome.NOT_APPLICABLE:
@@ -586,8 +587,8 @@ def _tests(state: Validation) -> tuple[TestEntry, ...]:
     entries = []
     for nodeid, known in collected.items():
         outcome, message = state.outcomes.get(nodeid, cut_off)
-        check, run, role = (state.noted.get(nodeid, {}).get(f"phase3_{name}") for name in ("check", "run", "role"))
-        entries.append(TestEntry(nodeid, str(known["title"]), outcome, message, known["case"], check, run, role))
+        noted = (state.noted.get(nodeid, {}).get(f"phase3_{name}") for name in ("check", "run", "role", "part"))
+        entries.append(TestEntry(nodeid, str(known["title"]), outcome, message, known["case"], *noted))
     return tuple(entries)
 
 

@@ -19,9 +19,9 @@ from pathlib import Path
 from fixtures import catalogue
 from harness.language.message import say
 from harness.record.seal import SEAL
-from harness.record.values import inside, sha256_of
+from harness.record.values import inside
 from harness.session.checklist import DEFINITION_OF_DONE, evaluate, read_lines, scenario_of
-from harness.session.model import Requirement, Session, SessionError, TestEntry, read_session
+from harness.session.model import Requirement, Session, SessionError, TestEntry, read_hashed
 from harness.verdict import Outcome, merge
 
 SHORTEST_COMMIT = 7
@@ -90,7 +90,7 @@ def read(folders: Iterable[Path]) -> tuple[Part, ...]:
         count twice.
 
     """
-    found = (Part(folder, read_session(folder), sha256_of(folder / "session.json")) for folder in folders)
+    found = (Part(folder, *read_hashed(folder)) for folder in folders)
     parts = tuple({part.sha256: part for part in found}.values())
     seen: dict[str, Part] = {}
     for part in parts:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from harness.analysis.figure import Evidence
 from harness.language.catalogue import CODES, Code, Language, language
 from harness.session.checklist import DEFINITION_OF_DONE, scenario_of
 from harness.session.definition_of_done import Done, Part, tests_of
@@ -18,7 +19,7 @@ from harness.session.model import JudgedRun, Requirement, RunEntry, TestEntry
 from harness.verdict import Outcome, Verdict
 from reports.badges import ORDER, badge, rank, role_rank, role_word
 from reports.document.coverage_table import Gap, Requests, Tried, table
-from reports.document.figures import Evidence, asserts_a_part, figures
+from reports.document.figures import draw, figures_of
 from reports.document.rerun import commands, settings_of, shown
 from reports.markdown import code, escape, fenced, table_row, term
 
@@ -190,20 +191,18 @@ class _Document:
     def _figures(self, line: Requirement) -> Iterator[tuple[str, str, str]]:
         """Yield label, value, and what stands beside it: the figures of the line's verdicts, then of its runs as a whole."""
         proofs = self.proofs[line.id]
-        groups: dict[tuple[str, bool], dict[tuple[str, str, str, str], Proof]] = {}
+        groups: dict[tuple[str, str | None, bool], dict[tuple[str, str, str, str], Proof]] = {}
         for proof in proofs:
-            function = proof.test.nodeid.partition("[")[0].rpartition("::")[2]
             if proof.verdict is None or proof.verdict.outcome is Outcome.NOT_APPLICABLE:
                 continue
             if proof.judged is None:
-                groups.setdefault((proof.verdict.check, False), {})[proof.part.sha256, "", "", ""] = proof
+                groups.setdefault((proof.verdict.check, None, False), {})[proof.part.sha256, "", "", ""] = proof
             elif proof.judged.role == "subject":
-                key = function if asserts_a_part(function) else proof.verdict.check
                 # A tile that was made to fail must not be added to those of runs that were left alone.
-                apart = not scenario_of(proof.test.nodeid)
-                groups.setdefault((key, apart), {})[_key(proof.part, proof.judged)] = proof
-        for (key, apart), found in groups.items():
-            for label, value, beside in self._of_verdicts(key, tuple(found.values())):
+                key = (proof.verdict.check, proof.test.part, not scenario_of(proof.test.nodeid))
+                groups.setdefault(key, {})[_key(proof.part, proof.judged)] = proof
+        for (check, part, apart), found in groups.items():
+            for label, value, beside in self._of_verdicts(check, part, tuple(found.values())):
                 yield self.lang.say("{figure}, under faults", figure=label) if apart else label, value, beside
         yield from self._of_runs(proofs)
 
@@ -214,12 +213,14 @@ class _Document:
         """Put a label before a text, both Markdown already, as the language writes it."""
         return self.lang.say("{label}: {text}", label=label, text=text)
 
-    def _of_verdicts(self, key: str, proofs: Sequence[Proof]) -> Iterator[tuple[str, str, str]]:
+    def _of_verdicts(self, check: str, part: str | None, proofs: Sequence[Proof]) -> Iterator[tuple[str, str, str]]:
         before = [_baseline(proof) for proof in proofs]
         evidence = [proof.verdict.evidence for proof in proofs if proof.verdict]
         targets = ", ".join(dict.fromkeys(known[0] for known in before if known))
         # A run without a baseline tells nothing of it, and the figure then says of how many runs it is.
-        for figure in figures(key, evidence, [known[1] if known else {} for known in before], self.lang):
+        for figure in draw(
+            figures_of(check, part), evidence, [known[1] if known else {} for known in before], self.lang
+        ):
             beside = ""
             if figure.before:
                 told = self.lang.say("{label}: {text}", label=targets, text=figure.before)
@@ -459,7 +460,7 @@ class _Document:
                 continue
             shown = badge(verdict.outcome.value, self.lang)
             proof = Proof(known.part, TestEntry("", "", "pass", "", None), judged, verdict)
-            told = [self._figure(*parts) for parts in self._of_verdicts(verdict.check, (proof,))]
+            told = [self._figure(*parts) for parts in self._of_verdicts(verdict.check, None, (proof,))]
             outcome = f"{shown.sign} {escape(shown.word)}"
             yield table_row([known.id, term(verdict.check), outcome, "<br>".join(told) or "–"])
 
