@@ -7,8 +7,13 @@ when it leaves something out; it never leaves out a failure for the sake of a pa
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import cache, partial
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from harness.language.catalogue import Code, Language, language
 from harness.language.message import visible
@@ -38,32 +43,82 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", '"': "&quot;
 _CALLS = re.compile(r"(@|\\#|:(?=//)|(?<=www)\.)", re.IGNORECASE)
 
 
-def escape(text: str) -> str:
-    """Return text that stands as it is in Markdown, in a table too, on one line and not longer than a paragraph."""
+class Markdown(Markup):
+    """Text that is Markdown already; what is not is escaped when it is joined to it."""
+
+    __slots__ = ()
+
+    @classmethod
+    def escape(cls, s: Any, /) -> Markdown:
+        """Escape a text, unless it is marked as Markdown."""
+        return cls(s) if hasattr(s, "__html__") else escape(str(s))
+
+
+def escape(text: str) -> Markdown:
+    """Return text that is shown as it is by Markdown, in a table too: on one line, and cut to the length of a paragraph."""
     line = " ".join(visible(text).split())
     short = line if len(line) <= MAX_TEXT else f"{line[: MAX_TEXT - 1]}…"
     plain = "".join(_ENTITIES.get(c, c) for c in _MARKUP.sub(r"\\\1", short))
-    return _CALLS.sub(r"\1&#8203;", plain)
+    return Markdown(_CALLS.sub(r"\1&#8203;", plain))
 
 
-def code(text: str) -> str:
-    """Return text as code, to be copied as it is; not for tables, whose bars end code too."""
+def code(text: str) -> Markdown:
+    """Return text as code, which keeps every character; not for tables, where a bar would end the cell."""
     line = " ".join(visible(text).split())
     fence = "`" * (max(map(len, _BACKTICKS.findall(line)), default=0) + 1)
     room = " " if line.startswith("`") or line.endswith("`") else ""
-    return f"{fence}{room}{line}{room}{fence}"
+    return Markdown(f"{fence}{room}{line}{room}{fence}")
 
 
-def fenced(text: str) -> tuple[str, ...]:
-    """Return the lines of a block of code, of which one is text that was read: it can't end the block."""
+def fenced(text: str) -> Markdown:
+    """Return text as a block of code on a line of its own, which can't end the block."""
     line = " ".join(visible(text).split())
     fence = "`" * max(3, 1 + max(map(len, _BACKTICKS.findall(line)), default=0))
-    return f"{fence}console", line, fence
+    return Markdown(f"{fence}console\n{line}\n{fence}")
 
 
-def term(text: str) -> str:
-    """Return a name as code where it is plain and short enough to stand in a table, else escaped."""
+def term(text: str) -> Markdown:
+    """Return a name as code where it is plain and short enough for a table, else escaped."""
     return code(text) if len(text) <= MAX_TEXT and _PLAIN.fullmatch(text) else escape(text)
+
+
+def terms(names: Iterable[str]) -> Markdown:
+    """Return names with commas between them."""
+    return Markdown(", ").join(map(term, names))
+
+
+def bold(text: str) -> Markdown:
+    """Return text in bold."""
+    return Markdown(f"**{escape(text)}**")
+
+
+def render(template: str, view: object, name: Code) -> str:
+    """Lay out a view by its template, in a language."""
+    return _environment(name).get_template(template).render(view=view).rstrip("\n") + "\n"
+
+
+@cache
+def _environment(name: Code) -> Environment:
+    """Return the templates of a language, where ``_`` translates and each text is escaped unless it is Markdown."""
+    environment = Environment(
+        loader=PackageLoader("reports"),
+        autoescape=True,  # so that macros and blocks give marked text
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=Markdown.escape,
+    )
+    environment.filters |= {"code": code, "term": term, "terms": terms, "bold": bold, "fenced": fenced}
+    environment.globals["_"] = partial(_say, language(name))
+    return environment
+
+
+def _say(lang: Language, text: str, /, **values: Any) -> str:
+    """Translate a template; where one of the values is Markdown so is the sentence, with the other values escaped."""
+    if not any(hasattr(value, "__html__") for value in values.values()):
+        return lang.say(text, **values)
+    return Markdown(lang.say(text, **{k: Markdown.escape(v) if isinstance(v, str) else v for k, v in values.items()}))
 
 
 def table_row(cells: Sequence[str]) -> str:
