@@ -106,13 +106,14 @@ def session_in(folder: Path) -> Path | None:
 def _merged(out: Path, sessions: Sequence[Path], problems: list[str], translate: Translate) -> Session | None:
     """Merge the sessions that are there, without what the targets made, and write their views; say what hinders it."""
     from harness.session.merge import merge_sessions
+    from reports.material import Material
     from reports.write import write_views
 
     if not sessions:
         return None
     try:
         session = merge_sessions(out, sessions, outputs=False)
-        for path in write_views(out):
+        for path in write_views(Material(out)):
             print(say("Written: {path}", path=str(path)).render(translate))
     except (ValueError, OSError) as error:
         problems.extend(told(error, translate))

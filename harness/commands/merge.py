@@ -25,9 +25,10 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], tran
 
 def _merge(options: argparse.Namespace, translate: Translate) -> int:
     from harness.session.merge import merge_sessions
+    from reports.material import Material
     from reports.write import write_views
 
     session = merge_sessions(options.out, options.session, outputs=not options.without_outputs)
-    for path in write_views(options.out):
+    for path in write_views(Material(options.out)):
         print(say("Written: {path}", path=str(path)).render(translate))
     return exit_status(session.outcome)

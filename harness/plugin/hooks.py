@@ -557,13 +557,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if state.worker is None and state.outcomes:
         state.session = _merge(state, session.config)
         from harness.session.model import write_session
+        from reports.material import Material
         from reports.write import write_views
 
         write_session(state.session, state.folder)
         # A text file: not every system has links.
         pointer = f"{state.folder.relative_to(state.campaign.root).as_posix()}\n"
         (state.campaign.root / "latest").write_text(pointer, encoding="utf-8")
-        write_views(state.folder)
+        write_views(Material(state.folder))
 
 
 def _write_share(state: Validation) -> None:
