@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 
 from harness.language.catalogue import Language
 from harness.session.checklist import DEFINITION_OF_DONE, scenario_of
-from harness.session.definition_of_done import Done, Part
+from harness.session.definition_of_done import Done, Part, figures_of
 from harness.session.model import JudgedRun, Requirement, TestEntry
 from harness.verdict import Outcome
 from reports.badges import ORDER, badge, rank, role_word
 from reports.document.coverage_table import Gap, Requests, Tried, table
-from reports.document.figures import draw, figures_of
+from reports.document.figures import draw
 from reports.document.limits import limits, session_view
 from reports.document.page import (
     ApartView,

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from harness.analysis.figure import Evidence, Figure, Numbers, Unit
-from harness.checks.judge import ALL
 from harness.language.catalogue import Language
-from harness.patch.guard_rails import ROWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +20,6 @@ class Shown:
     label: str
     value: str
     before: str
-
-
-def figures_of(check: str, part: str | None = None) -> tuple[Figure, ...]:
-    """Return the figures of a check, of a part of it, or of a row of the guard rails; none for an unknown name."""
-    if check in ROWS:
-        return ROWS[check].figures
-    known = ALL.get(check)
-    if known is None:
-        return ()
-    return known.figures if part is None else known.parts.get(part, ())
 
 
 def draw(

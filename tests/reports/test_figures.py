@@ -13,7 +13,8 @@ from harness.checks.judge import ALL
 from harness.language.catalogue import language
 from harness.patch import guard_rails
 from harness.patch.guard_rails import ROWS
-from reports.document.figures import _TEXTS, draw, figures_of
+from harness.session.definition_of_done import figures_of
+from reports.document.figures import _TEXTS, draw
 from tests.done_sessions import LINES, LOST, MADE, ROOT
 
 CLAUSES = {"start_line": {"outcome": "pass"}, "end_line": {"outcome": "not met"}, "never_negative": {"outcome": "fail"}}
