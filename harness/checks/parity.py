@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from harness.analysis.causes import MAX_LISTED
+from harness.analysis.figure import Evidence, Figure, Numbers, Unit, rows_in
 from harness.analysis.phase3 import name_of
 from harness.analysis.stars import rounded
 from harness.checks.base import Check, Runs
@@ -364,4 +365,21 @@ def _conclude(
 
 _PREMISES: Mapping[str, Any] = MappingProxyType({"classic": ALWAYS, "sds": ELSEWHERE, "grid": ELSEWHERE})
 
-CHECK = Check("parity", say("Are the outputs the expected ones?"), _judge, _PREMISES, for_pass=(SHARED,))
+
+def _equal_outputs(evidence: Evidence) -> Numbers | None:
+    """Return the outputs that are equal bit by bit, those equal but for rounding, and all outputs compared."""
+    compared = rows_in(evidence, "compared")
+    if compared is None:
+        return None
+    grades = [row.get("grade") for row in compared]
+    return grades.count("identical"), grades.count("within rounding"), len(grades)
+
+
+CHECK = Check(
+    "parity",
+    say("Are the outputs the expected ones?"),
+    _judge,
+    _PREMISES,
+    for_pass=(SHARED,),
+    figures=(Figure(say("outputs equal bit by bit, of those compared"), Unit.EQUAL, _equal_outputs),),
+)

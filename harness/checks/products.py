@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from harness.analysis.causes import MAX_LISTED, Causes, listed
+from harness.analysis.figure import Evidence, Figure, Numbers, Unit, every, number_in, sizes
 from harness.analysis.modes import as_tiles, sky_tiles
 from harness.analysis.phase3 import SKIPPED_LATER, name_of, seconds, setting, tiles_read_for_the_last_time
 from harness.analysis.removals import Removal, removals
@@ -208,6 +209,12 @@ def _evidence(run: Record, found: Findings, usual: Findings | None) -> dict[str,
     }
 
 
+def _not_kept(evidence: Evidence) -> Numbers | None:
+    """Return the tiles that were overwritten or removed too early, and all tiles made."""
+    lost = sizes("removed_early", "overwritten")(evidence)
+    return every(None if lost is None else sum(lost), number_in(evidence, "tiles_made"))
+
+
 CHECK = Check(
     "products",
     say("Does what was made stay made?"),
@@ -215,4 +222,5 @@ CHECK = Check(
     # SDS holds its batches in memory, and writes them to files that only a way back to the classic one reads.
     MappingProxyType({"classic": (*ALWAYS, TILES, REMOVALS), "grid": (*ELSEWHERE, CALLBACK, REMOVALS)}),
     for_pass=(OPENS, MODE_REACHED),
+    figures=(Figure(say("tiles overwritten or removed too early, of those made"), Unit.SHARE, _not_kept),),
 )

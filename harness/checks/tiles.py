@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from harness.analysis.causes import MAX_LISTED, Causes, listed, why_not_made
+from harness.analysis.figure import Figure, Unit, numbers
 from harness.analysis.modes import SkyTiles, batches, sky_tiles
 from harness.analysis.phase3 import ABANDONED, NONE_MADE, SKIPPED_LATER, Why, groups, name_of, number, twin
 from harness.checks.base import Check, Runs
@@ -308,4 +309,9 @@ CHECK = Check(
     _judge,
     MappingProxyType({"classic": (*ALWAYS, CALLBACK), "sds": (*ELSEWHERE, CALLBACK), "grid": (*ELSEWHERE, CALLBACK)}),
     for_pass=(TILES, SHARED, MODE_REACHED),
+    figures=(
+        Figure(say("num_master_tiles of tiles_total"), Unit.SHARE, numbers("num_master_tiles", "tiles_total")),
+        Figure(say("batches coadded, of those built"), Unit.SHARE, numbers("coadded", "batches")),
+        Figure(say("sky tiles made, of those attempted"), Unit.SHARE, numbers("made", "attempted")),
+    ),
 )

@@ -22,9 +22,10 @@ def register(commands: Commands, text: Text) -> None:
 
 def _merge(options: argparse.Namespace, translate: Translate) -> int:
     from harness.session.merge import merge_sessions
+    from reports.material import Material
     from reports.write import write_views
 
     session = merge_sessions(options.out, options.session, outputs=not options.without_outputs)
-    for path in write_views(options.out):
+    for path in write_views(Material(options.out)):
         tell(say("Written: {path}", path=str(path)), translate)
     return exit_status(session.outcome)

@@ -20,14 +20,13 @@ def register(commands: Commands, text: Text) -> None:
 
 
 def _report(options: argparse.Namespace, translate: Translate) -> int:
-    from harness.session.model import read_session
+    from reports.material import Material
     from reports.write import write_views
 
-    folder = options.session or _latest()
-    session = read_session(folder)
-    for path in write_views(folder):
+    material = Material(options.session or _latest())
+    for path in write_views(material):
         tell(say("Written: {path}", path=str(path)), translate)
-    return exit_status(session.outcome)
+    return exit_status(material.session.outcome)
 
 
 def _latest() -> Path:

@@ -16,8 +16,10 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import islice
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Any, Literal
 
+from harness.analysis.figure import Evidence, Figure, Numbers, Unit, every, numbers, size_in, sizes
 from harness.language.message import Message, say
 from harness.patch import phase3_source
 from harness.patch.phase3_source import Phase3
@@ -28,8 +30,6 @@ from harness.verdict import Outcome, Verdict, merge
 
 Sources = Mapping[str, str | None]
 """A version of a program: path and text of each file; ``None`` where the content is not to be had (a partial copy)."""
-LINES = ("0.1", "0.2", "0.3", "0.4", "1.1", "1.2", "1.3", "1.4", "1.5", "1.6", "1.7", "1.8", "4.1")
-"""The lines of the checklist that are judged here."""
 SHOWN = 20
 """A row that rests on more places than these names the first ones, and how many more there are."""
 _EXCERPT = 120
@@ -106,9 +106,8 @@ def judge(before: Sources, after: Sources) -> PatchReport:
     versions = _Versions(before, after)
     if not versions.changed:
         none = say("The two versions have the same files: there is no patch to judge.")
-        return PatchReport(tuple(Verdict(line, Outcome.UNKNOWN, none) for line in LINES))
-    rows = (_files, _logging, _batch_size, _modes, *_REVIEW, _minimal)
-    return PatchReport(tuple(row(versions) for row in rows))
+        return PatchReport(tuple(Verdict(line, Outcome.UNKNOWN, none) for line in ROWS))
+    return PatchReport(tuple(row.judge(versions) for row in ROWS.values()))
 
 
 @dataclass(frozen=True)
@@ -549,18 +548,6 @@ def _not_negative(versions: _Versions) -> Verdict:
     )
 
 
-_REVIEW: tuple[Callable[[_Versions], Verdict], ...] = (
-    _located,
-    _identified,
-    _replaced,
-    _counted_first,
-    _stored,
-    _released,
-    _forgiven,
-    _not_negative,
-)
-
-
 def _each(
     versions: _Versions,
     line: str,
@@ -668,3 +655,79 @@ def _as_json(phase3: Phase3) -> dict[str, Any]:
 
 def _last(node: ast.expr) -> str:
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+# ---- the rows, and their figures ----
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One line of the checklist: the function that judges it, and the figures of its evidence that a report shows."""
+
+    judge: Callable[[_Versions], Verdict]
+    figures: tuple[Figure, ...]
+
+
+def _file_counts(evidence: Evidence) -> Numbers | None:
+    """Return the files added, notes left out, and the files changed."""
+    added = evidence.get("added")
+    if not isinstance(added, Mapping):
+        return None
+    return every(sum(kind != "note" for kind in added.values()), size_in(evidence, "changed"))
+
+
+def _statement_counts(evidence: Evidence) -> Numbers | None:
+    """Return the changed statements that are cache retention, and all changed statements."""
+    found = numbers("added", "removed", "other")(evidence)
+    return None if found is None else (found[0] + found[1] - found[2], found[0] + found[1])
+
+
+_PLACES = (Figure(say("places in the source that show it"), Unit.COUNT, sizes("phase3")),)
+
+ROWS: Mapping[str, _Row] = MappingProxyType(
+    {
+        "0.1": _Row(_files, (Figure(say("files"), Unit.FILES, _file_counts),)),
+        "0.2": _Row(
+            _logging,
+            (Figure(say("places that set up logging or print, and did not before"), Unit.COUNT, numbers("count")),),
+        ),
+        "0.3": _Row(
+            _batch_size,
+            (
+                Figure(say("changed statements that touch a batch size"), Unit.COUNT, numbers("touch_batch_size")),
+                Figure(
+                    say("changed statements that touch another setting"), Unit.COUNT, numbers("touch_another_setting")
+                ),
+            ),
+        ),
+        "0.4": _Row(
+            _modes,
+            (
+                Figure(
+                    say("changed statements in SDS or grid code that are more than cache retention"),
+                    Unit.COUNT,
+                    numbers("in_sds_or_grid"),
+                ),
+            ),
+        ),
+        "1.1": _Row(_located, _PLACES),
+        "1.2": _Row(
+            _identified,
+            (Figure(say("places that release caches under per_tile"), Unit.CHANGE, sizes("before", "after")),),
+        ),
+        "1.3": _Row(
+            _replaced,
+            (Figure(say("removals without a count"), Unit.CHANGE, numbers("naive_before", "naive_after")),),
+        ),
+        "1.4": _Row(_counted_first, _PLACES),
+        "1.5": _Row(_stored, _PLACES),
+        "1.6": _Row(_released, _PLACES),
+        "1.7": _Row(_forgiven, _PLACES),
+        "1.8": _Row(_not_negative, _PLACES),
+        "4.1": _Row(
+            _minimal,
+            (Figure(say("changed statements that are cache retention"), Unit.SHARE, _statement_counts),),
+        ),
+    }
+)
+"""The rows by line of the checklist, in their order."""

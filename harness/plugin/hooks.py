@@ -278,12 +278,13 @@ def verdict(request: pytest.FixtureRequest, judged: JudgedRun, phase3_campaign: 
     """
     from harness.language.catalogue import translator
 
-    name = request.node.get_closest_marker("judges").args[0]
+    marker = request.node.get_closest_marker("judges")
+    name = marker.args[0]
     found = next(v for v in judged.verdicts if v.check == name)
     node = cast("pytest.Item", request.node)
     translate = translator(phase3_campaign.settings.lang)
     _conclude(node, found.outcome)
-    note(node, check=name, verdict=found.sentence.render(translate))
+    note(node, check=name, part=marker.kwargs.get("part"), verdict=found.sentence.render(translate))
     if found.outcome is Outcome.UNKNOWN:
         raise UnknownVerdictError(found.sentence.render(translate))
     if found.outcome is Outcome.NOT_APPLICABLE:
@@ -557,13 +558,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if state.worker is None and state.outcomes:
         state.session = _merge(state, session.config)
         from harness.session.model import write_session
+        from reports.material import Material
         from reports.write import write_views
 
         write_session(state.session, state.folder)
         # A text file: not every system has links.
         pointer = f"{state.folder.relative_to(state.campaign.root).as_posix()}\n"
         (state.campaign.root / "latest").write_text(pointer, encoding="utf-8")
-        write_views(state.folder)
+        write_views(Material(state.folder))
 
 
 def _write_share(state: Validation) -> None:
@@ -587,8 +589,8 @@ def _tests(state: Validation) -> tuple[TestEntry, ...]:
     entries = []
     for nodeid, known in collected.items():
         outcome, message = state.outcomes.get(nodeid, cut_off)
-        check, run, role = (state.noted.get(nodeid, {}).get(f"phase3_{name}") for name in ("check", "run", "role"))
-        entries.append(TestEntry(nodeid, str(known["title"]), outcome, message, known["case"], check, run, role))
+        noted = (state.noted.get(nodeid, {}).get(f"phase3_{name}") for name in ("check", "run", "role", "part"))
+        entries.append(TestEntry(nodeid, str(known["title"]), outcome, message, known["case"], *noted))
     return tuple(entries)
 
 

@@ -6,6 +6,7 @@ session and hold nothing of their own.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -82,7 +83,8 @@ class TestEntry:
     """One test of a scenario: its docstring is what the reviewer reads.
 
     ``run`` is the key of the run that it judged, in ``role``, and ``check`` the check whose verdict it asserts; they are
-    ``None`` for a test that did not come to it, ``check`` also for one that asserts all verdicts or none.
+    ``None`` for a test that did not come to it, ``check`` also for one that asserts all verdicts or none. ``part`` names the
+    part of the verdict that it asserts, ``None`` for the whole; a session of before has none.
     """
 
     __test__: ClassVar[bool] = False  # pytest would take the name for a test class
@@ -95,6 +97,7 @@ class TestEntry:
     check: str | None = None
     run: str | None = None
     role: str | None = None
+    part: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +208,12 @@ class Share:
 
 
 def read_session(folder: Path) -> Session:
-    """Read ``session.json``, compared with the schema first.
+    """Read ``session.json``; errors are those of `read_hashed`."""
+    return read_hashed(folder)[0]
+
+
+def read_hashed(folder: Path) -> tuple[Session, str]:
+    """Read ``session.json`` once, compare it with the schema, and return the session and the SHA-256 of the file.
 
     Raises
     ------
@@ -217,7 +225,8 @@ def read_session(folder: Path) -> Session:
 
     path = folder / "session.json"
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        data = json.loads(content.decode("utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise SessionError(
             say("expected a session.json in {folder}, found none: name a session's folder", folder=str(folder))
@@ -253,7 +262,7 @@ def read_session(folder: Path) -> Session:
                 problem=different.problem,
             )
         )
-    return Session.from_json(data)
+    return Session.from_json(data), hashlib.sha256(content).hexdigest()
 
 
 def write_session(session: Session, folder: Path) -> Path:

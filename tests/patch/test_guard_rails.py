@@ -149,8 +149,8 @@ def edited(old, new, text=COUNTED):
 def test_a_patch_of_retention_alone_passes_every_line():
     """Counting references in the place of a naive removal keeps each guard rail, and is found by what it does."""
     report = guard_rails.judge(version(NAIVE), version(COUNTED))
-    assert [row.check for row in report.rows] == list(guard_rails.LINES)
-    assert {row.check: row.outcome for row in report.rows} == dict.fromkeys(guard_rails.LINES, Outcome.PASS)
+    assert [row.check for row in report.rows] == list(guard_rails.ROWS)
+    assert {row.check: row.outcome for row in report.rows} == dict.fromkeys(guard_rails.ROWS, Outcome.PASS)
     assert report.outcome is Outcome.PASS
     minimal = report.row("4.1").evidence
     assert (minimal["other"], minimal["functions"]) == (0, {"worker.py:run": minimal["added"] + minimal["removed"]})
@@ -533,14 +533,14 @@ def test_a_session_on_two_commits_fails_passes_and_errs(repository, tmp_path):
     assert done.returncode == 1, done.stdout + done.stderr
     assert outcomes["test_no_file_is_added"] == "fail"
     assert outcomes["test_phase_3_is_located"] == "unknown"
-    assert len(outcomes) == len(guard_rails.LINES)
+    assert len(outcomes) == len(guard_rails.ROWS)
 
 
 def test_rows_are_printed_as_json(repository, capsys):
     """With --json the rows are built-in types, with their evidence."""
     main(["patch", "--repo", str(repository), "HEAD~1", "HEAD", "--json"])
     data = json.loads(capsys.readouterr().out)
-    assert [row["check"] for row in data["rows"]] == list(guard_rails.LINES)
+    assert [row["check"] for row in data["rows"]] == list(guard_rails.ROWS)
     assert data["outcome"] == "fail"
 
 
