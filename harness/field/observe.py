@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,19 +25,25 @@ from harness.record import leftovers
 from harness.record.history import TRACE_FORMAT
 from harness.record.reader import Record, read_record
 from harness.record.request import RETENTIONS, DatasetFacts, FrameFacts, Mode, Request, Retention, TargetFacts
-from harness.record.seal import WORK, EndState, seal
+from harness.record.seal import WORK
+from harness.run.finish import (
+    CONSOLE,
+    GRACE_SECONDS,
+    End,
+    discard_products,
+    list_left,
+    measure_products,
+    seal_end,
+    stop,
+    watch,
+)
 from harness.run.inputs import InputError
 from harness.run.stack_plan import NAME as STACK_PLAN
 from harness.run.stack_plan import stack_plan
-from harness.watch.disk import DiskSampler
 from harness.watch.guard import Ended, Guard, NotStartedError
-from harness.watch.process import SHARE as PROCESS_SHARE
-from harness.watch.process import ProcessSampler
 from harness.watch.sampling import Watch
 
 _UNALIGNED = "unaligned_by_zemosaic"  # frames that an earlier run put aside
-GRACE_SECONDS = 5.0
-CONSOLE = "console.log"
 
 SETTLE_SECONDS = 1.0
 """How long the processes of a mosaic have to write their last lines after its end, while the command goes on."""
@@ -179,18 +184,9 @@ def _begun(folder: Path, known: Sequence[_Run], guard: int | None) -> list[_Run]
         facts = json.loads(path.read_text(encoding="utf-8"))
         run = _Run(record, facts, link(record / "outputs", Path(facts["output"])))
         if guard is not None:
-            run.watches.append(_disk(record))
-            run.watches.append(_processes(record, guard))
+            run.watches.extend(watch(record, guard))
         found.append(run)
     return found
-
-
-def _disk(record: Path) -> Watch:
-    return Watch("disk", record / "disk.jsonl", lambda: DiskSampler(record))
-
-
-def _processes(record: Path, guard: int) -> Watch:
-    return Watch("processes", record / "process.jsonl", lambda: ProcessSampler(guard), share=PROCESS_SHARE)
 
 
 def _nothing(folder: Path, ended: Ended | None, *, stopped: bool) -> NothingRecordedError:
@@ -222,21 +218,9 @@ def _nothing(folder: Path, ended: Ended | None, *, stopped: bool) -> NothingReco
 # After the end
 
 
-@dataclass(frozen=True, slots=True)
-class _End:
-    """How a mosaic ended."""
-
-    state: EndState
-    code: int | None
-    seconds: float
-    reasons: tuple[str, ...] = ()
-
-
-def _finished(run: _Run, end: _End) -> Record:
+def _finished(run: _Run, end: End) -> Record:
     """Write the request of a record from what was seen, measure, count, seal."""
-    problems = [watch.stop() for watch in run.watches]
-    run.watches.clear()
-    reasons = [*end.reasons, *(f"Watching failed: {problem}." for problem in problems if problem)]
+    reasons = stop(run.watches)
     shutil.copyfile(run.folder.parent / CONSOLE, run.folder / CONSOLE)
     notes = _notes(run.folder / WORK / "notes.jsonl")
     places = [*_inputs(run.facts), *(Path(note["frame"]) for note in notes if "frame" in note)]
@@ -258,7 +242,7 @@ def _finished(run: _Run, end: _End) -> Record:
             unlink(run.folder / "outputs")
     else:
         reasons.append("The output folder could not be looked at from the record, so nothing of it was measured.")
-    seal(run.folder, end.state, end.code, " ".join(reasons), end.seconds)
+    seal_end(run.folder, end.because(*reasons))
     with contextlib.suppress(OSError):  # it is no part of the record
         leftovers.remove_tree(run.folder / WORK)
     return read_record(run.folder)
@@ -274,23 +258,23 @@ def _notes(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _end_of(run: _Run, ended: Ended | None, spent: float, *, stopped: bool) -> _End:
+def _end_of(run: _Run, ended: Ended | None, spent: float, *, stopped: bool) -> End:
     """Say how a mosaic ended: its entry point returned, whatever it achieved, or never did."""
     end = run.end
     if end is not None:
         seconds = max(float(end["wall"]) - float(run.facts["wall"]), 0.0)
         if not end["error"]:
-            return _End("done", 0, seconds)
-        return _End("crashed", None, seconds, (f"Expected the entry point to return, found it raised {end['error']}.",))
+            return End("done", 0, seconds)
+        return End("crashed", None, seconds, (f"Expected the entry point to return, found it raised {end['error']}.",))
     if stopped:
         reason = "Expected the mosaic to end by itself, found the command stopped by the user: run it again."
-        return _End("killed", None, spent, (reason,))
+        return End("killed", None, spent, (reason,))
     if ended is not None and ended.cause == "timed out":
         reason = "Expected the mosaic to end within the time limit, found it running: allow it more time."
-        return _End("timed out", None, spent, (reason,))
+        return End("timed out", None, spent, (reason,))
     found = "nothing" if ended is None else f"status {ended.code}" if ended.cause == "ended" else ended.cause
     reason = f"Expected the entry point to return, found the command over before it did ({found})."
-    return _End("crashed", None if ended is None else ended.code, spent, (reason,))
+    return End("crashed", None if ended is None else ended.code, spent, (reason,))
 
 
 def _inputs(facts: Mapping[str, Any]) -> list[Path]:
@@ -441,21 +425,13 @@ def _ambiguous(record: Path, paths: Sequence[Path]) -> list[str]:
 
 
 def _measured(run: _Run, request: Request) -> list[str]:
-    """Measure and count what the run left; what lay there before and was not touched is not the run's."""
-    from harness.run.measure import measure  # noqa: PLC0415 -- heavy
-
+    """Measure and list what the run left; files that lay there before and were not touched are not the run's."""
     output = Path(run.facts["output"])
     before = {name: (size, changed) for name, size, changed in run.facts["before"]}
     files = [file for file in leftovers.count_left(run.folder) if not _untouched(output, file.path, before)]
-    leftovers.write_left(run.folder, files)
-    try:
-        measure(run.folder, request)
-        return _only_of_the_run(run.folder, {file.path for file in files})
-    except Exception as error:  # noqa: BLE001 -- products of a broken run may break anything
-        with (run.folder / CONSOLE).open("a", encoding="utf-8") as console:
-            console.write("\n[measuring the products failed]\n" + traceback.format_exc())
-        _unmeasured(run.folder)
-        return [f"Expected products that can be measured, found {type(error).__name__}: {error}."]
+    problem = list_left(run.folder, files)
+    failed = measure_products(run.folder, request)
+    return [problem, failed or _only_of_the_run(run.folder, {file.path for file in files})]
 
 
 def _untouched(output: Path, path: str, before: Mapping[str, tuple[int, int]]) -> bool:
@@ -467,18 +443,13 @@ def _untouched(output: Path, path: str, before: Mapping[str, tuple[int, int]]) -
     return before.get(name) == (about.st_size, about.st_mtime_ns)
 
 
-def _only_of_the_run(record: Path, files: set[str]) -> list[str]:
-    """Leave out tiles of earlier runs; a mosaic of an earlier run is none of this one."""
+def _only_of_the_run(record: Path, files: set[str]) -> str:
+    """Leave out the tiles of earlier runs, and all products where the mosaic is of an earlier run; return the reason."""
     path = record / "products.json"
     data = json.loads(path.read_text(encoding="utf-8"))
     if data["mosaic"] is not None and data["mosaic"] not in files:
-        _unmeasured(record)
-        return [f"Expected a mosaic of this run, found only an earlier one, {data['mosaic']}."]
+        discard_products(record)
+        return f"Expected a mosaic of this run, found only an earlier one, {data['mosaic']}."
     data["tiles"] = [tile for tile in data["tiles"] if tile["path"] in files]
     path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return []
-
-
-def _unmeasured(record: Path) -> None:
-    for name in ("products.json", "products.npz", "thumbnail.png"):
-        (record / name).unlink(missing_ok=True)
+    return ""

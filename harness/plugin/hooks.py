@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from harness.patch.guard_rails import PatchReport
-    from harness.session.campaign import Campaign, Subject
+    from harness.session.campaign import Campaign
     from harness.session.model import JudgedRun, RowOutcome, Session, TestEntry
     from harness.session.progress import ProgressMonitor
+    from harness.session.run_matrix import Subject
     from harness.verdict import Verdict
 
 _STATE = pytest.StashKey["Validation"]()

@@ -12,7 +12,6 @@ import json
 import signal
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,20 +22,25 @@ from harness.language.message import say
 from harness.record import leftovers
 from harness.record.reader import Record, read_record
 from harness.record.request import Request
-from harness.record.seal import WORK, EndState, seal
+from harness.record.seal import WORK
 from harness.record.truth import Truth
+from harness.run.finish import (
+    CONSOLE,
+    GRACE_SECONDS,
+    End,
+    discard_products,
+    list_left,
+    measure_products,
+    seal_end,
+    stop,
+    watch,
+)
 from harness.run.inputs import InputError, require_inputs
 from harness.run.stack_plan import NAME as STACK_PLAN
 from harness.run.stack_plan import stack_plan
 from harness.targets.start import prepare
-from harness.watch.disk import DiskSampler
 from harness.watch.guard import Ended, Guard, NotStartedError
-from harness.watch.process import SHARE as PROCESS_SHARE
-from harness.watch.process import ProcessSampler
 from harness.watch.sampling import Watch
-
-GRACE_SECONDS = 5.0
-"""How long a process that was asked to end may take; newer ZeMosaic ignores the request."""
 
 RESERVE_BYTES = 1_000_000
 """Kept aside while the target runs, so that a record can be sealed on a disk that the target filled."""
@@ -47,22 +51,15 @@ OnStart = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class _End:
-    """How the run ended.
+class _End(End):
+    """How a run of the harness ended.
 
-    ``stopped`` is the exception that ended it early and is raised again after the sealing; ``printed`` says what a target
-    that ended well printed last.
+    ``stopped`` is the exception that ended it early, which is raised again after the sealing; ``printed`` says what a
+    target that ended well printed last.
     """
 
-    state: EndState
-    code: int | None
-    reasons: tuple[str, ...]
-    seconds: float
     stopped: BaseException | None = None
     printed: str = ""
-
-    def because(self, *reasons: str) -> _End:
-        return replace(self, reasons=(*self.reasons, *(reason for reason in reasons if reason)))
 
 
 def make_run(
@@ -129,12 +126,12 @@ def make_run(
         except BaseException:
             _unmake(folder, new=new)  # nothing was started, so there is nothing to record
             raise
-        end = _tidy(folder, end)
+        end = end.because(*_tidy(folder))
         if end.stopped is None:
             end = _measure(request, folder, end, signals)
         if end.state == "done":
             end = end.because(*_lacking(folder, end.printed))
-        seal(folder, end.state, end.code, " ".join(end.reasons), end.seconds)
+        seal_end(folder, end)
         if end.stopped is not None:
             raise end.stopped
     return read_record(folder)
@@ -206,42 +203,31 @@ def _run(request: Request, folder: Path, signals: _Signals, on_start: OnStart | 
     started = time.monotonic()
     try:
         start = prepare(folder, request)
-        guard = Guard(
-            start.argv, start.env, start.cwd, console=folder / "console.log", seconds=request.seconds, grace=grace
-        )
+        guard = Guard(start.argv, start.env, start.cwd, console=folder / CONSOLE, seconds=request.seconds, grace=grace)
     except (OSError, ValueError) as error:
-        return _End("crashed", None, (f"The target could not be started: {error}",), 0.0)
+        return _End("crashed", None, 0.0, (f"The target could not be started: {error}",))
     watches: list[Watch] = []
     stopped: BaseException | None = None
     try:
         pid = guard.start()
         started = time.monotonic()
         with signals.open():
-            watches.append(Watch("disk", folder / "disk.jsonl", lambda: DiskSampler(folder)))
-            watches.append(
-                Watch(
-                    "processes",
-                    folder / "process.jsonl",
-                    lambda: ProcessSampler(guard.guard_pid),
-                    share=PROCESS_SHARE,
-                )
-            )
+            watches.extend(watch(folder, guard.guard_pid))
             if on_start is not None:
                 on_start(pid)
             while (ended := guard.wait(0.2)) is None:
                 signals.insist()
         seconds = time.monotonic() - started
     except NotStartedError as error:
-        return _End("crashed", None, (f"The target could not be started: {error}",), 0.0)
+        return _End("crashed", None, 0.0, (f"The target could not be started: {error}",))
     except BaseException as error:  # noqa: BLE001 -- whatever it is, the tree is ended first; it is raised again after sealing
         stopped = error
         ended = guard.end()
         seconds = time.monotonic() - started
     finally:
         guard.close()
-        problems = [watch.stop() for watch in watches]
-    end = _judge_end(ended, stopped, seconds, request.seconds)
-    return end.because(*(f"Watching failed: {problem}." for problem in problems if problem))
+        problems = stop(watches)
+    return _judge_end(ended, stopped, seconds, request.seconds).because(*problems)
 
 
 def _judge_end(ended: Ended, stopped: BaseException | None, seconds: float, limit: float) -> _End:
@@ -249,27 +235,22 @@ def _judge_end(ended: Ended, stopped: BaseException | None, seconds: float, limi
     printed = _last_lines(ended.printed)
     if stopped is not None:
         what = "by the user" if isinstance(stopped, KeyboardInterrupt) else f"by {type(stopped).__name__}: {stopped}"
-        end = _End(
-            "killed",
-            None,
-            (f"Expected the target to end by itself, found the run stopped {what}: run it again.",),
-            seconds,
-        )
-        end = replace(end, stopped=stopped)
+        reason = f"Expected the target to end by itself, found the run stopped {what}: run it again."
+        end = _End("killed", None, seconds, (reason,), stopped)
     elif ended.cause == "timed out":
         reason = (
             f"Expected the target to end within {limit:g} s, found it still running, so its processes were ended; "
             f"{printed}: allow it more time, or see in the events where it hangs."
         )
-        end = _End("timed out", None, (reason,), seconds)
+        end = _End("timed out", None, seconds, (reason,))
     elif ended.cause != "ended":
         reason = "Expected the target to end by itself, found its guard process ended from outside: run it again."
-        end = _End("killed", None, (reason,), seconds)
+        end = _End("killed", None, seconds, (reason,))
     elif ended.code == 0:
-        end = _End("done", 0, (), seconds, printed=printed)
+        end = _End("done", 0, seconds, printed=printed)
     else:
         reason = f"Expected exit status 0, found {_named(ended.code)}; {printed}: read console.log and the last events."
-        end = _End("crashed", ended.code, (reason,), seconds)
+        end = _End("crashed", ended.code, seconds, (reason,))
     return end.because(
         f"{ended.strays} processes outlived the target and were ended." if ended.strays else "",
         f"The processes {', '.join(map(str, ended.left))} could not be ended: end them by hand." if ended.left else "",
@@ -296,43 +277,28 @@ def _last_lines(printed: str, count: int = 3) -> str:
 # After the end
 
 
-def _tidy(folder: Path, end: _End) -> _End:
-    """Count what the target left, then remove what need not be kept; that also makes room for the rest of the record."""
+def _tidy(folder: Path) -> Iterator[str]:
+    """List what the target left, then remove what need not be kept, which makes room for the rest of the record."""
     counted = leftovers.count_left(folder)
     kept = list(leftovers.clear(folder, counted))
     try:
         leftovers.remove_tree(folder / WORK)
     except OSError as error:
         kept.append(f"{WORK}: {error}")
-    try:
-        leftovers.write_left(folder, counted)
-    except OSError as error:
-        (folder / "left.jsonl").unlink(missing_ok=True)
-        end = end.because(f"What the target left could not be listed: {error}.")
-    return end.because(f"Expected to remove caches and working files, found: {'; '.join(kept[:3])}." if kept else "")
+    yield list_left(folder, counted)
+    if kept:
+        yield f"Expected to remove caches and working files, found: {'; '.join(kept[:3])}."
 
 
 def _measure(request: Request, folder: Path, end: _End, signals: _Signals) -> _End:
-    """Measure what was made. A failure to measure is told in the seal, with its traceback in console.log."""
-    from harness.run.measure import measure  # noqa: PLC0415 -- heavy, and of no use to a run that doesn't get here
-
+    """Measure what was made, unless the user stops it: then the run counts as killed."""
     try:
         with signals.open():
-            measure(folder, request)
+            return end.because(measure_products(folder, request))
     except KeyboardInterrupt as stopped:
+        discard_products(folder)
         reason = "Expected the products to be measured, found the run stopped by the user: run it again."
-        end = replace(end, state="killed", stopped=stopped).because(reason)
-    except Exception as error:  # noqa: BLE001 -- products of a broken target may break anything
-        with contextlib.suppress(OSError), (folder / "console.log").open("a", encoding="utf-8") as console:
-            console.write("\n[measuring the products failed]\n" + traceback.format_exc())
-        end = end.because(
-            f"Expected products that can be measured, found {type(error).__name__}: {error}: see the end of console.log."
-        )
-    else:
-        return end
-    for name in ("products.json", "products.npz", "thumbnail.png"):
-        (folder / name).unlink(missing_ok=True)
-    return end
+        return replace(end, state="killed", stopped=stopped).because(reason)
 
 
 def _lacking(folder: Path, printed: str) -> Iterator[str]:

@@ -12,12 +12,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from harness.language.message import Message, Translate, say
 from harness.record.request import Request
 from harness.session.durations import Durations
 from harness.session.roles import role_name
+from harness.session.run_matrix import PlannedRun
 from harness.watch.disk import CACHE
 
 DEPTH = 3
@@ -214,37 +215,8 @@ def _whole(state: Progress, now: int) -> int:
     return round(state.elapsed(now))
 
 
-class Coming(Protocol):
-    """A run to come: names only."""
-
-    @property
-    def case(self) -> str:
-        """Name of the case."""
-        ...
-
-    @property
-    def role(self) -> str:
-        """What the run is for."""
-        ...
-
-    @property
-    def retention(self) -> str:
-        """When caches are deleted."""
-        ...
-
-    @property
-    def target(self) -> str:
-        """Label of the target."""
-        ...
-
-    @property
-    def dataset(self) -> str:
-        """Name of the dataset."""
-        ...
-
-
 def expected_table(
-    runs: Sequence[Coming], durations: Durations, *, profile: str = "fast", translate: Translate = str
+    runs: Sequence[PlannedRun], durations: Durations, *, profile: str = "fast", translate: Translate = str
 ) -> str:
     """Return a table of the runs to come with the time each is expected to take, and their sum.
 

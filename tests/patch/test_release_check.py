@@ -8,10 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from harness.patch.release_driver import drive
 
 from fixtures.pipeline.defects import COUNT_NOT_BOUNDED
-from harness.patch.release_check import EXPECTED, FORMAT, judge
+from harness.patch.release_check import EXPECTED, FORMAT, drive, judge
 from harness.probe import release as driver
 from harness.targets.resolve import resolve
 from harness.verdict import Outcome

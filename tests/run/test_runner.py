@@ -11,13 +11,13 @@ import threading
 import time
 from pathlib import Path
 
-import harness.measure
 import numpy as np
 import pytest
 
 from harness.record.reader import read_record
 from harness.record.truth import Truth
-from harness.run import runner
+from harness.run import finish, runner
+from harness.run import measure as measure_module
 from harness.run.inputs import InputError
 from harness.run.runner import make_run
 from harness.watch.guard import Ended
@@ -193,7 +193,7 @@ def test_an_interrupt_while_measuring_kills_the_record(frames, folder, monkeypat
         (record / "products.json").write_text("{}")
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(harness.measure, "measure", measure)
+    monkeypatch.setattr(measure_module, "measure", measure)
     with pytest.raises(KeyboardInterrupt):
         make_run(command(frames, GOOD), folder, frames)
     record = read_record(folder)
@@ -203,13 +203,13 @@ def test_an_interrupt_while_measuring_kills_the_record(frames, folder, monkeypat
 
 def test_an_interrupt_while_sealing_waits(frames, folder, monkeypatch):
     """Ctrl-C while the record is sealed waits for the seal, which tells how the run really ended."""
-    really = runner.seal
+    really = finish.seal
 
     def interrupted(*args):
         signal.raise_signal(signal.SIGINT)
         really(*args)
 
-    monkeypatch.setattr(runner, "seal", interrupted)
+    monkeypatch.setattr(finish, "seal", interrupted)
     with pytest.raises(KeyboardInterrupt):
         make_run(command(frames, GOOD), folder, frames)
     assert read_record(folder).usable
@@ -231,7 +231,7 @@ def test_a_failure_to_measure_is_told(frames, folder, monkeypatch):
         (record / "products.json").write_text("half")
         raise RuntimeError("no such plane")
 
-    monkeypatch.setattr(harness.measure, "measure", measure)
+    monkeypatch.setattr(measure_module, "measure", measure)
     record = make_run(command(frames, GOOD), folder, frames)
     assert record.seal.state == "done"
     assert "RuntimeError: no such plane" in record.seal.reason
@@ -249,7 +249,7 @@ def test_a_failure_to_watch_is_told(frames, folder, monkeypatch):
         def sample(self, *, last):
             raise RuntimeError(f"blind, last={last}")
 
-    monkeypatch.setattr(runner, "DiskSampler", Failing)
+    monkeypatch.setattr(finish, "DiskSampler", Failing)
     record = make_run(command(frames, GOOD), folder, frames)
     assert record.seal.state == "done"
     assert "the disk was not watched to the end (RuntimeError: blind, last=False)" in record.seal.reason
@@ -264,13 +264,13 @@ def test_a_controller_killed_at_once_leaves_no_process(frames, folder):
     controller = f"""
 import json
 from pathlib import Path
-from harness.request import Request
-from harness.run import make_run
+from harness.record.request import Request
+from harness.run.runner import make_run
 from harness.watch.guard import Ended
 request = Request.from_json(json.loads(Path({str(path)!r}).read_text(encoding="utf-8")))
 make_run(request, Path({str(folder)!r}), Path({str(frames)!r}), on_start=lambda pid: print(pid, flush=True), grace=0.2)
 """
-    root = Path(runner.__file__).parents[1]
+    root = Path(runner.__file__).parents[2]
     env = {**os.environ, "PYTHONPATH": str(root)}
     with subprocess.Popen([sys.executable, "-c", controller], stdout=subprocess.PIPE, env=env) as process:
         pids = [int(process.stdout.readline())]

@@ -2,7 +2,6 @@
 
 import json
 import time
-from types import SimpleNamespace
 
 import pytest
 
@@ -10,6 +9,7 @@ from harness.record.seal import seal
 from harness.session import progress
 from harness.session.durations import Durations
 from harness.session.progress import Progress, ProgressMonitor, ProgressReader, expected_table, lines
+from harness.session.run_matrix import PlannedRun
 from tests.requests_ import a_request
 
 CACHE = "outputs/.zemosaic_img_cache"
@@ -232,7 +232,7 @@ def test_the_table_of_runs_to_come(tmp_path):
     durations = Durations(tmp_path / "durations.json")
     durations.add(a_request(), 8.4)
     coming = [
-        SimpleNamespace(case="chain", role="subject", retention="per_tile", target=target, dataset=dataset)
+        PlannedRun("chain", "subject", "per_tile", target, dataset)
         for target, dataset in (("reference", "small"), ("reference (naive)", "small"), ("reference", "large"))
     ]
     assert expected_table(coming, durations).splitlines() == [
@@ -255,8 +255,5 @@ def test_the_sum_of_all_or_of_none(tmp_path, datasets, told):
     """Where no time is known no sum is stated, and where every time is, none is said to be missing."""
     durations = Durations(tmp_path / "durations.json")
     durations.add(a_request(), 8.4)
-    coming = [
-        SimpleNamespace(case="chain", role="subject", retention="per_tile", target="reference", dataset=dataset)
-        for dataset in datasets
-    ]
+    coming = [PlannedRun("chain", "subject", "per_tile", "reference", dataset) for dataset in datasets]
     assert expected_table(coming, durations).splitlines()[-1] == told
