@@ -306,6 +306,7 @@ def of_unknown_standing(verdict: Verdict, judged: JudgedRun) -> bool:
 def patch_report(request: pytest.FixtureRequest, phase3_campaign: Campaign) -> Callable[[], PatchReport]:
     """Return a function that judges the guard rails on the sources of subject and baseline, once."""
     from harness.patch import guard_rails
+    from harness.patch.versions import read_folder
     from harness.session.campaign import NoSuchRun
 
     @cache
@@ -321,7 +322,7 @@ def patch_report(request: pytest.FixtureRequest, phase3_campaign: Campaign) -> C
                     two=sides[1].label,
                 )
             )
-        before, after = (guard_rails.read_folder(Path(s.root), s.identity.get("left_out", ())) for s in sides)
+        before, after = (read_folder(Path(s.root), s.identity.get("left_out", ())) for s in sides)
         report = guard_rails.judge(before, after)
         request.config.stash[_STATE].patch = report.rows
         return report

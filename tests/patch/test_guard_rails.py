@@ -8,7 +8,7 @@ import textwrap
 import pytest
 
 from harness.commands.main import main
-from harness.patch import guard_rails
+from harness.patch import guard_rails, versions
 from harness.patch.statement_diff import changes
 from harness.session.model import read_session
 from harness.targets.errors import TargetError
@@ -246,7 +246,7 @@ def test_a_new_file_fails_and_notes_are_named():
 )
 def test_files_are_told_apart_by_their_path(path, kind):
     """Tests, data, code and notes are known by suffix and folder."""
-    assert guard_rails.kind_of(path) == kind
+    assert versions.kind_of(path) == kind
 
 
 def test_a_renamed_file_is_not_new():
@@ -546,8 +546,8 @@ def test_rows_are_printed_as_json(repository, capsys):
 
 def test_a_folder_reads_as_its_commit(repository):
     """A target that was copied gives the same files as its commit; what was left out is there without content."""
-    head = guard_rails.read_commit(repository, "HEAD")
-    files = {p: t for p, t in guard_rails.read_folder(repository, ("x.gif",)).items() if not p.startswith(".git/")}
+    head = versions.read_commit(repository, "HEAD")
+    files = {p: t for p, t in versions.read_folder(repository, ("x.gif",)).items() if not p.startswith(".git/")}
     assert files == dict(head) | {"x.gif": None}
     with pytest.raises(TargetError, match="nowhere"):
-        guard_rails.read_commit(repository, "nowhere")
+        versions.read_commit(repository, "nowhere")
