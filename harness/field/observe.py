@@ -1,7 +1,7 @@
-"""A command that somebody runs as always, with the probe in it: his own environment, settings, frames and output folder.
+"""Record a user's own command with the probe in it: in the user's environment, with their settings, frames and output folder.
 
-Nothing is isolated, copied or changed. The probe (`harness.probe.foreign`) writes what happens; what a request would have asked
-is put together afterwards from what was seen, frames are hashed where they lie, and products are measured there.
+Nothing is isolated, copied or changed. The probe (`harness.probe.foreign`) writes the events. Afterwards the request is
+reconstructed from the record, and frames are hashed and products measured in the user's folders.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ from harness.watch.sampling import Watch
 _UNALIGNED = "unaligned_by_zemosaic"  # frames that an earlier run put aside
 
 SETTLE_SECONDS = 1.0
-"""How long the processes of a mosaic have to write their last lines after its end, while the command goes on."""
+"""How long the processes of a mosaic have for their last lines after its end, while the command goes on."""
 
 Echo = Callable[[bytes], None]
 
 
 class NothingRecordedError(SaidError):
-    """A command in which no mosaic was seen: what was expected, what was found, what to do.
+    """A command without a mosaic; the message says what was expected, what was found and what to do.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class NothingRecordedError(SaidError):
 
 @dataclass(slots=True)
 class _Run:
-    """A mosaic that is being recorded, what watches it, and its record once that is sealed (or was tried to be)."""
+    """A mosaic that is being recorded: its facts, its watches, and its record after the sealing (or an attempt at it)."""
 
     folder: Path
     facts: Mapping[str, Any]
@@ -77,31 +77,31 @@ class _Run:
 
     @property
     def end(self) -> Mapping[str, Any] | None:
-        """What the probe wrote when the entry point had returned or raised."""
+        """What the probe wrote after the entry point returned or raised; ``None`` before."""
         path = self.folder / WORK / "end.json"
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def record_command(argv: Sequence[str], folder: Path, seconds: float, echo: Echo) -> tuple[Record, ...]:
-    """Run a command in its own surroundings, and return a sealed record of each mosaic that was made in it.
+    """Run a command in its own environment, and return a sealed record of each mosaic that it makes.
 
     Parameters
     ----------
     argv
-        The command; never given to a shell.
+        The command; it is never passed to a shell.
     folder
         A new folder for the records.
     seconds
         The time limit of the whole command.
     echo
-        Is given what the command prints, as it comes.
+        Receives the output of the command as it comes.
 
     Raises
     ------
     NothingRecordedError
-        When no mosaic was begun; no folder is left.
+        When no mosaic was begun. The folder is removed.
     SaidError
-        When the command can't be started, or the folder is there already.
+        When the command can't be started, or the folder exists already.
 
     """
     _new(folder)
@@ -132,7 +132,7 @@ def record_command(argv: Sequence[str], folder: Path, seconds: float, echo: Echo
 
 
 def _observe(guard: Guard, folder: Path, runs: list[_Run], shown: _Shown) -> Ended:
-    """Watch a command to its end; each mosaic's record is sealed soon after that mosaic's."""
+    """Watch a command to its end, and seal each mosaic's record soon after the mosaic's end."""
     while (ended := guard.wait(0.2)) is None:
         shown.more()
         runs += _begun(folder, runs, guard.guard_pid)
@@ -140,7 +140,7 @@ def _observe(guard: Guard, folder: Path, runs: list[_Run], shown: _Shown) -> End
             end = None if run.tried else run.end
             if end is not None and time.time() > end["wall"] + SETTLE_SECONDS:
                 run.tried = True
-                # What fails here is tried again, and told, when the command is over: it must not end somebody's program.
+                # A failure here must not end the user's program: the sealing is repeated after the command, and reports it then.
                 with contextlib.suppress(Exception):
                     run.record = _finished(run, _end_of(run, None, 0.0, stopped=False))
     shown.more()
@@ -157,13 +157,13 @@ def _new(folder: Path) -> None:
 
 
 class _Shown:
-    """Passes on what a command prints, from the file that it is kept in."""
+    """Echo the output of a command from its console file."""
 
     def __init__(self, console: Path, echo: Echo) -> None:
         self._console, self._echo, self._at = console, echo, 0
 
     def more(self) -> None:
-        """Pass on what came since the last time."""
+        """Echo the output since the last call."""
         if not self._console.exists():
             return
         with self._console.open("rb") as stream:
@@ -175,7 +175,7 @@ class _Shown:
 
 
 def _begun(folder: Path, known: Sequence[_Run], guard: int | None) -> list[_Run]:
-    """Return the mosaics that began since the last time, each being watched (unless the command has ended)."""
+    """Return the mosaics begun since the last call, with watches on each unless the command has ended."""
     found = []
     for path in sorted(folder.glob(f"record-*/{WORK}/run.json"), key=lambda path: path.stat().st_mtime_ns):
         record = path.parents[1]
@@ -190,7 +190,7 @@ def _begun(folder: Path, known: Sequence[_Run], guard: int | None) -> list[_Run]
 
 
 def _nothing(folder: Path, ended: Ended | None, *, stopped: bool) -> NothingRecordedError:
-    """Say why nothing was recorded, and leave no folder."""
+    """Return the error that says why nothing was recorded, and remove the folder."""
     imported = any(folder.glob("imported-*"))
     shutil.rmtree(folder)
     how = "stopped by the user" if stopped or ended is None else f"{ended.cause}, status {ended.code}"
@@ -219,7 +219,7 @@ def _nothing(folder: Path, ended: Ended | None, *, stopped: bool) -> NothingReco
 
 
 def _finished(run: _Run, end: End) -> Record:
-    """Write the request of a record from what was seen, measure, count, seal."""
+    """Reconstruct the request of a record, list what the run left, measure its products, seal the record."""
     reasons = stop(run.watches)
     shutil.copyfile(run.folder.parent / CONSOLE, run.folder / CONSOLE)
     notes = _notes(run.folder / WORK / "notes.jsonl")
@@ -234,7 +234,7 @@ def _finished(run: _Run, end: End) -> Record:
     reasons += _ambiguous(run.folder, places)
     reasons += _tabled(run, request)
     if run.linked:
-        if not (run.folder / "outputs").exists():  # an earlier try has taken it away
+        if not (run.folder / "outputs").exists():  # an earlier attempt removed it
             link(run.folder / "outputs", Path(run.facts["output"]))
         try:
             reasons += _measured(run, request)
@@ -243,7 +243,7 @@ def _finished(run: _Run, end: End) -> Record:
     else:
         reasons.append("The output folder could not be looked at from the record, so nothing of it was measured.")
     seal_end(run.folder, end.because(*reasons))
-    with contextlib.suppress(OSError):  # it is no part of the record
+    with contextlib.suppress(OSError):  # not part of the record
         leftovers.remove_tree(run.folder / WORK)
     return read_record(run.folder)
 
@@ -253,13 +253,13 @@ def _notes(path: Path) -> list[dict[str, Any]]:
         return []
     found = []
     for line in path.read_text(encoding="utf-8").splitlines():
-        with contextlib.suppress(ValueError):  # the last line of a process that was killed
+        with contextlib.suppress(ValueError):  # an incomplete last line of a killed process
             found.append(json.loads(line))
     return found
 
 
 def _end_of(run: _Run, ended: Ended | None, spent: float, *, stopped: bool) -> End:
-    """Say how a mosaic ended: its entry point returned, whatever it achieved, or never did."""
+    """Return the end of a mosaic: ``done`` if its entry point returned, whatever it achieved."""
     end = run.end
     if end is not None:
         seconds = max(float(end["wall"]) - float(run.facts["wall"]), 0.0)
@@ -278,7 +278,7 @@ def _end_of(run: _Run, ended: Ended | None, spent: float, *, stopped: bool) -> E
 
 
 def _inputs(facts: Mapping[str, Any]) -> list[Path]:
-    """Return the frames that the run was given: those selected, else all below its input folder, as the target looks for them."""
+    """Return the frames of the run: the selected ones, else all below its input folder, as the target searches it."""
     from fixtures.facts import is_frame_name  # noqa: PLC0415 -- astropy is slow
 
     selected = [Path(name) for name in facts["selected"]]
@@ -292,7 +292,7 @@ def _inputs(facts: Mapping[str, Any]) -> list[Path]:
 
 
 def _frames(facts: Mapping[str, Any], places: Sequence[Path]) -> tuple[tuple[FrameFacts, ...], list[str]]:
-    """Read frames where they lie now; say which can't be."""
+    """Read the frames in place; return their facts, and reasons for unreadable and changed ones."""
     from fixtures.facts import FrameError, frame_facts, read_header  # noqa: PLC0415 -- as above
 
     paths = {path.name: path for path in places}
@@ -346,13 +346,13 @@ def _with_panels(facts: DatasetFacts) -> DatasetFacts:
 
     try:
         panels = cluster(facts.frames)
-    except Exception:  # noqa: BLE001 -- a frame that was not solved has no place on the sky, and no panel
+    except Exception:  # noqa: BLE001 -- an unsolved frame has no position on the sky, and no panel
         return facts
     return replace(facts, frames=tuple(replace(f, panel=p) for f, p in zip(facts.frames, panels, strict=True)))
 
 
 def _settings(record: Path) -> dict[str, Any]:
-    """Return the settings in effect, which the probe wrote first of all."""
+    """Return the effective settings, which the probe wrote first."""
     for path in record.glob("trace-*.jsonl"):
         with path.open(encoding="utf-8", errors="replace") as stream:
             for line in stream:
@@ -364,7 +364,7 @@ def _settings(record: Path) -> dict[str, Any]:
 
 
 def _target(worker: Path, python: str) -> TargetFacts:
-    """Identify the source that ran. What can't be had is left out: the run is recorded, whatever its folder is."""
+    """Identify the source that ran; unknown parts are left out, because any folder's run is recorded."""
     from harness.targets import zemosaic  # noqa: PLC0415 -- needed after the end only
     from harness.targets.errors import TargetError  # noqa: PLC0415 -- needed after the end only
     from harness.targets.interpreter import versions  # noqa: PLC0415 -- needed after the end only
@@ -379,7 +379,7 @@ def _target(worker: Path, python: str) -> TargetFacts:
 
 
 def _plan(record: Record, request: Request) -> Plan | None:
-    """Return the groups as submitted, of frames that are known."""
+    """Return the groups as submitted; ``None`` where they name unknown frames."""
     groups = submitted(record)
     known = {frame.name for frame in request.dataset.frames}
     return groups if groups and all(name in known for group in groups for name in group) else None
@@ -395,7 +395,7 @@ def _mode(record: Record, facts: Mapping[str, Any]) -> Mode:
 
 
 def _tabled(run: _Run, request: Request) -> list[str]:
-    """Keep the table of a grid run, by the names of its frames: a case needs it."""
+    """Copy the table of a grid run with frame names only, which a case file needs; return the reason where that fails."""
     source = Path(run.facts["input"])
     if request.mode != "grid" or not (source / STACK_PLAN).is_file():
         return []
@@ -408,7 +408,7 @@ def _tabled(run: _Run, request: Request) -> list[str]:
 
 
 def _ambiguous(record: Path, paths: Sequence[Path]) -> list[str]:
-    """Tell of frames of one name in several folders: what is known of them is not known of which; that evidence is lost."""
+    """Record frames of one name in several folders as lost evidence: the trace knows frames by name only."""
     places: dict[str, set[Path]] = {}
     for path in paths:
         places.setdefault(path.name, set()).add(path)

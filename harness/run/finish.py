@@ -1,6 +1,6 @@
 """End a run: stop watching it, list what it left, measure its products, seal its record.
 
-Runs of the harness (`harness.run.runner`) and runs that are only observed (`harness.field.observe`) end in these steps.
+Runs of the harness (`harness.run.runner`) and observed runs of others (`harness.field.observe`) end in these steps.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from harness.watch.sampling import Watch
 
 CONSOLE = "console.log"
 GRACE_SECONDS = 5.0
-"""How long a process that was asked to end may take; newer ZeMosaic ignores the request."""
+"""How long a process has for its end after a request; newer ZeMosaic ignores the request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def measure_products(folder: Path, request: Request) -> str:
 
 
 def discard_products(folder: Path) -> None:
-    """Remove the measurements of a record, which are incomplete or of another run."""
+    """Remove a record's measurements, which are incomplete or belong to another run."""
     for name in ("products.json", "products.npz", "thumbnail.png"):
         (folder / name).unlink(missing_ok=True)
 

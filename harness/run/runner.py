@@ -1,7 +1,7 @@
-"""One run: make the record's folder, start the target, watch it, end the whole tree, measure, count, seal.
+"""Make one run: prepare the record's folder, start the target, watch it, end all its processes, measure, seal.
 
-Nothing of the user's is changed: frames are copied, never linked, for a target may move or rewrite its inputs. A run that
-can't start for want of good inputs leaves no record; any other run, however it ends, leaves a sealed one.
+The user's files stay unchanged: frames are copied, never linked, because a target may move or rewrite its inputs. A run whose
+inputs are unfit leaves no record; any other run leaves a sealed record, however it ends.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from harness.watch.guard import Ended, Guard, NotStartedError
 from harness.watch.sampling import Watch
 
 RESERVE_BYTES = 1_000_000
-"""Kept aside while the target runs, so that a record can be sealed on a disk that the target filled."""
+"""Reserved on disk while the target runs, so that the record can still be sealed if the target fills the disk."""
 
 FOLDERS = ("input", "home", "tmp", "cwd")
 
@@ -54,8 +54,8 @@ OnStart = Callable[[int], None]
 class _End(End):
     """How a run of the harness ended.
 
-    ``stopped`` is the exception that ended it early, which is raised again after the sealing; ``printed`` says what a
-    target that ended well printed last.
+    ``stopped`` is the exception that ended it early; it is raised again after the sealing. ``printed`` quotes the last lines
+    of a target that ended well.
     """
 
     stopped: BaseException | None = None
@@ -81,30 +81,30 @@ def make_run(
     folder
         The record's folder: new, or empty.
     frames
-        The folder that holds the frames named in ``request.dataset``. It is only read.
+        The folder of the frames that ``request.dataset`` names. It is only read.
     truth
-        What the frames show, where that is known: it goes into the record.
+        The ground truth of the frames, where it is known; it is copied into the record.
     table
-        The text of ``stack_plan.csv``, where it is not to be the one beside the frames; for the grid mode.
+        The text of ``stack_plan.csv`` for the grid mode; by default the file in the frames' folder.
     on_start
-        Called with the target's process id once it runs.
+        Called with the target's process id after its start.
     grace
-        Seconds that processes get to end by themselves before they are killed.
+        Seconds that processes have for a regular end before they are killed.
 
     Returns
     -------
     Record
-        Its seal says how the run ended: ``done``, ``crashed`` (a target that could not be started too), ``timed out`` or
-        ``killed``. ``reason`` is a sentence for all that was not as expected.
+        Its seal holds the end of the run: ``done``, ``crashed`` (also where the target could not be started), ``timed out``
+        or ``killed``. ``reason`` names everything unexpected.
 
     Raises
     ------
     InputError
-        When the frames, the plan or the folder are not fit for a run. No record is left.
+        When the frames, the plan or the folder are unfit for a run. No record is left.
     KeyboardInterrupt
-        On Ctrl-C, or SIGTERM in the main thread, after the tree was ended and the record sealed as ``killed``.
+        On Ctrl-C, or SIGTERM in the main thread, after all processes have ended and the record is sealed as ``killed``.
     RecordError
-        When the target wrote a record that can't be read; it is sealed.
+        When the target wrote an unreadable record. It is sealed.
     OSError
         When the record can't be sealed.
 
@@ -141,7 +141,7 @@ def make_run(
 
 
 def _prepare(folder: Path, request: Request, frames: Path, truth: Truth | None, given: str | None) -> None:
-    """Make the record's folder, with copies of the frames, what is known of them, and for the grid mode the table of them."""
+    """Make the record's folder, with copies of the frames, their ground truth and, for the grid mode, their table."""
     table = stack_plan(frames, request.dataset, given) if request.mode == "grid" else None
     try:
         for name in FOLDERS:
@@ -167,7 +167,7 @@ def _prepare(folder: Path, request: Request, frames: Path, truth: Truth | None, 
 
 
 def _copy(source: Path, target: Path, sha256: str) -> None:
-    """Copy a frame and check on the way that it is the one that the request means."""
+    """Copy a frame and check its SHA-256 against the request."""
     digest = hashlib.sha256()
     with source.open("rb") as reader, target.open("xb") as writer:
         while data := reader.read(1 << 20):
@@ -199,7 +199,7 @@ def _unmake(folder: Path, *, new: bool) -> None:
 
 
 def _run(request: Request, folder: Path, signals: _Signals, on_start: OnStart | None, grace: float) -> _End:
-    """Start the target, watch it until it ends or must end, and leave no process."""
+    """Start the target, watch it until it ends or reaches a limit, and leave no process."""
     started = time.monotonic()
     try:
         start = prepare(folder, request)
@@ -220,7 +220,7 @@ def _run(request: Request, folder: Path, signals: _Signals, on_start: OnStart | 
         seconds = time.monotonic() - started
     except NotStartedError as error:
         return _End("crashed", None, 0.0, (f"The target could not be started: {error}",))
-    except BaseException as error:  # noqa: BLE001 -- whatever it is, the tree is ended first; it is raised again after sealing
+    except BaseException as error:  # noqa: BLE001 -- the processes must end first; it is raised again after the sealing
         stopped = error
         ended = guard.end()
         seconds = time.monotonic() - started
@@ -231,7 +231,7 @@ def _run(request: Request, folder: Path, signals: _Signals, on_start: OnStart | 
 
 
 def _judge_end(ended: Ended, stopped: BaseException | None, seconds: float, limit: float) -> _End:
-    """Say how it ended, with what was expected, what was found and what to do."""
+    """Return the end of a run; reasons name what was expected, what was found and what to do."""
     printed = _last_lines(ended.printed)
     if stopped is not None:
         what = "by the user" if isinstance(stopped, KeyboardInterrupt) else f"by {type(stopped).__name__}: {stopped}"
@@ -268,7 +268,7 @@ def _named(code: int | None) -> str:
 
 
 def _last_lines(printed: str, count: int = 3) -> str:
-    """Return the last lines printed, whatever they hold, in one line that can be read."""
+    """Return the last printed lines as one printable line."""
     readable = ("".join(c if c.isprintable() else "\ufffd" for c in line).strip() for line in printed.splitlines())
     last = [line[:200] for line in readable if line][-count:]
     return f"it printed last: {' | '.join(last)}" if last else "it printed nothing"
@@ -278,7 +278,7 @@ def _last_lines(printed: str, count: int = 3) -> str:
 
 
 def _tidy(folder: Path) -> Iterator[str]:
-    """List what the target left, then remove what need not be kept, which makes room for the rest of the record."""
+    """List what the target left, and remove caches and working files, which makes room for the rest of the record."""
     counted = leftovers.count_left(folder)
     kept = list(leftovers.clear(folder, counted))
     try:
@@ -291,7 +291,7 @@ def _tidy(folder: Path) -> Iterator[str]:
 
 
 def _measure(request: Request, folder: Path, end: _End, signals: _Signals) -> _End:
-    """Measure what was made, unless the user stops it: then the run counts as killed."""
+    """Measure the products; where the user interrupts that, the run counts as killed."""
     try:
         with signals.open():
             return end.because(measure_products(folder, request))
@@ -302,15 +302,15 @@ def _measure(request: Request, folder: Path, end: _End, signals: _Signals) -> _E
 
 
 def _lacking(folder: Path, printed: str) -> Iterator[str]:
-    """Say what a run that ended well should have left in its record, and did not."""
+    """Yield a reason for each part that the record of a run with status 0 should have and lacks."""
     if not any(_has_entries(path) for path in folder.glob("events-*.jsonl")):
         yield (
-            f"Expected progress events, found none although it ended with status 0; {printed}: "
+            f"Expected progress events, found no events-*.jsonl with entries although it ended with status 0; {printed}: "
             "check that the target speaks the protocol (docs/protocol.md)."
         )
     products = folder / "products.json"
     if products.exists() and _mosaic(products) is None:
-        yield "Expected a mosaic in outputs, found none although it ended with status 0: read the last events."
+        yield "Expected a mosaic in outputs, found no file although it ended with status 0: read the last events."
 
 
 def _has_entries(path: Path) -> bool:
@@ -326,10 +326,10 @@ def _mosaic(products: Path) -> Any:
 
 
 class _Signals:
-    """Ctrl-C and SIGTERM interrupt a run only where it is open to it, so that no record stays half sealed.
+    """Let Ctrl-C and SIGTERM interrupt a run only within `open`, so that no record stays half sealed.
 
-    Elsewhere a signal waits for the next opening, or for the end. Outside the main thread Python delivers no signals, and
-    this does nothing.
+    Elsewhere a signal waits for the next `open`, or for the end. Outside the main thread Python delivers no signals, and
+    this class does nothing.
     """
 
     def __init__(self) -> None:
@@ -352,7 +352,7 @@ class _Signals:
 
     @contextlib.contextmanager
     def open(self) -> Iterator[None]:
-        """Let signals interrupt what is inside, beginning with one that came before."""
+        """Let signals interrupt the block; a signal that came earlier interrupts it at once."""
         self._open = True
         try:
             if self._pending:
@@ -363,7 +363,7 @@ class _Signals:
             self._open = False
 
     def insist(self) -> None:
-        """Interrupt again, where Python lost the exception: raised in a finaliser or a callback it is only printed."""
+        """Interrupt again: Python only prints an exception that is raised in a finaliser or a callback."""
         if self._raised:
             raise KeyboardInterrupt
 
