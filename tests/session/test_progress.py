@@ -117,8 +117,8 @@ def test_a_line_without_end_is_passed_over(session, living, monkeypatch):
 def test_only_what_was_added_is_read(session, monkeypatch):
     """A look reads each line of a record once."""
     told = []
-    really = progress._told
-    monkeypatch.setattr(progress, "_told", lambda state, data: told.append(data) or really(state, data))
+    really = progress._advanced
+    monkeypatch.setattr(progress, "_advanced", lambda state, data: told.append(data) or really(state, data))
     reader = ProgressReader(session)
     reader.look()
     reader.look()
