@@ -1,8 +1,8 @@
 """Time live bytes and their lower bound, as a ratio to reading the same trace from its file.
 
 ``python benchmarks/bench_live.py --events 1e5 1e6`` makes the history of a long run. Its caches are written under a temporary
-name, renamed, opened by their tiles and removed after the last one. Each step is timed against ``json.loads`` of as many lines. All
-steps alternate in one process; figures are medians, and only their ratios are meaningful.
+name, renamed, opened by their tiles and removed after the last one. Each step is timed against ``json.loads`` of as many lines.
+All steps alternate in one process; figures are medians, and only their ratios are meaningful.
 """
 
 from __future__ import annotations

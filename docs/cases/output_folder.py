@@ -1,7 +1,7 @@
 """Run ZeMosaic in an output folder whose content or name affects the result, and once in a new folder for comparison.
 
-A case file makes one run in a new folder. This script shows how a second run reuses the files of an interrupted run or of a run with
-other settings, and what the folder's name changes::
+A case file makes one run in a new folder. This script shows how a second run reuses the files of an interrupted run or of a run
+with other settings, and what the folder's name changes::
 
     python docs/cases/output_folder.py CASE PATH@COMMIT PYTHON [--retention per_tile]
 

@@ -124,7 +124,10 @@ def examine(folder: Path, log: Path | None = None, frames: Path | None = None) -
     """
     if not folder.is_dir():
         raise SaidError(
-            say("Expected the output folder of a run, found none at {folder}: name that folder.", folder=str(folder))
+            say(
+                "Expected the output folder of a run, found no folder at {folder}: name that folder.",
+                folder=str(folder),
+            )
         )
     if log is None and (folder / LOG).is_file():
         log = folder / LOG
@@ -171,7 +174,7 @@ def read_log(path: Path) -> Log:
     gaps = [f"{name}: {gap}" for gap in _gaps(events, cut=not begins, strange=strange)]
     notes = []
     if len(begins) > 1:
-        notes.append(say("The log holds {count} runs; the last one is looked at.", count=len(begins)))
+        notes.append(say("The log holds {count} runs; the last one is examined.", count=len(begins)))
     retention = _found(_RETENTION, events) or _found(_COUNTED, events)
     workers = _found(_WORKERS, events)
     return Log(
@@ -370,7 +373,7 @@ def _measured(folder: Path, request: Request) -> tuple[Products | None, tuple[Le
         if not link(place / "outputs", folder.resolve()):
             raise SaidError(
                 say(
-                    "Expected to look at {folder} through a link, found that none can be made: allow links.",
+                    "Expected to read {folder} through a link, found that the system refuses links: allow links.",
                     folder=str(folder),
                 )
             )
@@ -399,9 +402,9 @@ def _plainly(verdict: Verdict, record: Record, log: Log | None) -> Verdict:
     if verdict.outcome is not Outcome.UNKNOWN or (log is not None and not log.gaps):
         return verdict
     if log is None:
-        sentence = say("Without a log nothing tells what happened in the run.")
+        sentence = say("Without a log the events of the run are unknown.")
     elif phase_3_start(record.history) is None:
-        sentence = say("The log is not whole and does not show the start of Phase 3.")
+        sentence = say("The log is incomplete and does not show the start of Phase 3.")
     else:
         return verdict
     return Verdict(verdict.check, Outcome.UNKNOWN, sentence, verdict.evidence, axis=verdict.axis)
@@ -416,12 +419,15 @@ def _left(record: Record, log: Log | None, *, strange: bool) -> Verdict:
     # Without a mosaic's name nothing connects the log with the folder.
     if log is None or strange or log.saved is None or log.retention is None or not done:
         sentence = say(
-            "Caches left: {count}. Whether they should be is not known without the whole log of the run that left them.",
+            "Caches left: {count}. Whether that is right is known only with the complete log of the run "
+            "that left them.",
             count=len(caches),
         )
         return Verdict("left", Outcome.UNKNOWN, sentence, evidence)
     if log.retention == "keep":
-        return Verdict("left", Outcome.NOT_APPLICABLE, say("The run was told to keep its caches."), evidence)
+        return Verdict(
+            "left", Outcome.NOT_APPLICABLE, say("The retention of the run is keep: its caches stay."), evidence
+        )
     if caches:
         sentence = say(
             "The run ended well with {retention}, and left {count} caches ({mib} MiB).",
@@ -449,7 +455,11 @@ def _notes_of_folder(record: Record) -> Iterator[Message]:
     covered = float(products.covered.mean()) if products.covered.size else 0.0
     yield say("The mosaic is {name}; {share} % of it is covered.", name=name, share=round(100 * covered, 1))
     if made := _MADE_OF.match(name):
-        yield say("Its name says: from {tiles} master tiles and {frames} frames.", tiles=made[1], frames=made[2])
+        yield say(
+            "According to its name it was made from {tiles} master tiles and {frames} frames.",
+            tiles=made[1],
+            frames=made[2],
+        )
     short = [t for t in products.tiles if t.frames is not None and t.aligned is not None and t.aligned < t.frames]
     for tile in short[:10]:
         yield say(
@@ -473,13 +483,13 @@ def _notes_of_log(log: Log | None, *, strange: bool) -> Iterator[Message]:
         )
         begun = {number(e, "tile_id") for e in log.named("mastertile_info_creation_started_from_cache")} - {None}
         yield say(
-            "It states: {groups} groups, {begun} tiles begun, {made} made.",
+            "The log states: {groups} groups, {begun} tiles begun, {made} made.",
             groups=_stated(log, "run_info_phase2_finished", "num_groups"),
             begun=len(begun),
             made=_stated(log, "run_info_phase3_finished_from_cache", "num_master_tiles"),
         )
     for gap in log.gaps:
-        yield say("The log is not whole: {gap}.", gap=gap)
+        yield say("The log is incomplete: {gap}.", gap=gap)
     if strange:
         yield say("The log is of a run that saved {name}, which is not in the folder.", name=log.saved or "?")
     keys = (MISSING, INVALID, STARVED, FAILED, NONE_MADE)
@@ -500,9 +510,7 @@ def _wanted(verdicts: Iterable[Verdict], log: Path | None, frames: Path | None) 
     if all(verdict.outcome is not Outcome.UNKNOWN for verdict in verdicts):
         return
     if log is None:
-        yield say(
-            "Give the log too: zemosaic_worker.log, as it lies in ZeMosaic's configuration, working or output folder."
-        )
+        yield say("Give the log too: zemosaic_worker.log in ZeMosaic's configuration, working or output folder.")
     if frames is None:
-        yield say("Name the frames with --frames: what the kept tiles promise to cover is known from them.")
+        yield say("Name the frames with --frames: they define the sky that the kept tiles must cover.")
     yield say("Caches, tiles and their order are seen only in a run with the probe: phase3 record -- COMMAND.")

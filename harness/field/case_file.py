@@ -414,15 +414,13 @@ def compare(case: CaseFile, record: Record) -> Verdict:
     other = case.differs(record.request.target)
     if other:
         sentence = say(
-            "The target is another one than the case's ({label}), so outputs are not compared; it differs in: {what}.",
+            "Outputs are not compared, because the target differs from the case's ({label}) in: {what}.",
             label=case.request.target.label,
             what=", ".join(other),
         )
         return Verdict("outputs", Outcome.NOT_APPLICABLE, sentence)
     if not case.outputs:
-        return Verdict(
-            "outputs", Outcome.NOT_APPLICABLE, say("The case does not know its outputs, so none are compared.")
-        )
+        return Verdict("outputs", Outcome.NOT_APPLICABLE, say("The case has no digests of outputs to compare with."))
     found = digests_of(record)
     if not found:
         return Verdict("outputs", Outcome.UNKNOWN, say("The run left no outputs to compare with the case's."))
@@ -435,7 +433,7 @@ def compare(case: CaseFile, record: Record) -> Verdict:
         )
     if not case.deterministic:
         sentence = say(
-            "Outputs differ from the case's, which this target may do with this profile: {names}.",
+            "Outputs differ from the case's, as they may for this target with this profile: {names}.",
             names=", ".join(unequal),
         )
         return Verdict("outputs", Outcome.NOT_APPLICABLE, sentence, evidence)

@@ -197,17 +197,17 @@ def _nothing(folder: Path, ended: Ended | None, *, stopped: bool) -> NothingReco
     if imported:
         error = NothingRecordedError(
             say(
-                "Expected a mosaic, found that ZeMosaic's worker was imported and none was begun (the command: {how}): "
-                "start one in its window, or see what it printed.",
+                "Expected a mosaic, found that ZeMosaic's worker was imported but no mosaic was begun (the "
+                "command: {how}): start one in its window, or see its output.",
                 how=how,
             )
         )
     else:
         error = NothingRecordedError(
             say(
-                "Expected a command that runs ZeMosaic, found none of its Python processes importing zemosaic_worker (the "
-                "command: {how}): give the command that starts it from source, such as python run_zemosaic.py, without -I, -E or "
-                "-S; a packaged program can't be observed.",
+                "Expected a command that runs ZeMosaic, found no Python process that imports zemosaic_worker "
+                "(the command: {how}): give the command that starts it from source, such as python "
+                "run_zemosaic.py, without -I, -E or -S; a packaged program can't be observed.",
                 how=how,
             )
         )

@@ -100,7 +100,7 @@ def _logging(versions: Versions) -> Verdict:
     found = [f"{place}  {text[:_EXCERPT]}" for text in sorted(more) for place in places[text][-more[text] :]]
     evidence = {"new": found[:SHOWN], "count": more.total(), "before": old.total(), "after": new.total()}
     if found:
-        text = say("{count} places set up logging, or print, that did not before.", count=more.total())
+        text = say("{count} new places set up logging or print.", count=more.total())
         return Verdict("0.2", Outcome.FAIL, text, evidence, _list(((_as_it_is(text),) for text in found), more.total()))
     text = say(
         "No logger, handler, level, configuration or print was added (the changed files had {count}).",
@@ -293,7 +293,10 @@ def _released(versions: Versions) -> Verdict:
         sought=say(
             "a release, called in the loop over finished tiles, that counts down and tests the count before it removes"
         ),
-        passed=say("A finished tile counts its caches down, and one is removed past a test of its count."),
+        passed=say(
+            "A finished tile decrements the count of each of its caches; a cache is removed only after a "
+            "test of its count."
+        ),
     )
 
 
@@ -302,7 +305,7 @@ def _forgiven(versions: Versions) -> Verdict:
     releases = [(p, r) for p in versions.phases[1] for r in p.releases]
     loud = [f"{p.file}:{r.line}" for p, r in releases if r.quiet is False]
     if loud:
-        text = say("A removal that fails is told louder than DEBUG, or ends the release: {places}.", places=_some(loud))
+        text = say("A failed removal is logged above DEBUG, or ends the release: {places}.", places=_some(loud))
         return Verdict("1.7", Outcome.FAIL, text, {"places": loud})
     return _each(
         versions,
@@ -310,7 +313,7 @@ def _forgiven(versions: Versions) -> Verdict:
         lambda p: bool(p.releases) and all(r.quiet for r in p.releases),
         lambda p: say("{place}: removed by {name}", place=_place(p), name=_some(r.function for r in p.releases)),
         sought=say("a handler of the errors of a removal"),
-        passed=say("A removal that fails is caught, told at DEBUG, and the next one follows."),
+        passed=say("A failed removal is caught and logged at DEBUG, and the next one follows."),
     )
 
 
@@ -322,7 +325,7 @@ def _not_negative(versions: Versions) -> Verdict:
         lambda p: bool(p.releases) and all(r.clamped for r in p.releases),
         lambda p: say("{place}: {name} is bounded", place=_place(p), name=_some(r.counts for r in p.releases)),
         sought=say("a bound (max, a test or an assertion) before each counting down"),
-        passed=say("No count goes below zero: read in the source, since no run can make one negative from outside."),
+        passed=say("The source keeps every count from going below zero; no run can make one negative from outside."),
     )
 
 
@@ -356,9 +359,7 @@ def _each(
 
 
 def _unseen(line: str, sought: Message, evidence: Mapping[str, Any]) -> Verdict:
-    return Verdict(
-        line, Outcome.UNKNOWN, say("The source does not show it to this reading. Looked for:"), evidence, (sought,)
-    )
+    return Verdict(line, Outcome.UNKNOWN, say("The source does not show it. Looked for:"), evidence, (sought,))
 
 
 # ---- 4) definition of done ----
@@ -378,8 +379,8 @@ def _minimal(versions: Versions) -> Verdict:
     }
     if versions.others or versions.data:
         text = say(
-            "{count} of {all} changed statements are more than cache retention; {files} files of the program that are no "
-            "code changed.",
+            "{count} of {all} changed statements are more than cache retention; {files} program files other "
+            "than code changed.",
             count=len(versions.others),
             all=len(versions.statements),
             files=len(versions.data),

@@ -67,7 +67,8 @@ def check_inputs(
     if not facts.frames:
         return (
             say(
-                "Expected frames in the dataset {dataset} ({folder}), found none: put FITS lights with a celestial WCS there.",
+                "Expected frames in the dataset {dataset} ({folder}), found no frame: put FITS lights with a "
+                "celestial WCS there.",
                 dataset=facts.name,
                 folder=str(folder),
             ),
@@ -135,7 +136,8 @@ def _plan(facts: DatasetFacts, plan: Plan) -> Iterator[Message]:
     for tile, names in enumerate(plan):
         if not names:
             yield say(
-                "Expected frames for tile {tile} of the plan, found none: name some or leave the tile out.", tile=tile
+                "Expected frames for tile {tile} of the plan, found an empty group: name frames or leave the tile out.",
+                tile=tile,
             )
         for name in names:
             if name not in known:
@@ -177,7 +179,8 @@ def _frame(folder: Path, frame: FrameFacts, *, contents: bool) -> Iterator[Messa
         return
     if not is_celestial(frame.wcs):
         yield say(
-            "Expected a celestial WCS in {name} (CTYPE, CRVAL and a scale), found none: solve the frame first, or leave it out.",
+            "Expected a celestial WCS in {name} (CTYPE, CRVAL and a scale), found no such cards: solve the "
+            "frame first, or leave it out.",
             name=frame.name,
         )
     if contents:
@@ -193,7 +196,7 @@ def _contents(path: Path) -> Iterator[Message]:
                     (i for i, hdu in enumerate(hdus) if hdu.is_image and hdu.header.get("NAXIS", 0) >= 2), None
                 )
                 if index is None:
-                    yield say("Expected an image in {name}, found none: leave the file out.", name=path.name)
+                    yield say("Expected an image in {name}, found no image HDU: leave the file out.", name=path.name)
                     return
                 hdu = hdus[index]
                 expected, found = _length(hdu), path.stat().st_size

@@ -153,7 +153,7 @@ def choose(sizes: Sequence[Size], pilot: Pilot | None, budget: Budget, *, free: 
     if pilot is None:
         return Choice(
             None,
-            say("Expected a pilot run that comes to its end, found one that did not: see the record of chain-quick."),
+            say("The pilot run did not reach its end: see the record of chain-quick."),
         )
     room = min(budget.bytes, free - _RESERVE_BYTES)
     for size in reversed(sizes):

@@ -118,9 +118,9 @@ class Campaign:
             return resolve(f"reference:{','.join(case.defects)}", None, self.root / "targets")
         if subject not in self._targets:
             if subject == "control":
-                needed = say("expected a target for the control, found none: give one with --phase3-control")
+                needed = say("expected a target for the control: name one with --phase3-control")
                 raise NoSuchRun(needed, *self._no_control)
-            raise NoSuchRun(say("expected a target for the baseline, found none: give one with --phase3-baseline"))
+            raise NoSuchRun(say("expected a target for the baseline: name one with --phase3-baseline"))
         return self._targets[subject]
 
     def _is_seeded(self, case: CaseSpec) -> bool:
@@ -288,7 +288,7 @@ class Campaign:
         if subject == "baseline" and not self._has_baseline(case):
             raise NoSuchRun(
                 say(
-                    "expected a baseline in the case {case}, found none: give one with --phase3-baseline",
+                    "expected a baseline in the case {case}: name one with --phase3-baseline",
                     case=case.name,
                 )
             )

@@ -238,7 +238,7 @@ def _total(expected: Sequence[float | None]) -> Message:
     known = [seconds for seconds in expected if seconds is not None]
     count, total, unknown = len(expected), round(sum(known)), len(expected) - len(known)
     if not known:
-        return say("{count} runs; how long they take is not known here yet.", count=count)
+        return say("{count} runs; their duration is not known yet.", count=count)
     if not unknown:
         return say("{count} runs, about {seconds} s one after the other.", count=count, seconds=total)
     return say(

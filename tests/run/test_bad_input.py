@@ -53,7 +53,7 @@ def test_no_frames(frames, folder):
     """A dataset without frames starts nothing and leaves no record."""
     request = command(frames, "")
     request = replace(request, dataset=replace(request.dataset, frames=()))
-    with pytest.raises(InputError, match=r"Expected frames in the dataset tiny .* found none: put FITS lights"):
+    with pytest.raises(InputError, match=r"Expected frames in the dataset tiny .* found no frame: put FITS lights"):
         make_run(request, folder, frames)
     assert not folder.exists()
 
@@ -139,7 +139,10 @@ def test_ends_well_without_a_word(make):
     """A target that ends with status 0 and no event is done, and the reason says what is missing and what to do."""
     record = make("print('nothing to do')")
     assert record.seal.state == "done"
-    assert "Expected progress events, found none although it ended with status 0" in record.seal.reason
+    assert (
+        "Expected progress events, found no events-*.jsonl with entries although it ended with status 0"
+        in record.seal.reason
+    )
     assert "nothing to do" in record.seal.reason
     assert "docs/protocol.md" in record.seal.reason
 
@@ -149,7 +152,7 @@ def test_ends_well_without_a_mosaic(make):
     record = make("hello(); event('PROCESS_DONE')")
     assert record.seal.state == "done"
     assert record.products.mosaic is None
-    assert "Expected a mosaic in outputs, found none" in record.seal.reason
+    assert "Expected a mosaic in outputs, found no file" in record.seal.reason
 
 
 def test_a_mosaic_that_is_none(make):

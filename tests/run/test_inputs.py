@@ -187,7 +187,8 @@ def test_a_file_without_an_image(folder):
     table = fits.BinTableHDU.from_columns([fits.Column("x", "J", array=np.arange(3))])
     fits.HDUList([fits.PrimaryHDU(), table]).writeto(folder / "f1.fits", overwrite=True)
     assert (
-        the_problem(folder, facts_of(folder), None) == "Expected an image in f1.fits, found none: leave the file out."
+        the_problem(folder, facts_of(folder), None)
+        == "Expected an image in f1.fits, found no image HDU: leave the file out."
     )
 
 

@@ -488,7 +488,7 @@ def test_products_made_smaller_keep_their_sky_and_hide_no_hole(folder):
 
 def test_products_can_only_be_made_smaller_by_whole_steps(folder):
     """A step that is no multiple of the present one, no products at all, and torn ones are refused."""
-    with pytest.raises(MeasureError, match="found none: measure the run first"):
+    with pytest.raises(MeasureError, match="found no such file: measure the run first"):
         decimate_products(folder, 2)
     older(folder, *holed())
     measure(folder, a_request())

@@ -247,7 +247,7 @@ def test_the_table_of_runs_to_come(tmp_path):
 @pytest.mark.parametrize(
     ("datasets", "told"),
     [
-        (("large", "large"), "2 runs; how long they take is not known here yet."),
+        (("large", "large"), "2 runs; their duration is not known yet."),
         (("small", "small"), "2 runs, about 17 s one after the other."),
     ],
 )
