@@ -1,10 +1,10 @@
 """Look for false alarms: sound runs of the reference on random skies and plans, each judged by every check.
 
-``python benchmarks/sound.py --times 50`` draws 50 trials, each from a seed: panels and exposures, clouds, a plan (shared frames,
-retries, single frames, repeated names, one group, no plan), a retention, a mode and a number of workers. Each run is compared
-with its ``run_end`` pair. A failed check is a finding, except for a quality finding that the pair has too (a star-less frame dims
-its panel). Findings are printed with the command that repeats them, and the exit status is 1. An ``unknown`` verdict is printed with
-its premise: a plan without shared frames tests nothing.
+``python benchmarks/sound.py --times 50`` draws 50 trials, each from a seed: panels and exposures, clouds, a plan (shared
+frames, retries, single frames, repeated names, one group, no plan), a retention, a mode and a number of workers. Each run is
+compared with its ``run_end`` pair. A failed check is a finding, except for a quality finding that the pair has too (a star-less
+frame dims its panel). Findings are printed with the command that repeats them, and the exit status is 1. An ``unknown`` verdict
+is printed with its premise: a plan without shared frames tests nothing.
 """
 
 from __future__ import annotations
