@@ -17,7 +17,7 @@ from pathlib import Path
 
 from harness.language.message import say
 from harness.record.request import TargetFacts
-from harness.targets import command, git, reference, zemosaic
+from harness.targets import command, reference, zemosaic
 from harness.targets.errors import TargetError
 
 
@@ -53,15 +53,3 @@ def resolve(spec: str, python: str | None, exports: Path) -> TargetFacts:
             spec=repr(spec),
         )
     )
-
-
-def is_commit(repository: Path, name: str) -> bool:
-    """Say whether a repository has a commit (or a tag or branch) of this name.
-
-    Raises
-    ------
-    TargetError
-        When there is a repository that git refuses to read.
-
-    """
-    return git.commit_of(repository.expanduser(), name) is not None

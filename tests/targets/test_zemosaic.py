@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from harness.targets import exports, git, interpreter, zemosaic
 from harness.targets.errors import TargetError
-from harness.targets.resolve import is_commit, resolve
+from harness.targets.resolve import resolve
 from harness.targets.start import prepare
 from harness.targets.zemosaic import read_config
 from tests.requests_ import a_request
@@ -77,10 +77,10 @@ def test_names_of_commits_are_resolved(checkout, tmp_path):
     facts = resolved(f"{checkout}@main", tmp_path)
     assert facts.identity["commit"] == run_git(checkout, "rev-parse", "HEAD")
     assert facts.identity["version"] == "4.5.0"
-    assert is_commit(checkout, "main")
-    assert not is_commit(checkout, "nope")
-    assert not is_commit(checkout, "--help")
-    assert not is_commit(tmp_path / "none", "main")
+    assert git.commit_of(checkout, "main") is not None
+    assert git.commit_of(checkout, "nope") is None
+    assert git.commit_of(checkout, "--help") is None
+    assert git.commit_of(tmp_path / "none", "main") is None
 
 
 def test_clean_checkout_is_its_commit(checkout, tmp_path):
@@ -401,7 +401,7 @@ def test_repository_that_git_refuses_is_no_plain_folder(checkout, tmp_path, monk
         ):
             resolved(spec, tmp_path)
     with pytest.raises(TargetError, match="dubious ownership"):
-        is_commit(checkout, "main")
+        git.commit_of(checkout, "main")
 
 
 def test_a_partial_copy_whose_rest_is_out_of_reach_is_told(checkout, monkeypatch):
