@@ -17,7 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from harness.field.case_file import Plan, submitted
+from harness.field.case_file import Plan, listed, submitted
 from harness.field.folder_link import link, unlink
 from harness.language.message import SaidError, say
 from harness.probe.setup import CHILDREN
@@ -26,17 +26,8 @@ from harness.record.history import TRACE_FORMAT
 from harness.record.reader import Record, read_record
 from harness.record.request import RETENTIONS, DatasetFacts, FrameFacts, Mode, Request, Retention, TargetFacts
 from harness.record.seal import WORK
-from harness.run.finish import (
-    CONSOLE,
-    GRACE_SECONDS,
-    End,
-    discard_products,
-    list_left,
-    measure_products,
-    seal_end,
-    stop,
-    watch,
-)
+from harness.run import finish
+from harness.run.finish import End
 from harness.run.inputs import InputError
 from harness.run.stack_plan import NAME as STACK_PLAN
 from harness.run.stack_plan import stack_plan
@@ -109,12 +100,14 @@ def record_command(argv: Sequence[str], folder: Path, seconds: float, echo: Echo
     before = env.get("PYTHONPATH")
     env["PYTHONPATH"] = CHILDREN + (os.pathsep + before if before else "")
     started = time.monotonic()
-    guard = Guard(argv, env, Path.cwd(), console=folder / CONSOLE, seconds=seconds, grace=GRACE_SECONDS, whole=True)
+    guard = Guard(
+        argv, env, Path.cwd(), console=folder / finish.CONSOLE, seconds=seconds, grace=finish.GRACE_SECONDS, whole=True
+    )
     runs: list[_Run] = []
     ended, stopped = None, False
     try:
         guard.start()
-        ended = _observe(guard, folder, runs, _Shown(folder / CONSOLE, echo))
+        ended = _observe(guard, folder, runs, _Shown(folder / finish.CONSOLE, echo))
     except KeyboardInterrupt:
         ended, stopped = guard.end(), True
     except NotStartedError as error:
@@ -184,7 +177,7 @@ def _begun(folder: Path, known: Sequence[_Run], guard: int | None) -> list[_Run]
         facts = json.loads(path.read_text(encoding="utf-8"))
         run = _Run(record, facts, link(record / "outputs", Path(facts["output"])))
         if guard is not None:
-            run.watches.extend(watch(record, guard))
+            run.watches.extend(finish.watch(record, guard))
         found.append(run)
     return found
 
@@ -220,8 +213,8 @@ def _nothing(folder: Path, ended: Ended | None, *, stopped: bool) -> NothingReco
 
 def _finished(run: _Run, end: End) -> Record:
     """Reconstruct the request of a record, list what the run left, measure its products, seal the record."""
-    reasons = stop(run.watches)
-    shutil.copyfile(run.folder.parent / CONSOLE, run.folder / CONSOLE)
+    reasons = finish.stop(run.watches)
+    shutil.copyfile(run.folder.parent / finish.CONSOLE, run.folder / finish.CONSOLE)
     notes = _notes(run.folder / WORK / "notes.jsonl")
     places = [*_inputs(run.facts), *(Path(note["frame"]) for note in notes if "frame" in note)]
     frames, said = _frames(run.facts, places)
@@ -242,7 +235,7 @@ def _finished(run: _Run, end: End) -> Record:
             unlink(run.folder / "outputs")
     else:
         reasons.append("The output folder could not be looked at from the record, so nothing of it was measured.")
-    seal_end(run.folder, end.because(*reasons))
+    finish.seal_end(run.folder, end.because(*reasons))
     with contextlib.suppress(OSError):  # not part of the record
         leftovers.remove_tree(run.folder / WORK)
     return read_record(run.folder)
@@ -307,17 +300,13 @@ def _frames(facts: Mapping[str, Any], places: Sequence[Path]) -> tuple[tuple[Fra
     said = []
     if gone:
         said.append(
-            f"Expected {len(paths)} frames to be read after the run, found {len(gone)} that can't be: {_few(gone)}."
+            f"Expected {len(paths)} frames to be read after the run, found {len(gone)} that can't be: {listed(gone, 3)}."
         )
     if changed:
         said.append(
-            f"{len(changed)} frames were changed during the run and are known as they were after it: {_few(changed)}."
+            f"{len(changed)} frames were changed during the run and are known as they were after it: {listed(changed, 3)}."
         )
     return tuple(found), said
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _request(run: _Run, notes: Sequence[Mapping[str, Any]], frames: tuple[FrameFacts, ...]) -> Request:
@@ -417,7 +406,7 @@ def _ambiguous(record: Path, paths: Sequence[Path]) -> list[str]:
         return []
     now, pid = time.monotonic_ns(), os.getpid()
     header = {"format": TRACE_FORMAT, "pid": pid, "t": now, "capabilities": []}
-    what = f"frames of one name in several folders: {_few(twice)}"
+    what = f"frames of one name in several folders: {listed(twice, 3)}"
     lost = {"t": now, "thread": "harness", "op": "lost", "n": len(twice), "what": what}
     text = "".join(f"{json.dumps(line)}\n" for line in (header, lost))
     (record / f"trace-{pid}.jsonl").write_text(text, encoding="utf-8")
@@ -429,8 +418,8 @@ def _measured(run: _Run, request: Request) -> list[str]:
     output = Path(run.facts["output"])
     before = {name: (size, changed) for name, size, changed in run.facts["before"]}
     files = [file for file in leftovers.count_left(run.folder) if not _untouched(output, file.path, before)]
-    problem = list_left(run.folder, files)
-    failed = measure_products(run.folder, request)
+    problem = finish.list_left(run.folder, files)
+    failed = finish.measure_products(run.folder, request)
     return [problem, failed or _only_of_the_run(run.folder, {file.path for file in files})]
 
 
@@ -448,7 +437,7 @@ def _only_of_the_run(record: Path, files: set[str]) -> str:
     path = record / "products.json"
     data = json.loads(path.read_text(encoding="utf-8"))
     if data["mosaic"] is not None and data["mosaic"] not in files:
-        discard_products(record)
+        finish.discard_products(record)
         return f"Expected a mosaic of this run, found only an earlier one, {data['mosaic']}."
     data["tiles"] = [tile for tile in data["tiles"] if tile["path"] in files]
     path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

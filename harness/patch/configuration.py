@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Mapping
 
+from harness.patch.phase3_source import last_name
 from harness.patch.retention_only import words_of
 from harness.patch.versions import Sources, Versions, kind_of
 
@@ -38,13 +39,15 @@ def set_ups(trees: Mapping[str, ast.Module]) -> dict[str, list[str]]:
 
 def _sets_up(node: ast.AST) -> bool:
     if isinstance(node, ast.Call):
-        name = _last(node.func)
+        name = last_name(node.func)
         written = (
-            name == "write" and isinstance(node.func, ast.Attribute) and _last(node.func.value) in {"stdout", "stderr"}
+            name == "write"
+            and isinstance(node.func, ast.Attribute)
+            and last_name(node.func.value) in {"stdout", "stderr"}
         )
         return name in _SETS_UP or written or name.endswith(("Handler", "LoggerAdapter", "QueueListener"))
     if isinstance(node, ast.ClassDef):
-        return any(_last(base).endswith(("Handler", "Formatter", "LoggerAdapter", "Logger")) for base in node.bases)
+        return any(last_name(base).endswith(("Handler", "Formatter", "LoggerAdapter", "Logger")) for base in node.bases)
     if isinstance(node, ast.Import):
         return any(alias.name.partition(".")[0] in _LIBRARIES for alias in node.names)
     return isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in _LIBRARIES
@@ -57,9 +60,9 @@ def settings_of(versions: Versions) -> dict[str, object]:
     for tree in trees.values():
         for node in tree.body:
             if isinstance(node, ast.Assign):
-                targets, value = [_last(t) for t in node.targets], node.value
+                targets, value = [last_name(t) for t in node.targets], node.value
             elif isinstance(node, ast.AnnAssign) and node.value is not None:
-                targets, value = [_last(node.target)], node.value
+                targets, value = [last_name(node.target)], node.value
             else:
                 continue
             if isinstance(value, ast.Dict) and any(words_of(t) & {"config", "settings", "defaults"} for t in targets):
@@ -84,7 +87,3 @@ def batch_size_names(version: Sources) -> frozenset[str]:
     """Return the names and keys of a version's code that hold "batch size"."""
     texts = (text for path, text in version.items() if text and kind_of(path) == "code")
     return frozenset(name for text in texts for name in _BATCH_SIZE.findall(text))
-
-
-def _last(node: ast.expr) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""

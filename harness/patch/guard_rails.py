@@ -54,8 +54,9 @@ def judge(before: Sources, after: Sources) -> PatchReport:
     if not versions.changed:
         none = say("The two versions have the same files: there is no patch to judge.")
         return PatchReport(tuple(Verdict(line, Outcome.UNKNOWN, none) for line in LINES))
-    rows = (_files, _logging, _batch_size, _modes, *_REVIEW, _minimal)
-    return PatchReport(tuple(row(versions) for row in rows))
+    forbidden = (_files, _logging, _batch_size, _modes)
+    review = (_located, _identified, _replaced, _counted_first, _stored, _released, _forgiven, _not_negative)
+    return PatchReport(tuple(row(versions) for row in (*forbidden, *review, _minimal)))
 
 
 def _unless_unread(versions: Versions, row: Verdict) -> Verdict:
@@ -327,18 +328,6 @@ def _not_negative(versions: Versions) -> Verdict:
         sought=say("a bound (max, a test or an assertion) before each counting down"),
         passed=say("The source keeps every count from going below zero; no run can make one negative from outside."),
     )
-
-
-_REVIEW: tuple[Callable[[Versions], Verdict], ...] = (
-    _located,
-    _identified,
-    _replaced,
-    _counted_first,
-    _stored,
-    _released,
-    _forgiven,
-    _not_negative,
-)
 
 
 def _each(

@@ -127,7 +127,9 @@ class _Place:
         submit = next((call for call in self._calls if _submits_tile(call)), None)
         if submit is None:
             return None
-        pools = [c.lineno for c in self._calls if _name(c.func).endswith("PoolExecutor") and c.lineno < submit.lineno]
+        pools = [
+            c.lineno for c in self._calls if last_name(c.func).endswith("PoolExecutor") and c.lineno < submit.lineno
+        ]
         counts = {release.counts for release in self._releases if release.counts}
         registers = {name for name, function in self._functions.items() if _counts_up(function, counts)}
         sets, once, normalised = self._sets(registers, counts)
@@ -149,7 +151,7 @@ class _Place:
     def _collect(self) -> ast.AST | None:
         """The loop that takes the results of tiles: the first after the first submission."""
         first = next(call.lineno for call in self._calls if _submits_tile(call))
-        results = (c for c in self._calls if c.lineno > first and _name(c.func) == "result" and not c.args)
+        results = (c for c in self._calls if c.lineno > first and last_name(c.func) == "result" and not c.args)
         return next(filter(None, (self._loop_around(call) for call in results)), None)
 
     def _loop_around(self, node: ast.AST) -> ast.AST | None:
@@ -245,7 +247,7 @@ class _Place:
         for counted, down in _steps(home, ast.Sub):
             if counted != name:
                 continue
-            bounded = any(_name(n.func) == "max" for n in ast.walk(down) if isinstance(n, ast.Call))
+            bounded = any(last_name(n.func) == "max" for n in ast.walk(down) if isinstance(n, ast.Call))
             tested = any(_tests_count(test, aliases) for test in self._tests_before(down, home))
             asserted = any(
                 isinstance(n, ast.Assert) and _tests_count(n.test, aliases) and abs(n.lineno - down.lineno) <= 3
@@ -289,18 +291,18 @@ class _Place:
                     value = node.value.id if isinstance(node.value, ast.Name) else ""
                     if value in made:
                         once = all(
-                            isinstance(loop, ast.For) and _name(loop.iter) == value
+                            isinstance(loop, ast.For) and last_name(loop.iter) == value
                             for name, step in _steps(function, ast.Add)
                             if name in counts
                             for loop in [self._loop_around(step)]
                         )
-                        return _name(node.targets[0].value), once, self._normalises(function, value, made[value])
+                        return last_name(node.targets[0].value), once, self._normalises(function, value, made[value])
         return "", False, False
 
     def _normalises(self, function: ast.AST, name: str, made: ast.expr) -> bool:
         """Return whether every element of a set comes from a function that normalises paths."""
-        calls = [n for n in ast.walk(function) if isinstance(n, ast.Call) and _name(n.func) == "add" and n.args]
-        added = [c.args[0] for c in calls if isinstance(c.func, ast.Attribute) and _name(c.func.value) == name]
+        calls = [n for n in ast.walk(function) if isinstance(n, ast.Call) and last_name(n.func) == "add" and n.args]
+        added = [c.args[0] for c in calls if isinstance(c.func, ast.Attribute) and last_name(c.func.value) == name]
         if isinstance(made, ast.SetComp):
             added.append(made.elt)
         values = dict(_assignments(function))
@@ -310,17 +312,17 @@ class _Place:
 
     def _is_normal(self, value: ast.expr) -> bool:
         for call in (n for n in ast.walk(value) if isinstance(n, ast.Call)):
-            name = _name(call.func)
+            name = last_name(call.func)
             within = self._functions.get(name)
             if name in _NORMAL or (
                 within is not None
-                and any(isinstance(n, ast.Call) and _name(n.func) in _NORMAL for n in ast.walk(within))
+                and any(isinstance(n, ast.Call) and last_name(n.func) in _NORMAL for n in ast.walk(within))
             ):
                 return True
         return False
 
 
-def _name(node: ast.expr) -> str:
+def last_name(node: ast.expr) -> str:
     """Return the last part of a dotted name."""
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
@@ -330,7 +332,9 @@ def _mentions(node: ast.AST, names: set[str] | frozenset[str]) -> bool:
 
 
 def _submits_tile(call: ast.Call) -> bool:
-    return _name(call.func) == "submit" and bool(call.args) and {"master", "tile"} <= words_of(_name(call.args[0]))
+    return (
+        last_name(call.func) == "submit" and bool(call.args) and {"master", "tile"} <= words_of(last_name(call.args[0]))
+    )
 
 
 def _names_policy(node: ast.AST) -> bool:
@@ -352,10 +356,10 @@ def _is_not_policy(node: ast.AST) -> bool:
 
 
 def _removes(call: ast.Call) -> bool:
-    name = _name(call.func)
+    name = last_name(call.func)
     if not isinstance(call.func, ast.Attribute):
         return False
-    return name == "unlink" or (name == "remove" and _name(call.func.value) == "os")
+    return name == "unlink" or (name == "remove" and last_name(call.func.value) == "os")
 
 
 def _ends(node: ast.If) -> bool:
@@ -366,11 +370,11 @@ def _steps(function: ast.AST, operator: type[ast.operator]) -> Iterator[tuple[st
     """Yield each mapping whose items a function counts up or down by one, with the statement."""
     for node in ast.walk(function):
         if isinstance(node, ast.AugAssign) and isinstance(node.op, operator) and isinstance(node.target, ast.Subscript):
-            yield _name(node.target.value), node
+            yield last_name(node.target.value), node
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
             steps = (n for n in ast.walk(node.value) if isinstance(n, ast.BinOp) and isinstance(n.op, operator))
             if any(isinstance(n.right, ast.Constant) and n.right.value == 1 for n in steps):
-                yield _name(node.targets[0].value), node
+                yield last_name(node.targets[0].value), node
 
 
 def _counts_up(function: ast.AST, counts: set[str]) -> bool:
@@ -395,12 +399,12 @@ def _catches_os_error(handler: ast.ExceptHandler) -> bool:
     if handler.type is None:
         return True
     names = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
-    return any(_name(n) in {"OSError", "IOError", "Exception", "BaseException"} for n in names)
+    return any(last_name(n) in {"OSError", "IOError", "Exception", "BaseException"} for n in names)
 
 
 def _tells_quietly(handler: ast.ExceptHandler) -> bool:
     """Return whether a handler logs at DEBUG only and goes on."""
-    logged = {_name(n.func) for n in ast.walk(handler) if isinstance(n, ast.Call)} & (_LOUD | {"debug"})
+    logged = {last_name(n.func) for n in ast.walk(handler) if isinstance(n, ast.Call)} & (_LOUD | {"debug"})
     goes_on = not any(isinstance(n, ast.Raise | ast.Return | ast.Break) for n in ast.walk(handler))
     return logged == {"debug"} and goes_on
 
@@ -414,4 +418,4 @@ def _assignments(function: ast.AST) -> Iterator[tuple[str, ast.expr]]:
 
 
 def _is_set(node: ast.expr) -> bool:
-    return isinstance(node, ast.Set | ast.SetComp) or (isinstance(node, ast.Call) and _name(node.func) == "set")
+    return isinstance(node, ast.Set | ast.SetComp) or (isinstance(node, ast.Call) and last_name(node.func) == "set")

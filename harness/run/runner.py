@@ -24,17 +24,7 @@ from harness.record.reader import Record, read_record
 from harness.record.request import Request
 from harness.record.seal import WORK
 from harness.record.truth import Truth
-from harness.run.finish import (
-    CONSOLE,
-    GRACE_SECONDS,
-    End,
-    discard_products,
-    list_left,
-    measure_products,
-    seal_end,
-    stop,
-    watch,
-)
+from harness.run import finish
 from harness.run.inputs import InputError, require_inputs
 from harness.run.stack_plan import NAME as STACK_PLAN
 from harness.run.stack_plan import stack_plan
@@ -51,7 +41,7 @@ OnStart = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class _End(End):
+class _End(finish.End):
     """How a run of the harness ended.
 
     ``stopped`` is the exception that ended it early; it is raised again after the sealing. ``printed`` quotes the last lines
@@ -70,7 +60,7 @@ def make_run(
     truth: Truth | None = None,
     table: str | None = None,
     on_start: OnStart | None = None,
-    grace: float = GRACE_SECONDS,
+    grace: float = finish.GRACE_SECONDS,
 ) -> Record:
     """Run a target once and return its sealed record.
 
@@ -131,7 +121,7 @@ def make_run(
             end = _measure(request, folder, end, signals)
         if end.state == "done":
             end = end.because(*_lacking(folder, end.printed))
-        seal_end(folder, end)
+        finish.seal_end(folder, end)
         if end.stopped is not None:
             raise end.stopped
     return read_record(folder)
@@ -203,7 +193,9 @@ def _run(request: Request, folder: Path, signals: _Signals, on_start: OnStart | 
     started = time.monotonic()
     try:
         start = prepare(folder, request)
-        guard = Guard(start.argv, start.env, start.cwd, console=folder / CONSOLE, seconds=request.seconds, grace=grace)
+        guard = Guard(
+            start.argv, start.env, start.cwd, console=folder / finish.CONSOLE, seconds=request.seconds, grace=grace
+        )
     except (OSError, ValueError) as error:
         return _End("crashed", None, 0.0, (f"The target could not be started: {error}",))
     watches: list[Watch] = []
@@ -212,7 +204,7 @@ def _run(request: Request, folder: Path, signals: _Signals, on_start: OnStart | 
         pid = guard.start()
         started = time.monotonic()
         with signals.open():
-            watches.extend(watch(folder, guard.guard_pid))
+            watches.extend(finish.watch(folder, guard.guard_pid))
             if on_start is not None:
                 on_start(pid)
             while (ended := guard.wait(0.2)) is None:
@@ -226,7 +218,7 @@ def _run(request: Request, folder: Path, signals: _Signals, on_start: OnStart | 
         seconds = time.monotonic() - started
     finally:
         guard.close()
-        problems = stop(watches)
+        problems = finish.stop(watches)
     return _judge_end(ended, stopped, seconds, request.seconds).because(*problems)
 
 
@@ -285,7 +277,7 @@ def _tidy(folder: Path) -> Iterator[str]:
         leftovers.remove_tree(folder / WORK)
     except OSError as error:
         kept.append(f"{WORK}: {error}")
-    yield list_left(folder, counted)
+    yield finish.list_left(folder, counted)
     if kept:
         yield f"Expected to remove caches and working files, found: {'; '.join(kept[:3])}."
 
@@ -294,9 +286,9 @@ def _measure(request: Request, folder: Path, end: _End, signals: _Signals) -> _E
     """Measure the products; where the user interrupts that, the run counts as killed."""
     try:
         with signals.open():
-            return end.because(measure_products(folder, request))
+            return end.because(finish.measure_products(folder, request))
     except KeyboardInterrupt as stopped:
-        discard_products(folder)
+        finish.discard_products(folder)
         reason = "Expected the products to be measured, found the run stopped by the user: run it again."
         return replace(end, state="killed", stopped=stopped).because(reason)
 

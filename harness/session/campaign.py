@@ -223,12 +223,7 @@ class Campaign:
 
     def request(self, case: CaseSpec, subject: Subject, retention: Retention, variant: Variant = PLAIN) -> Request:
         """Return the request of a run of this case."""
-        return self._request(case, self.dataset(case), subject, retention, variant)
-
-    def _request(
-        self, case: CaseSpec, dataset: Dataset, subject: Subject, retention: Retention, variant: Variant
-    ) -> Request:
-        facts = run_matrix.first_panels(dataset.facts, variant.panels)
+        facts = run_matrix.first_panels(self.dataset(case).facts, variant.panels)
         plan = case.plan(facts) if case.plan else None
         return Request(
             case=case.name,
@@ -253,8 +248,7 @@ class Campaign:
 
     def run(self, case: CaseSpec, subject: Subject, retention: Retention, variant: Variant = PLAIN) -> Record:
         """Return the record of a run; make the run if no worker has made it."""
-        dataset = self.dataset(case)
-        request = self._request(case, dataset, subject, retention, variant)
+        dataset, request = self.dataset(case), self.request(case, subject, retention, variant)
         key = run_key(request, variant.repeat)
         record_folder = self._records / key
         sealed = record_folder / "seal.json"
@@ -287,14 +281,10 @@ class Campaign:
             return known
         if subject == "baseline" and not self._has_baseline(case):
             raise NoSuchRun(
-                say(
-                    "expected a baseline in the case {case}: name one with --phase3-baseline",
-                    case=case.name,
-                )
+                say("expected a baseline in the case {case}: name one with --phase3-baseline", case=case.name)
             )
-        self.dataset(
-            case
-        )  # first: it may make a pilot run, which takes the machine shared and can't within exclusive access
+        # First: this may make a pilot run, which takes the machine shared, and can't do so within exclusive access.
+        self.dataset(case)
         wanted = run_matrix.runs_to_judge(case, subject, retention)
         timed = [kind for kind in wanted if is_timed(case, subject, *kind)] if len(wanted) > 1 else []
         with self.machine.held(exclusive=True) if timed else nullcontext():  # once for all timed runs, not for each

@@ -138,7 +138,6 @@ def test_workers_take_their_locks_in_one_order(campaign, monkeypatch, tmp_path):
             return None
 
     monkeypatch.setattr(Campaign, "dataset", lambda *_: Dataset(micro.counted().request.dataset, tmp_path))
-    monkeypatch.setattr(Campaign, "request", None)
     monkeypatch.setattr(Machine, "held", lambda *_, **__: contextlib.nullcontext(taken.append("machine")))
     monkeypatch.setattr(module, "FileLock", Lock)
     monkeypatch.setattr(module, "make_run", make_run)

@@ -196,11 +196,13 @@ def wait_for(condition):
 def test_the_monitor_writes_a_line_a_change(session, living):
     """A run gets a line for each change, and no line without a change."""
     shown = []
-    with ProgressMonitor(session, shown.append, interval=0.01):
-        wait_for(lambda: len(shown) == 1)
-        living.event("PHASE_UPDATE", "3")
-        wait_for(lambda: len(shown) == 2)
-        seal(living.folder, "done", 0, "", 3.0)
+    monitor = ProgressMonitor(session, shown.append, interval=0.01)
+    monitor.start()
+    wait_for(lambda: len(shown) == 1)
+    living.event("PHASE_UPDATE", "3")
+    wait_for(lambda: len(shown) == 2)
+    seal(living.folder, "done", 0, "", 3.0)
+    monitor.stop()
     assert ["phase 3" in line for line in shown] == [False, True, False]
     assert shown[-1] == "reference · chain · subject: done after 3 s"
 
@@ -209,8 +211,9 @@ def test_runs_of_another_time_get_no_line(session, living):
     """A record that was sealed before the start of the monitor is not shown."""
     seal(living.folder, "done", 0, "", 3.0)
     shown = []
-    with ProgressMonitor(session, shown.append, interval=0.01):
-        pass
+    monitor = ProgressMonitor(session, shown.append, interval=0.01)
+    monitor.start()
+    monitor.stop()
     assert shown == []
 
 
