@@ -430,9 +430,7 @@ def _plane(name: str, plane: _Plane, outputs: Path) -> Plane:
             [_blocks(np.where(f, v, np.nan), BLOCK, np.fmax, fill=np.nan) for v, f in zip(values, finite, strict=True)]
         )
     bitpix = int(plane.hdu.header["BITPIX"])
-    exact = (
-        np.float32 if bitpix in (8, 16, -32) else np.float64
-    )  # exact for low and high, which are values of the image
+    exact = np.float32 if bitpix in (8, 16, -32) else np.float64  # of low and high, which are values of the image
     return Plane(
         name=name,
         file=plane.path.relative_to(outputs.parent).as_posix(),
