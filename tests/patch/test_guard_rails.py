@@ -8,10 +8,9 @@ import textwrap
 import pytest
 
 from harness.commands.main import main
-from harness.patch import guard_rails, versions
+from harness.patch import guard_rails
 from harness.patch.statement_diff import changes
 from harness.session.model import read_session
-from harness.targets.errors import TargetError
 from harness.verdict import Outcome
 from tests.plugin.test_session_of_pytest import latest, run_pytest
 from tests.targets.test_zemosaic import STUB, run_git
@@ -239,14 +238,6 @@ def test_a_new_file_fails_and_notes_are_named():
     row = rows(version(NAIVE), noted)["0.1"]
     assert (row.outcome, row.evidence["added"]) == (Outcome.PASS, {"docs/plan.md": "note"})
     assert "docs/plan.md" in row.sentence.render()
-
-
-@pytest.mark.parametrize(
-    ("path", "kind"), [("tests/test_x.py", "test"), ("x.json", "data"), ("a.PY", "code"), ("b.rst", "note")]
-)
-def test_files_are_told_apart_by_their_path(path, kind):
-    """Tests, data, code and notes are recognised by suffix and folder."""
-    assert versions.kind_of(path) == kind
 
 
 def test_a_renamed_file_is_not_new():
@@ -542,12 +533,3 @@ def test_rows_are_printed_as_json(repository, capsys):
     data = json.loads(capsys.readouterr().out)
     assert [row["check"] for row in data["rows"]] == list(guard_rails.LINES)
     assert data["outcome"] == "fail"
-
-
-def test_a_folder_reads_as_its_commit(repository):
-    """A copied target has the same files as its commit; files that were left out have no content."""
-    head = versions.read_commit(repository, "HEAD")
-    files = {p: t for p, t in versions.read_folder(repository, ("x.gif",)).items() if not p.startswith(".git/")}
-    assert files == dict(head) | {"x.gif": None}
-    with pytest.raises(TargetError, match="nowhere"):
-        versions.read_commit(repository, "nowhere")
