@@ -24,7 +24,8 @@ def register(commands: Commands, text: Text) -> None:
 
 
 def _patch(options: argparse.Namespace, translate: Translate) -> int:
-    from harness.patch.guard_rails import judge, read_commit
+    from harness.patch.guard_rails import judge
+    from harness.patch.versions import read_commit
 
     repository = options.repo.expanduser().absolute()
     report = judge(read_commit(repository, options.base), read_commit(repository, options.head))

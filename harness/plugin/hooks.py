@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from harness.patch.guard_rails import PatchReport
-    from harness.session.campaign import Campaign, Subject
+    from harness.session.campaign import Campaign
     from harness.session.model import JudgedRun, Session, TestEntry
     from harness.session.progress import ProgressMonitor
+    from harness.session.run_matrix import Subject
     from harness.verdict import Verdict
 
 _STATE = pytest.StashKey["Validation"]()
@@ -306,6 +307,7 @@ def of_unknown_standing(verdict: Verdict, judged: JudgedRun) -> bool:
 def patch_report(request: pytest.FixtureRequest, phase3_campaign: Campaign) -> Callable[[], PatchReport]:
     """Return a function that judges the guard rails on the sources of subject and baseline, once."""
     from harness.patch import guard_rails
+    from harness.patch.versions import read_folder
     from harness.session.campaign import NoSuchRun
     from harness.targets.resolve import TARGETS
 
@@ -326,7 +328,7 @@ def patch_report(request: pytest.FixtureRequest, phase3_campaign: Campaign) -> C
                     two=sides[1].label,
                 )
             )
-        before, after = (guard_rails.read_folder(Path(s.root), s.identity.get("left_out", ())) for s in sides)
+        before, after = (read_folder(Path(s.root), s.identity.get("left_out", ())) for s in sides)
         report = guard_rails.judge(before, after)
         request.config.stash[_STATE].patch = report.rows
         return report

@@ -275,7 +275,7 @@ def test_a_record_that_fails_ends_nobodys_program(user, tmp_path, monkeypatch):
         seal(*arguments)
 
     monkeypatch.setattr("harness.field.observe.SETTLE_SECONDS", 0.0)
-    monkeypatch.setattr("harness.field.observe.seal", failing)
+    monkeypatch.setattr("harness.run.finish.seal", failing)
     more = "\nimport time\ntime.sleep(3)\n(here / 'the end').touch()\n"
     argv = user(IN_THE_MIDDLE.replace("{what}", "pass") + more)
     (made,) = record(argv, tmp_path / "r")
