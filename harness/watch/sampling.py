@@ -60,7 +60,7 @@ class Lines:
         """Write one line. A failure, as on a full disk, is counted in ``lost`` and not raised: sampling must not end a run."""
         line = json.dumps(data, separators=(",", ":")).encode() + b"\n"
         if self._torn:
-            line = b"\n" + line  # otherwise this line would continue the one that was cut off, and both would be unreadable
+            line = b"\n" + line  # otherwise it would continue the line that was cut off: both unreadable
         try:
             written = os.write(self._file, line)
         except OSError:

@@ -145,7 +145,7 @@ def test_a_newer_format_is_refused(folder):
 
 def test_no_record_at_all(tmp_path):
     """A folder without a request says what to name instead."""
-    with pytest.raises(RecordError, match=r"found none in .*: name a run's folder"):
+    with pytest.raises(RecordError, match=r"expected a record in .*, found no request.json there: name a run's folder"):
         read_record(tmp_path)
 
 
