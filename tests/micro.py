@@ -397,8 +397,8 @@ def sds(sizes=(3, 3), *, lost=(), products=True, **request):
         micro.event("p4_global_coadd_started", images=size)
         if i not in lost:
             micro.event("p4_global_coadd_finished", images=size)
-        told = f"[SDS] Batch {i + 1}/{len(sizes)} | frames={size} | success={i not in lost}"
-        micro.event(told, batch_index=i + 1, total_batches=len(sizes), images=size, success=i not in lost)
+        text = f"[SDS] Batch {i + 1}/{len(sizes)} | frames={size} | success={i not in lost}"
+        micro.event(text, batch_index=i + 1, total_batches=len(sizes), images=size, success=i not in lost)
     micro.event("phase5_sds_polish_start").event("sds_mask_cov_summary", min_keep_fraction=0.4)
     micro.event("sds_global_finalize_done").event("PHASE_UPDATE", "6")
     micro.event("run_success_mosaic_saved").event("PHASE_UPDATE", "7")

@@ -412,7 +412,7 @@ def _number(wcs: Cards, name: str, default: float | None = None) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        found = repr(wcs[name]) if name in wcs else "none"
+        found = repr(wcs[name]) if name in wcs else "no such card"
         raise FootprintError(f"expected a finite number in the WCS card {name}, found {found}: solve the frame again")
     return number
 
@@ -428,7 +428,7 @@ def _astropy(wcs: Cards) -> WCS:
             f"expected a celestial WCS, found cards that can't be read ({error}): solve it again"
         ) from error
     if not made.has_celestial:
-        found = ", ".join(str(wcs.get(name, "none")) for name in ("CTYPE1", "CTYPE2"))
+        found = ", ".join(str(wcs.get(name, "missing")) for name in ("CTYPE1", "CTYPE2"))
         raise FootprintError(f"expected the cards of a celestial WCS, found CTYPE {found}: solve the frame first")
     return made
 

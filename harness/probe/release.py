@@ -78,7 +78,7 @@ def of_reference(defects: list[str]) -> "tuple[Optional[Lift], Optional[str], li
 
 
 def of_zemosaic() -> "tuple[Optional[Lift], Optional[str], list[str]]":
-    """Return a function that makes ZeMosaic's release and its name; if there is none, the functions that were examined."""
+    """Return a function that makes ZeMosaic's release and its name; without one, the functions that were examined."""
     worker = importlib.import_module("zemosaic_worker")
     outer = getattr(worker, WITHIN, None)
     if outer is None:

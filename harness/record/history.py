@@ -9,7 +9,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from harness.record.values import UNREADABLE, RecordError, check_format, int_or_none, one_of, read_lines, read_samples
+from harness.record.values import (
+    UNREADABLE,
+    RecordError,
+    check_format,
+    int_or_none,
+    one_of,
+    read_lines,
+    read_samples,
+    text_or_none,
+)
 
 EVENTS_FORMAT = "phase3-events/1"
 TRACE_FORMAT = "phase3-trace/1"
@@ -291,7 +300,6 @@ def _event(pid: int, data: Mapping[str, Any]) -> Event:
 
 
 def _operation(pid: int, data: Mapping[str, Any]) -> Operation:
-    size, errno, to, mode = (data.get(name) for name in ("size", "errno", "to", "mode"))
     return Operation(
         t=int(data["t"]),
         pid=pid,
@@ -299,20 +307,15 @@ def _operation(pid: int, data: Mapping[str, Any]) -> Operation:
         op=str(data["op"]),
         state=str(data["state"]),
         path=str(data["path"]),
-        to=None if to is None else str(to),
-        size=None if size is None else int(size),
-        errno=None if errno is None else int(errno),
-        mode=None if mode is None else str(mode),
+        to=text_or_none(data.get("to")),
+        size=int_or_none(data.get("size")),
+        errno=int_or_none(data.get("errno")),
+        mode=text_or_none(data.get("mode")),
         tid=int_or_none(data.get("tid")),
     )
 
 
 def _step(pid: int, data: Mapping[str, Any]) -> TileStep:
-    def text(name: str) -> str | None:
-        value = data.get(name)
-        return None if value is None else str(value)
-
-    retry_of = data.get("retry_of")
     return TileStep(
         t=int(data["t"]),
         pid=pid,
@@ -321,11 +324,11 @@ def _step(pid: int, data: Mapping[str, Any]) -> TileStep:
         tile=int(data["tile"]),
         frames=tuple(str(name) for name in data.get("frames", ())),
         caches=tuple(str(name) for name in data.get("caches", ())),
-        reference=text("reference"),
-        outcome=text("outcome"),
-        path=text("path"),
-        error=text("error"),
-        retry_of=None if retry_of is None else int(retry_of),
+        reference=text_or_none(data.get("reference")),
+        outcome=text_or_none(data.get("outcome")),
+        path=text_or_none(data.get("path")),
+        error=text_or_none(data.get("error")),
+        retry_of=int_or_none(data.get("retry_of")),
         tid=int_or_none(data.get("tid")),
     )
 

@@ -15,7 +15,16 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from harness.language.message import say
-from harness.record.values import UNREADABLE, RecordError, check_format, inside, one_of, read_json, sha256_of
+from harness.record.values import (
+    UNREADABLE,
+    RecordError,
+    check_format,
+    inside,
+    int_or_none,
+    one_of,
+    read_json,
+    sha256_of,
+)
 
 SEAL_FORMAT = "phase3-seal/1"
 EndState = Literal["done", "crashed", "timed out", "killed"]
@@ -150,18 +159,16 @@ def damage_of(folder: Path) -> tuple[str, ...]:
 
 def read_seal(folder: Path) -> Seal | None:
     """Read the seal of a record; ``None`` if it has no seal. Raises ``RecordError`` if the seal can't be read."""
-    path = folder / "seal.json"
+    path = folder / SEAL
     if not path.exists():
         return None
     try:
         data = read_json(path)
         check_format(path, data, SEAL_FORMAT)
-        state = one_of(data["state"], END_STATES)
-        code = data["exit_code"]
         files = {str(k): str(v) for k, v in dict(data["files"]).items()}
         return Seal(
-            state,
-            None if code is None else int(code),
+            one_of(data["state"], END_STATES),
+            int_or_none(data["exit_code"]),
             str(data["reason"]),
             float(data["seconds"]),
             MappingProxyType(files),
@@ -189,5 +196,5 @@ def damage(folder: Path, seal: Seal) -> Iterator[str]:
         elif sha256_of(path) != digest:
             yield f"{name}: changed since the record was sealed"
     for path in sorted(folder.glob("*.json*")):
-        if path.name != "seal.json" and path.name not in seal.files:
+        if path.name != SEAL and path.name not in seal.files:
             yield f"{path.name}: added since the record was sealed"

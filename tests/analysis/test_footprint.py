@@ -378,11 +378,11 @@ def test_a_pixel_without_a_sky_has_no_area():
 @pytest.mark.parametrize(
     ("cards", "found"),
     [
-        ({}, "found CTYPE none, none"),
+        ({}, "found CTYPE missing, missing"),
         ({"CTYPE1": "LINEAR", "CTYPE2": "LINEAR"}, "found CTYPE LINEAR, LINEAR"),
         (tan() | {"CRVAL1": float("nan")}, "CRVAL1, found nan"),
         (tan() | {"CRVAL2": "north"}, "CRVAL2, found 'north'"),
-        ({k: v for k, v in tan().items() if k != "CRVAL2"}, "CRVAL2, found none"),
+        ({k: v for k, v in tan().items() if k != "CRVAL2"}, "CRVAL2, found no such card"),
         (tan() | {"CD1_1": 0.0, "CD1_2": 0.0}, "singular"),
         (tan() | SIP | {"A_ORDER": "x"}, "can't be read"),
     ],

@@ -84,7 +84,7 @@ def test_steps_follow_one_another(bench):
 
 
 def test_outcomes_are_told_apart(bench):
-    """A maker that returns nothing gives ``failed``, one that raises ``raised``; the target sees the same as without the probe."""
+    """A maker that returns nothing gives ``failed``, one that raises ``raised``. The target sees no difference."""
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(bench.module.make, ["a"], 0, "nothing").result() == "nothing"
         with pytest.raises(OSError, match="disk"):

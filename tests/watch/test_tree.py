@@ -178,15 +178,15 @@ class _Fake:
     """A process that counts the signals that it gets."""
 
     def __init__(self, *, stubborn=False, refuses=False):
-        self.pid, self.told, self.alive = 4711, [], True
+        self.pid, self.signals, self.alive = 4711, [], True
         self._stubborn, self._refuses = stubborn, refuses
 
     def terminate(self):
-        self.told.append("terminate")
+        self.signals.append("terminate")
         self.alive = self._stubborn
 
     def kill(self):
-        self.told.append("kill")
+        self.signals.append("kill")
         if self._refuses:
             raise psutil.AccessDenied(self.pid)
         self.alive = False
@@ -202,7 +202,7 @@ def test_asked_first_and_killed_when_stubborn():
     """Every process is terminated; only one that does not end is killed."""
     meek, stubborn = _Fake(), _Fake(stubborn=True)
     assert tree.end(lambda: [p for p in (meek, stubborn) if p.alive], grace=0.05) == ()
-    assert (meek.told, stubborn.told) == (["terminate"], ["terminate", "kill"])
+    assert (meek.signals, stubborn.signals) == (["terminate"], ["terminate", "kill"])
 
 
 def test_what_cannot_be_ended_is_named(monkeypatch):
@@ -210,7 +210,7 @@ def test_what_cannot_be_ended_is_named(monkeypatch):
     monkeypatch.setattr(tree, "KILL_SECONDS", 0.05)
     refusing = _Fake(stubborn=True, refuses=True)
     assert tree.end(lambda: [refusing], grace=0.0) == (4711,)
-    assert "kill" in refusing.told
+    assert "kill" in refusing.signals
 
 
 class _Telling(_Fake):
