@@ -213,21 +213,6 @@ def _stated(name: str, text: str) -> int | None:
 def as_tiles(found: SkyTiles) -> tuple[Tile, ...]:
     """Return the saved sky tiles in the form of master tiles. The event that reports the saving is the end of a tile."""
     return tuple(
-        Tile(
-            tile=n,
-            frames=(),
-            caches=(),
-            submitted=None,
-            started=None,
-            ended=event.t,
-            collected=None,
-            collected_by=None,
-            thread=event.thread,
-            outcome="made",
-            reference=None,
-            path=found.paths[n],
-            error=None,
-            retry_of=None,
-        )
+        Tile(n, frames=(), caches=(), ended=event.t, thread=event.thread, outcome="made", path=found.paths[n])
         for n, event in sorted(found.saved.items())
     )

@@ -92,15 +92,11 @@ def components(missing: NDArray[np.bool_], wcs: Cards, min_area: int = 1, erode:
         row, column = float(table["centroid-0"][i]) + top, float(table["centroid-1"][i]) + left
         area = int(table["area"][i])
         ra, dec = sky_of(wcs, column, row)
+        first_row, first_column, end_row, end_column = (int(table[f"bbox-{k}"][i]) for k in range(4))
         made.append(
             Component(
                 area=area,
-                box=(
-                    int(table["bbox-0"][i]) + top,
-                    int(table["bbox-1"][i]) + left,
-                    int(table["bbox-2"][i]) + top,
-                    int(table["bbox-3"][i]) + left,
-                ),
+                box=(first_row + top, first_column + left, end_row + top, end_column + left),
                 centroid=(row, column),
                 ra=float(ra),
                 dec=float(dec),

@@ -79,8 +79,12 @@ def _reporting(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # noqa: BLE001 -- the program must run as it would without the probe
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            sys.stderr.write(f"phase3 probe: {what} ({error!r})\n")
+        _report(what, repr(error))
+
+
+def _report(what: str, why: str) -> None:
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # standard error may be closed, full or None
+        sys.stderr.write(f"phase3 probe: {what} ({why})\n")
 
 
 class _Switched(Recorder):
@@ -221,8 +225,7 @@ class Watcher:
     def _begin(self, worker: ModuleType, arguments: Mapping[str, Any]) -> bool:
         """Begin a record; return whether that succeeded."""
         if not self._busy.acquire(blocking=False):
-            with _reporting("a mosaic is not recorded"):
-                raise RuntimeError("another mosaic is being made in this process")
+            _report("a mosaic is not recorded", "another one is being made in this process")
             return False
         try:
             outputs = os.path.abspath(os.fsdecode(arguments["output_folder"]))
@@ -248,10 +251,9 @@ class Watcher:
             self.recorder.begin(record)
             self.recorder.config(settings)
             os.environ.update(PHASE3_RECORD=record, PHASE3_OUTPUTS=outputs)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 -- the mosaic must be made even if it is not recorded
             self._busy.release()
-            with _reporting("a mosaic is not recorded"):
-                raise RuntimeError(repr(error)) from error
+            _report("a mosaic is not recorded", repr(error))
             return False
         return True
 

@@ -111,17 +111,17 @@ class Tile:
     tile: int
     frames: tuple[str, ...]
     caches: tuple[str, ...]
-    submitted: int | None
-    started: int | None
-    ended: int | None
-    collected: int | None
-    collected_by: str | None
-    thread: str | None
-    outcome: str | None
-    reference: str | None
-    path: str | None
-    error: str | None
-    retry_of: int | None
+    submitted: int | None = None
+    started: int | None = None
+    ended: int | None = None
+    collected: int | None = None
+    collected_by: str | None = None
+    thread: str | None = None
+    outcome: str | None = None
+    reference: str | None = None
+    path: str | None = None
+    error: str | None = None
+    retry_of: int | None = None
 
     @property
     def made(self) -> bool:
