@@ -295,7 +295,7 @@ def _end_of(run: _Run, ended: Ended | None, spent: float, *, stopped: bool) -> _
 
 def _inputs(facts: Mapping[str, Any]) -> list[Path]:
     """Return the frames that the run was given: those selected, else all below its input folder, as the target looks for them."""
-    from fixtures.facts import is_frame_name  # noqa: PLC0415 -- astropy is slow
+    from fixtures.frame_facts import is_frame_name  # noqa: PLC0415 -- astropy is slow
 
     selected = [Path(name) for name in facts["selected"]]
     if selected:
@@ -309,7 +309,7 @@ def _inputs(facts: Mapping[str, Any]) -> list[Path]:
 
 def _frames(facts: Mapping[str, Any], places: Sequence[Path]) -> tuple[tuple[FrameFacts, ...], list[str]]:
     """Read frames where they lie now; say which can't be."""
-    from fixtures.facts import FrameError, frame_facts, read_header  # noqa: PLC0415 -- as above
+    from fixtures.frame_facts import FrameError, frame_facts, read_header  # noqa: PLC0415 -- as above
 
     paths = {path.name: path for path in places}
     found, gone, changed = [], [], []
@@ -337,7 +337,7 @@ def _few(names: Sequence[str]) -> str:
 
 
 def _request(run: _Run, notes: Sequence[Mapping[str, Any]], frames: tuple[FrameFacts, ...]) -> Request:
-    from fixtures.facts import dataset_facts  # noqa: PLC0415 -- astropy is slow
+    from fixtures.frame_facts import dataset_facts  # noqa: PLC0415 -- astropy is slow
 
     settings = _settings(run.folder)
     retention: Retention = next((r for r in RETENTIONS if r == settings.get("cache_retention")), "run_end")

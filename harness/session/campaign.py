@@ -193,12 +193,12 @@ class Campaign:
             When a real set is not to be had here; the message holds the command that gets it.
 
         """
-        from fixtures import datasets, real, reference_mosaic, user
+        from fixtures import datasets, real, reference_mosaic, user_frames
 
         if case.name not in self._datasets:
             match case.kind:
                 case "user":
-                    found = user.frames_of(Path(self.settings.frames))
+                    found = user_frames.frames_of(Path(self.settings.frames))
                 case "real":
                     found = reference_mosaic.with_truth(real.load(case.dataset), self.root / "datasets")
                 case _:
@@ -432,7 +432,7 @@ def _is_timed(case: CaseSpec, subject: Subject, retention: Retention, variant: V
 
 def _first_panels(facts: DatasetFacts, count: int) -> DatasetFacts:
     """Return the facts of the frames of the first panels: a smaller run of the same kind."""
-    from fixtures.facts import dataset_facts
+    from fixtures.frame_facts import dataset_facts
 
     return dataset_facts(facts.name, facts.kind, [f for f in facts.frames if f.panel is not None and f.panel < count])
 
