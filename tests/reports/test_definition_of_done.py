@@ -779,7 +779,7 @@ def test_why_not():
     """SDS needs frames of a Seestar, a large run enough of them; the others take any, and a user's frames are not known."""
     camera, few = applicable.known("chain3x2"), applicable.known("bayer2x1")
     assert applicable.why_not("C", camera).render() == (
-        'SDS takes frames whose INSTRUME contains "Seestar" only, found "Simulated camera"'
+        'SDS needs frames whose INSTRUME contains "Seestar", found "Simulated camera"'
     )
     assert applicable.why_not("C", few) is None
     assert "96 frames of 12 panels" in applicable.why_not("B", few).render()
