@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from filelock import FileLock, ReadWriteLock
 
 from fixtures import catalogue
-from fixtures.catalogue import NAIVE_DELETION, PLAIN, Beside, CaseSpec, Variant
+from fixtures.catalogue import NAIVE_DELETION, PLAIN, CaseSpec, ExtraRuns, Variant
 from harness.checks.base import Case
 from harness.checks.judge import judge
 from harness.language.message import Message, SaidError, say
@@ -341,12 +341,12 @@ class Campaign:
         baseline = None
         if subject == "subject" and retention in ("per_tile", "run_end") and self._has_baseline(case):
             baseline = self.run(case, "baseline", retention)
-        beside = case.beside if subject == "subject" and retention == "per_tile" else Beside()
-        equals = tuple(made[plain] for plain in beside.equals)
+        extra = case.extra_runs if subject == "subject" and retention == "per_tile" else ExtraRuns()
+        equals = tuple(made[plain] for plain in extra.equals)
         pairs = tuple(
-            (made["per_tile", Variant(repeat=n)], made["run_end", Variant(repeat=n)]) for n in range(beside.timed)
+            (made["per_tile", Variant(repeat=n)], made["run_end", Variant(repeat=n)]) for n in range(extra.timed)
         )
-        sizes = tuple(made["per_tile", variant] for variant in self._sizes(case)) if beside.sizes else ()
+        sizes = tuple(made["per_tile", variant] for variant in self._sizes(case)) if extra.sizes else ()
         control = subject == "control" and retention == "per_tile"
         judged = JudgedRun(
             case=case.name,
@@ -382,16 +382,16 @@ class Campaign:
             return ((retention, PLAIN),)
         wanted: list[Plain] = [("per_tile", PLAIN), ("run_end", PLAIN)]
         if subject == "subject":
-            for n in range(1, case.beside.timed):
+            for n in range(1, case.extra_runs.timed):
                 turn: list[Plain] = [("per_tile", Variant(repeat=n)), ("run_end", Variant(repeat=n))]
                 wanted += turn[:: -1 if n % 2 else 1]
-            wanted += case.beside.equals
+            wanted += case.extra_runs.equals
             wanted += [("per_tile", variant) for variant in self._sizes(case) if variant != PLAIN]
         return tuple(wanted)
 
     @staticmethod
     def _sizes(case: CaseSpec) -> tuple[Variant, ...]:
-        return tuple(Variant(panels=n) if n != case.beside.sizes[-1] else PLAIN for n in case.beside.sizes)
+        return tuple(Variant(panels=n) if n != case.extra_runs.sizes[-1] else PLAIN for n in case.extra_runs.sizes)
 
     def planned(self, names: Iterable[str]) -> tuple[PlannedRun, ...]:
         """Return the runs that the cases of these names will make, without making anything."""
@@ -424,7 +424,7 @@ class Campaign:
 def _is_timed(case: CaseSpec, subject: Subject, retention: Retention, variant: Variant) -> bool:
     return (
         subject == "subject"
-        and bool(case.beside.timed)
+        and bool(case.extra_runs.timed)
         and retention in ("per_tile", "run_end")
         and variant == Variant(repeat=variant.repeat)
     )

@@ -10,7 +10,7 @@ import pytest
 from filelock import FileLock, Timeout
 
 from fixtures import catalogue
-from fixtures.catalogue import PLAIN, Beside, Occasion, Variant
+from fixtures.catalogue import PLAIN, ExtraRuns, Occasion, Variant
 from fixtures.datasets import Dataset
 from harness.checks.judge import ALL
 from harness.session import campaign as module
@@ -109,7 +109,7 @@ def test_a_case_for_some_questions_compares_nothing(campaign):
 def test_timed_runs_take_turns_that_are_turned_about(campaign):
     """per_tile and run_end alternate, so that a machine that gets slower favours neither; then what else is compared."""
     session = campaign()
-    case = replace(case_named(session, "stress"), beside=Beside((("keep", PLAIN),), 3, (2, 3, 40)))
+    case = replace(case_named(session, "stress"), extra_runs=ExtraRuns((("keep", PLAIN),), 3, (2, 3, 40)))
     assert session._wanted(case, "subject") == (
         ("per_tile", PLAIN),
         ("run_end", PLAIN),
