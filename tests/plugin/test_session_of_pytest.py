@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fixtures import bad
+from fixtures import bad_input
 from fixtures.datasets import SYNTHETIC, build
 from harness.language.message import say
 from harness.plugin.hooks import note, of_unknown_standing, selected
@@ -361,7 +361,7 @@ def test_frames_that_no_run_can_start_with_are_a_usage_error(tmp_path, name):
         spec = SYNTHETIC["chain3x1"]
         build(replace(spec, pointings=tuple(p for p in spec.pointings if p.panel == 0)), frames)
     else:
-        bad.build(name, frames)
+        bad_input.build(name, frames)
     before = {p.name: sha256_of(p) for p in frames.rglob("*") if p.is_file()}
     done = run_pytest("-m", "phase3", f"--phase3-dir={tmp_path / 'session'}", f"--phase3-frames={frames}")
     assert done.returncode == pytest.ExitCode.USAGE_ERROR, done.stdout + done.stderr
