@@ -1,4 +1,4 @@
-"""What an installation holds, as pyproject.toml lists it."""
+"""What an installation contains, as pyproject.toml lists it."""
 
 import tomllib
 from pathlib import Path
@@ -20,7 +20,7 @@ def installed():
 
 
 def test_every_file_of_a_package_is_installed():
-    """Modules, the children's sitecustomize, thresholds, manifests, templates, catalogues: none needs the project's folder."""
+    """Modules, data files and the children's sitecustomize all work without the project's folder."""
     there = {
         path
         for top in ("harness", "fixtures", "reports")
@@ -33,8 +33,14 @@ def test_every_file_of_a_package_is_installed():
     assert sorted(path.relative_to(ROOT).as_posix() for path in there - installed()) == []
 
 
+def test_type_checkers_read_the_annotations():
+    """Each top package has its py.typed, and an installation contains it."""
+    markers = {ROOT / top / "py.typed" for top in ("harness", "fixtures", "reports")}
+    assert markers <= installed()
+
+
 def test_what_only_tests_need_is_no_dependency_of_the_main_job():
-    """Who only runs the validation installs neither the developers' tools nor the geometry that checks our own."""
+    """Running the validation requires neither the developers' tools nor shapely, which only checks the project's own geometry."""
     names = {line.partition(">")[0].partition("[")[0] for line in SETTINGS["project"]["dependencies"]}
     tools = {line.partition(">")[0].partition("[")[0] for line in SETTINGS["project"]["optional-dependencies"]["dev"]}
     assert {"shapely", "hypothesis", "ruff", "mypy", "pytest-cov"} <= tools
