@@ -11,7 +11,7 @@ from harness.record.request import TargetFacts
 from harness.record.truth import Truth
 from harness.verdict import Outcome
 from tests import micro
-from tests.test_check_truth import ALL, altered, dimmed, shifted
+from tests.checks.test_truth import ALL, altered, dimmed, shifted
 
 TRUTH = Truth(micro.stars_of(ALL), 100.0, (1.0, 1.0, 1.0), clouded=("p2_0.fits",))
 

@@ -13,8 +13,8 @@ from harness.patch.statement_diff import changes
 from harness.session.model import read_session
 from harness.targets.errors import TargetError
 from harness.verdict import Outcome
-from tests.test_plugin import latest, run_pytest
-from tests.test_targets_zemosaic import STUB, run_git
+from tests.plugin.test_session_of_pytest import latest, run_pytest
+from tests.targets.test_zemosaic import STUB, run_git
 
 CONFIG = 'DEFAULT_CONFIG = {"cache_policy_retention": "keep", "batch_size": 0, "max_raw_per_group": 0, "name": "x"}\n'
 
