@@ -1,6 +1,8 @@
-"""The one page that names every module, and the layers that it promises."""
+"""The page on the architecture, and the layers that it promises."""
 
 import ast
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -23,29 +25,42 @@ def imports(path):
     return names
 
 
-@pytest.mark.parametrize("module", MODULES, ids=str)
-def test_every_module_is_named(module):
-    """A module that the page does not name has no place yet."""
-    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    name = module.name if module.parts[:2] == ("fixtures", "pipeline") else module.as_posix()
-    assert f"`{name}`" in text
+PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+SECTIONS = dict(re.findall(r"^##+ (.+?)\n(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL))
+ROOMS = [name for name in SECTIONS if name.startswith(("harness/", "reports", "fixtures"))]
 
 
-def test_the_page_names_no_module_that_is_gone():
-    """A name on the page is a file."""
-    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    named = {
-        word
-        for word in text.replace("`", " ").split()
-        if word.startswith(("harness/", "fixtures/", "reports/")) and "." in word
-    }
-    assert named
-    assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []
+def layers():
+    """Return the rooms in the order of import-linter's layers, as paths."""
+    (contract,) = (c for c in SETTINGS["tool"]["importlinter"]["contracts"] if c["type"] == "layers")
+    for layer in contract["layers"]:
+        for name in layer.split(" | "):
+            path = name.replace(".", "/")
+            yield path if (ROOT / path).is_dir() else f"{path}.py"
+
+
+def test_the_page_has_a_section_for_each_room():
+    """The sections are the layers that import-linter checks, in the same order; inner rooms follow the room that holds them."""
+    assert [name for name in ROOMS if name in set(layers())] == list(layers())
+    packages = {package.replace(".", "/") for package in SETTINGS["tool"]["setuptools"]["packages"]}
+    assert packages - {"harness", "harness/probe/children"} <= set(ROOMS)
+
+
+@pytest.mark.parametrize("room", [room for room in ROOMS if not room.endswith(".py")])
+def test_a_section_names_modules_of_its_room(room):
+    """A module that a section names exists: in its room, or where its full path says. A whole room has what goes in and out."""
+    names = re.findall(r"`([\w./-]+\.(?:py|toml|po)|\w+/)`", SECTIONS[room])
+    assert names
+    assert [name for name in names if not (ROOT / room / name).exists() and not (ROOT / name).exists()] == []
+    if room in set(layers()):
+        assert "- **In:** " in SECTIONS[room]
+        assert "**Out:** " in SECTIONS[room]
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if m.parts[:2] == ("harness", "checks")], ids=str)
 def test_checks_start_no_target(module):
-    """Nothing that judges imports what starts a target, or the targets themselves."""
+    """No check imports what starts a target, or a target itself."""
     forbidden = (
         "harness.run",
         "harness.targets",
@@ -61,7 +76,7 @@ def test_checks_start_no_target(module):
     "module", [m for m in MODULES if m.parts[:2] in (("harness", "targets"), ("harness", "watch"))], ids=str
 )
 def test_what_starts_targets_judges_nothing(module):
-    """Nothing that starts or watches a target imports checks or verdicts."""
+    """No module that starts or watches a target imports checks or verdicts."""
     assert not [
         name for name in imports(ROOT / module) if name.startswith(("harness.checks", "harness.verdict", "reports"))
     ]
@@ -69,8 +84,8 @@ def test_what_starts_targets_judges_nothing(module):
 
 @pytest.mark.parametrize("module", [m for m in MODULES if m.parts[0] == "reports"], ids=str)
 def test_reports_conclude_nothing(module):
-    """A report reads verdicts and what a history shows; it makes no verdict and starts nothing."""
-    # Put together from a history, not judged; and what names mean.
+    """A report reads verdicts and facts of a history; it makes no verdict and starts no target."""
+    # These hold facts and the meaning of names, no verdicts.
     facts = (
         "harness.analysis.phase3",
         "harness.analysis.fallback_patterns",
@@ -83,10 +98,10 @@ def test_reports_conclude_nothing(module):
 
 @pytest.mark.parametrize("module", [m for m in MODULES if m.parts[:2] == ("harness", "probe")], ids=str)
 def test_the_probe_needs_the_standard_library_only(module):
-    """The probe runs in interpreters that have nothing of ours: it imports no third-party module and nothing of the harness."""
+    """The probe imports neither third-party modules nor the harness, because the target's interpreter may lack both."""
     import sys
 
-    own = {"fixtures", "numpy"}  # of the target, imported by the adapter once the target's path stands
+    own = {"fixtures", "numpy"}  # of the target: the adapter imports them after it has set the target's path
     names = {n.partition(".")[0] for n in imports(ROOT / module)}
     beyond = {n for n in names if n not in sys.stdlib_module_names and n not in own}
     assert beyond <= {"_phase3_probe", "zemosaic_worker", "zemosaic_config", "__future__"}, beyond
