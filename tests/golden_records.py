@@ -1,6 +1,6 @@
 """Golden records: small copies of real runs' records, without pixels and without the paths of the machine they were made on.
 
-``python -m harness.golden RECORD FOLDER`` makes one. What is left out is said in the new seal's reason. The copy is judged
+``python -m tests.golden_records RECORD FOLDER`` makes one. What is left out is said in the new seal's reason. The copy is judged
 beside its original, each by itself, and refused when a check concludes something else from it.
 """
 

@@ -324,7 +324,7 @@ def test_a_case_is_run_again_bit_by_bit(run, monkeypatch, capsys, tmp_path):
     assert record.truth is None
     assert again.truth is not None  # of the project's own frames it is known what they show
 
-    monkeypatch.setattr("harness.run.make_run", lambda *_, **__: replace(record, request=again.request))
+    monkeypatch.setattr("harness.run.runner.make_run", lambda *_, **__: replace(record, request=again.request))
     damaged = changed(cases.read(path), outputs=dict.fromkeys(cases.read(path).outputs, "0" * 64))
     path.write_text(json.dumps(damaged), encoding="utf-8")
     assert main(["case", "run", str(path), "--pair"]) == 1

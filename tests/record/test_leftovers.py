@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.record import leftovers
-from harness.record.history import _read_left
+from harness.record.leftovers import read_left
 from harness.record.leftovers import LeftFile, clear, count_left, kind_of, remove_tree, write_left
 
 RECORD = Path("/record")
@@ -62,7 +62,7 @@ def test_counts_come_back_from_the_record(record):
     """What is written is what a reader of the record gets."""
     counted = count_left(record)
     write_left(record, counted)
-    assert _read_left(record) == counted
+    assert read_left(record) == counted
 
 
 def test_caches_and_masks_are_cleared(record):

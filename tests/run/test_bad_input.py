@@ -292,7 +292,7 @@ else:
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "PYTHONPATH": str(Path(runner.__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": str(Path(runner.__file__).parents[2])},
     )
     if "mount:" in done.stderr:
         pytest.skip(f"this system allows no volumes in user namespaces: {done.stderr.strip()}")

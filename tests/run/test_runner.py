@@ -270,7 +270,7 @@ from harness.watch.guard import Ended
 request = Request.from_json(json.loads(Path({str(path)!r}).read_text(encoding="utf-8")))
 make_run(request, Path({str(folder)!r}), Path({str(frames)!r}), on_start=lambda pid: print(pid, flush=True), grace=0.2)
 """
-    root = Path(runner.__file__).parents[1]
+    root = Path(runner.__file__).parents[2]
     env = {**os.environ, "PYTHONPATH": str(root)}
     with subprocess.Popen([sys.executable, "-c", controller], stdout=subprocess.PIPE, env=env) as process:
         pids = [int(process.stdout.readline())]
