@@ -1,4 +1,4 @@
-"""The workflows: what they must be to be safe and to say the truth, read as data; and their steps, run as they stand."""
+"""The workflows: rules for safety and correct results, checked on their text; and their steps, run in bash."""
 
 import os
 import re
@@ -41,13 +41,13 @@ def named(workflow, job, name):
 
 
 def commands(script):
-    """Return the commands of a script as lists of words, a variable as its name."""
+    """Return the commands of a script as lists of words; variables are not expanded."""
     lines = script.replace("\\\n", " ").splitlines()
     return [shlex.split(line) for line in lines if line.strip()]
 
 
 def unpinned(text, workflow):
-    """Say which actions are not named by a commit, with the version as a comment."""
+    """Report actions that are not pinned to a commit with the version as a comment."""
     pinned = [PINNED.fullmatch(line) for line in text.splitlines() if "uses:" in line]
     used = [step["uses"] for _, step in steps(workflow) if "uses" in step]
     found = [match for match in pinned if match]
@@ -59,7 +59,7 @@ def unpinned(text, workflow):
 
 
 def open_handed(_, workflow):
-    """Say where a job may do more than it needs, or what it needs would outlive it."""
+    """Report permissions beyond what a job needs, and credentials that outlive it."""
     if workflow.get("permissions") != {}:
         yield "permissions for every job"
     for name, job in workflow["jobs"].items():
@@ -72,14 +72,14 @@ def open_handed(_, workflow):
         if "${{" in step.get("run", ""):
             yield f"{name}: an expression in a script"
     if "self-hosted" in str(workflow) or "vars.PHASE3_RUNNER" in str(workflow):
-        # True is what YAML 1.1 reads in the word `on`.
+        # YAML 1.1 reads the key `on` as True.
         triggers = set(workflow[True])
         if triggers - {"schedule", "workflow_dispatch"}:
-            yield "somebody's own machine runs what strangers propose"
+            yield "a pull request can run code on the self-hosted machine"
 
 
 def endless(_, workflow):
-    """Say what may run without an end, or beside itself."""
+    """Report jobs without a time limit, and workflows that may run twice at once."""
     if not workflow.get("concurrency", {}).get("group"):
         yield "concurrency"
     for name, job in workflow["jobs"].items():
@@ -87,11 +87,11 @@ def endless(_, workflow):
         if not isinstance(limit, int):
             yield f"{name}: no time limit"
         elif any(step.get("timeout-minutes", 0) >= limit for step in job["steps"]):
-            yield f"{name}: a step may take what the steps after it need"
+            yield f"{name}: a step may use up the time of the steps after it"
 
 
 def options(text, workflow):
-    """Say which settings of the harness there are not, and which commands it does not take."""
+    """Report options that the harness does not have, and commands that it does not accept."""
     known = {option.env for option in OPTIONS} | OTHERS
     given = re.findall(r"\bPHASE3_[A-Z_]+(?=:)", text)
     yield from (f"{name}: no option" for name in given if name not in known)
@@ -113,7 +113,7 @@ def options(text, workflow):
 
 
 def unconcluded(_, workflow):
-    """Say which verdict would not be heard, because it is not concluded from."""
+    """Report jobs that validate without a Conclude step that always runs."""
     for name, job in workflow["jobs"].items():
         validates = [step for step in job["steps"] if "pytest -m phase3" in step.get("run", "")]
         concludes = [step for step in job["steps"] if "phase3 conclude" in step.get("run", "")]
@@ -123,33 +123,33 @@ def unconcluded(_, workflow):
             if not step.get("if", "").startswith("${{ always()") or step.get("continue-on-error"):
                 yield f"{name}: a conclusion may be left out"
             if step.get("env", {}).get("ENDED") not in ENDED_FROM:
-                yield f"{name}: how the session's maker ended is not told"
+                yield f"{name}: Conclude is not given the outcome of the validation"
 
 
 def unkept(_, workflow):
-    """Say what would be kept on success only, or for ever."""
+    """Report artifacts that are kept on success only, or without a limit."""
     for name, step in steps(workflow):
         if step.get("uses", "").startswith("actions/upload-artifact@"):
             if not step.get("if", "").startswith("${{ always()"):
                 yield f"{name}: kept on success only"
             if not isinstance(step["with"].get("retention-days"), int):
-                yield f"{name}: kept for ever"
+                yield f"{name}: kept without a limit"
 
 
 def overridden(text, workflow):
-    """Say which variable of the repository a manual start would override with a choice that nobody made."""
-    triggers = workflow[True]  # what YAML 1.1 reads in the word `on`
+    """Report inputs whose default would override a variable of the repository at a manual start."""
+    triggers = workflow[True]  # YAML 1.1 reads the key `on` as True
     started = triggers.get("workflow_dispatch") if isinstance(triggers, dict) else None
     for name, asked in ((started or {}).get("inputs") or {}).items():
-        # Without a default the first option of a choice is taken.
+        # GitHub takes the first option of a choice without a default.
         first = asked.get("default", (asked.get("options") or [""])[0])
         passed_by = f"inputs.{name} != '{first}' && inputs.{name} || vars."
         if first and f"inputs.{name} || vars." in text and passed_by not in text:
-            yield f"{name}: a choice that nobody made"
+            yield f"{name}: its default overrides the variable"
 
 
 def unreported(_, workflow):
-    """Say what the report would leave out: it waits for every system of the matrix, whatever became of it."""
+    """Report what the merged report would omit: it must have every system of the matrix, also after a failure."""
     if "report" not in workflow["jobs"]:
         return
     if workflow["jobs"]["report"].get("if") != "${{ always() }}":
@@ -158,14 +158,14 @@ def unreported(_, workflow):
     made = {f"parts/session-{entry['system']}-{entry['python']}" for entry in matrix}
     (words,) = (w for w in commands(named(workflow, "report", "Conclude")["run"]) if w[:2] == ["phase3", "conclude"])
     if {word for word in words if word.startswith("parts/")} != made:
-        yield "report: other systems than the matrix has"
-    # Where one artifact alone is found, download-artifact unpacks it without a folder of its name.
+        yield "report: the systems differ from the matrix"
+    # download-artifact creates a folder with the name of an artifact only if there are several.
     kept = named(workflow, "reference", "Keep the session")["with"]
     folder = kept["path"].replace("${{ runner.temp }}", "$RUNNER_TEMP")
     step = named(workflow, "reference", "Conclude")
     whole = f'"{folder}/$NAME"' in step["run"] and step["env"].get("NAME") == kept["name"]
     if not whole or named(workflow, "report", "Fetch the sessions")["with"].get("merge-multiple") is not True:
-        yield "report: a session that is alone is not found"
+        yield "report: a single session is not found"
 
 
 ENDED_FROM = {"${{ steps.validate.outcome }}", "${{ needs.reference.result }}"}
@@ -173,7 +173,7 @@ RULES = (unpinned, open_handed, endless, options, unconcluded, unkept, overridde
 
 
 def problems(text):
-    """Return what is wrong with a workflow."""
+    """Return the problems of a workflow."""
     workflow = yaml.safe_load(text)
     return [problem for rule in RULES for problem in rule(text, workflow)]
 
@@ -194,10 +194,10 @@ def test_a_workflow_keeps_every_rule(path):
         ("contents: read #", "contents: write #", "reference: permissions"),
         ("persist-credentials: false", "persist-credentials: true", "reference: credentials stay"),
         ('--ended="$ENDED"', "--ended=${{ inputs.commit }}", "reference: an expression in a script"),
-        ("workflow_dispatch:", "pull_request:", "somebody's own machine runs what strangers propose"),
+        ("workflow_dispatch:", "pull_request:", "a pull request can run code on the self-hosted machine"),
         ("group: nightly-${{ github.ref }}", 'group: ""', "concurrency"),
         ("    timeout-minutes: 90\n", "", "reference: no time limit"),
-        ("timeout-minutes: 75", "timeout-minutes: 90", "reference: a step may take what the steps after it need"),
+        ("timeout-minutes: 75", "timeout-minutes: 90", "reference: a step may use up the time of the steps after it"),
         ("PHASE3_BUDGET:", "PHASE3_BUDGETS:", "PHASE3_BUDGETS: no option"),
         ("vars.PHASE3_LANG", "vars.PHASE3_LANGUAGE", "PHASE3_LANGUAGE: no variable"),
         ("--phase3-dir=", "--phase3-folder=", "--phase3-folder: no option"),
@@ -208,28 +208,28 @@ def test_a_workflow_keeps_every_rule(path):
         (
             "ENDED: ${{ steps.validate.outcome }}",
             "ENDED: success",
-            "reference: how the session's maker ended is not told",
+            "reference: Conclude is not given the outcome of the validation",
         ),
         ("        if: ${{ always() }}\n        uses", "        uses", "reference: kept on success only"),
-        ("          retention-days: 14\n", "", "reference: kept for ever"),
+        ("          retention-days: 14\n", "", "reference: kept without a limit"),
         ("    if: ${{ always() }}\n    runs-on", "    runs-on", "report: only on success"),
-        ("{ system: macos-15,", "{ system: macos-26,", "report: other systems than the matrix has"),
+        ("{ system: macos-15,", "{ system: macos-26,", "report: the systems differ from the matrix"),
         ("run: phase3 conclude", "run: phase3 report", "reference: no conclusion"),
-        ("options: [as the variable says, fast", "options: [fast", "profile: a choice that nobody made"),
-        ("inputs.language != 'as the variable says' && ", "", "language: a choice that nobody made"),
-        ("          merge-multiple: true\n", "", "report: a session that is alone is not found"),
-        ('"$RUNNER_TEMP/kept/$NAME"', '"$RUNNER_TEMP/kept"', "report: a session that is alone is not found"),
+        ("options: [as the variable says, fast", "options: [fast", "profile: its default overrides the variable"),
+        ("inputs.language != 'as the variable says' && ", "", "language: its default overrides the variable"),
+        ("          merge-multiple: true\n", "", "report: a single session is not found"),
+        ('"$RUNNER_TEMP/kept/$NAME"', '"$RUNNER_TEMP/kept"', "report: a single session is not found"),
     ],
 )
 def test_each_rule_sees_its_fault(old, new, problem):
-    """A workflow that breaks one rule, once, is found by it."""
+    """Each rule reports a workflow that breaks it once."""
     text = NIGHTLY.read_text(encoding="utf-8")
     assert old in text
     assert any(found.startswith(problem) for found in problems(text.replace(old, new, 1)))
 
 
 def test_what_the_variables_mean_is_written_down():
-    """Each variable of the repository that the nightly job reads has its line in the document."""
+    """Each variable of the repository that the nightly job reads has its row in the document."""
     read = set(re.findall(r"\bvars\.([A-Z0-9_]+)", NIGHTLY.read_text(encoding="utf-8")))
     page = (ROOT / "docs" / "nightly.md").read_text(encoding="utf-8")
     rows = set(re.findall(r"^\| `(PHASE3_\w+)` \|", page, re.MULTILINE))
@@ -237,7 +237,7 @@ def test_what_the_variables_mean_is_written_down():
 
 
 def linter(name):
-    """Return a linter of the developers' tools, beside the interpreter that runs this."""
+    """Return the path of a linter of the dev extras; skip the test if it is not installed."""
     found = shutil.which(name, path=os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
     if found is None:
         pytest.skip(f"{name} is not installed here")
@@ -245,7 +245,7 @@ def linter(name):
 
 
 def lint(name, *words):
-    """Run a linter, with the others of the developers' tools in reach; return its status and what it said."""
+    """Run a linter with the other dev tools on its path; return its exit status and output."""
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
     done = subprocess.run(
         [linter(name), *words], env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
@@ -261,7 +261,7 @@ LINTS = {
 
 @pytest.mark.parametrize("name", LINTS)
 def test_the_linters_find_nothing(name):
-    """Both linters, with the words that .ci/run gives them, pass the workflows as they are."""
+    """Both linters, with the options of .ci/run, pass the workflows."""
     status, said = lint(name, *LINTS[name], *map(str, FILES))
     assert status == 0, said
 
@@ -276,7 +276,7 @@ def test_the_linters_find_nothing(name):
     ],
 )
 def test_the_linters_see_faults(tmp_path, name, old, new, finding):
-    """The linters are no ornament: a fault in the same file is found by the one that is there for it."""
+    """Each linter reports a fault that is put into the workflow, so a clean result means something."""
     text = NIGHTLY.read_text(encoding="utf-8")
     assert old in text
     path = tmp_path / ".github" / "workflows" / "nightly.yml"
@@ -288,7 +288,7 @@ def test_the_linters_see_faults(tmp_path, name, old, new, finding):
 
 
 def test_ci_runs_the_linters():
-    """What lints here is what .ci/run runs, after the types."""
+    """CI runs the same linters with the same options, after the type checker."""
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     lines = [line for line in script.splitlines() if line.startswith("step '")]
     after = lines[lines.index("step 'mypy'") + 1 :]
@@ -301,7 +301,7 @@ needs_bash = pytest.mark.skipif(BASH is None, reason="this system has no bash")
 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory):
-    """Return the folder of a session, whose outcome a test chooses."""
+    """Return the folder of a session; the test then sets its outcome."""
     folder = tmp_path_factory.mktemp("sample") / "session"
     folder.mkdir()
     sample_session(folder)
@@ -310,7 +310,7 @@ def sample(tmp_path_factory):
 
 @pytest.fixture
 def runner(tmp_path):
-    """Return a runner's temporary folder, whose name has a space, with the programs that the steps call."""
+    """Return a runner's temporary folder, with a space in its name, and put the programs that the steps call next to it."""
     temp = tmp_path / "runner temp"
     tools = tmp_path / "tools"
     for folder in (temp, tools):
@@ -322,7 +322,7 @@ def runner(tmp_path):
 
 
 def run(runner, step, folder=ROOT, **values):
-    """Run a step's script as a runner does, with what its expressions would be; return its status and all it said."""
+    """Run a step's script as a runner does, with values for its expressions; return its exit status and output."""
     path = os.pathsep.join((str(runner.parent / "tools"), os.environ["PATH"]))
     files = {name: str(runner / name) for name in ("GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT", "GITHUB_PATH")}
     here = {name: value for name, value in os.environ.items() if not name.startswith(("PHASE3_", "GITHUB_"))}
@@ -358,7 +358,7 @@ def concluded(sample, folder, outcome):
     ],
 )
 def test_the_step_that_concludes(sample, runner, *, outcome, ended, status, said):
-    """Green, red, unknown and none at all: the step ends with the verdict and says which it is."""
+    """Pass, fail, unknown and no session: the step's exit status and annotation say which it is."""
     workflow = yaml.safe_load(NIGHTLY.read_text(encoding="utf-8"))
     step = named(workflow, "reference", "Conclude")
     assert named(workflow, "zemosaic", "Conclude")["run"] == step["run"]
@@ -382,7 +382,7 @@ def test_the_step_that_concludes(sample, runner, *, outcome, ended, status, said
     ],
 )
 def test_the_step_that_merges(sample, runner, *, outcomes, ended, status, said):
-    """The last job's report is of all systems; one that is not there is named, and the worst of the others counts."""
+    """The merged report has all systems. A missing one is named, and the worst verdict of the others counts."""
     workflow = yaml.safe_load(NIGHTLY.read_text(encoding="utf-8"))
     step = named(workflow, "report", "Conclude")
     (words,) = (w for w in commands(step["run"]) if w[:2] == ["phase3", "conclude"])
@@ -401,7 +401,7 @@ def test_the_step_that_merges(sample, runner, *, outcomes, ended, status, said):
 
 @needs_bash
 def test_the_step_that_fetches_zemosaic(runner, tmp_path):
-    """A clone's path may have a space; what is fetched is bare, and the target names a commit of it."""
+    """A clone's path may contain a space; the copy is bare, and the target names a commit of it."""
     workflow = yaml.safe_load(NIGHTLY.read_text(encoding="utf-8"))
     source, work = tmp_path / "a clone", tmp_path / "work"
     work.mkdir()
@@ -418,7 +418,7 @@ def test_the_step_that_fetches_zemosaic(runner, tmp_path):
 @needs_bash
 @pytest.mark.parametrize("bin_folder", ["bin", "Scripts"])
 def test_the_step_that_installs_on_somebodys_own_machine(runner, bin_folder):
-    """The harness goes into an environment that ends with the job, wherever that system puts its programs."""
+    """The harness is installed in an environment that ends with the job, with programs in bin or in Scripts."""
     workflow = yaml.safe_load(NIGHTLY.read_text(encoding="utf-8"))
     python = runner.parent / "tools" / "python"
     inner = f'#!/bin/sh\necho "$@" >> "{runner}/called"\n'
