@@ -1,4 +1,4 @@
-"""The script that shows how an output folder affects a run: the frames that it lays out, and the stars that it counts."""
+"""Tests of the script that shows the effect of the output folder on a run: how it arranges frames, and what it counts."""
 
 import importlib.util
 import sys
@@ -20,7 +20,7 @@ SPEC = SyntheticSpec("two", 5, SKY, CAMERA, grid(CAMERA, 2, 1, 1, overlap=0.2, s
 
 @pytest.fixture(scope="module")
 def script():
-    """Import the script as a module. It must be in sys.modules, where dataclasses look it up."""
+    """Yield the script as a module; its dataclasses need it in ``sys.modules``."""
     spec = importlib.util.spec_from_file_location("output_folder", SCRIPT)
     module = sys.modules["output_folder"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -30,17 +30,17 @@ def script():
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
-    """Return a dataset of two panels with one frame each."""
+    """Return two panels of one frame."""
     return build(SPEC, tmp_path_factory.mktemp("output_folder") / "two")
 
 
 def names(folder):
-    """Return the frames of a folder and its subfolders."""
+    """Return the frames in a folder and its subfolders."""
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.fits"))
 
 
 def test_frames_of_two_nights_have_the_same_names(script, dataset, tmp_path):
-    """With folders, each panel has a folder and names do not contain the panel; panels can be left out."""
+    """With folders, each panel has its own folder and equal file names. The number of panels can be limited."""
     script.lay_out(script.FolderCase("two", 2, folders=True), dataset.folder, tmp_path / "apart")
     script.lay_out(script.FolderCase("two", 1, folders=False), dataset.folder, tmp_path / "flat")
     assert names(tmp_path / "apart") == ["night0_lights/light_000.fits", "night1_lights/light_000.fits"]
@@ -49,7 +49,7 @@ def test_frames_of_two_nights_have_the_same_names(script, dataset, tmp_path):
 
 @pytest.mark.parametrize("clouded", [False, True])
 def test_stars_are_counted_where_they_should_be(script, dataset, tmp_path, clouded):
-    """All stars of each panel are found in an image of the sky, and no stars in one without them."""
+    """In an image of the sky all stars of each panel are found, in a clouded image none."""
     wide = Camera(shape=(300, 640))
     pointing = Pointing(0, 0, 0.0, 0.0, clouded=clouded)
     image = scene(SKY, wide, pointing, truth_of(SPEC).stars, ())

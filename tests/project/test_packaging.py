@@ -1,4 +1,4 @@
-"""What an installation contains, as pyproject.toml lists it."""
+"""Tests of the contents of an installation, as pyproject.toml lists them."""
 
 import tomllib
 from pathlib import Path
@@ -9,7 +9,7 @@ TOOL = SETTINGS["tool"]["setuptools"]
 
 
 def installed():
-    """Return the files that setuptools takes: modules of each package, and what each one's patterns match."""
+    """Return the files that setuptools installs: modules of each package, and matches of its data patterns."""
     files = set()
     for package in TOOL["packages"]:
         folder = ROOT / package.replace(".", "/")
@@ -20,7 +20,7 @@ def installed():
 
 
 def test_every_file_of_a_package_is_installed():
-    """Modules, data files and the children's sitecustomize all work without the project's folder."""
+    """All modules, sitecustomize, thresholds, manifests, templates and catalogues are installed with their package."""
     there = {
         path
         for top in ("harness", "fixtures", "reports")
@@ -35,12 +35,11 @@ def test_every_file_of_a_package_is_installed():
 
 def test_type_checkers_read_the_annotations():
     """Each top package has its py.typed, and an installation contains it."""
-    markers = {ROOT / top / "py.typed" for top in ("harness", "fixtures", "reports")}
-    assert markers <= installed()
+    assert {ROOT / top / "py.typed" for top in ("harness", "fixtures", "reports")} <= installed()
 
 
 def test_what_only_tests_need_is_no_dependency_of_the_main_job():
-    """Running the validation requires neither the developers' tools nor shapely, which only checks the project's own geometry."""
+    """The validation installs neither the developers' tools nor shapely, which only the tests use."""
     names = {line.partition(">")[0].partition("[")[0] for line in SETTINGS["project"]["dependencies"]}
     tools = {line.partition(">")[0].partition("[")[0] for line in SETTINGS["project"]["optional-dependencies"]["dev"]}
     assert {"shapely", "hypothesis", "ruff", "mypy", "pytest-cov"} <= tools

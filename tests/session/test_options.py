@@ -21,7 +21,7 @@ def test_defaults():
 
 
 def test_the_order_of_sources():
-    """The command line overrides the environment, which overrides the ini file."""
+    """Each source outranks the next."""
     ini, env, cli = {"phase3_target": "ini"}, {"PHASE3_TARGET": "env"}, {"phase3_target": "cli"}
     assert resolve(ini=ini).target == "ini"
     assert resolve(ini=ini, env=env).target == "env"
@@ -37,7 +37,7 @@ def test_the_readme_names_every_option(name):
 
 
 def test_every_option_has_its_three_names():
-    """The names on the command line, in the environment and in the ini file follow from the option's name."""
+    """The three names follow one rule, so that users can guess them."""
     for option in OPTIONS:
         assert option.cli == f"--phase3-{option.name}"
         assert option.env == f"PHASE3_{option.name.upper()}"
@@ -45,7 +45,7 @@ def test_every_option_has_its_three_names():
 
 
 def test_what_decides_on_the_runs_can_be_said_again():
-    """The options that decide on the runs can be given again as they are stored; empty ones are left out."""
+    """The options that decide on the runs, given again as printed, resolve to the same; empty ones are left out."""
     asked = {
         "phase3_target": "zemosaic:x@abc",
         "phase3_seconds": "90.5",
@@ -65,12 +65,12 @@ def test_what_decides_on_the_runs_can_be_said_again():
 
 
 def test_a_long_time_is_told_as_digits():
-    """A number of seconds is stored without an exponent, which the option would refuse."""
+    """Seconds are written without an exponent, which the option would refuse."""
     assert resolve(cli={"phase3_seconds": "1234567"}).deciding()["seconds"] == "1234567"
 
 
 def test_own_settings_are_run_as_they_are():
-    """A settings file implies the profile default. Together with fast it is refused, because it would override its settings."""
+    """With a settings file the fast profile is refused, because it would override the user's settings; the default applies."""
     assert resolve(cli={"phase3_config": "c.json"}).profile == "default"
     with pytest.raises(OptionError, match="expected --phase3-profile=default with --phase3-config"):
         resolve(cli={"phase3_config": "c.json", "phase3_profile": "fast"})
@@ -78,7 +78,7 @@ def test_own_settings_are_run_as_they_are():
 
 @pytest.mark.parametrize("text", ["1", "true", "Yes", "on"])
 def test_a_flag_from_the_environment(text):
-    """A flag is set by 1, true, yes or on."""
+    """A flag accepts the usual words."""
     assert resolve(env={"PHASE3_QUICK": text}).quick
 
 
@@ -95,19 +95,19 @@ def test_a_flag_from_the_environment(text):
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused(name, value):
-    """The error names the option and the value."""
+    """The error names the option and its value."""
     with pytest.raises(OptionError, match=f"{name} to be .*found '{value}'"):
         resolve(cli={f"phase3_{name}": value})
 
 
 @pytest.mark.parametrize(("asked", "language"), [("fr", "fr"), ("", "en"), ("de", "en")])
 def test_the_language_is_known_before_the_rest(asked, language):
-    """An error in another option is in the requested language, or in English if that language does not exist."""
+    """An error in another option is written in the requested language, if that exists."""
     assert resolve_language({}.get, {"phase3_lang": asked}.get, {}) == language
 
 
 def test_what_is_refused_is_said_in_the_language():
-    """An error is translated, and the value in it is not; also that of the budget."""
+    """The error keeps sentence and value apart for translation, the budget's too."""
     for options in ({"phase3_budget": "much"}, {"phase3_workers": "much"}, {"phase3_lang": "much"}):
         with pytest.raises(OptionError) as caught:
             resolve(cli=options)
