@@ -263,9 +263,9 @@ def in_a_namespace(tmp_path, prepare, script):
     program = """
 import json, sys
 from pathlib import Path
-from harness.request import Request
-from harness.run import make_run
-from harness.inputs import InputError
+from harness.record.request import Request
+from harness.run.runner import make_run
+from harness.run.inputs import InputError
 request = Request.from_json(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
 try:
     record = make_run(request, Path(sys.argv[2]), Path(sys.argv[3]), grace=0.2)

@@ -264,8 +264,8 @@ def test_a_controller_killed_at_once_leaves_no_process(frames, folder):
     controller = f"""
 import json
 from pathlib import Path
-from harness.request import Request
-from harness.run import make_run
+from harness.record.request import Request
+from harness.run.runner import make_run
 from harness.watch.guard import Ended
 request = Request.from_json(json.loads(Path({str(path)!r}).read_text(encoding="utf-8")))
 make_run(request, Path({str(folder)!r}), Path({str(frames)!r}), on_start=lambda pid: print(pid, flush=True), grace=0.2)
