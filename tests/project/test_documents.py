@@ -32,7 +32,8 @@ def test_links_lead_somewhere(page):
 
 @pytest.mark.parametrize("page", OF_TODAY, ids=lambda page: page.name)
 def test_paths_of_the_project_exist(page):
-    """A path of the project in a page or a command is a file or folder. NAME in it, or a star, stands for any name."""
+    """A path of the project in a page or a command is a file or folder. A word in capitals, or a star, stands for any name."""
     tops = "harness|reports|fixtures|scenarios|tests|benchmarks|docs"
     paths = re.findall(rf"(?<![\w./:-])((?:{tops})/[\w./*-]*\w)", page.read_text(encoding="utf-8"))
-    assert [path for path in paths if not any(ROOT.glob(path.replace("NAME", "*")))] == []
+    patterns = [re.sub(r"\b[A-Z]{2,}\b(?!\.md)", "*", path) for path in paths]
+    assert [pattern for pattern in patterns if not any(ROOT.glob(pattern))] == []
