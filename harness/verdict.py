@@ -18,16 +18,21 @@ Standing = Literal["", "new", "pre-existing"]
 
 
 class Outcome(StrEnum):
-    """What a check may conclude."""
+    """The result of a check, a test or a line of the checklist, worst first.
 
-    PASS = "pass"  # noqa: S105 -- a verdict, not a password
+    Every list of outcomes has this order. ``NOT_EVALUATED`` is for tests and lines of the checklist that did not run; it comes
+    last, so that a test that ran in one session outranks the same test that did not run in another.
+    """
+
     FAIL = "fail"
     UNKNOWN = "unknown"
+    PASS = "pass"  # noqa: S105 -- a verdict, not a password
     NOT_APPLICABLE = "not applicable"
+    NOT_EVALUATED = "not evaluated"
 
 
-_RANK = {Outcome.NOT_APPLICABLE: 0, Outcome.PASS: 1, Outcome.UNKNOWN: 2, Outcome.FAIL: 3}
-_EXIT = {Outcome.NOT_APPLICABLE: 0, Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.UNKNOWN: 3}
+_RANK = {outcome: place for place, outcome in enumerate(Outcome)}
+_EXIT = {Outcome.FAIL: 1, Outcome.UNKNOWN: 3, Outcome.PASS: 0, Outcome.NOT_APPLICABLE: 0, Outcome.NOT_EVALUATED: 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,12 @@ class Verdict:
     cause: tuple[Message, ...] = ()
     axis: Axis = "patch"
     standing: Standing = ""
+
+    def __post_init__(self) -> None:
+        if self.outcome is Outcome.NOT_EVALUATED:
+            raise ValueError(
+                f"expected a conclusion of the check {self.check!r}, found {Outcome.NOT_EVALUATED.value!r}"
+            )
 
     @property
     def gates(self) -> bool:
@@ -98,14 +109,19 @@ class Verdict:
         )
 
 
+def rank(outcome: Outcome) -> int:
+    """Return the place of an outcome in the order, 0 for the worst."""
+    return _RANK[outcome]
+
+
 def merge(outcomes: Iterable[Outcome]) -> Outcome:
-    """Return the worst outcome; nothing at all is ``unknown``, for no evidence is no pass."""
-    return max(outcomes, key=_RANK.__getitem__, default=Outcome.UNKNOWN)
+    """Return the worst outcome. Without any outcome the result is ``unknown``: no evidence is no pass."""
+    return min(outcomes, key=rank, default=Outcome.UNKNOWN)
 
 
 def worst_first(verdict: Verdict) -> tuple[int, str]:
     """Sort key: failures, then unknowns, then passes, by name within each."""
-    return -_RANK[verdict.outcome], verdict.check
+    return rank(verdict.outcome), verdict.check
 
 
 def exit_status(outcome: Outcome) -> int:

@@ -24,16 +24,13 @@ class Badge:
 
 _SIGNS: Mapping[str, tuple[str, Message, str]] = MappingProxyType(
     {
-        "fail": ("✗", say("fail"), "fail"),
-        "unknown": ("?", say("unknown"), "unknown"),
-        "pass": ("✓", say("pass"), "pass"),
-        "not applicable": ("–", say("not applicable"), "none"),
-        "not evaluated": ("○", say("not evaluated"), "none"),
+        Outcome.FAIL: ("✗", say("fail"), "fail"),
+        Outcome.UNKNOWN: ("?", say("unknown"), "unknown"),
+        Outcome.PASS: ("✓", say("pass"), "pass"),
+        Outcome.NOT_APPLICABLE: ("–", say("not applicable"), "none"),
+        Outcome.NOT_EVALUATED: ("○", say("not evaluated"), "none"),
     }
 )
-
-# Worst first: the order of every list of outcomes.
-ORDER: tuple[str, ...] = ("fail", "unknown", "pass", "not applicable", "not evaluated")
 
 # What the subject is measured against: its verdicts are shown and gate nothing.
 BEFORE = frozenset({"baseline", "baseline-pair"})
@@ -53,11 +50,6 @@ def badge(outcome: str, language: Language) -> Badge:
     """Return how an outcome is shown; a word that is no outcome is shown as unknown, with the word itself."""
     sign, word, style = _SIGNS.get(outcome, ("?", Message(outcome), "unknown"))
     return Badge(sign, language.render(word), style)
-
-
-def rank(outcome: str) -> int:
-    """Return the place of an outcome, worst first."""
-    return ORDER.index(outcome) if outcome in ORDER else ORDER.index("unknown")
 
 
 def role_rank(role: str) -> int:
@@ -109,7 +101,7 @@ def control_badge(verdict: Verdict, judged: JudgedRun, language: Language) -> Ba
         return Badge("–", language.say("red, allowed"), "none")
     if _red(verdict):
         return Badge("✗", language.say("red, not expected"), "fail")
-    return badge(verdict.outcome.value, language)
+    return badge(verdict.outcome, language)
 
 
 def finding_word(verdict: Verdict, language: Language) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from harness.language.catalogue import Language
 from harness.session.checklist import DEFINITION_OF_DONE, scenario_of
 from harness.session.model import JudgedRun, Session, TestEntry
-from harness.verdict import Outcome, Verdict
-from reports.badges import BEFORE, Badge, badge, rank
+from harness.verdict import Outcome, Verdict, rank
+from reports.badges import BEFORE, Badge, badge
 
 
 def headline(session: Session, lang: Language) -> tuple[Badge, str, str]:
     """Return how the title is marked, the title, and one sentence with its figures."""
     if session.self_test:
-        return badge(session.outcome.value, lang), _self_test(session, lang), _figures(session, lang)
+        return badge(session.outcome, lang), _self_test(session, lang), _figures(session, lang)
     if session.outcome is Outcome.PASS and _open_lines(session) != 0:
         # A tick would be read as the whole's.
         return Badge("◐", "", "none"), _partial(session, lang), _figures(session, lang)
@@ -24,7 +24,7 @@ def headline(session: Session, lang: Language) -> tuple[Badge, str, str]:
     }
     title = titles.get(session.outcome, titles[Outcome.UNKNOWN])
     sentence = " ".join(part for part in (_figures(session, lang), _whose(session, lang)) if part)
-    return badge(session.outcome.value, lang), title, sentence
+    return badge(session.outcome, lang), title, sentence
 
 
 def answering(session: Session) -> tuple[tuple[Verdict, JudgedRun], ...]:
@@ -42,7 +42,9 @@ def without_verdict(session: Session) -> tuple[TestEntry, ...]:
     """Return the tests that fail or are unknown, the worst first, for which none of these verdicts stands."""
     told = {(j.case, j.run, j.role, v.check) for v, j in answering(session)}
     left = (
-        t for t in session.tests if t.outcome in {"fail", "unknown"} and (t.case, t.run, t.role, t.check) not in told
+        t
+        for t in session.tests
+        if t.outcome in (Outcome.FAIL, Outcome.UNKNOWN) and (t.case, t.run, t.role, t.check) not in told
     )
     return tuple(sorted(left, key=lambda t: (rank(t.outcome), t.nodeid)))
 
@@ -62,7 +64,7 @@ def _partial(session: Session, lang: Language) -> str:
         {
             scenario
             for test in session.tests
-            if test.outcome in {"pass", "fail", "unknown"} and (scenario := scenario_of(test.nodeid))
+            if test.outcome in (Outcome.FAIL, Outcome.UNKNOWN, Outcome.PASS) and (scenario := scenario_of(test.nodeid))
         }
     )
     target = session.target
@@ -99,13 +101,13 @@ def _whose(session: Session, lang: Language) -> str:
 def _open_lines(session: Session) -> int | None:
     """Return how many lines of the Definition of Done were not evaluated; ``None`` when the session holds none."""
     outcomes = [r.outcome for r in session.requirements if r.section == DEFINITION_OF_DONE]
-    return sum(o == "not evaluated" for o in outcomes) if outcomes else None
+    return sum(o is Outcome.NOT_EVALUATED for o in outcomes) if outcomes else None
 
 
 def _figures(session: Session, lang: Language) -> str:
     say = lang.say
     outcomes = [t.outcome for t in session.tests]
-    fails, unknowns, passes = (outcomes.count(o) for o in ("fail", "unknown", "pass"))
+    fails, unknowns, passes = (outcomes.count(o) for o in (Outcome.FAIL, Outcome.UNKNOWN, Outcome.PASS))
     total = fails + unknowns + passes
     if total == 0:
         return say("Nothing was judged, and no evidence is no pass.")

@@ -12,8 +12,14 @@ from collections.abc import Iterator
 from harness.language.message import visible
 from harness.session.checklist import scenario_of
 from harness.session.model import Session, TestEntry
+from harness.verdict import Outcome
 
-_TAGS = {"fail": "failure", "unknown": "error", "not applicable": "skipped", "not evaluated": "skipped"}
+_TAGS = {
+    Outcome.FAIL: "failure",
+    Outcome.UNKNOWN: "error",
+    Outcome.NOT_APPLICABLE: "skipped",
+    Outcome.NOT_EVALUATED: "skipped",
+}
 
 
 def junit(session: Session) -> bytes:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from harness.language.catalogue import Language, language
 from harness.session.model import JudgedRun, Session
-from harness.verdict import Outcome, worst_first
-from reports.badges import BEFORE, badge, expected_red, finding_word, found_red, rank, role_rank, role_word, told_apart
+from harness.verdict import Outcome, rank, worst_first
+from reports.badges import BEFORE, badge, expected_red, finding_word, found_red, role_rank, role_word, told_apart
 from reports.headline import headline
 
 # The no-break spaces of French typography, which Python counts among what can't be printed.
@@ -25,7 +25,7 @@ def summary_lines(session: Session, code: str) -> tuple[str, ...]:
     _, title, sentence = headline(session, lang)
     judged = sorted(
         told_apart(session.judged),
-        key=lambda j: (j.role in BEFORE, rank(j.outcome.value), role_rank(j.role), j.case),
+        key=lambda j: (j.role in BEFORE, rank(j.outcome), role_rank(j.role), j.case),
     )
     lines = [title, sentence, *(line for j in judged for line in _judged(j, lang))]
     if not any(s.judged for s in session.real_sets):
@@ -35,7 +35,7 @@ def summary_lines(session: Session, code: str) -> tuple[str, ...]:
 
 
 def _judged(judged: JudgedRun, lang: Language) -> list[str]:
-    shown = badge(judged.outcome.value, lang)
+    shown = badge(judged.outcome, lang)
     what = f"{judged.case}, {role_word(judged.role, lang)}"
     head = f"{shown.sign} {lang.say('{label}: {text}', label=shown.word, text=what)}"
     if judged.expected_red is not None:
@@ -48,7 +48,7 @@ def _judged(judged: JudgedRun, lang: Language) -> list[str]:
         if verdict.outcome in {Outcome.FAIL, Outcome.UNKNOWN}:
             finding = finding_word(verdict, lang)
             kind = f" ({finding})" if finding else ""
-            line = badge(verdict.outcome.value, lang).sign, lang.render(verdict.sentence)
+            line = badge(verdict.outcome, lang).sign, lang.render(verdict.sentence)
             sharing.setdefault(line, []).append(f"{verdict.check}{kind}")
     details = [
         f"    {sign} {lang.say('{label}: {text}', label=', '.join(checks), text=sentence)}"

@@ -33,14 +33,14 @@ def newly_red(phase3_campaign, case):
 @pytest.fixture
 def put_to_the_test(request, records, phase3_campaign):
     """Ask that the run came to what its case is about: else it shows nothing, and the test is unknown."""
-    from harness.checks.base import Case
     from harness.checks.premises import NAMED_TWICE, RETRIED
     from harness.language.catalogue import translator
     from harness.plugin.hooks import UnknownVerdictError
+    from harness.record.comparison import Comparison
 
     premise = {"frame named twice": NAMED_TWICE, "retry": RETRIED}[
         request.node.get_closest_marker("scenario").kwargs["occasion"]
     ]
-    unmet = premise.met(Case(records("subject")))
+    unmet = premise.met(Comparison(records("subject")))
     if unmet is not None:
         raise UnknownVerdictError(unmet.render(translator(phase3_campaign.settings.lang)))

@@ -21,8 +21,8 @@ import numpy as np
 
 from harness.analysis.fallback_patterns import speaks
 from harness.analysis.footprint import pixel_of
-from harness.checks.base import Case
 from harness.checks.judge import judge
+from harness.record.comparison import Comparison
 from harness.record.reader import Record, read_record
 from harness.record.request import FrameFacts
 from harness.record.seal import seal
@@ -146,7 +146,7 @@ def _on_frames(truth: Truth, frames: Sequence[FrameFacts]) -> Truth:
 
 def _different(source: Record, copy: Record) -> str:
     """Name the checks that conclude something else from a copy, with both outcomes."""
-    before, after = ({v.check: v.outcome for v in judge(Case(run))} for run in (source, copy))
+    before, after = ({v.check: v.outcome for v in judge(Comparison(run))} for run in (source, copy))
     return ", ".join(f"{name}: {before[name]}, then {after[name]}" for name in before if after[name] != before[name])
 
 

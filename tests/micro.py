@@ -11,7 +11,7 @@ from types import MappingProxyType
 import numpy as np
 
 from harness.analysis.footprint import outlines, pixel_of, raster, sky_of
-from harness.checks.base import Case
+from harness.record.comparison import Comparison
 from harness.record.history import DiskSample, Event, History, HoldStep, Operation, TileStep
 from harness.record.leftovers import LeftFile
 from harness.record.products import BLOCK, Plane, Products, TileProduct
@@ -442,8 +442,8 @@ def run_end(plan=CHAIN, **request):
     return counted(plan, retention="run_end", role="pair", **request).record()
 
 
-def case(micro, pair="made", baseline=None, **record):
-    """Return a case of a history and, unless told otherwise, its pair with run_end."""
+def runs(micro, pair="made", baseline=None, **record):
+    """Return the run of a history with its pair (run_end), unless another pair is given."""
     run = micro if isinstance(micro, Record) else micro.record(**record)
     if pair == "made":
         mode = run.request.mode
@@ -454,7 +454,7 @@ def case(micro, pair="made", baseline=None, **record):
             )
         if pair is not None:
             pair = replace(pair, request=replace(run.request, retention="run_end", role="pair"))
-    return Case(run, pair, baseline)
+    return Comparison(run, pair, baseline)
 
 
 def prose(verdict):

@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image
 
 from harness.analysis.footprint import outlines, raster
-from harness.checks.base import Case
 from harness.checks.judge import ALL, judge
+from harness.record.comparison import Comparison
 from harness.record.history import EVENTS_FORMAT, TRACE_FORMAT
 from harness.record.products import PRODUCTS_FORMAT
 from harness.record.reader import read_record
@@ -23,6 +23,7 @@ from harness.record.request import DatasetFacts, FrameFacts, Hold, Request, Targ
 from harness.record.seal import seal
 from harness.session.checklist import evaluate, read_lines
 from harness.session.model import JudgedRun, RealSet, RunEntry, Session, TestEntry, write_session
+from harness.verdict import Outcome
 
 ROWS, COLUMNS, SCALE, PAD = 90, 120, 0.0015, 5
 CANVAS = (int(ROWS * 1.8) + 2 * PAD, int(COLUMNS * 1.8) + 2 * PAD)
@@ -319,8 +320,8 @@ def sample_session(folder, kind="reference", *, hostile=False, sealed=True):
         return key, record
 
     def conclude(subject, pair, role, expected=None):
-        verdicts = judge(Case(subject[1], pair[1]), JUDGED)
-        judged.append(JudgedRun(case, subject[0], role, pair[0], None, verdicts, expected))
+        verdicts = judge(Comparison(subject[1], pair[1]), JUDGED)
+        judged.append(JudgedRun(subject[0], pair[0], case=case, role=role, verdicts=verdicts, expected_red=expected))
         return judged[-1]
 
     pair = made("pair", target, "run_end")
@@ -337,7 +338,7 @@ def sample_session(folder, kind="reference", *, hostile=False, sealed=True):
         TestEntry(
             f"{TEST}{name}[{case}]",
             title,
-            outcomes[check].outcome.value,
+            outcomes[check].outcome,
             outcomes[check].sentence.render(),
             case,
             check,
@@ -349,7 +350,7 @@ def sample_session(folder, kind="reference", *, hostile=False, sealed=True):
     skipped = "no real set here; get it with: phase3 data fetch microobs_hatp32_4panels"
     tests.append(
         TestEntry(
-            f"{TEST}test_real[microobs]", HOSTILE if hostile else "On a real set.", "not evaluated", skipped, None
+            f"{TEST}test_real[microobs]", HOSTILE if hostile else "On a real set.", Outcome.NOT_EVALUATED, skipped, None
         )
     )
     lines = read_lines(REQUIREMENTS)

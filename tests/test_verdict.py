@@ -21,7 +21,13 @@ def test_the_worst_wins(outcomes, merged):
 
 def test_exit_status():
     """Every outcome has the status that the documentation promises."""
-    assert {o: exit_status(o) for o in Outcome} == {P: 0, N: 0, F: 1, U: 3}
+    assert {o: exit_status(o) for o in Outcome} == {P: 0, N: 0, F: 1, U: 3, Outcome.NOT_EVALUATED: 3}
+
+
+def test_a_check_always_concludes():
+    """A verdict cannot be *not evaluated*: that is the outcome of a test that did not run."""
+    with pytest.raises(ValueError, match="'holes', found 'not evaluated'"):
+        Verdict("holes", Outcome.NOT_EVALUATED, say("x"))
 
 
 def test_worst_first():

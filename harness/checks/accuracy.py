@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from harness.analysis.figure import Figure, Unit, sizes
 from harness.analysis.stars import ENOUGH, error, look, measured, median, on_frames, rounded, sky
-from harness.checks.base import Case, Check
+from harness.checks.base import Check, Runs
 from harness.checks.premises import ALWAYS, ELSEWHERE
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, say
@@ -169,8 +170,8 @@ def _findings(panel: Panel, limits: Thresholds, *, common: bool) -> list[tuple[s
     return found
 
 
-def _judge(case: Case, limits: Thresholds) -> Verdict:
-    run = case.run
+def _judge(runs: Runs, limits: Thresholds) -> Verdict:
+    run = runs.run
     products = measured(run)
     if run.truth is None:
         sentence = say("Nothing is known of what these frames show.")
@@ -212,4 +213,11 @@ def _judge(case: Case, limits: Thresholds) -> Verdict:
 
 _PREMISES: Mapping[str, Any] = MappingProxyType({"classic": ALWAYS, "sds": ELSEWHERE, "grid": ELSEWHERE})
 
-CHECK = Check("accuracy", say("How near to the sky is the mosaic?"), _judge, _PREMISES, axis="quality")
+CHECK = Check(
+    "accuracy",
+    say("How near to the sky is the mosaic?"),
+    _judge,
+    _PREMISES,
+    axis="quality",
+    figures=(Figure(say("differences from the sky"), Unit.COUNT, sizes("findings")),),
+)

@@ -1,44 +1,23 @@
-"""What a check is: a question about a case, its premises by mode, and a pure function that answers it."""
+"""What a check is: a question about a run, its premises by mode, and a pure function that answers it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from harness.analysis.figure import Figure
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, say
+from harness.record.comparison import Comparison
 from harness.record.reader import Record
 from harness.verdict import Axis, Outcome, Verdict
 
+Runs = Comparison[Record]
+"""The record of the run to judge, with the records that it is compared with.
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    """The run to be judged, and the runs it is compared with.
-
-    Parameters
-    ----------
-    run
-        The run under judgement.
-    pair
-        The same target on the same dataset and plan with ``run_end``; ``None`` if it was not made.
-    baseline
-        The target before the patch, otherwise equal to ``run``; ``None`` if it was not made.
-    equals
-        Further runs of the same target that must come to the same outputs: another retention, another number of workers.
-    timed
-        Runs that were made alone on the machine and in turn, to be timed: each ``per_tile`` with its ``run_end``.
-    sizes
-        Runs of the same kind with growing numbers of inputs, to see how bookkeeping grows.
-
-    """
-
-    run: Record
-    pair: Record | None = None
-    baseline: Record | None = None
-    equals: tuple[Record, ...] = ()
-    timed: tuple[tuple[Record, Record], ...] = ()
-    sizes: tuple[Record, ...] = ()
+For annotations only. Construct `Comparison`: Python 3.11 cannot call the alias of a frozen class with slots.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +25,10 @@ class Premise:
     """Something that must hold before a check can conclude: ``met`` returns ``None``, or what is missing."""
 
     name: str
-    met: Callable[[Case], Message | None]
+    met: Callable[[Runs], Message | None]
 
 
-Judge = Callable[[Case, Thresholds], Verdict]
+Judge = Callable[[Runs, Thresholds], Verdict]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +49,10 @@ class Check:
         Whether the verdict gates the Definition of Done (``patch``) or is a finding (``quality``).
     for_pass
         What must hold besides before the answer may be ``pass``, in any mode; a failure that is shown stands without it.
+    figures
+        The numbers of the evidence that a report shows beside the verdict.
+    parts
+        The figures of each part of the verdict that a test may assert alone, by the name that its marker has.
 
     """
 
@@ -79,35 +62,37 @@ class Check:
     premises: Mapping[str, tuple[Premise, ...]]
     axis: Axis = "patch"
     for_pass: tuple[Premise, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    parts: Mapping[str, tuple[Figure, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
-    def __call__(self, case: Case, thresholds: Thresholds) -> Verdict:
-        """Judge a case. Unmet premises, and a check that crashes, give ``unknown`` with the reason."""
-        mode = case.run.request.mode
+    def __call__(self, runs: Runs, thresholds: Thresholds) -> Verdict:
+        """Judge a run. Unmet premises, and a check that crashes, give ``unknown`` with the reason."""
+        mode = runs.run.request.mode
         if mode not in self.premises:
             return self._verdict(Outcome.NOT_APPLICABLE, say("The mode {mode} has no such question.", mode=mode))
         try:
-            return self._judged(case, thresholds)
+            return self._judged(runs, thresholds)
         except Exception as error:  # noqa: BLE001 -- a check that crashes has concluded nothing, whatever it met
             sentence = say("The check crashed: {error}.", error=f"{type(error).__name__}: {error}")
             return self._verdict(Outcome.UNKNOWN, sentence)
 
-    def _judged(self, case: Case, thresholds: Thresholds) -> Verdict:
-        for premise in (SEALED, *self.premises[case.run.request.mode]):
-            missing = premise.met(case)
+    def _judged(self, runs: Runs, thresholds: Thresholds) -> Verdict:
+        for premise in (SEALED, *self.premises[runs.run.request.mode]):
+            missing = premise.met(runs)
             if missing is not None:
                 # What a run that broke off did not come to is its end's fault: that is what to mend.
-                name, sentence = ("whole", ended) if (ended := _end(case)) else (premise.name, missing)
+                name, sentence = ("whole", ended) if (ended := _end(runs)) else (premise.name, missing)
                 return Verdict(
                     self.name, Outcome.UNKNOWN, sentence, MappingProxyType({"premise": name}), axis=self.axis
                 )
-        return self._unless_doubtful(case, self.judge(case, thresholds))
+        return self._unless_doubtful(runs, self.judge(runs, thresholds))
 
-    def _unless_doubtful(self, case: Case, verdict: Verdict) -> Verdict:
+    def _unless_doubtful(self, runs: Runs, verdict: Verdict) -> Verdict:
         """Turn a pass that rests on too little into ``unknown``; it keeps its evidence."""
         if verdict.outcome is not Outcome.PASS:
             return verdict
         for premise in (WHOLE, *self.for_pass):
-            missing = premise.met(case)
+            missing = premise.met(runs)
             if missing is not None:
                 evidence = MappingProxyType({**verdict.evidence, "premise": premise.name})
                 return Verdict(self.name, Outcome.UNKNOWN, missing, evidence, axis=self.axis)
@@ -117,9 +102,9 @@ class Check:
         return Verdict(self.name, outcome, sentence, axis=self.axis)
 
 
-def _sealed(case: Case) -> Message | None:
+def _sealed(runs: Runs) -> Message | None:
     """Every record that a verdict rests on must be sealed and unchanged; only the judged run may have ended badly."""
-    for record in (case.run, case.pair, case.baseline):
+    for record in (runs.run, runs.pair, runs.baseline):
         if record is None:
             continue
         label = record.request.target.label
@@ -139,19 +124,19 @@ def _sealed(case: Case) -> Message | None:
     return None
 
 
-def _end(case: Case) -> Message | None:
+def _end(runs: Runs) -> Message | None:
     """Tell of a run that did not reach its end."""
-    seal = case.run.seal
-    if seal is None or case.run.damage or seal.state == "done":
+    seal = runs.run.seal
+    if seal is None or runs.run.damage or seal.state == "done":
         return None
     return say(
         "The run did not reach its end ({state}: {reason}).", state=seal.state, reason=seal.reason or "no reason given"
     )
 
 
-def _whole(case: Case) -> Message | None:
+def _whole(runs: Runs) -> Message | None:
     """Ask that nothing be hidden by a run cut short, or by lines torn or lost; what they show stands."""
-    run = case.run
+    run = runs.run
     if run.seal is not None and run.seal.state != "done":
         reason = run.seal.reason or "no reason given"
         return say(

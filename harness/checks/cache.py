@@ -15,12 +15,13 @@ from types import MappingProxyType
 from typing import Any
 
 from harness.analysis.causes import MAX_LISTED, Causes, cache_names, listed
+from harness.analysis.figure import Evidence, Figure, Numbers, Unit, every, number_in, numbers, size_in
 from harness.analysis.happens_before import complete_before
 from harness.analysis.injected_faults import taken_caches
 from harness.analysis.modes import COADD_FINISHED
 from harness.analysis.phase3 import SUCCEEDED, Thread, name_of, phase_3_end, phase_3_start, seconds, thread_of, writes
 from harness.analysis.removals import Removal, left_caches, refused_to_the_end, removals
-from harness.checks.base import Case, Check, Premise
+from harness.checks.base import Check, Premise, Runs
 from harness.checks.premises import ALWAYS, CALLBACK, ELSEWHERE, FUTURES, MODE_REACHED, REMOVALS, SHARED, TILES
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, say
@@ -62,8 +63,8 @@ class Findings:
     taken: tuple[str, ...]
 
 
-def _judge(case: Case, _: Thresholds) -> Verdict:
-    return _of_sds(case.run) if case.run.request.mode == "sds" else _of_tiles(case)
+def _judge(runs: Runs, _: Thresholds) -> Verdict:
+    return _of_sds(runs.run) if runs.run.request.mode == "sds" else _of_tiles(runs)
 
 
 def _of_sds(run: Record) -> Verdict:
@@ -122,10 +123,10 @@ def _saved(history: History) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _of_tiles(case: Case) -> Verdict:
-    causes = Causes(case.run)
-    found = _find(case.run)
-    outcome, sentence, cause = _conclude(case.run, causes, found)
+def _of_tiles(runs: Runs) -> Verdict:
+    causes = Causes(runs.run)
+    found = _find(runs.run)
+    outcome, sentence, cause = _conclude(runs.run, causes, found)
     return Verdict("cache", outcome, sentence, MappingProxyType(_evidence(causes, found)), cause)
 
 
@@ -378,10 +379,18 @@ def _error(code: int | None) -> str:
     return "unknown" if code is None else errno.errorcode.get(code, str(code))
 
 
-def _a_cache(case: Case) -> Message | None:
-    if any(cache_names(tile) for tile in case.run.history.tiles):
+def _a_cache(runs: Runs) -> Message | None:
+    if any(cache_names(tile) for tile in runs.run.history.tiles):
         return None
     return say("No tile was submitted with a cache, so there is nothing that could be removed too early.")
+
+
+def _unsafe(evidence: Evidence) -> Numbers | None:
+    """Return the caches removed too early, and all caches; SDS lists the former by name."""
+    early = number_in(evidence, "unsafe_count")
+    if early is None:
+        early = size_in(evidence, "removed_before_the_end_of_the_coadd")
+    return every(early, number_in(evidence, "caches"))
 
 
 CHECK = Check(
@@ -395,4 +404,8 @@ CHECK = Check(
         }
     ),
     for_pass=(SHARED, MODE_REACHED),
+    figures=(
+        Figure(say("caches removed before their last user had ended, of all"), Unit.SHARE, _unsafe),
+        Figure(say("caches left"), Unit.COUNT, numbers("left")),
+    ),
 )

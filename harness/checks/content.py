@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from harness.analysis.figure import Figure, Unit, numbers
 from harness.analysis.footprint import resample_mask
 from harness.analysis.stars import ENOUGH, catalogue, look, measured, sky
-from harness.checks.base import Case, Check
+from harness.checks.base import Check, Runs
 from harness.checks.premises import ALWAYS, ELSEWHERE, SHARED, standard
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, say
@@ -68,14 +69,14 @@ def completeness(run: Record, ours: Products, theirs: Products) -> tuple[Panel, 
     return tuple(found)
 
 
-def _judge(case: Case, limits: Thresholds) -> Verdict:
-    ours = measured(case.run)
-    pair, why_not = standard(case)
+def _judge(runs: Runs, limits: Thresholds) -> Verdict:
+    ours = measured(runs.run)
+    pair, why_not = standard(runs)
     theirs = measured(pair)
     if ours is None:
         return Verdict("content", Outcome.UNKNOWN, say("There is no mosaic to look at."))
     area = constant_area(ours, theirs, limits["holes.edge"])
-    panels = completeness(case.run, ours, theirs) if theirs is not None else ()
+    panels = completeness(runs.run, ours, theirs) if theirs is not None else ()
     evidence: dict[str, Any] = {
         "constant_pixels": area,
         "constant_pixels_in_pair": None
@@ -84,12 +85,12 @@ def _judge(case: Case, limits: Thresholds) -> Verdict:
         "differential": theirs is not None,
         "panels": [{"panel": p.panel, "expected": p.expected, "found": p.found} for p in panels],
     }
-    outcome, sentence = _conclude(case, area, panels, limits)
+    outcome, sentence = _conclude(runs, area, panels, limits)
     cause = (why_not,) if outcome is Outcome.UNKNOWN and why_not is not None else ()
     return Verdict("content", outcome, sentence, MappingProxyType(evidence), cause)
 
 
-def _conclude(case: Case, area: int | None, panels: tuple[Panel, ...], limits: Thresholds) -> tuple[Outcome, Message]:
+def _conclude(runs: Runs, area: int | None, panels: tuple[Panel, ...], limits: Thresholds) -> tuple[Outcome, Message]:
     if area is not None and area > limits["content.constant"]:
         return Outcome.FAIL, say(
             "Covered sky that is filled with constant values and not observed, in pixels: {area}.", area=area
@@ -106,7 +107,7 @@ def _conclude(case: Case, area: int | None, panels: tuple[Panel, ...], limits: T
         )
     if area is None:
         return Outcome.UNKNOWN, say("Whether covered sky is constant was not measured.")
-    if case.run.request.retention != "per_tile" and not panels:
+    if runs.run.request.retention != "per_tile" and not panels:
         return Outcome.PASS, say("No covered sky is filled with constant values.")
     if not judged:
         return Outcome.UNKNOWN, say("No panel has enough stars in common with a pair to tell whether any is missing.")
@@ -115,4 +116,11 @@ def _conclude(case: Case, area: int | None, panels: tuple[Panel, ...], limits: T
 
 _PREMISES: Mapping[str, Any] = MappingProxyType({"classic": ALWAYS, "sds": ELSEWHERE, "grid": ELSEWHERE})
 
-CHECK = Check("content", say("Is covered sky really sky?"), _judge, _PREMISES, for_pass=(SHARED,))
+CHECK = Check(
+    "content",
+    say("Is covered sky really sky?"),
+    _judge,
+    _PREMISES,
+    for_pass=(SHARED,),
+    figures=(Figure(say("pixels of covered sky filled with a constant"), Unit.COUNT, numbers("constant_pixels")),),
+)

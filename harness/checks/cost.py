@@ -25,11 +25,13 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from harness.analysis.figure import Figure, Unit, largest, numbers, widest
 from harness.analysis.phase3 import name_of, phase_3_end, phase_3_start
-from harness.checks.base import Case, Check, Premise
+from harness.checks.base import Check, Premise, Runs
 from harness.checks.premises import ALWAYS, REMOVALS, SHARED, TILES, standard
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, Value, say
+from harness.record.comparison import Comparison
 from harness.record.history import History
 from harness.record.reader import Record
 from harness.verdict import Outcome, Verdict
@@ -73,24 +75,24 @@ class Findings:
         return None if told is None else told / (self.inputs + self.tiles)
 
 
-def _judge(case: Case, limits: Thresholds) -> Verdict:
-    retention = case.run.request.retention
+def _judge(runs: Runs, limits: Thresholds) -> Verdict:
+    retention = runs.run.request.retention
     if retention != "per_tile":
         sentence = say("With {retention} no references are counted: there is no such cost.", retention=retention)
         return Verdict("cost", Outcome.NOT_APPLICABLE, sentence)
-    found = _find(case)
+    found = _find(runs)
     outcome, sentence = _conclude(found, limits)
-    open_question = _open(case, found, limits) if outcome is Outcome.PASS else None
+    open_question = _open(runs, found, limits) if outcome is Outcome.PASS else None
     if open_question is not None:
         outcome, sentence = Outcome.UNKNOWN, open_question
     return Verdict("cost", outcome, sentence, MappingProxyType(_evidence(found, limits)))
 
 
-def _find(case: Case) -> Findings:
-    history = case.run.history
+def _find(runs: Runs) -> Findings:
+    history = runs.run.history
     used = {name_of(path) for tile in history.tiles for path in tile.caches}
-    pairs, left_out = _pairs(case)
-    sizes = tuple(sorted(size for record in case.sizes if (size := _size(record)) is not None))
+    pairs, left_out = _pairs(runs)
+    sizes = tuple(sorted(size for record in runs.sizes if (size := _size(record)) is not None))
     return Findings(
         inputs=_inputs(history),
         tiles=sum(tile.submitted is not None for tile in history.tiles),
@@ -139,10 +141,10 @@ def _told(history: History) -> dict[str, float] | None:
     return numbers or None
 
 
-def _pairs(case: Case) -> tuple[tuple[tuple[float, float], ...], tuple[Message, ...]]:
+def _pairs(runs: Runs) -> tuple[tuple[tuple[float, float], ...], tuple[Message, ...]]:
     """Return the Phase 3 times of the timed pairs in seconds, and why pairs are left out."""
     found, left_out = [], []
-    for run, pair in case.timed:
+    for run, pair in runs.timed:
         why = _no_measure(run, pair)
         times = _phase_3_seconds(run), _phase_3_seconds(pair)
         if why is not None:
@@ -161,7 +163,7 @@ def _no_measure(run: Record, pair: Record) -> Message | None:
             return say("A timed run did not reach its end, or its record is damaged.")
     if (run.request.retention, pair.request.retention) != ("per_tile", "run_end"):
         return say("A timed pair must be one run with per_tile and one with run_end.")
-    _, why = standard(Case(run, pair))
+    _, why = standard(Comparison(run, pair))
     if why is not None:
         return why
     made = [sum(tile.made for tile in record.history.tiles) for record in (run, pair)]
@@ -250,12 +252,12 @@ def _conclude(found: Findings, limits: Thresholds) -> tuple[Outcome, Message]:
     return Outcome.PASS, _nothing_wrong(found, attempts)
 
 
-def _open(case: Case, found: Findings, limits: Thresholds) -> Message | None:
+def _open(runs: Runs, found: Findings, limits: Thresholds) -> Message | None:
     """Tell what runs were made for and can't answer."""
-    if case.timed and found.ratio is None:
+    if runs.timed and found.ratio is None:
         return say(
             "Pairs of runs that were made to be timed: {made}; those that can be used are too few to conclude from: {points}.",
-            made=len(case.timed),
+            made=len(runs.timed),
             points=len(found.pairs),
         )
     if found.ratio is not None and found.ratio.high > limits["cost.ratio_told"]:
@@ -266,11 +268,11 @@ def _open(case: Case, found: Findings, limits: Thresholds) -> Message | None:
             **_values(found.ratio),
             limit=limits["cost.ratio_told"],
         )
-    if case.sizes and found.exponent is None:
+    if runs.sizes and found.exponent is None:
         return say(
             "Runs of growing size that were made: {made}; those that tell of their bookkeeping are too few to conclude from:"
             " {points}.",
-            made=len(case.sizes),
+            made=len(runs.sizes),
             points=len(found.sizes),
         )
     return None
@@ -358,8 +360,8 @@ def _evidence(found: Findings, limits: Thresholds) -> dict[str, Any]:
     }
 
 
-def _inputs_seen(case: Case) -> Message | None:
-    if _inputs(case.run.history):
+def _inputs_seen(runs: Runs) -> Message | None:
+    if _inputs(runs.run.history):
         return None
     return say("No tile was submitted with a cache, so there is no input whose cost could be counted.")
 
@@ -370,4 +372,13 @@ CHECK = Check(
     _judge,
     MappingProxyType({"classic": (*ALWAYS, TILES, REMOVALS, Premise("a tile with caches", _inputs_seen))}),
     for_pass=(SHARED,),
+    figures=(
+        Figure(
+            say("time of Phase 3 beside that of run_end"),
+            Unit.INTERVAL,
+            numbers("ratio", "ratio_low", "ratio_high", "timed_pairs"),
+            widest,
+        ),
+        Figure(say("removals tried, an input"), Unit.COUNT, numbers("removals_tried_per_input"), largest),
+    ),
 )

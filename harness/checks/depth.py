@@ -13,9 +13,10 @@ from types import MappingProxyType
 from typing import Any
 
 from harness.analysis.causes import MAX_LISTED, Causes, listed
+from harness.analysis.figure import Evidence, Figure, Numbers, Unit, every, number_in, numbers
 from harness.analysis.modes import COADD_FINISHED, batches
 from harness.analysis.phase3 import ABANDONED, Why, groups, lineages, name_of, number, origins
-from harness.checks.base import Case, Check
+from harness.checks.base import Check, Runs
 from harness.checks.premises import ALWAYS, CALLBACK, ELSEWHERE, MODE_REACHED, SHARED, TILES, measures, standard
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, say
@@ -184,8 +185,8 @@ def _aligned(record: Record) -> Mapping[int, int]:
     return found
 
 
-def _judge(case: Case, _: Thresholds) -> Verdict:
-    return _of_batches(case) if case.run.request.mode == "sds" else _of_tiles(case)
+def _judge(runs: Runs, _: Thresholds) -> Verdict:
+    return _of_batches(runs) if runs.run.request.mode == "sds" else _of_tiles(runs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,10 +219,10 @@ def stages(record: Record) -> Stages:
     return Stages(len(record.request.dataset.frames), read[-1] if read else None, coadded)
 
 
-def _of_batches(case: Case) -> Verdict:
+def _of_batches(runs: Runs) -> Verdict:
     """Judge SDS: each frame that was read must be coadded, and each that the pair reads must be read."""
-    found = stages(case.run)
-    others = [stages(record) for record in measures(case)]
+    found = stages(runs.run)
+    others = [stages(record) for record in measures(runs)]
     usual = min((other.lost or 0 for other in others), default=0)
     usually_unread = min((other.unread for other in others), default=found.unread)
     evidence = {
@@ -255,11 +256,11 @@ def _of_batches(case: Case) -> Verdict:
     return Verdict("depth", outcome, sentence, MappingProxyType(evidence))
 
 
-def _of_tiles(case: Case) -> Verdict:
-    run = case.run
+def _of_tiles(runs: Runs) -> Verdict:
+    run = runs.run
     causes = Causes(run)
     families = follow(run, causes)
-    pair, why_not = standard(case)
+    pair, why_not = standard(runs)
     absent = unsubmitted(run, pair, why_not)
     usual = {f.frames: f.silent for f in follow(pair, Causes(pair))} if pair is not None else {}
     outcome, sentence, cause = _conclude(causes, families, usual, absent)
@@ -379,6 +380,15 @@ def _starved_member(family: Lineage, causes: Causes) -> int:
     return max(members, key=lambda tile: (len(causes.losses.get(tile, [])), tile in causes.failures, -tile))
 
 
+def _frames_lost(evidence: Evidence) -> Numbers | None:
+    """Return the frames lost, for whatever reason, and the frames submitted."""
+    lost = evidence.get("lost")
+    if not isinstance(lost, Mapping):
+        return numbers("lost", "frames")(evidence)
+    reasons = every(*(number_in(lost, name) for name in lost))
+    return every(None if reasons is None else sum(reasons), number_in(evidence, "frames_submitted"))
+
+
 CHECK = Check(
     "depth",
     say("Did frames get lost on the way?"),
@@ -386,4 +396,5 @@ CHECK = Check(
     # Grid mode tells of no tile how many frames it holds.
     MappingProxyType({"classic": (*ALWAYS, CALLBACK, TILES), "sds": (*ELSEWHERE, CALLBACK)}),
     for_pass=(SHARED, MODE_REACHED),
+    figures=(Figure(say("frames lost, of those submitted"), Unit.SHARE, _frames_lost),),
 )

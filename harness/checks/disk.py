@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from harness.analysis import lifetimes
 from harness.analysis.causes import MAX_LISTED
+from harness.analysis.figure import Evidence, Figure, Numbers, Unit, largest, numbers
 from harness.analysis.lifetimes import NEVER, Areas, Lives
 from harness.analysis.modes import COADD_FINISHED
 from harness.analysis.phase3 import SUCCEEDED, name_of, phase_3_end, phase_3_start, seconds
 from harness.analysis.removals import left_caches
-from harness.checks.base import Case, Check, Premise
+from harness.checks.base import Check, Premise, Runs
 from harness.checks.premises import ALWAYS, ELSEWHERE, REMOVALS, SAVES, SHARED, TILES, standard
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, Value, say
@@ -93,20 +94,20 @@ class Findings:
         return float((size * self.outlived[self.judged]).sum()) / full if full > 0 else 0.0
 
 
-def _judge(case: Case, limits: Thresholds) -> Verdict:
-    found = _find(case)
-    match case.run.request.retention:
+def _judge(runs: Runs, limits: Thresholds) -> Verdict:
+    found = _find(runs)
+    match runs.run.request.retention:
         case "per_tile":
-            outcome, sentence, cause = _progressive(case.run, found, limits)
+            outcome, sentence, cause = _progressive(runs.run, found, limits)
         case "run_end":
-            outcome, sentence, cause = _at_the_end(case.run, found)
+            outcome, sentence, cause = _at_the_end(runs.run, found)
         case _:
-            outcome, sentence, cause = _kept(case.run, found)
-    return Verdict("disk", outcome, sentence, MappingProxyType(_evidence(case.run, found)), cause)
+            outcome, sentence, cause = _kept(runs.run, found)
+    return Verdict("disk", outcome, sentence, MappingProxyType(_evidence(runs.run, found)), cause)
 
 
-def _find(case: Case) -> Findings:
-    run = case.run
+def _find(runs: Runs) -> Findings:
+    run = runs.run
     history = run.history
     found = lifetimes.lives(history)
     end = phase_3_end(history)
@@ -130,12 +131,12 @@ def _find(case: Case) -> Findings:
         left_at_the_end=left,
         left_bytes=sum(file.size for file in run.left or () if name_of(file.path) in (left or ())),
         succeeded=bool(history.named(*SUCCEEDED)),
-        peak=_peak(case),
+        peak=_peak(runs),
     )
 
 
-def _peak(case: Case) -> Peak:
-    pair, why_not = standard(case) if case.run.request.retention == "per_tile" else (None, None)
+def _peak(runs: Runs) -> Peak:
+    pair, why_not = standard(runs) if runs.run.request.retention == "per_tile" else (None, None)
 
     def of(record: Record | None) -> tuple[int | None, int | None]:
         if record is None:
@@ -143,7 +144,7 @@ def _peak(case: Case) -> Peak:
         total = lifetimes.traced_total(record) if {"saves", "removals"} <= record.history.capabilities else None
         return None if total is None else total.peak, lifetimes.sampled_peak(record.history)
 
-    return Peak(*of(case.run), *of(pair), why_not)
+    return Peak(*of(runs.run), *of(pair), why_not)
 
 
 def _progressive(run: Record, found: Findings, limits: Thresholds) -> Conclusion:
@@ -280,9 +281,9 @@ def _kept(run: Record, found: Findings) -> Conclusion:
     return Outcome.PASS, say("With keep, all {count} caches are there at the end.", count=len(found.lives.names)), ()
 
 
-def _judge_sds(case: Case, _: Thresholds) -> Verdict:
+def _judge_sds(runs: Runs, _: Thresholds) -> Verdict:
     """Judge SDS: retention does not apply before its end, and the coadd reads every cache."""
-    run, found = case.run, _find(case)
+    run, found = runs.run, _find(runs)
     read = _coadd_end(run.history)
     before = found.lives.freed < (0 if read is None else read)
     if before.any():
@@ -416,16 +417,16 @@ def _rounded(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def _written(case: Case) -> Message | None:
-    if lifetimes.lives(case.run.history).names:
+def _written(runs: Runs) -> Message | None:
+    if lifetimes.lives(runs.run.history).names:
         return None
     return say("No cache was seen to be written, so nothing is known of how long any lived.")
 
 
-def _all_written(case: Case) -> Message | None:
+def _all_written(runs: Runs) -> Message | None:
     """Ask that the writing of every cache that a tile uses was seen: of the others no life is known."""
-    used = {name_of(path) for tile in case.run.history.tiles for path in tile.caches}
-    unseen = used - set(lifetimes.lives(case.run.history).names)
+    used = {name_of(path) for tile in runs.run.history.tiles for path in tile.caches}
+    unseen = used - set(lifetimes.lives(runs.run.history).names)
     if not unseen:
         return None
     return say(
@@ -433,8 +434,8 @@ def _all_written(case: Case) -> Message | None:
     )
 
 
-def _coadd(case: Case) -> Message | None:
-    if _coadd_end(case.run.history) is not None:
+def _coadd(runs: Runs) -> Message | None:
+    if _coadd_end(runs.run.history) is not None:
         return None
     return say("The coadd was not seen to end, so nothing is known of when its caches were read.")
 
@@ -443,8 +444,20 @@ WRITTEN = Premise("a cache was written", _written)
 COADD = Premise("coadd reached its end", _coadd)
 
 
-def _by_mode(case: Case, limits: Thresholds) -> Verdict:
-    return _judge_sds(case, limits) if case.run.request.mode == "sds" else _judge(case, limits)
+def _by_mode(runs: Runs, limits: Thresholds) -> Verdict:
+    return _judge_sds(runs, limits) if runs.run.request.mode == "sds" else _judge(runs, limits)
+
+
+def _over_bound(evidence: Evidence) -> Numbers | None:
+    """Return how many times the held bytes are the least that any safe policy holds."""
+    found = numbers("held_byte_seconds", "lower_bound_byte_seconds")(evidence)
+    return (found[0] / found[1],) if found and found[1] > 0 else None
+
+
+def _excess(evidence: Evidence) -> Numbers | None:
+    """Return what is held beyond that bound, in percent of what ``run_end`` holds."""
+    found = numbers("excess_fraction")(evidence)
+    return None if found is None else (found[0] * 100,)
 
 
 CHECK = Check(
@@ -458,4 +471,10 @@ CHECK = Check(
         }
     ),
     for_pass=(SHARED, Premise("every cache was seen to be written", _all_written)),
+    figures=(
+        Figure(say("live bytes over the lower bound of any safe policy"), Unit.RATIO, _over_bound, largest),
+        Figure(say("held beyond that bound, of what run_end holds"), Unit.PERCENT, _excess, largest),
+        Figure(say("total peak beside that of run_end"), Unit.RATIO, numbers("total_peak_ratio"), largest),
+        Figure(say("caches left at the end of the run"), Unit.COUNT, numbers("left_at_end")),
+    ),
 )

@@ -24,10 +24,11 @@ from numpy.typing import NDArray
 from skimage.measure import approximate_polygon, find_contours
 
 from harness.analysis.causes import MAX_LISTED, Causes, listed
+from harness.analysis.figure import Evidence, Figure, Numbers, Unit, every, number_in, rows_in, total
 from harness.analysis.footprint import Box, outlines, per_outline, pixel_of, raster, resample_mask, sky_of
 from harness.analysis.phase3 import setting, twin
 from harness.analysis.regions import Component, components
-from harness.checks.base import Case, Check
+from harness.checks.base import Check, Runs
 from harness.checks.premises import ALWAYS, ELSEWHERE, MODE_REACHED, SHARED, baseline_of, standard
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, Value, say
@@ -94,8 +95,8 @@ class Hole:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """The masks of a case on one canvas, and the holes in them."""
+class Masks:
+    """The masks of a run and its pair on one canvas, and the holes in them."""
 
     canvas: Canvas
     run: Mask
@@ -106,12 +107,12 @@ class Comparison:
     trimmed: int
 
 
-def compare(case: Case, causes: Causes, limits: Thresholds) -> Comparison | None:
+def compare(runs: Runs, causes: Causes, limits: Thresholds) -> Masks | None:
     """Bring a run, its pair and its promises on one canvas and find the holes.
 
     Parameters
     ----------
-    case
+    runs
         The run and its pair.
     causes
         What became of the run's tiles.
@@ -120,7 +121,7 @@ def compare(case: Case, causes: Causes, limits: Thresholds) -> Comparison | None
 
     Returns
     -------
-    Comparison or None
+    Masks or None
         ``None`` when neither the run nor its pair has a mosaic.
 
     Raises
@@ -131,30 +132,30 @@ def compare(case: Case, causes: Causes, limits: Thresholds) -> Comparison | None
         When the canvas would be too large to hold.
 
     """
-    pair = standard(case)[0]
-    ours, theirs = _measured(case.run), _measured(pair) if pair is not None else None
+    pair = standard(runs)[0]
+    ours, theirs = _measured(runs.run), _measured(pair) if pair is not None else None
     base = theirs or ours
     if base is None:
         return None
-    per_tile, mode = case.run.request.retention == "per_tile", case.run.request.mode
-    promises = _promises(case.run, pair, causes) if mode == "classic" else ()
+    per_tile, mode = runs.run.request.retention == "per_tile", runs.run.request.mode
+    promises = _promises(runs.run, pair, causes) if mode == "classic" else ()
     margin = max(limits["holes.edge"], limits["holes.promise_edge"]) / base.step + 2
-    used = {name for tile in case.run.history.tiles for name in tile.frames}
-    every = case.run.request.dataset.frames
+    used = {name for tile in runs.run.history.tiles for name in tile.frames}
+    every = runs.run.request.dataset.frames
     frames = outlines([frame for frame in every if frame.name in used or mode != "classic"])
     canvas, place = _canvas(base, ours, [*frames, *(p.outline for p in promises)], math.ceil(margin))
     run = _on(canvas, ours, base, place)
     other = _on(canvas, theirs, base, place) if theirs is not None else None
-    before = _before(case) if other is None or mode == "grid" else None
+    before = _before(runs) if other is None or mode == "grid" else None
     earlier = _on(canvas, before, base, place) if before is not None else None
 
     match mode:
         case "sds":
-            promised = _by_depth(case.run, frames, canvas, limits)
+            promised = _by_depth(runs.run, frames, canvas, limits)
         case "grid":
             promised = _by_frames(frames, canvas)
         case _:
-            promised = _by_tiles(case.run, promises, canvas, limits)
+            promised = _by_tiles(runs.run, promises, canvas, limits)
 
     lost = other & ~run if per_tile and other is not None else np.zeros(canvas.shape, dtype=np.bool_)
     found = _components(lost, canvas, limits["holes.edge"], limits["holes.area"])
@@ -178,12 +179,12 @@ def compare(case: Case, causes: Causes, limits: Thresholds) -> Comparison | None
             holes.append(Hole("absolute", component, tiles, in_pair, in_baseline))
     touched = raster(frames, canvas.cards, canvas.shape) if frames else promised.mask
     trimmed = int(np.count_nonzero(touched & ~run & ~promised.mask)) * canvas.step**2
-    return Comparison(canvas, run, other, promises, tuple(holes), promised.mask, trimmed)
+    return Masks(canvas, run, other, promises, tuple(holes), promised.mask, trimmed)
 
 
-def _before(case: Case) -> Products | None:
+def _before(runs: Runs) -> Products | None:
     """Return what the target made before the patch, where that run came to its end."""
-    baseline, _ = baseline_of(case)
+    baseline, _ = baseline_of(runs)
     if baseline is None or baseline.seal is None or baseline.seal.state != "done":
         return None
     return _measured(baseline)
@@ -346,21 +347,21 @@ def _mostly(mask: Mask, component: Component) -> bool:
     return int(np.count_nonzero(mask[top:bottom, left:right] & component.mask)) * 2 >= component.area
 
 
-def _judge(case: Case, limits: Thresholds) -> Verdict:
-    causes = Causes(case.run)
-    found = compare(case, causes, limits)
-    why_not = standard(case)[1]
+def _judge(runs: Runs, limits: Thresholds) -> Verdict:
+    causes = Causes(runs.run)
+    found = compare(runs, causes, limits)
+    why_not = standard(runs)[1]
     if found is None:
         sentence = say("There is no mosaic to look at, of the run or of its pair.")
         return Verdict("holes", Outcome.UNKNOWN, sentence, cause=() if why_not is None else (why_not,))
-    unmeasured = _mosaic_not_measured(case.run)
+    unmeasured = _mosaic_not_measured(runs.run)
     if unmeasured is not None:
         return Verdict("holes", Outcome.UNKNOWN, unmeasured)
-    outcome, sentence = _conclude(case, found)
-    cause = _cause(case.run.request.mode, causes, found) if outcome is Outcome.FAIL else ()
+    outcome, sentence = _conclude(runs, found)
+    cause = _cause(runs.run.request.mode, causes, found) if outcome is Outcome.FAIL else ()
     if outcome is Outcome.UNKNOWN and why_not is not None:
         cause = (why_not,)
-    return Verdict("holes", outcome, sentence, MappingProxyType(_evidence(case, found)), cause)
+    return Verdict("holes", outcome, sentence, MappingProxyType(_evidence(runs, found)), cause)
 
 
 def _mosaic_not_measured(run: Record) -> Message | None:
@@ -374,11 +375,11 @@ def _mosaic_not_measured(run: Record) -> Message | None:
     return None
 
 
-def _conclude(case: Case, found: Comparison) -> Conclusion:  # noqa: PLR0911 -- a ladder of conclusions, worst first
+def _conclude(runs: Runs, found: Masks) -> Conclusion:  # noqa: PLR0911 -- a ladder of conclusions, worst first
     differential = [hole for hole in found.holes if hole.kind == "differential"]
     if differential:
         area = _arcmin2(differential)
-        if _measured(case.run) is None:
+        if _measured(runs.run) is None:
             return Outcome.FAIL, say("There is no mosaic, where run_end covers {area} square arc minutes.", area=area)
         return Outcome.FAIL, say(
             "Holes: {count}, {area} square arc minutes in all. run_end covers this sky, per_tile does not.",
@@ -393,7 +394,7 @@ def _conclude(case: Case, found: Comparison) -> Conclusion:  # noqa: PLR0911 -- 
             area=_arcmin2(new),
         )
     if new:
-        if case.run.request.mode != "classic":
+        if runs.run.request.mode != "classic":
             return Outcome.FAIL, say(
                 "Holes: {count}, {area} square arc minutes in all, where frames promised sky.",
                 count=len(new),
@@ -408,7 +409,7 @@ def _conclude(case: Case, found: Comparison) -> Conclusion:  # noqa: PLR0911 -- 
         return Outcome.UNKNOWN, say(
             "Nothing says what sky had to be covered: no tile was traced, and there is no pair."
         )
-    if case.run.request.retention == "per_tile" and found.pair is None:
+    if runs.run.request.retention == "per_tile" and found.pair is None:
         return Outcome.UNKNOWN, say(
             "All sky that was promised is covered, but there is no mosaic with run_end to compare with."
         )
@@ -432,7 +433,7 @@ def _arcmin2(holes: Sequence[Hole]) -> float:
     return sum(hole.component.solid_angle for hole in holes) / 3600
 
 
-def _cause(mode: str, causes: Causes, found: Comparison) -> tuple[Message, ...]:
+def _cause(mode: str, causes: Causes, found: Masks) -> tuple[Message, ...]:
     """Lead from each of the largest holes to the tile promised there, and from that tile to who removed its caches."""
     links: list[Message] = []
     explained: set[int] = set()
@@ -483,7 +484,7 @@ def _cause(mode: str, causes: Causes, found: Comparison) -> tuple[Message, ...]:
     return tuple(links)
 
 
-def _evidence(case: Case, found: Comparison) -> dict[str, Any]:
+def _evidence(runs: Runs, found: Masks) -> dict[str, Any]:
     step2 = found.canvas.step**2
     shown = list(enumerate(found.holes, 1))[:MAX_LISTED]
     return {
@@ -512,7 +513,7 @@ def _evidence(case: Case, found: Comparison) -> dict[str, Any]:
         "promised_pixels": int(np.count_nonzero(found.promised)) * step2,
         "promised_uncovered_before_tolerance": int(np.count_nonzero(found.promised & ~found.run)) * step2,
         "trimmed_pixels": found.trimmed,
-        "differential": case.run.request.retention == "per_tile" and found.pair is not None,
+        "differential": runs.run.request.retention == "per_tile" and found.pair is not None,
         "references_known_from": {
             source: sum(p.known_from == source for p in found.promises)
             for source in sorted({p.known_from for p in found.promises})
@@ -532,10 +533,29 @@ def _outline(canvas: Canvas, component: Component) -> list[list[float]]:
     return [[round(float(a), 6), round(float(d), 6)] for a, d in zip(ra, dec, strict=True)]
 
 
+def _own_holes(evidence: Evidence) -> Numbers | None:
+    """Return count, pixels and area of the holes that the pair does not have; ``None`` unless the evidence lists every hole."""
+    holes = rows_in(evidence, "holes")
+    if holes is None or number_in(evidence, "holes_in_all") != len(holes):
+        return None
+    own = [hole for hole in holes if hole.get("in_pair") is not True]
+    return every(len(own), total(own, "pixels"), total(own, "square_arcmin"))
+
+
+def _shared_holes(evidence: Evidence) -> Numbers | None:
+    """Return count and area of the holes that the pair has too; ``None`` when there are none."""
+    shared = [hole for hole in rows_in(evidence, "holes") or [] if hole.get("in_pair") is True]
+    return every(len(shared), total(shared, "square_arcmin")) if shared else None
+
+
 CHECK = Check(
     "holes",
     say("Is the sky covered that must be?"),
     _judge,
     MappingProxyType({"classic": ALWAYS, "sds": ELSEWHERE, "grid": ELSEWHERE}),
     for_pass=(SHARED, MODE_REACHED),
+    figures=(
+        Figure(say("holes that run_end has not"), Unit.SKY, _own_holes),
+        Figure(say("promised sky that is uncovered with run_end too"), Unit.AREA, _shared_holes),
+    ),
 )

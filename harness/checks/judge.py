@@ -23,10 +23,11 @@ from harness.checks import (
     warnings,
 )
 from harness.checks import cache as _cache
-from harness.checks.base import Case, Check
+from harness.checks.base import Check, Runs
 from harness.checks.premises import baseline_of, standard
 from harness.checks.thresholds import Thresholds, read_thresholds
 from harness.language.message import SaidError, say
+from harness.record.comparison import Comparison
 from harness.verdict import Outcome, Verdict
 
 ALL: Mapping[str, Check] = MappingProxyType(
@@ -52,12 +53,12 @@ ALL: Mapping[str, Check] = MappingProxyType(
 )
 
 
-def judge(case: Case, names: Iterable[str] | None = None, thresholds: Thresholds | None = None) -> tuple[Verdict, ...]:
-    """Judge a case with the named checks, or with all, in their order.
+def judge(runs: Runs, names: Iterable[str] | None = None, thresholds: Thresholds | None = None) -> tuple[Verdict, ...]:
+    """Judge a run with the named checks, or with all, in their order.
 
     Parameters
     ----------
-    case
+    runs
         The run and what it is compared with.
     names
         Names of checks; all of them when left out.
@@ -81,21 +82,21 @@ def judge(case: Case, names: Iterable[str] | None = None, thresholds: Thresholds
             )
         )
     limits = _default_limits() if thresholds is None else thresholds
-    return tuple(_with_standing(ALL[name](case, limits), case, limits) for name in wanted)
+    return tuple(_with_standing(ALL[name](runs, limits), runs, limits) for name in wanted)
 
 
-def _with_standing(verdict: Verdict, case: Case, limits: Thresholds) -> Verdict:
+def _with_standing(verdict: Verdict, runs: Runs, limits: Thresholds) -> Verdict:
     """Say of a failed finding whether the target has it anyway: before the patch, or with ``run_end``.
 
     A finding that lists what it found under ``findings`` in its evidence is pre-existing when the baseline's and the pair's lists
     together hold all of it; what they do not hold is added as ``new_findings``. (A baseline that lost frames shows other findings
     than one that did not: what the target does to stars with all its frames, its own run with ``run_end`` tells.)
     """
-    baseline, _ = baseline_of(case)
+    baseline, _ = baseline_of(runs)
     if verdict.axis != "quality" or verdict.outcome is not Outcome.FAIL or baseline is None:
         return verdict
-    others = [baseline, *(pair for pair in (standard(case)[0],) if pair is not None)]
-    before = [ALL[verdict.check](Case(other), limits) for other in others]
+    others = [baseline, *(pair for pair in (standard(runs)[0],) if pair is not None)]
+    before = [ALL[verdict.check](Comparison(other), limits) for other in others]
     if before[0].outcome not in (Outcome.FAIL, Outcome.PASS):
         return verdict
     known = {name for other in before for name in other.evidence.get("findings", ())}

@@ -22,14 +22,16 @@ from typing import Any
 import numpy as np
 
 from harness.analysis.causes import MAX_LISTED
+from harness.analysis.figure import Evidence, Figure, Numbers, Unit, rows_in
 from harness.analysis.phase3 import name_of
 from harness.analysis.stars import rounded
-from harness.checks.base import Case, Check
+from harness.checks.base import Check, Runs
 from harness.checks.premises import ALWAYS, ELSEWHERE, SHARED, baseline_of, repeats, standard
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, say
 from harness.record.products import Plane, Products
 from harness.record.reader import Record
+from harness.record.request import REPEATABLE
 from harness.verdict import Outcome, Verdict
 
 _COUNTS = re.compile(r"MT\d+_R\d+")  # numbers of tiles and frames are part of names, and judged elsewhere
@@ -79,7 +81,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Likeness:
     """A run beside another: how alike they are, and what differs.
 
     ``grade`` is ``identical``, ``within rounding``, ``as two good runs differ``, ``different`` or ``not measured``.
@@ -95,12 +97,12 @@ def exact(run: Record) -> bool:
     """Whether the target was seen to repeat itself to the bit on such a run."""
     request = run.request
     seeded = "seeds" in run.history.capabilities or request.mode == "sds"
-    return request.target.kind == "reference" or (seeded and request.profile == "fast")
+    return request.target.kind in REPEATABLE or (seeded and request.profile == "fast")
 
 
 def compare(  # noqa: PLR0911 -- a ladder of grades
     run: Record, other: Record, limits: Thresholds, *, name: str, scaled: bool = False
-) -> Comparison:
+) -> Likeness:
     """Compare the outputs of two runs.
 
     Parameters
@@ -118,34 +120,34 @@ def compare(  # noqa: PLR0911 -- a ladder of grades
     """
     ours, theirs = run.products, other.products
     if ours is None or theirs is None or (theirs.mosaic is None and ours.mosaic is None):
-        return Comparison(name, "not measured", (say("Outputs of the two were not measured, or there are none."),), ())
+        return Likeness(name, "not measured", (say("Outputs of the two were not measured, or there are none."),), ())
     if theirs.mosaic is None:  # what is no measure for the run is not the run's fault
-        return Comparison(name, "not measured", (_no_mosaic(other),), ())
+        return Likeness(name, "not measured", (_no_mosaic(other),), ())
     if ours.mosaic is None:
-        return Comparison(name, "not measured" if _was_ended(run) else "different", (_no_mosaic(run),), ())
+        return Likeness(name, "not measured" if _was_ended(run) else "different", (_no_mosaic(run),), ())
     what = [*(() if scaled else _files(run, other)), *_structure(ours, theirs, named=not scaled)]
     if what:
-        return Comparison(name, "different", tuple(what), ())
+        return Likeness(name, "different", tuple(what), ())
     if not ours.planes or not theirs.planes:
-        return Comparison(name, "not measured", (say("The images were measured by an earlier version."),), ())
+        return Likeness(name, "not measured", (say("The images were measured by an earlier version."),), ())
     images = tuple(
         _difference(_label(ours, a), a, b, scaled=scaled) for a, b in zip(ours.planes, theirs.planes, strict=True)
     )
     if all(image.identical for image in images):
-        return Comparison(name, "identical", (), images)
+        return Likeness(name, "identical", (), images)
     if exact(run) and exact(other) and not scaled:  # a seed in one of them makes no two alike
         differing = ", ".join(image.image for image in images if not image.identical)
         message = say(
             "These images are not bit by bit the same, though the target repeats itself: {images}.", images=differing
         )
-        return Comparison(name, "different", (message,), images)
+        return Likeness(name, "different", (message,), images)
     if any(i.empty and i.pixels == 0 for i in images):
         empty = ", ".join(i.image for i in images if i.empty)
-        return Comparison(name, "not measured", (say("These images hold no values: {images}.", images=empty),), images)
+        return Likeness(name, "not measured", (say("These images hold no values: {images}.", images=empty),), images)
     if all(i.pixels == 0 and i.largest <= limits["parity.value"] for i in images):
-        return Comparison(name, "within rounding", (), images)
+        return Likeness(name, "within rounding", (), images)
     what = [*_beyond(images, limits), *_stars(ours, theirs, limits)]
-    return Comparison(name, "different" if what else "as two good runs differ", tuple(what), images)
+    return Likeness(name, "different" if what else "as two good runs differ", tuple(what), images)
 
 
 def _was_ended(run: Record) -> bool:
@@ -295,19 +297,19 @@ def _stars(ours: Products, theirs: Products, limits: Thresholds) -> list[Message
     return [say("Stars that are found: {found}, expected {expected}.", found=found, expected=expected)]
 
 
-def _judge(case: Case, limits: Thresholds) -> Verdict:
-    run = case.run
-    pair, why_not = standard(case)
+def _judge(runs: Runs, limits: Thresholds) -> Verdict:
+    run = runs.run
+    pair, why_not = standard(runs)
     others: list[tuple[Record, str]] = [] if pair is None else [(pair, "run_end")]
     left_out = [] if why_not is None or run.request.retention != "per_tile" else [why_not]
-    for other in case.equals:
+    for other in runs.equals:
         reason = repeats(run, other)
         if reason is None:
             others.append((other, f"{other.request.retention}, workers: {other.request.workers}"))
         else:
             left_out.append(reason)
     made = [compare(run, other, limits, name=name) for other, name in others]
-    baseline, unlike = baseline_of(case)
+    baseline, unlike = baseline_of(runs)
     if run.request.mode == "sds" and baseline is not None and not baseline.usable:
         left_out.append(say("The baseline is left out: it did not run to its end."))
     elif run.request.mode == "sds" and baseline is not None:
@@ -333,7 +335,7 @@ def _judge(case: Case, limits: Thresholds) -> Verdict:
 
 
 def _conclude(
-    run: Record, made: Sequence[Comparison], left_out: Sequence[Message]
+    run: Record, made: Sequence[Likeness], left_out: Sequence[Message]
 ) -> tuple[Outcome, Message, tuple[Message, ...]]:
     different = [c for c in made if c.grade == "different"]
     if different:
@@ -363,4 +365,21 @@ def _conclude(
 
 _PREMISES: Mapping[str, Any] = MappingProxyType({"classic": ALWAYS, "sds": ELSEWHERE, "grid": ELSEWHERE})
 
-CHECK = Check("parity", say("Are the outputs the expected ones?"), _judge, _PREMISES, for_pass=(SHARED,))
+
+def _equal_outputs(evidence: Evidence) -> Numbers | None:
+    """Return the outputs that are equal bit by bit, those equal but for rounding, and all outputs compared."""
+    compared = rows_in(evidence, "compared")
+    if compared is None:
+        return None
+    grades = [row.get("grade") for row in compared]
+    return grades.count("identical"), grades.count("within rounding"), len(grades)
+
+
+CHECK = Check(
+    "parity",
+    say("Are the outputs the expected ones?"),
+    _judge,
+    _PREMISES,
+    for_pass=(SHARED,),
+    figures=(Figure(say("outputs equal bit by bit, of those compared"), Unit.EQUAL, _equal_outputs),),
+)

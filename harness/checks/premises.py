@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.analysis.modes import not_reached
 from harness.analysis.phase3 import origins, phase_3_start
-from harness.checks.base import Case, Premise, gap
+from harness.checks.base import Premise, Runs, gap
 from harness.language.message import Message, say
 from harness.record.reader import Record
 
@@ -16,28 +16,28 @@ from harness.record.reader import Record
 def needs(capability: str, what: Message) -> Premise:
     """Return the premise that a source of the probe was in place."""
 
-    def met(case: Case) -> Message | None:
-        return None if capability in case.run.history.capabilities else what
+    def met(runs: Runs) -> Message | None:
+        return None if capability in runs.run.history.capabilities else what
 
     return Premise(f"source {capability}", met)
 
 
-def _phase_3(case: Case) -> Message | None:
-    if phase_3_start(case.run.history) is None:
+def _phase_3(runs: Runs) -> Message | None:
+    if phase_3_start(runs.run.history) is None:
         return say("Phase 3 was not reached, so nothing is known of its tiles and caches.")
     return None
 
 
-def _mode(case: Case) -> Message | None:
+def _mode(runs: Runs) -> Message | None:
     """Ask of a run without Phase 3 that it came through the phases of its mode."""
-    return None if case.run.request.mode == "classic" else not_reached(case.run)
+    return None if runs.run.request.mode == "classic" else not_reached(runs.run)
 
 
-def _holds(case: Case) -> Message | None:
-    for hold in case.run.request.schedule:
+def _holds(runs: Runs) -> Message | None:
+    for hold in runs.run.request.schedule:
         steps = [
             step
-            for step in case.run.history.holds
+            for step in runs.run.history.holds
             if step.group == hold.group and step.until_released == hold.until_released and step.state != "waiting"
         ]
         if any(step.state == "met" for step in steps):
@@ -52,11 +52,11 @@ def _holds(case: Case) -> Message | None:
     return None
 
 
-def _faults(case: Case) -> Message | None:
+def _faults(runs: Runs) -> Message | None:
     """Ask that every fault of the request struck; of one that did not, say what the probe says of it."""
-    told = case.run.history.faults
+    told = runs.run.history.faults
     struck = [_plain(line.get("fault", {})) for line in told if line.get("state") == "struck"]
-    for fault in case.run.request.faults:
+    for fault in runs.run.request.faults:
         if _plain(fault) in struck:
             continue
         reasons = [str(line.get("reason", "")) for line in told if _plain(line.get("fault", {})) == _plain(fault)]
@@ -68,13 +68,13 @@ def _faults(case: Case) -> Message | None:
     return None
 
 
-def _shared(case: Case) -> Message | None:
+def _shared(runs: Runs) -> Message | None:
     """Ask of ``per_tile`` that tiles, retries among them, really shared a cache: else it had no cache to delete too early.
 
     Only the classic way makes tiles from caches.
     """
-    history = case.run.history
-    if case.run.request.mode != "classic" or case.run.request.retention != "per_tile" or shared_caches(case.run):
+    history = runs.run.history
+    if runs.run.request.mode != "classic" or runs.run.request.retention != "per_tile" or shared_caches(runs.run):
         return None
     if "tiles" not in history.capabilities and history.logged("Phase3: shared cache detected"):
         return None
@@ -88,16 +88,16 @@ def shared_caches(record: Record) -> frozenset[str]:
     return frozenset(cache for cache, count in users.items() if count > 1)
 
 
-def _named_twice(case: Case) -> Message | None:
-    if any(len(set(tile.frames)) < len(tile.frames) for tile in case.run.history.tiles if tile.submitted is not None):
+def _named_twice(runs: Runs) -> Message | None:
+    if any(len(set(tile.frames)) < len(tile.frames) for tile in runs.run.history.tiles if tile.submitted is not None):
         return None
     return say("The target submitted no tile that names a frame twice, so nothing was put to the test.")
 
 
-def _retried(case: Case) -> Message | None:
+def _retried(runs: Runs) -> Message | None:
     """Ask for a group that was tried again whose caches a tile needs that it did not grow out of."""
-    tiles = {tile.tile: tile for tile in case.run.history.tiles if tile.submitted is not None}
-    parents = origins(case.run.history)
+    tiles = {tile.tile: tile for tile in runs.run.history.tiles if tile.submitted is not None}
+    parents = origins(runs.run.history)
     for new, old in parents.items():
         others = {cache for number, tile in tiles.items() if number not in (new, old) for cache in tile.caches if cache}
         if new in tiles and others.intersection(tiles[new].caches):
@@ -124,19 +124,19 @@ ALWAYS = (SCHEDULE, FAULTS, PHASE_3)
 ELSEWHERE = (SCHEDULE, FAULTS)
 
 
-def standard(case: Case) -> tuple[Record | None, Message | None]:
+def standard(runs: Runs) -> tuple[Record | None, Message | None]:
     """Return the pair if the run can be measured against it, else why not.
 
     A pair differs in retention, and in its role, and in nothing else that decides an outcome; and it is whole.
     """
-    pair = case.pair
+    pair = runs.pair
     if pair is None:
         return None, say("No pair with run_end was made.")
     if pair.seal is None or pair.seal.state != "done" or gap(pair) is not None:
         return None, say("The pair did not run to its end, or its record has gaps.")
     if pair.request.retention == "per_tile":
         return None, say("The pair was run with per_tile too, so it is no measure for it.")
-    other = [*_differences(case.run, pair), *_other_target(case.run, pair)]
+    other = [*_differences(runs.run, pair), *_other_target(runs.run, pair)]
     if other:
         return None, say("The pair is no measure for the run; it differs in: {what}.", what=", ".join(other))
     return pair, None
@@ -156,15 +156,15 @@ def repeats(run: Record, other: Record) -> Message | None:
     return None
 
 
-def baseline_of(case: Case) -> tuple[Record | None, Message | None]:
+def baseline_of(runs: Runs) -> tuple[Record | None, Message | None]:
     """Return the baseline if it ran the same test on another version of the target, else why it is left out."""
-    baseline = case.baseline
+    baseline = runs.baseline
     if baseline is None:
         return None, None
-    other = _differences(case.run, baseline)
-    if baseline.request.target.kind != case.run.request.target.kind:
+    other = _differences(runs.run, baseline)
+    if baseline.request.target.kind != runs.run.request.target.kind:
         other.append("target.kind")
-    if baseline.request.retention != case.run.request.retention:
+    if baseline.request.retention != runs.run.request.retention:
         other.append("retention")
     if other:
         return None, say(
@@ -173,12 +173,12 @@ def baseline_of(case: Case) -> tuple[Record | None, Message | None]:
     return baseline, None
 
 
-def measures(case: Case) -> tuple[Record, ...]:
+def measures(runs: Runs) -> tuple[Record, ...]:
     """Return what a run of a mode without Phase 3 is measured against: its pair and the baseline, where they are whole.
 
     One that did not come through the mode shows nothing of it.
     """
-    pair, baseline = standard(case)[0], baseline_of(case)[0]
+    pair, baseline = standard(runs)[0], baseline_of(runs)[0]
     whole = (
         baseline is not None and baseline.seal is not None and baseline.seal.state == "done" and gap(baseline) is None
     )

@@ -8,10 +8,11 @@ from types import MappingProxyType
 from typing import Any
 
 from harness.analysis.causes import MAX_LISTED, Causes, listed
+from harness.analysis.figure import Evidence, Figure, Numbers, Unit, every, number_in, sizes
 from harness.analysis.modes import as_tiles, sky_tiles
 from harness.analysis.phase3 import SKIPPED_LATER, name_of, seconds, setting, tiles_read_for_the_last_time
 from harness.analysis.removals import Removal, removals
-from harness.checks.base import Case, Check
+from harness.checks.base import Check, Runs
 from harness.checks.premises import ALWAYS, CALLBACK, ELSEWHERE, MODE_REACHED, OPENS, REMOVALS, TILES, standard
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, Value, say
@@ -36,15 +37,15 @@ class Findings:
     opens: int
 
 
-def _judge(case: Case, _: Thresholds) -> Verdict:
-    found = _find(case.run)
-    pair, why_not = standard(case)
-    needed = {"removals", "callback" if case.run.request.mode == "grid" else "tiles"}
+def _judge(runs: Runs, _: Thresholds) -> Verdict:
+    found = _find(runs.run)
+    pair, why_not = standard(runs)
+    needed = {"removals", "callback" if runs.run.request.mode == "grid" else "tiles"}
     usual = _find(pair) if pair is not None and needed <= pair.history.capabilities else None
-    outcome, sentence, cause = _conclude(case.run, found, usual)
+    outcome, sentence, cause = _conclude(runs.run, found, usual)
     if outcome is Outcome.UNKNOWN and usual is None and why_not is not None:
         cause = (*cause, why_not)
-    return Verdict("products", outcome, sentence, MappingProxyType(_evidence(case.run, found, usual)), cause)
+    return Verdict("products", outcome, sentence, MappingProxyType(_evidence(runs.run, found, usual)), cause)
 
 
 def _find(run: Record) -> Findings:
@@ -208,6 +209,12 @@ def _evidence(run: Record, found: Findings, usual: Findings | None) -> dict[str,
     }
 
 
+def _not_kept(evidence: Evidence) -> Numbers | None:
+    """Return the tiles that were overwritten or removed too early, and all tiles made."""
+    lost = sizes("removed_early", "overwritten")(evidence)
+    return every(None if lost is None else sum(lost), number_in(evidence, "tiles_made"))
+
+
 CHECK = Check(
     "products",
     say("Does what was made stay made?"),
@@ -215,4 +222,5 @@ CHECK = Check(
     # SDS holds its batches in memory, and writes them to files that only a way back to the classic one reads.
     MappingProxyType({"classic": (*ALWAYS, TILES, REMOVALS), "grid": (*ELSEWHERE, CALLBACK, REMOVALS)}),
     for_pass=(OPENS, MODE_REACHED),
+    figures=(Figure(say("tiles overwritten or removed too early, of those made"), Unit.SHARE, _not_kept),),
 )

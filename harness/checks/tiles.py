@@ -9,9 +9,10 @@ from types import MappingProxyType
 from typing import Any
 
 from harness.analysis.causes import MAX_LISTED, Causes, listed, why_not_made
+from harness.analysis.figure import Figure, Unit, numbers
 from harness.analysis.modes import SkyTiles, batches, sky_tiles
 from harness.analysis.phase3 import ABANDONED, NONE_MADE, SKIPPED_LATER, Why, groups, name_of, number, twin
-from harness.checks.base import Case, Check
+from harness.checks.base import Check, Runs
 from harness.checks.premises import ALWAYS, CALLBACK, ELSEWHERE, MODE_REACHED, SHARED, TILES, measures, standard
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, say
@@ -63,30 +64,30 @@ def finished(history: History) -> int | None:
     return 0 if history.named(NONE_MADE) else None
 
 
-def _judge(case: Case, _: Thresholds) -> Verdict:
-    match case.run.request.mode:
+def _judge(runs: Runs, _: Thresholds) -> Verdict:
+    match runs.run.request.mode:
         case "sds":
-            return _of_batches(case)
+            return _of_batches(runs)
         case "grid":
-            return _of_sky_tiles(case)
+            return _of_sky_tiles(runs)
         case _:
-            return _of_master_tiles(case)
+            return _of_master_tiles(runs)
 
 
-def _of_master_tiles(case: Case) -> Verdict:
-    causes = Causes(case.run)
-    count = _count(case.run, causes)
-    lost = _lost(case.run, causes)
-    history = case.run.history
+def _of_master_tiles(runs: Runs) -> Verdict:
+    causes = Causes(runs.run)
+    count = _count(runs.run, causes)
+    lost = _lost(runs.run, causes)
+    history = runs.run.history
     unplanned = (
-        sorted(set(range(len(case.run.request.plan or ()))) - set(causes.groups.values())) if count.submitted else []
+        sorted(set(range(len(runs.run.request.plan or ()))) - set(causes.groups.values())) if count.submitted else []
     )
     evidence: dict[str, Any] = {
         "num_master_tiles": count.made,
         "tiles_total": count.announced,
         "groups_submitted": count.submitted,
         "retries": len(causes.origins),
-        "planned": None if case.run.request.plan is None else len(case.run.request.plan),
+        "planned": None if runs.run.request.plan is None else len(runs.run.request.plan),
         "made_in_trace": count.traced,
         "not_made": [{**causes.described(tile), "why": why} for tile, why in lost.items()][:MAX_LISTED],
         "groups_never_submitted": unplanned[:MAX_LISTED],
@@ -94,11 +95,11 @@ def _of_master_tiles(case: Case) -> Verdict:
         "skipped_after_phase_3": _values(history, "path", *SKIPPED_LATER)
         + _values(history, "filename", *SKIPPED_LATER),
     }
-    outcome, sentence, cause = _conclude(case, causes, count, lost, unplanned)
+    outcome, sentence, cause = _conclude(runs, causes, count, lost, unplanned)
     return Verdict("tiles", outcome, sentence, MappingProxyType(evidence), cause)
 
 
-def _conclude(case: Case, causes: Causes, count: Count, lost: Mapping[int, Why], unplanned: list[int]) -> Conclusion:
+def _conclude(runs: Runs, causes: Causes, count: Count, lost: Mapping[int, Why], unplanned: list[int]) -> Conclusion:
     blamed = [tile for tile, why in lost.items() if why in ("caches", "unstated")]
     unnamed = count.made is not None and count.wanted is not None and count.wanted - count.made > len(lost)
     if blamed or unnamed:
@@ -117,7 +118,7 @@ def _conclude(case: Case, causes: Causes, count: Count, lost: Mapping[int, Why],
         return Outcome.UNKNOWN, sentence, ()
     others = {tile: why for tile, why in lost.items() if why != "fault"}
     if others or unplanned:
-        return _for_other_causes(case, causes, others, unplanned)
+        return _for_other_causes(runs, causes, others, unplanned)
     if lost:
         sentence = say(
             "{made} of {total} master tiles were made, retries included; the others were ended by faults that the run was asked"
@@ -174,7 +175,7 @@ def _cause(causes: Causes, lost: Mapping[int, Why], blamed: list[int]) -> tuple[
     return (*links, say("Tiles hit in the same way: {tiles}.", tiles=listed(others))) if others else links
 
 
-def _for_other_causes(case: Case, causes: Causes, lost: Mapping[int, Why], unplanned: list[int]) -> Conclusion:
+def _for_other_causes(runs: Runs, causes: Causes, lost: Mapping[int, Why], unplanned: list[int]) -> Conclusion:
     """Judge a run whose tiles failed for causes that they stated, none of them caches.
 
     The equality is asked of valid datasets only. What the pair fails to make too is the dataset's doing, and the question does
@@ -183,7 +184,7 @@ def _for_other_causes(case: Case, causes: Causes, lost: Mapping[int, Why], unpla
     links = tuple(why_not_made(tile, why) for tile, why in list(lost.items())[:MAX_LISTED])
     if unplanned:
         links += (say("No tile was submitted for the planned groups {groups}.", groups=listed(unplanned)),)
-    pair, reason = standard(case)
+    pair, reason = standard(runs)
     if pair is not None and "tiles" not in pair.history.capabilities:
         pair, reason = None, say("The making of the pair's master tiles was not traced.")
     if pair is None:
@@ -206,12 +207,12 @@ def _for_other_causes(case: Case, causes: Causes, lost: Mapping[int, Why], unpla
     return Outcome.NOT_APPLICABLE, sentence, links
 
 
-def _of_batches(case: Case) -> Verdict:
+def _of_batches(runs: Runs) -> Verdict:
     """Judge SDS, which makes no master tiles: every batch that was built must be coadded."""
-    found = batches(case.run.history)
+    found = batches(runs.run.history)
     failed = sorted({n for n, _, good in found.told if not good} - found.coadded)
     evidence = {"batches": found.built, "coadded": len(found.coadded), "failed": failed[:MAX_LISTED]}
-    ended = case.run.seal is not None and case.run.seal.state == "done"
+    ended = runs.run.seal is not None and runs.run.seal.state == "done"
     if found.built is None:
         outcome, sentence = Outcome.UNKNOWN, say("SDS never stated how many batches it built.")
     elif not found.built and not found.told:
@@ -231,15 +232,15 @@ def _of_batches(case: Case) -> Verdict:
     return Verdict("tiles", outcome, sentence, MappingProxyType(evidence))
 
 
-def _of_sky_tiles(case: Case) -> Verdict:
+def _of_sky_tiles(runs: Runs) -> Verdict:
     """Judge grid mode: every sky tile with frames must be made, and every one that was made must reach the assembly.
 
     A tile without usable pixels is no failure where no other run makes it either. Grid mode has no retention, so the baseline
     is a measure like the pair, unless it cut its canvas into another number of tiles. (Whether that lost sky, the check of holes
     tells, which compares the covered sky with the baseline's.)
     """
-    found = sky_tiles(case.run.history)
-    others = [other for record in measures(case) if found.cut_like(other := sky_tiles(record.history))]
+    found = sky_tiles(runs.run.history)
+    others = [other for record in measures(runs) if found.cut_like(other := sky_tiles(record.history))]
     made_elsewhere = {n for other in others for n in other.saved}
     lost = (set(found.failed) | found.empty | made_elsewhere) - set(found.saved)
     new = lost & made_elsewhere if others else lost & set(found.failed)
@@ -259,7 +260,7 @@ def _of_sky_tiles(case: Case) -> Verdict:
         say("Sky tile {tile} failed: {error}", tile=n, error=found.failed[n])
         for n in sorted(lost & set(found.failed))[:5]
     )
-    ended = case.run.seal is not None and case.run.seal.state == "done"
+    ended = runs.run.seal is not None and runs.run.seal.state == "done"
     if new and (others == [] or ended or new & (set(found.failed) | found.empty)):
         outcome = Outcome.FAIL
         sentence = say("Sky tiles that were not made: {tiles}.", tiles=listed(new))
@@ -308,4 +309,9 @@ CHECK = Check(
     _judge,
     MappingProxyType({"classic": (*ALWAYS, CALLBACK), "sds": (*ELSEWHERE, CALLBACK), "grid": (*ELSEWHERE, CALLBACK)}),
     for_pass=(TILES, SHARED, MODE_REACHED),
+    figures=(
+        Figure(say("num_master_tiles of tiles_total"), Unit.SHARE, numbers("num_master_tiles", "tiles_total")),
+        Figure(say("batches coadded, of those built"), Unit.SHARE, numbers("coadded", "batches")),
+        Figure(say("sky tiles made, of those attempted"), Unit.SHARE, numbers("made", "attempted")),
+    ),
 )

@@ -19,8 +19,9 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from harness.analysis.causes import listed
+from harness.analysis.figure import Evidence, Figure, Numbers, Unit, every, rows_in, total
 from harness.analysis.stars import ENOUGH, RADIUS, Sky, catalogue, look, measured, median, on_grid, rounded, sky
-from harness.checks.base import Case, Check
+from harness.checks.base import Check, Runs
 from harness.checks.premises import ALWAYS, ELSEWHERE, SHARED, standard
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, say
@@ -108,10 +109,10 @@ def _extra(ours: Products, theirs: Products, at: Sky) -> int:
     return int(np.count_nonzero(np.asarray(KDTree(known).query(shown)[0]) > RADIUS / 2))
 
 
-def _judge(case: Case, limits: Thresholds) -> Verdict:
-    pair, why_not = standard(case)
-    ours, theirs = measured(case.run), measured(pair)
-    if case.run.request.retention != "per_tile" and case.pair is None:
+def _judge(runs: Runs, limits: Thresholds) -> Verdict:
+    pair, why_not = standard(runs)
+    ours, theirs = measured(runs.run), measured(pair)
+    if runs.run.request.retention != "per_tile" and runs.pair is None:
         sentence = say("This run is what others are compared with, and there is nothing to compare it with.")
         return Verdict("truth", Outcome.NOT_APPLICABLE, sentence)
     if ours is None or theirs is None:
@@ -119,9 +120,9 @@ def _judge(case: Case, limits: Thresholds) -> Verdict:
         return Verdict(
             "truth", Outcome.UNKNOWN, say("There are no two mosaics whose stars could be compared."), cause=absent
         )
-    found = beside(case.run, ours, theirs, limits)
+    found = beside(runs.run, ours, theirs, limits)
     evidence = {
-        "catalogue": case.run.truth.origin if case.run.truth is not None else "pair",
+        "catalogue": runs.run.truth.origin if runs.run.truth is not None else "pair",
         "scale": rounded(found.scale, 4),
         "panels": [panel.to_json() for panel in found.panels],
         "stars_only_here": found.extra,
@@ -189,10 +190,18 @@ def _wrong(panel: Panel, limits: Thresholds) -> list[Message]:
 
 _PREMISES: Mapping[str, Any] = MappingProxyType({"classic": ALWAYS, "sds": ELSEWHERE, "grid": ELSEWHERE})
 
+
+def _stars_lost(evidence: Evidence) -> Numbers | None:
+    """Return the stars lost, and those of the pair, over all panels."""
+    panels = rows_in(evidence, "panels")
+    return None if panels is None else every(total(panels, "lost"), total(panels, "stars"))
+
+
 CHECK = Check(
     "truth",
     say("Are stars where and as bright as they should be?"),
     _judge,
     _PREMISES,
     for_pass=(SHARED,),
+    figures=(Figure(say("stars lost, of those in the pair"), Unit.SHARE, _stars_lost),),
 )

@@ -8,9 +8,10 @@ from types import MappingProxyType
 from typing import Any
 
 from harness.analysis.causes import MAX_LISTED, Causes, listed
+from harness.analysis.figure import Evidence, Figure, Numbers, Take, Unit, every, number_in
 from harness.analysis.injected_faults import taken_caches
 from harness.analysis.phase3 import FAILED, INVALID, MISSING, RAISED, STARVED, UNREADABLE, name_of, number
-from harness.checks.base import Case, Check
+from harness.checks.base import Check, Runs
 from harness.checks.premises import ALWAYS, CALLBACK, ELSEWHERE, MODE_REACHED, SHARED, baseline_of
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, say
@@ -42,10 +43,10 @@ def counts(record: Record, causes: Causes | None = None) -> dict[str, int]:
     return {MISSING: sent[MISSING], STARVED: sent[STARVED], FAILED: failed}
 
 
-def _judge(case: Case, _: Thresholds) -> Verdict:
-    history = case.run.history
-    causes = Causes(case.run)
-    found = counts(case.run, causes)
+def _judge(runs: Runs, _: Thresholds) -> Verdict:
+    history = runs.run.history
+    causes = Causes(runs.run)
+    found = counts(runs.run, causes)
     total = sum(found.values())
     evidence: dict[str, Any] = {
         "counts": found,
@@ -61,21 +62,21 @@ def _judge(case: Case, _: Thresholds) -> Verdict:
             {event.fields.get("tile_id") for event in history.named("mastertile_info_creation_started_from_cache")}
         ),
     }
-    baseline, left_out = baseline_of(case)
+    baseline, left_out = baseline_of(runs)
     before = sum(counts(baseline).values()) if baseline is not None else None
     if before is not None:
         evidence["baseline_total"] = before
     if left_out is not None:
         evidence["baseline"] = left_out.to_json()
     taken = taken_caches(history)
-    unsaid = _unsaid(case.run, causes, taken)
+    unsaid = _unsaid(runs.run, causes, taken)
     if taken:
         evidence["taken_by_faults"] = sorted(taken)[:MAX_LISTED]
         evidence["said_of_them"] = sum(len(lost) for lost in causes.deprived.values())
         evidence["not_said_of_them"] = [{"tile": tile, "cache": cache} for tile, cache in unsaid][:MAX_LISTED]
     if total:
         return Verdict("warnings", Outcome.FAIL, _lost(found, before), MappingProxyType(evidence), _cause(causes))
-    if case.run.request.mode == "classic" and not evidence["tiles_that_reported"]:
+    if runs.run.request.mode == "classic" and not evidence["tiles_that_reported"]:
         return Verdict(
             "warnings",
             Outcome.UNKNOWN,
@@ -148,6 +149,17 @@ def _cause(causes: Causes) -> tuple[Message, ...]:
     return (*links, say("Tiles hit in the same way: {tiles}.", tiles=listed(others))) if others else links
 
 
+def _sent(*keys: str) -> Take:
+    """Return a function that adds up how often events were sent."""
+
+    def take(evidence: Evidence) -> Numbers | None:
+        sent = evidence.get("counts")
+        found = every(*(number_in(sent, key) for key in keys)) if isinstance(sent, Mapping) else None
+        return None if found is None else (sum(found),)
+
+    return take
+
+
 CHECK = Check(
     "warnings",
     say("Do the three events of a lost cache stay away?"),
@@ -155,4 +167,6 @@ CHECK = Check(
     # Without Phase 3 nothing should send them: a way back to master tiles would.
     MappingProxyType({"classic": (*ALWAYS, CALLBACK), "sds": (*ELSEWHERE, CALLBACK), "grid": (*ELSEWHERE, CALLBACK)}),
     for_pass=(SHARED, MODE_REACHED),
+    figures=(Figure(say("events of a lost cache"), Unit.COUNT, _sent(*KEYS)),),
+    parts=MappingProxyType({key: (Figure(Message(key), Unit.COUNT, _sent(key)),) for key in KEYS}),
 )

@@ -1,4 +1,4 @@
-"""``phase3 judge``: a record, or every run of a session, judged again with the checks of today."""
+"""``phase3 judge``: judge a record, or every run of a session, with the present checks."""
 
 from __future__ import annotations
 
@@ -7,28 +7,25 @@ import json
 from pathlib import Path
 
 from harness.commands.verdicts import show
-from harness.language.message import Message, Translate, say
+from harness.commands.words import Commands, Text
+from harness.language.message import Translate, say
 from harness.session.roles import role_name
 from harness.verdict import exit_status, merge
 
 
-def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], translate: Translate) -> None:
+def register(commands: Commands, text: Text) -> None:
     """Add ``judge``."""
-
-    def text(message: Message) -> str:
-        return message.render(translate)
-
     judge = commands.add_parser("judge", help=text(say("judge a record, or every run of a session, again")))
     judge.add_argument("record", type=Path, help=text(say("a record's folder, or a session's")))
     judge.add_argument("--pair", type=Path, help=text(say("the record of the same run with run_end")))
     judge.add_argument("--baseline", type=Path, help=text(say("the record of the same run before the patch")))
-    equal = say("a record of the same target that must come to the same outputs (may be repeated)")
+    equal = say("a record of the same target that must have the same outputs (may be repeated)")
     judge.add_argument("--equal", type=Path, action="append", default=[], metavar="RECORD", help=text(equal))
-    timed = say("two records made in turn, alone on the machine: per_tile and its run_end (may be repeated)")
+    timed = say("two records for timing, made alone on the machine: per_tile and its run_end (may be repeated)")
     judge.add_argument(
         "--timed", type=Path, nargs=2, action="append", default=[], metavar=("RECORD", "PAIR"), help=text(timed)
     )
-    size = say("a record of the same kind with another number of inputs (may be repeated)")
+    size = say("a record of the same test with another number of frames (may be repeated)")
     judge.add_argument("--size", type=Path, action="append", default=[], metavar="RECORD", help=text(size))
     check = say("judge with this check only (may be repeated)")
     judge.add_argument("--check", action="append", metavar="NAME", help=text(check))
@@ -39,19 +36,19 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], tran
 def _judge(options: argparse.Namespace, translate: Translate) -> int:
     if (options.record / "session.json").is_file():
         return _session(options, translate)
-    from harness.checks.base import Case
     from harness.checks.judge import judge
+    from harness.record.comparison import Comparison
     from harness.record.reader import read_record
 
-    case = Case(
-        read_record(options.record),
-        read_record(options.pair) if options.pair else None,
-        read_record(options.baseline) if options.baseline else None,
-        tuple(read_record(path) for path in options.equal),
-        tuple((read_record(run), read_record(pair)) for run, pair in options.timed),
-        tuple(read_record(path) for path in options.size),
+    folders: Comparison[Path] = Comparison(
+        options.record,
+        options.pair,
+        options.baseline,
+        tuple(options.equal),
+        tuple((run, pair) for run, pair in options.timed),
+        tuple(options.size),
     )
-    verdicts = judge(case, options.check)
+    verdicts = judge(folders.map(read_record), options.check)
     if not options.json:
         return show(verdicts, translate)
     outcome = merge(v.outcome for v in verdicts if v.gates)
@@ -66,7 +63,9 @@ def _session(options: argparse.Namespace, translate: Translate) -> int:
 
     if options.pair or options.baseline or options.equal or options.timed or options.size:
         raise SessionError(
-            say("expected a session alone, found records beside it: the session says which runs stand beside which")
+            say(
+                "expected a session alone, found options with records: leave them out; the session names the runs to compare"
+            )
         )
     session = read_session(options.record)
     again = judge_again(options.record, session, options.check)
@@ -83,9 +82,7 @@ def _session(options: argparse.Namespace, translate: Translate) -> int:
             told = say("{label}: {text}", label=label, text=f"{was} → {translate(change.after.outcome)}")
             print(told.render(translate))
             print(f"    {change.after.sentence.render(translate)}")
-    told = say(
-        "Judged again: {runs} runs; verdicts that are no longer the same: {changed}.", runs=len(again), changed=changed
-    )
+    told = say("Judged again: {runs} runs; verdicts that changed: {changed}.", runs=len(again), changed=changed)
     print(told.render(translate))
     return exit_status(outcome)
 

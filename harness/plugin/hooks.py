@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from harness.patch.guard_rails import PatchReport
-    from harness.session.campaign import Campaign, Subject
-    from harness.session.model import JudgedRun, RowOutcome, Session, TestEntry
+    from harness.session.campaign import Campaign
+    from harness.session.model import JudgedRun, Session, TestEntry
     from harness.session.progress import ProgressMonitor
+    from harness.session.run_matrix import Subject
     from harness.verdict import Verdict
 
 _STATE = pytest.StashKey["Validation"]()
@@ -53,7 +54,7 @@ class Validation:
         self.campaign: Campaign = Campaign(settings, root, folder)
         self.folder = folder
         self.worker = worker
-        self.outcomes: dict[str, tuple[RowOutcome, str]] = {}
+        self.outcomes: dict[str, tuple[Outcome, str]] = {}
         self.noted: dict[str, dict[str, str]] = {}
         self.patch: tuple[Verdict, ...] = ()
         self.session: Session | None = None
@@ -155,14 +156,14 @@ def _check_setup(config: pytest.Config, campaign: Campaign) -> None:
     from harness.targets.errors import TargetError
 
     try:
-        target = campaign.target("subject")
-        _require_fitting_settings(campaign, target.kind)
+        campaign.target("subject")
+        _require_fitting_settings(campaign)
     except (TargetError, InputError, OSError, ValueError) as error:
         raise _usage(config, error) from error
 
 
-def _require_fitting_settings(campaign: Campaign, kind: str) -> None:
-    if kind == "reference" and campaign.own_config:
+def _require_fitting_settings(campaign: Campaign) -> None:
+    if campaign.kind.embedded and campaign.own_config:
         raise SaidError(
             say("expected a ZeMosaic target with --phase3-config, found the reference: give --phase3-target")
         )
@@ -252,17 +253,17 @@ def judged(request: pytest.FixtureRequest, phase3_campaign: Campaign, case_name:
     try:
         found = phase3_campaign.judged(case, subject, retention)
     except AbsentSet as absent:
-        _conclude(node, "not evaluated")
+        _conclude(node, Outcome.NOT_EVALUATED)
         pytest.skip("\n".join(told(absent, translate)))
     except NoRoom as missing:
-        _conclude(node, "unknown")
+        _conclude(node, Outcome.UNKNOWN)
         raise UnknownVerdictError("\n".join(told(missing, translate))) from None
     except NoSuchRun as missing:
         if subject == "control":
-            _conclude(node, "unknown")
+            _conclude(node, Outcome.UNKNOWN)
             unseen = say("Without a control the harness has not shown that it can see a hole.")
             raise UnknownVerdictError("\n".join((*told(missing, translate), unseen.render(translate)))) from None
-        _conclude(node, "not evaluated")
+        _conclude(node, Outcome.NOT_EVALUATED)
         pytest.skip("\n".join(told(missing, translate)))
     run = phase3_campaign.entry(found.run)
     note(node, run=run.key, role=found.role, target=run.target, retention=run.retention, seconds=run.seconds)
@@ -278,18 +279,19 @@ def verdict(request: pytest.FixtureRequest, judged: JudgedRun, phase3_campaign: 
     """
     from harness.language.catalogue import translator
 
-    name = request.node.get_closest_marker("judges").args[0]
+    marker = request.node.get_closest_marker("judges")
+    name = marker.args[0]
     found = next(v for v in judged.verdicts if v.check == name)
     node = cast("pytest.Item", request.node)
     translate = translator(phase3_campaign.settings.lang)
-    _conclude(node, found.outcome.value)
-    note(node, check=name, verdict=found.sentence.render(translate))
+    _conclude(node, found.outcome)
+    note(node, check=name, part=marker.kwargs.get("part"), verdict=found.sentence.render(translate))
     if found.outcome is Outcome.UNKNOWN:
         raise UnknownVerdictError(found.sentence.render(translate))
     if found.outcome is Outcome.NOT_APPLICABLE:
         pytest.skip(found.sentence.render(translate))
     if of_unknown_standing(found, judged):
-        _conclude(node, "unknown")
+        _conclude(node, Outcome.UNKNOWN)
         unsaid = say("The baseline does not tell whether this finding is new.")
         raise UnknownVerdictError("\n".join((found.sentence.render(translate), unsaid.render(translate))))
     return found
@@ -305,13 +307,19 @@ def of_unknown_standing(verdict: Verdict, judged: JudgedRun) -> bool:
 def patch_report(request: pytest.FixtureRequest, phase3_campaign: Campaign) -> Callable[[], PatchReport]:
     """Return a function that judges the guard rails on the sources of subject and baseline, once."""
     from harness.patch import guard_rails
+    from harness.patch.versions import read_folder
     from harness.session.campaign import NoSuchRun
+    from harness.targets.resolve import TARGETS
 
     @cache
     def judged() -> PatchReport:
         sides = [phase3_campaign.target("baseline"), phase3_campaign.target("subject")]
         commits = [(side.identity.get("commit"), side.identity.get("dirty")) for side in sides]
-        if sides[0].kind != "zemosaic" or None in {commit for commit, _ in commits} or commits[0] == commits[1]:
+        if (
+            not TARGETS[sides[0].kind].versioned
+            or None in {commit for commit, _ in commits}
+            or commits[0] == commits[1]
+        ):
             raise NoSuchRun(
                 say(
                     "expected two versions under git to compare, found {one} and {two}: name a commit before the patch"
@@ -320,7 +328,7 @@ def patch_report(request: pytest.FixtureRequest, phase3_campaign: Campaign) -> C
                     two=sides[1].label,
                 )
             )
-        before, after = (guard_rails.read_folder(Path(s.root), s.identity.get("left_out", ())) for s in sides)
+        before, after = (read_folder(Path(s.root), s.identity.get("left_out", ())) for s in sides)
         report = guard_rails.judge(before, after)
         request.config.stash[_STATE].patch = report.rows
         return report
@@ -338,18 +346,16 @@ def patch_row(
 
     node = cast("pytest.Item", request.node)
     translate = translator(phase3_campaign.settings.lang)
-    kind = phase3_campaign.target("subject").kind
-    if kind != "zemosaic":
-        _conclude(node, "not applicable")
-        embedded = say("the embedded reference has no patch: name a real target")
-        foreign = say("a command has no source to compare: name a real target")
-        pytest.skip((embedded if kind == "reference" else foreign).render(translate))
+    if not phase3_campaign.kind.versioned:
+        _conclude(node, Outcome.NOT_APPLICABLE)
+        without = say("the target has no versions to compare: give one that has with --phase3-target=zemosaic:PATH")
+        pytest.skip(without.render(translate))
     try:
         row = patch_report().row(request.node.get_closest_marker("judges").args[0])
     except NoSuchRun as missing:
-        _conclude(node, "not evaluated")
+        _conclude(node, Outcome.NOT_EVALUATED)
         pytest.skip("\n".join(told(missing, translate)))
-    _conclude(node, row.outcome.value)
+    _conclude(node, row.outcome)
     note(node, check=row.check)
     if row.outcome is Outcome.UNKNOWN:
         raise UnknownVerdictError("\n".join(line.render(translate) for line in (row.sentence, *row.cause)))
@@ -361,23 +367,22 @@ def driven(request: pytest.FixtureRequest, phase3_campaign: Campaign) -> Verdict
     """Return what came of driving a release outside of any run: the subject's, or that of a reference that counts wrongly."""
     from fixtures.pipeline.defects import COUNT_NOT_BOUNDED
     from harness.language.catalogue import translator
-    from harness.patch import release_check
-    from harness.targets.resolve import resolve
+    from harness.patch.release_check import judge
+    from harness.patch.release_driver import drive
+    from harness.targets.resolve import TARGETS, resolve
 
     node = cast("pytest.Item", request.node)
     translate = translator(phase3_campaign.settings.lang)
     subject = request.node.get_closest_marker("judges").kwargs.get("subject", "subject")
     target = phase3_campaign.target("subject")
-    if target.kind == "command":
-        _conclude(node, "not applicable")
-        foreign = say("nothing is known of the functions of a command: name a real target")
+    if not TARGETS[target.kind].release:
+        _conclude(node, Outcome.NOT_APPLICABLE)
+        foreign = say("the function that releases caches is not known in this target: name another target")
         pytest.skip(foreign.render(translate))
     if subject == "control":
         target = resolve(f"reference:{COUNT_NOT_BOUNDED}", None, phase3_campaign.root / "targets")
-    found = release_check.judge(
-        release_check.drive(target, phase3_campaign.folder / "release" / f"{subject}-{uuid.uuid4().hex[:6]}")
-    )
-    _conclude(node, found.outcome.value)
+    found = judge(drive(target, phase3_campaign.folder / "release" / f"{subject}-{uuid.uuid4().hex[:6]}"))
+    _conclude(node, found.outcome)
     if found.outcome is Outcome.UNKNOWN:
         raise UnknownVerdictError(found.sentence.render(translate))
     return found
@@ -388,7 +393,7 @@ def concluded(request: pytest.FixtureRequest, judged: JudgedRun, phase3_campaign
     """Return the judged run when its verdicts together conclude something; ``unknown`` raises here, as for a verdict."""
     from harness.language.catalogue import translator
 
-    _conclude(cast("pytest.Item", request.node), judged.outcome.value)
+    _conclude(cast("pytest.Item", request.node), judged.outcome)
     if judged.outcome is Outcome.UNKNOWN:
         translate = translator(phase3_campaign.settings.lang)
         unknown = [v for v in judged.verdicts if v.outcome is Outcome.UNKNOWN]
@@ -410,7 +415,7 @@ def explain(phase3_campaign: Campaign) -> object:
     return write_out
 
 
-def _conclude(node: pytest.Item, outcome: RowOutcome) -> None:
+def _conclude(node: pytest.Item, outcome: Outcome) -> None:
     note(node, outcome=outcome)
 
 
@@ -446,13 +451,12 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         return
     properties = {str(k): str(v) for k, v in getattr(report, "user_properties", ())}
     noted = properties.get("phase3_outcome")
-    outcome: RowOutcome
     if report.when == "call":
-        outcome = "pass" if report.passed else "not evaluated" if report.skipped else "fail"
+        outcome = Outcome.PASS if report.passed else Outcome.NOT_EVALUATED if report.skipped else Outcome.FAIL
     elif report.skipped:
-        outcome = "not applicable" if noted == "not applicable" else "not evaluated"
+        outcome = Outcome.NOT_APPLICABLE if noted == Outcome.NOT_APPLICABLE else Outcome.NOT_EVALUATED
     else:  # a set-up or teardown that failed, or a worker that died with the test
-        outcome = "unknown"
+        outcome = Outcome.UNKNOWN
     state.outcomes[_plain(report.nodeid)] = (outcome, _message(report))
     state.noted[_plain(report.nodeid)] = properties
 
@@ -556,13 +560,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if state.worker is None and state.outcomes:
         state.session = _merge(state, session.config)
         from harness.session.model import write_session
+        from reports.material import Material
         from reports.write import write_views
 
         write_session(state.session, state.folder)
         # A text file: not every system has links.
         pointer = f"{state.folder.relative_to(state.campaign.root).as_posix()}\n"
         (state.campaign.root / "latest").write_text(pointer, encoding="utf-8")
-        write_views(state.folder)
+        write_views(Material(state.folder))
 
 
 def _write_share(state: Validation) -> None:
@@ -582,12 +587,12 @@ def _tests(state: Validation) -> tuple[TestEntry, ...]:
     for path in sorted((state.folder / "shares").glob("*.collected")):
         collected |= json.loads(path.read_text(encoding="utf-8"))
     translate = translator(state.campaign.settings.lang)
-    cut_off: tuple[RowOutcome, str] = ("unknown", say("The session ended before this test did.").render(translate))
+    cut_off: tuple[Outcome, str] = (Outcome.UNKNOWN, say("The session ended before this test did.").render(translate))
     entries = []
     for nodeid, known in collected.items():
         outcome, message = state.outcomes.get(nodeid, cut_off)
-        check, run, role = (state.noted.get(nodeid, {}).get(f"phase3_{name}") for name in ("check", "run", "role"))
-        entries.append(TestEntry(nodeid, str(known["title"]), outcome, message, known["case"], check, run, role))
+        noted = (state.noted.get(nodeid, {}).get(f"phase3_{name}") for name in ("check", "run", "role", "part"))
+        entries.append(TestEntry(nodeid, str(known["title"]), outcome, message, known["case"], *noted))
     return tuple(entries)
 
 

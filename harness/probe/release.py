@@ -35,6 +35,8 @@ class Lifted(NamedTuple):
 
 
 Lift = Callable[[], Lifted]
+# The lift and the name of the release; without a release, the names of the functions that were looked at.
+Found = tuple[Optional[Lift], Optional[str], list[str]]
 
 
 def main(arguments: list[str]) -> int:
@@ -48,7 +50,7 @@ def main(arguments: list[str]) -> int:
     with open(os.path.join(folder, "request.json"), encoding="utf-8") as stream:
         asked = json.load(stream)
     sys.path.insert(0, asked["root"])
-    lift, function, looked_at = of_reference(asked["defects"]) if asked["kind"] == "reference" else of_zemosaic()
+    lift, function, looked_at = FINDERS[asked["release"]](asked)
     steps = [] if lift is None else list(driven(lift, folder))
     outcome = {"format": FORMAT, "function": function, "looked_at": looked_at, "steps": steps}
     with open(os.path.join(folder, "release.json"), "w", encoding="utf-8") as stream:
@@ -56,9 +58,9 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def of_reference(defects: list[str]) -> "tuple[Optional[Lift], Optional[str], list[str]]":
+def of_reference(asked: dict[str, Any]) -> Found:
     """Return what makes the reference's policy, with the defects of the target."""
-    parts = importlib.import_module("fixtures.pipeline.defects").parts("per_tile", frozenset(defects))
+    parts = importlib.import_module("fixtures.pipeline.defects").parts("per_tile", frozenset(asked["defects"]))
     module = importlib.import_module("fixtures.pipeline.retention")
     pathlib = importlib.import_module("pathlib")
     name = type(parts.policy("per_tile")).__name__
@@ -77,8 +79,8 @@ def of_reference(defects: list[str]) -> "tuple[Optional[Lift], Optional[str], li
     return lift, f"{name}.release", []
 
 
-def of_zemosaic() -> "tuple[Optional[Lift], Optional[str], list[str]]":
-    """Return what lifts the release out of ZeMosaic, the function's name, and else the functions that were looked at."""
+def of_zemosaic(_asked: dict[str, Any]) -> Found:
+    """Return what lifts the release out of ZeMosaic."""
     worker = importlib.import_module("zemosaic_worker")
     outer = getattr(worker, WITHIN, None)
     if outer is None:
@@ -94,6 +96,10 @@ def of_zemosaic() -> "tuple[Optional[Lift], Optional[str], list[str]]":
         if roles is not None:
             return lifting(code, roles, vars(worker)), name, []
     return None, None, looked_at or [f"no function within {WITHIN} removes a file"]
+
+
+# How a kind of target names its release in the table of kinds.
+FINDERS: dict[str, Callable[[dict[str, Any]], Found]] = {"policy": of_reference, "closure": of_zemosaic}
 
 
 def within(code: CodeType) -> Iterator[CodeType]:

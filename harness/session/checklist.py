@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.session.model import Requirement, RowOutcome, TestEntry
+from harness.session.model import Requirement, TestEntry
 from harness.verdict import Outcome, merge
 
 # The section that the reviewer signs: a run of the embedded reference says nothing on it.
@@ -51,27 +51,25 @@ def evaluate(lines: Iterable[Line], tests: Iterable[TestEntry], *, self_test: bo
             line.section,
             line.text,
             line.tests,
-            "not evaluated" if self_test and line.section == DEFINITION_OF_DONE else _outcome(line, ran),
+            Outcome.NOT_EVALUATED if self_test and line.section == DEFINITION_OF_DONE else _outcome(line, ran),
         )
         for line in lines
     )
 
 
-def _outcome(line: Line, tests: tuple[TestEntry, ...]) -> RowOutcome:
+def _outcome(line: Line, tests: tuple[TestEntry, ...]) -> Outcome:
     """Merge the line's tests. A line passes only when every test that it names was evaluated: part of the proof is none."""
     outcomes: list[Outcome] = []
     complete = bool(line.tests)
     for name in line.tests:
-        found = [
-            Outcome(t.outcome) for t in tests if t.nodeid.partition("[")[0] == name and t.outcome != "not evaluated"
-        ]
-        evaluated = [o for o in found if o is not Outcome.NOT_APPLICABLE]
+        found = [t.outcome for t in tests if t.nodeid.partition("[")[0] == name]
+        evaluated = [o for o in found if o not in (Outcome.NOT_APPLICABLE, Outcome.NOT_EVALUATED)]
         complete = complete and bool(evaluated)
         outcomes += evaluated
     merged = merge(outcomes)
     if not outcomes or (merged is Outcome.PASS and not complete):
-        return "not evaluated"
-    return merged.value
+        return Outcome.NOT_EVALUATED
+    return merged
 
 
 def scenario_of(nodeid: str) -> str:

@@ -17,11 +17,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fixtures import catalogue
+from harness.analysis.figure import Figure
+from harness.checks.judge import ALL
 from harness.language.message import say
+from harness.patch.guard_rails import ROWS
 from harness.record.seal import SEAL
-from harness.record.values import inside, sha256_of
+from harness.record.values import inside
 from harness.session.checklist import DEFINITION_OF_DONE, evaluate, read_lines, scenario_of
-from harness.session.model import Requirement, Session, SessionError, TestEntry, read_session
+from harness.session.model import Requirement, Session, SessionError, TestEntry, read_hashed
+from harness.targets.resolve import kind_of
 from harness.verdict import Outcome, merge
 
 SHORTEST_COMMIT = 7
@@ -77,7 +81,7 @@ class Done:
     def outcome(self) -> Outcome:
         """The lines of the Definition of Done together; one that was not evaluated is not fulfilled, and not known to fail."""
         rows = [line.outcome for line in self.lines if line.section == DEFINITION_OF_DONE]
-        return merge(Outcome(row) if row in {"pass", "fail"} else Outcome.UNKNOWN for row in rows)
+        return merge(row if row in (Outcome.PASS, Outcome.FAIL) else Outcome.UNKNOWN for row in rows)
 
 
 def read(folders: Iterable[Path]) -> tuple[Part, ...]:
@@ -90,7 +94,7 @@ def read(folders: Iterable[Path]) -> tuple[Part, ...]:
         count twice.
 
     """
-    found = (Part(folder, read_session(folder), sha256_of(folder / "session.json")) for folder in folders)
+    found = (Part(folder, *read_hashed(folder)) for folder in folders)
     parts = tuple({part.sha256: part for part in found}.values())
     seen: dict[str, Part] = {}
     for part in parts:
@@ -199,25 +203,35 @@ def _require_same(one: Part, other: Part) -> None:
 
 def _whole(line: Requirement, own: Sequence[Part]) -> Requirement:
     """Take the pass from a line of which a test was not asked about all its synthetic cases."""
-    if line.outcome == "pass" and any(_unasked(test, own) for test in line.tests):
-        return replace(line, outcome="not evaluated")
+    if line.outcome is Outcome.PASS and any(_unasked(test, own) for test in line.tests):
+        return replace(line, outcome=Outcome.NOT_EVALUATED)
     return line
 
 
 def _unasked(test: str, own: Sequence[Part]) -> tuple[str, ...]:
-    asked = {entry.case for part in own for entry in tests_of(test, part) if entry.outcome != "not evaluated"}
-    kind, scenario = own[0].session.target_kind, scenario_of(test)
+    asked = {entry.case for part in own for entry in tests_of(test, part) if entry.outcome is not Outcome.NOT_EVALUATED}
+    kind, scenario = kind_of(own[0].session.target_kind), scenario_of(test)
     return tuple(
         case.name
         for case in catalogue.CASES
-        if case.scenario == scenario and case.kind == "synthetic" and kind in case.kinds and case.name not in asked
+        if case.scenario == scenario and case.kind == "synthetic" and case.suits(kind) and case.name not in asked
     )
 
 
 def _without_question(line: Requirement, tests: Sequence[TestEntry]) -> Requirement:
     """Tell a line whose tests had no question to ask, everywhere, from one that nobody evaluated."""
     asked = [[t.outcome for t in tests if t.nodeid.partition("[")[0] == name] for name in line.tests]
-    none = line.section != DEFINITION_OF_DONE and line.outcome == "not evaluated"
-    if none and asked and all(found and set(found) == {"not applicable"} for found in asked):
-        return replace(line, outcome="not applicable")
+    none = line.section != DEFINITION_OF_DONE and line.outcome is Outcome.NOT_EVALUATED
+    if none and asked and all(found and set(found) == {Outcome.NOT_APPLICABLE} for found in asked):
+        return replace(line, outcome=Outcome.NOT_APPLICABLE)
     return line
+
+
+def figures_of(check: str, part: str | None = None) -> tuple[Figure, ...]:
+    """Return the figures of a check, of a part of it, or of a row of the guard rails; none for an unknown name."""
+    if check in ROWS:
+        return ROWS[check].figures
+    known = ALL.get(check)
+    if known is None:
+        return ()
+    return known.figures if part is None else known.parts.get(part, ())

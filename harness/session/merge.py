@@ -13,10 +13,7 @@ from harness.record.seal import SEAL, SPARE, damage_of, note_spared
 from harness.record.values import RecordError, inside, sha256_of
 from harness.session.checklist import Line, evaluate
 from harness.session.model import JudgedRun, RealSet, Session, SessionError, TestEntry, read_session, write_session
-from harness.verdict import Verdict
-
-# Worst first. That a test ran in one session outranks that it did not in another.
-_ORDER = ("fail", "unknown", "pass", "not applicable", "not evaluated")
+from harness.verdict import Verdict, rank
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +226,7 @@ def _worst_rows(sessions: Iterable[Session]) -> tuple[Verdict, ...]:
     for session in sessions:
         for row in session.patch:
             known = found.setdefault(row.check, row)
-            if _ORDER.index(row.outcome) < _ORDER.index(known.outcome):
+            if rank(row.outcome) < rank(known.outcome):
                 found[row.check] = row
     return tuple(found[line] for line in sorted(found))
 
@@ -240,24 +237,13 @@ def _worst_judged(parts: Iterable[_Part]) -> Iterator[JudgedRun]:
         for judged in part.session.judged:
             moved = _renamed(judged, part.names)
             known = found.setdefault((moved.case, moved.role, moved.run), moved)
-            if _ORDER.index(moved.outcome) < _ORDER.index(known.outcome):
+            if rank(moved.outcome) < rank(known.outcome):
                 found[moved.case, moved.role, moved.run] = moved
     return iter(found.values())
 
 
 def _renamed(judged: JudgedRun, names: dict[str, str]) -> JudgedRun:
-    def name(key: str) -> str:
-        return names.get(key, key)
-
-    return replace(
-        judged,
-        run=name(judged.run),
-        pair=name(judged.pair) if judged.pair else None,
-        baseline=name(judged.baseline) if judged.baseline else None,
-        equals=tuple(map(name, judged.equals)),
-        timed=tuple((name(run), name(pair)) for run, pair in judged.timed),
-        sizes=tuple(map(name, judged.sizes)),
-    )
+    return replace(judged, **judged.map(lambda key: names.get(key, key)).parts())
 
 
 def _worst_tests(parts: Iterable[_Part]) -> Iterator[TestEntry]:
@@ -266,7 +252,7 @@ def _worst_tests(parts: Iterable[_Part]) -> Iterator[TestEntry]:
         for test in part.session.tests:
             moved = replace(test, run=part.names.get(test.run, test.run)) if test.run else test
             known = found.setdefault(moved.nodeid, moved)
-            if _ORDER.index(moved.outcome) < _ORDER.index(known.outcome):
+            if rank(moved.outcome) < rank(known.outcome):
                 found[moved.nodeid] = moved
     return iter(found.values())
 

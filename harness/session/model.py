@@ -6,20 +6,21 @@ session and hold nothing of their own.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from harness.language.message import SaidError, say
+from harness.record.comparison import Comparison
+from harness.targets.resolve import kind_of
 from harness.verdict import Outcome, Verdict, merge
 
 FORMAT = "phase3-session/2"
-
-RowOutcome = Literal["pass", "fail", "unknown", "not applicable", "not evaluated"]
 
 
 class SessionError(SaidError):
@@ -44,26 +45,20 @@ class RunEntry:
     workers: int
 
 
-@dataclass(frozen=True, slots=True)
-class JudgedRun:
-    """The verdicts on one run of a case, with the runs it was compared with (keys).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedRun(Comparison[str]):
+    """The keys of a run and of the runs it was compared with, and the verdicts on it.
 
     ``expected_red`` names the checks that must be red when the run is a control, ``allowed_red`` those that may be red
-    besides; ``expected_red`` is ``None`` for other runs. ``questions`` names the checks that the case is for, none where
-    it is for all. ``equals``, ``timed`` and ``sizes`` are as in a ``Case`` of the checks.
+    too; ``expected_red`` is ``None`` for other runs. ``questions`` names the checks that the case is for; it is empty for
+    a case that is for all checks.
     """
 
     case: str
-    run: str
     role: str
-    pair: str | None
-    baseline: str | None
     verdicts: tuple[Verdict, ...]
     expected_red: tuple[str, ...] | None = None
     allowed_red: tuple[str, ...] = ()
-    equals: tuple[str, ...] = ()
-    timed: tuple[tuple[str, str], ...] = ()
-    sizes: tuple[str, ...] = ()
     questions: tuple[str, ...] = ()
 
     @property
@@ -88,19 +83,21 @@ class TestEntry:
     """One test of a scenario: its docstring is what the reviewer reads.
 
     ``run`` is the key of the run that it judged, in ``role``, and ``check`` the check whose verdict it asserts; they are
-    ``None`` for a test that did not come to it, ``check`` also for one that asserts all verdicts or none.
+    ``None`` for a test that did not come to it, ``check`` also for one that asserts all verdicts or none. ``part`` names the
+    part of the verdict that it asserts, ``None`` for the whole; a session of before has none.
     """
 
     __test__: ClassVar[bool] = False  # pytest would take the name for a test class
 
     nodeid: str
     title: str
-    outcome: RowOutcome
+    outcome: Outcome
     message: str
     case: str | None
     check: str | None = None
     run: str | None = None
     role: str | None = None
+    part: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +108,7 @@ class Requirement:
     section: str
     text: str
     tests: tuple[str, ...]
-    outcome: RowOutcome
+    outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +145,13 @@ class Session:
     @property
     def self_test(self) -> bool:
         """Whether the session judged the embedded reference, which says nothing about ZeMosaic."""
-        return self.target_kind == "reference"
+        return kind_of(self.target_kind).embedded
 
     @property
     def outcome(self) -> Outcome:
         """What the tests merge to. A session whose every test was skipped concluded nothing."""
-        evaluated = [Outcome(t.outcome) for t in self.tests if t.outcome != "not evaluated"]
-        return merge(o for o in evaluated if o is not Outcome.NOT_APPLICABLE)
+        skipped = (Outcome.NOT_APPLICABLE, Outcome.NOT_EVALUATED)
+        return merge(t.outcome for t in self.tests if t.outcome not in skipped)
 
     def to_json(self) -> dict[str, Any]:
         """Return built-in types only, in a stable order."""
@@ -188,8 +185,11 @@ class Session:
             environment=MappingProxyType({str(k): str(v) for k, v in dict(data["environment"]).items()}),
             runs=tuple(RunEntry(**r) for r in data["runs"]),
             judged=tuple(_judged(j) for j in data["judged"]),
-            tests=tuple(TestEntry(**t) for t in data["tests"]),
-            requirements=tuple(Requirement(**{**r, "tests": tuple(r["tests"])}) for r in data["requirements"]),
+            tests=tuple(_test(t) for t in data["tests"]),
+            requirements=tuple(
+                Requirement(**{**r, "tests": tuple(r["tests"]), "outcome": Outcome(r["outcome"])})
+                for r in data["requirements"]
+            ),
             real_sets=tuple(RealSet(**s) for s in data["real_sets"]),
             options=MappingProxyType({str(k): str(v) for k, v in data.get("options", {}).items()}),
             patch=tuple(Verdict.from_json(row) for row in data.get("patch", ())),
@@ -208,7 +208,12 @@ class Share:
 
 
 def read_session(folder: Path) -> Session:
-    """Read ``session.json``, compared with the schema first.
+    """Read ``session.json``; errors are those of `read_hashed`."""
+    return read_hashed(folder)[0]
+
+
+def read_hashed(folder: Path) -> tuple[Session, str]:
+    """Read ``session.json`` once, compare it with the schema, and return the session and the SHA-256 of the file.
 
     Raises
     ------
@@ -220,7 +225,8 @@ def read_session(folder: Path) -> Session:
 
     path = folder / "session.json"
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        data = json.loads(content.decode("utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise SessionError(
             say("expected a session.json in {folder}, found none: name a session's folder", folder=str(folder))
@@ -256,7 +262,7 @@ def read_session(folder: Path) -> Session:
                 problem=different.problem,
             )
         )
-    return Session.from_json(data)
+    return Session.from_json(data), hashlib.sha256(content).hexdigest()
 
 
 def write_session(session: Session, folder: Path) -> Path:
@@ -335,7 +341,7 @@ def share_from_json(data: Mapping[str, Any]) -> Share:
     return Share(
         runs=tuple(RunEntry(**r) for r in data["runs"]),
         judged=tuple(_judged(j) for j in data["judged"]),
-        tests=tuple(TestEntry(**t) for t in data["tests"]),
+        tests=tuple(_test(t) for t in data["tests"]),
         real_sets=tuple(RealSet(**s) for s in data["real_sets"]),
         patch=tuple(Verdict.from_json(row) for row in data["patch"]),
     )
@@ -358,6 +364,10 @@ def judged_to_json(judged: JudgedRun) -> dict[str, Any]:
         "outcome": str(judged.outcome),
         "verdicts": [v.to_json() for v in judged.verdicts],
     }
+
+
+def _test(data: Mapping[str, Any]) -> TestEntry:
+    return TestEntry(**{**data, "outcome": Outcome(data["outcome"])})
 
 
 def _judged(data: Mapping[str, Any]) -> JudgedRun:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.checks.base import Case
 from harness.checks.judge import judge
 from harness.language.message import say
 from harness.record.reader import Record, read_record
@@ -46,17 +45,7 @@ def judge_again(folder: Path, session: Session, names: Iterable[str] | None = No
     return tuple(
         replace(
             judged,
-            verdicts=judge(
-                Case(
-                    record(judged.run),
-                    record(judged.pair) if judged.pair else None,
-                    record(judged.baseline) if judged.baseline else None,
-                    tuple(record(key) for key in judged.equals),
-                    tuple((record(run), record(pair)) for run, pair in judged.timed),
-                    tuple(record(key) for key in judged.sizes),
-                ),
-                _asked(judged, wanted),
-            ),
+            verdicts=judge(judged.map(record), _asked(judged, wanted)),
         )
         for judged in session.judged
     )

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from harness.language.catalogue import Language
 from harness.session.checklist import scenario_of
 from harness.session.model import JudgedRun, RunEntry, Session
-from reports.badges import ORDER, Badge, badge, finding_word, rank, role_word
+from harness.verdict import Outcome, rank
+from reports.badges import Badge, badge, finding_word, role_word
 
 # With more columns than this not even signs fit side by side: the cells then flow, each with its column's name.
 MAX_COLUMNS = 20
@@ -111,7 +112,7 @@ def glance(
     rows = []
     for case, case_id in case_ids.items():
         judged = [j for j in session.judged if j.case == case]
-        here = sorted((j for j in judged if j.role == "subject"), key=lambda j: (rank(j.outcome.value), j.run))
+        here = sorted((j for j in judged if j.role == "subject"), key=lambda j: (rank(j.outcome), j.run))
         others = (_control(judged, lang, run_ids), _pair(judged, lang, run_ids))
         for subject in here or (None,):
             cells = tuple(_cell(subject, check, lang, run_ids) for check in checks)
@@ -120,7 +121,7 @@ def glance(
             rows.append(GlanceRow(*about, (*cells, *others)))
     columns = (*checks, role_word("control", lang), role_word("pair", lang))
     found = {cell.badge.sign for row in rows for cell in row.cells}
-    signs = tuple(known for outcome in ORDER if (known := badge(outcome, lang)).sign in found)
+    signs = tuple(known for outcome in Outcome if (known := badge(outcome, lang)).sign in found)
     return Glance(columns, tuple(_groups(rows, session)), signs, flowing=len(columns) > MAX_COLUMNS)
 
 
@@ -134,8 +135,8 @@ def _groups(rows: Sequence[GlanceRow], session: Session) -> Iterable[GlanceGroup
 def _cell(subject: JudgedRun | None, check: str, lang: Language, run_ids: Mapping[RunKey, str]) -> Cell:
     verdict = next((v for v in subject.verdicts if v.check == check), None) if subject is not None else None
     if subject is None or verdict is None:
-        return Cell(check, badge("not evaluated", lang), "", "")
-    shown = badge(verdict.outcome.value, lang)
+        return Cell(check, badge(Outcome.NOT_EVALUATED, lang), "", "")
+    shown = badge(verdict.outcome, lang)
     return Cell(check, shown, run_ids[run_key(subject)], finding_word(verdict, lang))
 
 
@@ -144,10 +145,10 @@ def _control(judged: Sequence[JudgedRun], lang: Language, run_ids: Mapping[RunKe
     controls = [j for j in judged if j.expected_red is not None]
     if not controls:
         return Cell(column, Badge("○", lang.say("none made"), "none"), "", "")
-    worst = min(controls, key=lambda j: rank(j.outcome.value))
-    known = badge(worst.outcome.value, lang)
-    words = {"pass": lang.say("red found"), "fail": lang.say("not as expected")}
-    shown = Badge(known.sign, words.get(worst.outcome.value, known.word), known.style)
+    worst = min(controls, key=lambda j: rank(j.outcome))
+    known = badge(worst.outcome, lang)
+    words = {Outcome.PASS: lang.say("red found"), Outcome.FAIL: lang.say("not as expected")}
+    shown = Badge(known.sign, words.get(worst.outcome, known.word), known.style)
     return Cell(column, shown, run_ids[run_key(worst)], "")
 
 
@@ -156,8 +157,8 @@ def _pair(judged: Sequence[JudgedRun], lang: Language, run_ids: Mapping[RunKey, 
     pairs = [j for j in judged if j.role == "pair"]
     if not pairs:
         return Cell(column, Badge("○", lang.say("none made"), "none"), "", "")
-    worst = min(pairs, key=lambda j: rank(j.outcome.value))
-    return Cell(column, badge(worst.outcome.value, lang), run_ids[run_key(worst)], "")
+    worst = min(pairs, key=lambda j: rank(j.outcome))
+    return Cell(column, badge(worst.outcome, lang), run_ids[run_key(worst)], "")
 
 
 def _run(subject: JudgedRun, entries: Mapping[str, RunEntry]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.language.catalogue import Language
+from harness.verdict import Outcome
 from reports.badges import Badge
 from reports.html import charts, skymap
 from reports.html.evidence import Node
@@ -38,7 +39,7 @@ class VerdictView:
     cause: tuple[str, ...]
     evidence: Node | None
     keys: tuple[tuple[str, str], ...]
-    outcome: str
+    outcome: Outcome
     subject: bool
     before: bool
     order: tuple[int, bool, str, int, str]
@@ -61,7 +62,7 @@ class ControlView:
     target: str
     role: str
     badge: Badge
-    outcome: str
+    outcome: Outcome
     expected: str
     found: str
 
@@ -260,5 +261,5 @@ class ReportView:
     real_judged: bool
     identity: tuple[tuple[str, str], ...]
     environment: tuple[tuple[str, str], ...]
-    translation: str | None
+    translation: str
     smaller: str

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.checks.base import Case
 from harness.checks.judge import judge
+from harness.record.comparison import Comparison
 from harness.record.request import TargetFacts
 from harness.record.truth import Truth
 from harness.verdict import Outcome
@@ -16,9 +16,9 @@ from tests.checks.test_truth import ALL, altered, dimmed, shifted
 TRUTH = Truth(micro.stars_of(ALL), 100.0, (1.0, 1.0, 1.0), clouded=("p2_0.fits",))
 
 
-def verdict(run, **case):
+def verdict(run, **runs):
     """Return the verdict of this check alone."""
-    return judge(Case(run, **case), ["accuracy"])[0]
+    return judge(Comparison(run, **runs), ["accuracy"])[0]
 
 
 def known(run=None, change=lambda stars, _: stars):
@@ -100,9 +100,9 @@ def test_what_the_pair_has_too_is_pre_existing():
     run = known(change=dimmed(0.838))
     before = replace(known(), request=replace(run.request, target=TargetFacts("reference", "before", "", "python")))
     pair = replace(run, request=replace(run.request, retention="run_end", role="pair"))
-    assert judge(Case(run, pair, before), ["accuracy"])[0].standing == "pre-existing"
+    assert judge(Comparison(run, pair, before), ["accuracy"])[0].standing == "pre-existing"
     sound = replace(known(), request=pair.request)
-    assert judge(Case(run, sound, before), ["accuracy"])[0].standing == "new"
+    assert judge(Comparison(run, sound, before), ["accuracy"])[0].standing == "new"
 
 
 def test_one_new_finding_among_old_ones_is_new():

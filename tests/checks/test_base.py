@@ -17,8 +17,8 @@ from tests import micro
 LIMITS = read_thresholds()
 
 
-def passes(_case, _limits):
-    """Answer with a pass, whatever the case."""
+def passes(_runs, _limits):
+    """Answer with a pass for any runs."""
     return Verdict("any", Outcome.PASS, say("Fine."), {"seen": 1})
 
 
@@ -29,7 +29,7 @@ def a_check(judge=passes, **changes):
 
 def test_a_mode_without_the_question_is_not_applicable():
     """A check that has no premises for a mode has no question there."""
-    found = a_check(premises={"sds": ()})(micro.case(micro.counted()), LIMITS)
+    found = a_check(premises={"sds": ()})(micro.runs(micro.counted()), LIMITS)
     assert found.outcome is Outcome.NOT_APPLICABLE
     assert "classic" in found.sentence.render()
 
@@ -39,16 +39,16 @@ def test_a_mode_without_the_question_is_not_applicable():
 )
 def test_an_unsealed_or_damaged_record_is_unknown(changes, words):
     """Nothing is concluded from a record that may have been changed."""
-    found = a_check()(micro.case(micro.counted(), **changes), LIMITS)
+    found = a_check()(micro.runs(micro.counted(), **changes), LIMITS)
     assert found.outcome is Outcome.UNKNOWN
     assert words in found.sentence.render()
 
 
 def test_a_damaged_pair_is_unknown_too():
     """Every record that a verdict rests on counts."""
-    case = micro.case(micro.counted())
-    assert case.pair is not None
-    found = a_check()(replace(case, pair=replace(case.pair, damage=("y: missing",))), LIMITS)
+    runs = micro.runs(micro.counted())
+    assert runs.pair is not None
+    found = a_check()(replace(runs, pair=replace(runs.pair, damage=("y: missing",))), LIMITS)
     assert found.outcome is Outcome.UNKNOWN
     assert "y: missing" in found.sentence.render()
 
@@ -56,17 +56,17 @@ def test_a_damaged_pair_is_unknown_too():
 def test_an_unmet_premise_is_named():
     """The verdict says which premise was not met, and its sentence what is missing."""
     premise = Premise("shared", lambda _: say("No cache was shared."))
-    found = a_check(premises={"classic": (premise,)})(micro.case(micro.counted()), LIMITS)
+    found = a_check(premises={"classic": (premise,)})(micro.runs(micro.counted()), LIMITS)
     assert (found.outcome, found.evidence["premise"]) == (Outcome.UNKNOWN, "shared")
 
 
 def test_a_check_that_crashes_has_concluded_nothing():
     """An error in a check is unknown, with the error."""
 
-    def crash(_case, _limits):
+    def crash(_runs, _limits):
         raise ZeroDivisionError("by nothing")
 
-    found = a_check(crash)(micro.case(micro.counted()), LIMITS)
+    found = a_check(crash)(micro.runs(micro.counted()), LIMITS)
     assert found.outcome is Outcome.UNKNOWN
     assert "ZeroDivisionError: by nothing" in found.sentence.render()
 
@@ -74,11 +74,11 @@ def test_a_check_that_crashes_has_concluded_nothing():
 def test_a_premise_that_crashes_has_concluded_nothing_either():
     """That holds for what must be met before judging, and for what must be met before a pass."""
 
-    def crash(_case):
+    def crash(_runs):
         raise KeyError("nothing")
 
     for changes in ({"premises": {"classic": (Premise("p", crash),)}}, {"for_pass": (Premise("p", crash),)}):
-        found = a_check(**changes)(micro.case(micro.counted()), LIMITS)
+        found = a_check(**changes)(micro.runs(micro.counted()), LIMITS)
         assert found.outcome is Outcome.UNKNOWN
         assert "KeyError: 'nothing'" in found.sentence.render()
 
@@ -88,20 +88,20 @@ def test_lost_evidence_is_no_pass_and_hides_no_failure():
     for run, outcome in ((micro.counted(), Outcome.UNKNOWN), (micro.naive(), Outcome.FAIL)):
         record = run.record()
         lossy = replace(record, history=replace(record.history, lost=3))
-        (found,) = judge(micro.case(lossy), ["warnings"])
+        (found,) = judge(micro.runs(lossy), ["warnings"])
         assert found.outcome is outcome
     lossy = replace(micro.counted().record(), history=replace(micro.counted().record().history, lost=3))
-    found = a_check()(micro.case(lossy), LIMITS)
+    found = a_check()(micro.runs(lossy), LIMITS)
     assert (found.evidence["premise"], found.evidence["seen"]) == ("whole", 1)
     assert "lines: 3." in found.sentence.render()
 
 
 def test_a_pair_must_be_whole_and_differ_in_retention_only():
     """Any other difference is named; two mappings of the same content are the same."""
-    case = micro.case(micro.counted(config={"a": [1]}))
-    assert case.pair is not None
-    same = replace(case.pair.request, config=MappingProxyType({"a": (1,)}), role="control-pair")
-    assert standard(replace(case, pair=replace(case.pair, request=same)))[0] is not None
+    runs = micro.runs(micro.counted(config={"a": [1]}))
+    assert runs.pair is not None
+    same = replace(runs.pair.request, config=MappingProxyType({"a": (1,)}), role="control-pair")
+    assert standard(replace(runs, pair=replace(runs.pair, request=same)))[0] is not None
     changes = {
         "workers": 7,
         "profile": "default",
@@ -120,17 +120,17 @@ def test_a_pair_must_be_whole_and_differ_in_retention_only():
     requests = {name: replace(same, **{name: value}) for name, value in changes.items()}
     requests |= {name: replace(same, target=replace(same.target, **value)) for name, value in other.items()}
     for name, request in requests.items():
-        pair, why_not = standard(replace(case, pair=replace(case.pair, request=request)))
+        pair, why_not = standard(replace(runs, pair=replace(runs.pair, request=request)))
         assert pair is None
         assert why_not.render() == f"The pair is no measure for the run; it differs in: {name}."
-    torn = replace(case.pair, history=replace(case.pair.history, torn=("trace-1.jsonl, line 3",)))
-    assert standard(replace(case, pair=torn))[0] is None
+    torn = replace(runs.pair, history=replace(runs.pair.history, torn=("trace-1.jsonl, line 3",)))
+    assert standard(replace(runs, pair=torn))[0] is None
 
 
 @pytest.mark.parametrize("state", ["crashed", "timed out", "killed"])
 def test_a_run_that_broke_off_can_not_pass(state):
     """A pass of a run that did not reach its end is unknown; the evidence stays."""
-    found = a_check()(micro.case(micro.counted(), state=state), LIMITS)
+    found = a_check()(micro.runs(micro.counted(), state=state), LIMITS)
     assert found.outcome is Outcome.UNKNOWN
     assert state in found.sentence.render()
     assert found.evidence["seen"] == 1
@@ -139,24 +139,24 @@ def test_a_run_that_broke_off_can_not_pass(state):
 def test_a_run_that_broke_off_is_told_before_what_it_did_not_come_to():
     """A target that died at once has not met its schedule either: the end is what the reader must mend."""
     run = micro.Micro(schedule=(Hold(2, 1),))
-    for found in judge(micro.case(run, state="crashed")):
+    for found in judge(micro.runs(run, state="crashed")):
         assert (found.outcome, found.evidence["premise"]) == (Outcome.UNKNOWN, "whole")
         assert "crashed: as the test says" in found.sentence.render()
 
 
 def test_what_a_run_that_broke_off_shows_stands():
     """Missing caches that were seen are a failure, wherever the run ended."""
-    (found,) = judge(micro.case(micro.naive(), state="crashed"), ["warnings"])
+    (found,) = judge(micro.runs(micro.naive(), state="crashed"), ["warnings"])
     assert found.outcome is Outcome.FAIL
 
 
 def test_an_unknown_name_of_a_check_is_refused():
     """A misspelt name is an error that lists the known ones."""
     with pytest.raises(ValueError, match="warnings, tiles, holes"):
-        judge(micro.case(micro.counted()), ["hole"])
+        judge(micro.runs(micro.counted()), ["hole"])
 
 
 def test_every_check_asks_a_question_under_its_own_name():
     """Names are unique and each verdict carries its check's."""
     assert all(check.name == name and check.question.render().endswith("?") for name, check in ALL.items())
-    assert [v.check for v in judge(micro.case(micro.counted()))] == list(ALL)
+    assert [v.check for v in judge(micro.runs(micro.counted()))] == list(ALL)

@@ -15,9 +15,9 @@ from harness.verdict import Outcome
 from tests import micro
 
 
-def verdict(case):
+def verdict(runs):
     """Return the verdict of this check alone."""
-    return judge(case, ["cache"])[0]
+    return judge(runs, ["cache"])[0]
 
 
 def submitted(plan=micro.CHAIN, **request):
@@ -30,7 +30,7 @@ def submitted(plan=micro.CHAIN, **request):
 
 def test_counted_deletion_passes():
     """Each cache goes after its last user was collected; the folder goes at the end."""
-    found = verdict(micro.case(micro.counted()))
+    found = verdict(micro.runs(micro.counted()))
     assert found.outcome is Outcome.PASS, micro.prose(found)
     assert (found.evidence["removed"], found.evidence["removed_in_phase_3"], found.evidence["left"]) == (6, 6, 0)
     assert found.evidence["removing_threads"] == ["MainThread"]
@@ -38,7 +38,7 @@ def test_counted_deletion_passes():
 
 def test_naive_deletion_fails_with_the_minimal_witness():
     """The first unsafe removal is told in prose: the users, who, when, after which tile, and what the waiting tile did."""
-    found = verdict(micro.case(micro.naive()))
+    found = verdict(micro.runs(micro.naive()))
     assert found.outcome is Outcome.FAIL
     assert found.evidence["unsafe_count"] == 4
     assert [link.render() for link in found.cause] == [
@@ -53,7 +53,7 @@ def test_a_retry_is_a_user_too():
     """A cache that goes before its retry group is submitted is removed too early, though all planned tiles had ended."""
     run = submitted(micro.PRIVATE).work(0).work(1).work(2).remove(*micro.PRIVATE[1])
     run.submit(3, ("p1_1.fits",), retry_of=1).work(3).finish()
-    found = verdict(micro.case(run))
+    found = verdict(micro.runs(run))
     assert found.outcome is Outcome.FAIL
     assert found.evidence["unsafe"][0]["needed_by"] == 3
     assert "Tile 3, which retries frames of tile 1, was submitted with it only" in micro.prose(found)
@@ -62,7 +62,7 @@ def test_a_retry_is_a_user_too():
 def test_a_removal_between_end_and_collection_is_luck():
     """The user had ended, but the removing thread did not know: nothing orders the removal after it."""
     run = submitted(micro.PRIVATE).work(0, collect=False).remove(*micro.PRIVATE[0]).collect(0).work(1).work(2).finish()
-    found = verdict(micro.case(run))
+    found = verdict(micro.runs(run))
     assert found.outcome is Outcome.FAIL
     assert (found.evidence["unsafe_count"], found.evidence["unordered_count"]) == (0, 2)
     assert "unordered" in found.sentence.render()
@@ -72,7 +72,7 @@ def test_a_removal_between_end_and_collection_is_luck():
 def test_a_removal_while_a_user_runs_is_unsafe():
     """The tile was being made: whether it had read the cache already is luck."""
     run = submitted(micro.PRIVATE).start(0).remove("p0_0.fits").end(0).collect(0).work(1).work(2).finish()
-    found = verdict(micro.case(run))
+    found = verdict(micro.runs(run))
     assert found.outcome is Outcome.FAIL
     assert "was being made and ended only" in micro.prose(found)
 
@@ -80,7 +80,7 @@ def test_a_removal_while_a_user_runs_is_unsafe():
 def test_a_cache_is_removed_once():
     """A second successful removal of the same cache breaks the contract, even when nobody is hurt."""
     run = submitted(micro.PRIVATE).work(0).remove("p0_0.fits").remove("p0_0.fits").work(1).work(2).finish()
-    found = verdict(micro.case(run))
+    found = verdict(micro.runs(run))
     assert found.outcome is Outcome.FAIL
     assert found.evidence["removed_twice"] == ["preprocessed_p0_0.npy"]
 
@@ -89,13 +89,13 @@ def test_a_cache_that_is_written_again_may_be_removed_again_by_its_folder():
     """A saved file is there again, so the folder's removal takes it; that is a second removal, and said."""
     run = submitted(micro.PRIVATE).work(0).remove("p0_0.fits")
     run.operation("save", micro.cache_of("p0_0.fits")).work(1).work(2).finish()
-    assert verdict(micro.case(run)).evidence["removed_twice"] == ["preprocessed_p0_0.npy"]
+    assert verdict(micro.runs(run)).evidence["removed_twice"] == ["preprocessed_p0_0.npy"]
 
 
 def test_a_second_attempt_counts_though_nothing_was_left_to_remove():
     """Who goes to remove a cache that the run has removed already has lost count; that the file is gone is no excuse."""
     run = submitted(micro.PRIVATE).work(0).remove("p0_0.fits").remove("p0_0.fits", code=errno.ENOENT)
-    found = verdict(micro.case(run.work(1).work(2).finish()))
+    found = verdict(micro.runs(run.work(1).work(2).finish()))
     assert found.outcome is Outcome.FAIL
     assert found.evidence["removed_twice"] == ["preprocessed_p0_0.npy"]
 
@@ -104,7 +104,7 @@ def test_attempts_that_fail_are_stated_and_not_counted():
     """A cache found missing that this run did not remove is harmless; a refused removal is stated with its error's name."""
     run = submitted(micro.ONE_SHARED).work(0).remove("p0_0.fits", code=errno.ENOENT)
     run.remove("p0_1.fits", code=errno.EACCES).remove("p0_1.fits").work(1).work(2).finish()
-    found = verdict(micro.case(run))
+    found = verdict(micro.runs(run))
     assert found.outcome is Outcome.PASS, micro.prose(found)
     assert found.evidence["found_already_missing"] == 1
     assert found.evidence["failed_removals"] == {"EACCES": 1}
@@ -114,7 +114,7 @@ def test_two_removing_threads_fail():
     """One thread releases; a second one would need an order that nothing shows."""
     run = submitted(micro.PRIVATE).work(0).remove(*micro.PRIVATE[0])
     run.start(1).end(1).remove(*micro.PRIVATE[1], thread="Ph3_0").collect(1).work(2).finish()
-    found = verdict(micro.case(run))
+    found = verdict(micro.runs(run))
     assert found.outcome is Outcome.FAIL
     assert found.evidence["unordered_count"] == 0, "a thread's own tile is ordered before what it does next"
     assert "MainThread, Ph3_0" in found.sentence.render()
@@ -125,10 +125,10 @@ def test_two_threads_of_one_name_are_two():
     run = submitted(micro.PRIVATE).work(0).remove(*micro.PRIVATE[0])
     mark = len(run.operations)
     run.work(1).remove(*micro.PRIVATE[1]).work(2).finish()
-    assert verdict(micro.case(run)).evidence["removing_threads"] == ["MainThread"]
+    assert verdict(micro.runs(run)).evidence["removing_threads"] == ["MainThread"]
     run.steps = [replace(s, tid=1) for s in run.steps]
     run.operations = [replace(o, tid=1 if n < mark else 2) for n, o in enumerate(run.operations)]
-    found = verdict(micro.case(run))
+    found = verdict(micro.runs(run))
     assert found.outcome is Outcome.FAIL
     assert found.evidence["removing_threads"] == ["MainThread (1/1)", "MainThread (1/2)"]
     assert found.evidence["unordered_count"] == 4, "the other thread of that name collected nothing"
@@ -138,7 +138,7 @@ def test_an_entry_without_a_cache_is_none():
     """A frame that was submitted without a cache gives no cache to look after."""
     run = submitted(micro.PRIVATE).work(0).work(1).work(2).finish()
     run.steps = [replace(s, caches=("",) * len(s.caches)) for s in run.steps]
-    assert verdict(micro.case(run)).evidence["premise"] == "a tile with caches"
+    assert verdict(micro.runs(run)).evidence["premise"] == "a tile with caches"
 
 
 def test_what_the_release_removes_must_be_of_its_phase():
@@ -147,9 +147,9 @@ def test_what_the_release_removes_must_be_of_its_phase():
     run = submitted(micro.ONE_SHARED)
     run.operation("open", probe, "attempt", mode="wb").operation("remove", probe)
     run.work(0).remove(*micro.ONE_SHARED[0]).work(1).remove("p1_1.fits").work(2).remove("p1_0.fits", *micro.names(2))
-    assert verdict(micro.case(run.finish())).outcome is Outcome.PASS
+    assert verdict(micro.runs(run.finish())).outcome is Outcome.PASS
     run = submitted(micro.ONE_SHARED).operation("open", probe, "attempt", mode="wb").work(0)
-    found = verdict(micro.case(run.remove(*micro.names(0)).operation("remove", other).work(1).work(2).finish()))
+    found = verdict(micro.runs(run.remove(*micro.names(0)).operation("remove", other).work(1).work(2).finish()))
     assert found.outcome is Outcome.FAIL
     assert found.evidence["strangers_removed"] == ["plan.csv"]
 
@@ -158,7 +158,7 @@ def test_what_the_release_removes_must_be_of_its_phase():
 def test_only_this_runs_caches_are_removed(path):
     """A mask, or a cache that this run neither saved nor uses, is a stranger to the release."""
     run = submitted(micro.PRIVATE).work(0).operation("remove", f"{micro.FOLDER}/{path}").work(1).work(2).finish()
-    found = verdict(micro.case(run))
+    found = verdict(micro.runs(run))
     assert found.outcome is Outcome.FAIL
     assert found.evidence["strangers_removed"] == [path]
 
@@ -167,7 +167,7 @@ def test_removing_the_folder_at_the_end_is_right():
     """With run_end all caches go with their folder in Phase 7, masks and single removals inside it included."""
     run = micro.counted(retention="run_end")
     run.finish()
-    found = verdict(micro.case(run))
+    found = verdict(micro.runs(run))
     assert found.outcome is Outcome.PASS, micro.prose(found)
     assert (found.evidence["removed"], found.evidence["removed_in_phase_3"]) == (6, 0)
 
@@ -177,7 +177,7 @@ def test_removing_the_folder_in_phase_3_is_not():
     run = submitted(micro.PRIVATE).work(0)
     run.operation("rmtree", micro.FOLDER, "attempt").operation("remove", "preprocessed_p1_0.npy")
     run.operation("rmtree", micro.FOLDER).work(1).work(2).finish()
-    found = verdict(micro.case(run))
+    found = verdict(micro.runs(run))
     assert found.outcome is Outcome.FAIL
     assert found.evidence["unsafe_count"] == 4
     assert "with its whole folder" in micro.prose(found)
@@ -188,7 +188,7 @@ def test_renaming_a_cache_away_is_a_removal():
     run = submitted(micro.PRIVATE)
     run.operation("rename", f"{micro.FOLDER}/x.tmp", to=micro.cache_of("p2_0.fits"))
     run.work(0).operation("rename", micro.cache_of("p2_0.fits"), to="outputs/trash.npy").work(1).work(2).finish()
-    found = verdict(micro.case(run))
+    found = verdict(micro.runs(run))
     assert found.outcome is Outcome.FAIL
     assert found.evidence["unsafe_count"] == 1
     assert "MainThread renamed preprocessed_p2_0.npy" in micro.prose(found)
@@ -198,18 +198,18 @@ def test_caches_left_at_the_end_fail():
     """Counted on disk, whatever the target's own log says remains."""
     run = micro.counted().record()
     left = (*run.left, LeftFile(micro.cache_of("p0_0.fits"), 1, "cache"))
-    found = verdict(micro.case(micro.counted(), left=left))
+    found = verdict(micro.runs(micro.counted(), left=left))
     assert found.outcome is Outcome.FAIL
     assert "preprocessed_p0_0.npy" in found.sentence.render()
 
 
 def test_keep_keeps():
     """With keep no cache may go, in any phase."""
-    assert verdict(micro.case(micro.counted(retention="keep"))).outcome is Outcome.PASS
+    assert verdict(micro.runs(micro.counted(retention="keep"))).outcome is Outcome.PASS
     removed = submitted(micro.PRIVATE, retention="keep").work(0).work(1).work(2).remove("p0_0.fits").finish()
-    assert verdict(micro.case(removed)).outcome is Outcome.FAIL
+    assert verdict(micro.runs(removed)).outcome is Outcome.FAIL
     gone = micro.counted(retention="keep")
-    assert verdict(micro.case(gone, left=())).outcome is Outcome.FAIL
+    assert verdict(micro.runs(gone, left=())).outcome is Outcome.FAIL
 
 
 @pytest.mark.parametrize("source", ["tiles", "futures", "removals"])
@@ -217,7 +217,7 @@ def test_an_absent_source_is_unknown(source):
     """Without tiles, futures or removals in the trace there is no order to judge."""
     run = micro.naive()
     run.capabilities = micro.SOURCES - {source}
-    found = verdict(micro.case(run))
+    found = verdict(micro.runs(run))
     assert (found.outcome, found.evidence["premise"]) == (Outcome.UNKNOWN, f"source {source}")
 
 
@@ -225,16 +225,16 @@ def test_what_can_not_be_told_is_unknown():
     """Nothing released, nothing counted, caches gone unseen, an unsettled removal, an error exit: none of these is a pass."""
     idle = micro.counted()
     idle.operations = [op for op in idle.operations if op.op == "rmtree"]
-    assert "not put to the test" in verdict(micro.case(idle)).sentence.render()
-    assert "not counted" in verdict(micro.case(micro.counted(), left=None)).sentence.render()
+    assert "not put to the test" in verdict(micro.runs(idle)).sentence.render()
+    assert "not counted" in verdict(micro.runs(micro.counted(), left=None)).sentence.render()
     unseen = micro.counted()
     unseen.operations = unseen.operations[2:-2]
-    assert "nobody was seen to remove" in verdict(micro.case(unseen)).sentence.render()
+    assert "nobody was seen to remove" in verdict(micro.runs(unseen)).sentence.render()
     unsettled = submitted(micro.PRIVATE).work(0).operation("remove", micro.cache_of("p1_0.fits"), "attempt")
     unsettled.work(1).work(2).remove(*micro.PRIVATE[2]).finish()
-    assert "lacks an outcome or an end" in verdict(micro.case(unsettled)).sentence.render()
+    assert "lacks an outcome or an end" in verdict(micro.runs(unsettled)).sentence.render()
     stopped = submitted(micro.PRIVATE).work(0).remove(*micro.PRIVATE[0])
-    assert "did not succeed" in verdict(micro.case(stopped)).sentence.render()
+    assert "did not succeed" in verdict(micro.runs(stopped)).sentence.render()
 
 
 def test_a_tile_without_an_end_in_a_finished_run_is_a_gap_in_the_trace():
@@ -242,8 +242,8 @@ def test_a_tile_without_an_end_in_a_finished_run_is_a_gap_in_the_trace():
     run = submitted(micro.PRIVATE).work(0).start(1).remove(*micro.PRIVATE[1]).work(2)
     run.outcomes[1], run.used[1] = "made", 2
     run.finish()
-    assert verdict(micro.case(run)).outcome is Outcome.UNKNOWN
-    assert verdict(micro.case(run, state="crashed")).outcome is Outcome.FAIL
+    assert verdict(micro.runs(run)).outcome is Outcome.UNKNOWN
+    assert verdict(micro.runs(run, state="crashed")).outcome is Outcome.FAIL
 
 
 THREADS = (micro.MAIN, "Ph3_0", "Ph3_1")

@@ -10,18 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.checks import cost
-from harness.checks.base import Case
 from harness.checks.judge import judge
 from harness.language.message import Message
+from harness.record.comparison import Comparison
 from harness.verdict import Outcome
 from tests import micro
 
 SECOND = 10**9
 
 
-def verdict(case):
+def verdict(runs):
     """Return the verdict of this check alone."""
-    return judge(case, ["cost"])[0]
+    return judge(runs, ["cost"])[0]
 
 
 def telling(operations, plan=micro.CHAIN, **request):
@@ -49,25 +49,25 @@ def lasting(record, seconds):
 
 
 def timed(*times):
-    """Return a case with pairs of runs that took so long with per_tile and with run_end."""
-    case = micro.case(micro.counted())
-    pairs = tuple((lasting(case.run, a), lasting(case.pair, b)) for a, b in times)
-    return replace(case, timed=pairs)
+    """Return pairs of runs that took so long with per_tile and with run_end."""
+    runs = micro.runs(micro.counted())
+    pairs = tuple((lasting(runs.run, a), lasting(runs.pair, b)) for a, b in times)
+    return replace(runs, timed=pairs)
 
 
 def sized(power, count=5, factor=5.5):
-    """Return a case with runs of growing size, whose bookkeeping grows with a power of the inputs."""
+    """Return runs of growing size, whose bookkeeping grows with a power of the inputs."""
     runs = []
     for tiles in range(1, count + 1):
         plan = micro.CHAIN[:1] * tiles
         inputs = sum(map(len, plan))
         runs.append(telling(round(factor * inputs**power), plan, retention="per_tile").record())
-    return replace(micro.case(micro.counted()), sizes=tuple(runs))
+    return replace(micro.runs(micro.counted()), sizes=tuple(runs))
 
 
 def test_counts_alone_pass_and_say_so():
     """Without timed runs and sizes the counts are judged, and the sentence says what was not measured."""
-    found = verdict(micro.case(micro.counted()))
+    found = verdict(micro.runs(micro.counted()))
     assert found.outcome is Outcome.PASS, micro.prose(found)
     assert (found.evidence["inputs"], found.evidence["removals_tried"]) == (10, 6)
     assert found.evidence["removals_tried_per_cache"] == 1.0
@@ -81,18 +81,18 @@ def test_removals_that_are_tried_again_and_again_fail():
     end = next(i for i, e in enumerate(run.events) if e.key == "run_info_phase3_finished_from_cache")
     again = [replace(o, t=run.events[end].t - 1) for o in run.operations if o.state == "attempt" and o.op == "remove"]
     run.operations += again * 3
-    found = verdict(micro.case(run))
+    found = verdict(micro.runs(run))
     assert found.outcome is Outcome.FAIL
     assert "24 for 10 inputs" in micro.prose(found)
 
 
 def test_bookkeeping_that_is_told_is_held_to_a_constant():
     """So many operations for each input and tile are what counting takes; a look through all the others takes more."""
-    good = verdict(micro.case(telling(70)))
+    good = verdict(micro.runs(telling(70)))
     assert good.outcome is Outcome.PASS
     assert good.evidence["operations_told_per_input_and_tile"] == pytest.approx(70 / 13, rel=1e-5)
     assert good.evidence["lookups_told_per_input"] == 2.0
-    found = verdict(micro.case(telling(130)))
+    found = verdict(micro.runs(telling(130)))
     assert found.outcome is Outcome.FAIL
     assert "10 operations of bookkeeping for each input and tile (limit 7)" in micro.prose(found)
 
@@ -101,7 +101,7 @@ def test_an_event_that_is_none_tells_nothing():
     """Figures that are no numbers are not taken for any."""
     run = telling(math.nan)
     run.events[-1] = replace(run.events[-1], fields={"operations": "many", "lookups": True, "inputs": -3})
-    assert verdict(micro.case(run)).evidence["bookkeeping_told"] is False
+    assert verdict(micro.runs(run)).evidence["bookkeeping_told"] is False
 
 
 def test_times_that_agree_pass_with_their_interval():
@@ -161,7 +161,7 @@ def test_pairs_that_are_no_measure_are_left_out():
         (fewer, good[1]),
         (endless, good[1]),
     )
-    found = verdict(replace(micro.case(micro.counted()), timed=bad))
+    found = verdict(replace(micro.runs(micro.counted()), timed=bad))
     assert (found.outcome, found.evidence["timed_pairs"]) == (Outcome.UNKNOWN, 0)
     told = found.evidence["timed_pairs_left_out"]
     assert len(told) == len(bad)
@@ -220,14 +220,14 @@ def test_the_interval_holds_what_it_says():
 @pytest.mark.parametrize("retention", ["run_end", "keep"])
 def test_other_retentions_count_no_references(retention):
     """There is no such cost, nor in SDS and grid mode."""
-    assert verdict(micro.case(micro.counted(retention=retention))).outcome is Outcome.NOT_APPLICABLE
-    assert verdict(micro.case(micro.of_mode("sds"))).outcome is Outcome.NOT_APPLICABLE
-    assert verdict(micro.case(micro.of_mode("grid"))).outcome is Outcome.NOT_APPLICABLE
+    assert verdict(micro.runs(micro.counted(retention=retention))).outcome is Outcome.NOT_APPLICABLE
+    assert verdict(micro.runs(micro.of_mode("sds"))).outcome is Outcome.NOT_APPLICABLE
+    assert verdict(micro.runs(micro.of_mode("grid"))).outcome is Outcome.NOT_APPLICABLE
 
 
 def premise(run):
     """Return the premise that a run did not meet."""
-    found = verdict(micro.case(run))
+    found = verdict(micro.runs(run))
     assert found.outcome is Outcome.UNKNOWN
     return found.evidence["premise"]
 
@@ -249,6 +249,6 @@ def test_the_evidence_is_json():
     assert json.loads(json.dumps(told, allow_nan=False)) == told
 
 
-def test_a_case_without_a_pair_is_judged():
+def test_a_run_without_a_pair_is_judged():
     """The counts need no pair."""
-    assert verdict(Case(micro.counted().record())).outcome is Outcome.PASS
+    assert verdict(Comparison(micro.counted().record())).outcome is Outcome.PASS

@@ -6,16 +6,16 @@ from dataclasses import replace
 import pytest
 
 from harness.checks import disk
-from harness.checks.base import Case
 from harness.checks.judge import judge
+from harness.record.comparison import Comparison
 from harness.record.leftovers import LeftFile
 from harness.verdict import Outcome
 from tests import micro
 
 
-def verdict(case):
+def verdict(runs):
     """Return the verdict of this check alone."""
-    return judge(case, ["disk"])[0]
+    return judge(runs, ["disk"])[0]
 
 
 def run_of(remove, plan=micro.ONE_SHARED, outcomes=(), length=0, **request):
@@ -53,7 +53,7 @@ def long_run(delay=0, **request):
 
 def test_counting_references_passes_with_the_figures():
     """Each cache goes with its last user; the excess, the delays and the peak are told."""
-    found = verdict(micro.case(micro.counted()))
+    found = verdict(micro.runs(micro.counted()))
     assert found.outcome is Outcome.PASS, micro.prose(found)
     told = found.evidence
     assert (told["judged"], told["freed_in_phase_3"], told["left_at_end_of_phase_3"], told["left_at_end"]) == (
@@ -77,7 +77,7 @@ def test_a_hold_is_no_delay():
     run.start(1, "Ph3_1").start(0).end(0).collect(0).remove(*micro.names(0))
     run.t += 3 * micro.PAUSE
     run.end(1).collect(1).remove(*micro.names(1)).work(2).remove(*micro.names(2)).finish()
-    found = verdict(micro.case(run))
+    found = verdict(micro.runs(run))
     assert found.outcome is Outcome.PASS, micro.prose(found)
 
 
@@ -91,7 +91,7 @@ def test_a_busy_machine_is_no_excess():
         run.start(tile).end(tile)
         run.t += micro.PAUSE
         run.collect(tile).remove(*last[tile])
-    found = verdict(micro.case(run.finish()))
+    found = verdict(micro.runs(run.finish()))
     assert found.outcome is Outcome.PASS, micro.prose(found)
     assert found.evidence["excess_fraction"] > 0.05
     assert found.evidence["excess_fraction_in_tiles"] == 0
@@ -106,7 +106,7 @@ def test_a_tile_late_is_no_excess_where_it_takes_no_time():
     run.t += 20 * micro.PAUSE
     for tile in range(len(LONG)):
         run.work(tile).remove(*last.get(tile - 1, ()))
-    found = verdict(micro.case(run.remove(*last[len(LONG) - 1]).finish(), pair=None))
+    found = verdict(micro.runs(run.remove(*last[len(LONG) - 1]).finish(), pair=None))
     assert found.outcome is Outcome.PASS, micro.prose(found)
     assert found.evidence["excess_fraction_in_tiles"] > 0.05 > found.evidence["excess_fraction"]
 
@@ -115,7 +115,7 @@ def test_a_leak_fails():
     """One cache that nobody removes in Phase 3 is enough, though the clean-up at the end takes it."""
     last = last_users(micro.ONE_SHARED)
     run = run_of(lambda tile: [n for n in last[tile] if n != "p0_1.fits"]).finish()
-    found = verdict(micro.case(run))
+    found = verdict(micro.runs(run))
     assert found.outcome is Outcome.FAIL
     assert [link.render() for link in found.cause] == [
         "The last user of preprocessed_p0_1.npy was tile 0, which ended 0.100 s after the start of Phase 3.",
@@ -128,7 +128,7 @@ def test_a_failed_tile_must_be_released_too():
     """What a tile that failed has used is needed no more."""
     last = last_users(micro.ONE_SHARED)
     run = run_of(lambda tile: [] if tile == 1 else last[tile], outcomes={1: "failed"}.items()).finish()
-    found = verdict(micro.case(run))
+    found = verdict(micro.runs(run))
     assert found.outcome is Outcome.FAIL
     assert "was tile 1" in micro.prose(found)
 
@@ -138,14 +138,14 @@ def test_a_removal_that_was_refused_is_no_leak():
     last = last_users(micro.ONE_SHARED)
     run = run_of(lambda tile: [n for n in last[tile] if n != "p0_1.fits"])
     run.remove("p0_1.fits", code=micro.EACCES).finish()
-    found = verdict(micro.case(run))
+    found = verdict(micro.runs(run))
     assert found.outcome is Outcome.PASS, micro.prose(found)
     assert found.evidence["removals_refused"] == 1
 
 
 def test_what_outlives_its_last_user_fails():
     """Caches that go two tiles late fail by the count of tiles, whatever the clock says; one tile late is allowed there."""
-    found = verdict(micro.case(long_run(2), pair=None))
+    found = verdict(micro.runs(long_run(2), pair=None))
     assert found.outcome is Outcome.FAIL
     assert found.evidence["tiles_collected_before_removal_max"] == 2
     assert "only after up to 2 more tiles had been collected (limit 1)" in micro.prose(found)
@@ -154,8 +154,8 @@ def test_what_outlives_its_last_user_fails():
 
 def test_what_is_held_for_too_long_in_all_fails():
     """One tile late each time adds up to more than the limit of the area."""
-    assert verdict(micro.case(long_run(0), pair=None)).outcome is Outcome.PASS
-    found = verdict(micro.case(long_run(1), pair=None))
+    assert verdict(micro.runs(long_run(0), pair=None)).outcome is Outcome.PASS
+    found = verdict(micro.runs(long_run(1), pair=None))
     assert found.outcome is Outcome.FAIL
     assert min(found.evidence["excess_fraction"], found.evidence["excess_fraction_in_tiles"]) > 0.05
     assert "held for too long" in micro.prose(found)
@@ -167,26 +167,26 @@ def test_a_larger_peak_than_with_run_end_fails():
     extra = "outputs/copy.npy"
     twice = micro.counted()
     twice.operations.insert(0, replace(run.operations[0], op="save", path=extra, state="done", size=micro.SIZE))
-    found = verdict(micro.case(twice))
+    found = verdict(micro.runs(twice))
     assert found.outcome is Outcome.FAIL
     assert found.evidence["total_peak_ratio"] == pytest.approx(7 / 6, rel=1e-5)
 
 
 def test_samples_tell_the_peak_where_the_trace_does_not():
     """Without the sizes of the tiles the looks from outside are compared; without a pair nothing is, and the sentence says so."""
-    case = micro.case(micro.counted().look(300))
-    pair = replace(case.pair, history=micro.counted(retention="run_end").look(200).record().history, left=())
-    found = verdict(Case(case.run, pair))
+    runs = micro.runs(micro.counted().look(300))
+    pair = replace(runs.pair, history=micro.counted(retention="run_end").look(200).record().history, left=())
+    found = verdict(Comparison(runs.run, pair))
     assert found.outcome is Outcome.FAIL
     assert found.evidence["total_peak_ratio"] == 1.5
-    alone = verdict(Case(case.run))
+    alone = verdict(Comparison(runs.run))
     assert alone.outcome is Outcome.PASS
     assert "could not be compared" in micro.prose(alone)
 
 
 def test_what_goes_too_early_is_no_merit():
     """Caches removed before their last use are left out of every figure, told, and named as the cache check's."""
-    found = verdict(micro.case(micro.naive()))
+    found = verdict(micro.runs(micro.naive()))
     assert found.outcome is Outcome.PASS
     assert (found.evidence["removed_before_last_use"], found.evidence["judged"]) == (4, 2)
     assert found.evidence["excess_byte_seconds"] > 0
@@ -199,13 +199,13 @@ def test_when_everything_goes_too_early_the_question_does_not_arise():
     for tile, group in enumerate(micro.CHAIN):
         run.submit(tile, group)
     run.remove(*run.frames).work(0).work(1).work(2).finish()
-    assert verdict(micro.case(run)).outcome is Outcome.NOT_APPLICABLE
+    assert verdict(micro.runs(run)).outcome is Outcome.NOT_APPLICABLE
 
 
 def test_caches_that_no_tile_uses_have_a_row_of_their_own():
     """No policy that counts tiles can free them before the end; the clean-up does."""
     run = micro.counted(micro.CHAIN[:2], panels=4, retention="per_tile")
-    found = verdict(micro.case(run, pair=None))
+    found = verdict(micro.runs(run, pair=None))
     assert found.outcome is Outcome.PASS, micro.prose(found)
     assert found.evidence["caches_no_tile_uses"] == 2
 
@@ -213,7 +213,7 @@ def test_caches_that_no_tile_uses_have_a_row_of_their_own():
 @pytest.mark.parametrize("retention", ["run_end", "keep"])
 def test_other_retentions_do_what_their_names_say(retention):
     """With run_end all are there until Phase 7 and then gone; with keep all are there at the end. The figures are told."""
-    found = verdict(micro.case(micro.counted(retention=retention)))
+    found = verdict(micro.runs(micro.counted(retention=retention)))
     assert found.outcome is Outcome.PASS, micro.prose(found)
     assert found.evidence["held_byte_seconds"] == found.evidence["run_end_byte_seconds"]
     assert found.evidence["left_at_end"] == (6 if retention == "keep" else 0)
@@ -223,7 +223,7 @@ def test_other_retentions_do_what_their_names_say(retention):
 def test_other_retentions_free_nothing_in_phase_3(retention):
     """A cache that goes in Phase 3 is not what they say."""
     last = last_users(micro.ONE_SHARED)
-    found = verdict(micro.case(run_of(lambda tile: last[tile], retention=retention).finish()))
+    found = verdict(micro.runs(run_of(lambda tile: last[tile], retention=retention).finish()))
     assert found.outcome is Outcome.FAIL
     assert found.cause
 
@@ -232,7 +232,7 @@ def test_an_unseen_clean_up_is_unknown():
     """With run_end caches go in Phase 7: where that was not seen to begin, nobody knows whether they went too early."""
     run = micro.counted(retention="run_end")
     run.events = [e for e in run.events if e.text != "7" and e.key != "run_info_phase7_cleanup_starting"]
-    found = verdict(micro.case(run))
+    found = verdict(micro.runs(run))
     assert found.outcome is Outcome.UNKNOWN
     assert "not seen to begin" in micro.prose(found)
 
@@ -240,30 +240,30 @@ def test_an_unseen_clean_up_is_unknown():
 def test_leftovers_at_the_end_fail():
     """A clean-up that leaves caches, and a keep that loses them, fail by what is counted on disk."""
     left = [LeftFile(micro.cache_of("p0_0.fits"), micro.SIZE, "cache")]
-    found = verdict(micro.case(micro.counted(retention="run_end"), left=left))
+    found = verdict(micro.runs(micro.counted(retention="run_end"), left=left))
     assert found.outcome is Outcome.FAIL
     assert found.evidence["left_at_end_bytes"] == micro.SIZE
-    assert verdict(micro.case(micro.counted(), left=left)).outcome is Outcome.FAIL
-    assert verdict(micro.case(micro.counted(retention="keep"), left=left)).outcome is Outcome.FAIL
+    assert verdict(micro.runs(micro.counted(), left=left)).outcome is Outcome.FAIL
+    assert verdict(micro.runs(micro.counted(retention="keep"), left=left)).outcome is Outcome.FAIL
 
 
 @pytest.mark.parametrize("retention", ["per_tile", "run_end", "keep"])
 def test_leftovers_that_were_not_counted_are_unknown(retention):
     """Without the count nobody knows what is left."""
-    assert verdict(micro.case(micro.counted(retention=retention), left=None)).outcome is Outcome.UNKNOWN
+    assert verdict(micro.runs(micro.counted(retention=retention), left=None)).outcome is Outcome.UNKNOWN
 
 
 def test_after_an_error_exit_leftovers_are_told():
     """A run that ends in Phase 3 concludes nothing of what it did not come to; what it left is told, and a leak still fails."""
     run = run_of(lambda tile: last_users(micro.ONE_SHARED)[tile])
     run.operations = run.operations[:-2]
-    found = verdict(micro.case(run))
+    found = verdict(micro.runs(run))
     assert found.outcome is Outcome.UNKNOWN
     assert found.evidence["run_succeeded"] is False
     ended = micro.counted(retention="run_end")
     ended.events = [e for e in ended.events if not e.key.startswith("run_success") and e.text != "7"]
     ended.operations, ended.gone = [], set()
-    found = verdict(micro.case(ended))
+    found = verdict(micro.runs(ended))
     assert (found.outcome, found.evidence["left_at_end"]) == (Outcome.UNKNOWN, 6)
     assert "caches left: 6" in micro.prose(found)
 
@@ -271,7 +271,7 @@ def test_after_an_error_exit_leftovers_are_told():
 def test_no_removal_in_phase_3_is_unknown():
     """When every removal was refused, per_tile was not put to the test."""
     run = micro.Micro(micro.CHAIN).begin().submit(0, micro.CHAIN[0]).submit(1, micro.CHAIN[1]).work(0).work(1)
-    found = verdict(micro.case(run.remove(*micro.CHAIN[0], *micro.CHAIN[1], code=micro.EACCES).finish()))
+    found = verdict(micro.runs(run.remove(*micro.CHAIN[0], *micro.CHAIN[1], code=micro.EACCES).finish()))
     assert found.outcome is Outcome.UNKNOWN
     assert "not put to the test" in micro.prose(found)
 
@@ -282,21 +282,21 @@ def test_a_tile_whose_end_was_not_seen_is_unknown():
     for tile, group in enumerate(micro.ONE_SHARED):
         run.submit(tile, group)
     run.work(0).remove(*micro.names(0)).work(1).remove("p1_1.fits").start(2).finish()
-    assert verdict(micro.case(run)).outcome is Outcome.UNKNOWN
+    assert verdict(micro.runs(run)).outcome is Outcome.UNKNOWN
 
 
 def test_sds_frees_at_the_end():
     """In SDS retention does not apply before the end: caches live until the coadd has read them, then none is left."""
-    found = verdict(micro.case(micro.sds()))
+    found = verdict(micro.runs(micro.sds()))
     assert found.outcome is Outcome.PASS, micro.prose(found)
     assert "excess_fraction" not in found.evidence
-    assert verdict(micro.case(micro.sds(retention="keep"))).outcome is Outcome.PASS
+    assert verdict(micro.runs(micro.sds(retention="keep"))).outcome is Outcome.PASS
     early = micro.sds()
     early.operations.append(replace(early.operations[0], op="remove", t=micro.START))
-    assert verdict(micro.case(early)).outcome is Outcome.FAIL
+    assert verdict(micro.runs(early)).outcome is Outcome.FAIL
     left = [LeftFile(micro.cache_of("p0_0.fits"), 1, "cache")]
-    assert verdict(micro.case(micro.sds(), left=left)).outcome is Outcome.FAIL
-    assert verdict(micro.case(micro.grid())).outcome is Outcome.NOT_APPLICABLE
+    assert verdict(micro.runs(micro.sds(), left=left)).outcome is Outcome.FAIL
+    assert verdict(micro.runs(micro.grid())).outcome is Outcome.NOT_APPLICABLE
 
 
 @pytest.mark.parametrize("source", ["tiles", "removals", "saves"])
@@ -304,13 +304,13 @@ def test_what_was_not_traced_is_unknown(source):
     """Each source of the probe is a premise."""
     run = micro.counted()
     run.capabilities = micro.SOURCES - {source}
-    found = verdict(micro.case(run))
+    found = verdict(micro.runs(run))
     assert (found.outcome, found.evidence["premise"]) == (Outcome.UNKNOWN, f"source {source}")
 
 
 def premise(run):
     """Return the premise that a run did not meet."""
-    found = verdict(micro.case(run))
+    found = verdict(micro.runs(run))
     assert found.outcome is Outcome.UNKNOWN
     return found.evidence["premise"]
 
@@ -332,7 +332,7 @@ def test_every_premise_is_asked():
 
 def test_the_evidence_is_small():
     """The series have so many points at most, and everything is JSON."""
-    told = verdict(micro.case(micro.counted())).evidence
+    told = verdict(micro.runs(micro.counted())).evidence
     assert json.loads(json.dumps(dict(told))) == told
     series = told["series"]
     assert len(series["seconds"]) == len(series["live_bytes"]) == len(series["lower_bound_bytes"]) <= disk.SERIES

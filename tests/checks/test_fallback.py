@@ -13,9 +13,9 @@ from tests import micro
 GPU = "[STACK][KEY_OR_RAW: stack_gpu_fallback_unavailable] (Args: {'helper': 'kappa_sigma'})"
 
 
-def verdict(case):
+def verdict(runs):
     """Return the verdict of this check alone."""
-    return judge(case, ["fallback"])[0]
+    return judge(runs, ["fallback"])[0]
 
 
 def with_events(*keys, retention="per_tile", phase="3", logs=(), times=1):
@@ -28,26 +28,26 @@ def with_events(*keys, retention="per_tile", phase="3", logs=(), times=1):
     return run
 
 
-def a_case(*keys, pair=(), baseline=None, logs=(), pair_logs=(), times=1, phase="3"):
-    """Return a case whose run, pair and baseline send these."""
+def of_keys(*keys, pair=(), baseline=None, logs=(), pair_logs=(), times=1, phase="3"):
+    """Return a run, its pair and its baseline that send these."""
     run = with_events(*keys, logs=logs, times=times, phase=phase)
     other = with_events(*pair, logs=pair_logs, retention="run_end").record()
     other = replace(other, request=replace(run.request, retention="run_end", role="pair"))
     before = None if baseline is None else with_events(*baseline).record()
-    return micro.case(run, pair=other, baseline=before)
+    return micro.runs(run, pair=other, baseline=before)
 
 
 @pytest.mark.parametrize("mode", ["classic", "sds", "grid"])
 def test_a_run_that_goes_its_way_passes(mode):
     """The mode was taken, and nothing fell back: no pair is needed to say so."""
-    found = verdict(micro.case(micro.of_mode(mode), pair=None))
+    found = verdict(micro.runs(micro.of_mode(mode), pair=None))
     assert found.outcome is Outcome.PASS, micro.prose(found)
     assert found.evidence["signs_of_another_mode"] == []
 
 
 def test_what_the_pair_has_too_is_listed():
     """Healthy runs fall back too: the same is told with its meaning, and does not fail."""
-    found = verdict(a_case("center_anchor_soft_fallback", pair=["center_anchor_soft_fallback"]))
+    found = verdict(of_keys("center_anchor_soft_fallback", pair=["center_anchor_soft_fallback"]))
     assert found.outcome is Outcome.PASS
     row = found.evidence["same"][0]
     assert (row["phase"], row["name"], row["count"], row["in_pair"]) == ("3", "center_anchor_soft_fallback", 1, 1)
@@ -56,27 +56,27 @@ def test_what_the_pair_has_too_is_listed():
 
 def test_what_the_pair_has_not_is_new():
     """A new one fails, told by name, phase, time and meaning; so does one more of the same, and one in another phase."""
-    new = verdict(a_case("cpu_kappa_fallback_done"))
+    new = verdict(of_keys("cpu_kappa_fallback_done"))
     assert new.outcome is Outcome.FAIL
     assert "cpu_kappa_fallback_done: 1 in phase 3, first at" in micro.prose(new)
     assert "fell back on the processor" in micro.prose(new)
-    for case in (
-        a_case("center_anchor_soft_fallback", pair=["center_anchor_soft_fallback"], times=2),
-        a_case("center_anchor_soft_fallback", pair=["center_anchor_soft_fallback"], phase="5"),
+    for runs in (
+        of_keys("center_anchor_soft_fallback", pair=["center_anchor_soft_fallback"], times=2),
+        of_keys("center_anchor_soft_fallback", pair=["center_anchor_soft_fallback"], phase="5"),
     ):
-        assert verdict(case).outcome is Outcome.FAIL
+        assert verdict(runs).outcome is Outcome.FAIL
 
 
 def test_fewer_than_in_the_pair_is_not_new():
     """A run that falls back less often has nothing new."""
-    assert verdict(a_case(pair=["cpu_kappa_fallback_done"])).outcome is Outcome.PASS
+    assert verdict(of_keys(pair=["cpu_kappa_fallback_done"])).outcome is Outcome.PASS
 
 
 def test_the_baseline_must_have_its_kind_too():
     """What run_end has as well may come from the patch; of the baseline only the kind counts, for it may have lost tiles."""
     keys = ["center_anchor_soft_fallback"]
-    assert verdict(a_case(*keys, pair=keys, baseline=[])).outcome is Outcome.FAIL
-    twice = a_case(*keys, pair=keys * 2, baseline=keys, times=2)
+    assert verdict(of_keys(*keys, pair=keys, baseline=[])).outcome is Outcome.FAIL
+    twice = of_keys(*keys, pair=keys * 2, baseline=keys, times=2)
     assert verdict(twice).outcome is Outcome.PASS
     assert verdict(twice).evidence["compared_with"] == ["pair", "baseline"]
 
@@ -84,20 +84,20 @@ def test_the_baseline_must_have_its_kind_too():
 def test_a_baseline_that_lost_caches_is_no_measure_beside_a_pair():
     """What it lacked could not fall back, so what it does not have is not new for that; without a pair it is all there is."""
     keys = ["center_anchor_soft_fallback"]
-    starved = replace(a_case(*keys, pair=keys, baseline=[]), baseline=micro.naive().record())
+    starved = replace(of_keys(*keys, pair=keys, baseline=[]), baseline=micro.naive().record())
     found = verdict(starved)
     assert found.outcome is Outcome.PASS, micro.prose(found)
     assert found.evidence["compared_with"] == ["pair"]
     assert "lost caches" in found.evidence["baseline"]["text"]
     assert verdict(replace(starved, pair=None)).outcome is Outcome.FAIL
-    assert verdict(replace(a_case(*keys, baseline=[]), baseline=starved.baseline)).outcome is Outcome.FAIL
+    assert verdict(replace(of_keys(*keys, baseline=[]), baseline=starved.baseline)).outcome is Outcome.FAIL
 
 
 def test_a_baseline_alone_is_a_measure():
     """Without a pair the kinds of the baseline count."""
-    known = replace(a_case("cpu_kappa_fallback_done", baseline=["cpu_kappa_fallback_done"]), pair=None)
+    known = replace(of_keys("cpu_kappa_fallback_done", baseline=["cpu_kappa_fallback_done"]), pair=None)
     assert verdict(known).outcome is Outcome.PASS
-    new = replace(a_case("cpu_kappa_fallback_done", baseline=[]), pair=None)
+    new = replace(of_keys("cpu_kappa_fallback_done", baseline=[]), pair=None)
     assert verdict(new).outcome is Outcome.FAIL
 
 
@@ -107,7 +107,7 @@ def test_a_baseline_that_went_another_way_is_no_measure():
     run, pair = micro.grid().event(text), micro.grid(retention="run_end").event(text).record()
     astray = replace(micro.counted().record(), request=run.request)
     found = verdict(
-        micro.case(run, pair=replace(pair, request=replace(run.request, retention="run_end")), baseline=astray)
+        micro.runs(run, pair=replace(pair, request=replace(run.request, retention="run_end")), baseline=astray)
     )
     assert found.outcome is Outcome.PASS, micro.prose(found)
     assert found.evidence["compared_with"] == ["pair"]
@@ -115,24 +115,24 @@ def test_a_baseline_that_went_another_way_is_no_measure():
 
 def test_without_a_measure_nobody_knows_what_is_new():
     """Under per_tile a fallback is neither new nor known then; run_end is the measure itself."""
-    found = verdict(micro.case(with_events("cpu_kappa_fallback_done"), pair=None))
+    found = verdict(micro.runs(with_events("cpu_kappa_fallback_done"), pair=None))
     assert found.outcome is Outcome.UNKNOWN
     assert "No pair with run_end was made." in micro.prose(found)
-    measure = verdict(micro.case(with_events("cpu_kappa_fallback_done", retention="run_end")))
+    measure = verdict(micro.runs(with_events("cpu_kappa_fallback_done", retention="run_end")))
     assert measure.outcome is Outcome.PASS
     assert measure.evidence["same"][0]["count"] == 1
 
 
 def test_some_fallbacks_are_in_the_log_only():
     """They count like events; without the log of either run there is no pass, and no comparison."""
-    assert verdict(a_case(logs=[GPU])).outcome is Outcome.FAIL
-    same = a_case(logs=[GPU], pair_logs=[GPU])
+    assert verdict(of_keys(logs=[GPU])).outcome is Outcome.FAIL
+    same = of_keys(logs=[GPU], pair_logs=[GPU])
     assert verdict(same).outcome is Outcome.PASS
     deaf = replace(same.pair, history=replace(same.pair.history, capabilities=frozenset({"callback"})))
     assert verdict(replace(same, pair=deaf)).outcome is Outcome.UNKNOWN
     run = micro.counted()
     run.capabilities = micro.SOURCES - {"log"}
-    assert verdict(micro.case(run)).evidence["premise"] == "source log"
+    assert verdict(micro.runs(run)).evidence["premise"] == "source log"
 
 
 def test_an_event_that_the_log_repeats_counts_once():
@@ -145,16 +145,16 @@ def test_an_unknown_text_is_shown_and_compared():
     """It has no name but itself, without numbers and files, so that two runs of the same compare."""
     ours = "Tile 3: fell back on plan B for /tmp/x/light_007.fits (0.25 s)"
     theirs = "Tile 1: fell back on plan B for /tmp/y/light_002.fits (12 s)"
-    found = verdict(a_case(ours, pair=[theirs]))
+    found = verdict(of_keys(ours, pair=[theirs]))
     assert found.outcome is Outcome.PASS
     assert found.evidence["not_known_by_name"] == ["Tile #: fell back on plan B for <file> (# s)"]
-    assert verdict(a_case(ours)).outcome is Outcome.FAIL
+    assert verdict(of_keys(ours)).outcome is Outcome.FAIL
 
 
 @pytest.mark.parametrize("word", ["fallback", "fall back", "falls back", "falling back", "Fell back", "salvage"])
 def test_every_way_to_say_it_is_heard(word):
     """No form of the word slips through."""
-    assert verdict(a_case(f"Something {word} somewhere")).outcome is Outcome.FAIL
+    assert verdict(of_keys(f"Something {word} somewhere")).outcome is Outcome.FAIL
 
 
 def test_words_among_the_fields_are_heard():
@@ -166,12 +166,12 @@ def test_words_among_the_fields_are_heard():
 def test_what_was_not_taken_is_no_fallback():
     """A text that says so is told apart, and shown."""
     text = "MT_PIPELINE: quality_gate=False, salvage_mode=False"
-    found = verdict(a_case(text, "[GRID] aborting without classic fallback"))
+    found = verdict(of_keys(text, "[GRID] aborting without classic fallback"))
     assert found.outcome is Outcome.PASS
     assert found.evidence["said_not_to_be_taken"] == {text: 1, "[GRID] aborting without classic fallback": 1}
-    assert verdict(a_case("MT_PIPELINE: quality_gate=False, salvage_mode=True")).outcome is Outcome.FAIL
-    assert verdict(a_case("[TwoPassCfg] sigma=50 fallback_used=False ds=1")).outcome is Outcome.PASS
-    assert verdict(a_case("[TwoPassCfg] sigma=50 fallback_used=True ds=1")).outcome is Outcome.FAIL
+    assert verdict(of_keys("MT_PIPELINE: quality_gate=False, salvage_mode=True")).outcome is Outcome.FAIL
+    assert verdict(of_keys("[TwoPassCfg] sigma=50 fallback_used=False ds=1")).outcome is Outcome.PASS
+    assert verdict(of_keys("[TwoPassCfg] sigma=50 fallback_used=True ds=1")).outcome is Outcome.FAIL
 
 
 def test_sds_has_a_coadd_and_a_polish():
@@ -201,7 +201,7 @@ def test_another_mode_than_asked_for_fails(mode, taken):
     """Whatever a run says, the way that it went tells."""
     run = micro.of_mode(taken)
     run.request = replace(run.request, mode=mode)
-    found = verdict(micro.case(run))
+    found = verdict(micro.runs(run))
     assert found.outcome is Outcome.FAIL
     assert found.evidence["signs_of_another_mode"]
 
@@ -212,15 +212,15 @@ def test_a_silent_way_back_to_master_tiles_fails(mode):
     run = micro.of_mode(mode)
     run.known[0] = micro.names(0)
     run.step("submitted", 0, micro.MAIN)
-    assert verdict(micro.case(run)).outcome is Outcome.FAIL
+    assert verdict(micro.runs(run)).outcome is Outcome.FAIL
     told = micro.of_mode(mode).record()
     made = replace(told, products=replace(told.products, mosaic="outputs/zemosaic_MT3_R6.fits"))
-    assert "3 master tiles" in micro.prose(verdict(micro.case(made)))
+    assert "3 master tiles" in micro.prose(verdict(micro.runs(made)))
 
 
 def test_sds_that_says_that_it_is_off_fails():
     """Its own word is enough, whatever else it announces."""
-    found = verdict(micro.case(micro.sds().event("sds_off_classic_mastertile_pipeline")))
+    found = verdict(micro.runs(micro.sds().event("sds_off_classic_mastertile_pipeline")))
     assert found.outcome is Outcome.FAIL
     assert "announced that SDS is off" in micro.prose(found)
 
@@ -232,10 +232,10 @@ def test_a_mode_without_its_end_fails_when_the_run_succeeded(mode, end):
     """A success without the end of the mode went another way; a run that was cut short only did not get there."""
     run = micro.of_mode(mode)
     run.events = [e for e in run.events if e.key != end]
-    assert verdict(micro.case(run)).outcome is Outcome.FAIL
+    assert verdict(micro.runs(run)).outcome is Outcome.FAIL
     run.events = [e for e in run.events if not e.key.startswith("run_success")]
-    assert verdict(micro.case(run, state="timed out")).outcome is Outcome.UNKNOWN
-    assert verdict(micro.case(run)).outcome is Outcome.UNKNOWN
+    assert verdict(micro.runs(run, state="timed out")).outcome is Outcome.UNKNOWN
+    assert verdict(micro.runs(run)).outcome is Outcome.UNKNOWN
 
 
 @pytest.mark.parametrize("mode", ["classic", "sds", "grid"])
@@ -243,7 +243,7 @@ def test_without_events_nothing_is_known(mode):
     """Silence shows nothing where nobody listened."""
     run = micro.of_mode(mode)
     run.capabilities = micro.SOURCES - {"callback"}
-    assert verdict(micro.case(run)).outcome is Outcome.UNKNOWN
+    assert verdict(micro.runs(run)).outcome is Outcome.UNKNOWN
 
 
 def test_no_known_fallback_is_passed_over():

@@ -20,7 +20,7 @@ RAISED = "run_error_phase3_thread_exception"
 
 def found(run, *names, **record):
     """Return the verdicts on a history by check."""
-    return {v.check: v for v in judge(micro.case(run, **record), names or RELEASE)}
+    return {v.check: v for v in judge(micro.runs(run, **record), names or RELEASE)}
 
 
 def red(run, **record):
@@ -151,13 +151,13 @@ def test_a_frame_named_twice_must_have_been_submitted_so():
     """A target that drops the second name before it submits the tile puts nothing to the test."""
     once = micro.counted()
     twice = micro.counted(((*micro.CHAIN[0], SHARED), *micro.CHAIN[1:]))
-    assert "names a frame twice" in NAMED_TWICE.met(micro.case(once)).render()
-    assert NAMED_TWICE.met(micro.case(twice)) is None
+    assert "names a frame twice" in NAMED_TWICE.met(micro.runs(once)).render()
+    assert NAMED_TWICE.met(micro.runs(twice)) is None
 
 
 def test_a_retry_must_have_shared_a_cache():
     """With a tile that is not its origin: the origin's caches are always the retry's."""
     for plan, shares in ((micro.CHAIN, True), (micro.PRIVATE, False)):
         run = begun(FAIL, plan).work(0).submit(3, plan[0][1:], retry_of=0)
-        assert (RETRIED.met(micro.case(run)) is None) is shares
-    assert "tried again" in RETRIED.met(micro.case(micro.counted())).render()
+        assert (RETRIED.met(micro.runs(run)) is None) is shares
+    assert "tried again" in RETRIED.met(micro.runs(micro.counted())).render()

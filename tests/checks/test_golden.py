@@ -19,8 +19,8 @@ from fixtures.catalogue import CASES
 from fixtures.datasets import SYNTHETIC
 from fixtures.facts import dataset_facts, wcs_cards_of
 from fixtures.frames import wcs_cards
-from harness.checks.base import Case
 from harness.checks.judge import judge
+from harness.record.comparison import Comparison
 from harness.record.reader import read_record
 from harness.record.request import FrameFacts
 from harness.record.seal import seal
@@ -45,7 +45,7 @@ def verdicts(name):
     commit, case, retention = name.split("/")
     pair = record(f"{commit}/{case}/run_end") if retention == "per_tile" else None
     baseline = record(f"63bcc2c/{case}/{retention}") if commit != "63bcc2c" else None
-    return {v.check: v for v in judge(Case(record(name), pair, baseline))}
+    return {v.check: v for v in judge(Comparison(record(name), pair, baseline))}
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -87,7 +87,7 @@ def test_a_torn_golden_is_unknown(tmp_path):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     left = tmp_path / "left.jsonl"
     left.write_bytes(left.read_bytes() + b"\n")
-    assert {v.outcome for v in judge(Case(read_record(tmp_path)))} == {Outcome.UNKNOWN}
+    assert {v.outcome for v in judge(Comparison(read_record(tmp_path)))} == {Outcome.UNKNOWN}
 
 
 def test_goldens_hold_no_pixels_no_paths_and_little_data():
@@ -172,7 +172,7 @@ def test_a_copy_judges_as_its_original(full, tmp_path):
     before, after = ([read_record(path) for path in paths] for paths in (full, copies))
     assert (before[0].products.step, after[0].products.step) == (1, 4)
     assert all(run.usable for run in after)
-    found = [{v.check: v.outcome for v in judge(Case(*runs))} for runs in (before, after)]
+    found = [{v.check: v.outcome for v in judge(Comparison(*runs))} for runs in (before, after)]
     assert found[0] == found[1]
     unknown = {check for check, outcome in found[0].items() if outcome is Outcome.UNKNOWN}
     assert unknown == {"parity", "content", "truth"}  # these runs have no images and no stars

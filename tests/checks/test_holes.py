@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.checks.base import Case
 from harness.checks.judge import judge
 from harness.checks.thresholds import Threshold, Thresholds
+from harness.record.comparison import Comparison
 from harness.record.leftovers import LeftFile
 from harness.verdict import Outcome
 from tests import micro
@@ -15,13 +15,13 @@ from tests import micro
 ALL = [micro.frame(p) for p in range(3)]
 
 
-def verdict(case, **limits):
+def verdict(runs, **limits):
     """Return the verdict of this check alone, with these limits beside the project's own."""
     from harness.checks.thresholds import read_thresholds
 
     known = dict(read_thresholds().limits)
     known |= {f"holes.{name}": Threshold(value, "px", "test", "test") for name, value in limits.items()}
-    return judge(case, ["holes"], Thresholds(known))[0]
+    return judge(runs, ["holes"], Thresholds(known))[0]
 
 
 def with_gaps(*gaps, frames=ALL, **products):
@@ -31,7 +31,7 @@ def with_gaps(*gaps, frames=ALL, **products):
 
 def test_a_covered_sky_passes():
     """The run covers what its pair covers and what its tiles promise."""
-    found = verdict(micro.case(micro.counted()))
+    found = verdict(micro.runs(micro.counted()))
     assert found.outcome is Outcome.PASS
     assert found.evidence["differential"] is True
     assert found.evidence["covered_pixels"] == found.evidence["covered_pixels_in_pair"]
@@ -41,9 +41,9 @@ def test_a_covered_sky_passes():
 def test_a_lost_edge_tile_is_a_hole_beyond_the_shrunk_canvas():
     """The mosaic of the survivors is smaller; the hole lies outside it, and is explained to its end."""
     run = micro.naive(order=(1, 0, 2))
-    case = micro.case(run)
-    assert case.run.products.covered.shape < case.pair.products.covered.shape
-    found = verdict(case)
+    runs = micro.runs(run)
+    assert runs.run.products.covered.shape < runs.pair.products.covered.shape
+    found = verdict(runs)
     assert found.outcome is Outcome.FAIL
     assert [link.render() for link in found.cause] == [
         "Hole 1, 23.04 square arc minutes around 9.7747° +40.9998°, was promised by tile 2, on frame p2_0.fits.",
@@ -64,7 +64,7 @@ def test_a_lost_first_tile_moves_the_canvas():
     for tile, group in enumerate(micro.PRIVATE):
         run.submit(tile, group)
     run.remove(*micro.PRIVATE[0]).work(0).work(1).work(2).finish()
-    hole = verdict(micro.case(run)).evidence["holes"][0]
+    hole = verdict(micro.runs(run)).evidence["holes"][0]
     assert (hole["tiles"], hole["pixels"]) == ([0], 80 * 80)
     assert hole["ra"] > 10.0
 
@@ -80,19 +80,19 @@ def test_the_pixels_of_two_grids_need_not_agree():
         cards[f"CD{i + 1}_{j + 1}"] = float(value)
     covered = micro.raster(micro.outlines(ALL), cards, (300, 300))
     turned = replace(with_gaps(), wcs=cards, covered=covered)
-    found = verdict(micro.case(micro.counted(), products=turned))
+    found = verdict(micro.runs(micro.counted(), products=turned))
     assert found.outcome is Outcome.PASS, micro.prose(found)
     assert found.evidence["covered_pixels_in_pair"] == 80 * 260
     assert 0 < found.evidence["lost_pixels_before_tolerance"] < 700
     row, column = (int(i) for i in np.argwhere(covered).mean(axis=0))
     covered[row - 15 : row + 15, column - 20 : column + 20] = False
-    assert verdict(micro.case(micro.counted(), products=turned)).outcome is Outcome.FAIL
+    assert verdict(micro.runs(micro.counted(), products=turned)).outcome is Outcome.FAIL
 
 
 def test_two_small_holes_are_two():
     """Each has its own place, size and tile."""
     gaps = [np.s_[20:40, 20:40], np.s_[40:56, 200:216]]
-    found = verdict(micro.case(micro.counted(), products=with_gaps(*gaps)))
+    found = verdict(micro.runs(micro.counted(), products=with_gaps(*gaps)))
     assert found.outcome is Outcome.FAIL
     assert [(h["number"], h["pixels"], h["tiles"]) for h in found.evidence["holes"]] == [(1, 400, [0]), (2, 256, [2])]
     assert "its caches are not the cause" in micro.prose(found)
@@ -101,14 +101,14 @@ def test_two_small_holes_are_two():
 def test_trimmed_edges_are_told_and_not_gated():
     """A strip along an edge, thinner than dithers and crops may leave, is no hole; nor is what no tile promised."""
     strip = with_gaps(np.s_[:14, :])
-    found = verdict(micro.case(micro.counted(), products=strip))
+    found = verdict(micro.runs(micro.counted(), products=strip))
     assert found.outcome is Outcome.PASS
     assert found.evidence["lost_pixels_before_tolerance"] == 10 * 260
     run = micro.counted()
     dithered = micro.frame(0, 1, dither=-30.0)
     frames = tuple(dithered if f.name == dithered.name else f for f in run.request.dataset.frames)
     run.request = replace(run.request, dataset=replace(run.request.dataset, frames=frames))
-    found = verdict(micro.case(run))
+    found = verdict(micro.runs(run))
     assert found.outcome is Outcome.PASS
     assert found.evidence["trimmed_pixels"] == 30 * 80
 
@@ -129,23 +129,23 @@ def test_decimated_masks_keep_the_limits_in_mosaic_pixels():
     pair = micro.run_end()
     pair = replace(pair, products=decimated(pair.products))
     hole = decimated(with_gaps(np.s_[20:60, 100:140]))
-    found = verdict(micro.case(micro.counted(), pair=pair, products=hole))
+    found = verdict(micro.runs(micro.counted(), pair=pair, products=hole))
     assert (found.outcome, found.evidence["holes"][0]["pixels"]) == (Outcome.FAIL, 1600)
     strip = decimated(with_gaps(np.s_[:12, :]))
-    assert verdict(micro.case(micro.counted(), pair=pair, products=strip)).outcome is Outcome.PASS
+    assert verdict(micro.runs(micro.counted(), pair=pair, products=strip)).outcome is Outcome.PASS
 
 
 def test_the_crop_margin_is_no_promise():
     """What the settings cut from each side of a tile is not promised; what lies inside is."""
     run = micro.counted(retention="run_end", config={"master_tile_crop_percent": 20.0})
     rim = with_gaps(np.s_[:20, :], np.s_[68:, :])
-    assert verdict(micro.case(run, products=rim)).outcome is Outcome.PASS
+    assert verdict(micro.runs(run, products=rim)).outcome is Outcome.PASS
     uncut = micro.counted(retention="run_end", config={"apply_master_tile_crop": False})
-    found = verdict(micro.case(uncut, products=with_gaps(np.s_[:30, :])))
+    found = verdict(micro.runs(uncut, products=with_gaps(np.s_[:30, :])))
     assert found.outcome is Outcome.FAIL
     assert "where tiles promised sky" in found.sentence.render()
     default = micro.counted(retention="run_end", config={})
-    assert verdict(micro.case(default, products=with_gaps(np.s_[:30, :]))).outcome is Outcome.FAIL
+    assert verdict(micro.runs(default, products=with_gaps(np.s_[:30, :]))).outcome is Outcome.FAIL
 
 
 def test_the_crop_in_effect_counts_before_the_one_asked_for():
@@ -153,14 +153,14 @@ def test_the_crop_in_effect_counts_before_the_one_asked_for():
     run = micro.counted(retention="run_end", config={}).record(products=with_gaps(np.s_[:30, :]))
     for crop, outcome in ((20.0, Outcome.PASS), (1.0, Outcome.FAIL)):
         history = replace(run.history, settings={"apply_master_tile_crop": True, "master_tile_crop_percent": crop})
-        assert verdict(micro.case(replace(run, history=history))).outcome is outcome
+        assert verdict(micro.runs(replace(run, history=history))).outcome is outcome
 
 
 def test_a_broken_promise_that_the_pair_breaks_too_is_told_only():
     """Retention is not to blame for what run_end does not cover either."""
     gap = np.s_[20:60, 100:140]
     pair = replace(micro.run_end(), products=with_gaps(gap))
-    found = verdict(micro.case(micro.counted(), pair=pair, products=with_gaps(gap)))
+    found = verdict(micro.runs(micro.counted(), pair=pair, products=with_gaps(gap)))
     assert found.outcome is Outcome.PASS
     assert found.evidence["holes"][0]["in_pair"] is True
     assert "uncovered with run_end too: 1 areas" in found.sentence.render()
@@ -170,13 +170,13 @@ def test_without_a_pair_what_was_uncovered_before_the_patch_is_no_new_hole():
     """The pair itself is judged beside the version before the patch: what that left uncovered too is told and no failure."""
     gap = (slice(20, 60), slice(20, 60))
     run = broken(gap)
-    assert verdict(Case(run)).outcome is Outcome.FAIL
-    found = verdict(Case(run, baseline=replace(run, request=replace(run.request, role="baseline-pair"))))
+    assert verdict(Comparison(run)).outcome is Outcome.FAIL
+    found = verdict(Comparison(run, baseline=replace(run, request=replace(run.request, role="baseline-pair"))))
     assert found.outcome is Outcome.PASS
     assert "uncovered before the patch too: 1 areas" in found.sentence.render()
     assert found.evidence["holes"][0]["in_baseline"] is True
     sound = replace(run, products=micro.run_end().products)
-    assert verdict(Case(run, baseline=sound)).outcome is Outcome.FAIL
+    assert verdict(Comparison(run, baseline=sound)).outcome is Outcome.FAIL
 
 
 def broken(gap):
@@ -193,15 +193,15 @@ def test_a_tile_that_failed_for_its_own_cause_promises_nothing():
     for tile, group in enumerate(micro.PRIVATE):
         run.submit(tile, group)
     run.work(0).work(1).start(2).event("mt_quality_gate_result", tile_id=2, status="REJECT").end(2, "failed").collect(2)
-    assert verdict(micro.case(run.finish())).outcome is Outcome.PASS
+    assert verdict(micro.runs(run.finish())).outcome is Outcome.PASS
 
 
 def test_the_pair_knows_the_reference_that_a_lost_tile_never_had():
     """A tile that never started has no reference; the pair's tile of the same frames has, else the group's order must do."""
     run = micro.naive(order=(1, 0, 2))
     run.steps = [replace(s, reference=None) if s.tile == 2 else s for s in run.steps]
-    assert verdict(micro.case(run)).evidence["references_known_from"] == {"the pair": 2, "the run": 1}
-    alone = verdict(micro.case(run, pair=None))
+    assert verdict(micro.runs(run)).evidence["references_known_from"] == {"the pair": 2, "the run": 1}
+    alone = verdict(micro.runs(run, pair=None))
     assert alone.evidence["references_known_from"] == {"the order of the group": 2, "the run": 1}
     assert (alone.outcome, alone.evidence["holes"][0]["kind"]) == (Outcome.FAIL, "absolute")
 
@@ -213,7 +213,7 @@ def test_a_starved_tile_may_have_taken_another_reference():
         run.submit(tile, group)
     run.work(0).remove(*micro.CHAIN[0]).work(1).work(2).remove(*micro.CHAIN[2]).finish()
     run.steps = [replace(s, reference="p2_0.fits") if s.tile == 1 and s.reference else s for s in run.steps]
-    found = verdict(micro.case(run, products=with_gaps(np.s_[:, 104:164])))
+    found = verdict(micro.runs(run, products=with_gaps(np.s_[:, 104:164])))
     assert found.evidence["holes"][0]["tiles"] == [1]
     assert "promised by tile 1, on frame p1_0.fits" in micro.prose(found)
     assert "Tile 1 was made without 2 of its 4 frames" in micro.prose(found)
@@ -221,7 +221,7 @@ def test_a_starved_tile_may_have_taken_another_reference():
 
 def test_without_a_pair_a_covered_sky_is_unknown():
     """Nothing tells what run_end would have covered; the promises are judged all the same."""
-    found = verdict(micro.case(micro.counted(), pair=None))
+    found = verdict(micro.runs(micro.counted(), pair=None))
     assert found.outcome is Outcome.UNKNOWN
     assert "No pair with run_end was made." in micro.prose(found)
     assert found.evidence["promised_pixels"] > 0
@@ -239,7 +239,7 @@ def test_a_pair_that_is_no_measure_is_no_pair(change):
         pair = replace(pair, request=replace(pair.request, plan=None))
     if change == "other frames":
         pair = replace(pair, request=replace(pair.request, dataset=replace(pair.request.dataset, sha256="e" * 64)))
-    assert verdict(micro.case(micro.counted(), pair=pair)).outcome is Outcome.UNKNOWN
+    assert verdict(micro.runs(micro.counted(), pair=pair)).outcome is Outcome.UNKNOWN
 
 
 def nothing_left():
@@ -256,7 +256,7 @@ def nothing_left():
 def test_no_mosaic_where_the_pair_has_one_is_one_large_hole():
     """The whole sky of the pair is missing, also when the target crashed."""
     for state in ("done", "crashed"):
-        found = verdict(micro.case(nothing_left(), state=state))
+        found = verdict(micro.runs(nothing_left(), state=state))
         assert found.outcome is Outcome.FAIL
         assert "There is no mosaic, where run_end covers 74.88" in found.sentence.render()
         assert found.evidence["holes"][0]["tiles"] == [0, 1, 2]
@@ -264,19 +264,19 @@ def test_no_mosaic_where_the_pair_has_one_is_one_large_hole():
 
 def test_no_mosaic_without_a_measure_is_unknown():
     """Without a pair, or where the time limit ended the run, or where the mosaic could not be measured, nobody knows."""
-    assert verdict(micro.case(nothing_left(), pair=None)).outcome is Outcome.UNKNOWN
-    assert verdict(micro.case(nothing_left(), state="timed out")).outcome is Outcome.UNKNOWN
+    assert verdict(micro.runs(nothing_left(), pair=None)).outcome is Outcome.UNKNOWN
+    assert verdict(micro.runs(nothing_left(), state="timed out")).outcome is Outcome.UNKNOWN
     left = (LeftFile("outputs/zemosaic_MT3_R6.fits", 1, "mosaic"),)
-    unmeasured = verdict(micro.case(micro.counted(), products=None, left=left))
+    unmeasured = verdict(micro.runs(micro.counted(), products=None, left=left))
     assert (unmeasured.outcome, "not measured" in unmeasured.sentence.render()) == (Outcome.UNKNOWN, True)
 
 
 def test_a_grid_that_is_nowhere_is_unknown():
     """Cards that place nothing on the sky, or far from everything else, end the check, not the session."""
     nowhere = replace(with_gaps(), wcs={"CTYPE1": "LINEAR"})
-    assert verdict(micro.case(micro.counted(), products=nowhere)).outcome is Outcome.UNKNOWN
+    assert verdict(micro.runs(micro.counted(), products=nowhere)).outcome is Outcome.UNKNOWN
     far = dict(with_gaps().wcs) | {"CRVAL1": 60.0}
-    found = verdict(micro.case(micro.counted(), products=replace(with_gaps(), wcs=far)))
+    found = verdict(micro.runs(micro.counted(), products=replace(with_gaps(), wcs=far)))
     assert found.outcome is Outcome.UNKNOWN
     assert "neighbouring sky" in found.sentence.render()
 
@@ -297,9 +297,9 @@ def test_the_star_less_reference_leaves_no_hole():
         return run.finish()
 
     pair = natural("run_end", starved=False).record()
-    case = micro.case(natural("per_tile", starved=True), pair=pair)
+    runs = micro.runs(natural("per_tile", starved=True), pair=pair)
     names = ("warnings", "tiles", "holes", "depth", "cache", "products")
-    outcomes = {v.check: v.outcome for v in judge(case, names)}
+    outcomes = {v.check: v.outcome for v in judge(runs, names)}
     assert outcomes == {
         "warnings": Outcome.FAIL,
         "tiles": Outcome.FAIL,
@@ -311,11 +311,11 @@ def test_the_star_less_reference_leaves_no_hole():
 
 
 def in_grid_mode(*gaps, before=(), state="done"):
-    """Return the case of a run of grid mode and its pair, both with these gaps, and of a baseline with others."""
-    case = micro.case(micro.grid(), baseline=micro.grid(role="baseline").record())
-    run, pair = (replace(record, products=with_gaps(*gaps)) for record in (case.run, case.pair))
-    baseline = replace(case.baseline, products=with_gaps(*before), seal=replace(case.baseline.seal, state=state))
-    return replace(case, run=run, pair=pair, baseline=baseline)
+    """Return a run of grid mode and its pair, both with these gaps, and of a baseline with others."""
+    runs = micro.runs(micro.grid(), baseline=micro.grid(role="baseline").record())
+    run, pair = (replace(record, products=with_gaps(*gaps)) for record in (runs.run, runs.pair))
+    baseline = replace(runs.baseline, products=with_gaps(*before), seal=replace(runs.baseline.seal, state=state))
+    return replace(runs, run=run, pair=pair, baseline=baseline)
 
 
 EAST, WEST = np.s_[20:70, 20:60], np.s_[20:70, 60:150]
@@ -341,8 +341,8 @@ def test_a_new_hole_beside_an_old_one_is_new():
 
 def test_sky_that_pair_and_baseline_cover_is_one_hole():
     """What the pair has too is the pair's to tell, once."""
-    case = in_grid_mode(EAST)
-    found = verdict(replace(case, pair=replace(case.pair, products=with_gaps())))
+    runs = in_grid_mode(EAST)
+    found = verdict(replace(runs, pair=replace(runs.pair, products=with_gaps())))
     assert [h["kind"] for h in found.evidence["holes"]] == ["differential"]
 
 

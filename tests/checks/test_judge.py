@@ -6,17 +6,18 @@ from types import MappingProxyType
 
 import pytest
 
-from harness.checks.base import Case, Check
+from harness.checks.base import Check
 from harness.checks.judge import ALL, judge
 from harness.checks.thresholds import read_thresholds
 from harness.language.message import say
+from harness.record.comparison import Comparison
 from harness.verdict import Outcome, Verdict
 from tests import micro
 
 
-def outcomes(case):
+def outcomes(runs):
     """Return the outcome of each check."""
-    return {v.check: v.outcome for v in judge(case)}
+    return {v.check: v.outcome for v in judge(runs)}
 
 
 def test_the_chain_is_red_and_green_as_the_design_says():
@@ -25,9 +26,9 @@ def test_the_chain_is_red_and_green_as_the_design_says():
     Some have no question: nothing is known of the sky, and run_end is itself what others are compared with.
     """
     red = {"warnings", "tiles", "depth", "cache", "holes", "logs", "parity"}
-    assert {n for n, o in outcomes(micro.case(micro.naive(order=(1, 0, 2)))).items() if o is Outcome.FAIL} == red
+    assert {n for n, o in outcomes(micro.runs(micro.naive(order=(1, 0, 2)))).items() if o is Outcome.FAIL} == red
     for good in (micro.counted(), micro.counted(retention="run_end"), micro.counted(micro.ONE_SHARED)):
-        found = outcomes(micro.case(good))
+        found = outcomes(micro.runs(good))
         unasked = {"accuracy"} if good.request.retention == "per_tile" else {"accuracy", "cost", "parity", "truth"}
         assert {outcome for name, outcome in found.items() if name not in unasked} == {Outcome.PASS}
         assert {found[name] for name in unasked} == {Outcome.NOT_APPLICABLE}
@@ -35,22 +36,22 @@ def test_the_chain_is_red_and_green_as_the_design_says():
 
 def test_verdicts_are_built_of_json():
     """A verdict survives its way through a file, word for word."""
-    for verdict in judge(micro.case(micro.naive(), baseline=micro.naive().record())):
+    for verdict in judge(micro.runs(micro.naive(), baseline=micro.naive().record())):
         text = json.dumps(verdict.to_json(), allow_nan=False)
         assert Verdict.from_json(json.loads(text)).to_json() == json.loads(text)
 
 
 def test_checks_are_chosen_by_name():
     """The order is the caller's; a name that is none is an error that lists the known ones."""
-    assert [v.check for v in judge(micro.case(micro.counted()), ["depth", "tiles"])] == ["depth", "tiles"]
+    assert [v.check for v in judge(micro.runs(micro.counted()), ["depth", "tiles"])] == ["depth", "tiles"]
     with pytest.raises(ValueError, match=r"found colour, taste"):
-        judge(micro.case(micro.counted()), ["colour", "tiles", "taste"])
+        judge(micro.runs(micro.counted()), ["colour", "tiles", "taste"])
 
 
 def test_judging_twice_gives_the_same():
-    """Checks are pure: neither the case nor an earlier verdict changes a later one."""
-    case = micro.case(micro.naive())
-    assert [v.to_json() for v in judge(case)] == [v.to_json() for v in judge(case)]
+    """Checks are pure: neither the runs nor an earlier verdict changes a later one."""
+    runs = micro.runs(micro.naive())
+    assert [v.to_json() for v in judge(runs)] == [v.to_json() for v in judge(runs)]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_judging_twice_gives_the_same():
 )
 def test_each_mode_has_its_own_questions(mode, absent):
     """SDS has no Phase 3 and grid no cache: what does not arise is not applicable, and says so."""
-    found = outcomes(micro.case(micro.of_mode(mode)))
+    found = outcomes(micro.runs(micro.of_mode(mode)))
     asked = {"warnings", "tiles", "holes", "depth", "cache", "products", "fallback", "logs"}
     assert {name for name in asked if found[name] is Outcome.NOT_APPLICABLE} == absent
     assert {found[name] for name in asked - absent} == {Outcome.PASS}
@@ -70,24 +71,24 @@ def test_each_mode_has_its_own_questions(mode, absent):
 
 def test_an_unsealed_or_damaged_record_is_unknown():
     """That holds for the run and for what it is compared with."""
-    good = micro.case(micro.counted())
-    for case in (
-        micro.case(micro.counted(), state=None),
-        micro.case(micro.counted(), damage=["trace-1.jsonl: changed since the record was sealed"]),
+    good = micro.runs(micro.counted())
+    for runs in (
+        micro.runs(micro.counted(), state=None),
+        micro.runs(micro.counted(), damage=["trace-1.jsonl: changed since the record was sealed"]),
         replace(good, pair=replace(good.pair, seal=None)),
         replace(good, baseline=replace(good.run, damage=("events-1.jsonl: missing",))),
     ):
-        assert set(outcomes(case).values()) == {Outcome.UNKNOWN}
+        assert set(outcomes(runs).values()) == {Outcome.UNKNOWN}
 
 
 def test_a_check_that_crashes_has_concluded_nothing():
     """Its verdict is unknown, with the error."""
 
-    def crash(_case, _limits):
+    def crash(_runs, _limits):
         raise ZeroDivisionError("a bug")
 
     check = Check("broken", say("Does it work?"), crash, MappingProxyType({"classic": ()}))
-    found = check(micro.case(micro.counted()), read_thresholds())
+    found = check(micro.runs(micro.counted()), read_thresholds())
     assert found.outcome is Outcome.UNKNOWN
     assert "ZeroDivisionError: a bug" in found.sentence.render()
 
@@ -101,4 +102,4 @@ def test_an_empty_history_passes_nothing():
     """A record in which nothing was observed gives no pass at all."""
     run = micro.Micro().record(products=None, left=())
     empty = replace(run, history=replace(run.history, capabilities=frozenset()))
-    assert set(outcomes(Case(empty)).values()) == {Outcome.UNKNOWN}
+    assert set(outcomes(Comparison(empty)).values()) == {Outcome.UNKNOWN}

@@ -10,14 +10,14 @@ from scenarios import test_a_hole_repro as scenario
 from tests import micro
 
 
-def verdict(case):
+def verdict(runs):
     """Return the verdict of this check alone."""
-    return judge(case, ["logs"])[0]
+    return judge(runs, ["logs"])[0]
 
 
-def clause(case, name):
+def clause(runs, name):
     """Return the outcome of one clause."""
-    return verdict(case).evidence["clauses"][name]["outcome"]
+    return verdict(runs).evidence["clauses"][name]["outcome"]
 
 
 def changed(run, start, **changes):
@@ -35,7 +35,7 @@ START, SHARED, END = "Phase3: per_tile", "Phase3: shared", "Phase3: refcount cle
 
 def test_a_kept_contract_passes_clause_by_clause():
     """All three lines are there with true numbers; nothing failed, so that clause had no occasion."""
-    found = verdict(micro.case(micro.counted()))
+    found = verdict(micro.runs(micro.counted()))
     assert found.outcome is Outcome.PASS
     outcomes = {name: row["outcome"] for name, row in found.evidence["clauses"].items()}
     assert outcomes.pop("failed_unlink") == "not met"
@@ -62,8 +62,8 @@ def test_a_kept_contract_passes_clause_by_clause():
 )
 def test_each_broken_clause_fails(broken, start, changes):
     """A clause that is broken is named as the failure, and it alone unless another rests on the same line."""
-    case = micro.case(changed(micro.counted(), start, **changes))
-    found = verdict(case)
+    runs = micro.runs(changed(micro.counted(), start, **changes))
+    found = verdict(runs)
     assert found.outcome is Outcome.FAIL
     assert [n for n, row in found.evidence["clauses"].items() if row["outcome"] == "fail"] == [broken]
 
@@ -76,42 +76,42 @@ def test_a_line_that_is_written_twice_fails(name, text):
     run = micro.counted()
     first = next(i for i, e in enumerate(run.events) if e.text == text)
     run.events.insert(first, replace(run.events[first]))
-    assert clause(micro.case(run), name) == "fail"
+    assert clause(micro.runs(run), name) == "fail"
 
 
 def test_other_words_are_no_failure():
     """A line is known by what a rewording keeps: counting, tracking, the number."""
     run = changed(micro.counted(), START, text="Phase 3: per-tile ref-count active, tracking 6 files")
     changed(run, END, text="Phase 3: ref-count complete: removed: 6, remaining: 0")
-    assert verdict(micro.case(run)).outcome is Outcome.PASS
+    assert verdict(micro.runs(run)).outcome is Outcome.PASS
 
 
 def test_optional_lines_may_be_missing():
     """The checklist calls the line at the end optional, and asks for none on shared caches."""
     run = changed(changed(micro.counted(), END), SHARED)
-    case = micro.case(run)
-    assert verdict(case).outcome is Outcome.PASS
-    assert clause(case, "end_line") == clause(case, "end_numbers") == clause(case, "shared_line") == "not met"
-    scenario.test_the_end_is_said_with_the_number_removed(verdict(case), str)
+    runs = micro.runs(run)
+    assert verdict(runs).outcome is Outcome.PASS
+    assert clause(runs, "end_line") == clause(runs, "end_numbers") == clause(runs, "shared_line") == "not met"
+    scenario.test_the_end_is_said_with_the_number_removed(verdict(runs), str)
 
 
 @pytest.mark.parametrize("changes", [{"level": "WARNING"}, {"text": micro.CLEANED.format(5, 0)}])
 def test_a_line_at_the_end_that_is_there_must_be_right(changes):
     """The test of scenario A fails for a line of another level or with another number, optional as the line is."""
-    case = micro.case(changed(micro.counted(), END, **changes))
+    runs = micro.runs(changed(micro.counted(), END, **changes))
     with pytest.raises(AssertionError):
-        scenario.test_the_end_is_said_with_the_number_removed(verdict(case), str)
+        scenario.test_the_end_is_said_with_the_number_removed(verdict(runs), str)
 
 
 def test_a_line_on_shared_caches_must_be_true():
     """It may be written once, and only when two tiles share a cache."""
     private = micro.counted(micro.PRIVATE)
-    assert clause(micro.case(private), "shared_line") == "not met"
+    assert clause(micro.runs(private), "shared_line") == "not met"
     private.events.insert(3, replace(private.events[2], source="log", level="INFO", text=micro.SHARING))
-    assert clause(micro.case(private), "shared_line") == "fail"
+    assert clause(micro.runs(private), "shared_line") == "fail"
     twice = micro.counted()
     twice.events += [e for e in twice.events if e.text == micro.SHARING]
-    assert clause(micro.case(twice), "shared_line") == "fail"
+    assert clause(micro.runs(twice), "shared_line") == "fail"
 
 
 def a_failed_unlink(level="DEBUG", code=micro.EACCES, *, finish=True):
@@ -128,19 +128,19 @@ def a_failed_unlink(level="DEBUG", code=micro.EACCES, *, finish=True):
 
 def test_a_removal_that_fails_is_logged_at_debug_and_the_run_goes_on():
     """That clause is put to the test only where a removal failed; a file that was gone already is no failure."""
-    assert clause(micro.case(a_failed_unlink()), "failed_unlink") == "pass"
-    assert clause(micro.case(a_failed_unlink(code=micro.ENOENT)), "failed_unlink") == "not met"
-    assert verdict(micro.case(a_failed_unlink())).outcome is Outcome.PASS
+    assert clause(micro.runs(a_failed_unlink()), "failed_unlink") == "pass"
+    assert clause(micro.runs(a_failed_unlink(code=micro.ENOENT)), "failed_unlink") == "not met"
+    assert verdict(micro.runs(a_failed_unlink())).outcome is Outcome.PASS
     for level in ("WARNING", "INFO", ""):
-        case = micro.case(a_failed_unlink(level))
-        assert clause(case, "failed_unlink") == "fail", level
-        assert clause(case, "no_warning_per_file") == ("fail" if level == "WARNING" else "pass")
+        runs = micro.runs(a_failed_unlink(level))
+        assert clause(runs, "failed_unlink") == "fail", level
+        assert clause(runs, "no_warning_per_file") == ("fail" if level == "WARNING" else "pass")
 
 
 def test_a_failed_removal_after_which_phase_3_does_not_end_fails():
     """To go on is part of the clause; a run that was cut short by something else leaves it open."""
-    assert clause(micro.case(a_failed_unlink(finish=False)), "failed_unlink") == "fail"
-    cut = micro.case(a_failed_unlink(finish=False), state="timed out")
+    assert clause(micro.runs(a_failed_unlink(finish=False)), "failed_unlink") == "fail"
+    cut = micro.runs(a_failed_unlink(finish=False), state="timed out")
     assert clause(cut, "failed_unlink") == "unknown"
     assert verdict(cut).outcome is Outcome.UNKNOWN
 
@@ -150,15 +150,15 @@ def test_missing_caches_are_not_warnings_about_removals():
     run = micro.counted()
     run.events.insert(9, replace(run.events[9], source="log", level="WARNING", text="cache file is missing: p0_0.npy"))
     run.log("Failed to remove the cache folder", "WARNING")
-    assert verdict(micro.case(run)).outcome is Outcome.PASS
+    assert verdict(micro.runs(run)).outcome is Outcome.PASS
 
 
 @pytest.mark.parametrize("retention", ["run_end", "keep"])
 def test_other_retentions_have_no_such_lines(retention):
     """Where nothing is counted, nothing is said of counting."""
     run = micro.counted(retention=retention)
-    assert verdict(micro.case(run)).outcome is Outcome.PASS
-    assert verdict(micro.case(run.log(micro.TRACKED.format(6)))).outcome is Outcome.FAIL
+    assert verdict(micro.runs(run)).outcome is Outcome.PASS
+    assert verdict(micro.runs(run.log(micro.TRACKED.format(6)))).outcome is Outcome.FAIL
 
 
 @pytest.mark.parametrize("change", ["no log", "no trace", "no steps", "cut short before"])
@@ -174,10 +174,10 @@ def test_missing_evidence_is_unknown(change):
         run.steps = []
     if change == "cut short before":
         run, state = micro.Micro().begin(), "timed out"
-    assert verdict(micro.case(run, state=state)).outcome is Outcome.UNKNOWN
+    assert verdict(micro.runs(run, state=state)).outcome is Outcome.UNKNOWN
 
 
 def test_a_run_that_was_cut_short_after_its_start_can_fail():
     """The line was due before the first tile; what came later is left open."""
     run = micro.Micro().begin().submit(0, micro.CHAIN[0])
-    assert verdict(micro.case(run, state="timed out")).outcome is Outcome.FAIL
+    assert verdict(micro.runs(run, state="timed out")).outcome is Outcome.FAIL

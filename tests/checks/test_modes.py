@@ -12,9 +12,9 @@ from tests import micro
 GAP = (slice(20, 50), slice(20, 60))  # of a mosaic: larger than every tolerance
 
 
-def verdict(check, case):
+def verdict(check, runs):
     """Return the verdict of one check."""
-    return judge(case, [check])[0]
+    return judge(runs, [check])[0]
 
 
 def without(run, *keys):
@@ -30,24 +30,24 @@ def without(run, *keys):
 )
 def test_a_good_run_passes_and_a_deaf_or_broken_one_does_not(check, mode):
     """Each question has an answer in the mode; without events, without the end of the mode, or cut short it has none."""
-    good = verdict(check, micro.case(micro.of_mode(mode)))
+    good = verdict(check, micro.runs(micro.of_mode(mode)))
     assert good.outcome is Outcome.PASS, micro.prose(good)
     end = {"sds": "sds_global_finalize_done", "grid": "[GRID] Grid/Survey mode completed"}[mode]
-    unended = verdict(check, micro.case(without(micro.of_mode(mode), end)))
+    unended = verdict(check, micro.runs(without(micro.of_mode(mode), end)))
     assert unended.outcome is Outcome.UNKNOWN
     assert unended.evidence["premise"] == "the phases of the mode reached"
-    assert verdict(check, micro.case(micro.of_mode(mode), state="timed out")).outcome is Outcome.UNKNOWN
+    assert verdict(check, micro.runs(micro.of_mode(mode), state="timed out")).outcome is Outcome.UNKNOWN
     if check != "holes":
         deaf = micro.of_mode(mode)
         deaf.capabilities = micro.SOURCES - {"callback", "removals"}
-        assert verdict(check, micro.case(deaf)).outcome is Outcome.UNKNOWN
+        assert verdict(check, micro.runs(deaf)).outcome is Outcome.UNKNOWN
 
 
 @pytest.mark.parametrize("mode", ["sds", "grid"])
 def test_warnings_of_a_way_back_to_master_tiles_count(mode):
     """A mode without Phase 3 that loses caches in it went back."""
     run = micro.of_mode(mode).event(micro.MISSING, filename="p0_0.fits", tile_id=0)
-    assert verdict("warnings", micro.case(run)).outcome is Outcome.FAIL
+    assert verdict("warnings", micro.runs(run)).outcome is Outcome.FAIL
 
 
 # Batches
@@ -55,21 +55,21 @@ def test_warnings_of_a_way_back_to_master_tiles_count(mode):
 
 def test_a_batch_that_was_not_coadded_fails():
     """Said to have failed, or never told of in a run that came to its end."""
-    lost = verdict("tiles", micro.case(micro.sds(lost=[1])))
+    lost = verdict("tiles", micro.runs(micro.sds(lost=[1])))
     assert lost.outcome is Outcome.FAIL
     assert lost.sentence.render() == "1 of 2 batches were coadded."
-    assert verdict("tiles", micro.case(without(micro.sds(), "[SDS] Batch 2/2"))).outcome is Outcome.FAIL
-    cut = micro.case(without(micro.sds(), "[SDS] Batch 2/2"), state="timed out")
+    assert verdict("tiles", micro.runs(without(micro.sds(), "[SDS] Batch 2/2"))).outcome is Outcome.FAIL
+    cut = micro.runs(without(micro.sds(), "[SDS] Batch 2/2"), state="timed out")
     assert verdict("tiles", cut).outcome is Outcome.UNKNOWN
 
 
 def test_batches_that_nobody_counted_are_unknown():
     """Without the number that was built nothing can be all of it; more than that is a contradiction."""
-    assert verdict("tiles", micro.case(without(micro.sds(), "sds_info_batches", "[SDS]"))).outcome is Outcome.UNKNOWN
+    assert verdict("tiles", micro.runs(without(micro.sds(), "sds_info_batches", "[SDS]"))).outcome is Outcome.UNKNOWN
     none = without(micro.sds(), "sds_info_batches", "[SDS]").event("sds_info_batches_built", count=0, total_entries=0)
-    assert verdict("tiles", micro.case(none)).outcome is Outcome.UNKNOWN
+    assert verdict("tiles", micro.runs(none)).outcome is Outcome.UNKNOWN
     more = micro.sds().event("[SDS] Batch 3/2 | success=True", images=1, success=True)
-    assert verdict("tiles", micro.case(more)).outcome is Outcome.UNKNOWN
+    assert verdict("tiles", micro.runs(more)).outcome is Outcome.UNKNOWN
 
 
 def test_a_text_alone_tells_of_a_failed_batch():
@@ -81,16 +81,16 @@ def test_a_text_alone_tells_of_a_failed_batch():
         else e
         for e in run.events
     ]
-    assert verdict("tiles", micro.case(run)).outcome is Outcome.FAIL
+    assert verdict("tiles", micro.runs(run)).outcome is Outcome.FAIL
 
 
 def test_frames_that_reach_no_batch_fail():
     """Six frames were read, five coadded; where the pair and the baseline lose one too, it is noted."""
-    assert verdict("depth", micro.case(micro.sds((3, 2)))).outcome is Outcome.FAIL
-    assert verdict("depth", micro.case(micro.sds((3, 2)), pair=None)).outcome is Outcome.FAIL
+    assert verdict("depth", micro.runs(micro.sds((3, 2)))).outcome is Outcome.FAIL
+    assert verdict("depth", micro.runs(micro.sds((3, 2)), pair=None)).outcome is Outcome.FAIL
     same = micro.sds((3, 2), retention="run_end").record()
-    case = micro.case(micro.sds((3, 2)))
-    noted = verdict("depth", replace(case, pair=replace(case.pair, history=same.history)))
+    runs = micro.runs(micro.sds((3, 2)))
+    noted = verdict("depth", replace(runs, pair=replace(runs.pair, history=same.history)))
     assert noted.outcome is Outcome.PASS
     assert "Not read, or not coadded: 1 of 6." in noted.sentence.render()
 
@@ -100,7 +100,7 @@ def test_the_coadds_own_number_of_frames_counts():
     run = micro.sds()
     first = next(i for i, e in enumerate(run.events) if e.key == "p4_global_coadd_finished")
     run.events[first] = replace(run.events[first], fields={"images": 2})
-    assert verdict("depth", micro.case(run)).outcome is Outcome.FAIL
+    assert verdict("depth", micro.runs(run)).outcome is Outcome.FAIL
 
 
 def test_a_frame_that_only_this_run_did_not_read_fails():
@@ -109,9 +109,9 @@ def test_a_frame_that_only_this_run_did_not_read_fails():
     run.events = [
         replace(e, fields={"num_valid_raws": 5}) if e.key == "run_info_phase1_finished_cache" else e for e in run.events
     ]
-    assert verdict("depth", micro.case(run)).outcome is Outcome.FAIL
-    assert verdict("depth", micro.case(run, pair=None)).outcome is Outcome.PASS
-    assert verdict("depth", micro.case(without(micro.sds(), "run_info_phase1"))).outcome is Outcome.UNKNOWN
+    assert verdict("depth", micro.runs(run)).outcome is Outcome.FAIL
+    assert verdict("depth", micro.runs(run, pair=None)).outcome is Outcome.PASS
+    assert verdict("depth", micro.runs(without(micro.sds(), "run_info_phase1"))).outcome is Outcome.UNKNOWN
 
 
 # Caches of SDS
@@ -123,7 +123,7 @@ def test_a_cache_of_sds_that_goes_before_the_coadd_fails():
     at = next(i for i, e in enumerate(run.events) if e.key == "p4_global_coadd_started")
     early = micro.Micro(None).remove("p0_0.fits").operations
     run.operations = [*(replace(op, t=run.events[at].t) for op in early), *run.operations]
-    found = verdict("cache", micro.case(run))
+    found = verdict("cache", micro.runs(run))
     assert found.outcome is Outcome.FAIL
     assert found.evidence["removed_before_the_end_of_the_coadd"] == ["preprocessed_p0_0.npy"]
 
@@ -133,44 +133,44 @@ def test_caches_of_sds_that_are_left_fail():
     left = (LeftFile(micro.cache_of("p0_0.fits"), 1, "cache"), LeftFile("outputs/m.fits", 1, "mosaic"))
     for retention in ("run_end", "per_tile"):
         run = micro.sds(retention=retention)
-        assert verdict("cache", micro.case(run, left=left)).outcome is Outcome.FAIL
-        assert verdict("cache", micro.case(run, left=None)).outcome is Outcome.UNKNOWN
-    assert verdict("cache", micro.case(micro.sds(retention="keep"))).outcome is Outcome.PASS
-    assert verdict("cache", micro.case(micro.sds(retention="keep").remove("p0_0.fits"))).outcome is Outcome.FAIL
-    gone = micro.case(micro.sds(retention="keep"), left=left)
+        assert verdict("cache", micro.runs(run, left=left)).outcome is Outcome.FAIL
+        assert verdict("cache", micro.runs(run, left=None)).outcome is Outcome.UNKNOWN
+    assert verdict("cache", micro.runs(micro.sds(retention="keep"))).outcome is Outcome.PASS
+    assert verdict("cache", micro.runs(micro.sds(retention="keep").remove("p0_0.fits"))).outcome is Outcome.FAIL
+    gone = micro.runs(micro.sds(retention="keep"), left=left)
     assert verdict("cache", gone).outcome is Outcome.UNKNOWN
 
 
 def test_a_cache_of_sds_that_is_removed_twice_fails():
     """Once is enough, and twice is a sign of counting wrong."""
     run = micro.sds(retention="run_end").remove("p0_0.fits").remove("p0_0.fits")
-    assert verdict("cache", micro.case(run)).outcome is Outcome.FAIL
+    assert verdict("cache", micro.runs(run)).outcome is Outcome.FAIL
 
 
 def test_caches_that_nobody_saw_written_are_unknown():
     """Nothing can be said of caches that are not known."""
     run = micro.sds()
     run.operations = []
-    assert verdict("cache", micro.case(run)).outcome is Outcome.UNKNOWN
+    assert verdict("cache", micro.runs(run)).outcome is Outcome.UNKNOWN
 
 
 # Sky tiles
 
 
 def against(run, *others):
-    """Return a case with the pair's history, and the baseline's, in their place."""
-    case = micro.case(run)
-    pair = replace(case.pair, history=others[0].record().history)
-    return replace(case, pair=pair, baseline=others[1].record() if others[1:] else None)
+    """Replace the histories of the pair and of the baseline."""
+    runs = micro.runs(run)
+    pair = replace(runs.pair, history=others[0].record().history)
+    return replace(runs, pair=pair, baseline=others[1].record() if others[1:] else None)
 
 
 def test_a_sky_tile_that_failed_fails():
     """With its error; without another run too, for a tile with an error is not the dataset's doing."""
     run = micro.grid((1, 2), failed=(3,))
-    found = verdict("tiles", micro.case(run))
+    found = verdict("tiles", micro.runs(run))
     assert found.outcome is Outcome.FAIL
     assert "Sky tile 3 failed: no memory" in micro.prose(found)
-    assert verdict("tiles", micro.case(run, pair=None)).outcome is Outcome.FAIL
+    assert verdict("tiles", micro.runs(run, pair=None)).outcome is Outcome.FAIL
 
 
 def test_a_sky_tile_without_a_word_is_missed():
@@ -183,15 +183,15 @@ def test_a_sky_tile_without_a_word_is_missed():
 def test_a_run_that_went_another_way_is_no_measure_of_sky_tiles():
     """A baseline of another way made none, and says nothing of this one."""
     astray = replace(micro.counted().record(), request=micro.grid().request)
-    case = replace(micro.case(micro.grid((1, 2), empty=(3,)), pair=None), baseline=astray)
-    assert verdict("tiles", case).outcome is Outcome.UNKNOWN
+    runs = replace(micro.runs(micro.grid((1, 2), empty=(3,)), pair=None), baseline=astray)
+    assert verdict("tiles", runs).outcome is Outcome.UNKNOWN
 
 
 def test_a_sky_tile_without_usable_pixels_is_compared():
     """Where each run has none there it is the sky's doing; where no other run tells nobody knows."""
     run = micro.grid((1, 2), empty=(3,))
-    assert verdict("tiles", micro.case(run)).outcome is Outcome.FAIL
-    assert verdict("tiles", micro.case(run, pair=None)).outcome is Outcome.UNKNOWN
+    assert verdict("tiles", micro.runs(run)).outcome is Outcome.FAIL
+    assert verdict("tiles", micro.runs(run, pair=None)).outcome is Outcome.UNKNOWN
     same = verdict("tiles", against(run, micro.grid((1, 2), empty=(3,))))
     assert same.outcome is Outcome.PASS
     assert "without usable pixels in each: 3" in same.sentence.render()
@@ -207,10 +207,10 @@ def test_a_canvas_that_was_cut_otherwise_is_no_measure_of_its_tiles():
 
     run, before = cut((1,), 1), micro.grid(role="baseline")
     twin = cut((1,), 1).record()
-    assert verdict("tiles", micro.case(run, pair=twin, baseline=before.record())).outcome is Outcome.FAIL
-    assert verdict("tiles", micro.case(run, pair=twin, baseline=cut((1, 2, 3), 3).record())).outcome is Outcome.PASS
+    assert verdict("tiles", micro.runs(run, pair=twin, baseline=before.record())).outcome is Outcome.FAIL
+    assert verdict("tiles", micro.runs(run, pair=twin, baseline=cut((1, 2, 3), 3).record())).outcome is Outcome.PASS
     assert (
-        verdict("tiles", micro.case(cut((1,), 3), pair=None, baseline=cut((1, 2, 3), 3).record())).outcome
+        verdict("tiles", micro.runs(cut((1,), 3), pair=None, baseline=cut((1, 2, 3), 3).record())).outcome
         is Outcome.FAIL
     )
 
@@ -223,20 +223,20 @@ def test_what_fails_in_every_run_makes_the_question_void():
 
 def test_a_sky_tile_that_did_not_reach_the_mosaic_fails():
     """The assembly kept fewer than were made, or never heard of one."""
-    assert verdict("tiles", micro.case(micro.grid(kept=2))).outcome is Outcome.FAIL
+    assert verdict("tiles", micro.runs(micro.grid(kept=2))).outcome is Outcome.FAIL
     run = micro.grid()
     run.events = [
         replace(e, key=e.key.replace("attempted=3, io_fail=0, kept=3", "attempted=2, io_fail=0, kept=2"))
         for e in run.events
     ]
-    assert verdict("tiles", micro.case(run)).outcome is Outcome.FAIL
+    assert verdict("tiles", micro.runs(run)).outcome is Outcome.FAIL
     assert verdict("tiles", against(micro.grid(kept=2), micro.grid(kept=2))).outcome is Outcome.NOT_APPLICABLE
 
 
 def test_an_assembly_without_a_summary_is_unknown():
     """Tiles that were made may not be in the mosaic."""
     run = without(micro.grid(), "[GRID] Assembly summary")
-    assert verdict("tiles", micro.case(run)).outcome is Outcome.UNKNOWN
+    assert verdict("tiles", micro.runs(run)).outcome is Outcome.UNKNOWN
 
 
 SKY_TILE = "outputs/tiles/tile_0002.fits"
@@ -255,10 +255,10 @@ def test_a_sky_tile_that_is_removed_or_overwritten_before_the_mosaic_fails(op, p
     """Between its saving and the mosaic's; what happens to it later hurts nobody."""
     run = micro.grid()
     run.operation(op, path, **facts)
-    assert verdict("products", micro.case(run)).outcome is Outcome.PASS
+    assert verdict("products", micro.runs(run)).outcome is Outcome.PASS
     at = next(e.t for e in run.events if "Assembly summary" in e.key)
     run.operations[-1] = replace(run.operations[-1], t=at)
-    assert verdict("products", micro.case(run)).outcome is Outcome.FAIL
+    assert verdict("products", micro.runs(run)).outcome is Outcome.FAIL
 
 
 # Sky that must be covered
@@ -273,11 +273,11 @@ def with_gap(run):
 @pytest.mark.parametrize("mode", ["sds", "grid"])
 def test_a_gap_that_the_pair_has_not_fails(mode):
     """It is a hole of retention, whatever the mode; alone it is a broken promise of the frames."""
-    case = micro.case(with_gap(micro.of_mode(mode)))
-    found = verdict("holes", case)
+    runs = micro.runs(with_gap(micro.of_mode(mode)))
+    found = verdict("holes", runs)
     assert found.outcome is Outcome.FAIL
     assert "run_end covers this sky" in found.sentence.render()
-    alone = verdict("holes", replace(case, pair=None))
+    alone = verdict("holes", replace(runs, pair=None))
     assert alone.outcome is Outcome.FAIL
     assert "where frames promised sky" in micro.prose(alone)
 
@@ -290,7 +290,7 @@ def test_sds_promises_what_enough_frames_cover():
     for keep, outcome in ((0.4, Outcome.PASS), (0.1, Outcome.FAIL)):
         run = micro.sds(retention="run_end", config={"sds_min_coverage_keep": keep})
         run.request = replace(run.request, dataset=dataset)
-        found = verdict("holes", micro.case(run, products=replace(dense, mosaic=run.mosaic)))
+        found = verdict("holes", micro.runs(run, products=replace(dense, mosaic=run.mosaic)))
         assert found.outcome is outcome, (keep, micro.prose(found))
 
 
@@ -300,6 +300,6 @@ def test_grid_mode_promises_each_frame():
     run = micro.grid(retention="run_end")
     run.request = replace(run.request, dataset=replace(run.request.dataset, frames=tuple(frames)))
     lost = replace(micro.products_of(frames[:5], wcs_of=frames), mosaic=run.mosaic)
-    assert verdict("holes", micro.case(run, products=lost)).outcome is Outcome.FAIL
+    assert verdict("holes", micro.runs(run, products=lost)).outcome is Outcome.FAIL
     whole = replace(micro.products_of(frames), mosaic=run.mosaic)
-    assert verdict("holes", micro.case(run, products=whole)).outcome is Outcome.PASS
+    assert verdict("holes", micro.runs(run, products=whole)).outcome is Outcome.PASS

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.checks.base import Case
 from harness.checks.judge import judge
+from harness.record.comparison import Comparison
 from harness.record.leftovers import LeftFile
 from harness.record.request import Hold, TargetFacts
 from harness.verdict import Outcome
@@ -16,9 +16,9 @@ ZEMOSAIC = TargetFacts("zemosaic", "zemosaic b59a65f", "", "python")
 BEFORE = TargetFacts("zemosaic", "zemosaic 63bcc2c", "", "python")
 
 
-def verdict(case):
+def verdict(runs):
     """Return the verdict of this check alone."""
-    return judge(case, ["parity"])[0]
+    return judge(runs, ["parity"])[0]
 
 
 def changed(record, **products):
@@ -38,14 +38,14 @@ def moved(record, where=np.s_[:], by=1.0):
 
 
 def of(target, run=lambda record: record, mode="classic"):
-    """Return the case of a sound run of a target with its pair, the run changed."""
-    case = micro.case(micro.of_mode(mode, target=target))
-    return replace(case, run=run(case.run))
+    """Return a sound run of a target, changed, with its pair."""
+    runs = micro.runs(micro.of_mode(mode, target=target))
+    return replace(runs, run=run(runs.run))
 
 
 def test_equal_outputs_are_bit_by_bit_the_same():
     """The run has the images of its pair."""
-    found = verdict(micro.case(micro.counted()))
+    found = verdict(micro.runs(micro.counted()))
     assert found.outcome is Outcome.PASS
     assert found.sentence.render() == "The outputs are bit by bit those of: run_end."
     assert [i["identical"] for i in found.evidence["compared"][0]["images"]] == [True, True]
@@ -54,8 +54,8 @@ def test_equal_outputs_are_bit_by_bit_the_same():
 @pytest.mark.parametrize("mode", ["classic", "sds", "grid"])
 def test_what_repeats_itself_must_be_the_same_to_the_bit(mode):
     """On the reference any difference is one, in every mode; what differs is named."""
-    case = micro.case(micro.of_mode(mode))
-    found = verdict(replace(case, run=moved(case.run, by=1e-6)))
+    runs = micro.runs(micro.of_mode(mode))
+    found = verdict(replace(runs, run=moved(runs.run, by=1e-6)))
     assert found.outcome is Outcome.FAIL
     assert "mosaic RGB" in micro.prose(found)
 
@@ -110,10 +110,10 @@ def test_damage_to_one_block_of_many_fails():
         wide = {name: np.tile(getattr(image, name), (1, 10, 10)) for name in ("count", "sum", "low", "high")}
         return changed(record, planes=(replace(image, **wide), *record.products.planes[1:]))
 
-    case = of(ZEMOSAIC)
-    case = replace(case, run=larger(case.run), pair=larger(case.pair))
-    assert verdict(replace(case, run=moved(case.run, np.s_[0, 0], 5.0))).outcome is Outcome.PASS
-    found = verdict(replace(case, run=moved(case.run, np.s_[0, 0], 60.0)))
+    runs = of(ZEMOSAIC)
+    runs = replace(runs, run=larger(runs.run), pair=larger(runs.pair))
+    assert verdict(replace(runs, run=moved(runs.run, np.s_[0, 0], 5.0))).outcome is Outcome.PASS
+    found = verdict(replace(runs, run=moved(runs.run, np.s_[0, 0], 60.0)))
     assert found.outcome is Outcome.FAIL
     assert "mosaic RGB: one of its blocks differs by 60 in the mean." in micro.prose(found)
 
@@ -172,15 +172,15 @@ def test_the_counts_in_names_are_no_difference():
 
 def test_further_runs_must_come_to_the_same():
     """keep, and another number of workers: each is compared; one that is no such run leaves its question open."""
-    case = micro.case(micro.counted())
-    keep = replace(case.run, request=replace(case.run.request, retention="keep"))
-    alone = replace(case.run, request=replace(case.run.request, workers=1, schedule=()))
-    found = verdict(replace(case, equals=(keep, alone)))
+    runs = micro.runs(micro.counted())
+    keep = replace(runs.run, request=replace(runs.run.request, retention="keep"))
+    alone = replace(runs.run, request=replace(runs.run.request, workers=1, schedule=()))
+    found = verdict(replace(runs, equals=(keep, alone)))
     assert [c["with"] for c in found.evidence["compared"]] == ["run_end", "keep, workers: 2", "per_tile, workers: 1"]
     assert found.outcome is Outcome.PASS
-    assert verdict(replace(case, equals=(keep, moved(alone)))).outcome is Outcome.FAIL
+    assert verdict(replace(runs, equals=(keep, moved(alone)))).outcome is Outcome.FAIL
     other = replace(moved(alone), request=replace(alone.request, seed=1))
-    found = verdict(replace(case, equals=(other,)))
+    found = verdict(replace(runs, equals=(other,)))
     assert (found.outcome, len(found.evidence["compared"])) == (Outcome.UNKNOWN, 1)
     assert "differs in: seed" in micro.prose(found)
 
@@ -188,47 +188,47 @@ def test_further_runs_must_come_to_the_same():
 def test_the_baseline_must_be_the_same_in_sds_alone():
     """SDS uses no retention: gain, zero and names aside its outputs are those of before; elsewhere the baseline may differ."""
     for mode, expected in (("sds", Outcome.FAIL), ("classic", Outcome.PASS), ("grid", Outcome.PASS)):
-        case = of(ZEMOSAIC, mode=mode)
-        before = moved(replace(case.run, request=replace(case.run.request, target=BEFORE)), np.s_[:, :3], 6.0)
-        assert verdict(replace(case, baseline=before)).outcome is expected
-    case = of(ZEMOSAIC, mode="sds")
-    image, coverage = micro.images_of(case.run.products.covered, gain=1.1, add=-7.0)
+        runs = of(ZEMOSAIC, mode=mode)
+        before = moved(replace(runs.run, request=replace(runs.run.request, target=BEFORE)), np.s_[:, :3], 6.0)
+        assert verdict(replace(runs, baseline=before)).outcome is expected
+    runs = of(ZEMOSAIC, mode="sds")
+    image, coverage = micro.images_of(runs.run.products.covered, gain=1.1, add=-7.0)
     before = changed(
-        replace(case.run, request=replace(case.run.request, target=BEFORE)), planes=(replace(image, name="X"), coverage)
+        replace(runs.run, request=replace(runs.run.request, target=BEFORE)), planes=(replace(image, name="X"), coverage)
     )
-    found = verdict(replace(case, baseline=before))
+    found = verdict(replace(runs, baseline=before))
     assert found.outcome is Outcome.PASS, micro.prose(found)
 
 
 def test_nothing_to_compare_with_is_unknown():
     """Without a pair, and with a pair of another test, nothing is known; run_end is what others are compared with."""
-    case = micro.case(micro.counted())
-    assert verdict(Case(case.run)).outcome is Outcome.UNKNOWN
-    other = replace(case.pair, request=replace(case.pair.request, seed=1))
-    found = verdict(replace(case, pair=other))
+    runs = micro.runs(micro.counted())
+    assert verdict(Comparison(runs.run)).outcome is Outcome.UNKNOWN
+    other = replace(runs.pair, request=replace(runs.pair.request, seed=1))
+    found = verdict(replace(runs, pair=other))
     assert found.outcome is Outcome.UNKNOWN
     assert "differs in: seed" in micro.prose(found)
-    assert verdict(Case(case.pair)).outcome is Outcome.NOT_APPLICABLE
+    assert verdict(Comparison(runs.pair)).outcome is Outcome.NOT_APPLICABLE
 
 
 def test_what_was_not_measured_is_unknown():
     """Records of earlier versions have no digests; a run may have no products."""
-    case = micro.case(micro.counted())
-    assert verdict(replace(case, pair=changed(case.pair, planes=()))).outcome is Outcome.UNKNOWN
-    assert verdict(replace(case, run=replace(case.run, products=None))).outcome is Outcome.UNKNOWN
+    runs = micro.runs(micro.counted())
+    assert verdict(replace(runs, pair=changed(runs.pair, planes=()))).outcome is Outcome.UNKNOWN
+    assert verdict(replace(runs, run=replace(runs.run, products=None))).outcome is Outcome.UNKNOWN
 
 
 def test_a_measure_without_a_mosaic_is_unknown():
     """A pair, or a baseline of SDS, that came to no mosaic says nothing of the run: it is not the run that differs."""
-    case = micro.case(micro.counted())
-    found = verdict(replace(case, pair=changed(case.pair, mosaic=None)))
+    runs = micro.runs(micro.counted())
+    found = verdict(replace(runs, pair=changed(runs.pair, mosaic=None)))
     assert (found.outcome, "There is no mosaic of reference" in micro.prose(found)) == (Outcome.UNKNOWN, True)
-    case = of(ZEMOSAIC, mode="sds")
-    before = replace(case.run, request=replace(case.run.request, target=BEFORE))
-    assert verdict(replace(case, baseline=before)).outcome is Outcome.PASS
-    assert verdict(replace(case, baseline=changed(before, mosaic=None))).outcome is Outcome.UNKNOWN
+    runs = of(ZEMOSAIC, mode="sds")
+    before = replace(runs.run, request=replace(runs.run.request, target=BEFORE))
+    assert verdict(replace(runs, baseline=before)).outcome is Outcome.PASS
+    assert verdict(replace(runs, baseline=changed(before, mosaic=None))).outcome is Outcome.UNKNOWN
     crashed = replace(before, seal=replace(before.seal, state="crashed"))
-    found = verdict(replace(case, baseline=crashed))
+    found = verdict(replace(runs, baseline=crashed))
     assert (found.outcome, "did not run to its end" in micro.prose(found)) == (Outcome.UNKNOWN, True)
 
 
@@ -243,9 +243,9 @@ def test_a_measure_without_a_mosaic_is_unknown():
 )
 def test_a_run_that_was_ended_before_its_mosaic_differs_from_nothing(state, outcome):
     """A machine that was too busy is no other output; a target that ended by itself without a mosaic is."""
-    case = micro.case(micro.counted())
-    run = changed(case.run, mosaic=None)
-    assert verdict(replace(case, run=replace(run, seal=replace(run.seal, state=state)))).outcome is outcome
+    runs = micro.runs(micro.counted())
+    run = changed(runs.run, mosaic=None)
+    assert verdict(replace(runs, run=replace(run, seal=replace(run.seal, state=state)))).outcome is outcome
 
 
 def test_images_without_values_compare_nothing():
@@ -256,15 +256,15 @@ def test_images_without_values_compare_nothing():
         none = replace(image, sha256=digest * 64, count=np.zeros_like(image.count), sum=np.zeros_like(image.sum))
         return changed(record, planes=(none, *others))
 
-    case = of(ZEMOSAIC)
-    found = verdict(replace(case, run=emptied(case.run, "0"), pair=emptied(case.pair, "1")))
+    runs = of(ZEMOSAIC)
+    found = verdict(replace(runs, run=emptied(runs.run, "0"), pair=emptied(runs.pair, "1")))
     assert found.outcome is Outcome.UNKNOWN
     assert "mosaic RGB" in micro.prose(found)
 
 
 def test_no_shared_cache_puts_nothing_to_the_test():
     """Equal outputs of a run in which no tile shared a cache say nothing of retention."""
-    found = verdict(micro.case(micro.counted(micro.PRIVATE)))
+    found = verdict(micro.runs(micro.counted(micro.PRIVATE)))
     assert (found.outcome, found.evidence["premise"]) == (Outcome.UNKNOWN, "a cache was shared")
 
 
@@ -276,5 +276,5 @@ def test_premises(mode, premise):
     else:
         micro_run = micro.of_mode(mode)
         micro_run.request = replace(micro_run.request, schedule=(Hold(1, 0),))
-    found = verdict(micro.case(micro_run))
+    found = verdict(micro.runs(micro_run))
     assert (found.outcome, found.evidence["premise"]) == (Outcome.UNKNOWN, premise)

@@ -9,9 +9,9 @@ from harness.verdict import Outcome
 from tests import micro
 
 
-def verdict(case):
+def verdict(runs):
     """Return the verdict of this check alone."""
-    return judge(case, ["tiles"])[0]
+    return judge(runs, ["tiles"])[0]
 
 
 def a_retry(works):
@@ -32,14 +32,14 @@ def a_retry(works):
 
 def test_all_made_passes():
     """num_master_tiles equals the last N, and the trace agrees."""
-    found = verdict(micro.case(micro.counted()))
+    found = verdict(micro.runs(micro.counted()))
     assert found.outcome is Outcome.PASS
     assert (found.evidence["num_master_tiles"], found.evidence["tiles_total"], found.evidence["planned"]) == (3, 3, 3)
 
 
 def test_a_lost_tile_fails_with_its_cause():
     """The tile that is not among the made ones is named, with its planned group, and explained to its end."""
-    found = verdict(micro.case(micro.naive(order=(1, 0, 2))))
+    found = verdict(micro.runs(micro.naive(order=(1, 0, 2))))
     assert found.outcome is Outcome.FAIL
     assert found.sentence.render() == "2 of 3 master tiles were made; not made: 2."
     assert found.evidence["not_made"] == [
@@ -51,10 +51,10 @@ def test_a_lost_tile_fails_with_its_cause():
 
 def test_a_retry_makes_the_total_grow():
     """The last N counts the retry group: 4 of 4 with it, 3 of 4 when its caches were gone, which the plan's number would hide."""
-    good = verdict(micro.case(a_retry(works=True)))
+    good = verdict(micro.runs(a_retry(works=True)))
     assert good.outcome is Outcome.PASS, micro.prose(good)
     assert (good.evidence["tiles_total"], good.evidence["retries"]) == (4, 1)
-    bad = verdict(micro.case(a_retry(works=False)))
+    bad = verdict(micro.runs(a_retry(works=False)))
     assert bad.outcome is Outcome.FAIL
     assert (bad.evidence["num_master_tiles"], bad.evidence["tiles_total"]) == (3, 4)
     assert bad.evidence["not_made"][0]["retry_of"] == 1
@@ -65,7 +65,7 @@ def test_telemetrys_later_number_does_not_count():
     """From Phase 4 on telemetry's tiles_total is the number made: comparing with it would always agree."""
     run = micro.naive()
     run.event("STATS_UPDATE", tiles_total=2, tiles_done=2).event("run_info_phase4_started", tiles_total=2)
-    assert verdict(micro.case(run)).evidence["tiles_total"] == 3
+    assert verdict(micro.runs(run)).evidence["tiles_total"] == 3
 
 
 def rejected(retention="per_tile"):
@@ -79,19 +79,19 @@ def rejected(retention="per_tile"):
 
 def test_a_tile_that_fails_in_the_pair_too_makes_the_question_void():
     """The quality gate rejects the tile with run_end as well: the dataset is not valid for the equality."""
-    found = verdict(micro.case(rejected(), pair=rejected("run_end").record()))
+    found = verdict(micro.runs(rejected(), pair=rejected("run_end").record()))
     assert found.outcome is Outcome.NOT_APPLICABLE
     assert "the quality gate rejected it" in micro.prose(found)
 
 
 def test_a_tile_that_the_pair_made_is_lost_whatever_it_says():
     """A tile made from the same frames with run_end, and rejected here, is a difference that retention made."""
-    assert verdict(micro.case(rejected())).outcome is Outcome.FAIL
+    assert verdict(micro.runs(rejected())).outcome is Outcome.FAIL
 
 
 def test_without_a_pair_nobody_knows_whose_fault_it_is():
     """A tile that failed for a stated cause other than caches is neither a failure nor nothing."""
-    found = verdict(micro.case(rejected(), pair=None))
+    found = verdict(micro.runs(rejected(), pair=None))
     assert found.outcome is Outcome.UNKNOWN
     assert "No pair with run_end was made." in micro.prose(found)
 
@@ -109,19 +109,19 @@ def test_missing_evidence_is_unknown(change):
     if change == "no trace":
         run.capabilities = micro.SOURCES - {"tiles"}
         run.steps = []
-    assert verdict(micro.case(run)).outcome is Outcome.UNKNOWN
+    assert verdict(micro.runs(run)).outcome is Outcome.UNKNOWN
 
 
 def test_a_disagreement_of_target_and_trace_is_unknown_when_nothing_is_missing():
     """A trace with fewer groups than the target announces has a gap; one with more shows a group that the target hides."""
     run = micro.counted()
     run.steps = [s for s in run.steps if s.tile != 2]
-    gap = verdict(micro.case(run, products=micro.run_end().products))
+    gap = verdict(micro.runs(run, products=micro.run_end().products))
     assert gap.outcome is Outcome.UNKNOWN
     hidden = micro.counted()
     hidden.known[3] = micro.names(0)
     hidden.step("submitted", 3, micro.MAIN)
-    assert verdict(micro.case(hidden)).outcome is Outcome.FAIL
+    assert verdict(micro.runs(hidden)).outcome is Outcome.FAIL
 
 
 def test_no_tile_at_all_is_zero_of_three():
@@ -133,7 +133,7 @@ def test_no_tile_at_all_is_zero_of_three():
     for tile in range(3):
         run.work(tile)
     run.event("run_error_phase3_no_master_tiles_created")
-    found = verdict(micro.case(run))
+    found = verdict(micro.runs(run))
     assert found.outcome is Outcome.FAIL
     assert found.sentence.render().startswith("0 of 3 master tiles were made")
 
@@ -142,14 +142,14 @@ def test_a_planned_group_that_was_never_submitted_is_missed():
     """The count agrees with what was submitted; the plan knows that a tile is missing, and the pair made it."""
     run = micro.Micro(micro.PRIVATE).begin().submit(0, micro.PRIVATE[0]).submit(1, micro.PRIVATE[1])
     run.work(0).work(1).finish()
-    found = verdict(micro.case(run))
+    found = verdict(micro.runs(run))
     assert found.outcome is Outcome.FAIL
     assert found.evidence["groups_never_submitted"] == [2]
 
 
 def test_a_run_end_run_is_judged_too():
     """The pair must be sound to be a measure."""
-    assert verdict(micro.case(micro.counted(retention="run_end"))).outcome is Outcome.PASS
+    assert verdict(micro.runs(micro.counted(retention="run_end"))).outcome is Outcome.PASS
 
 
 def test_a_crashed_run_can_fail():
@@ -158,4 +158,4 @@ def test_a_crashed_run_can_fail():
     for tile, group in enumerate(micro.CHAIN):
         run.submit(tile, group)
     run.work(1).remove(*micro.CHAIN[1]).work(2)
-    assert verdict(micro.case(run, state="crashed")).outcome is Outcome.FAIL
+    assert verdict(micro.runs(run, state="crashed")).outcome is Outcome.FAIL

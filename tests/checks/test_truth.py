@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from harness.analysis.stars import look, sky
-from harness.checks.base import Case
 from harness.checks.judge import judge
+from harness.record.comparison import Comparison
 from harness.record.truth import Truth
 from harness.verdict import Outcome
 from tests import micro
@@ -15,9 +15,9 @@ from tests import micro
 ALL = [micro.frame(p) for p in range(3)]
 
 
-def verdict(case):
+def verdict(runs):
     """Return the verdict of this check alone."""
-    return judge(case, ["truth"])[0]
+    return judge(runs, ["truth"])[0]
 
 
 def altered(record, change):
@@ -41,18 +41,18 @@ def shifted(pixels, where=lambda x: x > 170):
 
 def test_a_mosaic_that_lies_elsewhere_is_compared_by_the_pairs_stars():
     """A target that places its mosaic wrongly with run_end too still shows whether a panel's stars are what the pair's are."""
-    case = micro.case(micro.counted())
-    elsewhere = case.pair.products.stars + np.array([0.0, 1.0, 0.0])
+    runs = micro.runs(micro.counted())
+    elsewhere = runs.pair.products.stars + np.array([0.0, 1.0, 0.0])
     truth = Truth(elsewhere, 0.0, (1.0, 1.0, 1.0), "synthetic", ())
-    case = replace(case, run=replace(case.run, truth=truth), pair=replace(case.pair, truth=truth))
-    assert verdict(case).outcome is Outcome.PASS
-    assert verdict(replace(case, run=altered(case.run, dimmed(0.5)))).outcome is Outcome.FAIL
+    runs = replace(runs, run=replace(runs.run, truth=truth), pair=replace(runs.pair, truth=truth))
+    assert verdict(runs).outcome is Outcome.PASS
+    assert verdict(replace(runs, run=altered(runs.run, dimmed(0.5)))).outcome is Outcome.FAIL
 
 
 @pytest.mark.parametrize("mode", ["classic", "sds", "grid"])
 def test_the_same_stars_pass(mode):
     """In every panel, in every mode."""
-    found = verdict(micro.case(micro.of_mode(mode)))
+    found = verdict(micro.runs(micro.of_mode(mode)))
     assert found.outcome is Outcome.PASS
     assert {p["flux"] for p in found.evidence["panels"]} == {1.0}
     assert {p["offset"] for p in found.evidence["panels"]} == {0.0}
@@ -68,8 +68,8 @@ def test_a_star_is_found_near_its_place_or_not_at_all():
 
 def test_one_scale_for_the_whole_mosaic_is_no_finding():
     """A mosaic saved in another unit has the same stars: the scale is anchored on all that both show."""
-    case = micro.case(micro.counted())
-    found = verdict(replace(case, run=altered(case.run, dimmed(0.5, lambda x: x > -1e9))))
+    runs = micro.runs(micro.counted())
+    found = verdict(replace(runs, run=altered(runs.run, dimmed(0.5, lambda x: x > -1e9))))
     assert (found.outcome, found.evidence["scale"]) == (Outcome.PASS, 0.5)
 
 
@@ -85,8 +85,8 @@ def test_one_scale_for_the_whole_mosaic_is_no_finding():
 )
 def test_a_panel_that_differs_fails_and_is_named(change, what):
     """Too faint, too bright, displaced, gone, or wrong in a part: the panel and what is wrong with it."""
-    case = micro.case(micro.counted())
-    found = verdict(replace(case, run=altered(case.run, change)))
+    runs = micro.runs(micro.counted())
+    found = verdict(replace(runs, run=altered(runs.run, change)))
     assert found.outcome is Outcome.FAIL
     assert "Panels: 2." in found.sentence.render()
     assert what in micro.prose(found)
@@ -94,61 +94,61 @@ def test_a_panel_that_differs_fails_and_is_named(change, what):
 
 def test_doubled_stars_fail():
     """Second images of stars, which neither the pair nor the truth has, are counted."""
-    case = micro.case(micro.counted())
+    runs = micro.runs(micro.counted())
 
     def doubled(stars, x):
         second = stars[x > 200] + [0.0, 9 * micro.SCALE, 0.0]
         return np.concatenate([stars, second])
 
-    found = verdict(replace(case, run=altered(case.run, doubled)))
+    found = verdict(replace(runs, run=altered(runs.run, doubled)))
     assert found.outcome is Outcome.FAIL
     assert "doubled or displaced" in found.sentence.render()
 
 
 def test_what_the_pair_has_too_is_no_fault_of_the_run():
     """A panel that is as faint with run_end, beside the truth, is the target's own: the accuracy check tells of it."""
-    case = micro.case(micro.counted())
+    runs = micro.runs(micro.counted())
     truth = Truth(micro.stars_of(ALL), 100.0, (1.0, 1.0, 1.0))
     both = replace(
-        case,
-        run=replace(altered(case.run, dimmed(0.838)), truth=truth),
-        pair=replace(altered(case.pair, dimmed(0.838)), truth=truth),
+        runs,
+        run=replace(altered(runs.run, dimmed(0.838)), truth=truth),
+        pair=replace(altered(runs.pair, dimmed(0.838)), truth=truth),
     )
     found = verdict(both)
     assert (found.outcome, found.evidence["catalogue"]) == (Outcome.PASS, "synthetic")
-    assert verdict(replace(both, run=replace(case.run, truth=truth))).outcome is Outcome.FAIL
+    assert verdict(replace(both, run=replace(runs.run, truth=truth))).outcome is Outcome.FAIL
 
 
 def test_blended_stars_are_left_out():
     """Two stars in one aperture say nothing: the truth knows of both, and neither counts."""
-    case = micro.case(micro.counted())
+    runs = micro.runs(micro.counted())
     stars = micro.stars_of(ALL)
     beside = np.column_stack([stars[:, 0], stars[:, 1] + 6 * micro.SCALE, stars[:, 2]])
     truth = Truth(np.concatenate([stars, beside]), 100.0, (1.0, 1.0, 1.0))
-    assert verdict(replace(case, run=replace(case.run, truth=truth))).outcome is Outcome.UNKNOWN
+    assert verdict(replace(runs, run=replace(runs.run, truth=truth))).outcome is Outcome.UNKNOWN
 
 
 def test_missing_evidence_is_unknown():
     """No pair, no mosaic, too few stars; run_end itself has nobody to be compared with."""
-    case = micro.case(micro.counted())
-    assert verdict(Case(case.run)).outcome is Outcome.UNKNOWN
-    assert verdict(replace(case, run=replace(case.run, products=None))).outcome is Outcome.UNKNOWN
-    assert verdict(replace(case, run=altered(case.run, lambda stars, _: stars[:0]))).outcome is Outcome.FAIL
-    bare = altered(case.pair, lambda stars, _: stars[:3])
+    runs = micro.runs(micro.counted())
+    assert verdict(Comparison(runs.run)).outcome is Outcome.UNKNOWN
+    assert verdict(replace(runs, run=replace(runs.run, products=None))).outcome is Outcome.UNKNOWN
+    assert verdict(replace(runs, run=altered(runs.run, lambda stars, _: stars[:0]))).outcome is Outcome.FAIL
+    bare = altered(runs.pair, lambda stars, _: stars[:3])
     assert (
-        verdict(replace(case, run=altered(case.run, lambda stars, _: stars[:3]), pair=bare)).outcome is Outcome.UNKNOWN
+        verdict(replace(runs, run=altered(runs.run, lambda stars, _: stars[:3]), pair=bare)).outcome is Outcome.UNKNOWN
     )
-    assert verdict(Case(case.pair)).outcome is Outcome.NOT_APPLICABLE
+    assert verdict(Comparison(runs.pair)).outcome is Outcome.NOT_APPLICABLE
 
 
 def test_no_shared_cache_puts_nothing_to_the_test():
     """The stars of a run in which no tile shared a cache say nothing of retention."""
-    found = verdict(micro.case(micro.counted(micro.PRIVATE)))
+    found = verdict(micro.runs(micro.counted(micro.PRIVATE)))
     assert (found.outcome, found.evidence["premise"]) == (Outcome.UNKNOWN, "a cache was shared")
 
 
 def test_phase_3_must_be_reached():
     """A run that never came to it shows nothing of its retention."""
     run = micro.Micro().event("run_info_phase2_started")
-    found = verdict(micro.case(run))
+    found = verdict(micro.runs(run))
     assert (found.outcome, found.evidence["premise"]) == (Outcome.UNKNOWN, "Phase 3 reached")

@@ -11,14 +11,14 @@ from harness.verdict import Outcome
 from tests import micro
 
 
-def verdict(case):
+def verdict(runs):
     """Return the verdict of this check alone."""
-    return judge(case, ["warnings"])[0]
+    return judge(runs, ["warnings"])[0]
 
 
 def test_a_run_without_the_events_passes():
     """A run that counts references sends none of the three, and says how many tiles could have."""
-    found = verdict(micro.case(micro.counted()))
+    found = verdict(micro.runs(micro.counted()))
     assert found.outcome is Outcome.PASS
     assert found.evidence["counts"] == {micro.MISSING: 0, micro.STARVED: 0, micro.FAILED: 0}
     assert found.evidence["tiles_that_reported"] == 3
@@ -26,7 +26,7 @@ def test_a_run_without_the_events_passes():
 
 def test_missing_caches_fail_and_are_explained_to_their_end():
     """The chain leads from the tile to its caches, to who removed them, when, after which tile, in which thread."""
-    found = verdict(micro.case(micro.naive()))
+    found = verdict(micro.runs(micro.naive()))
     assert found.outcome is Outcome.FAIL
     assert found.evidence["counts"] == {micro.MISSING: 4, micro.STARVED: 1, micro.FAILED: 1}
     assert [link.render() for link in found.cause] == [
@@ -41,14 +41,14 @@ def test_missing_caches_fail_and_are_explained_to_their_end():
 def test_beside_a_baseline_the_reduction_is_stated():
     """From n to m: to zero in a pass, to fewer in a failure, which a reduction does not heal."""
     before = micro.naive().record()
-    gone = verdict(micro.case(micro.counted(), baseline=before))
+    gone = verdict(micro.runs(micro.counted(), baseline=before))
     assert (gone.outcome, gone.evidence["baseline_total"]) == (Outcome.PASS, 6)
     assert "the baseline sent 6" in gone.sentence.render()
     fewer = micro.Micro().begin()
     for tile, group in enumerate(micro.CHAIN):
         fewer.submit(tile, group)
     fewer.work(0).remove("p0_0.fits", "p0_1.fits", "p1_0.fits").work(1).work(2).finish()
-    left = verdict(micro.case(fewer, baseline=before))
+    left = verdict(micro.runs(fewer, baseline=before))
     assert left.outcome is Outcome.FAIL
     assert "In all: 1; in the baseline: 6." in left.sentence.render()
 
@@ -71,7 +71,7 @@ def test_a_creation_that_failed_for_another_cause_is_stated_and_not_counted():
         (["mastertile_error_no_images_after_alignment"], {}, "alignment"),
         (["mastertile_error_saving"], {}, "saving"),
     ):
-        found = verdict(micro.case(a_tile_that_fails(*keys, **fields)))
+        found = verdict(micro.runs(a_tile_that_fails(*keys, **fields)))
         assert found.outcome is Outcome.PASS, why
         assert found.evidence["counts"][micro.FAILED] == 0
         assert found.evidence["failed_for_other_causes"] == {"1": why}
@@ -80,7 +80,7 @@ def test_a_creation_that_failed_for_another_cause_is_stated_and_not_counted():
 def test_a_creation_that_failed_for_no_stated_cause_counts():
     """Nothing clears the caches of a failure without a reason; an accepted quality gate is no reason."""
     for run in (a_tile_that_fails(), a_tile_that_fails("mt_quality_gate_result", status="ACCEPT")):
-        found = verdict(micro.case(run))
+        found = verdict(micro.runs(run))
         assert found.outcome is Outcome.FAIL
         assert found.evidence["counts"][micro.FAILED] == 1
         assert "nothing says why" in micro.prose(found)
@@ -91,7 +91,7 @@ def test_a_starved_tile_that_the_quality_gate_rejects_failed_through_its_caches(
     run = micro.Micro(micro.PRIVATE).begin().submit(0, micro.PRIVATE[0]).remove("p0_1.fits").start(0)
     run.event(micro.MISSING, filename="p0_1.fits", cache_path=micro.cache_of("p0_1.fits"), tile_id=0)
     run.event("mt_quality_gate_result", tile_id=0, status="REJECT").end(0, "failed").collect(0).finish()
-    found = verdict(micro.case(run))
+    found = verdict(micro.runs(run))
     assert found.evidence["counts"] == {micro.MISSING: 1, micro.STARVED: 0, micro.FAILED: 1}
 
 
@@ -99,7 +99,7 @@ def test_without_the_events_nothing_is_known():
     """Without the progress callback the absence of warnings shows nothing."""
     run = micro.counted()
     run.capabilities = micro.SOURCES - {"callback"}
-    found = verdict(micro.case(run))
+    found = verdict(micro.runs(run))
     assert (found.outcome, found.evidence["premise"]) == (Outcome.UNKNOWN, "source callback")
 
 
@@ -107,19 +107,19 @@ def test_tiles_that_report_nothing_show_nothing():
     """A tap that misses the tiles' own events would miss their warnings too."""
     run = micro.counted()
     run.events = [e for e in run.events if e.key != "mastertile_info_creation_started_from_cache"]
-    assert verdict(micro.case(run)).outcome is Outcome.UNKNOWN
+    assert verdict(micro.runs(run)).outcome is Outcome.UNKNOWN
 
 
 def test_a_run_that_was_cut_short_can_fail_but_not_pass():
     """What a killed run shows stands; what it does not show is not known. Torn lines are like it."""
-    assert verdict(micro.case(micro.naive(), state="timed out")).outcome is Outcome.FAIL
-    cut = verdict(micro.case(micro.counted(), state="timed out"))
+    assert verdict(micro.runs(micro.naive(), state="timed out")).outcome is Outcome.FAIL
+    cut = verdict(micro.runs(micro.counted(), state="timed out"))
     assert cut.outcome is Outcome.UNKNOWN
     assert "timed out" in cut.sentence.render()
     assert cut.evidence["counts"][micro.MISSING] == 0
-    torn = verdict(micro.case(micro.counted(), torn=["events-1.jsonl, line 9"]))
+    torn = verdict(micro.runs(micro.counted(), torn=["events-1.jsonl, line 9"]))
     assert (torn.outcome, torn.evidence["premise"]) == (Outcome.UNKNOWN, "whole")
-    assert verdict(micro.case(micro.counted(), torn=["disk.jsonl, line 9"])).outcome is Outcome.PASS
+    assert verdict(micro.runs(micro.counted(), torn=["disk.jsonl, line 9"])).outcome is Outcome.PASS
 
 
 def test_an_unmet_schedule_is_never_the_targets_fault():
@@ -128,30 +128,30 @@ def test_an_unmet_schedule_is_never_the_targets_fault():
     asked = Hold(1, 0)
     for run in (micro.naive(schedule=(asked,)), micro.counted(schedule=(asked,))):
         run.holds = [hold]
-        found = verdict(micro.case(run))
+        found = verdict(micro.runs(run))
         assert (found.outcome, found.evidence["premise"]) == (Outcome.UNKNOWN, "schedule met")
         assert "no worker was free" in found.sentence.render()
     run = micro.counted(schedule=(asked,))
-    assert verdict(micro.case(run)).outcome is Outcome.UNKNOWN, "a hold that nobody came to is not met"
+    assert verdict(micro.runs(run)).outcome is Outcome.UNKNOWN, "a hold that nobody came to is not met"
     run.holds = [replace(hold, state="waiting"), replace(hold, state="met")]
-    assert verdict(micro.case(run)).outcome is Outcome.PASS
+    assert verdict(micro.runs(run)).outcome is Outcome.PASS
 
 
 def test_a_fault_that_did_not_strike_shows_nothing():
     """A run that was asked to survive a fault must have met it."""
     asked = {"what": "unlink"}
     run = micro.counted(faults=(asked,))
-    assert verdict(micro.case(run)).evidence["premise"] == "fault struck"
+    assert verdict(micro.runs(run)).evidence["premise"] == "fault struck"
     run.faults = [{"state": "unmet", "fault": asked, "reason": "the run never came to it"}]
     assert "(unlink) did not strike, so the run shows nothing about it: the run never came to it" in micro.prose(
-        verdict(micro.case(run))
+        verdict(micro.runs(run))
     )
     run.faults = [{"state": "struck", "fault": {"what": "unlink", "tile": 1}}]
-    assert verdict(micro.case(run)).evidence["premise"] == "fault struck", (
+    assert verdict(micro.runs(run)).evidence["premise"] == "fault struck", (
         "another fault is not the one that was asked for"
     )
     run.faults = [{"state": "struck", "fault": asked}]
-    assert verdict(micro.case(run)).outcome is Outcome.PASS
+    assert verdict(micro.runs(run)).outcome is Outcome.PASS
 
 
 def test_under_per_tile_a_cache_must_have_been_shared():
@@ -159,12 +159,12 @@ def test_under_per_tile_a_cache_must_have_been_shared():
     run = micro.counted()
     run.steps = [replace(s, caches=tuple(f"{s.tile}-{c}" for c in s.caches)) for s in run.steps]
     run.event("x", "Phase3: shared cache detected across master tiles; refcount guard active.", source="log")
-    for case in (micro.case(run), micro.case(micro.counted(micro.PRIVATE)), micro.case(unplanned(micro.PRIVATE))):
-        found = verdict(case)
+    for runs in (micro.runs(run), micro.runs(micro.counted(micro.PRIVATE)), micro.runs(unplanned(micro.PRIVATE))):
+        found = verdict(runs)
         assert (found.outcome, found.evidence["premise"]) == (Outcome.UNKNOWN, "a cache was shared")
         assert "nothing was put to the test" in found.sentence.render()
-    assert verdict(micro.case(micro.counted(micro.PRIVATE, retention="run_end"))).outcome is Outcome.PASS
-    assert verdict(micro.case(unplanned(micro.CHAIN))).outcome is Outcome.PASS
+    assert verdict(micro.runs(micro.counted(micro.PRIVATE, retention="run_end"))).outcome is Outcome.PASS
+    assert verdict(micro.runs(unplanned(micro.CHAIN))).outcome is Outcome.PASS
 
 
 def unplanned(groups):
@@ -178,7 +178,7 @@ def test_frames_without_a_cache_share_none():
     """An entry that names no cache is no cache, however many tiles have one."""
     run = micro.counted(micro.PRIVATE)
     run.steps = [replace(s, caches=("", *s.caches[1:])) for s in run.steps]
-    assert verdict(micro.case(run)).evidence["premise"] == "a cache was shared"
+    assert verdict(micro.runs(run)).evidence["premise"] == "a cache was shared"
 
 
 def test_where_tiles_are_not_traced_the_targets_own_word_shows_that_caches_were_shared():
@@ -187,9 +187,9 @@ def test_where_tiles_are_not_traced_the_targets_own_word_shows_that_caches_were_
     run.steps = []
     run.events = [e for e in run.events if e.source != "log"]
     run.capabilities = micro.SOURCES - {"tiles"}
-    assert verdict(micro.case(run)).evidence["premise"] == "a cache was shared"
+    assert verdict(micro.runs(run)).evidence["premise"] == "a cache was shared"
     run.event("x", "Phase3: shared cache detected across master tiles; refcount guard active.", source="log")
-    assert verdict(micro.case(run)).outcome is Outcome.PASS
+    assert verdict(micro.runs(run)).outcome is Outcome.PASS
 
 
 def other(run, **changes):
@@ -213,7 +213,7 @@ def other(run, **changes):
 def test_a_foreign_baseline_is_left_out_and_said(changes, named):
     """What another test sent says nothing of this one; another version of the same target is just what a baseline is."""
     before = micro.naive(order=(2, 1, 0)).record()
-    found = verdict(micro.case(micro.counted(), baseline=other(before, **changes)))
+    found = verdict(micro.runs(micro.counted(), baseline=other(before, **changes)))
     assert found.outcome is Outcome.PASS
     assert "baseline" not in found.sentence.render()
     assert "baseline_total" not in found.evidence
@@ -221,11 +221,11 @@ def test_a_foreign_baseline_is_left_out_and_said(changes, named):
     version = TargetFacts("reference", "older", "", "python", {"commit": "older"})
     assert (
         "the baseline sent"
-        in verdict(micro.case(micro.counted(), baseline=other(before, target=version))).sentence.render()
+        in verdict(micro.runs(micro.counted(), baseline=other(before, target=version))).sentence.render()
     )
 
 
 def test_without_phase_3_there_is_no_verdict():
     """A run that ended before Phase 3 says nothing about it."""
     run = micro.Micro().event("run_error_phase2_no_groups")
-    assert verdict(micro.case(run)).evidence["premise"] == "Phase 3 reached"
+    assert verdict(micro.runs(run)).evidence["premise"] == "Phase 3 reached"

@@ -19,7 +19,8 @@ from harness.run.runner import make_run
 from harness.run.schedule import lender_first
 from harness.targets.reference import ROOT
 from harness.targets.resolve import resolve
-from harness.targets.start import LAUNCHER, prepare
+from harness.targets.start import prepare
+from harness.targets.target import PROBE
 from tests.requests_ import WCS, a_request
 
 STUB = Path(__file__).parents[1] / "stub_zemosaic"
@@ -211,7 +212,7 @@ def test_target_runs_isolated(run):
     assert list(places.pop("importable")) == bare.stdout.split()
     path = [Path(entry).resolve() for entry in places.pop("path")]
     assert path[0] == record.folder / "work" / "target"
-    assert not {ROOT / "harness", LAUNCHER.parent} & set(path)
+    assert not {ROOT / "harness", PROBE} & set(path)
     assert set(places) >= {"cwd", "home", "user", "tmp", "source", "XDG_CONFIG_HOME", "APPDATA"}
     work = record.folder / "work"
     for name, place in places.items():
@@ -270,7 +271,7 @@ def test_effective_settings_are_recorded(run):
 
 def test_launcher_names_what_it_expected(tmp_path):
     """Wrong arguments, a record without a request, and an unknown kind of target end with a status and a sentence."""
-    launch = [sys.executable, str(LAUNCHER)]
+    launch = [sys.executable, str(PROBE / "launch.py")]
     done = subprocess.run(launch, capture_output=True, text=True, check=False)
     assert (done.returncode, "expected one argument" in done.stderr) == (2, True)
     done = subprocess.run([*launch, str(tmp_path)], capture_output=True, text=True, check=False)

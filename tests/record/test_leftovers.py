@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.record import leftovers
-from harness.record.leftovers import read_left
-from harness.record.leftovers import LeftFile, clear, count_left, kind_of, remove_tree, write_left
+from harness.record.leftovers import LeftFile, clear, count_left, kind_of, read_left, remove_tree, write_left
 
 RECORD = Path("/record")
 

@@ -9,11 +9,12 @@ from harness.language.message import say
 from harness.session.model import JudgedRun, Session, TestEntry
 from harness.verdict import Outcome, Verdict
 from reports.junit import junit
+from reports.material import Material
 from reports.write import write_views
 from tests.sample_session import sample_session
 
 EMPTY = Session("2026-01-01T00:00:00+00:00", "reference", "reference", {}, "pytest", {})
-TEST = TestEntry("scenarios/test_a_hole_repro.py::test_x[chain]", "Title", "pass", "", "chain")
+TEST = TestEntry("scenarios/test_a_hole_repro.py::test_x[chain]", "Title", Outcome.PASS, "", "chain")
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,7 @@ TEST = TestEntry("scenarios/test_a_hole_repro.py::test_x[chain]", "Title", "pass
 )
 def test_what_outcomes_become(outcome, tag):
     """Unknown is an error, never a skip; what was skipped says why; a pass has no tag."""
-    root = ET.fromstring(junit(replace(EMPTY, tests=(replace(TEST, outcome=outcome, message="why\nmore"),))))
+    root = ET.fromstring(junit(replace(EMPTY, tests=(replace(TEST, outcome=Outcome(outcome), message="why\nmore"),))))
     (case,) = root.iter("testcase")
     assert (case.get("classname"), case.get("name")) == ("scenarios.test_a_hole_repro", "test_x[chain]")
     found = [part for part in case if part.tag != "properties"]
@@ -58,7 +59,7 @@ def test_a_test_tells_what_it_judged(tmp_path):
 def test_a_finding_tells_whether_it_is_new():
     """The standing of a finding stands beside its test; a verdict on the patch has none."""
     finding = Verdict("accuracy", Outcome.FAIL, say("x"), axis="quality", standing="pre-existing")
-    judged = JudgedRun("chain", "k", "subject", None, None, (finding, Verdict("holes", Outcome.PASS, say("x"))))
+    judged = JudgedRun("k", case="chain", role="subject", verdicts=(finding, Verdict("holes", Outcome.PASS, say("x"))))
     tests = [
         replace(TEST, nodeid=f"t.py::{check}", check=check, run="k", role="subject") for check in ("accuracy", "holes")
     ]
@@ -70,7 +71,7 @@ def test_a_finding_tells_whether_it_is_new():
 def test_hostile_text_is_still_xml(tmp_path):
     """Characters that XML can't hold become escapes; markup becomes text."""
     sample_session(tmp_path, "zemosaic", hostile=True)
-    write_views(tmp_path)
+    write_views(Material(tmp_path))
     root = ET.parse(tmp_path / "junit.xml").getroot()
     names = [c.get("name") for c in root.iter("testcase")]
     assert any("<script>" in name and "\\u0000" in name for name in names)

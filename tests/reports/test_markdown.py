@@ -9,8 +9,9 @@ from harness.language.message import Message, say
 from harness.record.values import sha256_of
 from harness.session.model import JudgedRun, Session, TestEntry
 from harness.verdict import Outcome, Verdict
-from reports import markdown
-from reports.markdown import MAX_BYTES, code, escape, summary
+from reports.markdown import code, escape
+from reports.material import Material
+from reports.summary import MAX_BYTES, MAX_FOUND, summary
 from reports.write import write_views
 from tests.sample_session import sample_session
 
@@ -22,7 +23,7 @@ def red(tmp_path_factory):
     """Return a session that loses a tile, and its folder with every view."""
     folder = tmp_path_factory.mktemp("red")
     session = sample_session(folder, "zemosaic")
-    write_views(folder)
+    write_views(Material(folder))
     return session, folder
 
 
@@ -116,16 +117,18 @@ def verdicts(count, text="x"):
 
 def test_what_is_left_out_is_counted():
     """Of many failures the first stand with their cause, the rest is counted; a long cause is cut, and says so."""
-    judged = JudgedRun("c", "k", "subject", None, None, verdicts(25))
+    judged = JudgedRun("k", case="c", role="subject", verdicts=verdicts(25))
     page = summary(replace(EMPTY, judged=(judged,)), "en", "0")
-    assert page.count("**fail**") == markdown.MAX_FOUND
+    assert page.count("**fail**") == MAX_FOUND
     assert "- and more, in session.json: 5" in page
     assert "  13. and more, in session.json: 38" in page
 
 
 def test_the_page_is_bounded():
     """A page that would be too large for where it is shown is cut at the end of a line, and says so."""
-    judged = tuple(JudgedRun(f"case {n}", "k", "subject", None, None, verdicts(20, "é" * 900)) for n in range(200))
+    judged = tuple(
+        JudgedRun("k", case=f"case {n}", role="subject", verdicts=verdicts(20, "é" * 900)) for n in range(200)
+    )
     page = summary(replace(EMPTY, judged=judged), "fr", "0")
     assert len(page.encode()) <= MAX_BYTES
     assert page.endswith("\n")
@@ -134,9 +137,11 @@ def test_the_page_is_bounded():
 
 def test_a_test_without_a_verdict_is_shown_too():
     """What fails without a verdict of its own, such as a comparison, stands with its message; one with is not said twice."""
-    test = TestEntry("scenarios/t.py::t[c]", "Nothing is worse.", "fail", "holes\nmore", "c", None, "k", "subject")
+    test = TestEntry(
+        "scenarios/t.py::t[c]", "Nothing is worse.", Outcome.FAIL, "holes\nmore", "c", None, "k", "subject"
+    )
     page = summary(replace(EMPTY, tests=(test,)), "en", "0")
     assert "- ✗ **fail** Nothing is worse.: holes\n" in page
-    judged = JudgedRun("c", "k", "subject", None, None, verdicts(1))
+    judged = JudgedRun("k", case="c", role="subject", verdicts=verdicts(1))
     page = summary(replace(EMPTY, tests=(replace(test, check="c0"),), judged=(judged,)), "en", "0")
     assert page.count("**fail**") == 1

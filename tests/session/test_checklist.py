@@ -8,13 +8,14 @@ import pytest
 
 from harness.session.checklist import DEFINITION_OF_DONE, Line, evaluate, read_lines
 from harness.session.model import TestEntry
+from harness.verdict import Outcome
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def entry(name, outcome):
     """Return what a test of the scenarios concluded."""
-    return TestEntry(name, "Title", outcome, "", "chain")
+    return TestEntry(name, "Title", Outcome(outcome), "", "chain")
 
 
 def test_every_line_of_the_checklist_is_there_in_its_own_words():

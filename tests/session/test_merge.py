@@ -83,7 +83,7 @@ def test_the_worst_outcome_of_a_test_counts(tmp_path, whole, shards, outcomes, w
     """A test that passes in one job and fails in another has failed; one that ran in one only has its outcome."""
     (test, *_) = read_session(whole).tests
     for folder, outcome in zip(shards, outcomes, strict=True):
-        change(folder, tests=(replace(test, outcome=outcome),))
+        change(folder, tests=(replace(test, outcome=Outcome(outcome)),))
     (found,) = merge_sessions(tmp_path / "out", shards).tests
     assert found.outcome == worst
 
@@ -92,7 +92,7 @@ def test_lines_are_judged_by_the_tests_of_all(tmp_path, whole, shards):
     """A line of the checklist that no job could evaluate alone has the outcome of all its tests together."""
     session = read_session(whole)
     for folder in shards:
-        rows = tuple(replace(r, outcome="not evaluated") for r in session.requirements)
+        rows = tuple(replace(r, outcome=Outcome.NOT_EVALUATED) for r in session.requirements)
         change(folder, requirements=rows)
     assert merge_sessions(tmp_path / "out", shards).requirements == session.requirements
 

@@ -24,7 +24,7 @@ EMPTY = Session(
     "2026-01-01T00:00:00+00:00", "reference", "reference", {"version": "1"}, "pytest -m phase3", {"os": "x"}
 )
 RUN = RunEntry("k", "chain", "subject", "per_tile", "reference", "d", "synthetic", "runs/k", "done", 2.5, "classic", 2)
-ENTRY = TestEntry("scenarios/test_a.py::test_x[chain]", "Title", "pass", "", "chain")
+ENTRY = TestEntry("scenarios/test_a.py::test_x[chain]", "Title", Outcome.PASS, "", "chain")
 
 
 def verdicts(**outcomes):
@@ -34,7 +34,7 @@ def verdicts(**outcomes):
 
 def judged(found, red=None):
     """Return a judged run with these verdicts."""
-    return JudgedRun("chain", "k", "control" if red else "subject", None, None, found, red)
+    return JudgedRun("k", case="chain", role="control" if red else "subject", verdicts=found, expected_red=red)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_share_survives_json():
 )
 def test_what_a_session_merges_to(outcomes, merged):
     """A session whose every test was skipped concluded nothing, and says so."""
-    tests = tuple(replace(ENTRY, nodeid=str(n), outcome=o) for n, o in enumerate(outcomes))
+    tests = tuple(replace(ENTRY, nodeid=str(n), outcome=Outcome(o)) for n, o in enumerate(outcomes))
     assert replace(EMPTY, tests=tests).outcome == merged
 
 

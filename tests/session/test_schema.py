@@ -14,7 +14,6 @@ from harness.session.model import (
     JudgedRun,
     RealSet,
     Requirement,
-    RowOutcome,
     RunEntry,
     Session,
     SessionError,
@@ -62,11 +61,23 @@ def test_every_part_fits(tmp_path):
     verdict = Verdict(
         "truth", Outcome.FAIL, say("{n}", n=1.5), {"any": [{"thing": None}]}, (say("x"),), "quality", "new"
     )
-    judged = JudgedRun("c", "k", "subject", "p", "b", (verdict,), ("holes",), ("depth",), ("e",), (("k", "p"),), ("s",))
-    test = TestEntry("t.py::t[c]", "Title", "not evaluated", "", "c", "truth", "k", "subject")
+    judged = JudgedRun(
+        "k",
+        "p",
+        "b",
+        case="c",
+        role="subject",
+        verdicts=(verdict,),
+        expected_red=("holes",),
+        allowed_red=("depth",),
+        equals=("e",),
+        timed=(("k", "p"),),
+        sizes=("s",),
+    )
+    test = TestEntry("t.py::t[c]", "Title", Outcome.NOT_EVALUATED, "", "c", "truth", "k", "subject", "start")
     run = RunEntry("k", "c", "subject", "per_tile", "t", "d", "user", "runs/k", "done", 1.5, "sds", 3)
     session = Session("2026-01-01T00:00:00+00:00", "t", "command", {"a": [1]}, "pytest", {"harness": "1"})
-    requirement = Requirement("A.1", "A", "texte", ("t.py::t",), "unknown")
+    requirement = Requirement("A.1", "A", "texte", ("t.py::t",), Outcome.UNKNOWN)
     session = replace(
         session,
         runs=(run,),
@@ -85,17 +96,19 @@ def test_a_session_of_before_is_read(tmp_path, written):
     """What came to the format later may be missing: such a session tells nothing of it."""
     older = {name: part for name, part in written.items() if name not in {"options", "patch"}}
     older["judged"] = [{name: part for name, part in j.items() if name != "questions"} for j in written["judged"]]
+    older["tests"] = [{name: part for name, part in t.items() if name != "part"} for t in written["tests"]]
     (tmp_path / "session.json").write_text(json.dumps(older), encoding="utf-8")
     session = read_session(tmp_path)
     assert (dict(session.options), session.patch) == ({}, ())
     assert [j.questions for j in session.judged] == [()] * len(written["judged"])
+    assert [t.part for t in session.tests] == [None] * len(written["tests"])
 
 
 def test_numbers_that_are_not_finite_are_named(tmp_path):
     """JSON has no such numbers, and readers other than Python's refuse them: they are written as words."""
     verdict = Verdict("cost", Outcome.UNKNOWN, say("{n}", n=float("inf")), {"ratio": [float("nan")]})
     session = Session("2026-01-01T00:00:00+00:00", "t", "reference", {}, "pytest", {})
-    write_session(replace(session, judged=(JudgedRun("c", "k", "subject", None, None, (verdict,)),)), tmp_path)
+    write_session(replace(session, judged=(JudgedRun("k", case="c", role="subject", verdicts=(verdict,)),)), tmp_path)
     text = (tmp_path / "session.json").read_text(encoding="utf-8")
     json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     (read,) = read_session(tmp_path).judged
@@ -196,7 +209,7 @@ def test_what_is_no_json_is_refused(tmp_path, text):
 def test_the_schema_has_the_fields_of_the_classes(owner, schema, besides):
     """A field that is added to a class, or to the schema, is added to the other, and all but what came later are required."""
     names = {f.name for f in fields(owner)} | besides
-    later = {Session: {"options", "patch"}, JudgedRun: {"questions"}}.get(owner, set())
+    later = {Session: {"options", "patch"}, JudgedRun: {"questions"}, TestEntry: {"part"}}.get(owner, set())
     assert set(schema["properties"]) == names
     assert set(schema["required"]) == names - later
     assert schema["additionalProperties"] is False
@@ -205,12 +218,22 @@ def test_the_schema_has_the_fields_of_the_classes(owner, schema, besides):
 def test_every_class_of_a_session_is_compared_with_the_schema():
     """A new part of a session gets a definition: the test above must not be left behind."""
     parts = {name for name, value in vars(module).items() if hasattr(value, "__dataclass_fields__")}
-    assert parts == {"JudgedRun", "RealSet", "Requirement", "RunEntry", "Session", "Share", "TestEntry", "Verdict"}
+    assert parts == {
+        "Comparison",
+        "JudgedRun",
+        "RealSet",
+        "Requirement",
+        "RunEntry",
+        "Session",
+        "Share",
+        "TestEntry",
+        "Verdict",
+    }
 
 
 def test_the_schema_has_the_words_of_the_classes():
     """Outcomes, axes and standings are the same words in both."""
-    assert DEFINED["outcome"]["enum"] == [str(o) for o in Outcome]
-    assert DEFINED["row_outcome"]["enum"] == list(get_args(RowOutcome))
+    assert DEFINED["outcome"]["enum"] == [o.value for o in Outcome if o is not Outcome.NOT_EVALUATED]
+    assert DEFINED["row_outcome"]["enum"] == [o.value for o in Outcome]
     assert DEFINED["verdict"]["properties"]["axis"]["enum"] == list(get_args(Axis))
     assert DEFINED["verdict"]["properties"]["standing"]["enum"] == list(get_args(Standing))
