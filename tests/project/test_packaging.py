@@ -33,6 +33,11 @@ def test_every_file_of_a_package_is_installed():
     assert sorted(path.relative_to(ROOT).as_posix() for path in there - installed()) == []
 
 
+def test_type_checkers_read_the_annotations():
+    """Each top package has its py.typed, and an installation contains it."""
+    assert {ROOT / top / "py.typed" for top in ("harness", "fixtures", "reports")} <= installed()
+
+
 def test_what_only_tests_need_is_no_dependency_of_the_main_job():
     """The validation installs neither the developers' tools nor shapely, which only the tests use."""
     names = {line.partition(">")[0].partition("[")[0] for line in SETTINGS["project"]["dependencies"]}
