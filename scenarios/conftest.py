@@ -36,7 +36,7 @@ def put_to_the_test(request, records, phase3_campaign):
     from harness.checks.base import Case
     from harness.checks.premises import NAMED_TWICE, RETRIED
     from harness.language.catalogue import translator
-    from harness.plugin.hooks import UnknownVerdictError
+    from harness.plugin.fixtures import UnknownVerdictError
 
     premise = {"frame named twice": NAMED_TWICE, "retry": RETRIED}[
         request.node.get_closest_marker("scenario").kwargs["occasion"]

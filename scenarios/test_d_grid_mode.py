@@ -10,6 +10,7 @@ pytestmark = [pytest.mark.phase3, pytest.mark.scenario("D")]
 
 
 @pytest.mark.judges("fallback")
+@pytest.mark.checklist("D.1", "D.2")
 def test_the_grid_is_taken_and_nothing_falls_back_in_silence(verdict, records, explain):
     """The mode that was asked for is the mode that ran, and no fallback is new."""
     assert records("subject").request.mode == "grid"
@@ -17,48 +18,56 @@ def test_the_grid_is_taken_and_nothing_falls_back_in_silence(verdict, records, e
 
 
 @pytest.mark.judges("tiles")
+@pytest.mark.checklist("D.1", "D.3")
 def test_every_tile_is_made(verdict, explain):
     """Every tile of the grid that frames touch is made, saved and assembled."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @pytest.mark.judges("holes")
+@pytest.mark.checklist("D.3")
 def test_the_sky_is_covered(verdict, explain):
     """All sky is covered that its pair covers and that its frames saw."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @pytest.mark.judges("content")
+@pytest.mark.checklist("D.3")
 def test_covered_sky_is_sky(verdict, explain):
     """No covered area is padding, and the stars are there."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @pytest.mark.judges("truth")
+@pytest.mark.checklist("D.3")
 def test_stars_are_where_and_as_bright_as_in_the_pair(verdict, explain):
     """Positions and fluxes by panel are those of the pair."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @pytest.mark.judges("parity")
+@pytest.mark.checklist("4.3")
 def test_the_outputs_are_the_same(verdict, explain):
     """per_tile, run_end and another number of workers come to the same outputs."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @pytest.mark.judges("fallback")
+@pytest.mark.checklist("4.3")
 def test_the_whole_run_is_green(concluded, explain):
     """Every check that decides on the patch passes on the run in grid mode."""
     assert concluded.outcome is Outcome.PASS, "\n".join(explain(v) for v in concluded.verdicts)
 
 
 @pytest.mark.judges("fallback", retention="run_end")
+@pytest.mark.checklist("4.3")
 def test_the_pair_is_sound(concluded, explain):
     """The same run with run_end is green, so that it can serve as the measure."""
     assert concluded.outcome is Outcome.PASS, "\n".join(explain(v) for v in concluded.verdicts)
 
 
 @pytest.mark.judges("fallback", subject="control")
+@pytest.mark.checklist("D.2", "4.3")
 def test_a_silent_fallback_is_seen(concluded, explain):
     """A reference that leaves the grid without a word is red: on the same frames the harness can see what it looks for."""
     assert concluded.expected_red
@@ -66,6 +75,7 @@ def test_a_silent_fallback_is_seen(concluded, explain):
 
 
 @pytest.mark.judges("fallback", subject="baseline")
+@pytest.mark.checklist("4.3")
 def test_nothing_is_worse_than_before_the_patch(concluded, newly_red, explain):
     """No check that the baseline passes is red here."""
     new = newly_red(concluded)
@@ -73,6 +83,7 @@ def test_nothing_is_worse_than_before_the_patch(concluded, newly_red, explain):
 
 
 @pytest.mark.judges("accuracy")
+@pytest.mark.checklist(beyond=True)
 def test_findings_of_quality_are_not_new(verdict, explain):
     """What the target always does to stars is shown and does not count against the patch; what is new does."""
     assert verdict.standing != "new", explain(verdict)

@@ -1,6 +1,6 @@
 """The guard rails of the checklist, judged on two versions of a program's source: what a patch may not do, and what it must.
 
-Each row is one line of the checklist (its id in ``docs/requirements.toml``). Rows are earned from the syntax trees: nothing is
+Each row is one line of the checklist (named by its id). Rows are earned from the syntax trees: nothing is
 run, no text is compared with known code, and what the trees do not show is ``unknown``, with what was looked at. A row says
 what is there, in this version's own names and lines, so that a reviewer finds it at once.
 """

@@ -20,7 +20,7 @@ from fixtures import catalogue
 from harness.language.message import say
 from harness.record.seal import SEAL
 from harness.record.values import inside, sha256_of
-from harness.session.checklist import DEFINITION_OF_DONE, evaluate, read_lines, scenario_of
+from harness.session.checklist import DEFINITION_OF_DONE, evaluate, read_lines
 from harness.session.model import Requirement, Session, SessionError, TestEntry, read_session
 from harness.verdict import Outcome, merge
 
@@ -72,6 +72,13 @@ class Done:
     def unasked(self, test: str) -> tuple[str, ...]:
         """Return the synthetic cases of a test of the checklist about which no session of the subject asked it."""
         return _unasked(test, self.own)
+
+    @property
+    def beyond(self) -> tuple[str, ...]:
+        """The tests that answer no line of the checklist, by their ids without parameters."""
+        answering = {test for line in self.lines for test in line.tests}
+        run = {test.nodeid.partition("[")[0] for part in self.own for test in part.session.tests}
+        return tuple(sorted(run - answering))
 
     @property
     def outcome(self) -> Outcome:
@@ -205,12 +212,21 @@ def _whole(line: Requirement, own: Sequence[Part]) -> Requirement:
 
 
 def _unasked(test: str, own: Sequence[Part]) -> tuple[str, ...]:
-    asked = {entry.case for part in own for entry in tests_of(test, part) if entry.outcome != "not evaluated"}
-    kind, scenario = own[0].session.target_kind, scenario_of(test)
+    """Return the synthetic cases on which the test runs, and about which no session asked it.
+
+    In a session written before the scenario was kept, tests have no scenario. They count as tests of all cases, so that such a
+    session passes no line for which it may lack a case.
+    """
+    entries = [entry for part in own for entry in tests_of(test, part) if entry.case]
+    asked = {entry.case for entry in entries if entry.outcome != "not evaluated"}
+    kind, marks = own[0].session.target_kind, {(entry.scenario, entry.occasion) for entry in entries}
     return tuple(
         case.name
         for case in catalogue.CASES
-        if case.scenario == scenario and case.kind == "synthetic" and kind in case.kinds and case.name not in asked
+        if case.kind == "synthetic"
+        and kind in case.kinds
+        and case.name not in asked
+        and any(case.suits(*mark) for mark in marks)
     )
 
 

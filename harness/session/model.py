@@ -88,7 +88,9 @@ class TestEntry:
     """One test of a scenario: its docstring is what the reviewer reads.
 
     ``run`` is the key of the run that it judged, in ``role``, and ``check`` the check whose verdict it asserts; they are
-    ``None`` for a test that did not come to it, ``check`` also for one that asserts all verdicts or none.
+    ``None`` for a test that did not come to it, ``check`` also for one that asserts all verdicts or none. ``scenario`` and
+    ``occasion`` are those of the test's marker; they are empty for a test without one, and in sessions written before they
+    were kept.
     """
 
     __test__: ClassVar[bool] = False  # pytest would take the name for a test class
@@ -101,6 +103,8 @@ class TestEntry:
     check: str | None = None
     run: str | None = None
     role: str | None = None
+    scenario: str = ""
+    occasion: str = ""
 
 
 @dataclass(frozen=True, slots=True)

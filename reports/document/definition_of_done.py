@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.language.catalogue import CODES, Code, Language, language
-from harness.session.checklist import DEFINITION_OF_DONE, scenario_of
+from harness.session.checklist import DEFINITION_OF_DONE
 from harness.session.definition_of_done import Done, Part, tests_of
 from harness.session.model import JudgedRun, Requirement, RunEntry, TestEntry
 from harness.verdict import Outcome, Verdict
@@ -73,13 +73,14 @@ class _Document:
         self.lang = lang
         self.requests = Requests()
         self.session_ids = {part.sha256: f"S{n}" for n, part in enumerate(done.parts, 1)}
-        self.proofs = {line.id: tuple(_proofs(line, done)) for line in done.lines}
+        self.proofs = {line.id: tuple(_proofs(line.tests, done)) for line in done.lines}
+        self.beyond = {test: tuple(_proofs((test,), done)) for test in done.beyond}
         self.runs = self._named()
 
     def _named(self) -> Mapping[tuple[str, str, str], _Named]:
-        """Give each judged run that a line rests on a number, case by case."""
+        """Give each judged run that a test rests on a number, case by case."""
         found: dict[tuple[str, str, str], dict[str, Proof]] = {}
-        for proofs in self.proofs.values():
+        for proofs in (*self.proofs.values(), *self.beyond.values()):
             for proof in proofs:
                 if proof.judged is not None:
                     found.setdefault(_run(proof.part, proof.judged), {})[proof.judged.role] = proof
@@ -100,6 +101,7 @@ class _Document:
             self._tried,
             self._findings,
             self._checklist,
+            self._beyond,
             self._details,
             self._evidence,
             self._limits,
@@ -173,6 +175,17 @@ class _Document:
             yield ""
             yield from self._overview([line for line in rows if line.section == section])
 
+    def _beyond(self) -> Iterator[str]:
+        if not self.beyond:
+            return
+        yield "## " + self.lang.say("Tests beyond the checklist")
+        yield ""
+        yield escape(self.lang.say("No line of the checklist asks for these tests, and they decide on no line."))
+        yield ""
+        for test, proofs in self.beyond.items():
+            yield "- " + self._labelled(term(test.removeprefix("scenarios/")), self._outcomes(test, proofs))
+        yield ""
+
     def _overview(self, lines: Iterable[Requirement]) -> Iterator[str]:
         say = self.lang.say
         yield table_row(["", say("Verdict"), say("Line"), say("Figures")])
@@ -199,8 +212,8 @@ class _Document:
                 groups.setdefault((proof.verdict.check, False), {})[proof.part.sha256, "", "", ""] = proof
             elif proof.judged.role == "subject":
                 key = function if asserts_a_part(function) else proof.verdict.check
-                # A tile that was made to fail must not be added to those of runs that were left alone.
-                apart = not scenario_of(proof.test.nodeid)
+                # A tile that was made to fail must not be added to the tiles of runs without faults.
+                apart = bool(proof.test.occasion)
                 groups.setdefault((key, apart), {})[_key(proof.part, proof.judged)] = proof
         for (key, apart), found in groups.items():
             for label, value, beside in self._of_verdicts(key, tuple(found.values())):
@@ -552,8 +565,8 @@ class _Document:
             yield self._labelled(term(dataset_name), f"{escape(told)} {code(sha256[:12])}")
 
 
-def _proofs(line: Requirement, done: Done) -> Iterator[Proof]:
-    for test in line.tests:
+def _proofs(tests: Iterable[str], done: Done) -> Iterator[Proof]:
+    for test in tests:
         for part in done.own:
             for entry in tests_of(test, part):
                 judged = next(

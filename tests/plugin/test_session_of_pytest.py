@@ -17,7 +17,8 @@ import pytest
 from fixtures import bad
 from fixtures.datasets import SYNTHETIC, build
 from harness.language.message import say
-from harness.plugin.hooks import note, of_unknown_standing, selected
+from harness.plugin.fixtures import note, of_unknown_standing
+from harness.plugin.hooks import selected
 from harness.record.reader import read_record
 from harness.record.values import sha256_of
 from harness.session.model import JudgedRun, normal_form, read_session

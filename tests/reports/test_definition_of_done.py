@@ -17,7 +17,7 @@ from harness.patch import guard_rails
 from harness.record.request import DatasetFacts, Request, TargetFacts
 from harness.record.seal import note_spared, seal
 from harness.record.values import sha256_of
-from harness.session.checklist import DEFINITION_OF_DONE, read_lines, scenario_of
+from harness.session.checklist import DEFINITION_OF_DONE, read_lines
 from harness.session.definition_of_done import Part, read, together
 from harness.session.model import JudgedRun, RealSet, RunEntry, Session, SessionError, TestEntry, write_session
 from harness.session.options import OPTIONS
@@ -28,6 +28,7 @@ from reports.document.definition_of_done import document, write
 from reports.document.figures import figures
 from reports.document.rerun import commands
 from tests.sample_session import sample_session
+from tests.scenario_marks import MARKS
 
 ROOT = Path(__file__).parents[2]
 LINES = read_lines()
@@ -63,13 +64,18 @@ def a_session(target=FIXED, commit=COMMIT, *, tests=(), **parts):
         case, check, run, role = "chain", "tiles", "s", "subject"
         if "guard_rails" in name:
             case, check, run, role = None, "4.1", None, None
+        elif not any(scenario_of(name)):
+            case, check, run, role = None, None, None, None
         elif "before_the_fix" in name:
             check, run, role = None, "b", "control"
         nodeid = f"{name}[{case}]" if case else name
         if outcome is not None:
-            found.append(TestEntry(nodeid, "Title.", outcome, "", case, check, run, role))
+            mark = scenario_of(name)
+            found.append(TestEntry(nodeid, "Title.", outcome, "", case, check, run, role, *mark))
             others = [other for other in cases_of(name) if other != case]
-            found += [TestEntry(f"{name}[{other}]", "Title.", outcome, "", other) for other in others]
+            found += [
+                TestEntry(f"{name}[{other}]", "Title.", outcome, "", other, None, None, None, *mark) for other in others
+            ]
     facts = {
         "created": "2026-11-25T02:04:02+00:00",
         "target_kind": "zemosaic",
@@ -85,10 +91,16 @@ def a_session(target=FIXED, commit=COMMIT, *, tests=(), **parts):
     return Session(target=target, **{**facts, **parts})
 
 
+def scenario_of(name):
+    """Return the scenario and the occasion that a test's marker names."""
+    return MARKS[name].scenario
+
+
 def cases_of(name):
-    """Return the synthetic cases that a real target has in the scenario of a test; those of one of part 1 go without saying."""
-    letter = scenario_of(name)
-    return [c.name for c in catalogue.CASES if (c.scenario, c.kind) == (letter, "synthetic") and "zemosaic" in c.kinds]
+    """Return the synthetic cases on which a test runs for a real target."""
+    mark = scenario_of(name)
+    cases = [c.name for c in catalogue.CASES if c.kind == "synthetic" and "zemosaic" in c.kinds and c.suits(*mark)]
+    return cases if any(mark) else []
 
 
 def taken(*sessions, subject=""):
@@ -170,7 +182,7 @@ def test_a_case_that_nobody_ran_is_half_of_the_proof(line, case):
     """A line does not pass on some of the synthetic cases, which every machine has; the document names what is missing."""
     session = a_session()
     for left in (
-        [t for t in session.tests if t.case != case or (case == "chain" and scenario_of(t.nodeid) != "A")],
+        [t for t in session.tests if t.case != case or (case == "chain" and t.scenario != "A")],
         [replace(t, outcome="not evaluated") if t.case == case else t for t in session.tests],
     ):
         part = replace(session, tests=tuple(left))
