@@ -121,6 +121,41 @@ def test_a_test_is_bound_to_the_verdict_that_it_asserts(alone):
     assert control.check is None
 
 
+def test_the_session_holds_the_scenario_of_each_marker(tmp_path):
+    """A module of a new scenario E needs no other entry anywhere: its marker is in the session, with its occasion."""
+    module = tmp_path / "test_e_new.py"
+    module.write_text(
+        """
+import pytest
+pytestmark = pytest.mark.phase3
+@pytest.mark.scenario("E", occasion="rain")
+def test_new():
+    "Rain."
+def test_unmarked():
+    pass
+""",
+        encoding="utf-8",
+    )
+    plugins = ("-p", "harness.plugin.hooks", "-p", "harness.plugin.fixtures")
+    options = ("-c", str(ROOT / "pyproject.toml"), f"--phase3-dir={tmp_path / 'session'}", "--phase3-quick")
+    done = run_pytest(str(module), "-m", "phase3", *plugins, *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {t.nodeid.rpartition("::")[2]: t for t in read_session(latest(tmp_path / "session")).tests}
+    assert (found["test_new"].scenario, found["test_new"].occasion, found["test_new"].title) == ("E", "rain", "Rain.")
+    assert (found["test_unmarked"].scenario, found["test_unmarked"].occasion) == ("", "")
+
+
+def test_each_test_of_a_session_has_the_scenario_of_its_marker(alone):
+    """The session of the reference says of each test which scenario it is of; those on the source alone have none."""
+    root, _ = alone
+    tests = read_session(latest(root)).tests
+    assert {(t.nodeid.partition("::")[0], t.scenario) for t in tests} == {
+        ("scenarios/test_a_hole_repro.py", "A"),
+        ("scenarios/test_guard_rails.py", ""),
+        ("scenarios/test_under_faults.py", ""),
+    }
+
+
 def test_what_is_noted_of_a_test_is_built_in_text():
     """A number of numpy's among the properties would end a session with workers: whatever is noted becomes plain text."""
     node = SimpleNamespace(user_properties=[])

@@ -192,6 +192,43 @@ def test_a_case_that_nobody_ran_is_half_of_the_proof(line, case):
         assert outcomes(taken(part, session))[line] == "pass"
 
 
+def test_a_session_that_holds_no_scenarios_passes_no_line_on_part_of_the_cases():
+    """A session of before the scenario was kept may lack cases of any test: lines that rest on cases are not evaluated."""
+    session = a_session()
+    older = replace(session, tests=tuple(replace(t, scenario="", occasion="") for t in session.tests))
+    assert outcomes(taken(session))["A.7"] == "pass"
+    assert outcomes(taken(older))["A.7"] == "not evaluated"
+    assert outcomes(taken(older))["0.1"] == "pass"  # read in the source, on no case
+
+
+@pytest.mark.parametrize("asked", [("E-one",), ("E-one", "E-two")], ids=len)
+def test_a_new_scenario_is_in_the_document_by_its_marks_and_cases_alone(monkeypatch, asked):
+    """Scenario E has a row of the table for each of its sets, and its tests are listed, with the cases that nobody asked."""
+    case = replace(catalogue.CASES[0], scenario="E")
+    cases = (replace(case, name="E-one"), replace(case, name="E-two", dataset="natural"))
+    monkeypatch.setattr(catalogue, "CASES", (*catalogue.CASES, *cases))
+    new = "scenarios/test_e_new.py::test_new"
+    tests = tuple(TestEntry(f"{new}[{name}]", "T.", "pass", "", name, scenario="E") for name in asked)
+    session = a_session()
+    run = replace(session.runs[0], key="e", case="E-one")
+    judged = replace(session.judged[0], case="E-one", run="e")
+    parts = {"tests": (*session.tests, *tests), "runs": (*session.runs, run), "judged": (*session.judged, judged)}
+    done = taken(replace(session, **parts))
+    tried = table(done, Requests())
+    assert row_of(tried, "E", "chain3x2")[FIXED] == Tried(Outcome.PASS, 2, 2, 1, (), as_expected=False)
+    assert row_of(tried, "E", "natural")[FIXED] == Gap("not run")
+    assert {"A", "B", "C", "D", "E"} == {row.scenario for row in tried.rows}
+    assert done.unasked(new) == (() if len(asked) == 2 else ("E-two",))
+    beyond = document(done, "en").partition("## Tests beyond the checklist")[2].partition("\n## ")[0]
+    assert beyond.count("\n- ") == len(done.beyond) == 1
+    assert f"- `test_e_new.py::test_new`: ✓ {len(asked)} (" in beyond
+    assert ("not run: `E-two`" in beyond) is (len(asked) == 1)
+    # As the test of a line, its cases are asked for.
+    lines = (replace(LINES[0], tests=(new,)), *LINES[1:])
+    monkeypatch.setattr("harness.session.definition_of_done.read_lines", lambda: lines)
+    assert outcomes(taken(replace(session, **parts)))["0.1"] == ("pass" if len(asked) == 2 else "not evaluated")
+
+
 def test_a_case_without_the_question_was_asked():
     """Where a verdict says that a case has no such question, the line rests on the others."""
     session = a_session()
