@@ -1,4 +1,4 @@
-"""The user's checklist: its lines, the tests that are marked for them, and what these conclude."""
+"""Test the reading of the user's checklist, the marks of tests for its lines, and the outcomes of lines."""
 
 import re
 
@@ -9,7 +9,7 @@ from harness.session.model import TestEntry
 
 
 def entry(name, outcome):
-    """Return what a test of the scenarios concluded."""
+    """Return the entry of a test in a session."""
     return TestEntry(name, "Title", outcome, "", "chain")
 
 
@@ -50,7 +50,7 @@ def test_the_id_of_a_line_is_that_of_its_section_and_its_place():
 
 
 def test_a_line_has_the_tests_that_are_marked_for_it(scenarios):
-    """A new module joins a line by its marks alone: of several lines, in several marks, or beyond the checklist."""
+    """A mark adds a test to a line, also in a new module, with several lines in a mark, or with several marks."""
     folder = scenarios(
         test_a="""
 import pytest
@@ -84,8 +84,8 @@ def test_a_mark_that_names_no_line_is_refused(scenarios):
         read_lines(scenarios=folder)
 
 
-def test_without_the_scenarios_no_line_passes(tmp_path):
-    """A harness whose scenarios are not there knows no test of any line, and evaluates none."""
+def test_no_line_passes_without_the_scenarios(tmp_path):
+    """If the folder of the scenarios is missing, no line has a test, and no line is evaluated."""
     lines = read_lines(scenarios=tmp_path / "nothing")
     tests = [entry("scenarios/test_a_hole_repro.py::test_no_cache_file_is_missing[chain]", "pass")]
     assert {row.outcome for row in evaluate(lines, tests, self_test=False)} == {"not evaluated"}
@@ -104,7 +104,7 @@ def test_without_the_scenarios_no_line_passes(tmp_path):
     ],
 )
 def test_a_line_concludes_what_its_tests_conclude(outcomes, merged):
-    """All cases of a line's tests count; a line whose tests were all skipped is not evaluated."""
+    """The outcomes of a line's tests on all cases are merged; a line whose tests were all skipped is not evaluated."""
     tests = [entry(f"t.py::test_x[{n}]", o) for n, o in enumerate(outcomes)] + [entry("t.py::test_xy[0]", "fail")]
     (row,) = evaluate([Line("A.1", "Test A", "words", ("t.py::test_x",))], tests, self_test=False)
     assert row.outcome == merged
@@ -120,15 +120,15 @@ def test_a_line_concludes_what_its_tests_conclude(outcomes, merged):
         (["unknown"], "unknown"),
     ],
 )
-def test_part_of_the_proof_is_no_proof(other, merged):
-    """A line passes only when each of its tests was evaluated; what fails or is unknown shows all the same."""
+def test_a_line_needs_all_its_tests_to_pass(other, merged):
+    """A line passes only if each of its tests was evaluated; a failure or an unknown of one test decides alone."""
     tests = [entry("t.py::test_x[a]", "pass"), *(entry(f"t.py::test_y[{n}]", o) for n, o in enumerate(other))]
     (row,) = evaluate([Line("A.1", "Test A", "words", ("t.py::test_x", "t.py::test_y"))], tests, self_test=False)
     assert row.outcome == merged
 
 
 def test_a_self_test_evaluates_no_definition_of_done():
-    """Green on the reference says nothing on the Definition of Done."""
+    """A pass on the reference leaves the Definition of Done not evaluated."""
     line = Line("4.1", DEFINITION_OF_DONE, "words", ("t.py::test_x",))
     tests = [entry("t.py::test_x[a]", "pass")]
     assert evaluate([line], tests, self_test=True)[0].outcome == "not evaluated"
