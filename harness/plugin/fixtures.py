@@ -109,7 +109,7 @@ def judged(asking: AskingTest, phase3_campaign: Campaign, case_name: str) -> Jud
         asking.unknown(*missing.messages)
     except NoSuchRun as missing:
         if subject == "control":
-            unseen = say("Without a control the harness has not shown that it can see a hole.")
+            unseen = say("No control was run, so the harness has not shown that it sees a hole.")
             asking.unknown(*missing.messages, unseen)
         asking.skip("not evaluated", *missing.messages)
     run = phase3_campaign.entry(found.run)
@@ -131,7 +131,7 @@ def verdict(asking: AskingTest, judged: JudgedRun) -> Verdict:
     if found.outcome is Outcome.NOT_APPLICABLE:
         asking.skip("not applicable", found.sentence)
     if of_unknown_standing(found, judged):
-        asking.unknown(found.sentence, say("The baseline does not tell whether this finding is new."))
+        asking.unknown(found.sentence, say("The run of the baseline does not show whether this finding is new."))
     asking.conclude(found.outcome.value)
     return found
 
@@ -210,7 +210,7 @@ def driven(asking: AskingTest, phase3_campaign: Campaign) -> Verdict:
     role = asking.given.get("subject", "subject")
     target = phase3_campaign.target("subject")
     if target.kind == "command":
-        asking.skip("not applicable", say("nothing is known of the functions of a command: name a real target"))
+        asking.skip("not applicable", say("the release of a command can't be called alone: name a real target"))
     if role == "control":
         target = resolve(f"reference:{COUNT_NOT_BOUNDED}", None, phase3_campaign.root / "targets")
     folder = phase3_campaign.folder / "release" / f"{role}-{uuid.uuid4().hex[:6]}"
