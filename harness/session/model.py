@@ -84,7 +84,8 @@ class TestEntry:
 
     ``run`` is the key of the run that it judged, in ``role``, and ``check`` the check whose verdict it asserts; they are
     ``None`` for a test that did not come to it, ``check`` also for one that asserts all verdicts or none. ``part`` names the
-    part of the verdict that it asserts, ``None`` for the whole; a session of before has none.
+    part of the verdict that it asserts, ``None`` for the whole. ``scenario`` and ``occasion`` are those of the test's marker;
+    they are empty for a test without one. Sessions written before these were kept have none of the three.
     """
 
     __test__: ClassVar[bool] = False  # pytest would take the name for a test class
@@ -98,6 +99,8 @@ class TestEntry:
     run: str | None = None
     role: str | None = None
     part: str | None = None
+    scenario: str = ""
+    occasion: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice, product
 
-from harness.session.checklist import scenario_of
 from harness.session.model import Session
 from harness.session.options import OPTIONS
 from harness.targets.resolve import TARGETS, kind_of
@@ -41,7 +40,11 @@ def commands(tests: Sequence[str], session: Session) -> tuple[str, ...]:
 
     """
     nodes = [_quoted(test) for test in tests if _NODE.fullmatch(test)]
-    known = {name: value for name, value in settings_of(session).items() if name != "budget" or _has_large_runs(tests)}
+    known = {
+        name: value
+        for name, value in settings_of(session).items()
+        if name != "budget" or _has_large_runs(tests, session)
+    }
     each = (dict(zip(known, values, strict=True)) for values in product(*(v.split("; ") for v in known.values())))
     lines = (" ".join(["python -m pytest -m phase3", *nodes, *_options(session, options)]) for options in each)
     return tuple(dict.fromkeys(islice(lines, MOST)))
@@ -99,9 +102,13 @@ def _quoted(word: str) -> str:
     return word if _BARE.fullmatch(word) else f'"{word}"'
 
 
-def _has_large_runs(tests: Sequence[str]) -> bool:
-    """Whether the budget decides on what tests run: it is that of the large run."""
-    return any(scenario_of(test) == "B" for test in tests)
+def _has_large_runs(tests: Sequence[str], session: Session) -> bool:
+    """Return whether the budget, which is that of the large run, can change what the tests run.
+
+    The session holds the scenario of its tests. A test without an entry there may be of the large run.
+    """
+    scenarios = {entry.nodeid.partition("[")[0]: entry.scenario for entry in session.tests}
+    return any(scenarios.get(test, "B") == "B" for test in tests)
 
 
 def _usual(name: str, value: str) -> bool:

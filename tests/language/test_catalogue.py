@@ -51,8 +51,8 @@ def test_the_catalogue_holds_nothing_that_nobody_says():
 
 
 def test_what_tests_state_is_in_the_catalogue():
-    """The title of each scenario test, which the report shows, is among the sentences."""
-    assert "The event mastertile_warn_cache_file_missing stays away." in templates()
+    """The title of each test of the scenarios, which the report shows, is among the sentences."""
+    assert "The event mastertile_warn_cache_file_missing is not sent." in templates()
 
 
 def test_babel_sees_every_call_of_say():
