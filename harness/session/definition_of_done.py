@@ -22,7 +22,6 @@ from harness.record.seal import SEAL
 from harness.record.values import inside, sha256_of
 from harness.session.checklist import DEFINITION_OF_DONE, evaluate, read_lines, scenario_of
 from harness.session.model import Requirement, Session, SessionError, TestEntry, read_session
-from harness.targets.resolve import kind_of
 from harness.verdict import Outcome, merge
 
 SHORTEST_COMMIT = 7
@@ -207,7 +206,7 @@ def _whole(line: Requirement, own: Sequence[Part]) -> Requirement:
 
 def _unasked(test: str, own: Sequence[Part]) -> tuple[str, ...]:
     asked = {entry.case for part in own for entry in tests_of(test, part) if entry.outcome != "not evaluated"}
-    kind, scenario = kind_of(own[0].session.target_kind), scenario_of(test)
+    kind, scenario = own[0].session.kind, scenario_of(test)
     return tuple(
         case.name
         for case in catalogue.CASES
