@@ -25,7 +25,6 @@ from harness.record.seal import SEAL
 from harness.record.values import inside
 from harness.session.checklist import DEFINITION_OF_DONE, evaluate, read_lines
 from harness.session.model import Requirement, Session, SessionError, TestEntry, read_hashed
-from harness.targets.resolve import kind_of
 from harness.verdict import Outcome, merge
 
 SHORTEST_COMMIT = 7
@@ -223,7 +222,7 @@ def _unasked(test: str, own: Sequence[Part]) -> tuple[str, ...]:
     """
     entries = [entry for part in own for entry in tests_of(test, part) if entry.case]
     asked = {entry.case for entry in entries if entry.outcome is not Outcome.NOT_EVALUATED}
-    kind, marks = kind_of(own[0].session.target_kind), {(entry.scenario, entry.occasion) for entry in entries}
+    kind, marks = own[0].session.kind, {(entry.scenario, entry.occasion) for entry in entries}
     return tuple(
         case.name
         for case in catalogue.CASES

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 from harness.language.message import SaidError, say
 from harness.record.comparison import Comparison
 from harness.targets.resolve import kind_of
+from harness.targets.target import Target
 from harness.verdict import Outcome, Verdict, merge
 
 FORMAT = "phase3-session/2"
@@ -146,9 +147,14 @@ class Session:
     patch: tuple[Verdict, ...] = ()
 
     @property
+    def kind(self) -> Target:
+        """The kind of the target under validation."""
+        return kind_of(self.target_kind)
+
+    @property
     def self_test(self) -> bool:
         """Whether the session judged the embedded reference, which says nothing about ZeMosaic."""
-        return kind_of(self.target_kind).embedded
+        return self.kind.embedded
 
     @property
     def outcome(self) -> Outcome:

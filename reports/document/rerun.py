@@ -8,8 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice, product
 
 from harness.session.model import Session
-from harness.session.options import OPTIONS
-from harness.targets.resolve import TARGETS, kind_of
+from harness.session.options import OPTIONS, shown_target
 
 PATH, PYTHON = "PATH", "PYTHON"
 MOST = 8
@@ -57,7 +56,7 @@ def settings_of(session: Session) -> Mapping[str, str]:
 
 def shown(known: Mapping[str, str]) -> dict[str, str]:
     """Return the options that decide on the runs as they may be shown: no place of a machine, and no default of a target."""
-    targets = {role: found for role in ("baseline", "control") if (found := _place_free(known.get(role, "")))}
+    targets = {role: found for role in ("baseline", "control") if (found := shown_target(known.get(role, ""), PATH))}
     places = {name: place for name, place in _PLACES.items() if known.get(name)}
     plain = {name: known[name] for name in (*_VALUES, "quick") if name in known}
     return {**plain, **targets, **places}
@@ -77,13 +76,12 @@ def _read(line: str) -> Iterator[tuple[str, str]]:
 
 
 def _options(session: Session, known: Mapping[str, str]) -> Iterator[str]:
-    kind = kind_of(session.target_kind)
-    again = kind.again(session.identity, PATH) or ""
-    yield _quoted(f"--phase3-target={_place_free(again) or kind.name}")
+    again = session.kind.again(session.identity, PATH) or ""
+    yield _quoted(f"--phase3-target={shown_target(again, PATH) or session.kind.name}")
     for role in ("baseline", "control"):
-        if found := _place_free(known.get(role, "")):
+        if found := shown_target(known.get(role, ""), PATH):
             yield _quoted(f"--phase3-{role}={found}")
-    if kind.libraries:
+    if session.kind.libraries:
         yield _quoted(f"--phase3-python={PYTHON}")
     for name, pattern in _VALUES.items():
         value = known.get(name, "")
@@ -123,10 +121,3 @@ def _usual(name: str, value: str) -> bool:
         return parse(value) == parse(_DEFAULTS["budget"])
     except BudgetError:
         return True
-
-
-def _place_free(target: str) -> str:
-    """Return a target as the options name it, its folder left out; empty for no target or an unknown kind."""
-    name, colon, rest = target.partition(":")
-    kind = TARGETS.get(name)
-    return kind.shown(rest, PATH) if kind and (colon or name in kind.forms) else ""
