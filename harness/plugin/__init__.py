@@ -1,1 +1,1 @@
-"""The pytest face: options, fixtures and hooks, and the session that ``pytest -m phase3`` writes."""
+"""Provide the options, fixtures and hooks of pytest, and write the session of ``pytest -m phase3``."""

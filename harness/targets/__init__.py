@@ -1,1 +1,1 @@
-"""Start a target."""
+"""Find a target's source and interpreter, and start the target."""

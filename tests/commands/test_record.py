@@ -97,7 +97,7 @@ def user(tmp_path):
             import sys
             from pathlib import Path
 
-            here = Path(__file__).parents[1]
+            here = Path(__file__).parent
             sys.path.insert(0, str(here / "ze mosaïc"))
 
 

@@ -316,7 +316,7 @@ def runner(tmp_path):
     for folder in (temp, tools):
         folder.mkdir()
     program = tools / "phase3"
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m harness.cli "$@"\n', encoding="utf-8")
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m harness.commands.main "$@"\n', encoding="utf-8")
     program.chmod(0o755)
     return temp
 
