@@ -10,7 +10,7 @@ from typing import Any
 from harness.analysis.causes import MAX_LISTED, Causes, listed
 from harness.analysis.figure import Evidence, Figure, Numbers, Unit, every, number_in, sizes
 from harness.analysis.modes import as_tiles, sky_tiles
-from harness.analysis.phase3 import SKIPPED_LATER, name_of, seconds, setting, tiles_read_for_the_last_time
+from harness.analysis.phase3 import SKIPPED_LATER, name_of, phase_5_end, seconds, setting
 from harness.analysis.removals import Removal, removals
 from harness.checks.base import Check, Runs
 from harness.checks.premises import ALWAYS, CALLBACK, ELSEWHERE, MODE_REACHED, OPENS, REMOVALS, TILES, standard
@@ -55,7 +55,7 @@ def _find(run: Record) -> Findings:
     by_name: dict[str, list[Tile]] = {}
     for tile in made:
         by_name.setdefault(name_of(tile.path or ""), []).append(tile)
-    last_read = tiles_read_for_the_last_time(run.history) if sky is None else sky.assembled
+    last_read = phase_5_end(run.history) if sky is None else sky.assembled
     gone = [r for r in removals(run.history, [tile.path or "" for tile in made]) if r.outcome == "done"]
     early, overwritten = [], []
     for removal in gone:

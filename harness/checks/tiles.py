@@ -210,12 +210,12 @@ def _for_other_causes(runs: Runs, causes: Causes, lost: Mapping[int, Why], unpla
 def _of_batches(runs: Runs) -> Verdict:
     """Judge SDS, which makes no master tiles: every batch that was built must be coadded."""
     found = batches(runs.run.history)
-    failed = sorted({n for n, _, good in found.told if not good} - found.coadded)
+    failed = sorted({n for n, _, good in found.reported if not good} - found.coadded)
     evidence = {"batches": found.built, "coadded": len(found.coadded), "failed": failed[:MAX_LISTED]}
     ended = runs.run.seal is not None and runs.run.seal.state == "done"
     if found.built is None:
         outcome, sentence = Outcome.UNKNOWN, say("SDS never stated how many batches it built.")
-    elif not found.built and not found.told:
+    elif not found.built and not found.reported:
         outcome, sentence = Outcome.UNKNOWN, say("SDS built no batch, so there was none to coadd.")
     elif failed or (ended and len(found.coadded) < found.built):
         outcome = Outcome.FAIL

@@ -194,7 +194,7 @@ def test_a_target_that_is_not_there_is_said_in_the_language(capsys, monkeypatch)
     assert main(["--lang", "fr", "doctor", "--target=zemosaic:/nowhere"]) == 2
     assert "«expected a checkout of ZeMosaic" in capsys.readouterr().out
     assert main(["--lang", "fr", "judge", "nowhere"]) == 2
-    assert "«expected a record with a request.json" in capsys.readouterr().err
+    assert "«expected a record in " in capsys.readouterr().err
 
 
 def test_verdicts_speak_french(capsys):
