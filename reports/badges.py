@@ -88,7 +88,7 @@ def expected_red(judged: JudgedRun, language: Language) -> str:
     if not judged.allowed_red:
         return expected
     others = _listed(judged.allowed_red, language)
-    return language.say("{checks} (and perhaps {others})", checks=expected, others=others)
+    return language.say("{checks} (allowed too: {others})", checks=expected, others=others)
 
 
 def found_red(judged: JudgedRun, language: Language) -> str:

@@ -21,16 +21,16 @@ KEYS: Mapping[str, Message] = MappingProxyType(
         "mastertile_error_loading_cache": say("A master tile could not read the cache of one of its frames."),
         "mastertile_error_memory_loading_cache": say("There was not enough memory to read a cache."),
         "mastertile_error_no_valid_images_from_cache": say("A master tile found no usable cache at all."),
-        "mastertile_error_no_images_after_alignment": say("None of a master tile's frames could be aligned."),
+        "mastertile_error_no_images_after_alignment": say("No frame of a master tile could be aligned."),
         "mastertile_error_stacking_failed": say("A master tile's frames could not be stacked."),
         "mastertile_error_saving": say("A master tile could not be saved."),
         "run_warn_phase3_master_tile_creation_failed_thread": say("A master tile was not made."),
         "run_error_phase3_thread_exception": say("An exception ended the making of a master tile."),
-        "run_error_phase3_no_master_tiles_created": say("Not one master tile was made."),
+        "run_error_phase3_no_master_tiles_created": say("No master tile was made."),
         "run_info_phase3_retry_submitted": say(
             "Frames that could not be aligned were submitted again, as a tile of their own."
         ),
-        "run_warn_phase3_alignment_retry_abandoned": say("Frames that could not be aligned were given up."),
+        "run_warn_phase3_alignment_retry_abandoned": say("Frames that could not be aligned were dropped."),
         "run_info_phase3_started_from_cache": say("Phase 3 began."),
         "run_info_phase3_finished_from_cache": say("Phase 3 ended, with the number of master tiles made."),
         "run_warn_phase4_invalid_master_tile_for_grid": say(

@@ -77,7 +77,7 @@ def _partial(session: Session, lang: Language) -> str:
     if not lines:
         return title
     return lang.say(
-        "{title}; not evaluated yet: {open} of {all} Definition-of-Done rows",
+        "{title}; lines of the Definition of Done not evaluated yet: {open} of {all}",
         title=title,
         open=_open_lines(session) or 0,
         all=len(lines),
@@ -91,7 +91,7 @@ def _whose(session: Session, lang: Language) -> str:
     if not off or not own or any(j.outcome is not Outcome.PASS for j in own):
         return ""
     return lang.say(
-        "Every verdict that gates on the run under validation passes; controls that are not as expected: {cases}.",
+        "Every gating verdict on the run under validation passes, but these controls are not as expected: {cases}.",
         cases=", ".join(off),
     )
 
@@ -108,7 +108,7 @@ def _figures(session: Session, lang: Language) -> str:
     fails, unknowns, passes = (outcomes.count(o) for o in ("fail", "unknown", "pass"))
     total = fails + unknowns + passes
     if total == 0:
-        return say("Nothing was judged, and no evidence is no pass.")
+        return say("No test was evaluated, so the validation does not pass.")
     if session.outcome is Outcome.FAIL:
         return say(
             "Tests that fail: {fails} of {total}. Tests that could not conclude: {unknowns}.",
@@ -118,7 +118,7 @@ def _figures(session: Session, lang: Language) -> str:
         )
     if session.outcome is Outcome.UNKNOWN:
         return say(
-            "No test fails, but {unknowns} of {total} could not conclude: this is no pass.",
+            "No test fails, but {unknowns} of {total} could not conclude, so the validation does not pass.",
             unknowns=unknowns,
             total=total,
         )

@@ -188,7 +188,7 @@ def _cell(scenario: Scenario, dataset: str, column: Column, found: Sequence[_Fou
         return _tried(here)
     gap = _gap(scenario, dataset)
     if gap.kind == "not run" and _absent(scenario, dataset, column.target, done):
-        return Gap("not evaluated", say("the set was not there"))
+        return Gap("not evaluated", say("the set is not on this machine"))
     return gap
 
 

@@ -96,7 +96,7 @@ class _Builder:
         smaller = ""
         if self.side is None:
             smaller = lang.say(
-                "The drawings are left out, to keep this page small: there are too many runs. The records hold all."
+                "The drawings are left out, to keep this page small: there are too many runs. The records contain the data."
             )
         return ReportView(
             language=lang,
@@ -147,11 +147,11 @@ class _Builder:
         count = len(passes)
         told = say("Verdicts that pass: {count}", count=count)
         if not all_of_them:
-            told = say("Verdicts that pass on the runs compared with: {count}", count=count)
+            told = say("Verdicts that pass on the comparison runs: {count}", count=count)
         folds = (
             FoldView(told, passes),
             FoldView(say("Verdicts not applicable: {count}", count=len(others)), others),
-            FoldView(say("Verdicts on the baseline, which gate nothing: {count}", count=len(before)), before),
+            FoldView(say("Verdicts on the baseline, for comparison only: {count}", count=len(before)), before),
         )
         return tuple(v for v in verdicts if v.id not in ids), tuple(f for f in folds if f.verdicts)
 
@@ -261,12 +261,12 @@ class _Builder:
             return ""
         beside = [j for j in self.session.judged if j.case == run.case]
         if any(run.key in pair for j in beside for pair in j.timed):
-            return self.lang.say("made again to be timed, not judged")
+            return self.lang.say("repeated to measure its time, not judged")
         if any(run.key in j.sizes for j in beside):
             record = self.material.record(run.key)
             frames = len(record.request.dataset.frames) if isinstance(record, Record) else 0
-            return self.lang.say("one of growing size, not judged; frames: {count}", count=frames)
-        return self.lang.say("made to be compared with, not judged")
+            return self.lang.say("made to measure how the cost grows ({count} frames), not judged", count=frames)
+        return self.lang.say("made for comparison, not judged")
 
 
 def _worst(judged: Iterable[JudgedRun]) -> str:

@@ -143,7 +143,7 @@ def _control(judged: Sequence[JudgedRun], lang: Language, run_ids: Mapping[RunKe
     column = role_word("control", lang)
     controls = [j for j in judged if j.expected_red is not None]
     if not controls:
-        return Cell(column, Badge("○", lang.say("none made"), "none"), "", "")
+        return Cell(column, Badge("○", lang.say("not made"), "none"), "", "")
     worst = min(controls, key=lambda j: rank(j.outcome.value))
     known = badge(worst.outcome.value, lang)
     words = {"pass": lang.say("red found"), "fail": lang.say("not as expected")}
@@ -155,7 +155,7 @@ def _pair(judged: Sequence[JudgedRun], lang: Language, run_ids: Mapping[RunKey, 
     column = role_word("pair", lang)
     pairs = [j for j in judged if j.role == "pair"]
     if not pairs:
-        return Cell(column, Badge("○", lang.say("none made"), "none"), "", "")
+        return Cell(column, Badge("○", lang.say("not made"), "none"), "", "")
     worst = min(pairs, key=lambda j: rank(j.outcome.value))
     return Cell(column, badge(worst.outcome.value, lang), run_ids[run_key(worst)], "")
 

@@ -111,8 +111,8 @@ class Runs:
             ),
             photograph=photograph,
             photograph_alt=lang.say(
-                "Mosaic made by {target} with {retention}. Look for a missing or cut panel, for steps at seams, and for stars"
-                " that are doubled or gone.",
+                "Mosaic made by {target} with {retention}. Look for a missing or cut panel, for steps at seams, and for "
+                "stars that are doubled or missing.",
                 target=target,
                 retention=retention,
             ),
@@ -233,8 +233,8 @@ class Runs:
             no_tiles=words.no_tiles,
             timeline=charts.timeline(history, axis, lang),
             timeline_alt=lang.say(
-                "Master tiles over time, a row a thread: {made} made of {all}. Look for caches that are removed before a tile"
-                " that reads them has ended.",
+                "Master tiles over time, one row per thread: {made} of {all} made. Look for caches removed before a tile "
+                "that reads them has ended.",
                 made=made,
                 all=len(history.tiles),
             ),
@@ -245,19 +245,19 @@ class Runs:
     def _words(self, mode: str) -> _Words:
         """Return what the drawings over time are about in a mode: a run that leaves its mode may still have other parts."""
         say = self.lang.say
-        missing = say("Neither the trace nor the samples hold any cache: nothing can be drawn.")
+        missing = say("The trace and the disk samples contain no cache: there is nothing to draw.")
         no_tiles = say("SDS and grid mode make no master tiles: there is nothing to draw.")
         if mode == "sds":
-            stay = say("With SDS the coadd reads every cache: they stay until it is over.")
+            stay = say("With SDS the coadd reads every cache, so caches stay until it ends.")
             return _Words(say("All caches are written in Phase 1. {what}", what=stay), stay, missing, no_tiles)
         if mode == "grid":
             none = say("Grid mode writes no caches.")
             return _Words(none, none, say("Grid mode writes no caches: there is nothing to draw."), no_tiles)
         return _Words(
-            say("All caches are written in Phase 1; with per_tile they must go step by step during Phase 3."),
+            say("All caches are written in Phase 1; with per_tile they must be removed step by step during Phase 3."),
             say("With per_tile the line must come down in steps during Phase 3, not at its end."),
             missing,
-            say("The record holds no step of any tile: nothing can be drawn."),
+            say("The record contains no steps of tiles: there is nothing to draw."),
         )
 
     def _retained(self, judged: JudgedRun) -> tuple[charts.Retained, ...]:

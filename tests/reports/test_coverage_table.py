@@ -62,7 +62,7 @@ def test_a_set_that_was_not_there():
     cells = row_of(table(taken(*sessions), Requests()), "C", "seestar_m94_2panels")
     assert cells[FIXED].kind == "not evaluated"
     assert cells["zemosaic 271f109"] == Gap("not run")
-    assert "○ not evaluated: the set was not there" in page(*sessions)
+    assert "○ not evaluated: the set is not on this machine" in page(*sessions)
     there = replace(sessions[0], real_sets=(RealSet("seestar_m94_2panels", judged=True, command="x"),))
     assert row_of(table(taken(there), Requests()), "C", "seestar_m94_2panels")[FIXED] == Gap("not run")
 

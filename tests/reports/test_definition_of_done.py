@@ -63,7 +63,7 @@ def test_figures_stand_beside_those_of_the_baseline():
     row = next(line for line in text.splitlines() if line.startswith("| [4.1]"))
     assert "changed statements that are cache retention: **42 of 42**" in row
     row = next(line for line in text.splitlines() if line.startswith("| [A.1]"))
-    assert "controls red by the checks named for them: **1 of 1**" in row
+    assert "controls that are red in the expected checks: **1 of 1**" in row
 
 
 def test_figures_are_of_the_runs_under_validation():
@@ -79,7 +79,7 @@ def test_what_is_newly_red_is_counted(outcome, count):
     judged = replace(judged, verdicts=(verdict("tiles", LOST, "fail"), verdict("holes", {}, outcome)))
     name, session = "test_nothing_is_worse_than_before_the_patch", a_session(judged=(judged, *others))
     text = page(judging(name, session, run="b", role="baseline", check=None))
-    assert f"checks that are red here and green in the baseline: **{count}**" in row(text, "4.2")
+    assert f"checks that fail here and pass in the baseline: **{count}**" in row(text, "4.2")
 
 
 def test_a_control_that_is_not_red_is_not_counted():
@@ -87,7 +87,7 @@ def test_a_control_that_is_not_red_is_not_counted():
     (judged, before, control) = a_session().judged
     blind = replace(control, verdicts=(verdict("tiles", MADE), verdict("holes")))
     text = page(a_session(judged=(judged, before, blind)))
-    assert "controls red by the checks named for them: **0 of 1**" in row(text, "A.1")
+    assert "controls that are red in the expected checks: **0 of 1**" in row(text, "A.1")
 
 
 def test_runs_under_faults_are_counted_apart():
@@ -95,9 +95,9 @@ def test_runs_under_faults_are_counted_apart():
     line = next(line for line in LINES if line.id == "1.7")
     assert any("test_under_faults" in name for name in line.tests)
     row = next(row for row in page(a_session()).splitlines() if row.startswith("| [1.7]"))
-    assert "num\\_master\\_tiles of tiles\\_total, under faults: **6 of 6**" in row
+    assert "num\\_master\\_tiles of tiles\\_total, in runs with injected faults: **6 of 6**" in row
     row = next(row for row in page(a_session()).splitlines() if row.startswith("| [A.6]"))
-    assert "under faults" not in row
+    assert "injected faults" not in row
 
 
 def test_runs_are_added_up():
@@ -212,7 +212,7 @@ def test_what_nothing_rests_on_is_told():
     text = page(session, a_session())
     assert "The set hatp32 was not judged" in text
     assert "The set m94" not in text
-    assert "GPU: in 1 of 2 runs the target said that it could use none" in text
+    assert "GPU: not available in 1 of 2 runs" in text
 
 
 def test_hostile_text_stays_where_it_is(tmp_path):

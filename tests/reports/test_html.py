@@ -214,7 +214,7 @@ def test_controls_are_shown_as_controls(folders):
     words = read(folders["reference"]).words
     assert f"Expected red: {', '.join(RED)}; found red: {', '.join(RED)}." in words
     assert words.count("✓ red, as expected") == len(RED)
-    verdicts = words[words.index("Every check of every run") : words.index("A control is a run")]
+    verdicts = words[words.index("All verdicts on runs") : words.index("A control is a run")]
     assert "✗" not in verdicts
 
 
@@ -304,7 +304,7 @@ def test_an_unsealed_record_is_unknown(folders):
     """What could not be judged is shown as unknown, with the reason, and never as a pass."""
     words = read(folders["unsealed"]).words
     assert "Self-test of the harness: unknown." in words
-    assert "No test fails, but 3 of 3 could not conclude: this is no pass." in words
+    assert "No test fails, but 3 of 3 could not conclude, so the validation does not pass." in words
     assert "The record was never sealed: the run may have been cut off." in words
     table = words[words.index("What was found") : words.index("A control is a run")]
     assert "? unknown" in table
@@ -315,7 +315,7 @@ def test_an_empty_session_is_no_pass(tmp_path):
     """Nothing judged is unknown, and every part says that it is empty."""
     words = written(a_session(), tmp_path).words
     assert "zemosaic abc: the validation could not conclude" in words
-    assert "Nothing was judged, and no evidence is no pass." in words
+    assert "No test was evaluated, so the validation does not pass." in words
     for part in (
         "No run was judged",
         "No case was judged",
@@ -398,7 +398,7 @@ def test_what_gates_stands_before_findings(tmp_path):
     old = Verdict("a", Outcome.FAIL, say("Old."), axis="quality", standing="pre-existing")
     judged = (a_run("a", "subject", (old,)), a_run("z", "subject", (a_verdict("z", Outcome.FAIL),)))
     words = written(a_session(judged=judged), tmp_path).words
-    table = words[words.index("Every check of every run") :]
+    table = words[words.index("All verdicts on runs") :]
     assert table.index("✗ fail z") < table.index("✗ fail a finding, pre-existing")
 
 
@@ -406,7 +406,7 @@ def test_a_failing_test_without_a_verdict_is_named_beside_the_verdicts(tmp_path)
     """A guard rail, or a control that is not red, has no verdict in the list: its test stands above it, with a link."""
     tests = (TestEntry("scenarios/test_guard_rails.py::t", "No file is added.", "fail", "x", None),)
     page = written(a_session(tests=tests, judged=(a_run("a", "subject", (a_verdict("holes"),)),)), tmp_path)
-    verdicts = section(page, "Every check of every run", "Cases")
+    verdicts = section(page, "All verdicts on runs", "Cases")
     assert "✗ fail No file is added." in verdicts
     assert "#test-1" in [a.get("href") for a in page.all("a")]
 
@@ -560,16 +560,16 @@ def section(page, start, end):
 
 def test_the_matrix_shows_every_case_at_a_glance(folders):
     """A row a case with its dataset, a cell a check with sign and word, then whether its control was red as it must be."""
-    matrix = section(read(folders["reference"]), "What each check says", "Every check of every run")
+    matrix = section(read(folders["reference"]), "The verdict of each check", "All verdicts on runs")
     assert f"Case {' '.join(sorted(JUDGED))} control pair" in matrix
     assert 'Test A — Repro "trou" chain chain2x2 (synthetic frames), classic' in matrix
     assert matrix.count("✓ pass") == len(JUDGED) + 1  # the signs are explained below
     assert "control ✓ red found" in matrix
-    assert "pair ○ none made" in matrix
-    red = section(read(folders["zemosaic"]), "What each check says", "Every check of every run")
+    assert "pair ○ not made" in matrix
+    red = section(read(folders["zemosaic"]), "The verdict of each check", "All verdicts on runs")
     assert "holes ✗ fail" in red
     assert "products ✓ pass" in red
-    assert "control ○ none made" in red
+    assert "control ○ not made" in red
 
 
 def test_the_matrix_leads_to_the_run_and_hides_nothing(tmp_path):
@@ -583,14 +583,14 @@ def test_the_matrix_leads_to_the_run_and_hides_nothing(tmp_path):
         a_run("b", "pair", (a_verdict("holes"),)),
     )
     page = written(a_session(judged=judged), tmp_path)
-    matrix = section(page, "What each check says", "Every check of every run")
+    matrix = section(page, "The verdict of each check", "All verdicts on runs")
     first, second = matrix[matrix.index("pair", matrix.index("Case")) :].split(" b ")
     assert "a a-subject" in first
     assert "a again" in first
     assert first.count("holes ? unknown") == first.count("holes ✓ pass") == 1
     assert "truth ✗ fail finding" in first
     assert first.count("control ✗ not as expected") == first.count("pair ✗ fail") == 2
-    assert "holes ○ not evaluated truth ○ not evaluated control ○ none made pair ✓ pass" in second
+    assert "holes ○ not evaluated truth ○ not evaluated control ○ not made pair ✓ pass" in second
     cells = [a["href"] for a in page.all("a") if re.fullmatch("#run-[0-9]+", a.get("href", ""))]
     # By case, role and name: the control, its sound pair, the pair that fails, and the two runs of the subject.
     assert {"#run-1", "#run-3", "#run-4", "#run-5"} <= set(cells)
@@ -612,14 +612,14 @@ def test_passes_are_folded_and_failures_never(tmp_path):
     pair = a_run("a", "pair", (a_verdict("depth"), a_verdict("holes", Outcome.FAIL)))
     few = (a_verdict("tiles"), a_verdict("cache", Outcome.UNKNOWN), a_verdict("disk", Outcome.NOT_APPLICABLE))
     page = written(a_session(judged=(pair, a_run("a", "subject", few))), tmp_path)
-    table = section(page, "Every check of every run", "Cases")
-    assert "None fails" not in table
-    shown, folded = table.split("Verdicts that pass on the runs compared with: 1", 1)
+    table = section(page, "All verdicts on runs", "Cases")
+    assert "No verdict fails" not in table
+    shown, folded = table.split("Verdicts that pass on the comparison runs: 1", 1)
     assert all(text in shown for text in ("✗ fail holes", "? unknown cache", "✓ pass tiles", "– not applicable disk"))
     assert "✓ pass depth" in folded
     many = tuple(a_verdict(f"c{n}") for n in range(13))
     judged = (pair, a_run("a", "subject", (*many, *few)))
-    shown, passes = section(written(a_session(judged=judged), tmp_path), "Every check", "Cases").split(
+    shown, passes = section(written(a_session(judged=judged), tmp_path), "All verdicts", "Cases").split(
         "Verdicts that pass: 15", 1
     )
     assert "✓" not in shown
@@ -647,10 +647,14 @@ def done_lines(*outcomes):
         (
             "a",
             ("not evaluated", "pass", "not evaluated"),
-            " (scenario A); not evaluated yet: 2 of 3 Definition-of-Done rows",
+            " (scenario A); lines of the Definition of Done not evaluated yet: 2 of 3",
         ),
-        ("ca", ("not evaluated", "pass"), " (scenarios A, C); not evaluated yet: 1 of 2 Definition-of-Done rows"),
-        ("", ("not evaluated",), "; not evaluated yet: 1 of 1 Definition-of-Done rows"),
+        (
+            "ca",
+            ("not evaluated", "pass"),
+            " (scenarios A, C); lines of the Definition of Done not evaluated yet: 1 of 2",
+        ),
+        ("", ("not evaluated",), "; lines of the Definition of Done not evaluated yet: 1 of 1"),
         ("a", (), " (scenario A)"),
     ],
 )
@@ -671,8 +675,8 @@ def test_the_title_says_it_in_french():
     tests = (TestEntry("scenarios/test_a_hole_repro.py::t", "t", "pass", "", None),)
     session = a_session(tests=tests, requirements=done_lines("pass", "not evaluated"))
     assert summary_lines(session, "fr")[0] == (
-        "zemosaic abc\u00a0: ce qui a été évalué réussit (scénario A)\u00a0; pas encore évalué\u00a0:"
-        " 1 lignes sur 2 de la définition de «\u00a0terminé\u00a0»"
+        "zemosaic abc\u00a0: ce qui a été évalué réussit (scénario A)\u00a0; "
+        "lignes de la définition de «\u00a0terminé\u00a0» pas encore évaluées\u00a0: 1 sur 2"
     )
 
 
@@ -687,11 +691,11 @@ def test_a_control_that_fails_is_not_taken_for_the_target(tmp_path):
     """A session that is red for its controls alone says so under its title; one whose subject is red does not."""
     tests = (TestEntry("a.py::t", "t", "fail", "", "a"),)
     control = a_run("a", "control", (a_verdict("holes"),), expected_red=("holes",))
-    told = "Every verdict that gates on the run under validation passes; controls that are not as expected: a."
+    told = "Every gating verdict on the run under validation passes, but these controls are not as expected: a."
     sound = a_session(tests=tests, judged=(control, a_run("a", "subject", (a_verdict("holes"),))))
     words = written(sound, tmp_path).words
     assert told in words
-    assert "None fails, and none is unknown. Controls that are not as expected: 1." in words
+    assert "No verdict fails or is unknown. Controls that are not as expected: 1." in words
     red = a_session(tests=tests, judged=(control, a_run("a", "subject", (a_verdict("holes", Outcome.UNKNOWN),))))
     assert told not in written(red, tmp_path).words
     assert told not in written(a_session(tests=tests, judged=(control,)), tmp_path).words
@@ -706,7 +710,7 @@ def test_a_control_may_be_red_where_it_is_allowed(tmp_path):
     )
     control = a_run("a", "control", verdicts, expected_red=("cache",), allowed_red=("holes",))
     words = written(a_session(judged=(control,)), tmp_path).words
-    assert "Expected red: cache (and perhaps holes); found red: cache, holes." in words
+    assert "Expected red: cache (allowed too: holes); found red: cache, holes." in words
     assert "– red, allowed holes" in words
     assert "red, not expected" not in words
     assert "control ✓ red found" in words
@@ -732,8 +736,8 @@ def test_the_baseline_gates_nothing(tmp_path):
     subject, before = a_run("a", "subject", (a_verdict("holes"),)), a_run("a", "baseline", red)
     session = a_session(judged=(subject, before))
     words = written(session, tmp_path).words
-    assert "None fails, and none is unknown." in words
-    shown, folded = words.split("Verdicts on the baseline, which gate nothing: 1", 1)
+    assert "No verdict fails or is unknown." in words
+    shown, folded = words.split("Verdicts on the baseline, for comparison only: 1", 1)
     assert "✗ fail" not in shown
     assert "✗ fail holes" in folded
     assert "Cases a ✓ pass" in words
@@ -851,16 +855,16 @@ def test_runs_beside_a_judged_one_say_what_they_are_for(tmp_path):
     )
     words = written(a_session(runs=tuple(entries), judged=(subject,)), tmp_path).words
     table = words[words.index("Every run of the session") :]
-    assert "subject, chain3x2 (synthetic frames) classic, workers: 2 made again to be timed, not judged" in table
-    assert "one of growing size, not judged; frames: 0" in table
-    assert "made to be compared with, not judged" in table
+    assert "subject, chain3x2 (synthetic frames) classic, workers: 2 repeated to measure its time, not judged" in table
+    assert "made to measure how the cost grows (0 frames), not judged" in table
+    assert "made for comparison, not judged" in table
     assert table.count("not judged") == 3
 
 
 @pytest.mark.parametrize(
     ("mode", "told", "empty"),
     [
-        ("classic", "with per_tile they must go step by step", "The record holds no step of any tile"),
+        ("classic", "with per_tile they must be removed step by step", "The record contains no steps of tiles"),
         ("sds", "the coadd reads every cache", "SDS and grid mode make no master tiles"),
         ("grid", "Grid mode writes no caches: there is nothing to draw.", "SDS and grid mode make no master tiles"),
     ],
