@@ -1,4 +1,4 @@
-"""What ZeMosaic's event keys mean, in a sentence each. A key stands untranslated beside its sentence: logs hold the key."""
+"""Explain ZeMosaic's event keys in one sentence each. The key itself is not translated, so that it can be found in logs."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ KEYS: Mapping[str, Message] = MappingProxyType(
 
 
 def keys_in(text: str, language: Language) -> tuple[tuple[str, str], ...]:
-    """Return the event keys that a text names, each with its sentence, in the order of the text."""
+    """Return the known event keys in a text, each with its sentence, in the order of the text."""
     found = ((word, _meaning(word)) for word in dict.fromkeys(_WORD.findall(text)))
     return tuple((key, language.render(sentence)) for key, sentence in found if sentence is not None)
 
@@ -63,7 +63,7 @@ def keys_of(verdict: Verdict, language: Language) -> tuple[tuple[str, str], ...]
 
 
 def _meaning(word: str) -> Message | None:
-    """Return what a key means; those of fallbacks are the check's to know."""
+    """Return what a key means; the keys of fallbacks are defined with the fallback check."""
     if word in KEYS:
         return KEYS[word]
     fallback = named(word)
@@ -71,5 +71,5 @@ def _meaning(word: str) -> Message | None:
 
 
 def _part(value: object) -> object:
-    """Return what JSON makes of evidence that is not one of its types."""
+    """Convert evidence of a type that JSON lacks."""
     return dict(value) if isinstance(value, Mapping) else str(value)
