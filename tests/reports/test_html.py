@@ -1,4 +1,4 @@
-"""The report and the summary: what they show, what they refuse to run, and that they conclude nothing themselves."""
+"""Test the report page and the summary in the terminal: content, accessibility, safety, and that they add no conclusion."""
 
 import json
 import re
@@ -36,7 +36,7 @@ STYLE = Path(render.__file__).parent / "templates" / "style.css"
 
 
 class Page(HTMLParser):
-    """A page taken apart: its elements with their attributes, its text, and whether every element is closed in order."""
+    """A parsed page: its elements with their attributes, its text, and the errors in their nesting."""
 
     def __init__(self, text):
         super().__init__()
@@ -121,13 +121,13 @@ def written(session, folder):
 
 
 def test_every_page_is_well_formed(page):
-    """Elements close in order, and no attribute stands twice."""
+    """Elements close in order, and no attribute is repeated."""
     assert page.wrong == []
     assert page.open == []
 
 
 def test_every_link_and_id_resolves(page):
-    """Ids are unique; links, labels and patterns lead to an id of the page; the other link is the other language."""
+    """Ids are unique; links, labels and patterns point to an id of the page, or to the page in the other language."""
     ids = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
     assert len(ids) == len(set(ids))
     wanted = [a["href"] for a in page.all("a")]
@@ -139,7 +139,7 @@ def test_every_link_and_id_resolves(page):
 
 
 def test_nothing_is_loaded_or_run(page):
-    """No script, no frame, no address outside: pictures are data, and the policy forbids the rest."""
+    """There is no script, frame or external address; pictures are embedded, and the policy forbids everything else."""
     assert {"script", "iframe", "object", "embed", "form", "link", "base", "b"}.isdisjoint(
         tag for tag, _ in page.elements
     )
@@ -176,7 +176,7 @@ def test_every_page_is_small(folders):
 
 
 def test_outcomes_have_a_sign_and_a_word(page):
-    """Colour is never the only sign."""
+    """Outcomes have a sign and a word as well as a colour."""
     badges = [a["class"] for a in page.all("span") if a.get("class", "").startswith("badge")]
     assert badges
     words = page.words
@@ -186,7 +186,7 @@ def test_outcomes_have_a_sign_and_a_word(page):
 
 
 def test_the_self_test_says_so(folders):
-    """On the reference the title says what it is, the real command stands first, and the Definition of Done is not evaluated."""
+    """A session of the reference says so in its title, starts with the real command, and evaluates no Definition of Done."""
     text = (folders["reference"] / FILES["en"]).read_text(encoding="utf-8")
     title = "Self-test of the harness: passes. It says nothing about ZeMosaic."
     assert f"<title>{title}</title>" in text
@@ -200,7 +200,7 @@ def test_the_self_test_says_so(folders):
 
 
 def test_a_file_can_not_claim_the_definition_of_done_for_the_reference(folders, tmp_path):
-    """Whatever a session of the reference says of it, the Definition of Done is shown as not evaluated."""
+    """For the reference the Definition of Done is shown as not evaluated, whatever session.json says."""
     session = read_session(folders["reference"])
     claimed = tuple(replace(r, outcome="pass") for r in session.requirements)
     words = written(replace(session, requirements=claimed), tmp_path).words
@@ -210,7 +210,7 @@ def test_a_file_can_not_claim_the_definition_of_done_for_the_reference(folders, 
 
 
 def test_controls_are_shown_as_controls(folders):
-    """A control that is red where it must be passes, and its red verdicts are not among those of the run under validation."""
+    """A control that is red in the expected checks passes, and its verdicts are not listed with those of other runs."""
     words = read(folders["reference"]).words
     assert f"Expected red: {', '.join(RED)}; found red: {', '.join(RED)}." in words
     assert words.count("✓ red, as expected") == len(RED)
@@ -219,7 +219,7 @@ def test_controls_are_shown_as_controls(folders):
 
 
 def test_a_control_that_is_not_red_is_shown_to_fail(folders, tmp_path):
-    """Each check of a control says whether it was to be red and was not, or is red and was not to be."""
+    """Each check of a control says whether it is missing an expected red or has an unexpected one."""
     session = read_session(folders["reference"])
     judged = tuple(replace(j, expected_red=("products", "holes")) if j.expected_red else j for j in session.judged)
     words = written(replace(session, judged=judged), tmp_path).words
@@ -230,7 +230,7 @@ def test_a_control_that_is_not_red_is_shown_to_fail(folders, tmp_path):
 
 
 def test_the_worst_comes_first_with_its_cause(folders):
-    """Failures stand before passes, each with its sentence and the links of its cause."""
+    """Failures come before passes, each with its sentence and the links of its cause."""
     words = read(folders["zemosaic"]).words
     table = words[words.index("What was found") : words.index("Dataset:")]
     assert table.index("✗ fail") < table.index("✓ pass")
@@ -251,7 +251,7 @@ def test_french_is_french(folders):
 
 
 def test_languages_link_to_each_other(folders):
-    """Each page names its language and leads to the other."""
+    """Each page names its language and links to the other."""
     for code, other in (("en", "fr"), ("fr", "en")):
         page = read(folders["zemosaic"], code)
         assert page.all("html")[0]["lang"] == code
@@ -260,7 +260,7 @@ def test_languages_link_to_each_other(folders):
 
 
 def test_the_hole_is_drawn(folders):
-    """The hole is outlined and numbered on the run's map, and its place is shown on the pair's."""
+    """The hole is outlined and numbered on the run's map, and its position is marked on the pair's."""
     page = read(folders["zemosaic"])
     assert [a["class"].strip() for a in page.all("path") if a.get("class", "").startswith("hole")] == [
         "hole",
@@ -284,7 +284,7 @@ def test_bytes_and_tiles_are_drawn(folders):
 
 
 def test_markup_in_a_record_is_inert(folders):
-    """Names and texts that try to be markup are shown as text; characters that would hide something are made visible."""
+    """Names and texts with markup are shown as text; invisible characters are shown as escapes."""
     for code in CODES:
         text = (folders["hostile"] / FILES[code]).read_text(encoding="utf-8")
         assert "<script" not in text
@@ -294,14 +294,14 @@ def test_markup_in_a_record_is_inert(folders):
 
 
 def test_the_terminal_is_not_steered(folders):
-    """The summary is plain text, a line each, whatever names hold."""
+    """The summary is plain text, one line per entry, whatever the names contain."""
     lines = summary_lines(read_session(folders["hostile"]), "fr")
     assert any("\\u202e\\u0000" in line for line in lines)
     assert all(c.isprintable() or c in "\u00a0\u202f" for line in lines for c in line)
 
 
 def test_an_unsealed_record_is_unknown(folders):
-    """What could not be judged is shown as unknown, with the reason, and never as a pass."""
+    """A run that could not be judged is shown as unknown with the reason, never as a pass."""
     words = read(folders["unsealed"]).words
     assert "Self-test of the harness: unknown." in words
     assert "No test fails, but 3 of 3 could not conclude, so the validation does not pass." in words
@@ -312,7 +312,7 @@ def test_an_unsealed_record_is_unknown(folders):
 
 
 def test_an_empty_session_is_no_pass(tmp_path):
-    """Nothing judged is unknown, and every part says that it is empty."""
+    """A session without judged runs is unknown, and every empty part says so."""
     words = written(a_session(), tmp_path).words
     assert "zemosaic abc: the validation could not conclude" in words
     assert "No test was evaluated, so the validation does not pass." in words
@@ -327,7 +327,7 @@ def test_an_empty_session_is_no_pass(tmp_path):
 
 
 def test_a_judgement_without_its_run_says_so(tmp_path):
-    """A verdict whose run the session does not hold is still shown, and what is missing is named."""
+    """A verdict whose run is missing from the session is still shown, with a note on the missing run."""
     verdict = Verdict("holes", Outcome.UNKNOWN, say("No tile was submitted."), {"outlines": {"1": [[1, 2]], "2": "no"}})
     session = a_session(judged=(JudgedRun("chain", "run-1", "subject", None, None, (verdict,)),))
     words = written(session, tmp_path).words
@@ -337,7 +337,7 @@ def test_a_judgement_without_its_run_says_so(tmp_path):
 
 @pytest.mark.parametrize("path", ["../elsewhere", "runs/absent", "runs/broken"])
 def test_a_record_that_can_not_be_read_is_named(folders, tmp_path, path):
-    """A record that is absent, broken or outside the session's folder is named, and the page is written."""
+    """A record that is missing, broken or outside the session's folder is named, and the page is still written."""
     session = read_session(folders["zemosaic"])
     (tmp_path / "runs" / "broken").mkdir(parents=True)
     (tmp_path / "runs" / "broken" / "request.json").write_text("[]", encoding="utf-8")
@@ -348,7 +348,7 @@ def test_a_record_that_can_not_be_read_is_named(folders, tmp_path, path):
 
 
 def test_a_crashed_and_changed_record_is_shown_with_what_it_has(tmp_path):
-    """A run that was killed, and a record that was changed, are drawn as far as they go, with what is wrong with them."""
+    """A run that was cut off, and a changed record, are drawn as far as possible, with a note on what is wrong."""
     sample_session(tmp_path, "zemosaic")
     record = tmp_path / "runs" / "subject-per_tile"
     seal = json.loads((record / "seal.json").read_text(encoding="utf-8"))
@@ -366,7 +366,7 @@ def test_a_crashed_and_changed_record_is_shown_with_what_it_has(tmp_path):
 
 
 def test_real_sets_are_named_with_the_command_that_gets_them(folders, tmp_path):
-    """Without a judged real set the page says so and how to get one; with one it says which."""
+    """The page names the judged real sets, or says that there are none and how to get one."""
     words = read(folders["zemosaic"]).words
     assert "No real set was judged" in words
     assert "phase3 data fetch seestar_m94_2panels" in words
@@ -384,7 +384,7 @@ def test_real_sets_are_named_with_the_command_that_gets_them(folders, tmp_path):
     ("standing", "told"), [("", "finding"), ("new", "finding, new"), ("pre-existing", "finding, pre-existing")]
 )
 def test_findings_are_marked(standing, told, tmp_path):
-    """A finding of quality is told from a verdict that gates, with its standing, on the page and in the terminal."""
+    """A quality finding is labelled with its standing, on the page and in the terminal."""
     finding = Verdict("truth", Outcome.FAIL, say("No tile was submitted."), axis="quality", standing=standing)
     session = a_session(judged=(JudgedRun("chain", "r", "subject", None, None, (finding,)),))
     words = written(session, tmp_path).words
@@ -394,7 +394,7 @@ def test_findings_are_marked(standing, told, tmp_path):
 
 
 def test_what_gates_stands_before_findings(tmp_path):
-    """Of what fails, that which decides on the patch comes first, whatever the names of cases and checks."""
+    """Failures that gate come before other findings, whatever the names of cases and checks."""
     old = Verdict("a", Outcome.FAIL, say("Old."), axis="quality", standing="pre-existing")
     judged = (a_run("a", "subject", (old,)), a_run("z", "subject", (a_verdict("z", Outcome.FAIL),)))
     words = written(a_session(judged=judged), tmp_path).words
@@ -403,7 +403,7 @@ def test_what_gates_stands_before_findings(tmp_path):
 
 
 def test_a_failing_test_without_a_verdict_is_named_beside_the_verdicts(tmp_path):
-    """A guard rail, or a control that is not red, has no verdict in the list: its test stands above it, with a link."""
+    """A failing test without a verdict in the list (a guard rail, a control) is named above the list, with a link."""
     tests = (TestEntry("scenarios/test_guard_rails.py::t", "No file is added.", "fail", "x", None),)
     page = written(a_session(tests=tests, judged=(a_run("a", "subject", (a_verdict("holes"),)),)), tmp_path)
     verdicts = section(page, "All verdicts on runs", "Cases")
@@ -412,7 +412,7 @@ def test_a_failing_test_without_a_verdict_is_named_beside_the_verdicts(tmp_path)
 
 
 def test_a_sentence_among_evidence_is_in_the_readers_language():
-    """What a check says in its evidence is said in each language, alone, in a list and in a table."""
+    """Sentences in the evidence are translated, whether alone, in a list or in a table."""
     told = say("No tile was submitted.").to_json()
     french = Language("fr")
     spoken = "Aucune tuile n’a été soumise."
@@ -423,7 +423,7 @@ def test_a_sentence_among_evidence_is_in_the_readers_language():
 
 
 def test_evidence_is_bounded_and_says_what_it_leaves_out():
-    """Long, deep and wide evidence is cut, and the cut is counted."""
+    """Long, deep and wide evidence is cut, with a count of what is left out."""
     lang = Language("en")
     long = node(list(range(1000)), lang)
     assert long.left_out == 1000 - MAX_ITEMS
@@ -443,7 +443,7 @@ def test_evidence_is_bounded_and_says_what_it_leaves_out():
 
 
 def test_a_page_that_would_be_too_large_leaves_its_drawings_out(folders, tmp_path, monkeypatch):
-    """Rather than grow without bound the page shrinks its pictures, then leaves them out and says so."""
+    """A page above the limit gets smaller pictures, and in the end none, and says so."""
     session = read_session(folders["zemosaic"])
     write_session(session, tmp_path)
     monkeypatch.setattr(render, "MAX_BYTES", 1000)
@@ -453,7 +453,7 @@ def test_a_page_that_would_be_too_large_leaves_its_drawings_out(folders, tmp_pat
 
 
 def test_a_session_that_is_none_is_refused(folders, tmp_path):
-    """The error says what was expected, and an unknown language is refused."""
+    """A folder without a session, or an unknown language, is an error that says what was expected."""
     with pytest.raises(ValueError, match=r"expected a session\.json"):
         Material(tmp_path)
     with pytest.raises(ValueError, match="expected a language"):
@@ -461,7 +461,7 @@ def test_a_session_that_is_none_is_refused(folders, tmp_path):
 
 
 def test_records_are_read_once(folders):
-    """The pages in both languages rest on one reading of each record."""
+    """Each record is read once for the pages in both languages."""
     material = Material(folders["zemosaic"])
     key = next(iter(material.runs))
     assert material.record(key) is material.record(key)
@@ -469,14 +469,14 @@ def test_records_are_read_once(folders):
 
 
 def test_the_page_concludes_nothing(folders, tmp_path):
-    """What the session says is shown, even where the records would say otherwise."""
+    """The page shows the outcomes of the session, even if the records would give others."""
     session = read_session(folders["zemosaic"])
     tests = tuple(replace(t, outcome="pass") for t in session.tests)
     assert "zemosaic 63bcc2c: the validation passes" in written(replace(session, tests=tests), tmp_path).words
 
 
 def test_the_summary_is_compact_and_worst_first(folders):
-    """Title, figures, then each judged run: failures with their sentences, controls in a line, real sets at the end."""
+    """The summary has the title, counts, each judged run with its failures, controls in one line, and real sets at the end."""
     lines = summary_lines(read_session(folders["zemosaic"]), "en")
     assert lines[:3] == (
         "zemosaic 63bcc2c: the validation fails",
@@ -493,7 +493,7 @@ def test_the_summary_is_compact_and_worst_first(folders):
 
 
 def test_one_sentence_of_many_checks_is_said_once():
-    """What a run lacks for several checks stands in one line that names them; other sentences and outcomes keep theirs."""
+    """Checks of a run with the same outcome and sentence share one line; others have their own."""
     ended, other = say("The run did not reach its end."), say("No tile was submitted.")
     unknown, fail = Outcome.UNKNOWN, Outcome.FAIL
     verdicts = tuple(
@@ -559,7 +559,7 @@ def section(page, start, end):
 
 
 def test_the_matrix_shows_every_case_at_a_glance(folders):
-    """A row a case with its dataset, a cell a check with sign and word, then whether its control was red as it must be."""
+    """The matrix has one row per case, one cell per check with sign and word, and one cell each for control and pair."""
     matrix = section(read(folders["reference"]), "The verdict of each check", "All verdicts on runs")
     assert f"Case {' '.join(sorted(JUDGED))} control pair" in matrix
     assert 'Test A — Repro "trou" chain chain2x2 (synthetic frames), classic' in matrix
@@ -573,7 +573,7 @@ def test_the_matrix_shows_every_case_at_a_glance(folders):
 
 
 def test_the_matrix_leads_to_the_run_and_hides_nothing(tmp_path):
-    """Cells lead to their run; the worst control and pair of a case count; a case without a subject has no pass."""
+    """Cells link to their run; the worst control and pair of a case count; a case without a subject has no pass."""
     judged = (
         a_run("a", "subject", (a_verdict("holes", Outcome.UNKNOWN), a_verdict("truth", Outcome.FAIL, "quality"))),
         replace(a_run("a", "subject", (a_verdict("holes"),)), run="again"),
@@ -599,7 +599,7 @@ def test_the_matrix_leads_to_the_run_and_hides_nothing(tmp_path):
 
 @pytest.mark.parametrize("count", [18, 19])
 def test_a_wide_matrix_flows(count, tmp_path):
-    """With more columns than signs fit side by side each cell stands with the name of its column."""
+    """If the columns do not fit in one line, each cell has the name of its column."""
     page = written(
         a_session(judged=(a_run("a", "subject", tuple(a_verdict(f"c{n}") for n in range(count))),)), tmp_path
     )
@@ -608,7 +608,7 @@ def test_a_wide_matrix_flows(count, tmp_path):
 
 
 def test_passes_are_folded_and_failures_never(tmp_path):
-    """Failures and unknowns of any run stand open; passes of pairs are folded, and the subject's too when there are many."""
+    """Failures and unknowns are never folded; passes of pairs are, and those of the subject when there are many."""
     pair = a_run("a", "pair", (a_verdict("depth"), a_verdict("holes", Outcome.FAIL)))
     few = (a_verdict("tiles"), a_verdict("cache", Outcome.UNKNOWN), a_verdict("disk", Outcome.NOT_APPLICABLE))
     page = written(a_session(judged=(pair, a_run("a", "subject", few))), tmp_path)
@@ -628,7 +628,7 @@ def test_passes_are_folded_and_failures_never(tmp_path):
 
 
 def test_the_folded_verdicts_print():
-    """On paper what is folded is shown, but for the evidence of passes, and a sentence says where that is."""
+    """In print folded verdicts are shown, except the evidence of passes, and a sentence says where to find that."""
     style = STYLE.read_text(encoding="utf-8")
     paper = style[style.index("@media print") :]
     assert "details::details-content { content-visibility: visible" in paper
@@ -659,7 +659,7 @@ def done_lines(*outcomes):
     ],
 )
 def test_the_title_claims_no_more_than_was_evaluated(files, outcomes, title, tmp_path):
-    """While lines of the Definition of Done are open the title says so, and bears no tick."""
+    """If lines of the Definition of Done are not evaluated, the title says so and has no tick."""
     names = [f"scenarios/test_{letter}_case.py::t" for letter in files] or ["elsewhere.py::t"]
     tests = tuple(TestEntry(name, "t", "pass", "", None) for name in names)
     tests += (TestEntry("scenarios/test_d_grid_mode.py::t", "t", "not evaluated", "", None),)
@@ -671,7 +671,7 @@ def test_the_title_claims_no_more_than_was_evaluated(files, outcomes, title, tmp
 
 
 def test_the_title_says_it_in_french():
-    """The same in French."""
+    """The French title says so too."""
     tests = (TestEntry("scenarios/test_a_hole_repro.py::t", "t", "pass", "", None),)
     session = a_session(tests=tests, requirements=done_lines("pass", "not evaluated"))
     assert summary_lines(session, "fr")[0] == (
@@ -681,14 +681,14 @@ def test_the_title_says_it_in_french():
 
 
 def test_a_whole_pass_has_its_tick(tmp_path):
-    """When every line of the Definition of Done was evaluated the validation passes."""
+    """If every line of the Definition of Done was evaluated, the title has a tick."""
     tests = (TestEntry("scenarios/test_a_hole_repro.py::t", "t", "pass", "", None),)
     words = written(a_session(tests=tests, requirements=done_lines("pass", "pass")), tmp_path).words
     assert "✓ zemosaic abc: the validation passes" in words
 
 
 def test_a_control_that_fails_is_not_taken_for_the_target(tmp_path):
-    """A session that is red for its controls alone says so under its title; one whose subject is red does not."""
+    """A session that is red only because of its controls says so under its title."""
     tests = (TestEntry("a.py::t", "t", "fail", "", "a"),)
     control = a_run("a", "control", (a_verdict("holes"),), expected_red=("holes",))
     told = "Every gating verdict on the run under validation passes, but these controls are not as expected: a."
@@ -702,7 +702,7 @@ def test_a_control_that_fails_is_not_taken_for_the_target(tmp_path):
 
 
 def test_a_control_may_be_red_where_it_is_allowed(tmp_path):
-    """A check that may be red besides is named so and is no surprise; a finding gates nothing on a control either."""
+    """A check that is allowed to be red is labelled so; a quality finding on a control does not count."""
     verdicts = (
         a_verdict("cache", Outcome.FAIL),
         a_verdict("holes", Outcome.FAIL),
@@ -717,7 +717,7 @@ def test_a_control_may_be_red_where_it_is_allowed(tmp_path):
 
 
 def test_a_run_in_two_roles_is_shown_in_both(tmp_path):
-    """When subject and control are one run each role has its own section, and its own verdicts."""
+    """If subject and control are the same run, each role has its own section and verdicts."""
     red = (a_verdict("holes", Outcome.FAIL),)
     subject = replace(a_run("a", "subject", red), run="one")
     control = replace(a_run("a", "control", red, expected_red=("holes",)), run="one")
@@ -731,7 +731,7 @@ def test_a_run_in_two_roles_is_shown_in_both(tmp_path):
 
 
 def test_the_baseline_gates_nothing(tmp_path):
-    """A baseline that is red is folded, makes no case red, and comes last in the terminal; as a control it stands once."""
+    """A red baseline is folded, makes no case red, and comes last in the terminal; if it is a control too it is shown once."""
     red = (a_verdict("holes", Outcome.FAIL),)
     subject, before = a_run("a", "subject", (a_verdict("holes"),)), a_run("a", "baseline", red)
     session = a_session(judged=(subject, before))
@@ -752,7 +752,7 @@ def test_the_baseline_gates_nothing(tmp_path):
 
 
 def test_a_control_that_is_the_baseline_says_so(tmp_path):
-    """The run before the patch is shown once, with both its roles, wherever it is named; a pair is just a pair."""
+    """The run before the patch is shown once, labelled with both its roles; a pair has one label."""
     judged = (
         a_run("a", "subject", (a_verdict("holes"),), pair="a-control-pair", baseline="a-control"),
         a_run("a", "control", (a_verdict("holes", Outcome.FAIL),), expected_red=("holes",)),
@@ -768,7 +768,7 @@ def test_a_control_that_is_the_baseline_says_so(tmp_path):
 
 
 def test_the_scale_of_a_map_has_no_needless_digits():
-    """Steps of coverage are told to a tenth of their width; single values as they are."""
+    """Steps of coverage are rounded to a tenth of their width; single values are not rounded."""
     lang = Language("en")
     assert [runs._level(skymap.Level("#fff", *edges), lang) for edges in ((0.001047, 1.001), (1.001, 2.001))] == [
         "0–1",
@@ -790,7 +790,7 @@ def _luminance(colour):
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_contrast_is_good_in_light_and_dark(dark):
-    """Text stands out from what is behind it by 4.5 at least (WCAG 2.2, AA), drawn lines by 3."""
+    """The contrast of text is at least 4.5 (WCAG 2.2, AA), that of drawn lines at least 3."""
     blocks = re.findall(r":root \{(.*?)\}", STYLE.read_text(encoding="utf-8"), re.DOTALL)
     colours = _colours(blocks[0]) | (_colours(blocks[1]) if dark else {})
 
@@ -824,7 +824,7 @@ def with_costs(folder):
 
 
 def test_retentions_stand_side_by_side_and_costs_have_their_interval(tmp_path):
-    """Where the session has all three retentions they are drawn on one scale; the cost check's intervals are told in words."""
+    """Three retentions are drawn on one scale; the intervals of the cost check are given in words too."""
     page = with_costs(tmp_path / "session")
     assert "The three retentions" in page.words
     labels = [attrs.get("aria-label", "") for tag, attrs in page.elements if tag == "svg"]
@@ -837,14 +837,14 @@ def test_retentions_stand_side_by_side_and_costs_have_their_interval(tmp_path):
 
 
 def test_without_them_nothing_is_drawn(folders):
-    """Two retentions and counts alone have no figure of their own."""
+    """Two retentions, or counts without times, are not drawn."""
     page = read(folders["reference"])
     assert "The three retentions" not in page.words
     assert "Cost of counting references" not in page.words
 
 
 def test_runs_beside_a_judged_one_say_what_they_are_for(tmp_path):
-    """A run of growing size, one made again to be timed and one to be compared with are not taken for the run that is judged."""
+    """Runs made for timing, for growth or for comparison are labelled as not judged."""
     entries = [replace(an_entry("a", "subject"), key=key) for key in ("judged", "again", "small", "one")]
     subject = replace(
         a_run("a", "subject", (a_verdict("cost"),)),
@@ -870,7 +870,7 @@ def test_runs_beside_a_judged_one_say_what_they_are_for(tmp_path):
     ],
 )
 def test_drawings_over_time_speak_of_the_mode(mode, told, empty, tmp_path):
-    """What a mode has not is no gap in its record, and what is expected of caches differs."""
+    """The texts of the drawings say what each mode does with caches and tiles."""
     session = sample_session(tmp_path / "session")
     folder = tmp_path / "session" / session.runs[1].record
     request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
