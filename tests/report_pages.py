@@ -94,9 +94,7 @@ def a_verdict(check, outcome=Outcome.PASS, axis="patch"):
 
 def a_run(case, role, verdicts, **parts):
     """Return a judged run of a case."""
-    return JudgedRun(
-        case, f"{case}-{role}", role, parts.pop("pair", None), parts.pop("baseline", None), verdicts, **parts
-    )
+    return JudgedRun(f"{case}-{role}", case=case, role=role, verdicts=verdicts, **parts)
 
 
 def an_entry(case, role, target="zemosaic abc"):
@@ -125,4 +123,6 @@ def section(page, start, end):
 
 def done_lines(*outcomes):
     """Return lines of the Definition of Done with these outcomes."""
-    return tuple(Requirement(f"4.{n}", DEFINITION_OF_DONE, "…", (), outcome) for n, outcome in enumerate(outcomes, 1))
+    return tuple(
+        Requirement(f"4.{n}", DEFINITION_OF_DONE, "…", (), Outcome(outcome)) for n, outcome in enumerate(outcomes, 1)
+    )

@@ -343,7 +343,7 @@ def sample_session(folder, kind="reference", *, hostile=False, sealed=True):
             check,
             subject.run,
             "subject",
-            "A",
+            scenario="A",
         )
         for check, (name, title) in words.items()
     ]

@@ -2,9 +2,7 @@
 
 import pytest
 
-from harness.session.model import (
-    TestEntry,
-)
+from harness.session.model import TestEntry
 from harness.verdict import Outcome
 from reports.terminal import summary_lines
 from tests.report_pages import a_run, a_session, a_verdict, done_lines, written
@@ -12,34 +10,40 @@ from tests.report_pages import a_run, a_session, a_verdict, done_lines, written
 
 def test_an_unknown_test_is_never_a_pass_in_the_title(tmp_path):
     """One test that could not conclude makes the whole session unknown."""
-    tests = (TestEntry("a::b", "t", Outcome.PASS, "", None), TestEntry("a::c", "t", Outcome.UNKNOWN, "no evidence", None))
+    tests = (
+        TestEntry("a::b", "t", Outcome.PASS, "", None),
+        TestEntry("a::c", "t", Outcome.UNKNOWN, "no evidence", None),
+    )
     words = written(a_session(tests=tests), tmp_path).words
     assert "could not conclude" in words
     assert "the validation passes" not in words
 
 
 @pytest.mark.parametrize(
-    ("files", "outcomes", "title"),
+    ("scenarios", "outcomes", "title"),
     [
         (
-            "a",
+            "A",
             ("not evaluated", "pass", "not evaluated"),
             " (scenario A); lines of the Definition of Done not evaluated yet: 2 of 3",
         ),
         (
-            "ca",
+            "CA",
             ("not evaluated", "pass"),
             " (scenarios A, C); lines of the Definition of Done not evaluated yet: 1 of 2",
         ),
         ("", ("not evaluated",), "; lines of the Definition of Done not evaluated yet: 1 of 1"),
-        ("a", (), " (scenario A)"),
+        ("A", (), " (scenario A)"),
+        ("E", (), " (scenario E)"),
     ],
 )
-def test_the_title_claims_no_more_than_was_evaluated(files, outcomes, title, tmp_path):
+def test_the_title_claims_no_more_than_was_evaluated(scenarios, outcomes, title, tmp_path):
     """If lines of the Definition of Done are not evaluated, the title says so and has no tick."""
-    names = [f"scenarios/test_{letter}_case.py::t" for letter in files] or ["elsewhere.py::t"]
-    tests = tuple(TestEntry(name, "t", Outcome.PASS, "", None) for name in names)
-    tests += (TestEntry("scenarios/test_d_grid_mode.py::t", "t", Outcome.NOT_EVALUATED, "", None),)
+    tests = tuple(
+        TestEntry(f"{n}.py::t", "t", Outcome.PASS, "", None, scenario=s) for n, s in enumerate(scenarios or [""])
+    )
+    tests += (TestEntry("d.py::t", "t", Outcome.NOT_EVALUATED, "", None, scenario="D"),)
+    tests += (TestEntry("faults.py::t", "t", Outcome.PASS, "", None, scenario="1", occasion="retry"),)
     session = a_session(tests=tests, requirements=done_lines(*outcomes))
     page = written(session, tmp_path)
     assert f"◐ zemosaic abc: what was evaluated passes{title}" in page.words
@@ -49,7 +53,7 @@ def test_the_title_claims_no_more_than_was_evaluated(files, outcomes, title, tmp
 
 def test_the_title_says_it_in_french():
     """The French title says so too."""
-    tests = (TestEntry("scenarios/test_a_hole_repro.py::t", "t", Outcome.PASS, "", None),)
+    tests = (TestEntry("scenarios/test_a_hole_repro.py::t", "t", Outcome.PASS, "", None, scenario="A"),)
     session = a_session(tests=tests, requirements=done_lines("pass", "not evaluated"))
     assert summary_lines(session, "fr")[0] == (
         "zemosaic abc\u00a0: ce qui a été évalué réussit (scénario A)\u00a0; "

@@ -97,7 +97,9 @@ def test_what_is_left_out_is_counted():
 
 def test_the_page_is_bounded():
     """A page that would be too large for where it is shown is cut at the end of a line, and says so."""
-    judged = tuple(JudgedRun(f"case {n}", "k", "subject", None, None, verdicts(20, "é" * 900)) for n in range(200))
+    judged = tuple(
+        JudgedRun("k", case=f"case {n}", role="subject", verdicts=verdicts(20, "é" * 900)) for n in range(200)
+    )
     page = summary(replace(EMPTY, judged=judged), "fr", "0")
     assert len(page.encode()) <= MAX_BYTES
     assert page.endswith("\n")
@@ -106,7 +108,9 @@ def test_the_page_is_bounded():
 
 def test_a_test_without_a_verdict_is_shown_too():
     """What fails without a verdict of its own, such as a comparison, stands with its message; one with is not said twice."""
-    test = TestEntry("scenarios/t.py::t[c]", "Nothing is worse.", Outcome.FAIL, "holes\nmore", "c", None, "k", "subject")
+    test = TestEntry(
+        "scenarios/t.py::t[c]", "Nothing is worse.", Outcome.FAIL, "holes\nmore", "c", None, "k", "subject"
+    )
     page = summary(replace(EMPTY, tests=(test,)), "en", "0")
     assert "- ✗ **fail** Nothing is worse.: holes\n" in page
     judged = JudgedRun("k", case="c", role="subject", verdicts=verdicts(1))

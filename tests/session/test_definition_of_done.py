@@ -58,7 +58,7 @@ def test_a_case_that_nobody_ran_is_half_of_the_proof(line, case):
     session = a_session()
     for left in (
         [t for t in session.tests if t.case != case or (case == "chain" and t.scenario != "A")],
-        [replace(t, outcome="not evaluated") if t.case == case else t for t in session.tests],
+        [replace(t, outcome=Outcome.NOT_EVALUATED) if t.case == case else t for t in session.tests],
     ):
         part = replace(session, tests=tuple(left))
         assert outcomes(taken(part))[line] == "not evaluated"
@@ -79,7 +79,7 @@ def test_a_session_that_holds_no_scenarios_passes_no_line_on_part_of_the_cases()
 def test_a_case_without_the_question_was_asked():
     """A case to which a check does not apply does not keep the line from passing."""
     session = a_session()
-    tests = tuple(replace(t, outcome="not applicable") if t.case == "gui" else t for t in session.tests)
+    tests = tuple(replace(t, outcome=Outcome.NOT_APPLICABLE) if t.case == "gui" else t for t in session.tests)
     assert outcomes(taken(replace(session, tests=tests)))["4.2"] == "pass"
 
 
