@@ -9,8 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from msgspec import Meta
+
+from harness.convert import read_only
 from harness.language.message import Message
 
 Axis = Literal["patch", "quality"]
@@ -30,6 +33,11 @@ class Outcome(StrEnum):
     NOT_APPLICABLE = "not applicable"
     NOT_EVALUATED = "not evaluated"
 
+
+Conclusion = Annotated[
+    Outcome, Meta(extra_json_schema={"enum": [o.value for o in Outcome if o is not Outcome.NOT_EVALUATED]})
+]
+"""The outcome of a check or of several together: never ``NOT_EVALUATED``."""
 
 _RANK = {outcome: place for place, outcome in enumerate(Outcome)}
 _EXIT = {Outcome.FAIL: 1, Outcome.UNKNOWN: 3, Outcome.PASS: 0, Outcome.NOT_APPLICABLE: 0, Outcome.NOT_EVALUATED: 3}
@@ -59,7 +67,7 @@ class Verdict:
     """
 
     check: str
-    outcome: Outcome
+    outcome: Conclusion
     sentence: Message
     evidence: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     cause: tuple[Message, ...] = ()
@@ -71,42 +79,12 @@ class Verdict:
             raise ValueError(
                 f"expected a conclusion of the check {self.check!r}, found {Outcome.NOT_EVALUATED.value!r}"
             )
+        read_only(self)
 
     @property
     def gates(self) -> bool:
         """Whether the verdict decides on the patch: those of the patch do, and findings that the baseline has not."""
         return self.axis == "patch" or self.standing == "new"
-
-    def to_json(self) -> dict[str, Any]:
-        """Return built-in types only."""
-        return {
-            "check": self.check,
-            "outcome": str(self.outcome),
-            "sentence": self.sentence.to_json(),
-            "evidence": dict(self.evidence),
-            "cause": [link.to_json() for link in self.cause],
-            "axis": self.axis,
-            "standing": self.standing,
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Verdict:
-        """Rebuild a verdict. Raises ``ValueError`` or ``KeyError`` when the data is not one."""
-        axis = data["axis"]
-        if axis not in ("patch", "quality"):
-            raise ValueError(f"a verdict's axis must be 'patch' or 'quality', found {axis!r}")
-        standing = data["standing"]
-        if standing not in ("", "new", "pre-existing"):
-            raise ValueError(f"a finding must be 'new' or 'pre-existing', found {standing!r}")
-        return cls(
-            check=str(data["check"]),
-            outcome=Outcome(data["outcome"]),
-            sentence=Message.from_json(data["sentence"]),
-            evidence=MappingProxyType(dict(data["evidence"])),
-            cause=tuple(Message.from_json(link) for link in data["cause"]),
-            axis=axis,
-            standing=standing,
-        )
 
 
 def rank(outcome: Outcome) -> int:

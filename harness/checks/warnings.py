@@ -13,6 +13,7 @@ from harness.analysis.phase3 import FAILED, INVALID, MISSING, RAISED, STARVED, U
 from harness.checks.base import Check, Runs
 from harness.checks.premises import ALWAYS, CALLBACK, ELSEWHERE, MODE_REACHED, SHARED, baseline_of
 from harness.checks.thresholds import Thresholds
+from harness.convert import to_json
 from harness.language.message import Message, say
 from harness.record.reader import Record
 from harness.verdict import Outcome, Verdict
@@ -66,7 +67,7 @@ def _judge(runs: Runs, _: Thresholds) -> Verdict:
     if before is not None:
         evidence["baseline_total"] = before
     if left_out is not None:
-        evidence["baseline"] = left_out.to_json()
+        evidence["baseline"] = to_json(left_out)
     taken = taken_caches(history)
     unsaid = _unsaid(runs.run, causes, taken)
     if taken:

@@ -22,7 +22,7 @@ from harness.targets.resolve import resolve
 ENOUGH_BYTES = 2 * 2**30
 OLDEST = (3, 11)
 # Module, and the name that pip knows it by.
-_SAME = "astropy babel filelock jinja2 jsonschema numpy photutils platformdirs pooch psutil pytest reproject scipy"
+_SAME = "astropy babel filelock jinja2 msgspec numpy photutils platformdirs pooch psutil pytest reproject scipy"
 OWN_LIBRARIES = {
     **{name: name for name in _SAME.split(" ")},
     "PIL": "pillow",

@@ -11,9 +11,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
 
-Value = str | int | float
+from harness.convert import read_only
+
+Value = str | int | float | bool
 Translate = Callable[[str], str]
 
 _FIELD = re.compile(r"\{([a-z_]+)\}")
@@ -31,6 +32,9 @@ class Message:
     text: str
     values: Mapping[str, Value] = field(default_factory=lambda: MappingProxyType({}))
 
+    def __post_init__(self) -> None:
+        read_only(self)
+
     def render(self, translate: Translate = str) -> str:
         """Return the sentence, its template passed through ``translate`` first. A missing value stays visible as its field.
 
@@ -42,16 +46,6 @@ class Message:
             return f"{value:.4g}" if isinstance(value, float) else str(value)
 
         return visible(_FIELD.sub(fill, translate(self.text)))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return built-in types only."""
-        return {"text": self.text, "values": dict(self.values)}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Message:
-        """Rebuild a message; anything but a string, an integer or a float among the values is shown as text."""
-        values = {str(k): v if isinstance(v, str | int | float) else str(v) for k, v in dict(data["values"]).items()}
-        return cls(str(data["text"]), MappingProxyType(values))
 
 
 def visible(text: str) -> str:

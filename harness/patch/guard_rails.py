@@ -12,12 +12,13 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+from harness.convert import to_json
 from harness.language.message import Message, say
 from harness.patch import phase3_source
 from harness.patch.phase3_source import Phase3
@@ -54,7 +55,7 @@ class PatchReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return built-in types only."""
-        return {"outcome": str(self.outcome), "rows": [row.to_json() for row in self.rows]}
+        return {"outcome": str(self.outcome), "rows": to_json(self.rows)}
 
 
 def read_commit(repository: Path, name: str) -> Sources:
@@ -425,7 +426,7 @@ def _is_mode(path: str, found: Touched) -> bool:
 def _located(versions: _Versions) -> Verdict:
     """1.1: Phase 3 is found: the pool, the submission of tiles, the loop over their futures."""
     found = versions.phases[1]
-    evidence = {"phase3": [_as_json(p) for p in found]}
+    evidence = {"phase3": [to_json(p) for p in found]}
     if not found or not all(p.pool and p.collect for p in found):
         return _unseen(
             "1.1", say("a pool, a submission of master tiles, and a loop that takes their results"), evidence
@@ -442,7 +443,7 @@ def _located(versions: _Versions) -> Verdict:
 def _identified(versions: _Versions) -> Verdict:
     """1.2: the release under ``per_tile`` is found in both versions."""
     old, new = versions.phases
-    evidence = {"before": [_as_json(p) for p in old], "after": [_as_json(p) for p in new]}
+    evidence = {"before": [to_json(p) for p in old], "after": [to_json(p) for p in new]}
     if not (old and new and all(p.releases for p in (*old, *new))):
         return _unseen("1.2", say("a removal of files under per_tile, in each place that makes master tiles"), evidence)
     text = say(
@@ -572,7 +573,7 @@ def _each(
 ) -> Verdict:
     """Pass a line when it holds in every place that makes master tiles; one where it does not show leaves it unknown."""
     found = versions.phases[1]
-    evidence = {"phase3": [_as_json(p) for p in found]}
+    evidence = {"phase3": [to_json(p) for p in found]}
     if not found or not all(map(holds, found)):
         return _unseen(line, sought, evidence)
     return Verdict(line, Outcome.PASS, passed, evidence, tuple(map(place, found)))
@@ -659,11 +660,6 @@ def _place(phase3: Phase3) -> str:
 
 def _releases(phases: Iterable[Phase3]) -> str:
     return _some(f"{p.file}:{r.line} {r.function}" for p in phases for r in p.releases)
-
-
-def _as_json(phase3: Phase3) -> dict[str, Any]:
-    data = asdict(phase3)
-    return {**data, "policy": list(data["policy"]), "releases": list(data["releases"])}
 
 
 def _last(node: ast.expr) -> str:

@@ -565,11 +565,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def _write_share(state: Validation) -> None:
-    from harness.session.model import share_to_json
+    from harness.convert import to_json
 
     path = state.folder / "shares" / f"{state.worker or 'controller'}.json"
     share = replace(state.campaign.share(), patch=state.patch)
-    path.write_text(json.dumps(share_to_json(share)), encoding="utf-8")
+    path.write_text(json.dumps(to_json(share)), encoding="utf-8")
 
 
 def _tests(state: Validation) -> tuple[TestEntry, ...]:
@@ -591,8 +591,9 @@ def _tests(state: Validation) -> tuple[TestEntry, ...]:
 
 
 def _merge(state: Validation, config: pytest.Config) -> Session:
+    from harness.convert import from_json
     from harness.session.checklist import evaluate, read_lines
-    from harness.session.model import Session, Share, share_from_json, with_shares
+    from harness.session.model import Session, Share, with_shares
 
     target = state.campaign.target("subject")
     empty = Session(
@@ -605,7 +606,7 @@ def _merge(state: Validation, config: pytest.Config) -> Session:
         options=state.campaign.settings.deciding(),
     )
     shares = [
-        share_from_json(json.loads(p.read_text(encoding="utf-8")))
+        from_json(json.loads(p.read_text(encoding="utf-8")), Share)
         for p in sorted((state.folder / "shares").glob("*.json"))
     ]
     session = with_shares(empty, [*shares, Share(tests=_tests(state))])

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal
+
+from harness.convert import from_json, read_only, to_json
 
 FORMAT = "phase3-request/1"
-
-T = TypeVar("T", bound=str)
 
 Retention = Literal["keep", "run_end", "per_tile"]
 Role = Literal["subject", "pair", "baseline", "baseline-pair", "control", "control-pair"]
@@ -50,8 +50,12 @@ class FrameFacts:
     name: str
     sha256: str
     shape: tuple[int, int]
-    wcs: Mapping[str, str | int | float]
+    wcs: Mapping[str, str | int | float | bool]
     panel: int | None = None
+
+    def __post_init__(self) -> None:
+        _file_name(self.name)
+        read_only(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,9 @@ class TargetFacts:
     identity: Mapping[str, Any] = field(default_factory=_nothing)
     command: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        read_only(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Hold:
@@ -125,9 +132,15 @@ class Request:
     seconds: float = 300.0
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        for name in (name for group in self.plan or () for name in group):
+            _file_name(name)
+        read_only(self)
+        object.__setattr__(self, "faults", tuple(MappingProxyType(dict(fault)) for fault in self.faults))
+
     def to_json(self) -> dict[str, Any]:
         """Return built-in types only."""
-        return {"format": FORMAT, **asdict(_plain(self))}
+        return {"format": FORMAT, **to_json(self)}
 
     def write(self, path: Path) -> None:
         """Write the request as UTF-8 JSON."""
@@ -141,65 +154,10 @@ class Request:
             raise ValueError(
                 f"expected a request of format {FORMAT!r}, found {found!r}: judge it with the harness that wrote it"
             )
-        dataset, target = data["dataset"], data["target"]
-        frames = tuple(
-            FrameFacts(
-                name=_file_name(f["name"]),
-                sha256=str(f["sha256"]),
-                shape=(int(f["shape"][0]), int(f["shape"][1])),
-                wcs=MappingProxyType(dict(f["wcs"])),
-                panel=None if f["panel"] is None else int(f["panel"]),
-            )
-            for f in dataset["frames"]
-        )
-        return cls(
-            case=str(data["case"]),
-            role=cast("Role", str(data["role"])),
-            target=TargetFacts(
-                kind=target["kind"],
-                label=str(target["label"]),
-                root=str(target["root"]),
-                python=str(target["python"]),
-                identity=MappingProxyType(dict(target["identity"])),
-                command=tuple(str(word) for word in target["command"]),
-            ),
-            dataset=DatasetFacts(str(dataset["name"]), dataset["kind"], str(dataset["sha256"]), frames),
-            plan=None if data["plan"] is None else tuple(tuple(_file_name(n) for n in group) for group in data["plan"]),
-            retention=_one_of("retention", data["retention"], RETENTIONS),
-            workers=int(data["workers"]),
-            mode=_one_of("mode", data["mode"], MODES),
-            profile=_one_of("profile", data["profile"], ("fast", "default")),
-            config=MappingProxyType(dict(data["config"])),
-            schedule=tuple(
-                Hold(int(h["group"]), int(h["until_released"]), float(h["seconds"])) for h in data["schedule"]
-            ),
-            faults=tuple(MappingProxyType(dict(fault)) for fault in data["faults"]),
-            seconds=float(data["seconds"]),
-            seed=int(data["seed"]),
-        )
+        return from_json(data, cls)
 
 
-def _plain(request: Request) -> Request:
-    """Undo the read-only mappings, which ``asdict`` can't copy."""
-    return replace(
-        request,
-        config=dict(request.config),
-        faults=tuple(dict(f) for f in request.faults),
-        target=replace(request.target, identity=dict(request.target.identity)),
-        dataset=replace(request.dataset, frames=tuple(replace(f, wcs=dict(f.wcs)) for f in request.dataset.frames)),
-    )
-
-
-def _file_name(name: Any) -> str:
+def _file_name(name: str) -> None:
     """Refuse a name that would leave the input folder."""
-    text = str(name)
-    if text in {"", ".", ".."} or "/" in text or "\\" in text or "\0" in text:
-        raise ValueError(f"expected a plain file name for a frame, found {text!r}: rename the file")
-    return text
-
-
-def _one_of(what: str, value: Any, allowed: tuple[T, ...]) -> T:
-    for choice in allowed:
-        if value == choice:
-            return choice
-    raise ValueError(f"expected {what} to be one of {', '.join(allowed)}, found {value!r}")
+    if name in {"", ".", ".."} or "/" in name or "\\" in name or "\0" in name:
+        raise ValueError(f"expected a plain file name for a frame, found {name!r}: rename the file")

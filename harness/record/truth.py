@@ -10,12 +10,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.convert import from_json
 from harness.language.message import say
-from harness.record.values import UNREADABLE, RecordError, one_of, read_json
+from harness.record.values import UNREADABLE, RecordError, read_json
 
 TRUTH_FORMAT = "phase3-truth/2"
 Origin = Literal["synthetic", "frames"]
-ORIGINS: tuple[Origin, ...] = ("synthetic", "frames")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +58,22 @@ class Truth:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Truth:
-        """Rebuild a truth. Raises ``ValueError``, ``TypeError`` or ``KeyError`` when the data is not one."""
-        if data["format"] != TRUTH_FORMAT:
-            raise ValueError(f"expected a truth of format {TRUTH_FORMAT!r}, found {data['format']!r}")
-        red, green, blue = (float(share) for share in data["filters"])
-        return cls(
-            stars=np.array(data["stars"], dtype=np.float64).reshape(-1, 3),
-            sky=float(data["sky"]),
-            filters=(red, green, blue),
-            origin=one_of(data["origin"], ORIGINS),
-            clouded=tuple(str(name) for name in data["clouded"]),
-        )
+        """Rebuild a truth. Raises ``ShapeError`` when the data is not one."""
+        file = from_json(data, _File)
+        stars = np.array(file.stars, dtype=np.float64).reshape(-1, 3)
+        return cls(stars, file.sky, file.filters, file.origin, file.clouded)
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """The parts of ``truth.json``, which holds the stars as lists."""
+
+    format: Literal["phase3-truth/2"]
+    stars: tuple[tuple[float, float, float], ...]
+    sky: float
+    filters: tuple[float, float, float]
+    origin: Origin
+    clouded: tuple[str, ...]
 
 
 def read_truth(folder: Path) -> Truth | None:

@@ -1,5 +1,8 @@
 """Messages: templates and values, rendered without following anything inside them."""
 
+import pytest
+
+from harness.convert import ShapeError, from_json, to_json
 from harness.language.message import Message, say
 
 
@@ -16,7 +19,7 @@ def test_the_template_is_translated_before_it_is_filled():
 
 def test_a_template_from_a_file_can_not_reach_into_objects():
     """Attributes and indexes in a template stay text: session files may have been edited."""
-    message = Message.from_json({"text": "{a.__class__} {a[0]} {a}", "values": {"a": "x"}})
+    message = from_json({"text": "{a.__class__} {a[0]} {a}", "values": {"a": "x"}}, Message)
     assert message.render() == "{a.__class__} {a[0]} x"
 
 
@@ -38,7 +41,8 @@ def test_a_missing_value_stays_visible():
 
 
 def test_json_round_trip():
-    """A message survives JSON; other types become text."""
+    """A message survives JSON; a value of another type is refused, with its place."""
     message = say("{n} in {what}", n=1, what="panel")
-    assert Message.from_json(message.to_json()) == message
-    assert Message.from_json({"text": "{a}", "values": {"a": [1]}}).render() == "[1]"
+    assert from_json(to_json(message), Message) == message
+    with pytest.raises(ShapeError, match=r"values.*expected .*, found"):
+        from_json({"text": "{a}", "values": {"a": [1]}}, Message)

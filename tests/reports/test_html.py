@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.convert import to_json
 from harness.language.catalogue import CODES, Language
 from harness.language.message import say
 from harness.session.checklist import DEFINITION_OF_DONE
@@ -415,7 +416,7 @@ def test_a_failing_test_without_a_verdict_is_named_beside_the_verdicts(tmp_path)
 
 def test_a_sentence_among_evidence_is_in_the_readers_language():
     """What a check says in its evidence is said in each language, alone, in a list and in a table."""
-    told = say("No tile was submitted.").to_json()
+    told = to_json(say("No tile was submitted."))
     french = Language("fr")
     spoken = "Aucune tuile n’a été soumise."
     assert node(told, french).text == spoken

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from fixtures import catalogue, datasets
+from harness.convert import from_json, to_json
 from harness.language.message import say
 from harness.record.history import DiskSample
 from harness.record.leftovers import LeftFile
@@ -89,7 +90,7 @@ def test_a_choice_survives_its_file():
     """Workers of one session read what the first of them chose."""
     for name in ("x", None):
         choice = Choice(name, say("because of {what}", what=3))
-        assert Choice.from_json(json.loads(json.dumps(choice.to_json()))) == choice
+        assert from_json(json.loads(json.dumps(to_json(choice))), Choice) == choice
 
 
 @pytest.mark.parametrize(("borrowed", "inputs"), [(2, 22), (6, 30), (9, 30)])
