@@ -99,9 +99,9 @@ def other_names(value: Any, data: Any, optional: frozenset[str], place: str = "$
     if is_dataclass(value):
         names = {field.name for field in fields(value)}
         for name in sorted(data.keys() - names):
-            yield ShapeError(place, f"expected no field {_shown(name)}, found one")
+            yield ShapeError(place, f"the field {_shown(name)} is unknown")
         for name in sorted(names - data.keys() - optional):
-            yield ShapeError(place, f"expected the field {name!r}, found none")
+            yield ShapeError(place, f"the field {name!r} is missing")
         for name in sorted(names & data.keys()):
             yield from other_names(getattr(value, name), data[name], optional, f"{place}.{name}")
     elif isinstance(value, tuple):
@@ -150,7 +150,7 @@ def _with(data: Any, steps: list[Any], part: Any) -> Any:
 def _problem(text: str, steps: list[Any], data: Any, kind: Any) -> str:
     missing = re.fullmatch(r"Object missing required field `(.*)`", text)
     if missing:
-        return f"expected the field {missing[1]!r}, found none"
+        return f"the field {missing[1]!r} is missing"
     found = _at(data, steps)
     if text.startswith("Invalid enum value"):
         return f"expected {_choices(kind, steps)}, found {_shown(found)}"

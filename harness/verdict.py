@@ -1,4 +1,4 @@
-"""Verdicts: what a check concluded, how verdicts merge, and which exit status they give.
+"""The outcomes of checks, how they merge, and the exit status of each.
 
 The order follows Jepsen's ``merge-valid``: ``unknown`` never hides under ``pass``, and ``fail`` outranks both.
 """
@@ -45,24 +45,25 @@ _EXIT = {Outcome.FAIL: 1, Outcome.UNKNOWN: 3, Outcome.PASS: 0, Outcome.NOT_APPLI
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The outcome of one check on one run.
+    """The conclusion of one check about one run.
 
     Parameters
     ----------
     check
         The check's name, such as ``"holes"``.
     outcome
-        What was concluded.
+        The conclusion.
     sentence
         The conclusion in one sentence.
     evidence
         Figures and names that the sentence rests on; built-in JSON types only.
     cause
-        The chain that explains a failure to its end, one sentence a link.
+        The chain of causes that explains a failure, one sentence each.
     axis
-        ``patch`` verdicts gate the Definition of Done; ``quality`` findings are shown and gate only when new.
+        ``patch`` verdicts decide on the Definition of Done; ``quality`` findings are always shown, and decide only when new.
     standing
-        Whether a failed ``quality`` finding is ``new`` or the baseline has it too; empty where nobody knows, or nothing failed.
+        ``new`` for a failed ``quality`` finding that the baseline does not have, ``pre-existing`` for one that it has; empty
+        where the baseline is unknown, and for every other verdict.
 
     """
 
@@ -83,7 +84,7 @@ class Verdict:
 
     @property
     def gates(self) -> bool:
-        """Whether the verdict decides on the patch: those of the patch do, and findings that the baseline has not."""
+        """Whether the verdict decides on the patch: every verdict on the patch does, and every new finding."""
         return self.axis == "patch" or self.standing == "new"
 
 
@@ -98,7 +99,7 @@ def merge(outcomes: Iterable[Outcome]) -> Outcome:
 
 
 def worst_first(verdict: Verdict) -> tuple[int, str]:
-    """Sort key: failures, then unknowns, then passes, by name within each."""
+    """Return a sort key: failures, then unknowns, then passes, by name within each."""
     return rank(verdict.outcome), verdict.check
 
 

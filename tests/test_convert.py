@@ -65,7 +65,7 @@ def test_only_built_in_types_are_written():
         (("words",), {f"k{n}": "v" for n in range(1000)} | {"c": 3}, "$.words: expected text, found "),
         (("facts",), [], "$.facts: expected an object, found []"),
         (("parts",), "x" * 10**6, "$.parts: expected a list, found 'xxx"),
-        (("parts", 0), {}, "$.parts[0]: expected the field 'count', found none"),
+        (("parts", 0), {}, "$.parts[0]: the field 'count' is missing"),
     ],
 )
 def test_a_wrong_part_is_named(path, value, words):
@@ -96,6 +96,6 @@ def test_other_names_are_found():
     data["parts"][0]["colour"] = "red"
     found = [str(error) for error in other_names(WHOLE, data, frozenset({"outcome"}))]
     assert found == [
-        "$.parts[0]: expected no field 'colour', found one",
-        "$.parts[1]: expected the field 'mode', found none",
+        "$.parts[0]: the field 'colour' is unknown",
+        "$.parts[1]: the field 'mode' is missing",
     ]

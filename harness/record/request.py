@@ -1,7 +1,7 @@
-"""What a run is asked to do: the ``request.json`` of a record.
+"""The request of a run: the ``request.json`` of a record.
 
-A request holds everything that decides a run's outcome and nothing of how it is judged. It is written before the run
-starts, read by the launcher in the target's interpreter, and read again by the checks.
+A request holds everything that decides a run's outcome, and nothing about how the run is judged. It is written before the
+run starts. The launcher reads it in the target's interpreter, and the checks read it again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _nothing() -> Mapping[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class FrameFacts:
-    """One input frame, as far as judging needs it: no pixels.
+    """One input frame without its pixels.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class FrameFacts:
     wcs
         The celestial WCS cards of the header (``CTYPE1``, ``CRVAL1``, ``CD1_1``, ...).
     panel
-        Index of the pointing that the frame belongs to, where the dataset knows it.
+        Index of the frame's pointing; ``None`` where the dataset does not state it.
 
     """
 
@@ -60,7 +60,7 @@ class FrameFacts:
 
 @dataclass(frozen=True, slots=True)
 class DatasetFacts:
-    """Name, origin and frames of a dataset. ``sha256`` is that of the sorted ``name sha256`` lines of its frames."""
+    """Name, origin and frames of a dataset. ``sha256`` is the SHA-256 of the sorted ``name sha256`` lines of its frames."""
 
     name: str
     kind: Literal["synthetic", "real", "user"]
@@ -70,7 +70,7 @@ class DatasetFacts:
 
 @dataclass(frozen=True, slots=True)
 class TargetFacts:
-    """Which target a run starts, and what identifies it.
+    """The target that a run starts, and its identity.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class TargetFacts:
     python
         The interpreter to start.
     identity
-        What tells two versions apart: commit, dirty hash, version, defects.
+        Facts that differ between two versions: commit, hash of uncommitted changes, version, defects.
     command
         The argument list of a ``command`` target.
 
@@ -102,10 +102,10 @@ class TargetFacts:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Makes the tile of one planned group wait at its start until another group's tile was released.
+    """A tile that waits at its start until another tile was released.
 
-    Groups are named by their index in the plan. The hold ends unmet after ``seconds``, or at once when it can't be met
-    (the awaited tile was submitted later and no worker is free to make it).
+    ``group`` and ``until_released`` are indexes of groups in the plan. The hold ends unmet after ``seconds``. It ends unmet at
+    once when it cannot be met: the awaited tile was submitted later and no worker is free to make it.
     """
 
     group: int
@@ -148,7 +148,7 @@ class Request:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Request:
-        """Rebuild a request. Raises ``ValueError``, ``TypeError`` or ``KeyError`` when the data is not one."""
+        """Rebuild a request. Raises ``ValueError`` when the format is another, or a part is missing or of another type."""
         found = data.get("format")
         if found != FORMAT:
             raise ValueError(
@@ -158,6 +158,6 @@ class Request:
 
 
 def _file_name(name: str) -> None:
-    """Refuse a name that would leave the input folder."""
+    """Refuse a name that is a path: the frame would lie outside the input folder."""
     if name in {"", ".", ".."} or "/" in name or "\\" in name or "\0" in name:
         raise ValueError(f"expected a plain file name for a frame, found {name!r}: rename the file")

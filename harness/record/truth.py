@@ -1,4 +1,4 @@
-"""What a dataset shows, as far as that is known without the target."""
+"""The known sky of a dataset: its stars and its background."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ Origin = Literal["synthetic", "frames"]
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What a dataset shows, as far as that is known without the target.
+    """The known sky of a dataset, from a source other than the target.
 
     Parameters
     ----------
     stars
         Shape ``(n, 3)``, float64, brightest first: right ascension and declination (degrees, ICRS), flux (ADU per
-        exposure, without colour filters). Stars of the whole field, also such as no frame covers.
+        exposure, without colour filters). Stars of the whole field, including those that no frame covers.
     sky
-        Level of the empty sky, in ADU per pixel and exposure, without colour filters; a frame adds a gradient to it.
+        Level of the empty sky, in ADU per pixel and exposure, without colour filters. Each frame adds a gradient.
     filters
-        What the red, green and blue filters let pass; ones for a camera without filters.
+        Transmission of the red, green and blue filters; 1 for a camera without filters.
     origin
-        ``synthetic``: the stars that the frames were drawn from. ``frames``: stars that were found in a mosaic made straight from
-        observed frames, with their fluxes there; what is too faint for that is not among them.
+        ``synthetic``: the stars that were drawn into the frames. ``frames``: the stars detected in a mosaic made directly from
+        observed frames, with their fluxes in it; fainter stars are missing.
     clouded
         Names of the frames that show no stars.
 

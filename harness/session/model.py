@@ -228,7 +228,7 @@ def read_session(folder: Path) -> Session:
         data = msgspec.json.decode(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         raise SessionError(
-            say("expected a session.json in {folder}, found none: name a session's folder", folder=str(folder))
+            say("expected a session.json in {folder}, found no such file: name a session's folder", folder=str(folder))
         ) from None
     except (ValueError, RecursionError) as error:
         raise SessionError(

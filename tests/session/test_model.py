@@ -145,5 +145,5 @@ def test_what_is_no_session(tmp_path, text):
 
 def test_no_session_at_all(tmp_path):
     """A folder without one says what to name."""
-    with pytest.raises(ValueError, match="found none: name a session's folder"):
+    with pytest.raises(ValueError, match="found no such file: name a session's folder"):
         read_session(tmp_path)

@@ -137,19 +137,19 @@ def change(data, path, value):
 @pytest.mark.parametrize(
     ("path", "value", "place", "problem"),
     [
-        (("runs",), ..., "$", "expected the field 'runs', found none"),
+        (("runs",), ..., "$", "the field 'runs' is missing"),
         (("runs",), {}, "$.runs", "expected a list, found {}"),
-        (("runs", 0, "workers"), ..., "$.runs[0]", "expected the field 'workers', found none"),
+        (("runs", 0, "workers"), ..., "$.runs[0]", "the field 'workers' is missing"),
         (("runs", 0, "workers"), "two", "$.runs[0].workers", "expected an integer, found 'two'"),
         (("runs", 1, "key"), "../x", "$.runs[1].key", "expected text matching"),
         (("runs", 1, "seconds"), -1, "$.runs[1].seconds", "expected a number >= 0.0, found -1"),
-        (("runs", 0, "colour"), "red", "$.runs[0]", "expected no field 'colour'"),
-        (("extra",), 1, "$", "expected no field 'extra'"),
+        (("runs", 0, "colour"), "red", "$.runs[0]", "the field 'colour' is unknown"),
+        (("extra",), 1, "$", "the field 'extra' is unknown"),
         (("outcome",), "not evaluated", "$", "expected a conclusion, found 'not evaluated'"),
         (("judged", 0, "outcome"), "not evaluated", "$.judged[0]", "expected a conclusion, found 'not evaluated'"),
-        (("judged", 0, "pair"), ..., "$.judged[0]", "expected the field 'pair', found none"),
+        (("judged", 0, "pair"), ..., "$.judged[0]", "the field 'pair' is missing"),
         (("judged", 0, "pair"), "a/b", "$.judged[0].pair", "expected text matching"),
-        (("judged", 0, "expected_red"), ..., "$.judged[0]", "expected the field 'expected_red', found none"),
+        (("judged", 0, "expected_red"), ..., "$.judged[0]", "the field 'expected_red' is missing"),
         (("outcome",), "well", "$.outcome", "expected one of 'fail'"),
         (("judged", 0, "verdicts", 0, "outcome"), "good", "$.judged[0].verdicts[0].outcome", "expected one of 'fail'"),
         (
@@ -181,7 +181,7 @@ def change(data, path, value):
         (("identity",), "commit", "$.identity", "expected an object, found 'commit'"),
         (("created",), "yesterday", "$.created", "expected text matching"),
         (("options",), {"workers": 2}, "$.options.workers", "expected text, found 2"),
-        (("patch",), [{}], "$.patch[0]", "expected the field 'check', found none"),
+        (("patch",), [{}], "$.patch[0]", "the field 'check' is missing"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_its_place(tmp_path, written, *, path, value, place, problem):
