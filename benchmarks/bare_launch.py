@@ -1,4 +1,4 @@
-"""Starts a target as the probe's launcher does, with every source of the probe left out: the other side of ``probe_cost.py``."""
+"""Start a target like the probe's launcher, without any source of the probe: the unobserved side of ``probe_cost.py``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ PROBE = Path(__file__).resolve().parents[1] / "harness" / "probe"
 
 
 def nothing(*_: object, **__: object) -> None:
-    """Do nothing, where the probe would have been put in place or a line written."""
+    """Do nothing, in the place of a function of the probe."""
 
 
 def main() -> int:

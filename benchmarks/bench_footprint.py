@@ -1,8 +1,8 @@
-"""What drawing frames' outlines costs, beside other rasterisers, with the pixels that each gets wrong.
+"""Time the drawing of frames' outlines against other rasterisers, and count the wrong pixels of each.
 
-``python benchmarks/bench_footprint.py --frames 100 1000`` draws dithered, rotated frames on one grid. "Wrong" is what differs
-from asking ``shapely`` for the centres of pixels near the edge of the union. All methods take turns in one process; figures are
-medians, and only the ratios hold. Peers that are not installed are left out.
+``python benchmarks/bench_footprint.py --frames 100 1000`` draws dithered, rotated frames on one grid. A pixel near the edge of
+the union is wrong where it differs from ``shapely``'s answer for its centre. All methods alternate in one process; figures are
+medians, and only their ratios are meaningful. Rasterisers that are not installed are left out.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SCALE = 6.6e-4
 
 
 def cards(ra: float, dec: float, crpix: tuple[float, float], turn: float = 0.0) -> dict[str, str | float]:
-    """Return TAN cards, turned by degrees."""
+    """Return TAN cards, rotated by degrees."""
     c, s = SCALE * math.cos(math.radians(turn)), SCALE * math.sin(math.radians(turn))
     made: dict[str, str | float] = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": ra, "CRVAL2": dec}
     return made | {"CRPIX1": crpix[0], "CRPIX2": crpix[1], "CD1_1": -c, "CD1_2": s, "CD2_1": s, "CD2_2": c}
@@ -54,7 +54,7 @@ def by_pil(polygons: list[np.ndarray], side: int) -> np.ndarray:
 
 
 def by_rasterio(polygons: list[np.ndarray], side: int) -> np.ndarray:
-    """Unite by shapely, then draw by rasterio."""
+    """Unite the polygons with shapely, then draw the union with rasterio."""
     from rasterio.features import rasterize
     from rasterio.transform import Affine
 
@@ -63,7 +63,7 @@ def by_rasterio(polygons: list[np.ndarray], side: int) -> np.ndarray:
 
 
 def near_the_edge(polygons: list[np.ndarray], side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return x and y of pixels within three pixels of the union's edge, and whether ``shapely`` finds their centres inside."""
+    """Return x and y of pixels within three pixels of the union's edge, and whether their centres are inside."""
     rng = np.random.default_rng(1)
     union = shapely.union_all(shapely.polygons(np.stack(polygons)))
     at = shapely.line_interpolate_point(union.boundary, rng.random(200_000), normalized=True)
@@ -75,7 +75,7 @@ def near_the_edge(polygons: list[np.ndarray], side: int) -> tuple[np.ndarray, np
 
 
 def main() -> None:
-    """Time, compare, print."""
+    """Time the methods, compare the results, print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, nargs="+", default=[100, 1000])
     parser.add_argument("--side", type=int, default=6000)

@@ -1,8 +1,8 @@
-"""What finding holes costs, as a ratio to one ``np.max`` over the coverage map.
+"""Time the search for holes, as a ratio to one ``np.max`` over the coverage map.
 
-``python benchmarks/bench_holes.py --mpx 4 36`` times the whole step, from a float32 coverage map and the mask of what was
-promised to the components on the sky, beside its floor and beside labelling the whole canvas. All methods take turns in one
-process; figures are medians, and only the ratios hold. Memory is what numpy allocates at most beyond the inputs.
+``python benchmarks/bench_holes.py --mpx 4 36`` times the whole step, from a float32 coverage map and the mask of required sky to
+the components on the sky. It is compared with a floor and with labelling the whole canvas. All methods alternate in one process;
+figures are medians, and only their ratios are meaningful. Memory is numpy's peak beyond the inputs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ WCS = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 10.0, "CRVAL2": 41.
 
 
 def scene(side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a coverage map with 17 holes, and what was promised: all but a border."""
+    """Return a coverage map with 17 holes, and the mask of required sky: all but a border."""
     rng = np.random.default_rng(0)
     coverage = rng.integers(1, 5, (side, side)).astype(np.float32)
     promised = np.zeros((side, side), dtype=bool)
@@ -34,7 +34,7 @@ def scene(side: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def main() -> None:
-    """Time, compare, print."""
+    """Time the methods, print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mpx", type=float, nargs="+", default=[4.0, 36.0])
     parser.add_argument("--rounds", type=int, default=5)

@@ -1,8 +1,8 @@
-"""What live bytes and their lower bound cost, as a ratio to reading the same trace from its file.
+"""Time live bytes and their lower bound, as a ratio to reading the same trace from its file.
 
-``python benchmarks/bench_live.py --events 1e5 1e6`` makes the history of a long run, whose caches are written under a passing
-name, renamed into place, opened by their tiles and removed after the last, and times each step beside ``json.loads`` of as many
-lines. All steps take turns in one process; figures are medians, and only the ratios hold.
+``python benchmarks/bench_live.py --events 1e5 1e6`` makes the history of a long run. Its caches are written under a temporary
+name, renamed, opened by their tiles and removed after the last one. Each step is timed against ``json.loads`` of as many lines.
+All steps alternate in one process; figures are medians, and only their ratios are meaningful.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from harness.analysis.removals import removals
 from harness.record.history import History, Operation, TileStep
 
 FOLDER = "outputs/.zemosaic_img_cache"
-GROUP = 20  # caches of a tile of its own; it borrows as many from the next
+GROUP = 20  # own caches of a tile; it borrows as many from the next
 
 
 def run_of(events: int) -> History:
-    """Return a history of about so many events."""
+    """Return a history of about this many events."""
     tiles = max(2, events // (GROUP * 9))
     caches = [f"{FOLDER}/preprocessed_light_{k:07d}.npy" for k in range(GROUP * tiles)]
     operations: list[Operation] = []
@@ -52,7 +52,7 @@ def run_of(events: int) -> History:
 
 
 def main() -> None:
-    """Time, compare, print."""
+    """Time the methods, print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=float, nargs="+", default=[1e5, 1e6])
     parser.add_argument("--rounds", type=int, default=3)
@@ -64,11 +64,11 @@ def main() -> None:
         names = lifetimes.cache_names(history)
         methods = {
             "json.loads of every line (floor)": lambda lines=lines: [json.loads(line) for line in lines],
-            "live.live_bytes": lambda h=history: lifetimes.live_bytes(h),
-            "live.lives": lambda h=history: lifetimes.lives(h),
-            "live.lower_bound": lambda f=found: lifetimes.lower_bound(f),
-            "live.areas": lambda f=found: lifetimes.areas(f, f.used, 0, 10**12),
-            "live.outlived": lambda f=found, h=history: lifetimes.outlived(f, h),
+            "lifetimes.live_bytes": lambda h=history: lifetimes.live_bytes(h),
+            "lifetimes.lives": lambda h=history: lifetimes.lives(h),
+            "lifetimes.lower_bound": lambda f=found: lifetimes.lower_bound(f),
+            "lifetimes.areas": lambda f=found: lifetimes.areas(f, f.used, 0, 10**12),
+            "lifetimes.outlived": lambda f=found, h=history: lifetimes.outlived(f, h),
             "removals.removals": lambda h=history, n=names: removals(h, n),
         }
         seconds: dict[str, list[float]] = {name: [] for name in methods}

@@ -1,4 +1,4 @@
-"""What the probe and the watchers cost on a real run: observed and unobserved runs in turn, as a ratio of wall times.
+"""Measure the cost of probe and watchers on a real run: the ratio of wall times of alternating observed and unobserved runs.
 
 ``python benchmarks/probe_cost.py --target zemosaic:PATH@b59a65f --python PYTHON --pairs 7``
 """
@@ -18,19 +18,19 @@ from pathlib import Path
 from harness.run.runner import make_run
 from harness.session.campaign import Campaign
 from harness.session.options import resolve_options
-from harness.targets.start import start
+from harness.targets.start import prepare
 
 BARE = Path(__file__).with_name("bare_launch.py")
 
 
 def unobserved(request, folder, frames):
-    """Run the target in a record's folder without probe, guard or watchers; return the seconds it took."""
+    """Run the target in a record's folder without probe, guard or watchers; return the seconds."""
     for name in ("work/input", "work/home", "work/tmp", "work/cwd", "outputs"):
         (folder / name).mkdir(parents=True)
     for frame in request.dataset.frames:
         shutil.copyfile(frames / frame.name, folder / "work" / "input" / frame.name)
     request.write(folder / "request.json")
-    info = start(folder, request)
+    info = prepare(folder, request)
     argv = [str(BARE) if word.endswith("launch.py") else word for word in info.argv]
     started = time.monotonic()
     with (folder / "console.log").open("wb") as console:
@@ -39,12 +39,14 @@ def unobserved(request, folder, frames):
         )
     seconds = time.monotonic() - started
     if not list((folder / "outputs").glob("*.fits")):
-        raise SystemExit(f"expected a mosaic of the unobserved run, found none: see {folder / 'console.log'}")
+        raise SystemExit(
+            f"expected a mosaic of the unobserved run, found no FITS file in outputs: see {folder / 'console.log'}"
+        )
     return seconds
 
 
 def main() -> int:
-    """Measure pairs in turn, print each ratio and their median."""
+    """Measure the pairs, print each ratio and the median."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--target", required=True)
     parser.add_argument("--python", default="")
@@ -63,7 +65,7 @@ def main() -> int:
         frames = campaign.dataset(case).folder
         for pair in range(options.pairs + 1):
             seconds = {}
-            # Which side comes first alternates, so that a drift of the machine falls on both.
+            # The first side alternates, so that a drift of the machine affects both.
             for side in ("observed", "unobserved") if pair % 2 else ("unobserved", "observed"):
                 folder = Path(name) / f"{pair}-{side}"
                 if side == "observed":

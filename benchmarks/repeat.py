@@ -1,9 +1,8 @@
-"""How sure is red, how sure is green: the same run many times, counted.
+"""Repeat the same run many times, and count how often its verdict is as expected.
 
 ``python benchmarks/repeat.py --case chain --times 20 --red zemosaic:PATH@63bcc2c --green zemosaic:PATH@b59a65f --python PYTHON``
-makes each run of both targets in turn and prints how often the first was red by the checks that its case names, and by no
-others than may be red there, and how often the second had a green verdict on the patch. The exit status is 0 when every run
-was as expected.
+runs both targets alternately. The first target must fail exactly the checks that the case names, and may fail those that the case
+allows; the second must have a green patch verdict. The exit status is 0 when every run was as expected.
 """
 
 from __future__ import annotations
@@ -25,14 +24,16 @@ from harness.verdict import Outcome
 
 
 def main() -> int:
-    """Repeat, count, print."""
+    """Make the runs, count the outcomes, print them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", default="chain")
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--red", default="reference:naive_per_tile_deletion")
     parser.add_argument("--green", default="reference")
     parser.add_argument("--python", default="")
-    parser.add_argument("--root", type=Path, default=Path(".phase3"), help="where datasets and exported targets lie")
+    parser.add_argument(
+        "--root", type=Path, default=Path(".phase3"), help="the folder of datasets and exported targets"
+    )
     options = parser.parse_args()
 
     given = {"phase3_target": options.green, "phase3_control": options.red, "phase3_python": options.python}

@@ -1,8 +1,8 @@
-"""Where the time of a session goes: its runs, by target and scenario, and the harness's own share.
+"""Measure where the time of a session goes: its runs, by target and scenario, and the harness's own share.
 
-``python benchmarks/session_time.py --target zemosaic:PATH@b59a65f --python PYTHON`` makes a session (one run after the other),
-and prints the seconds by the clock, those in which a target ran, and the rest, which is the harness's: datasets, measuring,
-judging, report. Arguments after ``--`` go to pytest. The exit status is pytest's.
+``python benchmarks/session_time.py --target zemosaic:PATH@b59a65f --python PYTHON`` makes a session, one run after the other. It
+prints the seconds by the clock, the seconds of runs, and the harness's share: datasets, measuring, judging, report. Arguments
+after ``--`` go to pytest. The exit status is pytest's.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 
 def main() -> int:
-    """Make a session, print where its time went."""
+    """Make a session, print its times."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--target", default="reference")
     parser.add_argument("--python", default="")
-    parser.add_argument("--root", type=Path, help="where the session is to lie (default: a folder that is removed)")
+    parser.add_argument("--root", type=Path, help="the folder of the session (default: a temporary folder)")
     parser.add_argument("rest", nargs="*", help="arguments of pytest")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="phase3-time-") as folder:

@@ -1,10 +1,10 @@
-"""No false alarm: sound runs of the reference on random skies and plans, each judged by every check.
+"""Look for false alarms: sound runs of the reference on random skies and plans, each judged by every check.
 
-``python benchmarks/sound.py --times 50`` draws so many trials, each from a seed: panels and exposures, clouds, a plan (shared
-frames, retries, single frames, names given twice, one group, none at all), a retention, a mode and a number of workers. Each
-run is judged beside its pair with ``run_end``; any check that fails is a finding, but for the quality of a mosaic that the pair
-has too (a star-less frame dims its panel). Findings are printed with what repeats them, and the exit status is 1. What is
-``unknown`` is printed with its premise: a plan that shares no frame puts nothing to the test.
+``python benchmarks/sound.py --times 50`` draws 50 trials, each from a seed: panels and exposures, clouds, a plan (shared
+frames, retries, single frames, repeated names, one group, no plan), a retention, a mode and a number of workers. Each run is
+compared with its ``run_end`` pair. A failed check is a finding, except for a quality finding that the pair has too (a star-less
+frame dims its panel). Findings are printed with the command that repeats them, and the exit status is 1. An ``unknown`` verdict
+is printed with its premise: a plan without shared frames tests nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from harness.run.runner import make_run
 from harness.targets.resolve import resolve
 from harness.verdict import Outcome, Verdict
 
-# Small frames with some thirty stars each: a run takes as long as its imports. A Seestar's, so that SDS is for them too.
+# Small frames with some thirty stars each, so that most of a run is imports. SDS needs frames of a Seestar.
 CAMERA = Camera(instrument="Seestar S50", shape=(128, 160), hot_pixels=2)
 SKY = Sky(ra=83.5, dec=22.0, density=1200.0, faintest=6000.0)
 KINDS = ("chain", "hub", "windows", "random", "twice", "private", "single", "one", "none")
@@ -39,7 +39,7 @@ KINDS = ("chain", "hub", "windows", "random", "twice", "private", "single", "one
 
 @dataclass(frozen=True)
 class Trial:
-    """One drawn run: what is seen, and what is asked for."""
+    """One random run: its sky and its request."""
 
     seed: int
     spec: SyntheticSpec
@@ -73,12 +73,12 @@ class Trial:
 
 
 def drawn(seed: int) -> Trial:
-    """Draw a trial. Nine trials in a row have nine kinds of plan; SDS and grid mode, which need none, take some of ``none``."""
+    """Draw a trial. Nine successive trials have nine kinds of plan; SDS and grid mode need no plan and take some of ``none``."""
     draw = random.Random(seed)
     kind = KINDS[seed % len(KINDS)]
     columns, rows = draw.choice([(2, 1), (3, 1), (2, 2)])
     pointings = grid(CAMERA, columns, rows, draw.randint(2, 4), overlap=draw.uniform(0.3, 0.45), seed=seed)
-    if draw.random() < 0.4:  # the first frame of a panel has no stars: its other frames become a retry group
+    if draw.random() < 0.4:  # the first frame of a panel has no stars, so its other frames become a retry group
         panel = draw.randrange(columns * rows)
         pointings = tuple(replace(p, clouded=p.panel == panel and p.number == 0) for p in pointings)
     return Trial(
@@ -92,7 +92,7 @@ def drawn(seed: int) -> Trial:
 
 
 def made(trial: Trial, folder: Path) -> Comparison[Record]:
-    """Make a trial's run, and its pair unless it is one itself."""
+    """Make a trial's run, and its pair unless the run has ``run_end`` itself."""
     dataset = build(trial.spec, folder / "frames")
     request = Request(
         case="sound",
@@ -113,7 +113,7 @@ def made(trial: Trial, folder: Path) -> Comparison[Record]:
 
 
 def findings(runs: Comparison[Record], verdicts: Sequence[Verdict]) -> list[str]:
-    """Return what is wrong with a run that is sound: a check that fails or crashes, an end that is none."""
+    """Return the findings on a sound run: checks that fail or crash, and an end other than ``done``."""
     found = [
         f"{v.check}: {v.sentence.render()}"
         for v in verdicts
@@ -127,7 +127,7 @@ def findings(runs: Comparison[Record], verdicts: Sequence[Verdict]) -> list[str]
 
 
 def _usual(pair: Record | None, verdict: Verdict) -> bool:
-    """Whether what a mosaic is worth is no less with ``run_end``."""
+    """Return whether the pair has the same quality findings."""
     if pair is None:
         return True
     (usual,) = judge(Comparison(pair), [verdict.check])
@@ -135,7 +135,7 @@ def _usual(pair: Record | None, verdict: Verdict) -> bool:
 
 
 def main() -> int:
-    """Draw, run, judge, print."""
+    """Draw, run and judge the trials; print the findings."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0, help="the first seed; the others follow")

@@ -49,19 +49,19 @@ def test_the_run_before_the_fix_is_green_when_it_keeps_its_caches(concluded, exp
     assert concluded.outcome is Outcome.PASS, "\n".join(explain(v) for v in concluded.verdicts)
 
 
-@pytest.mark.judges("warnings")
+@pytest.mark.judges("warnings", part=MISSING)
 def test_no_cache_file_is_missing(verdict, explain):
     """The event mastertile_warn_cache_file_missing stays away."""
     assert verdict.evidence["counts"][MISSING] == 0, explain(verdict)
 
 
-@pytest.mark.judges("warnings")
+@pytest.mark.judges("warnings", part=STARVED)
 def test_no_tile_is_without_valid_images(verdict, explain):
     """The event mastertile_error_no_valid_images_from_cache stays away."""
     assert verdict.evidence["counts"][STARVED] == 0, explain(verdict)
 
 
-@pytest.mark.judges("warnings")
+@pytest.mark.judges("warnings", part=FAILED)
 def test_no_master_tile_creation_fails(verdict, explain):
     """The event run_warn_phase3_master_tile_creation_failed_thread stays away."""
     assert verdict.evidence["counts"][FAILED] == 0, explain(verdict)
@@ -138,7 +138,7 @@ def clause(verdict, name):
     return verdict.evidence["clauses"][name]["outcome"]
 
 
-@pytest.mark.judges("logs")
+@pytest.mark.judges("logs", part="start")
 def test_the_start_is_said_once_with_the_number_of_caches(verdict, explain):
     """Under per_tile one INFO line at the start of Phase 3 says how many caches are tracked, and the number is true."""
     assert {clause(verdict, name) for name in ("start_line", "start_place", "start_number")} == {"pass"}, explain(
@@ -146,20 +146,20 @@ def test_the_start_is_said_once_with_the_number_of_caches(verdict, explain):
     )
 
 
-@pytest.mark.judges("logs")
+@pytest.mark.judges("logs", part="no_warning_per_file")
 def test_no_deleted_file_is_a_warning(verdict, explain):
     """No warning is sent for a file that was deleted."""
     assert clause(verdict, "no_warning_per_file") == "pass", explain(verdict)
 
 
-@pytest.mark.judges("logs")
+@pytest.mark.judges("logs", part="end")
 def test_the_end_is_said_with_the_number_removed(verdict, explain):
     """The INFO line at the end of Phase 3 is optional and sent once at most; its number is that of the files removed."""
     # "not met" is a line that is not there, which the checklist allows.
     assert {clause(verdict, name) for name in ("end_line", "end_numbers")} <= {"pass", "not met"}, explain(verdict)
 
 
-@pytest.mark.judges("logs")
+@pytest.mark.judges("logs", part="never_negative")
 def test_no_number_in_the_log_is_negative(verdict, explain):
     """No count that the target tells is below zero."""
     assert clause(verdict, "never_negative") == "pass", explain(verdict)

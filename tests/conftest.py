@@ -1,8 +1,24 @@
-"""Keeps the project's own tests out of the validation, which is installed without their tools."""
+"""What the project's own tests share; keeps them out of the validation, which is installed without their tools."""
+
+import pytest
 
 from harness.plugin.hooks import selected
+from harness.session.model import write_session
 
 
 def pytest_ignore_collect(config):
     """Collect nothing here when ``-m phase3`` selects the scenarios."""
     return True if selected(config) else None
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Return a function that writes a session to a new folder and returns the folder."""
+
+    def make(session, name="session"):
+        folder = tmp_path / name
+        folder.mkdir()
+        write_session(session, folder)
+        return folder
+
+    return make

@@ -1,4 +1,4 @@
-"""Micro-histories: a few steps of a run, written by hand or by a tiny model of Phase 3, as a record without any file."""
+"""Make records without files for tests of checks: a few steps of a run, by hand or by a small model of Phase 3."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MOSAIC = "outputs/zemosaic_MT3_R6.fits"
 SOURCES = frozenset({"callback", "log", "tiles", "futures", "removals", "saves", "opens"})
 START = 1_000_000_000
 STEP = 10_000_000  # nanoseconds between two steps
-PAUSE = 200 * STEP  # after the last tile: beside steps of one length, what a policy takes to react would weigh too much
+PAUSE = 200 * STEP  # after the last tile; without it the reaction time of a policy would be a large part of the run
 SIZE = 1_000_000  # bytes of a cache
 MAIN = "MainThread"
 
@@ -38,7 +38,7 @@ FAILED = "run_warn_phase3_master_tile_creation_failed_thread"
 
 
 def frame(panel, k=0, dither=0.0):
-    """Return a frame of a panel; panels lie in a row along x, and overlap by a fifth."""
+    """Return a frame of a panel. Panels form a row along x and overlap by a fifth."""
     cards = {
         "CTYPE1": "RA---TAN",
         "CTYPE2": "DEC--TAN",
@@ -70,7 +70,7 @@ def cache_of(name):
 
 
 def stars_of(frames):
-    """Return the stars that these frames show: of the same sky for every run, and apart from one another."""
+    """Return the stars on these frames. The sky is the same for every run, and its stars are well separated."""
     x, y = np.meshgrid(np.arange(14.0, 14.0 + 18 * 15, 18.0), np.arange(12.0, ROWS, 18.0))
     x, y = x.ravel() + y.ravel() % 5, y.ravel()
     ra, dec = sky_of(frame(0).wcs, x, y)
@@ -82,7 +82,7 @@ def stars_of(frames):
 
 
 def plane_of(name, file, pixels):
-    """Return an image as it is measured."""
+    """Return the measured form of an image."""
     channels = pixels.astype(np.float64) if pixels.ndim == 3 else pixels.astype(np.float64)[None]
     finite = np.isfinite(channels)
 
@@ -103,7 +103,7 @@ def plane_of(name, file, pixels):
 
 
 def images_of(covered, first=0, *, gain=1.0, add=0.0):
-    """Return the images of a mosaic and of its coverage; ``first`` is the place of its first column on the sky."""
+    """Return the images of a mosaic and of its coverage; ``first`` is the position of its first column on the sky."""
     rows, columns = covered.shape
     sky = np.random.default_rng(5).normal(100, 2, (ROWS + 40, 1000))[:rows, 200 + first : 200 + first + columns]
     pixels = np.where(covered, gain * sky + add, np.nan)
@@ -114,9 +114,9 @@ def images_of(covered, first=0, *, gain=1.0, add=0.0):
 
 
 def products_of(frames, *, pad=4, tiles=(), gaps=(), wcs_of=None):
-    """Return the products of a run whose mosaic covers these frames and is no larger than they are, as targets make it.
+    """Return the products of a run whose mosaic covers exactly these frames, as a target makes it.
 
-    ``gaps`` are slices of the mosaic that are not covered. ``wcs_of`` are the frames that span the canvas, if others.
+    ``gaps`` are slices of the mosaic that are not covered. ``wcs_of`` are the frames that define the canvas, if others.
     """
     spanning = wcs_of or frames
     first = min(f.panel for f in spanning)
@@ -143,7 +143,7 @@ def products_of(frames, *, pad=4, tiles=(), gaps=(), wcs_of=None):
 
 
 class Micro:
-    """Writes a history step by step; the clock goes on by itself."""
+    """Write a history step by step. Each step advances the clock."""
 
     def __init__(self, plan=CHAIN, panels=3, frames=2, **request):
         self.frames = {f.name: f for p in range(panels) for f in [frame(p, k) for k in range(frames)]}
@@ -173,7 +173,7 @@ class Micro:
         self.sky_tiles = ()
 
     def tick(self):
-        """Let time pass and return it."""
+        """Advance the clock by one step and return the time."""
         self.t += STEP
         return self.t
 
@@ -183,23 +183,23 @@ class Micro:
         return self
 
     def log(self, text, level="INFO", thread=MAIN, template=None):
-        """Write a record into the log."""
+        """Write a log record."""
         fields = MappingProxyType({"logger": "Worker"})
         self.events.append(Event(self.tick(), 1, thread, "log", template or text, level, text, fields))
         return self
 
     def operation(self, op, path, state="done", thread=MAIN, *, to=None, code=None, mode=None, size=None):
-        """Do something with a file."""
+        """Record a file operation."""
         self.operations.append(Operation(self.tick(), 1, thread, op, state, path, to, size, code, mode))
         return self
 
     def look(self, size, folder="outputs"):
-        """Look at a folder from outside."""
+        """Add a sample of a folder's size."""
         self.disk.append(DiskSample(self.tick(), folder, size, 1, 10**12))
         return self
 
     def written(self):
-        """Return the operations of Phase 1: each frame's cache was saved, all before anything else that is written here."""
+        """Return the operations of Phase 1: the save of each frame's cache, before all other operations."""
         return [
             Operation(START - STEP + k, 1, MAIN, "save", "done", cache_of(n), None, self.sizes[n], None, None)
             for k, n in enumerate(self.frames)
@@ -207,7 +207,7 @@ class Micro:
         ]
 
     def step(self, state, tile, thread, **facts):
-        """Take one step of a tile."""
+        """Add one step of a tile."""
         values = {"outcome": None, "path": None, "error": None, "reference": None}
         group = self.known[tile]
         self.steps.append(
@@ -230,7 +230,7 @@ class Micro:
         return self.event("run_info_phase3_started_from_cache").event("PHASE_UPDATE", "3")
 
     def submit(self, tile, group, retry_of=None):
-        """Submit a group of frames; a retry makes the announced total grow."""
+        """Submit a group of frames. A retry increases the announced total."""
         self.known[tile] = tuple(group)
         if retry_of is not None:
             self.parents[tile] = retry_of
@@ -247,7 +247,7 @@ class Micro:
         return self.step("started", tile, thread, reference=group[0])
 
     def end(self, tile, outcome="made", thread="Ph3_0", aligned=None, lost=()):
-        """End a tile, which used all its frames but the lost ones."""
+        """End a tile that used all its frames except the lost ones."""
         self.outcomes[tile] = outcome
         if outcome != "made":
             return self.step("ended", tile, thread, outcome=outcome)
@@ -255,7 +255,7 @@ class Micro:
         return self.step("ended", tile, thread, outcome="made", path=f"{TILES}/master_tile_{tile:03d}.fits")
 
     def collect(self, tile, thread=MAIN):
-        """Take a tile's result, and say when its creation failed."""
+        """Collect a tile's result, and send the event if its creation failed."""
         self.step("collected", tile, thread)
         self.event("MASTER_TILE_COUNT_UPDATE", f"{len(self.outcomes)}/{self.total}")
         if self.outcomes.get(tile) != "made":
@@ -263,7 +263,7 @@ class Micro:
         return self
 
     def work(self, tile, thread="Ph3_0", outcome="made", *, collect=True):
-        """Make a tile from the caches that are still there."""
+        """Make a tile from the caches that still exist."""
         self.start(tile, thread)
         lost = [n for n in dict.fromkeys(self.known[tile]) if n in self.gone]
         for n in lost:
@@ -275,7 +275,7 @@ class Micro:
         return self.collect(tile) if collect else self
 
     def remove(self, *frames, thread=MAIN, code=None):
-        """Remove the caches of frames: an attempt and its outcome."""
+        """Remove the caches of frames: add attempt and outcome."""
         for n in frames:
             self.operation("remove", cache_of(n), "attempt", thread)
             self.operation("remove", cache_of(n), "done" if code is None else "failed", thread, code=code)
@@ -284,7 +284,7 @@ class Micro:
         return self
 
     def struck(self, fault, name=None):
-        """Let a fault strike, in one of the places that it names: a frame's cache, or its tile."""
+        """Add a strike of a fault, on a frame's cache or on its tile."""
         reason = f"tile {fault['tile']}" if name is None else cache_of(name)
         self.faults.append({"t": self.tick(), "op": "fault", "state": "struck", "fault": fault, "reason": reason})
         if fault["what"] == "delete cache":
@@ -292,7 +292,7 @@ class Micro:
         return self
 
     def finish(self):
-        """Go through the phases after the third, to the end."""
+        """Add the phases after Phase 3, to the end."""
         made = sum(outcome == "made" for outcome in self.outcomes.values())
         self.t += PAUSE
         self.event("run_info_phase3_finished_from_cache", num_master_tiles=made)
@@ -306,7 +306,7 @@ class Micro:
         return self.event("run_success_processing_completed")
 
     def record(self, *, products="covering", left="right", state="done", torn=(), damage=()):
-        """Return the record; its mosaic covers the reference frames of the tiles that were made, unless told otherwise."""
+        """Return the record. By default its mosaic covers the reference frames of the tiles that were made."""
         tiles = [t for t, outcome in self.outcomes.items() if outcome == "made"]
         if products == "covering":
             products = None
@@ -353,7 +353,7 @@ CLEANED = "Phase3: refcount cleanup complete; removed {} files; remaining {} (if
 
 
 def counted(plan=CHAIN, **request):
-    """Return a finished run that counts references: each cache goes after the last tile that uses it, and the log says so."""
+    """Return a finished run with reference counting: each cache is removed after its last user, with the log lines."""
     micro = Micro(plan, **request).begin()
     left = {n: sum(n in group for group in plan) for n in micro.frames}
     counts = micro.request.retention == "per_tile"
@@ -374,7 +374,7 @@ def counted(plan=CHAIN, **request):
 
 
 def naive(plan=CHAIN, order=None, **request):
-    """Return a finished run that removes a tile's caches as soon as it was made, whoever else needs them."""
+    """Return a finished run that removes a tile's caches when it is made, although other tiles need them."""
     micro = Micro(plan, **request).begin()
     for tile, group in enumerate(plan):
         micro.submit(tile, group)
@@ -386,7 +386,7 @@ def naive(plan=CHAIN, order=None, **request):
 
 
 def sds(sizes=(3, 3), *, lost=(), products=True, **request):
-    """Return a finished run of SDS: no tile, batches of these sizes onto one grid; those at the places in ``lost`` fail."""
+    """Return a finished run of SDS with batches of these sizes and no tiles. The batches with indexes in ``lost`` fail."""
     micro = Micro(None, mode="sds", **request)
     for n in micro.frames:
         micro.operation("save", cache_of(n))
@@ -397,8 +397,8 @@ def sds(sizes=(3, 3), *, lost=(), products=True, **request):
         micro.event("p4_global_coadd_started", images=size)
         if i not in lost:
             micro.event("p4_global_coadd_finished", images=size)
-        told = f"[SDS] Batch {i + 1}/{len(sizes)} | frames={size} | success={i not in lost}"
-        micro.event(told, batch_index=i + 1, total_batches=len(sizes), images=size, success=i not in lost)
+        text = f"[SDS] Batch {i + 1}/{len(sizes)} | frames={size} | success={i not in lost}"
+        micro.event(text, batch_index=i + 1, total_batches=len(sizes), images=size, success=i not in lost)
     micro.event("phase5_sds_polish_start").event("sds_mask_cov_summary", min_keep_fraction=0.4)
     micro.event("sds_global_finalize_done").event("PHASE_UPDATE", "6")
     micro.event("run_success_mosaic_saved").event("PHASE_UPDATE", "7")
@@ -411,7 +411,7 @@ def sds(sizes=(3, 3), *, lost=(), products=True, **request):
 
 
 def grid(saved=(1, 2, 3), *, empty=(), failed=(), kept=None, products=True, **request):
-    """Return a finished run of grid mode with these sky tiles; of those that were saved ``kept`` were assembled."""
+    """Return a finished run of grid mode with these sky tiles, of which ``kept`` were assembled."""
     micro = Micro(None, mode="grid", **request)
     micro.event("[GRID] Grid/Survey mode activated (stack_plan.csv detected)")
     for n in saved:
@@ -433,17 +433,17 @@ def grid(saved=(1, 2, 3), *, empty=(), failed=(), kept=None, products=True, **re
 
 
 def of_mode(mode, **request):
-    """Return a finished run of a mode in which nothing went wrong."""
+    """Return a finished run of a mode without any failure."""
     return {"classic": counted, "sds": sds, "grid": grid}[mode](**request)
 
 
 def run_end(plan=CHAIN, **request):
-    """Return the record of the pair: the same with run_end."""
+    """Return the record of the same run with run_end."""
     return counted(plan, retention="run_end", role="pair", **request).record()
 
 
 def runs(micro, pair="made", baseline=None, **record):
-    """Return the run of a history with its pair (run_end), unless another pair is given."""
+    """Return the run of a history and, by default, its pair with run_end."""
     run = micro if isinstance(micro, Record) else micro.record(**record)
     if pair == "made":
         mode = run.request.mode
@@ -458,7 +458,7 @@ def runs(micro, pair="made", baseline=None, **record):
 
 
 def prose(verdict):
-    """Return a verdict's sentence and its cause, one after the other, as a reader sees them."""
+    """Return a verdict's sentence followed by its causes, as the report shows them."""
     return " ".join([verdict.sentence.render(), *(link.render() for link in verdict.cause)])
 
 

@@ -1,6 +1,6 @@
-"""Small synthetic skies for the tests of the reference pipeline, written independently of ``fixtures``.
+"""Draw small synthetic skies for the tests of the reference pipeline, independently of ``fixtures``.
 
-Stars are Gaussians, so that an aperture holds all their light; every frame knows its exact WCS.
+Stars are Gaussians, so that an aperture contains all their flux. Every frame has its exact WCS.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SIGMA = 1.4  # pixels
 
 @dataclass(frozen=True)
 class Exposure:
-    """One frame: offset of its centre from the field's in pixels, and what is particular about it."""
+    """One frame: the offset of its centre from the field's in pixels, and its properties."""
 
     name: str
     east: float = 0.0
@@ -56,7 +56,7 @@ def wcs_of(exposure: Exposure) -> WCS:
 
 
 def stars(count: int = 60, seed: int = 1, reach: float = 260.0) -> np.ndarray:
-    """Return ``count`` well separated stars: right ascension, declination (degrees), flux; in a square of ``reach`` pixels."""
+    """Return ``count`` separated stars in a square of ``reach`` pixels: right ascension, declination (degrees), flux."""
     rng = np.random.default_rng(seed)
     found: list[np.ndarray] = []
     while len(found) < count:
@@ -127,12 +127,12 @@ def panels(columns: int = 2, rows: int = 1, each: int = 4, overlap: float = 0.3,
 
 
 def write_all(folder: Path, exposures: list[Exposure], sky: np.ndarray) -> tuple[str, ...]:
-    """Write frames, each with noise of its own, and return their names."""
+    """Write frames, each with different noise, and return their names."""
     return tuple(write(folder, exposure, sky, seed).name for seed, exposure in enumerate(exposures))
 
 
 def measure(image: np.ndarray, wcs: WCS, sky: np.ndarray, radius: float = 6.0) -> np.ndarray:
-    """Return flux ratio and distance (pixels) from the truth of every star that is whole on the image."""
+    """Return the flux ratio and the distance (pixels) to the truth of every star that is entirely on the image."""
     found = []
     x, y = wcs.all_world2pix(sky[:, 0], sky[:, 1], 0)
     reach = 9
@@ -154,7 +154,7 @@ def measure(image: np.ndarray, wcs: WCS, sky: np.ndarray, radius: float = 6.0) -
 
 
 class Events:
-    """A progress callback that keeps what it was told."""
+    """A progress callback that keeps its events."""
 
     def __init__(self) -> None:
         self.all: list[tuple[str, float | None, str | int, dict[str, object]]] = []

@@ -1,4 +1,4 @@
-"""Requests for tests: small, valid, and changed by keyword."""
+"""Make small valid requests for tests, with changes by keyword."""
 
 from harness.record.request import DatasetFacts, FrameFacts, Hold, Request, TargetFacts
 
@@ -17,7 +17,7 @@ WCS = {
 
 
 def a_request(**changes):
-    """Return a request for four frames in two sharing groups, with the given changes."""
+    """Return a request for four frames in two groups that share frames, with the given changes."""
     frames = tuple(FrameFacts(f"f{n}.fits", f"{n:064x}", (80, 100), WCS, n // 2) for n in range(4))
     values = {
         "case": "chain",

@@ -1,4 +1,4 @@
-"""Small runs for tests: frames of a few bytes, and targets that are a few lines of Python."""
+"""Make small runs for tests: frames of a few bytes, and targets of a few lines of Python."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ import psutil
 from harness.record.request import DatasetFacts, FrameFacts, TargetFacts
 from tests.requests_ import WCS, a_request
 
-# What a target of these tests can use: it speaks the protocol itself.
+# The start of each target's script: functions with which it writes its own record.
 SPEAKING = """
 import json, os, signal, subprocess, sys, time
 from pathlib import Path
@@ -35,7 +35,7 @@ def event(key, text="", **fields):
 
 """
 
-# Starts a process that leaves the group, ignores SIGTERM and starts one more of its kind; both write their ids.
+# Starts a process that leaves the group, ignores SIGTERM and starts another such process. Both write their ids.
 CLINGING = """
 clinging = '''
 import os, signal, subprocess, sys, time
@@ -83,12 +83,12 @@ def command(folder, script, **changes):
 
 
 def hashes(folder):
-    """Return the SHA-256 of every file of a folder: what must not change."""
+    """Return the SHA-256 of every file of a folder, to test that no file changed."""
     return {p.relative_to(folder): hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*") if p.is_file()}
 
 
 def seal_of(folder):
-    """Return a record's seal as it stands in its file."""
+    """Return the content of a record's ``seal.json``."""
     return json.loads((folder / "seal.json").read_text(encoding="utf-8"))
 
 

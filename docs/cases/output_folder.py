@@ -1,13 +1,13 @@
-"""Runs ZeMosaic in an output folder that matters, by what lies in it or by its name, and once in one that does not.
+"""Run ZeMosaic in an output folder whose content or name affects the result, and once in a new folder for comparison.
 
-A case file makes one run in a new folder. What a second run makes of what an interrupted one, or one with other settings, left in
-the folder is shown by this script, and what the folder's name does::
+A case file makes one run in a new folder. This script shows how a second run reuses the files of an interrupted run or of a run
+with other settings, and what the folder's name changes::
 
     python docs/cases/output_folder.py CASE PATH@COMMIT PYTHON [--retention per_tile]
 
-``PATH@COMMIT`` names ZeMosaic as ``--phase3-target`` does, ``PYTHON`` the interpreter that has its libraries. Exit status: 0
-when the last run in the folder comes to what one in a new folder comes to, 1 when it does not. ``full_disk`` mounts a small disk:
-start it with ``unshare -rm`` before ``python`` (Linux).
+``PATH@COMMIT`` names ZeMosaic as ``--phase3-target`` does; ``PYTHON`` is the interpreter with its libraries. The exit status is 0
+when the last run in the folder has the same result as a run in a new folder, else 1. ``full_disk`` mounts a small disk: start it
+with ``unshare -rm`` before ``python`` (Linux).
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ MARK = "EVENT "
 
 @dataclass(frozen=True)
 class FolderCase:
-    """A dataset, how its frames lie in the input folder, what the first run does, and where the output folder is.
+    """A dataset, the layout of its input folder, the first run, and the output folder.
 
     Parameters
     ----------
     dataset
         Name of a synthetic dataset.
     panels
-        How many of its panels are taken.
+        How many of its panels are used.
     folders
-        Whether each panel lies in a folder of its own, with the same file names in each, as when nights are kept apart.
+        Whether each panel has a folder of its own with the same file names, as for separate nights.
     killed_at
-        How the key of the event begins at which the first run is killed; empty to let it end.
+        The beginning of the key of the event that kills the first run; empty to let it end.
     changed
-        Settings that the second run has, and the first has not.
+        Settings that only the second run has.
     output
-        The output folder; with nothing to come before it, there is one run in it.
+        The output folder. Without ``killed_at`` and ``changed`` there is one run in it.
     size
-        The size of the disk that the output folder is; empty for the disk that is there.
+        The size of a small disk for the output folder; empty for the existing disk.
 
     """
 
@@ -69,7 +69,7 @@ CASES = {
     "same_names": FolderCase("grid2x2", 2, folders=True, killed_at="MASTER_TILE_COUNT_UPDATE:2/"),
     "other_limit": FolderCase("grid2x2", 4, folders=False, changed={"max_raw_per_master_tile": 4}),
     "near_name": FolderCase("grid2x2", 2, folders=True, output="frames/night1"),
-    # Room for the caches and their masks, and not for a tile.
+    # Room for the caches and their masks, but not for a tile.
     "full_disk": FolderCase("grid2x2", 4, folders=False, size="37300k"),
 }
 
@@ -78,8 +78,8 @@ CASES = {
 
 
 def child(source: str, frames: str, output: str, changed: str) -> None:
-    """Make one mosaic with settings that repeat themselves to the bit, and print each event's key in a line."""
-    os.cpu_count = lambda: 2  # one worker: tiles are made in their order
+    """Make one mosaic with settings whose results are bit-equal in each run, and print each event in a line."""
+    os.cpu_count = lambda: 2  # one worker, so that tiles are made in order
     sys.path.insert(0, source)
     import zemosaic_config
 
@@ -123,7 +123,7 @@ class _Lines:
     def put(self, item: Any, *_: Any, **__: Any) -> None:
         fields = item[-1] if isinstance(item[-1], dict) else {}
         line = MARK + json.dumps([str(item[0]), fields], default=str) + "\n"
-        os.write(1, line.encode())  # in one call, so that lines of several threads stay whole
+        os.write(1, line.encode())  # in one call; otherwise lines of several threads could mix
 
     put_nowait = put
 
@@ -134,7 +134,7 @@ class _Lines:
 def run(
     source: Path, python: str, frames: Path, output: Path, settings: Mapping[str, Any], *, killed_at: str = ""
 ) -> list[Any]:
-    """Run the child, kill it at an event, and return key and fields of the events that it told of."""
+    """Run the child, kill it at an event if asked, and return key and fields of its events."""
     with tempfile.TemporaryDirectory() as place:
         home = dict.fromkeys(("HOME", "USERPROFILE", "XDG_CONFIG_HOME", "TMPDIR", "TEMP", "TMP"), place)
         events = []
@@ -166,7 +166,7 @@ def lay_out(case: FolderCase, built: Path, frames: Path) -> None:
 
 
 def stars_by_panel(mosaic: Path, dataset: Any, panels: int) -> list[str]:
-    """Say how many of each panel's thirty brightest stars, away from other panels, stand out of the mosaic where they should."""
+    """Count, of each panel's thirty brightest stars away from other panels, those that the mosaic shows at their position."""
     from astropy.io import fits
     from astropy.wcs import WCS
 
@@ -194,13 +194,13 @@ def stars_by_panel(mosaic: Path, dataset: Any, panels: int) -> list[str]:
     return found
 
 
-def told(name: str, events: list[Any], output: Path, dataset: Any, panels: int) -> tuple[Any, ...]:
-    """Print what a run came to, and return it."""
+def result_of(name: str, events: list[Any], output: Path, dataset: Any, panels: int) -> tuple[Any, ...]:
+    """Print the result of a run and return it."""
     made = [fields.get("num_master_tiles") for key, fields in events if key == "run_info_phase3_finished_from_cache"]
     mosaics = sorted(p for p in output.glob("zemosaic_MT*.fits") if not p.stem.endswith("_coverage"))
     stars = stars_by_panel(mosaics[-1], dataset, panels) if mosaics else []
-    came_to = (made[-1] if made else None, mosaics[-1].name if mosaics else None, tuple(stars))
-    print(f"{name}: tiles {came_to[0]}, mosaic {came_to[1]}, stars by panel {', '.join(stars) or '-'}")
+    result = (made[-1] if made else None, mosaics[-1].name if mosaics else None, tuple(stars))
+    print(f"{name}: tiles {result[0]}, mosaic {result[1]}, stars by panel {', '.join(stars) or '-'}")
     for key, _ in events:
         if key.startswith(
             ("Resume accepted", "Resume partial", "Resume refused", "Resume plan", "Resume master tiles")
@@ -210,16 +210,16 @@ def told(name: str, events: list[Any], output: Path, dataset: Any, panels: int) 
     for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else ():
         if "Phase3: refcount cleanup complete" in line:
             print(f"    {line[line.index('Phase3:') :]}")
-    return came_to
+    return result
 
 
 def call(*words: str) -> None:
-    """Run a command of the system's, which must succeed."""
+    """Run a system command, which must succeed."""
     subprocess.run(words, check=True)
 
 
 def main() -> int:
-    """Run what the command line names."""
+    """Run the case that the command line names."""
     if sys.argv[1:2] == ["--child"]:
         child(*sys.argv[2:])
         return 0
@@ -246,7 +246,7 @@ def main() -> int:
 
         def made(name: str, output: str, settings: Mapping[str, Any], killed_at: str = "") -> tuple[Any, ...]:
             events = run(source, options.python, frames, place / output, settings, killed_at=killed_at)
-            return told(name, events, place / output, dataset, case.panels)
+            return result_of(name, events, place / output, dataset, case.panels)
 
         first = {"cache_retention": options.retention}
         if case.killed_at or case.changed:
@@ -254,9 +254,9 @@ def main() -> int:
         last = made("last run", case.output, {**first, **case.changed})
         if case.size:
             call("umount", str(place / case.output))
-        shutil.rmtree(place / case.output)  # it may lie among the frames
+        shutil.rmtree(place / case.output)  # it may be inside the frames' folder
         expected = made("the same in a new folder", "new", {**first, **case.changed})
-    print("The last run came to the same." if last == expected else "The last run came to something else.")
+    print("The results are the same." if last == expected else "The results differ.")
     return int(last != expected)
 
 

@@ -1,4 +1,4 @@
-"""Explains a finding to its end: what a tile lacked, who removed it, when, after which tile, in which thread."""
+"""Explain a finding: which cache a tile lacked, which thread removed it, when, and after which tile."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from harness.analysis.phase3 import (
     groups,
     name_of,
     origins,
+    reported_losses,
     seconds,
     thread_of,
-    told_losses,
 )
 from harness.analysis.removals import Removal, removals
 from harness.language.message import Message, say
 from harness.record.history import History, Tile
 from harness.record.reader import Record
 
-# One explanation is enough to act on; the evidence lists the others.
+# The most explanations in a verdict. One is enough to act on; the evidence lists the others.
 MAX_LISTED = 20
 
 
 class Causes:
-    """What became of a run's tiles and caches, worked out once for one verdict.
+    """Work out the losses, failures and removals of a run once, and explain them.
 
     Parameters
     ----------
@@ -39,9 +39,11 @@ class Causes:
     Attributes
     ----------
     losses
-        The caches that each tile asked for and did not get, by tile; those that a fault took are in ``deprived`` instead.
+        The caches that each tile asked for and did not get, by tile.
+    deprived
+        The same for the caches that an injected fault deleted.
     failures
-        The tiles that were not made, each with what it stated.
+        The tiles that were not made, each with the cause that it stated.
 
     """
 
@@ -52,14 +54,14 @@ class Causes:
         self.groups = groups(record)
         self.origins = origins(history)
         self.failures: Mapping[int, Why] = failures(history)
-        told, taken = told_losses(history), taken_caches(history)
+        reported, taken = reported_losses(history), taken_caches(history)
         by_tile: dict[int | None, list[Loss]] = {}
         deprived: dict[int | None, list[Loss]] = {}
-        for loss in told:
+        for loss in reported:
             (deprived if by_fault(loss, taken) else by_tile).setdefault(loss.tile, []).append(loss)
         self.losses: Mapping[int | None, list[Loss]] = MappingProxyType(by_tile)
         self.deprived: Mapping[int | None, list[Loss]] = MappingProxyType(deprived)
-        named = [loss.cache for loss in told if loss.cache]
+        named = [loss.cache for loss in reported if loss.cache]
         self._removals = removals(history, [*(c for tile in history.tiles for c in tile.caches if c), *named])
 
     def of_tile(self, tile: int) -> tuple[Message, ...]:
@@ -83,11 +85,11 @@ class Causes:
         return (say("The record does not say what became of tile {tile}.", tile=tile),)
 
     def of_loss(self, loss: Loss) -> tuple[Message, ...]:
-        """Explain one lost cache: who removed it, and what its user was doing then."""
+        """Explain one lost cache: which thread removed it, and what the tile that needed it was doing then."""
         cache, tile = loss.cache or "", loss.tile
         before = [r for r in self._removals if r.name == cache and r.t <= loss.t and r.outcome != "failed"]
         if not before:
-            return (say("The trace shows nobody who removed {cache}.", cache=cache or "it"),)
+            return (say("The trace shows no removal of {cache}.", cache=cache or "it"),)
         removal = before[-1]
         links = [*self.of_removal(removal)]
         user = self.tiles.get(tile) if tile is not None else None
@@ -96,14 +98,16 @@ class Causes:
         return tuple(links)
 
     def of_removal(self, removal: Removal) -> tuple[Message, Message]:
-        """Say who removed a file and when, and after which tile."""
-        told = {"thread": removal.thread, "cache": removal.name, "seconds": seconds(self.history, removal.t)}
+        """Return two sentences: which thread removed a file and when, and after which tile."""
+        values = {"thread": removal.thread, "cache": removal.name, "seconds": seconds(self.history, removal.t)}
         if removal.how == "rmtree":
-            who = say("{thread} removed {cache} with its whole folder, {seconds} s after the start of Phase 3.", **told)
+            who = say(
+                "{thread} removed {cache} with its whole folder, {seconds} s after the start of Phase 3.", **values
+            )
         elif removal.how == "rename":
-            who = say("{thread} renamed {cache}, {seconds} s after the start of Phase 3.", **told)
+            who = say("{thread} renamed {cache}, {seconds} s after the start of Phase 3.", **values)
         else:
-            who = say("{thread} removed {cache}, {seconds} s after the start of Phase 3.", **told)
+            who = say("{thread} removed {cache}, {seconds} s after the start of Phase 3.", **values)
         after = self.last_collected(removal)
         if after is None:
             return who, say("It had collected no tile before that.")
@@ -115,7 +119,7 @@ class Causes:
         )
 
     def of_user(self, user: Tile, removal: Removal) -> Message:  # noqa: PLR0911 -- a state of the tile each
-        """Say what a tile that needed a file was doing when it was removed."""
+        """Return a sentence: what a tile that needed a file was doing when the file was removed."""
         t = removal.t
         origin = self.origins.get(user.tile)
         if user.submitted is not None and user.submitted > t and origin is not None:
@@ -156,7 +160,7 @@ class Causes:
         )
 
     def last_collected(self, removal: Removal) -> int | None:
-        """Return the tile whose result the removing thread had taken last, else the last one that it made itself."""
+        """Return the tile that the removing thread had last collected or made before the removal; ``None`` without any."""
         own = [
             step
             for step in self.history.steps
@@ -165,7 +169,7 @@ class Causes:
         return own[-1].tile if own else None
 
     def described(self, tile: int) -> dict[str, Any]:
-        """Return a tile as evidence: its planned group, what it is a retry of, its frames, what it lacked."""
+        """Return a tile as evidence: its planned group, the tile that it retries, and how many frames and caches it lacked."""
         known = self.tiles.get(tile)
         return {
             "tile": tile,
@@ -179,7 +183,7 @@ class Causes:
         known = self.tiles.get(tile)
         files = {(loss.frame, loss.cache) for loss in lost}
         first = self._most_telling(lost)
-        told: dict[str, Any] = {
+        values: dict[str, Any] = {
             "tile": tile,
             "lost": len(files),
             "frames": len(set(known.frames)) if known else "?",
@@ -189,22 +193,22 @@ class Causes:
         if tile in self.failures:
             return say(
                 "Tile {tile} was not made: it lacked the caches of {lost} of its {frames} frames, among them {cache} of {frame}.",
-                **told,
+                **values,
             )
         return say(
             "Tile {tile} was made without {lost} of its {frames} frames, whose caches it lacked, among them {cache} of {frame}.",
-            **told,
+            **values,
         )
 
     def _most_telling(self, lost: Iterable[Loss]) -> Loss:
-        """Prefer a cache whose removal was seen; the first of those."""
+        """Return the first loss whose cache has a removal in the trace, else the first loss."""
         removed = {r.name for r in self._removals if r.outcome != "failed"}
         every = list(lost)
         return next((loss for loss in every if loss.cache in removed), every[0])
 
 
 def why_not_made(tile: int, why: Why) -> Message:
-    """Say in one sentence why a tile was not made."""
+    """Return a sentence: why a tile was not made."""
     return _NOT_MADE[why](tile)
 
 
@@ -216,23 +220,19 @@ _NOT_MADE: Mapping[Why, Callable[[int], Message]] = MappingProxyType(
         "stacking": lambda tile: say("Tile {tile} was not made: stacking its frames failed.", tile=tile),
         "saving": lambda tile: say("Tile {tile} was not made: it could not be saved.", tile=tile),
         "memory": lambda tile: say("Tile {tile} was not made: memory ran out while its caches were loaded.", tile=tile),
-        "input": lambda tile: say(
-            "Tile {tile} was not made: its group held nothing that it could start from.", tile=tile
-        ),
+        "input": lambda tile: say("Tile {tile} was not made: its group had no usable frame to start from.", tile=tile),
         "libraries": lambda tile: say(
             "Tile {tile} was not made: a library that the target needs is missing.", tile=tile
         ),
         "exception": lambda tile: say("Tile {tile} was not made: an exception ended it.", tile=tile),
-        "fault": lambda tile: say(
-            "Tile {tile} was not made: a fault that the run was asked to meet ended it.", tile=tile
-        ),
-        "unstated": lambda tile: say("Tile {tile} was not made, and nothing says why.", tile=tile),
+        "fault": lambda tile: say("Tile {tile} was not made: an injected fault ended it.", tile=tile),
+        "unstated": lambda tile: say("Tile {tile} was not made, and no event gives a cause.", tile=tile),
     }
 )
 
 
 def listed(tiles: Iterable[int]) -> str:
-    """Write tile numbers one after the other."""
+    """Write tile numbers as a list separated by commas."""
     return ", ".join(str(tile) for tile in sorted(set(tiles))) or "none"
 
 

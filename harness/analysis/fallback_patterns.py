@@ -1,7 +1,7 @@
-"""The fallbacks that are known by name or by what they say: data for the check of fallbacks.
+"""Recognise the known fallbacks in the texts of events and logs.
 
-A text is searched for each pattern in turn, and named after the first that it holds; what a pattern captures is its name where it
-has a group. Texts that speak of a fallback and are none are named too, so that they are told and never taken for one.
+A text is searched for each pattern in turn. The first match gives the name of the fallback: the captured group if the
+pattern has one, else the fixed name. `NOT_TAKEN` matches statements that no fallback was taken; these do not count as one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from harness.language.message import Message, say
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A fallback that is known: how it is recognised, its name where the pattern captures none, and what it means."""
+    """A known fallback: its pattern, its name if the pattern captures none, and its meaning."""
 
     pattern: re.Pattern[str]
     name: str
@@ -26,16 +26,16 @@ def _known(pattern: str, means: Message, name: str = "") -> Known:
 
 
 SPEAKS = re.compile(r"f[ae]ll(?:s|ing|en)?[ _-]?back|salvag", re.IGNORECASE)
-"""What a text must hold to be looked at, beside the patterns of those that never use the word."""
+"""The words for a fallback. `KNOWN` has patterns for fallbacks that do not use them."""
 
 MARKS = ("back", "salvag", "rerun all cpu", "runtime_wcs", "global_coadd_", "weights_shape_mismatch")
-"""Every text that speaks of a fallback holds one of these, in small letters; most texts of a log hold none."""
+"""Every text on a fallback contains one of these in lower case; most texts of a log contain none, so this test is fast."""
 
 NOT_TAKEN = (
     re.compile(r"(?:fallback|salvage)(?:_mode|_used)?\s*[=:]\s*(?:False|None|off|no|0)\b", re.IGNORECASE),
     re.compile(r"\b(?:no|without)\s+(?:any\s+)?(?:classic\s+)?fallback", re.IGNORECASE),
 )
-"""What says that a fallback was not taken. Each is cut from a text before the rest of it is looked at."""
+"""Statements that a fallback was not taken. They are cut from a text before the rest is searched."""
 
 _GPU = say("The GPU could not be used, and the processor did the work.")
 _COADD = say("The coadd onto the global grid fell back on another way.")
@@ -105,7 +105,7 @@ KNOWN: tuple[Known, ...] = (
 
 
 def named(text: str) -> tuple[str, Message] | None:
-    """Return the name and the meaning of the known fallback that a text tells of, ``None`` where it tells of none."""
+    """Return name and meaning of the known fallback in a text; ``None`` if no pattern matches."""
     for known in KNOWN:
         found = known.pattern.search(text)
         if found:
@@ -114,11 +114,11 @@ def named(text: str) -> tuple[str, Message] | None:
 
 
 def marked(text: str) -> bool:
-    """Whether a text can speak of a fallback at all: told in a fraction of the time that all patterns take."""
+    """Return whether a text may mention a fallback. This is far faster than all patterns, and never wrongly false."""
     small = text.lower()
     return any(mark in small for mark in MARKS)
 
 
 def speaks(text: str) -> bool:
-    """Whether a text speaks of a fallback: taken or not, known or not."""
+    """Return whether a text mentions a fallback: taken or not, known or not."""
     return SPEAKS.search(text) is not None or named(text) is not None

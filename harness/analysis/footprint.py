@@ -1,12 +1,11 @@
-"""Where frames lie on the sky, and which pixels of a grid that is.
+"""Compute the outlines of frames on the sky, and the pixels of a grid that they cover.
 
-A gnomonic (TAN) WCS without distortion is a projective map: the homogeneous pixel ``(x, y, 1)`` times one 3 by 3
-matrix is the direction on the sky. So outlines, resampling and pixel areas need a few products of matrices here, and
-``astropy.wcs`` (a millisecond a header) only where a header has distortion or another projection.
+A gnomonic (TAN) WCS without distortion is a projective map: a 3 by 3 matrix times the homogeneous pixel ``(x, y, 1)`` is
+the direction on the sky. Outlines, resampling and pixel areas then need only a few matrix products. ``astropy.wcs`` (1 ms
+a header) is used only for distortion and other projections.
 
-Pixel coordinates are zero-based with whole numbers at pixel centres, ``x`` along columns and ``y`` along rows; sky
-coordinates are degrees, in the celestial system of the cards (systems are not converted, so the cards that are
-compared must share one).
+Pixel coordinates are zero-based, with integers at pixel centres, ``x`` along columns and ``y`` along rows. Sky coordinates
+are in degrees, in the celestial system of the cards. Systems are not converted: cards that are compared must share one.
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ Cards = Mapping[str, str | int | float]
 Array = NDArray[np.float64]
 Box = tuple[slice, slice]
 
-_STRIP = 1 << 18  # elements of one strip of the rasteriser: they stay in the processor's cache
-_POINTS_PER_SIDE = 32  # with distortion: 32² times less sagitta than the side itself has
+_STRIP = 1 << 18  # elements of one strip of the rasteriser, so that a strip fits in the processor's cache
+_POINTS_PER_SIDE = 32  # with distortion; the error of the polygon is 32² times smaller than that of a straight side
 _ARCSEC2 = math.degrees(1) ** 2 * 3600.0**2  # square arc seconds in a steradian
 
 
 class FootprintError(ValueError):
-    """WCS cards that place nothing on the sky: what was expected, what was found, what to do."""
+    """Raised for WCS cards that are not a usable celestial WCS. The message says what was expected, found and what to do."""
 
 
 def outline(frame: FrameFacts) -> Array:
@@ -62,7 +61,7 @@ def outline(frame: FrameFacts) -> Array:
 
 
 def outlines(frames: Sequence[FrameFacts]) -> list[Array]:
-    """Return the edge of each frame on the sky, as `outline` does; thousands of frames at once."""
+    """Return the edge of each frame on the sky, like `outline`, but fast for thousands of frames."""
     matrices = [_gnomonic(frame.wcs) for frame in frames]
     plain = [i for i, matrix in enumerate(matrices) if matrix is not None]
     found: dict[int, Array] = {}
@@ -83,21 +82,20 @@ def outlines(frames: Sequence[FrameFacts]) -> list[Array]:
 def raster(outlines: Sequence[Array], wcs: Cards, shape: tuple[int, int], shrink: float = 0.0) -> NDArray[np.bool_]:
     """Return which pixels of a grid have their centre inside the union of outlines.
 
-    The rule is the exact one, non-zero winding by scan lines in double precision, half-open: a centre on a shared
-    edge belongs to one of two neighbours, never to none. `per_outline` uses the same arithmetic, so the two never
-    differ by a rounding.
+    The rule is non-zero winding by scan lines in double precision, half-open: a centre on an edge that two outlines share
+    is inside at least one of them. `per_outline` uses the same arithmetic, so the two agree exactly.
 
     Parameters
     ----------
     outlines
-        Points on the sky in degrees, shape (n, 2) each, as `outline` gives them. Outlines that lie behind the grid's
-        tangent plane cover nothing.
+        Points on the sky in degrees, shape (n, 2) each, as from `outline`. Outlines behind the grid's tangent plane cover
+        no pixel.
     wcs
         WCS cards of the grid.
     shape
         Rows and columns of the grid.
     shrink
-        What is cut away from each side of each outline, as a fraction of the side (0.05 leaves the inner 90 %).
+        The margin that is cut from each side of each outline, as a fraction of the side (0.05 leaves the inner 90 %).
 
     Returns
     -------
@@ -129,8 +127,8 @@ def per_outline(
 ) -> Iterator[tuple[int, Box, NDArray[np.bool_]]]:
     """Yield each outline's index, its box in the grid (slices of rows and columns) and the mask of its pixels there.
 
-    An outline that covers no pixel of the grid is left out. Parameters and errors are those of `raster`, whose mask
-    is the union of these.
+    An outline that covers no pixel of the grid is left out. Parameters and errors are those of `raster`. Its mask is the
+    union of these masks.
     """
     rows, columns = shape
     edges = _edges(outlines, wcs, shrink)
@@ -150,7 +148,7 @@ def per_outline(
 def resample_mask(
     mask: NDArray[np.bool_], from_wcs: Cards, to_wcs: Cards, to_shape: tuple[int, int], *, outside: bool = False
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Bring a mask from its grid to another one: each pixel takes the value of the nearest pixel on the sky.
+    """Resample a mask to another grid. Each pixel takes the value of the nearest pixel on the sky.
 
     Parameters
     ----------
@@ -196,7 +194,7 @@ def resample_mask(
 def sky_of(wcs: Cards, x: Any, y: Any) -> tuple[Array, Array]:
     """Return right ascension (0 to 360) and declination, in degrees, of zero-based pixels (any shapes that broadcast).
 
-    NaN where the projection has no sky. Raises ``FootprintError`` when the cards are not a celestial WCS.
+    NaN for pixels outside the projection. Raises ``FootprintError`` if the cards are not a celestial WCS.
     """
     x, y = np.broadcast_arrays(np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64))
     matrix = _gnomonic(wcs)
@@ -212,7 +210,7 @@ def sky_of(wcs: Cards, x: Any, y: Any) -> tuple[Array, Array]:
 def pixel_of(wcs: Cards, ra: Any, dec: Any) -> tuple[Array, Array]:
     """Return zero-based pixel coordinates ``x, y`` of sky coordinates in degrees (any shapes that broadcast).
 
-    NaN where the sky is not on the projection. Raises ``FootprintError`` when the cards are not a celestial WCS.
+    NaN for sky outside the projection. Raises ``FootprintError`` if the cards are not a celestial WCS.
     """
     ra, dec = np.broadcast_arrays(np.asarray(ra, dtype=np.float64), np.asarray(dec, dtype=np.float64))
     matrix = _gnomonic(wcs)
@@ -225,7 +223,7 @@ def pixel_of(wcs: Cards, ra: Any, dec: Any) -> tuple[Array, Array]:
 def pixel_area(wcs: Cards, x: float, y: float) -> float:
     """Return the solid angle of the pixel at zero-based ``x, y``, in square arc seconds.
 
-    Raises ``FootprintError`` when the cards are not a celestial WCS, or the pixel has no sky.
+    Raises ``FootprintError`` if the cards are not a celestial WCS, or the pixel is outside the projection.
     """
     # The cross product of the two derivatives of the direction, by central differences over one pixel.
     ra, dec = sky_of(wcs, np.array([x - 0.5, x + 0.5, x, x]), np.array([y, y, y - 0.5, y + 0.5]))
@@ -246,14 +244,14 @@ def pixel_scale(wcs: Cards) -> float:
     return math.sqrt(pixel_area(wcs, _number(wcs, "CRPIX1", 0.0) - 1, _number(wcs, "CRPIX2", 0.0) - 1))
 
 
-# One edge of one outline on a grid: from (x0, y0) up to (x1, y1), y0 < y1. Always written upwards, so that the edge
-# which two neighbours share gives both the same crossings. ``turn`` is what crossing it from the left adds to the
-# winding number.
+# One edge of one outline on a grid: from (x0, y0) up to (x1, y1), y0 < y1. It always points upwards; otherwise an edge that two
+# outlines share could give them different crossings. ``turn`` is the change of the winding number when it is crossed from
+# the left.
 _EDGE = np.dtype([("x0", "f8"), ("y0", "f8"), ("x1", "f8"), ("y1", "f8"), ("turn", "i2"), ("outline", "i8")])
 
 
 def _edges(outlines: Sequence[Array], wcs: Cards, shrink: float) -> NDArray[np.void]:
-    """Project outlines to a grid and return their edges, in order. Level edges cross no scan line and are left out."""
+    """Project outlines to a grid and return their edges, in order. Horizontal edges cross no scan line and are left out."""
     if not 0 <= shrink < 0.5:
         raise FootprintError(f"expected shrink to be a fraction of a side from 0 to below 0.5, found {shrink}")
     if not outlines:
@@ -285,8 +283,8 @@ def _edges(outlines: Sequence[Array], wcs: Cards, shrink: float) -> NDArray[np.v
     edges = np.empty(len(points), dtype=_EDGE)
     edges["x0"], edges["y0"] = low.T
     edges["x1"], edges["y1"] = high.T
-    # With x to the right and y upwards, a positive area runs anticlockwise: its left edge runs down. All outlines
-    # wind alike.
+    # With x to the right and y upwards, a positive area runs anticlockwise: its left edge runs down. All outlines get the
+    # same direction, so that winding numbers add up.
     edges["turn"] = np.where(upwards, -1, 1) * np.where(doubled < 0, -1, 1)[owner]
     edges["outline"] = owner
     with np.errstate(invalid="ignore"):
@@ -295,7 +293,7 @@ def _edges(outlines: Sequence[Array], wcs: Cards, shrink: float) -> NDArray[np.v
 
 
 def _winding(edges: NDArray[np.void], box: Box) -> NDArray[np.int32]:
-    """Return in how many of the outlines each pixel centre of a box lies."""
+    """Return, for each pixel centre of a box, how many outlines contain it."""
     top, bottom, left, right = box[0].start, box[0].stop, box[1].start, box[1].stop
     begin = np.clip(np.ceil(edges["y0"]), top, bottom).astype(np.intp)
     end = np.clip(np.ceil(edges["y1"]), top, bottom).astype(np.intp)
@@ -315,7 +313,7 @@ def _ceil(value: float, limit: int) -> int:
 
 
 def _edge(shape: tuple[int, int]) -> Array:
-    """Return points (x, y) along the edge of a frame, at the outer edges of its pixels, as many on each side."""
+    """Return points (x, y) along the edge of a frame, at the outer edges of its pixels, the same number on each side."""
     rows, columns = shape
     step = np.arange(_POINTS_PER_SIDE) / _POINTS_PER_SIDE
     zero, one = np.zeros_like(step), np.ones_like(step)
@@ -325,7 +323,7 @@ def _edge(shape: tuple[int, int]) -> Array:
 
 
 def _along_great_circles(points: Array) -> Array:
-    """Return an outline with more points, along the great circles between its own."""
+    """Return an outline with more points, placed on the great circles between its points."""
     if len(points) >= 4 * _POINTS_PER_SIDE:
         return points
     start = _directions(points[:, 0], points[:, 1])
@@ -344,13 +342,13 @@ def _between(to_wcs: Cards, from_wcs: Cards, x: Array, y: Array) -> tuple[Array,
 
 
 def _divide(value: Array, weight: Array) -> Array:
-    """Return ``value / weight``, NaN where the weight is not positive: behind the tangent plane."""
+    """Return ``value / weight``, NaN where the weight is not positive, which means behind the tangent plane."""
     quotient: Array = np.divide(value, weight, out=np.full(np.shape(value), np.nan), where=weight > 0)
     return quotient
 
 
 def _directions(ra: Array, dec: Array) -> Array:
-    """Return unit vectors, shape (..., 3)."""
+    """Return unit vectors of sky coordinates, shape (..., 3)."""
     a, d = np.radians(ra), np.radians(dec)
     return np.stack([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)], axis=-1)
 
@@ -365,8 +363,7 @@ def _gnomonic(wcs: Cards) -> Array | None:
     """Return the matrix from homogeneous pixels to directions, or ``None`` when the cards are not plain TAN.
 
     The tangent plane's coordinates are those of Calabretta & Greisen (2002), section 5.1.3, with the native pole at
-    180°. That is the default below the pole; at a declination of 90° the default is another one, so such cards are
-    left to ``astropy``.
+    180°. That is the default below the pole. At a declination of 90° the default differs, so ``astropy`` handles such cards.
     """
     if str(wcs.get("CTYPE1", "")).strip() != "RA---TAN" or str(wcs.get("CTYPE2", "")).strip() != "DEC--TAN":
         return None
@@ -385,7 +382,7 @@ def _gnomonic(wcs: Cards) -> Array | None:
             "expected a WCS matrix that can be inverted, found one that is singular: solve the frame again"
         )
     x, y = (_number(wcs, name, 0.0) - 1 for name in ("CRPIX1", "CRPIX2"))
-    # Columns: east, north and the tangent point itself.
+    # Columns: east, north and the tangent point.
     sa, ca, sd, cd = math.sin(ra), math.cos(ra), math.sin(dec), math.cos(dec)
     axes = np.array([[-sa, -sd * ca, cd * ca], [ca, -sd * sa, cd * sa], [0.0, cd, sd]])
     plane = np.eye(3)
@@ -395,7 +392,7 @@ def _gnomonic(wcs: Cards) -> Array | None:
 
 
 def _scale(wcs: Cards) -> Array:
-    """Return the matrix of degrees by pixels: CD, or PC with CDELT, or CDELT with CROTA2."""
+    """Return the matrix from pixels to degrees: CD, or PC with CDELT, or CDELT with CROTA2."""
     names = ((1, 1), (1, 2), (2, 1), (2, 2))
     if any(f"CD{i}_{j}" in wcs for i, j in names):
         return np.array([_number(wcs, f"CD{i}_{j}", 0.0) for i, j in names]).reshape(2, 2)
@@ -415,7 +412,7 @@ def _number(wcs: Cards, name: str, default: float | None = None) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        found = repr(wcs[name]) if name in wcs else "none"
+        found = repr(wcs[name]) if name in wcs else "no such card"
         raise FootprintError(f"expected a finite number in the WCS card {name}, found {found}: solve the frame again")
     return number
 
@@ -431,7 +428,7 @@ def _astropy(wcs: Cards) -> WCS:
             f"expected a celestial WCS, found cards that can't be read ({error}): solve it again"
         ) from error
     if not made.has_celestial:
-        found = ", ".join(str(wcs.get(name, "none")) for name in ("CTYPE1", "CTYPE2"))
+        found = ", ".join(str(wcs.get(name, "missing")) for name in ("CTYPE1", "CTYPE2"))
         raise FootprintError(f"expected the cards of a celestial WCS, found CTYPE {found}: solve the frame first")
     return made
 

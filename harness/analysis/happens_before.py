@@ -1,8 +1,8 @@
-"""Happens-before: which tiles are known to be complete at a point of a thread, whatever the clock says.
+"""Find which tiles are certainly complete before each removal: the happens-before order (Lamport 1978).
 
-An operation is ordered after a tile when a chain of these leads from the tile's end to it: what one thread does, it does in
-order; a tile's start comes after its submission; taking a future's result comes after the tile's end (Lamport 1978). A removal
-that came later only by the clock came later by luck.
+An operation is ordered after a tile if a chain of these steps leads from the tile's end to the operation: steps of one thread
+are in order; a tile's start comes after its submission; the collection of a future's result comes after the tile's end. A
+removal that is later only by the clock is not ordered: in another run it could come first.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from harness.analysis.phase3 import Thread, thread_of
 from harness.analysis.removals import Removal
 from harness.record.history import History
 
-# At the same tick of a coarse clock an end comes before what it allows.
+# The order of steps with the same time, on a coarse clock: a cause before its effects.
 _RANK = {"ended": 0, "collected": 1, "removal": 2, "submitted": 3, "started": 4}
 
 
 def complete_before(history: History, removals: Sequence[Removal]) -> tuple[frozenset[int], ...]:
     """Return, for each removal, the tiles whose end is ordered before it.
 
-    Knowledge travels with the threads: each thread knows a set of ended tiles, hands it on when it submits a tile or ends
-    one, and learns by starting one or by collecting its result. Sets are the bits of one integer.
+    Each thread has a set of tiles that are ended for certain. It passes the set on when it submits or ends a tile, and
+    receives one when it starts a tile or collects its result. Sets are the bits of an integer.
     """
     points: list[tuple[int, int, int, Thread, str, int]] = []
     for n, step in enumerate(history.steps):
@@ -31,7 +31,7 @@ def complete_before(history: History, removals: Sequence[Removal]) -> tuple[froz
         points.append((removal.t, _RANK["removal"], n, removal.by, "removal", n))
     bits: dict[int, int] = {}
     knows: dict[Thread, int] = {}
-    told: dict[tuple[str, int], int] = {}
+    passed_on: dict[tuple[str, int], int] = {}
     found: dict[int, int] = {}
     for _, _, _, thread, what, tile in sorted(points, key=lambda p: p[:3]):
         known = knows.get(thread, 0)
@@ -39,11 +39,11 @@ def complete_before(history: History, removals: Sequence[Removal]) -> tuple[froz
             found[tile] = known
         elif what == "ended":
             known |= bits.setdefault(tile, 1 << len(bits))
-            told["ended", tile] = known
+            passed_on["ended", tile] = known
         elif what == "submitted":
-            told["submitted", tile] = known
+            passed_on["submitted", tile] = known
         else:
-            known |= told.get(("ended" if what == "collected" else "submitted", tile), 0)
+            known |= passed_on.get(("ended" if what == "collected" else "submitted", tile), 0)
         knows[thread] = known
     return tuple(_tiles(found[n], bits) for n in range(len(removals)))
 

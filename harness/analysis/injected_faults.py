@@ -1,7 +1,7 @@
-"""What the faults of a run did, so that no check takes their effects for the target's, or lets them hide what the target did.
+"""List the direct effects of a run's injected faults, so that checks do not attribute them to the target.
 
-A run says of each fault that it struck, and where. What follows from it by itself (the tile that it ended, the frame whose cache
-it took, the file that it would not let go) is the fault's. Everything else that happens in such a run is judged as in any other.
+The record has each strike of a fault and its place. The direct effects are the tile that a fault ended, the frame whose cache
+it deleted, and the file whose removal it refused. Everything else in such a run is judged as in any other run.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ REFUSE_UNLINK, DELETE_CACHE, FAIL_TILE = "refuse unlink", "delete cache", "fail 
 
 
 def taken_caches(history: History) -> Mapping[str, int]:
-    """Return the caches that faults took away, each with the time when it went."""
-    return {_name(op.path): op.t for op in takings(history)}
+    """Return the caches that faults deleted, each with the time of its deletion."""
+    return {_name(op.path): op.t for op in removals_by_faults(history)}
 
 
-def takings(history: History) -> tuple[Operation, ...]:
-    """Return what faults took away as removals, such as the trace holds of the target's own."""
+def removals_by_faults(history: History) -> tuple[Operation, ...]:
+    """Return the deletions by faults as operations, in the form of the target's removals in the trace."""
     return tuple(
         Operation(_time(line), 0, "", "remove", "done", _path(line), None, None, None, None)
         for line in _struck(history, DELETE_CACHE)
@@ -34,7 +34,7 @@ def ended_tiles(history: History) -> frozenset[int]:
 
 
 def refusals(history: History) -> Mapping[str, int]:
-    """Return the files whose removal faults refused, each with the time of the last refusal."""
+    """Return the files whose removal a fault refused, each with the time of the last refusal."""
     return {_name(_path(line)): _time(line) for line in _struck(history, REFUSE_UNLINK)}
 
 
@@ -46,7 +46,7 @@ def _struck(history: History, what: str) -> Iterator[Mapping[str, Any]]:
 
 
 def _path(line: Mapping[str, Any]) -> str:
-    """Return the file that a fault struck, whose path the probe writes as the reason."""
+    """Return the path of the file that a fault struck. The probe writes it as the reason."""
     return str(line.get("reason", ""))
 
 

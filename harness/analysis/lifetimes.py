@@ -1,8 +1,8 @@
-"""How many bytes of caches live at each time, and how many must: put together from the trace, and not yet judged.
+"""Compute from the trace how many bytes of caches are on disk at each time, and how many must be.
 
-A cache must live from its write until its last user, retries included, has ended. The sum of what must live is the **lower
-bound** of any safe retention: one that holds less has deleted something that was still needed, and what one holds beyond it is
-its excess. Everything here is linear in the length of the trace, but for sorting times.
+A cache must exist from its write until its last user, retries included, has ended. The sum over all caches is the **lower
+bound** of any safe retention: a retention that holds less has deleted a cache that was still needed, and what it holds
+beyond the bound is its excess. Apart from sorting, the cost is linear in the length of the trace.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.analysis.injected_faults import taken_caches, takings
+from harness.analysis.injected_faults import removals_by_faults, taken_caches
 from harness.analysis.phase3 import name_of, writes
 from harness.record.history import History, Tile
 from harness.record.reader import Record
 
 OUTPUTS = "outputs"
-# A time that was not seen: of a cache that was never freed, of a user that never ended.
+# The time of an event that was not recorded: the removal of a cache, the end of a user.
 NEVER = int(np.iinfo(np.int64).max)
 _SHORT_LIVED = "_zemosaic_io_probe_"
 
@@ -35,7 +35,7 @@ class Steps:
 
     @property
     def peak(self) -> int:
-        """The largest value; 0 where there is none."""
+        """The largest value; 0 without any steps."""
         return int(self.values.max(initial=0))
 
     def at(self, t: Times) -> NDArray[np.float64]:
@@ -51,27 +51,27 @@ class Steps:
 
 @dataclass(frozen=True, slots=True)
 class Lives:
-    """The lives of a run's caches: arrays with an element for each cache that was seen to be written, in order of name.
+    """The lifetimes of a run's caches: arrays with one element for each cache whose write was recorded, in order of name.
 
     Parameters
     ----------
     names
         File names.
     size
-        Bytes, the largest that the file had.
+        Bytes, the largest size that the file had.
     written, freed
-        When the file first was there, and when it last went: `NEVER` where that was not seen.
+        When the file was first there, and when it was last removed: `NEVER` if it was not.
     needed
-        When its last user, retries included, had ended: `NEVER` where the end of one was not seen, and the time of its write
-        where no tile uses it.
+        When the last of its users, retries included, had ended: `NEVER` if the end of one was not recorded; the time of its
+        write if no tile uses it.
     collected
-        When the results of all users had been taken, as far as that was seen.
+        When the results of all users were collected; the end of a user whose collection was not recorded.
     last_user
-        Number of the tile that ended last; -1 where no tile uses the cache.
+        Number of the user that ended last; -1 if no tile uses the cache.
     refused
-        Whether a removal after the last use was tried and failed.
+        Whether a removal after the last use failed.
     taken
-        Whether a fault took it away: then no retention did, and when it went says nothing of one.
+        Whether an injected fault deleted it. Its removal then says nothing about the retention.
 
     """
 
@@ -87,21 +87,21 @@ class Lives:
 
     @property
     def used(self) -> NDArray[np.bool_]:
-        """Which caches a tile uses."""
+        """Which caches are used by a tile."""
         return self.last_user >= 0
 
     @property
     def early(self) -> NDArray[np.bool_]:
-        """Which caches were gone before their last use had ended."""
+        """Which caches were removed before their last use had ended."""
         return self.used & (self.freed < self.needed) & ~self.taken
 
 
 @dataclass(frozen=True, slots=True)
 class Areas:
-    """Areas within a span of time, in byte-seconds, of chosen caches.
+    """Areas of chosen caches within a time span, in byte-seconds.
 
-    ``full`` is what would be held if nothing were freed, ``held`` what was, ``bound`` what had to be. ``excess`` was held and not
-    needed any more, ``missing`` was needed and not held: ``held`` is ``bound`` and ``excess`` less ``missing``.
+    ``full`` is the area if nothing were removed, ``held`` the actual area, ``bound`` the necessary area. ``excess`` was held
+    after its last use; ``missing`` was needed and not held. ``held`` equals ``bound + excess - missing``.
     """
 
     full: float
@@ -112,9 +112,9 @@ class Areas:
 
 
 def cache_names(history: History) -> frozenset[str]:
-    """Return the file names of the caches: those that the tiles name, and those written under the name of a cache.
+    """Return the file names of the caches: those that tiles name, and those written under the name of a cache.
 
-    What is renamed into place when it is complete is a cache only from then on.
+    A file that is renamed when it is complete counts under its final name only.
     """
     named = {name_of(path) for step in history.steps for path in step.caches}
     done = [o for o in history.operations if o.state == "done"]
@@ -124,15 +124,15 @@ def cache_names(history: History) -> frozenset[str]:
 
 
 def mask_names(history: History) -> frozenset[str]:
-    """Return the file names of the hot-pixel masks, which lie beside the caches and are none."""
+    """Return the file names of the hot-pixel masks, which are in the cache folder but are not caches."""
     written = {name_of(o.path) for o in history.operations if o.op == "save" and o.state == "done"}
     return frozenset(name for name in written if name.startswith("hp_mask_") and name.endswith(".npy"))
 
 
 def live_bytes(history: History, names: Collection[str] | None = None) -> Steps:
-    """Return how many bytes of these files, or of the caches, were on disk, from the trace.
+    """Return from the trace how many bytes of these files (by default the caches) were on disk over time.
 
-    A save sets a file's size, a removal drops it, a rename moves it, and the removal of a folder drops what is below it.
+    A save sets a file's size, a removal drops it, a rename moves it, and the removal of a folder drops every file below it.
     """
     wanted = cache_names(history) if names is None else names
     times: list[int] = []
@@ -145,7 +145,7 @@ def live_bytes(history: History, names: Collection[str] | None = None) -> Steps:
 
 
 def lives(history: History) -> Lives:
-    """Return the lives of the caches that were seen to be written."""
+    """Return the lifetimes of the caches whose write was recorded."""
     caches, taken = cache_names(history), taken_caches(history)
     now: dict[str, int] = {}
     largest: dict[str, int] = {}
@@ -192,7 +192,7 @@ def lower_bound(found: Lives) -> Steps:
 
 
 def areas(found: Lives, chosen: NDArray[np.bool_], start: int, end: int) -> Areas:
-    """Return what the chosen caches held between two times, had to hold, and held in excess."""
+    """Return the areas of the chosen caches between two times."""
     size, written = found.size[chosen], found.written[chosen]
     freed, needed = found.freed[chosen], found.needed[chosen]
 
@@ -211,9 +211,9 @@ def areas(found: Lives, chosen: NDArray[np.bool_], start: int, end: int) -> Area
 
 
 def outlived(found: Lives, history: History) -> NDArray[np.int64]:
-    """Return, for each cache, how many more tiles were collected between its last user's collection and its removal.
+    """Return, for each cache, how many tiles were collected between its last user's collection and its removal.
 
-    This is a delay that no clock and no other load of the machine has a part in. 0 where the cache was never freed.
+    This measure of delay does not depend on the clock or on the load of the machine. It is 0 for a cache never removed.
     """
     collected = np.array(sorted(t.collected for t in history.tiles if t.collected is not None), dtype=np.int64)
     between = np.searchsorted(collected, found.freed, "left") - np.searchsorted(collected, found.collected, "right")
@@ -222,10 +222,10 @@ def outlived(found: Lives, history: History) -> NDArray[np.int64]:
 
 
 def traced_total(record: Record) -> Steps | None:
-    """Return the bytes of caches, masks, tiles and mosaics, from the trace and the sizes of what was left.
+    """Return the bytes of caches, masks, tiles and mosaics over time, from the trace and the sizes of the left-over files.
 
-    A tile counts from its end, mosaics and whatever else was left from the event that says that they are saved. ``None`` where
-    the size of a tile, or what was left, is not known. Files that come and go between are seen by the sampler only.
+    A tile counts from its end. Mosaics and all other left-over files count from the event that says that they are saved.
+    ``None`` if the left-over files or the size of a tile are not known. Temporary files are in the sampler's data only.
     """
     if record.left is None:
         return None
@@ -246,9 +246,9 @@ def traced_total(record: Record) -> Steps | None:
 
 
 def sampled_peak(history: History) -> int | None:
-    """Return the most bytes that a look at the whole output folder found; ``None`` without any.
+    """Return the largest sampled size of the output folder in bytes; ``None`` without samples.
 
-    Looks while a probe of the disk's speed lay there are left out: whether a look meets one is chance.
+    Samples while a file of a disk speed test was there are left out, because it is chance whether a sample includes one.
     """
     began = {name_of(op.path): op.t for op in history.operations if op.op == "open" and writes(op)}
     spans = [
@@ -261,9 +261,9 @@ def sampled_peak(history: History) -> int | None:
 
 
 def decimated(start: int, end: int, lines: Collection[Steps], points: int) -> tuple[list[float], list[list[int]]]:
-    """Return a few points of lines that share a time axis: seconds since the start, and the values of each line there.
+    """Return at most ``points`` points of several lines: seconds since the start, and the values of each line there.
 
-    Where the lines have more steps than that, steps at even distances in their order are taken.
+    If the lines have more steps, every n-th step is taken.
     """
     times = np.unique(np.concatenate([[start, end], *(line.times for line in lines)]).astype(np.int64))
     times = times[(times >= start) & (times <= end)]
@@ -274,7 +274,7 @@ def decimated(start: int, end: int, lines: Collection[Steps], points: int) -> tu
 
 
 def _last_uses(tiles: Collection[Tile]) -> dict[str, tuple[int, int, int]]:
-    """Return, by cache, when the last user had ended, when all results had been taken, and which tile ended last."""
+    """Return for each cache when its last user ended, when all results were collected, and which tile ended last."""
     found: dict[str, tuple[int, int, int]] = {}
     for tile in tiles:
         end = tile.ended if tile.ended is not None else tile.collected
@@ -289,9 +289,9 @@ def _last_uses(tiles: Collection[Tile]) -> dict[str, tuple[int, int, int]]:
 
 
 def _changes(history: History) -> Iterator[tuple[int, str, int]]:
-    """Yield each change of a file's bytes: when, the file's name, and by how many."""
+    """Yield each change of a file's size: time, file name, and change in bytes."""
     sizes: dict[str, int] = {}
-    for o in sorted((*history.operations, *takings(history)), key=lambda op: op.t):
+    for o in sorted((*history.operations, *removals_by_faults(history)), key=lambda op: op.t):
         if o.state != "done":
             continue
         if o.op == "save" and o.size is not None:
@@ -314,7 +314,7 @@ def _changes(history: History) -> Iterator[tuple[int, str, int]]:
 
 
 def _steps(times: Times, gained: NDArray[np.int64]) -> Steps:
-    """Add up changes, in order of time; those at one time are one step, and those that change nothing are none."""
+    """Add up changes in order of time. Changes at the same time form one step; a step without a change is dropped."""
     order = np.argsort(times, kind="stable")
     times, values = times[order], np.cumsum(gained[order])
     last = np.diff(times, append=NEVER) != 0

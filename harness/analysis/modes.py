@@ -1,7 +1,8 @@
-"""What a history shows of the modes without Phase 3: which way a run took, SDS's batches, the sky tiles of grid mode.
+"""Read from a history what the modes without Phase 3 did: the mode that a run took, SDS's batches, the sky tiles of grid mode.
 
-SDS goes through the phases 2, 6 and 7; between them come its coadd and its polish, which it calls phases 4 and 5. Grid mode tells
-in free texts with ``[GRID]`` in front, once or twice, and announces no phases: its texts tell when tiles are made and assembled.
+SDS announces the phases 2, 6 and 7. Between them come its coadd and its polish, which it calls phases 4 and 5. Grid mode
+announces no phases. It writes free texts that begin with ``[GRID]``, once or twice; from these the start of making and
+assembling tiles is read.
 """
 
 from __future__ import annotations
@@ -41,14 +42,14 @@ _PHASES_OF_GRID = (
 
 
 def grid_texts(history: History) -> Iterator[tuple[Event, str]]:
-    """Yield what grid mode tells, without its prefix."""
+    """Yield each event of grid mode with its text without the prefix."""
     for event in history.events:
         if event.source == "callback" and event.key.startswith("[GRID]"):
             yield event, _GRID.sub("", f"{event.key}: {event.text}" if event.text else event.key, count=1)
 
 
 def phases(history: History) -> tuple[tuple[int, str], ...]:
-    """Return when each phase began, in order of time: by its number, or ``coadd``, ``polish``, ``tiles``, ``assembly``."""
+    """Return start and name of each phase, in order of time: its number, or ``coadd``, ``polish``, ``tiles``, ``assembly``."""
     found = [(e.t, e.text.strip()) for e in history.named("PHASE_UPDATE")]
     found += [(e.t, "coadd") for e in history.named(SDS_ON, COADD_STARTED)[:1]]
     found += [(e.t, "polish") for e in history.named(POLISH_STARTED)[:1]]
@@ -62,14 +63,14 @@ def phases(history: History) -> tuple[tuple[int, str], ...]:
 
 
 def signs_of_another_mode(run: Record) -> tuple[Message, ...]:
-    """Return what shows that a run went another way than it was asked to."""
+    """Return a sentence for each sign that a run took another mode than requested."""
     history, mode = run.history, run.request.mode
     grid = [text for _, text in grid_texts(history) if text.startswith((GRID_ON, GRID_DONE))]
     done = bool(history.named(*SUCCEEDED)) or any(text.startswith(GRID_DONE) for text in grid)
     signs = []
     if mode != "classic":
         if phase_3_start(history) is not None:
-            signs.append(say("It came to Phase 3, which makes master tiles, the classic way."))
+            signs.append(say("It reached Phase 3, where the classic mode makes master tiles."))
         made = _MASTER_TILES.search(name_of(run.products.mosaic)) if run.products and run.products.mosaic else None
         if made:
             signs.append(say("Its mosaic says that it was made of {count} master tiles.", count=int(made[1])))
@@ -87,18 +88,21 @@ def signs_of_another_mode(run: Record) -> tuple[Message, ...]:
 
 
 def not_reached(run: Record) -> Message | None:
-    """Tell which part of its mode a run did not come to, without which nothing it does not say can count."""
+    """Return which necessary part of its mode a run did not reach; ``None`` if it reached all.
+
+    Without that part, the absence of an event proves nothing.
+    """
     history = run.history
     if run.request.mode == "classic":
         return None if phase_3_start(history) is not None else say("Phase 3 was not reached.")
     if run.request.mode == "grid":
         if not any(text.startswith(GRID_DONE) for _, text in grid_texts(history)):
-            return say("Grid mode did not come to its end.")
+            return say("Grid mode did not finish.")
         return None
     for keys, missing in (
-        ((COADD_FINISHED,), say("The coadd of SDS did not come to its end.")),
+        ((COADD_FINISHED,), say("The coadd of SDS did not finish.")),
         ((POLISH_STARTED,), say("The polish of SDS was not reached.")),
-        ((SDS_DONE,), say("SDS did not come to its end.")),
+        ((SDS_DONE,), say("SDS did not finish.")),
     ):
         if not history.named(*keys):
             return missing
@@ -107,31 +111,31 @@ def not_reached(run: Record) -> Message | None:
 
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """SDS's batches: how many there were to be, of how many frames, and each that was told (number, frames, whether coadded)."""
+    """SDS's batches: how many were planned, of how many frames, and each reported one (number, frames, whether coadded)."""
 
     built: int | None
     entries: int | None
-    told: tuple[tuple[int, int | None, bool], ...]
+    reported: tuple[tuple[int, int | None, bool], ...]
 
     @property
     def coadded(self) -> frozenset[int]:
         """The batches that were coadded, numbered from 1."""
-        return frozenset(n for n, _, good in self.told if good)
+        return frozenset(n for n, _, good in self.reported if good)
 
     @property
     def frames(self) -> int | None:
-        """The frames in the batches that were coadded; ``None`` where one does not say, or none was told."""
-        counts = {n: frames for n, frames, good in self.told if good}
+        """The number of frames in the coadded batches; ``None`` if a batch has no number, or no batch was reported."""
+        counts = {n: frames for n, frames, good in self.reported if good}
         known = [frames for frames in counts.values() if frames is not None]
-        return sum(known) if self.told and len(known) == len(counts) else None
+        return sum(known) if self.reported and len(known) == len(counts) else None
 
 
 def batches(history: History) -> Batches:
-    """Return what a run tells of its batches."""
+    """Read SDS's batches from the events of a run."""
     built = entries = None
     for event in history.named(BATCHES_BUILT):
         built, entries = number(event, "count"), number(event, "total_entries")
-    told = []
+    reported = []
     for event in history.events:
         found = _BATCH.match(event.key) if event.source == "callback" else None
         if found is None:
@@ -142,16 +146,16 @@ def batches(history: History) -> Batches:
             success = word is None or word[1].lower() == "true"
         if built is None:
             built = int(found[2])
-        told.append((int(found[1]), number(event, "images"), bool(success)))
-    return Batches(built, entries, tuple(told))
+        reported.append((int(found[1]), number(event, "images"), bool(success)))
+    return Batches(built, entries, tuple(reported))
 
 
 @dataclass(frozen=True, slots=True)
 class SkyTiles:
-    """The sky tiles of grid mode: where each was saved, which failed and why, and what the assembly took.
+    """The sky tiles of grid mode: where each was saved, which failed and why, and how many the assembly used.
 
-    ``cut`` is the number of tiles that the canvas was cut into, ``attempted`` and ``kept`` are those of the last ``Assembly
-    summary``, ``None`` where the run does not say.
+    ``cut`` is the number of tiles into which the canvas was divided. ``attempted`` and ``kept`` are from the last ``Assembly
+    summary``. Each is ``None`` if the run did not report it.
     """
 
     saved: Mapping[int, Event]
@@ -164,12 +168,12 @@ class SkyTiles:
     cut: int | None = None
 
     def cut_like(self, other: SkyTiles) -> bool:
-        """Whether tiles of one number can be the same sky in both: versions cut a canvas into more tiles or fewer."""
+        """Return whether equal tile numbers may mean equal sky: versions divide a canvas into different numbers of tiles."""
         return self.cut is None or other.cut is None or self.cut == other.cut
 
 
 def sky_tiles(history: History) -> SkyTiles:
-    """Return what a run tells of its sky tiles. ``Tile N completed`` is told of empty ones too, and counts for nothing."""
+    """Read the sky tiles from the events of a run. ``Tile N completed`` is ignored: empty tiles have it too."""
     saved: dict[int, Event] = {}
     paths: dict[int, str] = {}
     failed: dict[int, str] = {}
@@ -207,23 +211,8 @@ def _stated(name: str, text: str) -> int | None:
 
 
 def as_tiles(found: SkyTiles) -> tuple[Tile, ...]:
-    """Return the sky tiles that were saved in the form of master tiles: made when their saving was told."""
+    """Return the saved sky tiles in the form of master tiles. The event that reports the saving is the end of a tile."""
     return tuple(
-        Tile(
-            tile=n,
-            frames=(),
-            caches=(),
-            submitted=None,
-            started=None,
-            ended=event.t,
-            collected=None,
-            collected_by=None,
-            thread=event.thread,
-            outcome="made",
-            reference=None,
-            path=found.paths[n],
-            error=None,
-            retry_of=None,
-        )
+        Tile(n, frames=(), caches=(), ended=event.t, thread=event.thread, outcome="made", path=found.paths[n])
         for n, event in sorted(found.saved.items())
     )

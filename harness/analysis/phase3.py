@@ -1,7 +1,7 @@
-"""What a history shows, put together and not yet judged: lost caches, failed tiles, lineages of retries.
+"""Read from a history what happened in Phase 3: lost caches, failed tiles, retries and their origins.
 
-Files are told apart by their name, not their whole path: within a run the names are unique, and the same file is written in
-more than one way (relative in the trace, absolute in the target's events, through a link in a temporary folder).
+Files are identified by their names, not their paths. Within a run the names are unique, but the path of one file has several
+forms: relative in the trace, absolute in the target's events, through a link in a temporary folder.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Why = Literal[
     "unstated",
 ]
 
-# What a tile says before its creation fails. "Creation failed" itself names no cause.
+# The causes by the events that a tile sends before its creation fails. The event of the failure itself names no cause.
 _WHY: Mapping[str, Why] = {
     STARVED: "caches",
     "mt_quality_gate_moved": "quality gate",
@@ -58,7 +58,7 @@ _WHY: Mapping[str, Why] = {
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """A cache that a tile asked for and did not get: which tile, of which frame, and the event that says so."""
+    """A cache that a tile asked for and did not get: the tile, the frame, and the key of the event that reports it."""
 
     t: int
     tile: int | None
@@ -71,17 +71,17 @@ Thread = tuple[int, str, int | None]
 
 
 def thread_of(step: Operation | TileStep) -> Thread:
-    """Return who did something: process, and name and number of the thread. Numbers are used again, names may be shared."""
+    """Return process, and name and number of the thread. Both are needed: names may be shared, numbers are used again."""
     return step.pid, step.thread, step.tid
 
 
 def name_of(path: str) -> str:
-    """Return the last part of a path, written in either way."""
+    """Return the last part of a path with slashes or backslashes."""
     return path.replace("\\", "/").rstrip("/").rpartition("/")[2]
 
 
 def number(event: Event, name: str) -> int | None:
-    """Return a whole number from an event's fields, ``None`` where there is none."""
+    """Return an integer from an event's fields; ``None`` if the field is missing or not a number."""
     value = event.fields.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
@@ -92,88 +92,88 @@ def number(event: Event, name: str) -> int | None:
 
 
 def writes(op: Operation) -> bool:
-    """Whether an operation makes or changes a file: ``to`` of a rename, else ``path``."""
+    """Return whether an operation makes or changes a file: ``to`` of a rename, else ``path``."""
     if op.op == "open":
         return any(letter in (op.mode or "") for letter in "wxa+")
     return op.op in ("save", "rename") and op.state == "done"
 
 
 def setting(record: Record, name: str) -> Any:
-    """Return a setting as it was in effect, else as it was asked for; ``None`` where neither is known."""
+    """Return the effective value of a setting, else the requested one; ``None`` if neither is known."""
     settings = record.history.settings
     return settings[name] if name in settings else record.request.config.get(name)
 
 
 def phase_3_start(history: History) -> int | None:
-    """Return when Phase 3 began, ``None`` when it was not reached."""
-    told = [e.t for e in history.named("PHASE_UPDATE") if e.text.strip() == "3"]
-    told += [e.t for e in history.named("run_info_phase3_started_from_cache")]
-    told += [s.t for s in history.steps if s.state == "submitted"][:1]
-    return min(told, default=None)
+    """Return when Phase 3 began; ``None`` if it was not reached."""
+    signs = [e.t for e in history.named("PHASE_UPDATE") if e.text.strip() == "3"]
+    signs += [e.t for e in history.named("run_info_phase3_started_from_cache")]
+    signs += [s.t for s in history.steps if s.state == "submitted"][:1]
+    return min(signs, default=None)
 
 
 def phase_3_end(history: History) -> int | None:
-    """Return when Phase 3 was over, ``None`` when that was not seen."""
-    told = [e.t for e in history.named("run_info_phase3_finished_from_cache", "run_info_phase4_started", NONE_MADE)]
-    told += [e.t for e in history.named("PHASE_UPDATE") if e.text.strip() in {"4", "5", "6", "7"}]
-    return min(told, default=None)
+    """Return when Phase 3 ended; ``None`` if no event shows it."""
+    signs = [e.t for e in history.named("run_info_phase3_finished_from_cache", "run_info_phase4_started", NONE_MADE)]
+    signs += [e.t for e in history.named("PHASE_UPDATE") if e.text.strip() in {"4", "5", "6", "7"}]
+    return min(signs, default=None)
 
 
-def tiles_read_for_the_last_time(history: History) -> int | None:
-    """Return when Phase 5, the last reader of master tiles, was over; ``None`` when that was not seen."""
-    told = [e.t for e in history.events if e.key.startswith("run_info_phase5_finished") and e.source == "callback"]
-    told += [e.t for e in history.named("PHASE_UPDATE") if e.text.strip() in {"6", "7"}]
-    return min(told, default=None)
+def phase_5_end(history: History) -> int | None:
+    """Return when Phase 5, the last one that reads master tiles, ended; ``None`` if no event shows it."""
+    signs = [e.t for e in history.events if e.key.startswith("run_info_phase5_finished") and e.source == "callback"]
+    signs += [e.t for e in history.named("PHASE_UPDATE") if e.text.strip() in {"6", "7"}]
+    return min(signs, default=None)
 
 
 def seconds(history: History, t: int) -> str:
-    """Write a time as seconds from the start of Phase 3."""
+    """Write a time as seconds since the start of Phase 3."""
     start = phase_3_start(history)
     return f"{(t - (t if start is None else start)) / 1e9:.3f}"
 
 
 def losses(history: History) -> tuple[Loss, ...]:
-    """Return every cache that a tile did not get, in order of time; those that a fault took away are none of the target's."""
+    """Return every cache that a tile did not get, in order of time, without those that an injected fault deleted."""
     taken = taken_caches(history)
-    return tuple(loss for loss in told_losses(history) if not by_fault(loss, taken))
+    return tuple(loss for loss in reported_losses(history) if not by_fault(loss, taken))
 
 
 def by_fault(loss: Loss, taken: Mapping[str, int]) -> bool:
-    """Whether a fault took away the cache that a tile did not get."""
+    """Return whether an injected fault deleted the cache that a tile did not get."""
     return loss.cache is not None and taken.get(loss.cache, loss.t + 1) <= loss.t
 
 
-def told_losses(history: History) -> tuple[Loss, ...]:
-    """Return every cache that a tile says it did not get, whoever took it, in order of time."""
+def reported_losses(history: History) -> tuple[Loss, ...]:
+    """Return every cache that a tile reported as lost, in order of time, also those that an injected fault deleted."""
     tiles = {tile.tile: tile for tile in history.tiles}
     found = []
     for event in history.named(MISSING, INVALID, UNREADABLE):
-        told_by = number(event, "tile_id")
-        tile = tiles.get(told_by) if told_by is not None else None
-        told = name_of(str(event.fields.get("filename", "")))
+        tile_id = number(event, "tile_id")
+        tile = tiles.get(tile_id) if tile_id is not None else None
+        filename = name_of(str(event.fields.get("filename", "")))
         cache = name_of(str(event.fields.get("cache_path") or "")) or None
-        frame: str | None = told or None
-        if event.key != MISSING:  # these two name the cache where the other names the frame
-            frame, cache = None, told or None
+        frame: str | None = filename or None
+        if event.key != MISSING:  # the other two events have the cache in the field where MISSING has the frame
+            frame, cache = None, filename or None
         if tile is not None:
             pairs = list(zip(tile.frames, map(name_of, tile.caches), strict=False))
             if frame is None:
                 frame = next((f for f, c in pairs if c == cache), None)
             if cache is None:
                 cache = next((c for f, c in pairs if f == frame), None)
-        found.append(Loss(event.t, told_by, frame, cache, event.key))
+        found.append(Loss(event.t, tile_id, frame, cache, event.key))
     return tuple(found)
 
 
 def failures(history: History) -> Mapping[int, Why]:
-    """Return the tiles that were not made, each with what it stated before it failed.
+    """Return the tiles that were not made, each with the cause that it stated before it failed.
 
-    A tile that lacked caches failed through them, whatever it says later: nobody knows how it would have fared with them. One
-    that a fault ended, or left without any cache, did not fail of itself.
+    For a tile that lacked caches the cause is ``caches``, whatever it stated later: with them it might not have failed. For a
+    tile that an injected fault ended, or left without any cache, the cause is ``fault``.
     """
     failed = {tile.tile for tile in history.tiles if tile.outcome not in (None, "made")}
     raised: set[int] = {tile.tile for tile in history.tiles if tile.outcome == "raised"}
-    told: dict[int, Why] = {}
+    stated: dict[int, Why] = {}
     for event in history.events:
         if event.source != "callback":
             continue
@@ -184,27 +184,27 @@ def failures(history: History) -> Mapping[int, Why]:
             raised |= {stack - 1} if event.key == RAISED else set()
         elif tile is not None:
             if event.key in _WHY:
-                told[tile] = _WHY[event.key]
+                stated[tile] = _WHY[event.key]
             elif event.key == "mt_quality_gate_result" and event.fields.get("status") == "REJECT":
-                told[tile] = "quality gate"
-    told_of = told_losses(history)
+                stated[tile] = "quality gate"
+    reported = reported_losses(history)
     taken = taken_caches(history)
-    starved = {loss.tile for loss in told_of if not by_fault(loss, taken)}
-    deprived = {loss.tile for loss in told_of} - starved
+    starved = {loss.tile for loss in reported if not by_fault(loss, taken)}
+    deprived = {loss.tile for loss in reported} - starved
     ended = ended_tiles(history)
 
     def why(tile: int) -> Why:
         if tile in starved:
             return "caches"
-        if (tile in ended and tile in raised) or (tile in deprived and told.get(tile) == "caches"):
+        if (tile in ended and tile in raised) or (tile in deprived and stated.get(tile) == "caches"):
             return "fault"
-        return told.get(tile, "exception" if tile in raised else "unstated")
+        return stated.get(tile, "exception" if tile in raised else "unstated")
 
     return {tile: why(tile) for tile in sorted(failed)}
 
 
 def origins(history: History) -> Mapping[int, int]:
-    """Return, for each retry group, the tile that it is a retry of; from the trace, else from the target's own event."""
+    """Return, for each retry group, the tile that it retries: from the trace, else from the target's event."""
     found = {}
     for event in history.named("run_info_phase3_retry_submitted"):
         new, old = number(event, "new_tile"), number(event, "origin_tile")
@@ -215,7 +215,7 @@ def origins(history: History) -> Mapping[int, int]:
 
 
 def lineages(history: History) -> tuple[tuple[Tile, ...], ...]:
-    """Return each first submitted tile with all retries that grew out of it, the tile first."""
+    """Return each tile of the first submission, followed by all retries that came from it."""
     parents = origins(history)
 
     def root(tile: int) -> int:
@@ -234,10 +234,11 @@ def lineages(history: History) -> tuple[tuple[Tile, ...], ...]:
 
 
 def groups(record: Record) -> Mapping[int, int]:
-    """Return the planned group of each first submitted tile, by frames; nothing without a plan.
+    """Return the planned group of each tile of the first submission, matched by frames; empty without a plan.
 
-    A target numbers its tiles in an order of its own, and may have left out frames that it could not read: a tile that has
-    exactly a group's frames is that group's, then the one that shares most, if that is half of the tile and half of the group.
+    A target numbers its tiles in its own order, and may leave out frames that it could not read. A tile with exactly the
+    frames of a group matches first. Each remaining group gets the tile that shares most frames, if these are at least half of
+    the tile's and half of the group's.
     """
     plan = record.request.plan or ()
     retries = origins(record.history)
@@ -262,5 +263,5 @@ def groups(record: Record) -> Mapping[int, int]:
 
 
 def twin(tile: Tile, other: Record) -> Tile | None:
-    """Return the tile of another run that was submitted with the same frames."""
+    """Return the tile of another run that was submitted with the same frames; ``None`` if there is none."""
     return next((t for t in other.history.tiles if frozenset(t.frames) == frozenset(tile.frames)), None)

@@ -1,4 +1,4 @@
-"""Holes: the connected areas of a mask of missing pixels, with their place and size on the sky."""
+"""Find the connected regions of a mask of missing pixels, with their positions and sizes on the sky."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from harness.analysis.footprint import Cards, pixel_area, sky_of
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One connected area of missing pixels.
+    """One connected region of missing pixels.
 
     Parameters
     ----------
     area
-        Its pixels.
+        Number of its pixels.
     box
-        First row, first column, row and column after the last.
+        First row, first column, last row + 1, last column + 1.
     centroid
         Row and column of its centre, in pixels.
     ra, dec
@@ -29,7 +29,7 @@ class Component:
     solid_angle
         Its area on the sky, in square arc seconds.
     mask
-        Boolean, of the shape of the box: which of its pixels are missing.
+        Boolean, shape of the box: the pixels of the region.
 
     """
 
@@ -43,25 +43,25 @@ class Component:
 
 
 def components(missing: NDArray[np.bool_], wcs: Cards, min_area: int = 1, erode: int = 0) -> tuple[Component, ...]:
-    """Find the connected areas (8-connected) of a mask, the largest first.
+    """Find the 8-connected regions of a mask, the largest first.
 
     Parameters
     ----------
     missing
-        Boolean, shape (rows, columns): what should be covered and is not.
+        Boolean, shape (rows, columns): pixels that should be covered and are not.
     wcs
         WCS cards of the mask's grid.
     min_area
-        The smallest area that counts, in pixels.
+        The smallest region to return, in pixels.
     erode
-        The edge tolerance, in pixels. Areas that hold no square of ``2 * erode + 1`` pixels are dropped as thin
-        borders; what remains has its own size, without the thin parts (a morphological opening). The canvas' own edge
-        does not erode: a hole that is cut by it is not hidden.
+        The edge tolerance, in pixels. Regions without a square of ``2 * erode + 1`` pixels are dropped as thin borders; the
+        others lose their thin parts (a morphological opening). The canvas' edge does not erode; otherwise a hole that is
+        cut by it would be hidden.
 
     Returns
     -------
     tuple of Component
-        By area, then by place.
+        In order of area, then of position.
 
     Raises
     ------
@@ -72,8 +72,7 @@ def components(missing: NDArray[np.bool_], wcs: Cards, min_area: int = 1, erode:
     rows, columns = (np.flatnonzero(missing.any(axis=axis)) for axis in (1, 0))
     if not rows.size:
         return ()
-    # One pixel of margin around the box, where the canvas has one: there the areas end, at the canvas' edge they need
-    # not.
+    # One pixel of margin around the box, if the canvas has it: regions end there, but may go on at the canvas' edge.
     top, left = max(int(rows[0]) - 1, 0), max(int(columns[0]) - 1, 0)
     found = missing[top : rows[-1] + 2, left : columns[-1] + 2]
     if erode:
@@ -93,15 +92,11 @@ def components(missing: NDArray[np.bool_], wcs: Cards, min_area: int = 1, erode:
         row, column = float(table["centroid-0"][i]) + top, float(table["centroid-1"][i]) + left
         area = int(table["area"][i])
         ra, dec = sky_of(wcs, column, row)
+        first_row, first_column, end_row, end_column = (int(table[f"bbox-{k}"][i]) for k in range(4))
         made.append(
             Component(
                 area=area,
-                box=(
-                    int(table["bbox-0"][i]) + top,
-                    int(table["bbox-1"][i]) + left,
-                    int(table["bbox-2"][i]) + top,
-                    int(table["bbox-3"][i]) + left,
-                ),
+                box=(first_row + top, first_column + left, end_row + top, end_column + left),
                 centroid=(row, column),
                 ra=float(ra),
                 dec=float(dec),

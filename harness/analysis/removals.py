@@ -1,4 +1,4 @@
-"""Which files were taken away, when and by whom, and which were left: attempts and outcomes of the trace, put together."""
+"""Combine attempts and outcomes of the trace into removals: which file, when, by which thread. List the caches left on disk."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Outcome = Literal["done", "failed", "unsettled"]
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """A file that was taken away, or the attempt.
+    """The removal of one file, done or failed.
 
-    ``t`` is when the attempt began, in monotonic nanoseconds. ``outcome`` is ``unsettled`` when only the attempt was seen.
+    ``t`` is the time of the attempt, in monotonic nanoseconds. ``outcome`` is ``unsettled`` if only the attempt was recorded.
     """
 
     t: int
@@ -33,15 +33,15 @@ class Removal:
 
     @property
     def by(self) -> Thread:
-        """The thread that did it."""
+        """The thread that removed the file."""
         return self.pid, self.thread, self.tid
 
 
 def removals(history: History, paths: Iterable[str]) -> tuple[Removal, ...]:
-    """Return every removal of these files: removed, renamed away, or gone with their folder.
+    """Return every removal of these files: removed, renamed, or removed with their folder.
 
-    An attempt and its outcome are one removal, at the time of the attempt. A folder that is removed as a whole removes each
-    file that was still there once. What a fault took away is gone from then on, and nobody's removal.
+    An attempt and its outcome are one removal, at the time of the attempt. The removal of a folder counts once for each file
+    that was still in it. The deletion of a file by an injected fault does not count as a removal.
     """
     taken = sorted((t, name) for name, t in taken_caches(history).items())
     seen = _Seen({name_of(path): tuple(path.replace("\\", "/").split("/")[:-1]) for path in paths})
@@ -61,7 +61,7 @@ def removals(history: History, paths: Iterable[str]) -> tuple[Removal, ...]:
 
 
 def left_caches(run: Record) -> tuple[str, ...] | None:
-    """Return the caches that a run left on disk, but those that a fault still kept from going when the target cleaned up."""
+    """Return the caches that a run left on disk, without those whose last removal an injected fault refused."""
     if run.left is None:
         return None
     kept = refused_to_the_end(run.history)
@@ -69,14 +69,14 @@ def left_caches(run: Record) -> tuple[str, ...] | None:
 
 
 def refused_to_the_end(history: History) -> frozenset[str]:
-    """Return the files that faults refused to let go after Phase 3; for one refused before that, the target has another try."""
+    """Return the files whose removal a fault refused after Phase 3. Before its end, the target can still try again."""
     end = phase_3_end(history)
     return frozenset(name for name, t in refusals(history).items() if end is not None and t >= end)
 
 
 @dataclass
 class _Seen:
-    """What was seen so far. ``folders`` holds, by the name of each wanted file, the folders above it."""
+    """Collect removals while the operations are read. ``folders`` has, for each wanted file name, the folders above it."""
 
     folders: dict[str, tuple[str, ...]]
     found: list[Removal] = field(default_factory=list)
@@ -86,18 +86,18 @@ class _Seen:
     trees: dict[Thread, Operation] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        # A target may rename each cache into place: looking through all of them each time would be quadratic.
+        # Indexed by folder. A target may rename each cache, and a search through all caches each time would be quadratic.
         for name, above in self.folders.items():
             for folder in set(above):
                 self.below.setdefault(folder, []).append(name)
 
     def file(self, op: Operation, how: How) -> None:
-        """Take in one step of the removal of one file."""
+        """Handle one step of the removal of one file."""
         name = name_of(op.path)
         if name not in self.folders:
             return
         if thread_of(op) in self.trees:
-            # Part of the removal of a folder; what it leaves unsaid, the folder's own end says.
+            # Part of the removal of a folder. Files without an outcome of their own are settled when the folder is.
             if op.state == "done":
                 self._add(op, name, "rmtree", "done", op.t)
         elif op.state == "attempt":
@@ -107,7 +107,7 @@ class _Seen:
             self._add(op, name, how, "done" if op.state == "done" else "failed", first.t)
 
     def folder(self, op: Operation) -> None:
-        """Take in one step of the removal of a folder."""
+        """Handle one step of the removal of a folder."""
         if op.state == "attempt":
             self.trees[thread_of(op)] = op
         else:
@@ -115,7 +115,7 @@ class _Seen:
             self._add_folder(op, "rmtree", "done" if op.state == "done" else "unsettled", first.t)
 
     def renamed(self, op: Operation) -> None:
-        """Take in a rename of a file or of a folder; what gets a wanted name is there again."""
+        """Handle a rename of a file or a folder. A file that gets a wanted name exists again."""
         if op.state == "done":
             if op.to is not None:
                 self.gone.discard(name_of(op.to))
@@ -123,7 +123,7 @@ class _Seen:
         self.file(op, "rename")
 
     def close(self) -> None:
-        """Take attempts without an outcome for what they are."""
+        """Add the attempts without an outcome, as ``unsettled``."""
         for (_, how, name), op in self.begun.items():
             self._add(op, name, how, "unsettled", op.t)
         for op in self.trees.values():

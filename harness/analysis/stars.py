@@ -1,7 +1,7 @@
-"""Stars of runs beside each other and beside the truth, by panel: which are found, how bright, where, and which are doubled.
+"""Match the stars of a run with a catalogue: which are found, with which flux, where, and which are doubled.
 
-Stars are paired by mutual nearest neighbours. A panel's figures are medians over its stars, so single blends and chance pairs
-don't move them; the scatter of a median is estimated from the median absolute deviation (Rousseeuw & Croux 1993).
+Stars are matched as mutual nearest neighbours. The figures of a panel are medians over its stars, so that single blends and
+chance matches have no effect. The error of a median is estimated from the median absolute deviation (Rousseeuw & Croux 1993).
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ from harness.record.request import FrameFacts
 Array = NDArray[np.float64]
 
 RADIUS = 6.0
-"""How far from its place a star is looked for, in mosaic pixels: further than any shift that still makes one image."""
+"""Search radius around a star's position, in mosaic pixels: larger than any shift that leaves a star undoubled."""
 ALONE = 14.0
-"""A star with another of a twentieth of its flux or more so near, in mosaic pixels, is blended: apertures would hold both."""
+"""A star is blended if another with at least 1/20 of its flux is nearer than this, in mosaic pixels: apertures overlap."""
 EDGE = 8.0
-"""Stars nearer than this to sky that is not covered are left out, in mosaic pixels: their apertures may be cut."""
+"""Stars nearer than this to uncovered sky are left out, in mosaic pixels: their apertures may be cut."""
 ENOUGH = 5
-"""Fewer stars say nothing of a panel."""
+"""The fewest stars from which a panel's figures are computed."""
 
 _BRIGHTEST = 50
-_SHOWN = 0.2  # chance pairs within the radius are fewer; a star-less panel among four leaves three quarters
+_SHOWN = 0.2  # more than chance matches within the radius give; one panel without stars among four still leaves 0.75
 
-_DOUBLE = (1.5, 10.0)  # mosaic pixels between the two images of a doubled star; nearer ones are one detection
+_DOUBLE = (1.5, 10.0)  # distance of the two images of a doubled star, in mosaic pixels; nearer images are one detection
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A catalogue of stars as one run shows it; arrays parallel to the catalogue.
+    """The stars of a catalogue as found in one run; arrays parallel to the catalogue.
 
     Parameters
     ----------
     flux, x, y
-        What was found, NaN where nothing was; positions on the common grid, in mosaic pixels.
+        Flux and position on the common grid in mosaic pixels; NaN for a star that was not found.
     lies
-        Whether the star lies well within what the run covers.
+        Whether the star is at least ``EDGE`` inside the covered sky.
     double
-        Whether a second star was found beside the first.
+        Whether a second star was found next to the first.
 
     """
 
@@ -64,7 +64,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Sky:
-    """A catalogue of stars on a common grid, in mosaic pixels, with the panel of each and whether it stands alone."""
+    """A catalogue of stars on a common grid, in mosaic pixels, with the panel of each star and whether it is not blended."""
 
     stars: Array
     x: Array
@@ -80,13 +80,13 @@ class Sky:
 
 
 def measured(record: Record | None) -> Products | None:
-    """Return the products of a record that has a mosaic with stars looked for."""
+    """Return the products of a record with a mosaic; ``None`` without a mosaic."""
     products = record.products if record is not None else None
     return products if products is not None and products.mosaic is not None and products.covered.size else None
 
 
 def sky(stars: Array, frames: Sequence[FrameFacts], grid: Products) -> Sky:
-    """Put a catalogue (right ascension, declination, flux) on a mosaic's grid. A star's panel is that of the nearest centre."""
+    """Place a catalogue (right ascension, declination, flux) on a mosaic's grid, with the nearest panel of each star."""
     x, y = on_grid(grid, stars)
     seen = np.isfinite(x) & np.isfinite(y)
     stars, x, y = stars[seen], x[seen], y[seen]
@@ -94,7 +94,7 @@ def sky(stars: Array, frames: Sequence[FrameFacts], grid: Products) -> Sky:
 
 
 def look(found: Products, at: Sky) -> Seen:
-    """Find the stars of a catalogue among those of a run."""
+    """Match the stars of a catalogue with those found in a run."""
     n = len(at.stars)
     none = np.full(n, np.nan)
     lies = _well_covered(found, at.stars)
@@ -117,10 +117,10 @@ def look(found: Products, at: Sky) -> Seen:
 
 
 def catalogue(run: Record, pair: Products | None) -> Array:
-    """Return the stars to be looked for: the truth's, else those that the pair shows, else none.
+    """Return the catalogue to match: the stars of the truth, else those of the pair, else an empty array.
 
-    A target may place its whole mosaic wrongly on the sky, with ``run_end`` too: the truth's stars are then not where the pair
-    shows any, and the pair's own are what a run can be compared by. (The check of accuracy tells of the place.)
+    A target may misplace its whole mosaic on the sky, also with ``run_end``. Then the truth's stars are not at their positions
+    in the pair, and the pair's own stars are used. (The check of accuracy reports the position.)
     """
     if run.truth is not None and (pair is None or _placed(run.truth.stars, pair)):
         return run.truth.stars
@@ -128,31 +128,31 @@ def catalogue(run: Record, pair: Products | None) -> Array:
 
 
 def _placed(stars: Array, pair: Products) -> bool:
-    """Whether a mosaic shows a catalogue's stars where they are: a fifth of the brightest ones that it covers, or more."""
+    """Return whether at least a fifth of the brightest covered stars of a catalogue are at their positions in a mosaic."""
     seen = look(pair, sky(stars, (), pair))
-    bright = np.flatnonzero(seen.lies)[:_BRIGHTEST]  # a truth's stars come brightest first
+    bright = np.flatnonzero(seen.lies)[:_BRIGHTEST]  # the truth has the brightest stars first
     return bool(len(bright)) and bool(np.mean(seen.found[bright]) >= _SHOWN)
 
 
 def median(values: Array) -> float:
-    """Return the median, NaN of nothing."""
+    """Return the median; NaN for an empty array."""
     return float(np.median(values)) if len(values) else float("nan")
 
 
 def error(values: Array) -> float:
-    """Return the standard error of the median, from the median absolute deviation; NaN of nothing."""
+    """Return the standard error of the median, from the median absolute deviation; NaN for an empty array."""
     if not len(values):
         return float("nan")
     return float(1.2533 * 1.4826 * np.median(np.abs(values - np.median(values))) / np.sqrt(len(values)))
 
 
 def rounded(value: float, digits: int = 3) -> float | None:
-    """Return a figure for evidence, ``None`` where there is none."""
+    """Return a rounded number for evidence; ``None`` for NaN or infinity."""
     return round(float(value), digits) if np.isfinite(value) else None
 
 
 def on_grid(grid: Products, places: Array) -> tuple[Array, Array]:
-    """Return x and y on the grid of a mosaic, in its own pixels whatever the decimation of its masks; NaN behind its sky.
+    """Return x and y of sky positions in full-resolution pixels of a mosaic; NaN for sky outside its projection.
 
     ``places`` has right ascension and declination in its first columns.
     """
@@ -161,7 +161,7 @@ def on_grid(grid: Products, places: Array) -> tuple[Array, Array]:
 
 
 def _panels(x: Array, y: Array, frames: Sequence[FrameFacts], grid: Products) -> NDArray[np.int64]:
-    """Return the panel of each position: that with the nearest centre; -1 where the dataset knows no panels."""
+    """Return the panel with the nearest centre for each position; -1 if the dataset has no panels."""
     centres: dict[int, list[tuple[float, float]]] = {}
     for frame in frames:
         if frame.panel is not None:
@@ -177,7 +177,7 @@ def _panels(x: Array, y: Array, frames: Sequence[FrameFacts], grid: Products) ->
 
 
 def on_frames(stars: Array, frames: Sequence[FrameFacts]) -> NDArray[np.bool_]:
-    """Tell which stars lie on any of these frames."""
+    """Return which stars are on at least one of these frames."""
     shown = np.zeros(len(stars), dtype=np.bool_)
     for frame in frames:
         x, y = pixel_of(frame.wcs, stars[:, 0], stars[:, 1])
@@ -188,7 +188,7 @@ def on_frames(stars: Array, frames: Sequence[FrameFacts]) -> NDArray[np.bool_]:
 
 
 def _alone(x: Array, y: Array, flux: Array) -> NDArray[np.bool_]:
-    """Tell which stars have no neighbour near that is bright beside them."""
+    """Return which stars have no neighbour within ``ALONE`` with 1/20 of their flux or more."""
     alone = np.ones(len(x), dtype=np.bool_)
     if len(x):
         for i, j in KDTree(np.column_stack([x, y])).query_pairs(ALONE):
@@ -198,7 +198,7 @@ def _alone(x: Array, y: Array, flux: Array) -> NDArray[np.bool_]:
 
 
 def _well_covered(found: Products, stars: Array) -> NDArray[np.bool_]:
-    """Tell which stars lie inside what is covered, with all that is nearer than ``EDGE``."""
+    """Return which stars are covered together with their surroundings up to ``EDGE``."""
     x, y = (np.asarray(v) for v in pixel_of(found.wcs, stars[:, 0], stars[:, 1]))
     rows, columns = found.covered.shape
     lies = np.isfinite(x) & np.isfinite(y)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.analysis.figure import Figure, Unit, sizes
 from harness.analysis.stars import ENOUGH, error, look, measured, median, on_frames, rounded, sky
 from harness.checks.base import Check, Runs
 from harness.checks.premises import ALWAYS, ELSEWHERE
@@ -212,4 +213,11 @@ def _judge(runs: Runs, limits: Thresholds) -> Verdict:
 
 _PREMISES: Mapping[str, Any] = MappingProxyType({"classic": ALWAYS, "sds": ELSEWHERE, "grid": ELSEWHERE})
 
-CHECK = Check("accuracy", say("How near to the sky is the mosaic?"), _judge, _PREMISES, axis="quality")
+CHECK = Check(
+    "accuracy",
+    say("How near to the sky is the mosaic?"),
+    _judge,
+    _PREMISES,
+    axis="quality",
+    figures=(Figure(say("differences from the sky"), Unit.COUNT, sizes("findings")),),
+)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from harness.analysis.figure import Figure
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, say
 from harness.record.comparison import Comparison
@@ -48,6 +49,10 @@ class Check:
         Whether the verdict gates the Definition of Done (``patch``) or is a finding (``quality``).
     for_pass
         What must hold besides before the answer may be ``pass``, in any mode; a failure that is shown stands without it.
+    figures
+        The numbers of the evidence that a report shows beside the verdict.
+    parts
+        The figures of each part of the verdict that a test may assert alone, by the name that its marker has.
 
     """
 
@@ -57,6 +62,8 @@ class Check:
     premises: Mapping[str, tuple[Premise, ...]]
     axis: Axis = "patch"
     for_pass: tuple[Premise, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    parts: Mapping[str, tuple[Figure, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
     def __call__(self, runs: Runs, thresholds: Thresholds) -> Verdict:
         """Judge a run. Unmet premises, and a check that crashes, give ``unknown`` with the reason."""

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from harness.analysis.causes import MAX_LISTED, Causes, cache_names, listed
+from harness.analysis.figure import Evidence, Figure, Numbers, Unit, every, number_in, numbers, size_in
 from harness.analysis.happens_before import complete_before
 from harness.analysis.injected_faults import taken_caches
 from harness.analysis.modes import COADD_FINISHED
@@ -384,6 +385,14 @@ def _a_cache(runs: Runs) -> Message | None:
     return say("No tile was submitted with a cache, so there is nothing that could be removed too early.")
 
 
+def _unsafe(evidence: Evidence) -> Numbers | None:
+    """Return the caches removed too early, and all caches; SDS lists the former by name."""
+    early = number_in(evidence, "unsafe_count")
+    if early is None:
+        early = size_in(evidence, "removed_before_the_end_of_the_coadd")
+    return every(early, number_in(evidence, "caches"))
+
+
 CHECK = Check(
     "cache",
     say("Is every deletion of a cache safe?"),
@@ -395,4 +404,8 @@ CHECK = Check(
         }
     ),
     for_pass=(SHARED, MODE_REACHED),
+    figures=(
+        Figure(say("caches removed before their last user had ended, of all"), Unit.SHARE, _unsafe),
+        Figure(say("caches left"), Unit.COUNT, numbers("left")),
+    ),
 )

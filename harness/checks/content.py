@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from harness.analysis.figure import Figure, Unit, numbers
 from harness.analysis.footprint import resample_mask
 from harness.analysis.stars import ENOUGH, catalogue, look, measured, sky
 from harness.checks.base import Check, Runs
@@ -115,4 +116,11 @@ def _conclude(runs: Runs, area: int | None, panels: tuple[Panel, ...], limits: T
 
 _PREMISES: Mapping[str, Any] = MappingProxyType({"classic": ALWAYS, "sds": ELSEWHERE, "grid": ELSEWHERE})
 
-CHECK = Check("content", say("Is covered sky really sky?"), _judge, _PREMISES, for_pass=(SHARED,))
+CHECK = Check(
+    "content",
+    say("Is covered sky really sky?"),
+    _judge,
+    _PREMISES,
+    for_pass=(SHARED,),
+    figures=(Figure(say("pixels of covered sky filled with a constant"), Unit.COUNT, numbers("constant_pixels")),),
+)

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from harness.analysis.figure import Figure, Unit, largest, numbers, widest
 from harness.analysis.phase3 import name_of, phase_3_end, phase_3_start
 from harness.checks.base import Check, Premise, Runs
 from harness.checks.premises import ALWAYS, REMOVALS, SHARED, TILES, standard
@@ -372,4 +373,13 @@ CHECK = Check(
     _judge,
     MappingProxyType({"classic": (*ALWAYS, TILES, REMOVALS, Premise("a tile with caches", _inputs_seen))}),
     for_pass=(SHARED,),
+    figures=(
+        Figure(
+            say("time of Phase 3 beside that of run_end"),
+            Unit.INTERVAL,
+            numbers("ratio", "ratio_low", "ratio_high", "timed_pairs"),
+            widest,
+        ),
+        Figure(say("removals tried, an input"), Unit.COUNT, numbers("removals_tried_per_input"), largest),
+    ),
 )

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from harness.analysis.causes import MAX_LISTED, Causes, listed
+from harness.analysis.figure import Evidence, Figure, Numbers, Unit, every, number_in, numbers
 from harness.analysis.modes import COADD_FINISHED, batches
 from harness.analysis.phase3 import ABANDONED, Why, groups, lineages, name_of, number, origins
 from harness.checks.base import Check, Runs
@@ -379,6 +380,15 @@ def _starved_member(family: Lineage, causes: Causes) -> int:
     return max(members, key=lambda tile: (len(causes.losses.get(tile, [])), tile in causes.failures, -tile))
 
 
+def _frames_lost(evidence: Evidence) -> Numbers | None:
+    """Return the frames lost, for whatever reason, and the frames submitted."""
+    lost = evidence.get("lost")
+    if not isinstance(lost, Mapping):
+        return numbers("lost", "frames")(evidence)
+    reasons = every(*(number_in(lost, name) for name in lost))
+    return every(None if reasons is None else sum(reasons), number_in(evidence, "frames_submitted"))
+
+
 CHECK = Check(
     "depth",
     say("Did frames get lost on the way?"),
@@ -386,4 +396,5 @@ CHECK = Check(
     # Grid mode tells of no tile how many frames it holds.
     MappingProxyType({"classic": (*ALWAYS, CALLBACK, TILES), "sds": (*ELSEWHERE, CALLBACK)}),
     for_pass=(SHARED, MODE_REACHED),
+    figures=(Figure(say("frames lost, of those submitted"), Unit.SHARE, _frames_lost),),
 )

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from harness.analysis import lifetimes
 from harness.analysis.causes import MAX_LISTED
+from harness.analysis.figure import Evidence, Figure, Numbers, Unit, largest, numbers
 from harness.analysis.lifetimes import NEVER, Areas, Lives
 from harness.analysis.modes import COADD_FINISHED
 from harness.analysis.phase3 import SUCCEEDED, name_of, phase_3_end, phase_3_start, seconds
@@ -447,6 +448,18 @@ def _by_mode(runs: Runs, limits: Thresholds) -> Verdict:
     return _judge_sds(runs, limits) if runs.run.request.mode == "sds" else _judge(runs, limits)
 
 
+def _over_bound(evidence: Evidence) -> Numbers | None:
+    """Return how many times the held bytes are the least that any safe policy holds."""
+    found = numbers("held_byte_seconds", "lower_bound_byte_seconds")(evidence)
+    return (found[0] / found[1],) if found and found[1] > 0 else None
+
+
+def _excess(evidence: Evidence) -> Numbers | None:
+    """Return what is held beyond that bound, in percent of what ``run_end`` holds."""
+    found = numbers("excess_fraction")(evidence)
+    return None if found is None else (found[0] * 100,)
+
+
 CHECK = Check(
     "disk",
     say("Does the cache free itself progressively?"),
@@ -458,4 +471,10 @@ CHECK = Check(
         }
     ),
     for_pass=(SHARED, Premise("every cache was seen to be written", _all_written)),
+    figures=(
+        Figure(say("live bytes over the lower bound of any safe policy"), Unit.RATIO, _over_bound, largest),
+        Figure(say("held beyond that bound, of what run_end holds"), Unit.PERCENT, _excess, largest),
+        Figure(say("total peak beside that of run_end"), Unit.RATIO, numbers("total_peak_ratio"), largest),
+        Figure(say("caches left at the end of the run"), Unit.COUNT, numbers("left_at_end")),
+    ),
 )

@@ -16,6 +16,7 @@ from typing import Any
 
 from harness.analysis.causes import MAX_LISTED
 from harness.analysis.fallback_patterns import NOT_TAKEN, SPEAKS, marked, named
+from harness.analysis.figure import Evidence, Figure, Numbers, Unit, every, rows_in, size_in, total
 from harness.analysis.modes import not_reached, phases, signs_of_another_mode
 from harness.analysis.phase3 import losses
 from harness.checks.base import Check, Runs
@@ -238,10 +239,18 @@ def _since_start(history: History, t: int) -> str:
 
 _PREMISES = (*ELSEWHERE, CALLBACK)  # a run that went another way may never come to Phase 3
 
+
+def _fallbacks(evidence: Evidence) -> Numbers | None:
+    """Return the kinds of fallback that are new, and how often those happened that other runs have too."""
+    same = rows_in(evidence, "same")
+    return None if same is None else every(size_in(evidence, "new"), total(same, "count"))
+
+
 CHECK = Check(
     "fallback",
     say("Does nothing new fall back in silence?"),
     _judge,
     MappingProxyType({"classic": _PREMISES, "sds": _PREMISES, "grid": _PREMISES}),
     for_pass=(LOG,),
+    figures=(Figure(say("fallbacks"), Unit.NEW, _fallbacks),),
 )

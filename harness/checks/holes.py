@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from skimage.measure import approximate_polygon, find_contours
 
 from harness.analysis.causes import MAX_LISTED, Causes, listed
+from harness.analysis.figure import Evidence, Figure, Numbers, Unit, every, number_in, rows_in, total
 from harness.analysis.footprint import Box, outlines, per_outline, pixel_of, raster, resample_mask, sky_of
 from harness.analysis.phase3 import setting, twin
 from harness.analysis.regions import Component, components
@@ -532,10 +533,29 @@ def _outline(canvas: Canvas, component: Component) -> list[list[float]]:
     return [[round(float(a), 6), round(float(d), 6)] for a, d in zip(ra, dec, strict=True)]
 
 
+def _own_holes(evidence: Evidence) -> Numbers | None:
+    """Return count, pixels and area of the holes that the pair does not have; ``None`` unless the evidence lists every hole."""
+    holes = rows_in(evidence, "holes")
+    if holes is None or number_in(evidence, "holes_in_all") != len(holes):
+        return None
+    own = [hole for hole in holes if hole.get("in_pair") is not True]
+    return every(len(own), total(own, "pixels"), total(own, "square_arcmin"))
+
+
+def _shared_holes(evidence: Evidence) -> Numbers | None:
+    """Return count and area of the holes that the pair has too; ``None`` when there are none."""
+    shared = [hole for hole in rows_in(evidence, "holes") or [] if hole.get("in_pair") is True]
+    return every(len(shared), total(shared, "square_arcmin")) if shared else None
+
+
 CHECK = Check(
     "holes",
     say("Is the sky covered that must be?"),
     _judge,
     MappingProxyType({"classic": ALWAYS, "sds": ELSEWHERE, "grid": ELSEWHERE}),
     for_pass=(SHARED, MODE_REACHED),
+    figures=(
+        Figure(say("holes that run_end has not"), Unit.SKY, _own_holes),
+        Figure(say("promised sky that is uncovered with run_end too"), Unit.AREA, _shared_holes),
+    ),
 )

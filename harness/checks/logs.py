@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from harness.analysis.causes import MAX_LISTED, cache_names
+from harness.analysis.figure import Evidence, Figure, Numbers, Unit
 from harness.analysis.phase3 import name_of, origins, phase_3_end, phase_3_start
 from harness.analysis.removals import Removal, removals
 from harness.checks.base import Check, Runs, gap
@@ -403,9 +404,36 @@ def _evidence(lines: Lines, found: Mapping[str, Clause]) -> dict[str, Any]:
     }
 
 
+PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "start": ("start_line", "start_place", "start_number"),
+        "no_warning_per_file": ("no_warning_per_file",),
+        "end": ("end_line", "end_numbers"),
+        "never_negative": ("never_negative",),
+    }
+)
+"""The clauses of each part of the contract that is a line of the checklist."""
+
+
+def _kept(*names: str) -> Figure:
+    """Count the clauses that are kept, of those that had an occasion; all clauses of the run when no name is given."""
+
+    def take(evidence: Evidence) -> Numbers | None:
+        clauses = evidence.get("clauses")
+        if not isinstance(clauses, Mapping) or not all(isinstance(clauses.get(n), Mapping) for n in names or clauses):
+            return None
+        outcomes = [clauses[name].get("outcome") for name in names or clauses]
+        had = len(outcomes) - outcomes.count("not met")
+        return (outcomes.count("pass"), had) if had else None
+
+    return Figure(say("clauses of the log contract kept, of those that had an occasion"), Unit.SHARE, take)
+
+
 CHECK = Check(
     "logs",
     say("Is the log contract kept?"),
     _judge,
     MappingProxyType({"classic": (*ALWAYS, LOG)}),
+    figures=(_kept(),),
+    parts=MappingProxyType({part: (_kept(*clauses),) for part, clauses in PARTS.items()}),
 )

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from harness.analysis.causes import MAX_LISTED
+from harness.analysis.figure import Evidence, Figure, Numbers, Unit, rows_in
 from harness.analysis.phase3 import name_of
 from harness.analysis.stars import rounded
 from harness.checks.base import Check, Runs
@@ -31,6 +32,7 @@ from harness.convert import to_json
 from harness.language.message import Message, say
 from harness.record.products import Plane, Products
 from harness.record.reader import Record
+from harness.record.request import REPEATABLE
 from harness.verdict import Outcome, Verdict
 
 _COUNTS = re.compile(r"MT\d+_R\d+")  # numbers of tiles and frames are part of names, and judged elsewhere
@@ -96,7 +98,7 @@ def exact(run: Record) -> bool:
     """Whether the target was seen to repeat itself to the bit on such a run."""
     request = run.request
     seeded = "seeds" in run.history.capabilities or request.mode == "sds"
-    return request.target.kind == "reference" or (seeded and request.profile == "fast")
+    return request.target.kind in REPEATABLE or (seeded and request.profile == "fast")
 
 
 def compare(  # noqa: PLR0911 -- a ladder of grades
@@ -364,4 +366,21 @@ def _conclude(
 
 _PREMISES: Mapping[str, Any] = MappingProxyType({"classic": ALWAYS, "sds": ELSEWHERE, "grid": ELSEWHERE})
 
-CHECK = Check("parity", say("Are the outputs the expected ones?"), _judge, _PREMISES, for_pass=(SHARED,))
+
+def _equal_outputs(evidence: Evidence) -> Numbers | None:
+    """Return the outputs that are equal bit by bit, those equal but for rounding, and all outputs compared."""
+    compared = rows_in(evidence, "compared")
+    if compared is None:
+        return None
+    grades = [row.get("grade") for row in compared]
+    return grades.count("identical"), grades.count("within rounding"), len(grades)
+
+
+CHECK = Check(
+    "parity",
+    say("Are the outputs the expected ones?"),
+    _judge,
+    _PREMISES,
+    for_pass=(SHARED,),
+    figures=(Figure(say("outputs equal bit by bit, of those compared"), Unit.EQUAL, _equal_outputs),),
+)

@@ -8,8 +8,9 @@ from types import MappingProxyType
 from typing import Any
 
 from harness.analysis.causes import MAX_LISTED, Causes, listed
+from harness.analysis.figure import Evidence, Figure, Numbers, Unit, every, number_in, sizes
 from harness.analysis.modes import as_tiles, sky_tiles
-from harness.analysis.phase3 import SKIPPED_LATER, name_of, seconds, setting, tiles_read_for_the_last_time
+from harness.analysis.phase3 import SKIPPED_LATER, name_of, phase_5_end, seconds, setting
 from harness.analysis.removals import Removal, removals
 from harness.checks.base import Check, Runs
 from harness.checks.premises import ALWAYS, CALLBACK, ELSEWHERE, MODE_REACHED, OPENS, REMOVALS, TILES, standard
@@ -54,7 +55,7 @@ def _find(run: Record) -> Findings:
     by_name: dict[str, list[Tile]] = {}
     for tile in made:
         by_name.setdefault(name_of(tile.path or ""), []).append(tile)
-    last_read = tiles_read_for_the_last_time(run.history) if sky is None else sky.assembled
+    last_read = phase_5_end(run.history) if sky is None else sky.assembled
     gone = [r for r in removals(run.history, [tile.path or "" for tile in made]) if r.outcome == "done"]
     early, overwritten = [], []
     for removal in gone:
@@ -208,6 +209,12 @@ def _evidence(run: Record, found: Findings, usual: Findings | None) -> dict[str,
     }
 
 
+def _not_kept(evidence: Evidence) -> Numbers | None:
+    """Return the tiles that were overwritten or removed too early, and all tiles made."""
+    lost = sizes("removed_early", "overwritten")(evidence)
+    return every(None if lost is None else sum(lost), number_in(evidence, "tiles_made"))
+
+
 CHECK = Check(
     "products",
     say("Does what was made stay made?"),
@@ -215,4 +222,5 @@ CHECK = Check(
     # SDS holds its batches in memory, and writes them to files that only a way back to the classic one reads.
     MappingProxyType({"classic": (*ALWAYS, TILES, REMOVALS), "grid": (*ELSEWHERE, CALLBACK, REMOVALS)}),
     for_pass=(OPENS, MODE_REACHED),
+    figures=(Figure(say("tiles overwritten or removed too early, of those made"), Unit.SHARE, _not_kept),),
 )

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from harness.analysis.causes import MAX_LISTED, Causes, listed, why_not_made
+from harness.analysis.figure import Figure, Unit, numbers
 from harness.analysis.modes import SkyTiles, batches, sky_tiles
 from harness.analysis.phase3 import ABANDONED, NONE_MADE, SKIPPED_LATER, Why, groups, name_of, number, twin
 from harness.checks.base import Check, Runs
@@ -209,12 +210,12 @@ def _for_other_causes(runs: Runs, causes: Causes, lost: Mapping[int, Why], unpla
 def _of_batches(runs: Runs) -> Verdict:
     """Judge SDS, which makes no master tiles: every batch that was built must be coadded."""
     found = batches(runs.run.history)
-    failed = sorted({n for n, _, good in found.told if not good} - found.coadded)
+    failed = sorted({n for n, _, good in found.reported if not good} - found.coadded)
     evidence = {"batches": found.built, "coadded": len(found.coadded), "failed": failed[:MAX_LISTED]}
     ended = runs.run.seal is not None and runs.run.seal.state == "done"
     if found.built is None:
         outcome, sentence = Outcome.UNKNOWN, say("SDS never stated how many batches it built.")
-    elif not found.built and not found.told:
+    elif not found.built and not found.reported:
         outcome, sentence = Outcome.UNKNOWN, say("SDS built no batch, so there was none to coadd.")
     elif failed or (ended and len(found.coadded) < found.built):
         outcome = Outcome.FAIL
@@ -308,4 +309,9 @@ CHECK = Check(
     _judge,
     MappingProxyType({"classic": (*ALWAYS, CALLBACK), "sds": (*ELSEWHERE, CALLBACK), "grid": (*ELSEWHERE, CALLBACK)}),
     for_pass=(TILES, SHARED, MODE_REACHED),
+    figures=(
+        Figure(say("num_master_tiles of tiles_total"), Unit.SHARE, numbers("num_master_tiles", "tiles_total")),
+        Figure(say("batches coadded, of those built"), Unit.SHARE, numbers("coadded", "batches")),
+        Figure(say("sky tiles made, of those attempted"), Unit.SHARE, numbers("made", "attempted")),
+    ),
 )

@@ -19,6 +19,7 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from harness.analysis.causes import listed
+from harness.analysis.figure import Evidence, Figure, Numbers, Unit, every, rows_in, total
 from harness.analysis.stars import ENOUGH, RADIUS, Sky, catalogue, look, measured, median, on_grid, rounded, sky
 from harness.checks.base import Check, Runs
 from harness.checks.premises import ALWAYS, ELSEWHERE, SHARED, standard
@@ -189,10 +190,18 @@ def _wrong(panel: Panel, limits: Thresholds) -> list[Message]:
 
 _PREMISES: Mapping[str, Any] = MappingProxyType({"classic": ALWAYS, "sds": ELSEWHERE, "grid": ELSEWHERE})
 
+
+def _stars_lost(evidence: Evidence) -> Numbers | None:
+    """Return the stars lost, and those of the pair, over all panels."""
+    panels = rows_in(evidence, "panels")
+    return None if panels is None else every(total(panels, "lost"), total(panels, "stars"))
+
+
 CHECK = Check(
     "truth",
     say("Are stars where and as bright as they should be?"),
     _judge,
     _PREMISES,
     for_pass=(SHARED,),
+    figures=(Figure(say("stars lost, of those in the pair"), Unit.SHARE, _stars_lost),),
 )

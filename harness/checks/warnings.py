@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from harness.analysis.causes import MAX_LISTED, Causes, listed
+from harness.analysis.figure import Evidence, Figure, Numbers, Take, Unit, every, number_in
 from harness.analysis.injected_faults import taken_caches
 from harness.analysis.phase3 import FAILED, INVALID, MISSING, RAISED, STARVED, UNREADABLE, name_of, number
 from harness.checks.base import Check, Runs
@@ -149,6 +150,17 @@ def _cause(causes: Causes) -> tuple[Message, ...]:
     return (*links, say("Tiles hit in the same way: {tiles}.", tiles=listed(others))) if others else links
 
 
+def _sent(*keys: str) -> Take:
+    """Return a function that adds up how often events were sent."""
+
+    def take(evidence: Evidence) -> Numbers | None:
+        sent = evidence.get("counts")
+        found = every(*(number_in(sent, key) for key in keys)) if isinstance(sent, Mapping) else None
+        return None if found is None else (sum(found),)
+
+    return take
+
+
 CHECK = Check(
     "warnings",
     say("Do the three events of a lost cache stay away?"),
@@ -156,4 +168,6 @@ CHECK = Check(
     # Without Phase 3 nothing should send them: a way back to master tiles would.
     MappingProxyType({"classic": (*ALWAYS, CALLBACK), "sds": (*ELSEWHERE, CALLBACK), "grid": (*ELSEWHERE, CALLBACK)}),
     for_pass=(SHARED, MODE_REACHED),
+    figures=(Figure(say("events of a lost cache"), Unit.COUNT, _sent(*KEYS)),),
+    parts=MappingProxyType({key: (Figure(Message(key), Unit.COUNT, _sent(key)),) for key in KEYS}),
 )

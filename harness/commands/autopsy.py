@@ -1,4 +1,4 @@
-"""``phase3 autopsy FOLDER [LOG]``: what can be said of an ordinary run from what it left."""
+"""``phase3 autopsy FOLDER [LOG]``: judge an ordinary run from its output folder and log."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ import argparse
 from pathlib import Path
 
 from harness.commands.verdicts import show
-from harness.language.message import Message, Translate, say
+from harness.commands.words import Commands, Text
+from harness.language.message import Translate, say
 
 
-def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], translate: Translate) -> None:
+def register(commands: Commands, text: Text) -> None:
     """Add ``autopsy``."""
-
-    def text(message: Message) -> str:
-        return message.render(translate)
-
-    help_text = say("say what can be known of an ordinary run from its output folder and ZeMosaic's log")
+    help_text = say("judge an ordinary run, as far as its output folder and ZeMosaic's log allow")
     autopsy = commands.add_parser("autopsy", help=text(help_text))
     autopsy.add_argument("folder", type=Path, help=text(say("the run's output folder; it is only read")))
     autopsy.add_argument(

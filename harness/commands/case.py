@@ -1,4 +1,4 @@
-"""``phase3 case make``, ``verify`` and ``run``: a run that can be made again, bit by bit, from a small file."""
+"""``phase3 case make``, ``verify`` and ``run``: repeat a run bit by bit from a small file."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ import functools
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.commands.places import new_folder, root
 from harness.commands.verdicts import show
-from harness.field import case_file as cases
-from harness.field.case_file import CaseError, CaseFile, listed
+from harness.commands.words import Commands, Text, tell
 from harness.language.message import Message, Translate, say
-from harness.record.request import Retention, TargetFacts
-from harness.record.truth import Truth
+
+if TYPE_CHECKING:
+    from harness.field.case_file import CaseFile
+    from harness.record.request import TargetFacts
+    from harness.record.truth import Truth
 
 
-def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], translate: Translate) -> None:
+def register(commands: Commands, text: Text) -> None:
     """Add ``case`` and its actions."""
-
-    def text(message: Message) -> str:
-        return message.render(translate)
-
     case = commands.add_parser("case", help=text(say("case files: exactly this dataset and config")))
     actions = case.add_subparsers(required=True, metavar="ACTION")
     make = actions.add_parser("make", help=text(say("write the case file of a record")))
@@ -42,9 +41,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], tran
     run.add_argument("--target", help=text(say("as pytest's {option}", option="--phase3-target")))
     python = say("as pytest's {option}", option="--phase3-python")
     run.add_argument("--python", default=os.environ.get("PHASE3_PYTHON"), help=text(python))
-    run.add_argument(
-        "--pair", action="store_true", help=text(say("make the run with run_end too, and judge beside it"))
-    )
+    pair = say("make the run with run_end too, and judge the case beside it")
+    run.add_argument("--pair", action="store_true", help=text(pair))
     run.add_argument("--seconds", type=float, help=text(say("time limit of one run (default: the case's)")))
     folder = say("the folder for the records (default: a new one below PHASE3_DIR, or .phase3)")
     run.add_argument("-o", "--output", type=Path, help=text(folder))
@@ -52,9 +50,10 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], tran
 
 
 def _make(options: argparse.Namespace, translate: Translate) -> int:
+    from harness.field.case_file import CaseError, make
     from harness.record.reader import read_record
 
-    case = cases.make(read_record(options.record))
+    case = make(read_record(options.record))
     path = options.output or Path(f"{_file_stem(case)}.phase3.json")
     try:
         case.write(path)
@@ -62,14 +61,16 @@ def _make(options: argparse.Namespace, translate: Translate) -> int:
         raise CaseError(
             say("Expected to write a new file, found {path} there already: name another with -o.", path=str(path))
         ) from None
-    _print(say("Case: {path}", path=str(path)), translate)
-    for line in _told(case):
-        _print(line, translate)
+    tell(say("Case: {path}", path=str(path)), translate)
+    for line in _contents(case):
+        tell(line, translate)
     return 0
 
 
-def _told(case: CaseFile) -> list[Message]:
-    """Say what a case pins, and what it can't."""
+def _contents(case: CaseFile) -> list[Message]:
+    """Say which frames, groups and outputs a case fixes, and which settings are left out."""
+    from harness.field.case_file import listed
+
     groups = case.plan or case.request.plan
     lines = [
         say(
@@ -82,41 +83,41 @@ def _told(case: CaseFile) -> list[Message]:
     if case.followed is False:
         lines.append(say("The groups submitted are not those of the plan that was asked for; the case holds both."))
     if case.left_out:
-        lines.append(
-            say("Settings left out, for they name places, programs or secrets: {names}.", names=listed(case.left_out))
-        )
+        names = listed(case.left_out)
+        lines.append(say("Settings left out because they name places, programs or secrets: {names}.", names=names))
     return lines
 
 
 def _verify(options: argparse.Namespace, translate: Translate) -> int:
-    case = cases.read(options.file)
+    from harness.field.case_file import listed, read, verify
+
+    case = read(options.file)
     folder, _ = _frames(case, options.frames)
-    found = cases.verify(case, folder)
-    for text, names in (
+    found = verify(case, folder)
+    for message, names in (
         (say("Missing: {names}", names=listed(found.missing)), found.missing),
         (say("Changed: {names}", names=listed(found.changed)), found.changed),
         (say("Not in the case, and left alone: {names}", names=listed(found.extra)), found.extra),
     ):
         if names:
-            _print(text, translate)
+            tell(message, translate)
     if found.ok:
         count = len(case.request.dataset.frames)
-        _print(
-            say("All {count} frames of the case are in {folder}, byte by byte.", count=count, folder=str(folder)),
-            translate,
-        )
+        whole = say("All {count} frames of the case are in {folder}, byte by byte.", count=count, folder=str(folder))
+        tell(whole, translate)
     return 0 if found.ok else 1
 
 
 def _run(options: argparse.Namespace, translate: Translate) -> int:
     from harness.checks.judge import judge
+    from harness.field.case_file import CaseError, compare, listed, other_settings, read, verify
     from harness.record.comparison import Comparison
     from harness.run.runner import make_run
 
-    case = cases.read(options.file)
+    case = read(options.file)
     target = _target(case, options.target, options.python)
     frames, truth = _frames(case, options.frames)
-    wrong = cases.verify(case, frames)
+    wrong = verify(case, frames)
     if not wrong.ok:
         raise CaseError(
             say(
@@ -134,39 +135,39 @@ def _run(options: argparse.Namespace, translate: Translate) -> int:
     run = make(case.asks(target, retention, options.seconds), folder / retention)
     pair = None
     if options.pair and retention == "run_end":
-        _print(say("The case is one of run_end itself, so no pair is made."), translate)
+        tell(say("No pair is made: the case itself is a run with run_end."), translate)
     elif options.pair:
-        twin: Retention = "run_end"
-        pair = make(case.asks(target, twin, options.seconds), folder / twin)
+        pair = make(case.asks(target, "run_end", options.seconds), folder / "run_end")
     for record in (run, *((pair,) if pair else ())):
-        _print(say("Record: {path}", path=str(record.folder)), translate)
-    others = cases.other_settings(case, run)
+        tell(say("Record: {path}", path=str(record.folder)), translate)
+    others = other_settings(case, run)
     if others:
-        _print(say("Settings in effect that are not as in the case: {names}.", names=listed(others)), translate)
-    return show((*judge(Comparison(run, pair)), cases.compare(case, run)), translate)
+        tell(say("Settings in effect that differ from the case: {names}.", names=listed(others)), translate)
+    return show((*judge(Comparison(run, pair)), compare(case, run)), translate)
 
 
 def _target(case: CaseFile, spec: str | None, python: str | None) -> TargetFacts:
-    """Return the target that was given; of a case of the reference, the reference with the same defects."""
-    from harness.targets.resolve import resolve
+    """Return the target that was given, or else the target of the case, if it needs no folder of this machine."""
+    from harness.field.case_file import CaseError
+    from harness.targets.resolve import TARGETS, resolve
 
-    ours = case.request.target
-    if spec is None and ours.kind == "reference":
-        spec = "reference:" + ",".join(str(name) for name in ours.identity.get("defects", ()))
+    recorded = case.request.target
+    spec = spec or TARGETS[recorded.kind].again(recorded.identity, None)
     if spec is None:
         raise CaseError(
             say(
-                "Expected the target to run, found a case of {label}, which no file can bring along: name it with "
-                "--target zemosaic:PATH@COMMIT.",
-                label=ours.label,
+                "Expected the target to run, found a case of {label}, and a case file does not hold the target itself: "
+                "name it with --target zemosaic:PATH@COMMIT.",
+                label=recorded.label,
             )
         )
     return resolve(spec, python, root() / "targets")
 
 
 def _frames(case: CaseFile, given: Path | None) -> tuple[Path, Truth | None]:
-    """Return the folder of the frames, and what they show where they were drawn; without a folder, the project's own set."""
+    """Return the folder of the frames, and the ground truth if they are synthetic; by default those of the project's own set."""
     from fixtures import datasets, real
+    from harness.field.case_file import CaseError
 
     if given is not None:
         return given, None
@@ -178,16 +179,13 @@ def _frames(case: CaseFile, given: Path | None) -> tuple[Path, Truth | None]:
         return real.load(facts.name).folder, None
     raise CaseError(
         say(
-            "Expected a folder of frames, found none for {dataset}, which is no set of this project: name it with --frames.",
+            "Expected a folder of frames, found no option --frames, and {dataset} is not a set of this project: "
+            "name the folder with --frames.",
             dataset=facts.name,
         )
     )
 
 
 def _file_stem(case: CaseFile) -> str:
-    """Return a name for files that any system takes, whatever a case is called."""
+    """Return the case's name with the characters that every system allows in a file name."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", case.request.case).strip(".-")[:60] or "case"
-
-
-def _print(message: Message, translate: Translate) -> None:
-    print(message.render(translate))

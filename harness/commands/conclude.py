@@ -1,7 +1,7 @@
-"""``phase3 conclude``: what a job came to, told to the runner that shows it: one session, its page, an annotation, a status.
+"""``phase3 conclude``: report the result of a CI job: one merged session, its page, an annotation and an exit status.
 
-Red, green and unknown are three things, and none of them is a job that broke before its session was written. pytest's
-exit status tells neither apart: it is 1 for a failure and for missing evidence.
+A job can pass, fail, stay unknown, or break before it writes its session. pytest's exit status does not distinguish these: it
+is 1 for a failure and for missing evidence.
 """
 
 from __future__ import annotations
@@ -13,23 +13,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from harness.language.message import Message, Translate, say, told
+from harness.commands.words import Commands, Text, tell
+from harness.language.message import Translate, say, told
 from harness.verdict import Outcome, exit_status
 
 if TYPE_CHECKING:
     from harness.session.model import Session
 
 ENDS = ("success", "failure", "cancelled", "skipped")
-"""How a runner says that a step or a job ended."""
+"""The runner's words for the end of a step or a job."""
 
 _WRONG = "set-up wrong"
-_WRONG_STATUS = 2  # as for usage: nothing was concluded, and something is to be put right
+_WRONG_STATUS = 2  # as for wrong usage: there is no result, and the set-up must be corrected
 Level = Literal["notice", "warning", "error"]
 
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """What a job came to, in one word that is never translated, with its exit status and how loudly it is told."""
+    """The result of a job: one word that is never translated, an exit status, and the level of the annotation."""
 
     word: str
     status: int
@@ -37,10 +38,10 @@ class Conclusion:
 
 
 def conclude(outcome: Outcome | None, *, broken: bool) -> Conclusion:
-    """Conclude from what the sessions merge to, ``None`` without any, and whether something broke beside them.
+    """Return the result of a job from the outcome of its merged sessions (``None`` without a session).
 
-    A failure is one whatever else broke. A pass or an unknown with something broken beside it says too little: what broke is
-    to be put right first.
+    ``broken`` says that another part of the job broke. A failure stays a failure then. A pass or an unknown becomes a wrong
+    set-up, because evidence may be missing until that part is corrected.
     """
     if outcome is Outcome.FAIL:
         return Conclusion(outcome, exit_status(outcome), "error")
@@ -49,17 +50,15 @@ def conclude(outcome: Outcome | None, *, broken: bool) -> Conclusion:
     return Conclusion(outcome, exit_status(outcome), "warning" if outcome is Outcome.UNKNOWN else "notice")
 
 
-def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], translate: Translate) -> None:
+def register(commands: Commands, text: Text) -> None:
     """Add ``conclude``."""
-
-    def text(message: Message) -> str:
-        return message.render(translate)
-
-    parser = commands.add_parser("conclude", help=text(say("tell the runner of a job what its sessions came to")))
+    parser = commands.add_parser("conclude", help=text(say("report the result of a job's sessions to its runner")))
     parser.add_argument("out", type=Path, help=text(say("the folder to write, new or empty")))
-    folder = say("folders that must hold a session each: its own, or what --phase3-dir was (the last that was started)")
+    folder = say(
+        "folders with a session each: its own folder, or the one that --phase3-dir named (its latest session counts)"
+    )
     parser.add_argument("folder", type=Path, nargs="+", help=text(folder))
-    ended = say("how the step or the jobs that made the sessions ended, in the runner's word")
+    ended = say("the runner's word for the end of the step or the jobs that made the sessions")
     parser.add_argument("--ended", choices=ENDS, default="success", help=text(ended))
     parser.set_defaults(command=_conclude)
 
@@ -71,8 +70,8 @@ def _conclude(options: argparse.Namespace, translate: Translate) -> int:
     found = {folder: session_in(folder) for folder in options.folder}
     problems = [
         say(
-            "expected a session in {folder}, found none: the job that was to make it ended before it was written, and its "
-            "log says why",
+            "expected a session in {folder}, found no session.json: the job ended before it wrote the session; read the job's "
+            "log",
             folder=str(folder),
         ).render(translate)
         for folder, session in found.items()
@@ -80,7 +79,7 @@ def _conclude(options: argparse.Namespace, translate: Translate) -> int:
     ]
     session = _merged(options.out, [folder for folder in found.values() if folder], problems, translate)
     if options.ended != "success" and session is not None and session.outcome is Outcome.PASS:
-        ended = say("Every verdict passes, and what made them ended as {ended}: its log says why", ended=options.ended)
+        ended = say("Every verdict passes, but the job ended as {ended}: read its log", ended=options.ended)
         problems.append(ended.render(translate))
     conclusion = conclude(session.outcome if session else None, broken=bool(problems))
     page = options.out / SUMMARIES[options.lang]
@@ -96,7 +95,7 @@ def _conclude(options: argparse.Namespace, translate: Translate) -> int:
 
 
 def session_in(folder: Path) -> Path | None:
-    """Return the session that a folder is, or the last one that was started below it; ``None`` where that was never written."""
+    """Return the folder itself if it holds a session, else the latest session below it; ``None`` if that was never written."""
     if (folder / "session.json").is_file():
         return folder
     last = max((path for path in (folder / "sessions").glob("*") if path.is_dir()), default=None)
@@ -104,16 +103,17 @@ def session_in(folder: Path) -> Path | None:
 
 
 def _merged(out: Path, sessions: Sequence[Path], problems: list[str], translate: Translate) -> Session | None:
-    """Merge the sessions that are there, without what the targets made, and write their views; say what hinders it."""
+    """Merge the sessions, without the targets' output files, and write the views; append to ``problems`` what prevents it."""
     from harness.session.merge import merge_sessions
+    from reports.material import Material
     from reports.write import write_views
 
     if not sessions:
         return None
     try:
         session = merge_sessions(out, sessions, outputs=False)
-        for path in write_views(out):
-            print(say("Written: {path}", path=str(path)).render(translate))
+        for path in write_views(Material(out)):
+            tell(say("Written: {path}", path=str(path)), translate)
     except (ValueError, OSError) as error:
         problems.extend(told(error, translate))
         return None
@@ -125,7 +125,7 @@ def _word(conclusion: Conclusion, translate: Translate) -> str:
 
 
 def _show(conclusion: Conclusion, problems: Sequence[str], page: Path | None, translate: Translate) -> None:
-    """Put the page where the runner shows it, what is wrong first, and hand the word to the steps that follow."""
+    """Append the problems and the page to the runner's summary, and give the result's word to the later steps."""
     from reports.markdown import escape
 
     lines = [f"# ✗ {_word(conclusion, translate)}", "", *(f"- {escape(problem)}" for problem in problems), ""]
@@ -142,7 +142,7 @@ def _append(variable: str, text: str) -> None:
 
 
 def _annotate(conclusion: Conclusion, sentences: Sequence[str], translate: Translate) -> None:
-    """Print the conclusion: as an annotation where the runner reads these, as plain lines elsewhere."""
+    """Print the result, as an annotation on a runner that reads annotations, else as plain lines."""
     word = _word(conclusion, translate)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         title, text = _escaped(f"phase3: {word}"), _escaped("\n".join(sentences))
@@ -153,5 +153,5 @@ def _annotate(conclusion: Conclusion, sentences: Sequence[str], translate: Trans
 
 
 def _escaped(text: str) -> str:
-    """Return text as a value of a runner's command, which ends at its line."""
+    """Escape text for a runner's command, which ends at the end of its line."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

@@ -1,7 +1,8 @@
-"""Says what is missing on this machine to validate a target, and what to do about it. Looks only; prints nothing."""
+"""``phase3 doctor``: what this machine lacks to validate a target, and what to do. It changes nothing."""
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import os
 import shutil
@@ -12,17 +13,21 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from harness.language.message import Message, say
-from harness.targets import interpreter, zemosaic
+from harness.commands.words import Commands, Text
+from harness.language.message import Message, Translate, say
+from harness.targets import interpreter
 from harness.targets.errors import TargetError
 from harness.targets.reference import ROOT
-from harness.targets.resolve import resolve
+from harness.targets.resolve import TARGETS, resolve
+from harness.targets.target import Target
 
-# A run keeps its frames' copies, caches, tiles and mosaic until it is sealed; a session has some dozens of records.
+# A run keeps copies of its frames, caches, tiles and mosaic until it is sealed, and a session has some dozens of records.
 ENOUGH_BYTES = 2 * 2**30
 OLDEST = (3, 11)
-# Module, and the name that pip knows it by.
-_SAME = "astropy babel filelock jinja2 msgspec numpy photutils platformdirs pooch psutil pytest reproject scipy"
+# Each module that the harness needs, with its name for pip.
+_SAME = (
+    "astropy babel filelock jinja2 markupsafe msgspec numpy photutils platformdirs pooch psutil pytest reproject scipy"
+)
 OWN_LIBRARIES = {
     **{name: name for name in _SAME.split(" ")},
     "PIL": "pillow",
@@ -33,18 +38,18 @@ OWN_LIBRARIES = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of looking at one part of the machine.
 
     Parameters
     ----------
     name
-        What it is.
+        The part.
     ok
-        Whether it is as needed; ``None`` for something that can be done without.
+        Whether it is as needed; ``None`` for a part that is optional and missing.
     found
-        What was found.
+        What is there.
     todo
-        What to do, where something is to be done.
+        What to do about it, if anything.
 
     """
 
@@ -54,8 +59,34 @@ class Finding:
     todo: Message | None = None
 
 
+def register(commands: Commands, text: Text) -> None:
+    """Add ``doctor``."""
+    doctor = commands.add_parser(
+        "doctor", help=text(say("list what this machine lacks for a validation, and what to do"))
+    )
+    for name, kind in (("target", str), ("python", str), ("frames", Path)):
+        doctor.add_argument(
+            f"--{name}",
+            type=kind,
+            default=os.environ.get(f"PHASE3_{name.upper()}"),
+            help=text(say("as pytest's {option}", option=f"--phase3-{name}")),
+        )
+    doctor.set_defaults(command=_doctor)
+
+
+def _doctor(options: argparse.Namespace, translate: Translate) -> int:
+    findings = examine(options.target, options.python, options.frames)
+    for finding in findings:
+        mark = {True: say("ok"), False: say("MISSING"), None: say("?")}[finding.ok].render(translate)
+        name, found = finding.name.render(translate), finding.found.render(translate)
+        print(f"{mark:<8} {say('{label}: {text}', label=name, text=found).render(translate)}")
+        if finding.todo is not None and finding.ok is not True:
+            print(f"         -> {finding.todo.render(translate)}")
+    return 2 if any(finding.ok is False for finding in findings) else 0
+
+
 def examine(target_spec: str | None, python: str | None, frames: str | Path | None) -> tuple[Finding, ...]:
-    """Look at this machine.
+    """Look at every part of this machine that a validation needs.
 
     Parameters
     ----------
@@ -68,11 +99,12 @@ def examine(target_spec: str | None, python: str | None, frames: str | Path | No
 
     """
     spec = target_spec or "reference"
+    kind = TARGETS.get(spec.partition(":")[0])
     return (
         _own_python(),
         _own_libraries(),
-        _git(needed=spec.startswith("zemosaic:")),
-        *_target(spec, python),
+        _git(needed=kind is not None and kind.versioned),
+        *_target(spec, python, kind),
         *_real_sets(),
         *_frames(frames),
         *_session_folder(Path(os.environ.get("PHASE3_DIR") or ROOT / ".phase3")),
@@ -116,7 +148,7 @@ def _git(*, needed: bool) -> Finding:
     return _bad(say("git"), found, todo) if needed else _optional(say("git"), found, todo)
 
 
-def _target(spec: str, python: str | None) -> Iterator[Finding]:
+def _target(spec: str, python: str | None, kind: Target | None) -> Iterator[Finding]:
     try:
         chosen = interpreter.examine(python)
     except TargetError as error:
@@ -124,8 +156,8 @@ def _target(spec: str, python: str | None) -> Iterator[Finding]:
         return
     version = ".".join(map(str, chosen.version))
     yield _good(say("interpreter of the target"), say("{path}, Python {version}", path=chosen.path, version=version))
-    if spec.startswith("zemosaic:"):
-        yield _zemosaic_libraries(chosen)
+    if kind is not None and kind.libraries:
+        yield _libraries_of(kind, chosen)
     with tempfile.TemporaryDirectory(prefix="phase3-doctor-") as folder:
         try:
             facts = resolve(spec, python, Path(folder))
@@ -133,33 +165,30 @@ def _target(spec: str, python: str | None) -> Iterator[Finding]:
             yield from (_bad(say("target"), message) for message in error.messages)
             return
         yield _good(say("target"), say("{label}", label=facts.label))
-        if facts.kind == "zemosaic":
-            yield from _entry_points(zemosaic.entry_facts(Path(facts.root)))
+        yield from _functions(TARGETS[facts.kind].functions(facts))
 
 
-def _zemosaic_libraries(chosen: interpreter.Interpreter) -> Finding:
-    name = say("libraries of ZeMosaic")
-    missing = sorted(
-        interpreter.ZEMOSAIC_LIBRARIES[module] for module, found in chosen.libraries.items() if found is None
-    )
+def _libraries_of(kind: Target, chosen: interpreter.Interpreter) -> Finding:
+    name = say("libraries of the target")
+    missing = sorted(pip for module, pip in kind.libraries.items() if chosen.libraries.get(module) is None)
     if not missing:
         return _good(name, say("all there"))
     install = say("Install them: {command}", command=f'"{chosen.path}" -m pip install {" ".join(missing)}')
     return _optional(name, say("missing: {names}", names=", ".join(missing)), install)
 
 
-def _entry_points(found: Mapping[str, bool]) -> Iterator[Finding]:
+def _functions(found: Mapping[str, bool]) -> Iterator[Finding]:
     for function, there in found.items():
         name = say("function {name}", name=function)
         if there:
             yield _good(name, say("there"))
         else:
-            todo = say("Nothing to do: the checks that need it conclude unknown.")
+            todo = say("Nothing to do: the checks that need this function conclude unknown.")
             yield _optional(name, say("not in this version"), todo)
 
 
 def _real_sets() -> Iterator[Finding]:
-    from fixtures import real  # it needs the libraries that may be missing
+    from fixtures import real  # it imports libraries that may be missing
 
     for status in real.status():
         name = say("real set {name}", name=status.name)
@@ -167,7 +196,7 @@ def _real_sets() -> Iterator[Finding]:
             yield _good(name, say("{folder}", folder=str(status.folder)))
         else:
             todo = say("Get it with: {command}", command=real.command_to_get(status.name))
-            yield _optional(name, say("not here: no real set of that name is judged"), todo)
+            yield _optional(name, say("not here: this set is not judged"), todo)
 
 
 def _frames(folder: str | Path | None) -> Iterator[Finding]:

@@ -1,25 +1,22 @@
-"""``phase3 dod SESSION [SESSION ...]``: the Definition of Done as a document, in both languages."""
+"""``phase3 dod SESSION [SESSION ...]``: write the Definition of Done as a document, in both languages."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from harness.language.message import Message, Translate, say
+from harness.commands.words import Commands, Text, tell
+from harness.language.message import Translate, say
 from harness.verdict import exit_status
 
 
-def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], translate: Translate) -> None:
+def register(commands: Commands, text: Text) -> None:
     """Add ``dod``."""
-
-    def text(message: Message) -> str:
-        return message.render(translate)
-
     dod = commands.add_parser(
         "dod", help=text(say("write the Definition of Done, line by line with its evidence, from sessions"))
     )
     dod.add_argument("session", type=Path, nargs="+", help=text(say("the sessions' folders")))
-    subject = say("the target whose Definition of Done it is, or its commit (default: the first session's)")
+    subject = say("the label or commit of the target under validation (default: the first session's target)")
     dod.add_argument("--subject", default="", help=text(subject))
     output = say(
         "the file to write; the French one has .fr before its ending (default: validation-TARGET.md in this folder)"
@@ -35,5 +32,5 @@ def _dod(options: argparse.Namespace, translate: Translate) -> int:
     done = together(read(options.session), options.subject)
     stem = "".join(c if c.isalnum() else "-" for c in done.subject.rpartition(" ")[2]).strip("-")
     for path in write(done, options.output or Path(f"validation-{stem[:40]}.md")):
-        print(say("Written: {path}", path=str(path)).render(translate))
+        tell(say("Written: {path}", path=str(path)), translate)
     return exit_status(done.outcome)

@@ -1,4 +1,4 @@
-"""``phase3 judge``: a record, or every run of a session, judged again with the checks of today."""
+"""``phase3 judge``: judge a record, or every run of a session, with the present checks."""
 
 from __future__ import annotations
 
@@ -7,29 +7,26 @@ import json
 from pathlib import Path
 
 from harness.commands.verdicts import show
+from harness.commands.words import Commands, Text
 from harness.convert import to_json
-from harness.language.message import Message, Translate, say
+from harness.language.message import Translate, say
 from harness.session.roles import role_name
 from harness.verdict import exit_status, merge
 
 
-def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], translate: Translate) -> None:
+def register(commands: Commands, text: Text) -> None:
     """Add ``judge``."""
-
-    def text(message: Message) -> str:
-        return message.render(translate)
-
     judge = commands.add_parser("judge", help=text(say("judge a record, or every run of a session, again")))
     judge.add_argument("record", type=Path, help=text(say("a record's folder, or a session's")))
     judge.add_argument("--pair", type=Path, help=text(say("the record of the same run with run_end")))
     judge.add_argument("--baseline", type=Path, help=text(say("the record of the same run before the patch")))
-    equal = say("a record of the same target that must come to the same outputs (may be repeated)")
+    equal = say("a record of the same target that must have the same outputs (may be repeated)")
     judge.add_argument("--equal", type=Path, action="append", default=[], metavar="RECORD", help=text(equal))
-    timed = say("two records made in turn, alone on the machine: per_tile and its run_end (may be repeated)")
+    timed = say("two records for timing, made alone on the machine: per_tile and its run_end (may be repeated)")
     judge.add_argument(
         "--timed", type=Path, nargs=2, action="append", default=[], metavar=("RECORD", "PAIR"), help=text(timed)
     )
-    size = say("a record of the same kind with another number of inputs (may be repeated)")
+    size = say("a record of the same test with another number of frames (may be repeated)")
     judge.add_argument("--size", type=Path, action="append", default=[], metavar="RECORD", help=text(size))
     check = say("judge with this check only (may be repeated)")
     judge.add_argument("--check", action="append", metavar="NAME", help=text(check))
@@ -67,7 +64,9 @@ def _session(options: argparse.Namespace, translate: Translate) -> int:
 
     if options.pair or options.baseline or options.equal or options.timed or options.size:
         raise SessionError(
-            say("expected a session alone, found records beside it: the session says which runs stand beside which")
+            say(
+                "expected a session alone, found options with records: leave them out; the session names the runs to compare"
+            )
         )
     session = read_session(options.record)
     again = judge_again(options.record, session, options.check)
@@ -84,9 +83,7 @@ def _session(options: argparse.Namespace, translate: Translate) -> int:
             told = say("{label}: {text}", label=label, text=f"{was} → {translate(change.after.outcome)}")
             print(told.render(translate))
             print(f"    {change.after.sentence.render(translate)}")
-    told = say(
-        "Judged again: {runs} runs; verdicts that are no longer the same: {changed}.", runs=len(again), changed=changed
-    )
+    told = say("Judged again: {runs} runs; verdicts that changed: {changed}.", runs=len(again), changed=changed)
     print(told.render(translate))
     return exit_status(outcome)
 

@@ -1,33 +1,31 @@
-"""``phase3 merge``: sessions of shards and platforms become one, with its report."""
+"""``phase3 merge``: merge the sessions of shards and platforms into one, and write its report."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from harness.language.message import Message, Translate, say
+from harness.commands.words import Commands, Text, tell
+from harness.language.message import Translate, say
 from harness.verdict import exit_status
 
 
-def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], translate: Translate) -> None:
+def register(commands: Commands, text: Text) -> None:
     """Add ``merge``."""
-
-    def text(message: Message) -> str:
-        return message.render(translate)
-
     merge = commands.add_parser("merge", help=text(say("merge sessions of one target, and report on them together")))
     merge.add_argument("out", type=Path, help=text(say("the folder to write, new or empty")))
     merge.add_argument("session", type=Path, nargs="+", help=text(say("the sessions' folders")))
-    without = say("leave out the files that the targets made: no check reads them, and they are most of a session")
+    without = say("leave out the targets' output files: no check reads them, and they are most of a session's size")
     merge.add_argument("--without-outputs", action="store_true", help=text(without))
     merge.set_defaults(command=_merge)
 
 
 def _merge(options: argparse.Namespace, translate: Translate) -> int:
     from harness.session.merge import merge_sessions
+    from reports.material import Material
     from reports.write import write_views
 
     session = merge_sessions(options.out, options.session, outputs=not options.without_outputs)
-    for path in write_views(options.out):
-        print(say("Written: {path}", path=str(path)).render(translate))
+    for path in write_views(Material(options.out)):
+        tell(say("Written: {path}", path=str(path)), translate)
     return exit_status(session.outcome)

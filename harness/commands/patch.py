@@ -1,4 +1,4 @@
-"""``phase3 patch``: the guard rails of the checklist, judged on two commits."""
+"""``phase3 patch``: judge the guard rails of the checklist on two commits."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ import argparse
 import json
 from pathlib import Path
 
-from harness.language.message import Message, Translate, say
+from harness.commands.words import Commands, Text
+from harness.language.message import Translate, say
 from harness.verdict import exit_status
 
 
-def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], translate: Translate) -> None:
+def register(commands: Commands, text: Text) -> None:
     """Add ``patch``."""
-
-    def text(message: Message) -> str:
-        return message.render(translate)
-
     patch = commands.add_parser("patch", help=text(say("judge the guard rails of the checklist on two commits")))
     patch.add_argument(
         "--repo", type=Path, required=True, help=text(say("a clone of the target's repository, a bare one too"))
@@ -27,7 +24,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], tran
 
 
 def _patch(options: argparse.Namespace, translate: Translate) -> int:
-    from harness.patch.guard_rails import judge, read_commit
+    from harness.patch.guard_rails import judge
+    from harness.patch.versions import read_commit
 
     repository = options.repo.expanduser().absolute()
     report = judge(read_commit(repository, options.base), read_commit(repository, options.head))

@@ -1,4 +1,4 @@
-"""Where commands put what they make, unless they are told."""
+"""Choose the folders for a command's results when no option names one."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 
 
 def root() -> Path:
-    """Return where sessions lie: ``PHASE3_DIR``, else ``.phase3`` here."""
+    """Return the folder of sessions: ``PHASE3_DIR``, else ``.phase3`` in the working folder."""
     given = os.environ.get("PHASE3_DIR")
     return (Path(given).expanduser() if given else Path(".phase3")).absolute()
 
 
 def new_folder(parent: Path, name: str) -> Path:
-    """Return a folder that is not there yet."""
+    """Return the first of ``NAME-1``, ``NAME-2``, … that does not exist."""
     number = 1
     while (parent / f"{name}-{number}").exists():
         number += 1

@@ -1,4 +1,4 @@
-"""``phase3 record -- COMMAND``: somebody's own run of ZeMosaic, observed as it is, recorded and judged."""
+"""``phase3 record -- COMMAND``: observe a user's own run of ZeMosaic, record it and judge it."""
 
 from __future__ import annotations
 
@@ -9,19 +9,16 @@ from pathlib import Path
 
 from harness.commands.places import new_folder, root
 from harness.commands.verdicts import show
-from harness.language.message import Message, Translate, say, visible
+from harness.commands.words import Commands, Text, tell
+from harness.language.message import Translate, say, visible
 from harness.verdict import Verdict, exit_status, merge
 
 UNKNOWN = 3
 
 
-def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], translate: Translate) -> None:
+def register(commands: Commands, text: Text) -> None:
     """Add ``record``."""
-
-    def text(message: Message) -> str:
-        return message.render(translate)
-
-    help_text = say("run a command of your own, such as ZeMosaic's window, with the probe in it; record and judge it")
+    help_text = say("run your own command, such as ZeMosaic's window, under the probe; record and judge its mosaics")
     record = commands.add_parser("record", help=text(help_text))
     folder = say("the folder for the records (default: a new one below PHASE3_DIR, or .phase3)")
     record.add_argument("--dir", type=Path, help=text(folder))
@@ -43,25 +40,21 @@ def _record(options: argparse.Namespace, translate: Translate) -> int:
         records = record_command(options.words, folder, options.seconds, _echo)
     except NothingRecordedError as error:
         if not error.imported:
-            raise  # the wrong command: a usage error
+            raise  # ZeMosaic was never imported: the command is wrong
         print(say("phase3: {error}", error=error.messages[0].render(translate)).render(translate), file=sys.stderr)
         return UNKNOWN
     verdicts: list[Verdict] = []
     for record in records:
-        _print(say("Record: {path}", path=str(record.folder)), translate)
+        tell(say("Record: {path}", path=str(record.folder)), translate)
         if record.seal is not None and record.seal.reason:
             print(visible(record.seal.reason))
         judged = judge(Comparison(record))
         show(judged, translate)
         verdicts += judged
-        _print(say("A case can be made of it: {command}", command=f'phase3 case make "{record.folder}"'), translate)
+        tell(say("To make a case file of it: {command}", command=f'phase3 case make "{record.folder}"'), translate)
     return exit_status(merge(v.outcome for v in verdicts if v.gates))
 
 
 def _echo(data: bytes) -> None:
     sys.stdout.write(data.decode("utf-8", "replace"))
     sys.stdout.flush()
-
-
-def _print(message: Message, translate: Translate) -> None:
-    print(message.render(translate))

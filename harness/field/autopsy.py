@@ -1,7 +1,7 @@
-"""What can be said of an ordinary run, of which nothing is left but an output folder and perhaps ZeMosaic's log.
+"""Examine an ordinary run from its output folder and, where there is one, ZeMosaic's log, as a bug report brings them.
 
-Bug reports bring just these. Events are read from the log, tiles from the headers of those that were kept, holes from the mosaic;
-what neither tells stays *unknown*. Nothing in the folder is changed, and no line of a log is taken for more than it says.
+Events are read from the log, tiles from the headers of the kept ones, holes from the mosaic. Everything else stays *unknown*.
+The folder is not changed.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ from harness.verdict import Outcome, Verdict
 
 LOG = "zemosaic_worker.log"
 LARGEST = 64 * 2**20
-"""Bytes of a log that are read, from its end."""
-_LINES = 1000  # of one record: no traceback has more
+"""How many bytes of a log are read, at its end."""
+_LINES = 1000  # of one log record; no traceback has more
 
 # 2026-11-25 00:20:56,614 - ZeMosaicWorker - INFO - zemosaic_worker._log_and_callback:8258 - message
 _LINE = re.compile(
     r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[,.]\d{3}) - ([\w.]+) - ([A-Z]+) - ([\w.<>]+):\d+ - (.*)", re.DOTALL
 )
-# A message of the progress callback, whatever became of the accent.
+# A message of the progress callback, with any encoding of the accent.
 _TOLD = re.compile(r"\[CL.{1,4}_POUR_GUI: (.*?)\](?: \(Args: (\{.*\})\))?", re.DOTALL)
 _ARGUMENT = re.compile(
     r"'(\w+)': (?:np\.\w+\()?(?:'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"|(-?\d+(?:\.\d*)?(?:e[-+]?\d+)?)|(True|False))"
 )
 _TELLER = "_log_and_callback"
 _LEVELS = MappingProxyType({"WARNING": "WARN"})
-# The second is the patch's own line: a log that newer versions keep in the output folder begins after the first.
+# The second is the patch's own line: newer versions keep a log in the output folder that begins after the first line.
 _RETENTION = re.compile(r"Cache retention mode: (\w+)")
 _COUNTED = re.compile(r"(per_tile) cache retention uses refcount")
 _WORKERS = re.compile(r"WORKERS_PHASE3: \D*(\d+)")
@@ -59,18 +59,18 @@ _CRASHED = "Worker process crashed"
 
 @dataclass(frozen=True, slots=True)
 class Autopsy:
-    """What an output folder and a log show: a record in memory, findings in words, and verdicts.
+    """The result of an examination: a record in memory, findings in words, and verdicts.
 
     Parameters
     ----------
     record
-        What is known, as the checks read it.
+        The known facts, in the form that the checks read.
     notes
-        What was found, a sentence each.
+        The findings, one sentence each.
     verdicts
-        Those of the checks, and ``left`` on what lies there.
+        The checks' verdicts, and ``left`` on the caches in the folder.
     wanted
-        What would answer the questions that stay open.
+        What the user can give to answer the open questions.
 
     """
 
@@ -84,7 +84,7 @@ class Autopsy:
 class Log:
     """The last run in a log.
 
-    ``gaps`` say what of that run the log does not hold; ``notes`` what else is to be told of the log.
+    ``gaps`` name the missing parts of that run; ``notes`` are further findings on the log.
     """
 
     events: tuple[Event, ...]
@@ -105,16 +105,16 @@ class Log:
 
 
 def examine(folder: Path, log: Path | None = None, frames: Path | None = None) -> Autopsy:
-    """Examine what a run left.
+    """Examine the output folder of a run.
 
     Parameters
     ----------
     folder
         The run's output folder; it is only read.
     log
-        ZeMosaic's log of that run; by default the one that newer versions keep in the output folder.
+        ZeMosaic's log of that run; by default the log that newer versions keep in the output folder.
     frames
-        The frames of that run: what tiles promise to cover is known from them.
+        The frames of that run, which define the sky that tiles promise to cover.
 
     Raises
     ------
@@ -124,7 +124,10 @@ def examine(folder: Path, log: Path | None = None, frames: Path | None = None) -
     """
     if not folder.is_dir():
         raise SaidError(
-            say("Expected the output folder of a run, found none at {folder}: name that folder.", folder=str(folder))
+            say(
+                "Expected the output folder of a run, found no folder at {folder}: name that folder.",
+                folder=str(folder),
+            )
         )
     if log is None and (folder / LOG).is_file():
         log = folder / LOG
@@ -132,7 +135,7 @@ def examine(folder: Path, log: Path | None = None, frames: Path | None = None) -
     record, problems = _record(folder, told, _dataset(folder, frames))
     strange = told is not None and told.saved is not None and not _is_there(folder, told.saved)
     if strange and told is not None:
-        # What such a log tells did happen; that nothing else did is not known of the run that left the folder.
+        # The events of a foreign log happened, but they are not evidence that nothing else happened in the folder's run.
         record = _with_gap(record, f"the log is of a run that saved {told.saved}, which is not in the folder")
     verdicts = [_plainly(v, record, told) for v in judge(Comparison(record))]
     verdicts.append(_left(record, told, strange=strange))
@@ -144,7 +147,7 @@ def examine(folder: Path, log: Path | None = None, frames: Path | None = None) -
 
 
 def read_log(path: Path) -> Log:
-    """Read the last run from a log in ZeMosaic's format, whole or not.
+    """Read the last run from a log in ZeMosaic's format; the log may be incomplete.
 
     Raises
     ------
@@ -171,7 +174,7 @@ def read_log(path: Path) -> Log:
     gaps = [f"{name}: {gap}" for gap in _gaps(events, cut=not begins, strange=strange)]
     notes = []
     if len(begins) > 1:
-        notes.append(say("The log holds {count} runs; the last one is looked at.", count=len(begins)))
+        notes.append(say("The log holds {count} runs; the last one is examined.", count=len(begins)))
     retention = _found(_RETENTION, events) or _found(_COUNTED, events)
     workers = _found(_WORKERS, events)
     return Log(
@@ -184,7 +187,7 @@ def read_log(path: Path) -> Log:
 
 
 def _text(data: bytes) -> str:
-    """Decode a log as whoever copied it may have encoded it."""
+    """Decode a log in the encodings that copying it may cause: UTF-8, UTF-16, or Windows' Western code page."""
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return data.decode("utf-16", "replace")
     if data[:4096].count(0) > len(data[:4096]) // 4:
@@ -196,9 +199,9 @@ def _text(data: bytes) -> str:
 
 
 def _lines(text: str) -> tuple[list[Event], int]:
-    """Return the records of a log, and how many lines belong to none: they may have been others.
+    """Return the records of a log, and the number of unreadable lines, which may have been further records.
 
-    A line that continues a record, as a traceback does, is part of it; a whole message of the callback has no such lines.
+    A line that continues a record, such as a traceback's, is part of it. A complete message of the callback has no such lines.
     """
     found: list[list[str]] = []
     strange = 0
@@ -238,7 +241,7 @@ def _event(text: str) -> Event | None:
 
 
 def _arguments(text: str) -> Iterator[tuple[str, Any]]:
-    """Yield the arguments that are texts, numbers or booleans, from how Python wrote them; nothing of it is evaluated."""
+    """Yield the arguments that are texts, numbers or booleans, parsed from their Python form; nothing is evaluated."""
     for name, single, double, figure, truth in _ARGUMENT.findall(text):
         if figure:
             yield name, float(figure) if set(figure) & set(".e") else int(figure)
@@ -249,7 +252,7 @@ def _arguments(text: str) -> Iterator[tuple[str, Any]]:
 
 
 def _beginning(lines: Sequence[Event], begins: Sequence[int]) -> int:
-    """Return where the last run begins: what it said of its retention comes a little before its first event."""
+    """Return the index of the last run's first record: the line on its retention comes a little before its first event."""
     if not begins:
         return 0
     after = begins[-2] + 1 if len(begins) > 1 else 0
@@ -283,7 +286,7 @@ def _record(folder: Path, log: Log | None, dataset: DatasetFacts) -> tuple[Recor
         target=TargetFacts("zemosaic", "zemosaic (an ordinary run)", "", ""),
         dataset=dataset,
         plan=None,
-        # Where nothing tells, the mode that asks for more before anything passes.
+        # If it is unknown, the retention whose checks ask for more evidence.
         retention=retention or "per_tile",
         workers=(log.workers if log is not None else None) or 1,
         mode=mode,
@@ -319,7 +322,7 @@ def _with_gap(record: Record, gap: str) -> Record:
 
 
 def _sources(log: Log | None) -> frozenset[str]:
-    """Name what a log stands for. One that does not say how caches were retained can't show what it should have said of that."""
+    """Return the sources that a log replaces. A log without a line on retention can't show missing lines on retention."""
     if log is None or not any(event.source == "callback" for event in log.events):
         return frozenset()
     return frozenset({"callback", "log"} if log.retention is not None and not log.gaps else {"callback"})
@@ -348,7 +351,7 @@ def _mode(folder: Path, log: Log | None) -> Mode:
 
 
 def _is_there(folder: Path, saved: str) -> bool:
-    """Say whether a folder holds the mosaic of this name; where there are two, each has a suffix."""
+    """Return whether a folder holds the mosaic of this name; where there are two, each has a suffix."""
     stem = Path(saved).stem
     return any(path.stem == stem or path.stem.startswith(f"{stem}_") for path in folder.glob("*.fits"))
 
@@ -362,7 +365,7 @@ def _dataset(folder: Path, frames: Path | None) -> DatasetFacts:
 
 
 def _measured(folder: Path, request: Request) -> tuple[Products | None, tuple[LeftFile, ...], list[Message]]:
-    """Measure what lies in the folder, from a place of our own."""
+    """Measure the products in the folder, through a link in a temporary folder."""
     from harness.run.measure import MeasureError, measure  # noqa: PLC0415 -- heavy
 
     with tempfile.TemporaryDirectory(prefix="phase3-") as name:
@@ -370,7 +373,7 @@ def _measured(folder: Path, request: Request) -> tuple[Products | None, tuple[Le
         if not link(place / "outputs", folder.resolve()):
             raise SaidError(
                 say(
-                    "Expected to look at {folder} through a link, found that none can be made: allow links.",
+                    "Expected to read {folder} through a link, found that the system refuses links: allow links.",
                     folder=str(folder),
                 )
             )
@@ -386,7 +389,7 @@ def _measured(folder: Path, request: Request) -> tuple[Products | None, tuple[Le
 
 
 def _steps(tiles: Iterable[TileProduct]) -> Iterator[TileStep]:
-    """Yield the end of each tile that was kept: its file says that it was made, and on which frame."""
+    """Yield the end of each kept tile: its file proves that it was made, and names its reference frame."""
     for tile in tiles:
         yield TileStep(0, 0, "log", "ended", tile.tile, (), (), tile.reference, "made", tile.path, None, None)
 
@@ -395,33 +398,36 @@ def _steps(tiles: Iterable[TileProduct]) -> Iterator[TileStep]:
 
 
 def _plainly(verdict: Verdict, record: Record, log: Log | None) -> Verdict:
-    """Say why nothing is known where the log is not there, or lacks its beginning: checks take that for a run cut short."""
+    """Name the missing log as the reason of an unknown verdict; the checks would blame a run that was cut short."""
     if verdict.outcome is not Outcome.UNKNOWN or (log is not None and not log.gaps):
         return verdict
     if log is None:
-        sentence = say("Without a log nothing tells what happened in the run.")
+        sentence = say("Without a log the events of the run are unknown.")
     elif phase_3_start(record.history) is None:
-        sentence = say("The log is not whole and does not show the start of Phase 3.")
+        sentence = say("The log is incomplete and does not show the start of Phase 3.")
     else:
         return verdict
     return Verdict(verdict.check, Outcome.UNKNOWN, sentence, verdict.evidence, axis=verdict.axis)
 
 
 def _left(record: Record, log: Log | None, *, strange: bool) -> Verdict:
-    """Judge the caches that lie in the folder: a run that ended well removes them with their folder, unless told to keep them."""
+    """Judge the caches in the folder: a run that ended well removes them, unless its retention is ``keep``."""
     caches = [file for file in record.left or () if file.kind == "cache"]
     size = sum(file.size for file in caches)
     evidence = MappingProxyType({"caches": len(caches), "bytes": size, "files": [file.path for file in caches[:20]]})
     done = record.seal is not None and record.seal.state == "done"
-    # Without a mosaic's name nothing ties the log to the folder.
+    # Without a mosaic's name nothing connects the log with the folder.
     if log is None or strange or log.saved is None or log.retention is None or not done:
         sentence = say(
-            "Caches left: {count}. Whether they should be is not known without the whole log of the run that left them.",
+            "Caches left: {count}. Whether that is right is known only with the complete log of the run "
+            "that left them.",
             count=len(caches),
         )
         return Verdict("left", Outcome.UNKNOWN, sentence, evidence)
     if log.retention == "keep":
-        return Verdict("left", Outcome.NOT_APPLICABLE, say("The run was told to keep its caches."), evidence)
+        return Verdict(
+            "left", Outcome.NOT_APPLICABLE, say("The retention of the run is keep: its caches stay."), evidence
+        )
     if caches:
         sentence = say(
             "The run ended well with {retention}, and left {count} caches ({mib} MiB).",
@@ -449,7 +455,11 @@ def _notes_of_folder(record: Record) -> Iterator[Message]:
     covered = float(products.covered.mean()) if products.covered.size else 0.0
     yield say("The mosaic is {name}; {share} % of it is covered.", name=name, share=round(100 * covered, 1))
     if made := _MADE_OF.match(name):
-        yield say("Its name says: from {tiles} master tiles and {frames} frames.", tiles=made[1], frames=made[2])
+        yield say(
+            "According to its name it was made from {tiles} master tiles and {frames} frames.",
+            tiles=made[1],
+            frames=made[2],
+        )
     short = [t for t in products.tiles if t.frames is not None and t.aligned is not None and t.aligned < t.frames]
     for tile in short[:10]:
         yield say(
@@ -473,13 +483,13 @@ def _notes_of_log(log: Log | None, *, strange: bool) -> Iterator[Message]:
         )
         begun = {number(e, "tile_id") for e in log.named("mastertile_info_creation_started_from_cache")} - {None}
         yield say(
-            "It states: {groups} groups, {begun} tiles begun, {made} made.",
+            "The log states: {groups} groups, {begun} tiles begun, {made} made.",
             groups=_stated(log, "run_info_phase2_finished", "num_groups"),
             begun=len(begun),
             made=_stated(log, "run_info_phase3_finished_from_cache", "num_master_tiles"),
         )
     for gap in log.gaps:
-        yield say("The log is not whole: {gap}.", gap=gap)
+        yield say("The log is incomplete: {gap}.", gap=gap)
     if strange:
         yield say("The log is of a run that saved {name}, which is not in the folder.", name=log.saved or "?")
     keys = (MISSING, INVALID, STARVED, FAILED, NONE_MADE)
@@ -490,19 +500,17 @@ def _notes_of_log(log: Log | None, *, strange: bool) -> Iterator[Message]:
 
 
 def _stated(log: Log, key: str, field: str) -> int | str:
-    """Return the number that an event stated last."""
+    """Return the last number that an event stated; "?" without one."""
     told = [value for event in log.named(key) if (value := number(event, field)) is not None]
     return told[-1] if told else "?"
 
 
 def _wanted(verdicts: Iterable[Verdict], log: Path | None, frames: Path | None) -> Iterator[Message]:
-    """Say what would answer the open questions, the cheapest first."""
+    """Yield what would answer the open questions, the cheapest first."""
     if all(verdict.outcome is not Outcome.UNKNOWN for verdict in verdicts):
         return
     if log is None:
-        yield say(
-            "Give the log too: zemosaic_worker.log, as it lies in ZeMosaic's configuration, working or output folder."
-        )
+        yield say("Give the log too: zemosaic_worker.log in ZeMosaic's configuration, working or output folder.")
     if frames is None:
-        yield say("Name the frames with --frames: what the kept tiles promise to cover is known from them.")
+        yield say("Name the frames with --frames: they define the sky that the kept tiles must cover.")
     yield say("Caches, tiles and their order are seen only in a run with the probe: phase3 record -- COMMAND.")

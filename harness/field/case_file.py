@@ -1,7 +1,7 @@
-"""Case files: exactly this dataset, plan and configuration, to be run again anywhere.
+"""Make, read and compare case files: one dataset, plan and configuration, to be run again on any machine.
 
-A case file is made from a record. It holds no pixels, no paths of a machine and no secrets, and may come from a stranger: what
-is read from one is checked, and settings that name places or programs are refused.
+A case file is made from a record. It holds no pixels, no paths of a machine and no secrets. It may come from a stranger, so
+reading checks every part and refuses settings that name places or programs.
 """
 
 from __future__ import annotations
@@ -25,47 +25,48 @@ from harness.record.values import sha256_of
 from harness.run.inputs import InputError
 from harness.run.stack_plan import NAME as STACK_PLAN
 from harness.run.stack_plan import stack_plan
+from harness.targets.resolve import TARGETS
 from harness.verdict import Outcome, Verdict
 
 FORMAT = "phase3-case/1"
 LARGEST = 64 * 2**20
-"""Bytes of a case file that are read at most: ten thousand frames take a tenth of that."""
+"""The maximum size of a case file in bytes; ten thousand frames take a tenth of it."""
 
 _LONGEST = 7 * 86400.0
-"""Seconds that a case may ask for."""
+"""The longest time limit of a case, in seconds."""
 
 Plan = tuple[tuple[str, ...], ...]
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SECRET = re.compile(r"(?i)api_?key|token|passw|secret")
-# Settings that name a place or a program are a machine's own, whatever their value is.
+# Settings that name a place or a program belong to one machine, whatever their value.
 _PLACE = re.compile(r"(?i)(_|^)(path|dir|directory|folder|file|exe|executable|cmd|command)$")
 
 
 class CaseError(SaidError):
-    """A case file that can't be made or used: what was expected, what was found, what to do."""
+    """A case file that can't be made or used; the message says what was expected, what was found and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class CaseFile:
-    """Everything that decides a run's outcome, and what came of it once.
+    """Everything that decides a run's outcome, and the outputs of one run.
 
     Parameters
     ----------
     request
-        What the run was asked, without anything of the machine: no root, no interpreter, no command.
+        The request of the run, without the machine's parts: no root, no interpreter, no command.
     plan
-        The groups as they were submitted to Phase 3, in that order, retries left out; ``None`` where that was not seen.
+        The groups in the order of their submission to Phase 3, without retries; ``None`` where the trace lacks them.
     settings
-        The target's effective settings, where they were recorded.
+        The target's effective settings; empty where they were not recorded.
     outputs
-        SHA-256 of the data of each image of the mosaic and its coverage, by ``file[HDU]``; empty where they are not known.
+        SHA-256 of the data of each image of the mosaic and its coverage, by ``file[HDU]``; empty where they are unknown.
     table
-        The text of ``stack_plan.csv``, with the names of the frames alone, in grid mode.
+        The text of ``stack_plan.csv`` with frame names only, in grid mode.
     made_from
-        SHA-256 of the seal of the record that the case was made from.
+        SHA-256 of the seal of the record from which the case was made.
     left_out
-        Settings that were left out for they name places, programs or secrets.
+        Names of the settings that were left out because they name places, programs or secrets.
 
     """
 
@@ -82,13 +83,13 @@ class CaseFile:
 
     @property
     def followed(self) -> bool | None:
-        """Whether the target submitted the groups that it was asked for; ``None`` when it was asked for none, or not seen."""
+        """Whether the target submitted the requested groups; ``None`` without a requested plan or a traced one."""
         if self.request.plan is None or self.plan is None:
             return None
         return sorted(self.request.plan) == sorted(self.plan)
 
     def to_json(self) -> dict[str, Any]:
-        """Return built-in types only, the short and telling parts first."""
+        """Return built-in types only, the short parts first."""
         data = self.request.to_json()
         target = data["target"]
         parts = ("mode", "profile", "retention", "workers", "seed", "seconds", "config")
@@ -109,15 +110,15 @@ class CaseFile:
         }
 
     def write(self, path: Path) -> None:
-        """Write the case as UTF-8 JSON; refuses to replace a file."""
+        """Write the case as UTF-8 JSON. Raises ``FileExistsError`` instead of replacing a file."""
         with path.open("x", encoding="utf-8", newline="\n") as stream:
             stream.write(_readable(self.to_json()) + "\n")
 
     def asks(self, target: TargetFacts, retention: Retention, seconds: float | None = None) -> Request:
-        """Return what a run of this case is asked.
+        """Return the request of a run of this case.
 
-        A plan that was asked for is asked for again. Where there was none the groups as submitted are the plan: the case is
-        about them, whatever a version would group by itself.
+        A requested plan is requested again. Without one, the submitted groups become the plan: the case is about these
+        groups, even if another version would form others.
         """
         groups = self.request.plan
         if groups is None and self.request.mode == "classic":
@@ -132,7 +133,7 @@ class CaseFile:
         )
 
     def differs(self, target: TargetFacts) -> tuple[str, ...]:
-        """Name what of a target is not as in the case: ``kind``, parts of its identity, or ``versions`` of its libraries."""
+        """Name the differences between a target and the case's: ``kind``, parts of the identity, or ``versions`` of libraries."""
         ours, theirs = self.request.target, target
         if ours.kind != theirs.kind:
             return ("kind",)
@@ -141,10 +142,8 @@ class CaseFile:
 
     @property
     def deterministic(self) -> bool:
-        """Whether equal inputs give bit-equal outputs: measured of the reference, and of ZeMosaic with its fast profile."""
-        if self.request.target.kind == "zemosaic":
-            return self.request.profile == "fast" or self.request.mode != "classic"
-        return self.request.target.kind == "reference"
+        """Whether equal inputs give bit-equal outputs, as measured for the reference and for ZeMosaic's fast profile."""
+        return TARGETS[self.request.target.kind].repeats(self.request.profile, self.request.mode)
 
 
 def make(record: Record) -> CaseFile:
@@ -153,7 +152,7 @@ def make(record: Record) -> CaseFile:
     Raises
     ------
     CaseError
-        When the record is not sealed, or was changed since, or holds what no other machine could do with.
+        When the record is not sealed, or was changed since, or holds something that no other machine can use.
 
     """
     if record.seal is None or record.damage:
@@ -190,7 +189,7 @@ def make(record: Record) -> CaseFile:
 
 
 def submitted(record: Record) -> Plan | None:
-    """Return the frames of each group as it was first submitted to Phase 3, in that order; ``None`` where it was not traced."""
+    """Return the frames of each group in the order of first submission to Phase 3; ``None`` where it was not traced."""
     history = record.history
     retries = origins(history)
     tiles = [(t.submitted, t) for t in history.tiles if t.submitted is not None and t.tile not in retries]
@@ -200,7 +199,7 @@ def submitted(record: Record) -> Plan | None:
 
 
 def _table_of(record: Record) -> str | None:
-    """Return the table of a grid run as it was given, but for what names places; every field of it is in quotes."""
+    """Return the table of a grid run without fields that name places; every field of the table is in quotes."""
     path = record.folder / STACK_PLAN
     if record.request.mode != "grid" or not path.is_file():
         return None
@@ -209,13 +208,13 @@ def _table_of(record: Record) -> str | None:
 
 
 def digests_of(record: Record) -> dict[str, str]:
-    """Return the SHA-256 of the data of each image of the mosaic and its coverage, by ``file[HDU]``, as they were measured."""
+    """Return the measured SHA-256 of the data of each image of the mosaic and its coverage, by ``file[HDU]``."""
     planes = record.products.planes if record.products is not None else ()
     return {f"{plane.file.rpartition('/')[2]}[{plane.name}]": plane.sha256 for plane in planes}
 
 
 def _readable(value: Any, indent: str = "") -> str:
-    """Write JSON that people read: what holds nothing but plain values takes one line."""
+    """Format JSON for people: a container of plain values takes one line."""
     entries = list(value.values()) if isinstance(value, Mapping) else value
     if not isinstance(value, Mapping | list | tuple) or not any(isinstance(e, Mapping | list | tuple) for e in entries):
         return json.dumps(value, ensure_ascii=False)
@@ -234,18 +233,18 @@ def _readable(value: Any, indent: str = "") -> str:
 
 
 def read(path: Path) -> CaseFile:
-    """Read a case file, whoever wrote it.
+    """Read a case file from an untrusted source.
 
     Raises
     ------
     CaseError
-        When it is no case file, or asks for what no case may.
+        When the file is not a case file, or asks for something that is refused.
 
     """
     try:
         with path.open("rb") as stream:
             text = stream.read(LARGEST + 1)
-        return from_json(json.loads(text[:LARGEST].decode("utf-8")))  # what is cut off is no JSON
+        return from_json(json.loads(text[:LARGEST].decode("utf-8")))  # a file that was cut off is not valid JSON
     except CaseError:
         raise
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
@@ -278,7 +277,7 @@ class _File:
 
 
 def from_json(data: Mapping[str, Any]) -> CaseFile:
-    """Rebuild a case. Raises ``CaseError``, ``ValueError``, ``TypeError`` or ``KeyError`` when the data is not one."""
+    """Rebuild a case. Raises ``CaseError``, ``ValueError``, ``TypeError`` or ``KeyError`` on data of another form."""
     if data["format"] != FORMAT:
         raise ValueError(f"format {data['format']!r}")
     target = {name: data["target"][name] for name in ("kind", "label", "identity")}
@@ -306,11 +305,12 @@ def from_json(data: Mapping[str, Any]) -> CaseFile:
 
 
 def _problems(case: CaseFile) -> Iterator[str]:
-    """Yield whatever a case made by ``make`` never has."""
+    """Yield everything in a case that ``make`` would not have written."""
     request = case.request
     yield from _problems_of_frames(case)
     groups = len(request.plan or ())
     impossible = {
+        "a target of no known kind": request.target.kind not in TARGETS,
         "no possible number of workers": not 1 <= request.workers <= 1024,
         "no possible time limit": not all(
             0 < s <= _LONGEST for s in (request.seconds, *(h.seconds for h in request.schedule))
@@ -414,23 +414,21 @@ def verify(case: CaseFile, folder: Path) -> Verification:
 
 
 def compare(case: CaseFile, record: Record) -> Verdict:
-    """Judge whether a run of a case came to the case's outputs, bit by bit.
+    """Compare the outputs of a run of a case with the case's outputs, bit by bit.
 
-    It is a failure only where equal inputs must give equal outputs: on the case's own target, with its own libraries, in a
-    profile that was measured to be deterministic.
+    A difference fails only where equal inputs must give equal outputs: with the case's own target and libraries, in a profile
+    that was measured to be deterministic.
     """
     other = case.differs(record.request.target)
     if other:
         sentence = say(
-            "The target is another one than the case's ({label}), so outputs are not compared; it differs in: {what}.",
+            "Outputs are not compared, because the target differs from the case's ({label}) in: {what}.",
             label=case.request.target.label,
             what=", ".join(other),
         )
         return Verdict("outputs", Outcome.NOT_APPLICABLE, sentence)
     if not case.outputs:
-        return Verdict(
-            "outputs", Outcome.NOT_APPLICABLE, say("The case does not know its outputs, so none are compared.")
-        )
+        return Verdict("outputs", Outcome.NOT_APPLICABLE, say("The case has no digests of outputs to compare with."))
     found = digests_of(record)
     if not found:
         return Verdict("outputs", Outcome.UNKNOWN, say("The run left no outputs to compare with the case's."))
@@ -443,7 +441,7 @@ def compare(case: CaseFile, record: Record) -> Verdict:
         )
     if not case.deterministic:
         sentence = say(
-            "Outputs differ from the case's, which this target may do with this profile: {names}.",
+            "Outputs differ from the case's, as they may for this target with this profile: {names}.",
             names=", ".join(unequal),
         )
         return Verdict("outputs", Outcome.NOT_APPLICABLE, sentence, evidence)
@@ -454,7 +452,7 @@ def compare(case: CaseFile, record: Record) -> Verdict:
 
 
 def other_settings(case: CaseFile, record: Record) -> tuple[str, ...]:
-    """Name the effective settings that a run of the case had and the case has not, or otherwise."""
+    """Name the effective settings in which a run of the case differs from the case."""
     effective, _ = _settings(record.history.settings)
     if not case.settings or not effective:
         return ()
@@ -464,11 +462,11 @@ def other_settings(case: CaseFile, record: Record) -> tuple[str, ...]:
     )
 
 
-# What may be told, and what a stranger may ask
+# What a case may hold
 
 
 def _settings(values: Mapping[str, Any]) -> tuple[dict[str, Any], set[str]]:
-    """Split settings into those that mean the same on every machine, and the names of the others."""
+    """Return the settings that mean the same on every machine, and the names of the others."""
     kept, left_out = {}, set()
     for name, value in values.items():
         plain = _plain(value)
@@ -477,7 +475,7 @@ def _settings(values: Mapping[str, Any]) -> tuple[dict[str, Any], set[str]]:
             left_out.add(name)
         else:
             kept[str(name)] = plain
-    # An empty place says nothing, and every version has several.
+    # Empty places are no loss, and every version has several.
     return kept, {name for name in left_out if values[name] not in ("", None)}
 
 
@@ -494,7 +492,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _is_place(text: str) -> bool:
-    """Say whether a text may lead out of a folder: absolute, with a drive, from a home, upwards, or to another machine."""
+    """Return whether a text may lead out of a folder: absolute, with a drive, from a home, upwards, or to another machine."""
     windows = PureWindowsPath(text)
     return (
         text.startswith(("/", "\\", "~"))
@@ -506,7 +504,7 @@ def _is_place(text: str) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON knows it."""
+    """Return a value in JSON's types."""
     if isinstance(value, Mapping):
         return {str(name): _plain(entry) for name, entry in value.items()}
     if isinstance(value, list | tuple):
@@ -515,7 +513,7 @@ def _plain(value: Any) -> Any:
 
 
 def _identity(value: Any) -> Any:
-    """Return what identifies a target, as JSON knows it; of the places in it (a command's program) the last name."""
+    """Return a target's identity in JSON's types, with paths (of a command's program) reduced to their last name."""
     if isinstance(value, Mapping):
         return {str(name): _identity(entry) for name, entry in value.items()}
     if isinstance(value, list | tuple):
@@ -524,12 +522,12 @@ def _identity(value: Any) -> Any:
 
 
 def _visible(text: str) -> str:
-    """Return a stranger's text so that a terminal shows it and obeys nothing in it."""
+    """Return a stranger's text without characters that a terminal would obey."""
     return "".join(c if c.isprintable() else "\ufffd" for c in text)[:200]
 
 
 def listed(names: Iterable[str], most: int = 10) -> str:
-    """Write names one after the other, and how many more there are."""
+    """Return the first names and the number of the others."""
     found = list(names)
     more = f" (+{len(found) - most})" if len(found) > most else ""
     return ", ".join(found[:most]) + more

@@ -1,4 +1,4 @@
-"""A link to an output folder that lies elsewhere, at the place where a record has its own."""
+"""Link an output folder elsewhere into a record, at the path of the record's own ``outputs``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def link(place: Path, folder: Path) -> bool:
-    """Let a folder be seen at a place; say whether that could be done."""
+    """Make a link (a junction on Windows) at ``place`` to a folder; return whether the system allowed it."""
     try:
         place.symlink_to(folder, target_is_directory=True)
     except OSError:
@@ -23,7 +23,7 @@ def link(place: Path, folder: Path) -> bool:
 
 
 def unlink(place: Path) -> None:
-    """Take the link away; what it leads to stays."""
+    """Remove the link; the folder that it leads to stays."""
     if sys.platform == "win32" and not place.is_symlink():
         place.rmdir()  # a junction
     else:

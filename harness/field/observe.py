@@ -1,7 +1,7 @@
-"""A command that somebody runs as always, with the probe in it: his own environment, settings, frames and output folder.
+"""Record a user's own command with the probe in it: in the user's environment, with their settings, frames and output folder.
 
-Nothing is isolated, copied or changed. The probe (`harness.probe.foreign`) writes what happens; what a request would have asked
-is put together afterwards from what was seen, frames are hashed where they lie, and products are measured there.
+Nothing is isolated, copied or changed. The probe (`harness.probe.foreign`) writes the events. Afterwards the request is
+reconstructed from the record, and frames are hashed and products measured in the user's folders.
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ import json
 import os
 import shutil
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from harness.field.case_file import Plan, submitted
+from harness.field.case_file import Plan, listed, submitted
 from harness.field.folder_link import link, unlink
 from harness.language.message import SaidError, say
 from harness.probe.setup import CHILDREN
@@ -26,28 +25,25 @@ from harness.record import leftovers
 from harness.record.history import TRACE_FORMAT
 from harness.record.reader import Record, read_record
 from harness.record.request import RETENTIONS, DatasetFacts, FrameFacts, Mode, Request, Retention, TargetFacts
-from harness.record.seal import WORK, EndState, seal
+from harness.record.seal import WORK
+from harness.run import finish
+from harness.run.finish import End
 from harness.run.inputs import InputError
 from harness.run.stack_plan import NAME as STACK_PLAN
 from harness.run.stack_plan import stack_plan
-from harness.watch.disk import DiskSampler
 from harness.watch.guard import Ended, Guard, NotStartedError
-from harness.watch.process import SHARE as PROCESS_SHARE
-from harness.watch.process import ProcessSampler
 from harness.watch.sampling import Watch
 
 _UNALIGNED = "unaligned_by_zemosaic"  # frames that an earlier run put aside
-GRACE_SECONDS = 5.0
-CONSOLE = "console.log"
 
 SETTLE_SECONDS = 1.0
-"""How long the processes of a mosaic have to write their last lines after its end, while the command goes on."""
+"""How long the processes of a mosaic have for their last lines after its end, while the command goes on."""
 
 Echo = Callable[[bytes], None]
 
 
 class NothingRecordedError(SaidError):
-    """A command in which no mosaic was seen: what was expected, what was found, what to do.
+    """A command without a mosaic; the message says what was expected, what was found and what to do.
 
     Attributes
     ----------
@@ -61,7 +57,7 @@ class NothingRecordedError(SaidError):
 
 @dataclass(slots=True)
 class _Run:
-    """A mosaic that is being recorded, what watches it, and its record once that is sealed (or was tried to be)."""
+    """A mosaic that is being recorded: its facts, its watches, and its record after the sealing (or an attempt at it)."""
 
     folder: Path
     facts: Mapping[str, Any]
@@ -72,31 +68,31 @@ class _Run:
 
     @property
     def end(self) -> Mapping[str, Any] | None:
-        """What the probe wrote when the entry point had returned or raised."""
+        """What the probe wrote after the entry point returned or raised; ``None`` before."""
         path = self.folder / WORK / "end.json"
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def record_command(argv: Sequence[str], folder: Path, seconds: float, echo: Echo) -> tuple[Record, ...]:
-    """Run a command in its own surroundings, and return a sealed record of each mosaic that was made in it.
+    """Run a command in its own environment, and return a sealed record of each mosaic that it makes.
 
     Parameters
     ----------
     argv
-        The command; never given to a shell.
+        The command; it is never passed to a shell.
     folder
         A new folder for the records.
     seconds
         The time limit of the whole command.
     echo
-        Is given what the command prints, as it comes.
+        Receives the output of the command as it comes.
 
     Raises
     ------
     NothingRecordedError
-        When no mosaic was begun; no folder is left.
+        When no mosaic was begun. The folder is removed.
     SaidError
-        When the command can't be started, or the folder is there already.
+        When the command can't be started, or the folder exists already.
 
     """
     _new(folder)
@@ -104,12 +100,14 @@ def record_command(argv: Sequence[str], folder: Path, seconds: float, echo: Echo
     before = env.get("PYTHONPATH")
     env["PYTHONPATH"] = CHILDREN + (os.pathsep + before if before else "")
     started = time.monotonic()
-    guard = Guard(argv, env, Path.cwd(), console=folder / CONSOLE, seconds=seconds, grace=GRACE_SECONDS, whole=True)
+    guard = Guard(
+        argv, env, Path.cwd(), console=folder / finish.CONSOLE, seconds=seconds, grace=finish.GRACE_SECONDS, whole=True
+    )
     runs: list[_Run] = []
     ended, stopped = None, False
     try:
         guard.start()
-        ended = _observe(guard, folder, runs, _Shown(folder / CONSOLE, echo))
+        ended = _observe(guard, folder, runs, _Shown(folder / finish.CONSOLE, echo))
     except KeyboardInterrupt:
         ended, stopped = guard.end(), True
     except NotStartedError as error:
@@ -127,7 +125,7 @@ def record_command(argv: Sequence[str], folder: Path, seconds: float, echo: Echo
 
 
 def _observe(guard: Guard, folder: Path, runs: list[_Run], shown: _Shown) -> Ended:
-    """Watch a command to its end; each mosaic's record is sealed soon after that mosaic's."""
+    """Watch a command to its end, and seal each mosaic's record soon after the mosaic's end."""
     while (ended := guard.wait(0.2)) is None:
         shown.more()
         runs += _begun(folder, runs, guard.guard_pid)
@@ -135,7 +133,7 @@ def _observe(guard: Guard, folder: Path, runs: list[_Run], shown: _Shown) -> End
             end = None if run.tried else run.end
             if end is not None and time.time() > end["wall"] + SETTLE_SECONDS:
                 run.tried = True
-                # What fails here is tried again, and told, when the command is over: it must not end somebody's program.
+                # A failure here must not end the user's program: the sealing is repeated after the command, and reports it then.
                 with contextlib.suppress(Exception):
                     run.record = _finished(run, _end_of(run, None, 0.0, stopped=False))
     shown.more()
@@ -152,13 +150,13 @@ def _new(folder: Path) -> None:
 
 
 class _Shown:
-    """Passes on what a command prints, from the file that it is kept in."""
+    """Echo the output of a command from its console file."""
 
     def __init__(self, console: Path, echo: Echo) -> None:
         self._console, self._echo, self._at = console, echo, 0
 
     def more(self) -> None:
-        """Pass on what came since the last time."""
+        """Echo the output since the last call."""
         if not self._console.exists():
             return
         with self._console.open("rb") as stream:
@@ -170,7 +168,7 @@ class _Shown:
 
 
 def _begun(folder: Path, known: Sequence[_Run], guard: int | None) -> list[_Run]:
-    """Return the mosaics that began since the last time, each being watched (unless the command has ended)."""
+    """Return the mosaics begun since the last call, with watches on each unless the command has ended."""
     found = []
     for path in sorted(folder.glob(f"record-*/{WORK}/run.json"), key=lambda path: path.stat().st_mtime_ns):
         record = path.parents[1]
@@ -179,39 +177,30 @@ def _begun(folder: Path, known: Sequence[_Run], guard: int | None) -> list[_Run]
         facts = json.loads(path.read_text(encoding="utf-8"))
         run = _Run(record, facts, link(record / "outputs", Path(facts["output"])))
         if guard is not None:
-            run.watches.append(_disk(record))
-            run.watches.append(_processes(record, guard))
+            run.watches.extend(finish.watch(record, guard))
         found.append(run)
     return found
 
 
-def _disk(record: Path) -> Watch:
-    return Watch("disk", record / "disk.jsonl", lambda: DiskSampler(record))
-
-
-def _processes(record: Path, guard: int) -> Watch:
-    return Watch("processes", record / "process.jsonl", lambda: ProcessSampler(guard), share=PROCESS_SHARE)
-
-
 def _nothing(folder: Path, ended: Ended | None, *, stopped: bool) -> NothingRecordedError:
-    """Say why nothing was recorded, and leave no folder."""
+    """Return the error that says why nothing was recorded, and remove the folder."""
     imported = any(folder.glob("imported-*"))
     shutil.rmtree(folder)
     how = "stopped by the user" if stopped or ended is None else f"{ended.cause}, status {ended.code}"
     if imported:
         error = NothingRecordedError(
             say(
-                "Expected a mosaic, found that ZeMosaic's worker was imported and none was begun (the command: {how}): "
-                "start one in its window, or see what it printed.",
+                "Expected a mosaic, found that ZeMosaic's worker was imported but no mosaic was begun (the "
+                "command: {how}): start one in its window, or see its output.",
                 how=how,
             )
         )
     else:
         error = NothingRecordedError(
             say(
-                "Expected a command that runs ZeMosaic, found none of its Python processes importing zemosaic_worker (the "
-                "command: {how}): give the command that starts it from source, such as python run_zemosaic.py, without -I, -E or "
-                "-S; a packaged program can't be observed.",
+                "Expected a command that runs ZeMosaic, found no Python process that imports zemosaic_worker "
+                "(the command: {how}): give the command that starts it from source, such as python "
+                "run_zemosaic.py, without -I, -E or -S; a packaged program can't be observed.",
                 how=how,
             )
         )
@@ -222,22 +211,10 @@ def _nothing(folder: Path, ended: Ended | None, *, stopped: bool) -> NothingReco
 # After the end
 
 
-@dataclass(frozen=True, slots=True)
-class _End:
-    """How a mosaic ended."""
-
-    state: EndState
-    code: int | None
-    seconds: float
-    reasons: tuple[str, ...] = ()
-
-
-def _finished(run: _Run, end: _End) -> Record:
-    """Write the request of a record from what was seen, measure, count, seal."""
-    problems = [watch.stop() for watch in run.watches]
-    run.watches.clear()
-    reasons = [*end.reasons, *(f"Watching failed: {problem}." for problem in problems if problem)]
-    shutil.copyfile(run.folder.parent / CONSOLE, run.folder / CONSOLE)
+def _finished(run: _Run, end: End) -> Record:
+    """Reconstruct the request of a record, list what the run left, measure its products, seal the record."""
+    reasons = finish.stop(run.watches)
+    shutil.copyfile(run.folder.parent / finish.CONSOLE, run.folder / finish.CONSOLE)
     notes = _notes(run.folder / WORK / "notes.jsonl")
     places = [*_inputs(run.facts), *(Path(note["frame"]) for note in notes if "frame" in note)]
     frames, said = _frames(run.facts, places)
@@ -250,7 +227,7 @@ def _finished(run: _Run, end: _End) -> Record:
     reasons += _ambiguous(run.folder, places)
     reasons += _tabled(run, request)
     if run.linked:
-        if not (run.folder / "outputs").exists():  # an earlier try has taken it away
+        if not (run.folder / "outputs").exists():  # an earlier attempt removed it
             link(run.folder / "outputs", Path(run.facts["output"]))
         try:
             reasons += _measured(run, request)
@@ -258,8 +235,8 @@ def _finished(run: _Run, end: _End) -> Record:
             unlink(run.folder / "outputs")
     else:
         reasons.append("The output folder could not be looked at from the record, so nothing of it was measured.")
-    seal(run.folder, end.state, end.code, " ".join(reasons), end.seconds)
-    with contextlib.suppress(OSError):  # it is no part of the record
+    finish.seal_end(run.folder, end.because(*reasons))
+    with contextlib.suppress(OSError):  # not part of the record
         leftovers.remove_tree(run.folder / WORK)
     return read_record(run.folder)
 
@@ -269,32 +246,32 @@ def _notes(path: Path) -> list[dict[str, Any]]:
         return []
     found = []
     for line in path.read_text(encoding="utf-8").splitlines():
-        with contextlib.suppress(ValueError):  # the last line of a process that was killed
+        with contextlib.suppress(ValueError):  # an incomplete last line of a killed process
             found.append(json.loads(line))
     return found
 
 
-def _end_of(run: _Run, ended: Ended | None, spent: float, *, stopped: bool) -> _End:
-    """Say how a mosaic ended: its entry point returned, whatever it achieved, or never did."""
+def _end_of(run: _Run, ended: Ended | None, spent: float, *, stopped: bool) -> End:
+    """Return the end of a mosaic: ``done`` if its entry point returned, whatever it achieved."""
     end = run.end
     if end is not None:
         seconds = max(float(end["wall"]) - float(run.facts["wall"]), 0.0)
         if not end["error"]:
-            return _End("done", 0, seconds)
-        return _End("crashed", None, seconds, (f"Expected the entry point to return, found it raised {end['error']}.",))
+            return End("done", 0, seconds)
+        return End("crashed", None, seconds, (f"Expected the entry point to return, found it raised {end['error']}.",))
     if stopped:
         reason = "Expected the mosaic to end by itself, found the command stopped by the user: run it again."
-        return _End("killed", None, spent, (reason,))
+        return End("killed", None, spent, (reason,))
     if ended is not None and ended.cause == "timed out":
         reason = "Expected the mosaic to end within the time limit, found it running: allow it more time."
-        return _End("timed out", None, spent, (reason,))
+        return End("timed out", None, spent, (reason,))
     found = "nothing" if ended is None else f"status {ended.code}" if ended.cause == "ended" else ended.cause
     reason = f"Expected the entry point to return, found the command over before it did ({found})."
-    return _End("crashed", None if ended is None else ended.code, spent, (reason,))
+    return End("crashed", None if ended is None else ended.code, spent, (reason,))
 
 
 def _inputs(facts: Mapping[str, Any]) -> list[Path]:
-    """Return the frames that the run was given: those selected, else all below its input folder, as the target looks for them."""
+    """Return the frames of the run: the selected ones, else all below its input folder, as the target searches it."""
     from fixtures.facts import is_frame_name  # noqa: PLC0415 -- astropy is slow
 
     selected = [Path(name) for name in facts["selected"]]
@@ -308,7 +285,7 @@ def _inputs(facts: Mapping[str, Any]) -> list[Path]:
 
 
 def _frames(facts: Mapping[str, Any], places: Sequence[Path]) -> tuple[tuple[FrameFacts, ...], list[str]]:
-    """Read frames where they lie now; say which can't be."""
+    """Read the frames in place; return their facts, and reasons for unreadable and changed ones."""
     from fixtures.facts import FrameError, frame_facts, read_header  # noqa: PLC0415 -- as above
 
     paths = {path.name: path for path in places}
@@ -323,17 +300,13 @@ def _frames(facts: Mapping[str, Any], places: Sequence[Path]) -> tuple[tuple[Fra
     said = []
     if gone:
         said.append(
-            f"Expected {len(paths)} frames to be read after the run, found {len(gone)} that can't be: {_few(gone)}."
+            f"Expected {len(paths)} frames to be read after the run, found {len(gone)} that can't be: {listed(gone, 3)}."
         )
     if changed:
         said.append(
-            f"{len(changed)} frames were changed during the run and are known as they were after it: {_few(changed)}."
+            f"{len(changed)} frames were changed during the run and are known as they were after it: {listed(changed, 3)}."
         )
     return tuple(found), said
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _request(run: _Run, notes: Sequence[Mapping[str, Any]], frames: tuple[FrameFacts, ...]) -> Request:
@@ -362,13 +335,13 @@ def _with_panels(facts: DatasetFacts) -> DatasetFacts:
 
     try:
         panels = cluster(facts.frames)
-    except Exception:  # noqa: BLE001 -- a frame that was not solved has no place on the sky, and no panel
+    except Exception:  # noqa: BLE001 -- an unsolved frame has no position on the sky, and no panel
         return facts
     return replace(facts, frames=tuple(replace(f, panel=p) for f, p in zip(facts.frames, panels, strict=True)))
 
 
 def _settings(record: Path) -> dict[str, Any]:
-    """Return the settings in effect, which the probe wrote first of all."""
+    """Return the effective settings, which the probe wrote first."""
     for path in record.glob("trace-*.jsonl"):
         with path.open(encoding="utf-8", errors="replace") as stream:
             for line in stream:
@@ -380,7 +353,7 @@ def _settings(record: Path) -> dict[str, Any]:
 
 
 def _target(worker: Path, python: str) -> TargetFacts:
-    """Identify the source that ran. What can't be had is left out: the run is recorded, whatever its folder is."""
+    """Identify the source that ran; unknown parts are left out, because any folder's run is recorded."""
     from harness.targets import zemosaic  # noqa: PLC0415 -- needed after the end only
     from harness.targets.errors import TargetError  # noqa: PLC0415 -- needed after the end only
     from harness.targets.interpreter import versions  # noqa: PLC0415 -- needed after the end only
@@ -395,7 +368,7 @@ def _target(worker: Path, python: str) -> TargetFacts:
 
 
 def _plan(record: Record, request: Request) -> Plan | None:
-    """Return the groups as submitted, of frames that are known."""
+    """Return the groups as submitted; ``None`` where they name unknown frames."""
     groups = submitted(record)
     known = {frame.name for frame in request.dataset.frames}
     return groups if groups and all(name in known for group in groups for name in group) else None
@@ -411,7 +384,7 @@ def _mode(record: Record, facts: Mapping[str, Any]) -> Mode:
 
 
 def _tabled(run: _Run, request: Request) -> list[str]:
-    """Keep the table of a grid run, by the names of its frames: a case needs it."""
+    """Copy the table of a grid run with frame names only, which a case file needs; return the reason where that fails."""
     source = Path(run.facts["input"])
     if request.mode != "grid" or not (source / STACK_PLAN).is_file():
         return []
@@ -424,7 +397,7 @@ def _tabled(run: _Run, request: Request) -> list[str]:
 
 
 def _ambiguous(record: Path, paths: Sequence[Path]) -> list[str]:
-    """Tell of frames of one name in several folders: what is known of them is not known of which; that evidence is lost."""
+    """Record frames of one name in several folders as lost evidence: the trace knows frames by name only."""
     places: dict[str, set[Path]] = {}
     for path in paths:
         places.setdefault(path.name, set()).add(path)
@@ -433,7 +406,7 @@ def _ambiguous(record: Path, paths: Sequence[Path]) -> list[str]:
         return []
     now, pid = time.monotonic_ns(), os.getpid()
     header = {"format": TRACE_FORMAT, "pid": pid, "t": now, "capabilities": []}
-    what = f"frames of one name in several folders: {_few(twice)}"
+    what = f"frames of one name in several folders: {listed(twice, 3)}"
     lost = {"t": now, "thread": "harness", "op": "lost", "n": len(twice), "what": what}
     text = "".join(f"{json.dumps(line)}\n" for line in (header, lost))
     (record / f"trace-{pid}.jsonl").write_text(text, encoding="utf-8")
@@ -441,21 +414,13 @@ def _ambiguous(record: Path, paths: Sequence[Path]) -> list[str]:
 
 
 def _measured(run: _Run, request: Request) -> list[str]:
-    """Measure and count what the run left; what lay there before and was not touched is not the run's."""
-    from harness.run.measure import measure  # noqa: PLC0415 -- heavy
-
+    """Measure and list what the run left; files that lay there before and were not touched are not the run's."""
     output = Path(run.facts["output"])
     before = {name: (size, changed) for name, size, changed in run.facts["before"]}
     files = [file for file in leftovers.count_left(run.folder) if not _untouched(output, file.path, before)]
-    leftovers.write_left(run.folder, files)
-    try:
-        measure(run.folder, request)
-        return _only_of_the_run(run.folder, {file.path for file in files})
-    except Exception as error:  # noqa: BLE001 -- products of a broken run may break anything
-        with (run.folder / CONSOLE).open("a", encoding="utf-8") as console:
-            console.write("\n[measuring the products failed]\n" + traceback.format_exc())
-        _unmeasured(run.folder)
-        return [f"Expected products that can be measured, found {type(error).__name__}: {error}."]
+    problem = finish.list_left(run.folder, files)
+    failed = finish.measure_products(run.folder, request)
+    return [problem, failed or _only_of_the_run(run.folder, {file.path for file in files})]
 
 
 def _untouched(output: Path, path: str, before: Mapping[str, tuple[int, int]]) -> bool:
@@ -467,18 +432,13 @@ def _untouched(output: Path, path: str, before: Mapping[str, tuple[int, int]]) -
     return before.get(name) == (about.st_size, about.st_mtime_ns)
 
 
-def _only_of_the_run(record: Path, files: set[str]) -> list[str]:
-    """Leave out tiles of earlier runs; a mosaic of an earlier run is none of this one."""
+def _only_of_the_run(record: Path, files: set[str]) -> str:
+    """Leave out the tiles of earlier runs, and all products where the mosaic is of an earlier run; return the reason."""
     path = record / "products.json"
     data = json.loads(path.read_text(encoding="utf-8"))
     if data["mosaic"] is not None and data["mosaic"] not in files:
-        _unmeasured(record)
-        return [f"Expected a mosaic of this run, found only an earlier one, {data['mosaic']}."]
+        finish.discard_products(record)
+        return f"Expected a mosaic of this run, found only an earlier one, {data['mosaic']}."
     data["tiles"] = [tile for tile in data["tiles"] if tile["path"] in files]
     path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return []
-
-
-def _unmeasured(record: Path) -> None:
-    for name in ("products.json", "products.npz", "thumbnail.png"):
-        (record / name).unlink(missing_ok=True)
+    return ""

@@ -1,1 +1,1 @@
-"""Sentences and numbers in two languages."""
+"""Write sentences and numbers in English or French."""

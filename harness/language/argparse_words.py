@@ -1,7 +1,7 @@
-"""The words that ``argparse`` says by itself, given to it in the language that was asked for.
+"""Translate the words that ``argparse`` itself writes: usage, help and usage errors.
 
-It looks each of them up through the function ``_`` of its module, as gettext has it; for the time of a command that
-function is ours, so that usage, help and errors of usage come from the same catalogue as everything else.
+``argparse`` looks each of them up through the function ``_`` of its module. During a command that function is replaced
+by ours, so that they come from the same catalogue as all other sentences.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from harness.language.message import Message, Translate, say
 
-# A word that a newer Python adds comes out in English.
+# A sentence that a newer Python adds appears in English until it is listed here.
 WORDS: tuple[Message, ...] = (
     say("usage: "),
     say("options"),
@@ -34,7 +34,7 @@ WORDS: tuple[Message, ...] = (
 
 @contextmanager
 def speaking(translate: Translate) -> Iterator[None]:
-    """Have ``argparse`` speak through this function."""
+    """Translate the words of ``argparse`` with this function."""
     before = argparse._  # type: ignore[attr-defined]
     argparse._ = translate  # type: ignore[attr-defined]
     try:

@@ -1,12 +1,12 @@
-"""The languages of the harness: sentences from a gettext catalogue, numbers, units and dates as each language writes them.
+"""Translate sentences with a gettext catalogue, and write numbers, units and dates as each language does.
 
-English is the source. The French catalogue is ``locale/fr/LC_MESSAGES/phase3.po``, read as it stands: there is no compiled
-file that could be older than it. After sentences were added or changed::
+English is the source. The French catalogue is ``locale/fr/LC_MESSAGES/phase3.po``. It is read directly, so no compiled file
+can be out of date. After sentences were added or changed::
 
     pybabel extract -F pyproject.toml -k say --no-location --sort-output -o phase3.pot harness reports fixtures scenarios
-    pybabel update -w 120 -i phase3.pot -d reports/locale -D phase3 -l fr --no-fuzzy-matching
+    pybabel update -w 120 -i phase3.pot -d harness/language/locale -D phase3 -l fr --no-fuzzy-matching
 
-and then translate what ``tests/test_language.py`` names.
+Then translate the sentences that ``tests/language/test_catalogue.py`` reports.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _BYTE_UNITS = (("digital-gigabyte", 1e9), ("digital-megabyte", 1e6), ("digital-k
 def translator(code: str) -> Translate:
     """Return the function that translates an English template.
 
-    A template without a translation comes back in English: a sentence in the wrong language says more than none.
+    A template without a translation is returned in English.
 
     Raises
     ------
@@ -60,16 +60,16 @@ def translator(code: str) -> Translate:
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """One language: its sentences, and how it writes values."""
+    """Write sentences and values in one language."""
 
     code: Code
 
     def say(self, text: str, /, **values: Value) -> str:
-        """Translate a template and fill it in; catalogues are extracted from calls of this name."""
+        """Translate a template and insert the values. Catalogues are extracted from calls of this name."""
         return self.render(say(text, **values))
 
     def render(self, message: Message) -> str:
-        """Render a message, its numbers written as this language does."""
+        """Render a message, with numbers as this language writes them."""
         shown = {name: self._value(value) for name, value in message.values.items()}
         return Message(message.text, shown).render(translator(self.code))
 
@@ -77,12 +77,12 @@ class Language:
         if isinstance(value, bool):
             return str(value)
         if isinstance(value, str):
-            # A figure that a check wrote with the digits it wants keeps them; fewer decimals may be a version.
+            # A text with three or more decimals is a number whose digits a check chose: keep them. Fewer may be a version.
             return value.replace(".", get_decimal_symbol(self.code)) if _FIGURE.fullmatch(value) else value
         return self.number(value)
 
     def number(self, value: float, digits: int = 4) -> str:
-        """Write a number: integers in full, others with so many significant digits."""
+        """Write a number: integers in full, others with ``digits`` significant digits."""
         if isinstance(value, int):
             return format_decimal(value, locale=self.code)
         if not math.isfinite(value):
@@ -101,17 +101,17 @@ class Language:
         return f"{self.number(int(count))}{_NO_BREAK}{'o' if self.code == 'fr' else 'B'}"
 
     def seconds(self, value: float) -> str:
-        """Write a time in seconds, whose symbol is the same in every language."""
+        """Write a time in seconds; the symbol is the same in every language."""
         return f"{self.number(float(f'{value:.3g}'))}{_NO_BREAK}s"
 
     def angle(self, arcminutes: float) -> str:
-        """Write an angle given in arcminutes in the unit that suits it: seconds, minutes or degrees of arc."""
+        """Write an angle given in arcminutes as seconds, minutes or degrees of arc, by its size."""
         if arcminutes < 1:
             return f"{self.number(round(arcminutes * 60, 1))}″"
         return f"{self.number(arcminutes)}′" if arcminutes < 60 else f"{self.number(arcminutes / 60)}°"
 
     def when(self, iso: str) -> str:
-        """Write a date and time given in ISO 8601; what is not one is shown as it stands."""
+        """Write a date and time given in ISO 8601; any other text is returned unchanged."""
         try:
             moment = datetime.fromisoformat(iso)
         except ValueError:
@@ -124,6 +124,6 @@ class Language:
 
 
 def language(code: str) -> Language:
-    """Return a language by its code. Raises ``ValueError`` when it is not one of `CODES`."""
+    """Return a language by its code. Raises ``ValueError`` if it is not one of `CODES`."""
     translator(code)
     return Language(cast("Code", code))

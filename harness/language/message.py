@@ -1,8 +1,7 @@
-"""Sentences that can be shown in more than one language.
+"""Store a sentence as an English template and its values, so that it can be shown in any language later.
 
-A message keeps its English template and its values apart, so that a stored session can be rendered in any language.
-Templates come back from files that anybody may have edited, so only plain ``{name}`` fields are replaced:
-``str.format`` would also follow attributes and indexes.
+Only plain ``{name}`` fields are replaced. Templates may come from an edited file, and ``str.format`` would also follow
+attributes and indexes.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ Value = str | int | float | bool
 Translate = Callable[[str], str]
 
 _FIELD = re.compile(r"\{([a-z_]+)\}")
-# Characters that a terminal obeys, that HTML and XML can't hold, that UTF-8 can't write, or that turn the order of the text
-# around them.
+# Characters that control a terminal, that HTML and XML can't contain, that UTF-8 can't encode, or that reverse the text around
+# them.
 _UNSEEN = re.compile(
     "\\r(?!\\n)|[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\ufffe\uffff]"
 )
@@ -36,9 +35,10 @@ class Message:
         read_only(self)
 
     def render(self, translate: Translate = str) -> str:
-        """Return the sentence, its template passed through ``translate`` first. A missing value stays visible as its field.
+        """Translate the template and insert the values. A field without a value stays visible.
 
-        Names and texts in it may be a stranger's (a log, a case, a session), so it can be shown anywhere.
+        Values may come from untrusted files (a log, a case, a session). Control characters are escaped, so that the sentence
+        can be shown in a terminal and in HTML.
         """
 
         def fill(match: re.Match[str]) -> str:
@@ -49,12 +49,12 @@ class Message:
 
 
 def visible(text: str) -> str:
-    """Replace characters that can't be shown by an escape that can."""
+    """Replace characters that can't be shown safely by escapes of their code points."""
     return _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 class SaidError(ValueError):
-    """An error that a person reads: what was expected, what was found, what to do, in any language.
+    """An error whose message can be translated: what was expected, what was found, what to do.
 
     Attributes
     ----------
@@ -69,11 +69,11 @@ class SaidError(ValueError):
 
 
 def told(error: Exception, translate: Translate = str) -> tuple[str, ...]:
-    """Return what an error says to a person: its sentences in their language, or its text where it has none."""
+    """Return the sentences of an error, translated; the plain text for an error without translatable sentences."""
     messages: tuple[Message, ...] = getattr(error, "messages", ())
     return tuple(message.render(translate) for message in messages) or (str(error),)
 
 
 def say(text: str, /, **values: Value) -> Message:
-    """Write a message; catalogues are extracted from calls of this name."""
+    """Make a message. Catalogues are extracted from calls of this name."""
     return Message(text, MappingProxyType(values))

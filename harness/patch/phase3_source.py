@@ -1,8 +1,8 @@
-"""Where Phase 3 and its release of caches are in a program's source, found by what the code does, not by names of functions.
+"""Find Phase 3 and its release of caches in a program's source, by what the code does rather than by names of functions.
 
-Phase 3 is where tiles are submitted to a pool and their results are collected in a loop. A *release* is a removal of a file
-that is reached under a comparison of something of retention with ``"per_tile"``, in the same function as the pool. A count
-guards it when the function that removes takes one from an item of a mapping and tests it first.
+Phase 3 is the place that submits tiles to a pool and collects their results in a loop. A *release* is the removal of a file under
+a comparison of a name of retention with ``"per_tile"``, in the same function as the pool. A count guards the release when the
+removing function first subtracts 1 from an item of a mapping and tests it.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ _ENDS = (ast.Continue, ast.Return, ast.Break, ast.Raise)
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A removal of a file that happens under ``per_tile``, and what its function shows.
+    """The removal of a file under ``per_tile``, and the properties of its function.
 
     Parameters
     ----------
     line
-        Where the file is removed.
+        The line of the removal.
     function
-        The function that removes it.
+        The function that removes the file.
     counts
-        The mapping whose items are counted down before; empty where none guards the removal.
+        The mapping whose items are counted down before the removal; empty where no count guards it.
     clamped
         Whether the count is kept from going below zero.
     quiet
-        Whether a removal that fails is caught and told at DEBUG; ``None`` where no handler was found.
+        Whether a failed removal is caught and logged at DEBUG; ``None`` without a handler.
     collected
-        The line of the loop over finished tiles that it is called in; 0 for none.
+        The line of the loop over finished tiles that calls it; 0 without such a loop.
 
     """
 
@@ -57,21 +57,21 @@ class Phase3:
     Parameters
     ----------
     file, function
-        Where it is.
+        The place.
     pool, submit, collect
-        The lines of the pool, of the first submission, and of the loop that takes the results (0 where none was found).
+        The lines of the pool, of the first submission, and of the loop that takes the results; 0 for a missing one.
     policy
         The lines that compare the retention with ``per_tile``.
     releases
-        The removals under it.
+        The removals under that comparison.
     registered
-        The line where the references of all groups are counted before the first submission; 0 for none.
+        The line that counts the references of all groups before the first submission; 0 without one.
     sets
-        The mapping from tile to its set of paths; empty where none was found.
+        The mapping from tile to its set of paths; empty without one.
     once
         Whether the references are counted in a loop over that set, each path once.
     normalised
-        Whether the paths of that set went through a function that normalises them.
+        Whether a function normalises the paths of that set.
 
     """
 
@@ -104,7 +104,7 @@ def phases(files: Mapping[str, ast.Module]) -> tuple[Phase3, ...]:
 
 
 class _Place:
-    """One function with all that is in it."""
+    """One function that may contain Phase 3."""
 
     def __init__(self, path: str, function: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         self._path = path
@@ -127,7 +127,9 @@ class _Place:
         submit = next((call for call in self._calls if _submits_tile(call)), None)
         if submit is None:
             return None
-        pools = [c.lineno for c in self._calls if _name(c.func).endswith("PoolExecutor") and c.lineno < submit.lineno]
+        pools = [
+            c.lineno for c in self._calls if last_name(c.func).endswith("PoolExecutor") and c.lineno < submit.lineno
+        ]
         counts = {release.counts for release in self._releases if release.counts}
         registers = {name for name, function in self._functions.items() if _counts_up(function, counts)}
         sets, once, normalised = self._sets(registers, counts)
@@ -149,7 +151,7 @@ class _Place:
     def _collect(self) -> ast.AST | None:
         """The loop that takes the results of tiles: the first after the first submission."""
         first = next(call.lineno for call in self._calls if _submits_tile(call))
-        results = (c for c in self._calls if c.lineno > first and _name(c.func) == "result" and not c.args)
+        results = (c for c in self._calls if c.lineno > first and last_name(c.func) == "result" and not c.args)
         return next(filter(None, (self._loop_around(call) for call in results)), None)
 
     def _loop_around(self, node: ast.AST) -> ast.AST | None:
@@ -194,7 +196,7 @@ class _Place:
         return False
 
     def _reached_under_policy(self, function: ast.AST) -> bool:
-        """Whether a function within returns at once without the policy, or is called under it only by its name."""
+        """Return whether an inner function returns at once without the policy, or is called under it."""
         if function is self._root:
             return False
         for node in getattr(function, "body", ()):
@@ -211,7 +213,7 @@ class _Place:
         return line_of(loops[0]) if loops and loops[0] is not None else 0
 
     def _guard(self, call: ast.Call, home: ast.AST) -> str:
-        """Return the mapping whose item is counted down before a removal and tested on the way to it."""
+        """Return the mapping whose item is counted down before a removal and tested in between."""
         for name, down in _steps(home, ast.Sub):
             if down.lineno < call.lineno and any(
                 _tests_count(test, self._aliases(home, name))
@@ -222,13 +224,13 @@ class _Place:
         return ""
 
     def _aliases(self, home: ast.AST, name: str) -> frozenset[str]:
-        """Return a mapping's name, and the names that got an item of it."""
+        """Return a mapping's name, and the names that hold an item of it."""
         reads = (n for n in ast.walk(home) if isinstance(n, ast.Assign | ast.NamedExpr) and _mentions(n.value, {name}))
         targets = (t for n in reads for t in (n.targets if isinstance(n, ast.Assign) else [n.target]))
         return frozenset({name, *(t.id for t in targets if isinstance(t, ast.Name))})
 
     def _tests_before(self, node: ast.AST, home: ast.AST) -> Iterator[ast.expr]:
-        """Yield the conditions that hold where a node stands: those around it, and those before it that end the block."""
+        """Yield the conditions that decide on a node: those around it, and earlier ones that leave the block."""
         inner = node
         for above in self._above(node, home):
             if isinstance(above, ast.If) and inner in above.body:
@@ -240,12 +242,12 @@ class _Place:
             inner = above
 
     def _clamped(self, home: ast.AST, name: str) -> bool:
-        """Whether each counting down is bounded: by ``max``, by a test before it that ends the block, or by an assertion."""
+        """Return whether each decrement is bounded: by ``max``, by an earlier test that leaves the block, or by an assertion."""
         aliases = self._aliases(home, name)
         for counted, down in _steps(home, ast.Sub):
             if counted != name:
                 continue
-            bounded = any(_name(n.func) == "max" for n in ast.walk(down) if isinstance(n, ast.Call))
+            bounded = any(last_name(n.func) == "max" for n in ast.walk(down) if isinstance(n, ast.Call))
             tested = any(_tests_count(test, aliases) for test in self._tests_before(down, home))
             asserted = any(
                 isinstance(n, ast.Assert) and _tests_count(n.test, aliases) and abs(n.lineno - down.lineno) <= 3
@@ -268,7 +270,7 @@ class _Place:
     # ---- the counting ----
 
     def _registered(self, registers: set[str], submit: ast.Call) -> int:
-        """Return where a loop counts every group before the loop that submits the first."""
+        """Return the line where a loop counts every group before the loop of the first submission; 0 without one."""
         home = self._function_of(submit)
         submits = [submit] if home is self._root else self._calls_of(home)
         loops = [loop for loop in map(self._loop_around, submits) if loop is not None]
@@ -281,7 +283,7 @@ class _Place:
         return 0
 
     def _sets(self, registers: set[str], counts: set[str]) -> tuple[str, bool, bool]:
-        """Return the mapping that a counting function puts a tile's set of paths in; whether it counts that set; its paths."""
+        """Return the mapping from tile to set of paths, whether that set is what is counted, and whether it is normalised."""
         for function in (self._functions[name] for name in sorted(registers)):
             made = {name: value for name, value in _assignments(function) if _is_set(value)}
             for node in ast.walk(function):
@@ -289,18 +291,18 @@ class _Place:
                     value = node.value.id if isinstance(node.value, ast.Name) else ""
                     if value in made:
                         once = all(
-                            isinstance(loop, ast.For) and _name(loop.iter) == value
+                            isinstance(loop, ast.For) and last_name(loop.iter) == value
                             for name, step in _steps(function, ast.Add)
                             if name in counts
                             for loop in [self._loop_around(step)]
                         )
-                        return _name(node.targets[0].value), once, self._normalises(function, value, made[value])
+                        return last_name(node.targets[0].value), once, self._normalises(function, value, made[value])
         return "", False, False
 
     def _normalises(self, function: ast.AST, name: str, made: ast.expr) -> bool:
-        """Whether everything that is added to a set is the result of a function that normalises paths."""
-        calls = [n for n in ast.walk(function) if isinstance(n, ast.Call) and _name(n.func) == "add" and n.args]
-        added = [c.args[0] for c in calls if isinstance(c.func, ast.Attribute) and _name(c.func.value) == name]
+        """Return whether every element of a set comes from a function that normalises paths."""
+        calls = [n for n in ast.walk(function) if isinstance(n, ast.Call) and last_name(n.func) == "add" and n.args]
+        added = [c.args[0] for c in calls if isinstance(c.func, ast.Attribute) and last_name(c.func.value) == name]
         if isinstance(made, ast.SetComp):
             added.append(made.elt)
         values = dict(_assignments(function))
@@ -310,17 +312,17 @@ class _Place:
 
     def _is_normal(self, value: ast.expr) -> bool:
         for call in (n for n in ast.walk(value) if isinstance(n, ast.Call)):
-            name = _name(call.func)
+            name = last_name(call.func)
             within = self._functions.get(name)
             if name in _NORMAL or (
                 within is not None
-                and any(isinstance(n, ast.Call) and _name(n.func) in _NORMAL for n in ast.walk(within))
+                and any(isinstance(n, ast.Call) and last_name(n.func) in _NORMAL for n in ast.walk(within))
             ):
                 return True
         return False
 
 
-def _name(node: ast.expr) -> str:
+def last_name(node: ast.expr) -> str:
     """Return the last part of a dotted name."""
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
@@ -330,7 +332,9 @@ def _mentions(node: ast.AST, names: set[str] | frozenset[str]) -> bool:
 
 
 def _submits_tile(call: ast.Call) -> bool:
-    return _name(call.func) == "submit" and bool(call.args) and {"master", "tile"} <= words_of(_name(call.args[0]))
+    return (
+        last_name(call.func) == "submit" and bool(call.args) and {"master", "tile"} <= words_of(last_name(call.args[0]))
+    )
 
 
 def _names_policy(node: ast.AST) -> bool:
@@ -338,7 +342,7 @@ def _names_policy(node: ast.AST) -> bool:
 
 
 def _is_policy(node: ast.AST, operator: type[ast.cmpop] = ast.Eq) -> bool:
-    """Whether a node compares something of retention with the policy."""
+    """Return whether a node compares a name of retention with the policy."""
     if not isinstance(node, ast.Compare) or len(node.ops) != 1 or not isinstance(node.ops[0], operator):
         return False
     sides = [node.left, *node.comparators]
@@ -352,10 +356,10 @@ def _is_not_policy(node: ast.AST) -> bool:
 
 
 def _removes(call: ast.Call) -> bool:
-    name = _name(call.func)
+    name = last_name(call.func)
     if not isinstance(call.func, ast.Attribute):
         return False
-    return name == "unlink" or (name == "remove" and _name(call.func.value) == "os")
+    return name == "unlink" or (name == "remove" and last_name(call.func.value) == "os")
 
 
 def _ends(node: ast.If) -> bool:
@@ -363,24 +367,24 @@ def _ends(node: ast.If) -> bool:
 
 
 def _steps(function: ast.AST, operator: type[ast.operator]) -> Iterator[tuple[str, ast.stmt]]:
-    """Yield the mappings whose items a function counts up or down by one, with the statement that does."""
+    """Yield each mapping whose items a function counts up or down by one, with the statement."""
     for node in ast.walk(function):
         if isinstance(node, ast.AugAssign) and isinstance(node.op, operator) and isinstance(node.target, ast.Subscript):
-            yield _name(node.target.value), node
+            yield last_name(node.target.value), node
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
             steps = (n for n in ast.walk(node.value) if isinstance(n, ast.BinOp) and isinstance(n.op, operator))
             if any(isinstance(n.right, ast.Constant) and n.right.value == 1 for n in steps):
-                yield _name(node.targets[0].value), node
+                yield last_name(node.targets[0].value), node
 
 
 def _counts_up(function: ast.AST, counts: set[str]) -> bool:
-    """Whether a function itself, not one within, counts up an item of one of these mappings."""
+    """Return whether a function itself, apart from inner functions, counts up an item of one of these mappings."""
     inner = {n for f in ast.walk(function) if isinstance(f, Functions) and f is not function for n in ast.walk(f)}
     return any(name in counts and step not in inner for name, step in _steps(function, ast.Add))
 
 
 def _tests_count(test: ast.expr, aliases: frozenset[str]) -> bool:
-    """Whether a condition compares a count, or a name that got one, with 0 or 1, or asks whether it is any."""
+    """Return whether a condition compares a count, or a name that holds one, with 0 or 1, or tests its truth."""
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         return _tests_count(test.operand, aliases)
     if isinstance(test, ast.BoolOp):
@@ -395,12 +399,12 @@ def _catches_os_error(handler: ast.ExceptHandler) -> bool:
     if handler.type is None:
         return True
     names = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
-    return any(_name(n) in {"OSError", "IOError", "Exception", "BaseException"} for n in names)
+    return any(last_name(n) in {"OSError", "IOError", "Exception", "BaseException"} for n in names)
 
 
 def _tells_quietly(handler: ast.ExceptHandler) -> bool:
-    """Whether a handler logs at DEBUG, at no other level, and goes on."""
-    logged = {_name(n.func) for n in ast.walk(handler) if isinstance(n, ast.Call)} & (_LOUD | {"debug"})
+    """Return whether a handler logs at DEBUG only and goes on."""
+    logged = {last_name(n.func) for n in ast.walk(handler) if isinstance(n, ast.Call)} & (_LOUD | {"debug"})
     goes_on = not any(isinstance(n, ast.Raise | ast.Return | ast.Break) for n in ast.walk(handler))
     return logged == {"debug"} and goes_on
 
@@ -414,4 +418,4 @@ def _assignments(function: ast.AST) -> Iterator[tuple[str, ast.expr]]:
 
 
 def _is_set(node: ast.expr) -> bool:
-    return isinstance(node, ast.Set | ast.SetComp) or (isinstance(node, ast.Call) and _name(node.func) == "set")
+    return isinstance(node, ast.Set | ast.SetComp) or (isinstance(node, ast.Call) and last_name(node.func) == "set")

@@ -1,20 +1,19 @@
-"""Whether a changed statement touches cache retention and nothing else, told from the syntax trees of both versions.
+"""Decide whether a changed statement is cache retention only, from the syntax trees of both versions.
 
-A changed statement is *of cache retention* when it has no effect on anything else and is connected with it.
+A changed statement is *cache retention* when it has no other effect and is connected with retention.
 
-**No effect on anything else.** What it writes is the change's own (a name that no unchanged statement uses), or speaks of
-retention or reference counts, or is written again by unchanged code before unchanged code reads it. What it calls is a
-function or class of the change's own, a builtin that computes, a path operation, the removal of a file that names of
-retention or of the change lead to, a container's method on the change's own names, or a log call or event. It leaves no
-function or loop that is not part of the change, raises nothing, and is no header that decides on unchanged statements, unless
-everything in that header speaks of retention.
+**No other effect.** It writes only names of the change (which no unchanged statement uses), names with a word of retention or
+reference counting, or names that unchanged code writes again before unchanged code reads them. It calls only functions and
+classes of the change, builtins that compute, path operations, the removal of a file that names of retention or of the change lead
+to, methods of containers of the change, and log calls or events. It does not leave a function or loop outside the change, and
+raises nothing. It is not a header that decides on unchanged statements, unless every name in that header belongs to retention.
 
 **Connected.** It names something of retention (``cache``, ``retention``, ``refcount`` as a word of a name, a key or a text, or
-one of the change's own names that got its value from such), it stands below a condition or in a function of the change that
-does, or it holds such statements.
+a name of the change with a value from such a name), it is below a condition or in a function of the change that does, or it
+contains such statements.
 
-Anything else is told with its reason. The rule errs to that side: an honest change of retention that calls what the rule does
-not know is shown to a person; a change of something else is not let through. `docs/limitations.md` says what it can't see.
+Anything else is reported with its reason. The rule errs on the safe side: a person sees an honest change of retention that the
+rule does not understand, and a change of something else does not pass. `docs/limitations.md` lists what the rule can't see.
 """
 
 from __future__ import annotations
@@ -62,18 +61,18 @@ _ASKS = _these("abspath basename dirname fsdecode fspath getsize isfile lstat no
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """A changed statement, and what makes it more than cache retention (nothing, where it is that alone).
+    """A changed statement, and what makes it more than cache retention.
 
     Parameters
     ----------
     change
         The statement.
     why
-        One sentence for each thing that is not cache retention.
+        One sentence for each effect beyond cache retention; empty where the statement is cache retention only.
     names
-        The names, attributes and texts that it holds.
+        The names, attributes and texts in it.
     below
-        Those of the conditions that it stands below.
+        The names, attributes and texts in the conditions around it.
 
     """
 
@@ -84,7 +83,7 @@ class Touched:
 
 
 def touched(before: ast.Module, after: ast.Module) -> tuple[Touched, ...]:
-    """Judge every statement that two versions of a file differ in."""
+    """Judge every statement that differs between two versions of a file."""
     found = changes(before, after)
     versions = {
         "removed": _Version(before, tuple(c for c in found if c.side == "removed")),
@@ -102,12 +101,12 @@ def touched(before: ast.Module, after: ast.Module) -> tuple[Touched, ...]:
 
 
 def words_of(text: str) -> frozenset[str]:
-    """Return the words of a name or text, in small letters."""
+    """Return the words of a name or text, in lower case."""
     return frozenset(word.lower() for word in _WORD.findall(text))
 
 
 def names_of(node: ast.AST) -> frozenset[str]:
-    """Return the names, attributes, arguments and texts of a statement, without what it holds."""
+    """Return the names, attributes, arguments and texts in a statement's header."""
     found: set[str] = set()
     for inner in header(node):
         for field in ("id", "attr", "arg", "name", "value", "names"):
@@ -128,7 +127,7 @@ def _speaks(node: ast.AST, words: frozenset[str] = WORDS) -> bool:
 
 
 class _Version:
-    """One of the two versions, with the statements that only it has."""
+    """One of the two versions, with the statements that the other lacks."""
 
     def __init__(self, tree: ast.Module, found: tuple[Change, ...]) -> None:
         self._tree = tree
@@ -144,9 +143,9 @@ class _Version:
 
     @cached_property
     def _retention(self) -> frozenset[tuple[ast.AST, str]]:
-        """The change's own names, by where they belong, that got their value from something of retention, to a fixed point.
+        """The change's own names, with their scope, whose value comes from something of retention, to a fixed point.
 
-        Functions of the change that such a statement calls are among them.
+        Functions of the change that such a statement calls are included.
         """
         known: set[tuple[ast.AST, str]] = set()
         held = {c: self._held_names(c) for c in self._changes}
@@ -160,7 +159,7 @@ class _Version:
             known = known.union(*(own[c] for c in found))
 
     def _gives(self, change: Change) -> Iterator[tuple[ast.AST, str]]:
-        """Yield the names that a statement writes, and the functions of the change that it calls."""
+        """Yield the names that a statement writes and the functions of the change that it calls, each with its scope."""
         calls = (n.func.id for n in header(change.node) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name))
         for name in {*_written(change.node), *(name for name in calls if name in self._defined_by_change)}:
             yield self._home(name, change), name
@@ -224,7 +223,7 @@ class _Version:
             yield say("It writes {name}, which other code uses.", name=name)
 
     def _speaks_throughout(self, change: Change) -> bool:
-        """Whether a condition is made of nothing but retention, so that what it decides on is retention's to decide."""
+        """Return whether a condition has names of retention only, so that it may decide on other statements."""
         names = {n.id for n in header(change.node) if isinstance(n, ast.Name)} - _COMPUTES
         test = isinstance(change.node, ast.If | ast.While)
         return test and all(words_of(n) & STRICT or self._own(n, change) for n in names)
@@ -233,7 +232,7 @@ class _Version:
         return bool(words_of(name) & STRICT) or self._own(name, change) or self._settled(name, change)
 
     def _may_fill(self, target: ast.expr, change: Change) -> bool:
-        """Whether an attribute, an item, or a container that is filled, belongs to retention or to the change."""
+        """Return whether an attribute, an item or a filled container belongs to retention or to the change."""
         while isinstance(target, ast.Subscript | ast.Starred):
             target = target.value
         if isinstance(target, ast.Attribute):
@@ -243,7 +242,7 @@ class _Version:
         return not isinstance(target, ast.Call) or self._may_call(target, change)
 
     def _is_own_instance(self, node: ast.expr, change: Change) -> bool:
-        """Whether a name is ``self`` in a class that is part of the change."""
+        """Return whether a name is ``self`` in a class of the change."""
         classes = [p.node for p in change.around if isinstance(p.node, ast.ClassDef)]
         return isinstance(node, ast.Name) and node.id == "self" and bool(classes) and classes[-1] in self._changed
 
@@ -273,7 +272,7 @@ class _Version:
         return name in _READS | _CREATES or (name in _ASKS and _is_module(base))
 
     def _is_cache(self, what: ast.expr, change: Change) -> bool:
-        """Whether what is removed is known by names of retention or of the change alone."""
+        """Return whether a removed file is named by names of retention or of the change only."""
         names = {n.id for n in ast.walk(what) if isinstance(n, ast.Name)} - _COMPUTES - _CREATES - _MODULES
         return bool(names) and all(words_of(n) & WORDS or self._own(n, change) for n in names)
 
@@ -299,12 +298,12 @@ class _Version:
     # ---- whose a name is ----
 
     def _own(self, name: str, change: Change) -> bool:
-        """Whether no unchanged statement uses a name that the change writes."""
+        """Return whether no unchanged statement uses a name that the change writes."""
         home = self._home(name, change)
         return home in self._changed or name not in self._uses(home)
 
     def _home(self, name: str, change: Change) -> ast.AST:
-        """Return the function that a name belongs to, seen from a statement; the module where it belongs to none."""
+        """Return the scope of a name as seen from a statement: a function, else the module."""
         scopes = [p.node for p in change.around if isinstance(p.node, Functions)]
         for scope in reversed(scopes):
             if name in self._globals(scope):
@@ -320,21 +319,21 @@ class _Version:
         return self._declared[scope]
 
     def _uses(self, scope: ast.AST) -> frozenset[str]:
-        """Return the names of a scope that unchanged statements use, also those of functions within."""
+        """Return the names of a scope that unchanged statements use, including inner functions."""
         if scope not in self._used:
             names = (_identifiers(node) for node in _in_scope(scope) if node not in self._changed)
-            # What callers give to a function that stays is theirs.
+            # The parameters of an unchanged function belong to its callers.
             given = frozenset() if scope in self._changed else _parameters(scope)
             self._used[scope] = given.union(*names, self._uses_within(scope))
         return self._used[scope]
 
     def _uses_within(self, scope: ast.AST) -> frozenset[str]:
-        """Return the names that functions within a scope use and do not bind themselves."""
+        """Return the names that inner functions use without binding them."""
         inner = [node for node in _in_scope(scope) if isinstance(node, Functions)]
         return frozenset().union(*(self._uses(node) - self._bound(node) for node in inner))
 
     def _bound(self, scope: ast.AST) -> frozenset[str]:
-        """Return the names that a function binds for itself: its parameters, and what its statements write."""
+        """Return the local names of a function: its parameters, and the names that its statements write."""
         if scope not in self._bindings:
             own = [*_in_scope(scope)]
             outer = {name for node in own if isinstance(node, ast.Global | ast.Nonlocal) for name in node.names}
@@ -342,16 +341,16 @@ class _Version:
         return self._bindings[scope]
 
     def _settled(self, name: str, change: Change) -> bool:
-        """Whether unchanged code writes a name anew between the change and each of its own readings of it."""
+        """Return whether unchanged code writes a name again between the change and each later reading."""
         home = self._home(name, change)
         if home is self._tree:
             return False
         if name in self._uses_within(home):
-            return False  # nobody knows when a function within reads it
+            return False  # an inner function may read it at any time
         return all(self._written_before(name, path, change.line) for path in self._readings(name, home, ()))
 
     def _readings(self, name: str, node: ast.AST, path: tuple[_Step, ...]) -> Iterator[tuple[_Step, ...]]:
-        """Yield the way to each unchanged statement of a scope that reads a name."""
+        """Yield the path to each unchanged statement of a scope that reads a name."""
         for block, held in blocks_of(node):
             for index, inner in enumerate(held):
                 here = (*path, _Step(node, block, index, inner))
@@ -361,7 +360,7 @@ class _Version:
                     yield from self._readings(name, inner, here)
 
     def _written_before(self, name: str, path: tuple[_Step, ...], line: int) -> bool:
-        """Whether a statement on the way to a reading writes the name for certain, and the change is not between the two."""
+        """Return whether a statement on the path to a reading certainly writes the name, with the change not between the two."""
         for step in reversed(path):
             earlier: list[Block] = getattr(step.node, step.block)[: step.at]
             stores: list[ast.AST] = [s for s in earlier if s not in self._changed and name in _stored(s)]
@@ -374,7 +373,7 @@ class _Version:
 
 
 class _Step(NamedTuple):
-    """One block on the way from a function to a statement: what holds it, which block, and where in it."""
+    """One block on the path from a function to a statement: the node around it, the block's name, the index in it."""
 
     node: ast.AST
     block: str
@@ -383,7 +382,7 @@ class _Step(NamedTuple):
 
 
 def _in_scope(scope: ast.AST) -> Iterator[Block]:
-    """Yield the statements of a function or module that are its own, not those of functions within."""
+    """Yield the statements of a function or module, without those of inner functions."""
     for _, block in blocks_of(scope):
         for node in block:
             yield node
@@ -397,7 +396,7 @@ def _parameters(scope: ast.AST) -> frozenset[str]:
 
 
 def _inner_targets(node: ast.AST) -> frozenset[str]:
-    """Return the names that comprehensions and lambdas of a statement bind for themselves."""
+    """Return the names that are local to comprehensions and lambdas of a statement."""
     found: set[str] = set()
     for inner in header(node):
         if isinstance(inner, ast.comprehension):
@@ -412,7 +411,7 @@ def _targets(node: ast.AST) -> frozenset[str]:
 
 
 def _written(node: ast.AST) -> frozenset[str]:
-    """Return the names that a statement itself binds or deletes."""
+    """Return the names that a statement's header binds or deletes."""
     found = {n.id for n in header(node) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
     found -= _inner_targets(node)
     if isinstance(node, Functions | ast.ClassDef) or (isinstance(node, ast.ExceptHandler) and node.name):
@@ -423,14 +422,14 @@ def _written(node: ast.AST) -> frozenset[str]:
 
 
 def _identifiers(node: ast.AST) -> frozenset[str]:
-    """Return the names that a statement itself reads or writes."""
+    """Return the names that a statement's header reads or writes."""
     found = {n.id for n in header(node) if isinstance(n, ast.Name)} - _inner_targets(node)
     declared = node.names if isinstance(node, ast.Global | ast.Nonlocal) else ()
     return frozenset(found | _written(node) | set(declared))
 
 
 def _read(node: ast.AST) -> frozenset[str]:
-    """Return the names whose value a statement itself needs."""
+    """Return the names whose value a statement's header needs."""
     found = {n.id for n in header(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)} - _inner_targets(
         node
     )
@@ -440,7 +439,7 @@ def _read(node: ast.AST) -> frozenset[str]:
 
 
 def _stored(node: ast.AST) -> frozenset[str]:
-    """Return the names that a statement gives a value to, whatever happens."""
+    """Return the names to which a statement certainly assigns a value."""
     if isinstance(node, ast.Assign):
         return frozenset().union(*map(_targets, node.targets))
     if isinstance(node, ast.AnnAssign) and node.value is not None:

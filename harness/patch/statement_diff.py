@@ -1,9 +1,9 @@
-"""Two versions of a program, statement by statement: what was added, what was removed, and what stands around it.
+"""Compare two versions of a program statement by statement: what was added, what was removed, and in which statements.
 
-The functions that matter are thousands of lines long and hold every mode, so a change of one line must not count as a change
-of its function. Syntax trees are compared block by block: equal statements are matched first, then statements that hold
-others (``if``, ``for``, ``try``, a function) are matched by their header, or by what they hold, and their blocks compared in
-turn. Comments, layout and docstrings make no difference.
+The relevant functions are thousands of lines long and contain every mode, so a change of one line must not count as a change
+of its function. Syntax trees are compared block by block. Equal statements are matched first. Compound statements (``if``,
+``for``, ``try``, a function) are then matched by their header or their content, and their blocks are compared in turn. Comments,
+layout and docstrings make no difference.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from difflib import SequenceMatcher
 from typing import Literal
 
 Side = Literal["added", "removed"]
-# What stands in a block: statements, and the parts of a statement that have blocks of their own.
+# The elements of a block: statements, and the parts of a statement that have blocks of their own.
 Block = ast.stmt | ast.excepthandler | ast.match_case
 Functions = ast.FunctionDef | ast.AsyncFunctionDef
 _BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
 _NO_CODE = frozenset({"type_comment", "type_ignores", "kind"})
 SHARE = 0.5
-"""Two statements that hold others are one, changed, when they have at least this share of what they hold in common."""
+"""Two compound statements count as one changed statement when they share at least this part of their content."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A statement that stands around another, and the block of it that the other is in."""
+    """A compound statement around another statement, and the block that holds the other."""
 
     node: Block
     block: str
@@ -43,11 +43,11 @@ class Change:
     side
         ``added`` (only the later version has it) or ``removed``.
     node
-        The statement. Of one that holds others only the header is meant: what it holds stands for itself.
+        The statement. Of a compound statement only the header counts; its content is listed as changes of its own.
     around
-        What it stands in, from the outermost.
+        The compound statements around it, from the outermost.
     keeps
-        Whether unchanged statements stand below this header: it decides on code that is not part of the change.
+        Whether the content has unchanged statements: the header then decides on code that is not part of the change.
 
     """
 
@@ -58,7 +58,7 @@ class Change:
 
     @property
     def function(self) -> str:
-        """The qualified name of the function or class that the statement stands in; empty for a module."""
+        """The qualified name of the function or class around the statement; empty at module level."""
         return ".".join(p.node.name for p in self.around if isinstance(p.node, Functions | ast.ClassDef))
 
     @property
@@ -68,7 +68,7 @@ class Change:
 
     @property
     def text(self) -> str:
-        """The statement's first line, written anew from the tree."""
+        """The statement's first line, as unparsed from the tree."""
         return text_of(self.node)
 
 
@@ -78,7 +78,7 @@ def changes(before: ast.Module, after: ast.Module) -> tuple[Change, ...]:
 
 
 def blocks_of(node: ast.AST) -> Iterator[tuple[str, Sequence[Block]]]:
-    """Yield the blocks that a statement holds, with their names."""
+    """Yield the blocks of a statement, with their names."""
     if isinstance(node, Block | ast.Module):
         for name in _BLOCKS:
             held = getattr(node, name, None)
@@ -87,7 +87,7 @@ def blocks_of(node: ast.AST) -> Iterator[tuple[str, Sequence[Block]]]:
 
 
 def held_by(node: ast.AST) -> Iterator[Block]:
-    """Yield every statement below a statement."""
+    """Yield every statement within a statement."""
     for _, block in blocks_of(node):
         for inner in block:
             yield inner
@@ -95,7 +95,7 @@ def held_by(node: ast.AST) -> Iterator[Block]:
 
 
 def header(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield the nodes of a statement itself, without the statements that it holds."""
+    """Yield the nodes of a statement's header, without the statements within it."""
     yield node
     for name, value in ast.iter_fields(node):
         if name in _BLOCKS and isinstance(node, Block):
@@ -106,7 +106,7 @@ def header(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def line_of(node: ast.AST) -> int:
-    """Return the line of a node; a ``case`` has none of its own."""
+    """Return the line of a node; that of a ``case`` is its pattern's."""
     return int(getattr(node, "lineno", 0) or getattr(getattr(node, "pattern", None), "lineno", 0))
 
 
@@ -121,7 +121,7 @@ def text_of(node: ast.AST) -> str:
 
 
 class _Comparison:
-    """Compares blocks; remembers the hash of each node, so that every node is hashed once."""
+    """A comparison of blocks that hashes every node once."""
 
     def __init__(self) -> None:
         self._known: dict[ast.AST, bytes] = {}
@@ -157,7 +157,7 @@ class _Comparison:
                 yield from self.blocks(was.get(name, ()), now.get(name, ()), *inner)
 
     def _pairs(self, old: Sequence[Block], new: Sequence[Block]) -> dict[Block, Block]:
-        """Match statements that hold others: by header in their order, then by what they hold."""
+        """Match compound statements: by header in their order, then by content."""
         was, now = ([node for node in side if any(blocks_of(node))] for side in (old, new))
         matcher = SequenceMatcher(None, [*map(self._key, was)], [*map(self._key, now)], autojunk=False)
         found: dict[Block, Block] = {}
@@ -174,10 +174,10 @@ class _Comparison:
         return found
 
     def _key(self, node: Block) -> tuple[str, object]:
-        """Return what tells two statements of one block apart: a name, a header, or nothing but the statement itself."""
+        """Return what distinguishes two statements of one block: a name, a header, or the statement itself."""
         if isinstance(node, Functions | ast.ClassDef):
             return "named", node.name
-        # The header of a try says nothing: only what it holds tells two of them apart.
+        # All headers of ``try`` are equal: only the content distinguishes two of them.
         return type(node).__name__, node if isinstance(node, ast.Try) else self._header(node)
 
     def _alike(self, one: Block, other: Block) -> float:
@@ -211,7 +211,7 @@ class _Comparison:
 
 
 def _code(block: Sequence[Block]) -> list[Block]:
-    """Leave out docstrings and other bare texts: they do nothing."""
+    """Leave out docstrings and other bare texts, which have no effect."""
     return [
         node
         for node in block

@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from harness.patch.guard_rails import PatchReport
-    from harness.session.campaign import Campaign, Subject
+    from harness.session.campaign import Campaign
     from harness.session.model import JudgedRun, Session, TestEntry
     from harness.session.progress import ProgressMonitor
+    from harness.session.run_matrix import Subject
     from harness.verdict import Verdict
 
 _STATE = pytest.StashKey["Validation"]()
@@ -155,14 +156,14 @@ def _check_setup(config: pytest.Config, campaign: Campaign) -> None:
     from harness.targets.errors import TargetError
 
     try:
-        target = campaign.target("subject")
-        _require_fitting_settings(campaign, target.kind)
+        campaign.target("subject")
+        _require_fitting_settings(campaign)
     except (TargetError, InputError, OSError, ValueError) as error:
         raise _usage(config, error) from error
 
 
-def _require_fitting_settings(campaign: Campaign, kind: str) -> None:
-    if kind == "reference" and campaign.own_config:
+def _require_fitting_settings(campaign: Campaign) -> None:
+    if campaign.kind.embedded and campaign.own_config:
         raise SaidError(
             say("expected a ZeMosaic target with --phase3-config, found the reference: give --phase3-target")
         )
@@ -278,12 +279,13 @@ def verdict(request: pytest.FixtureRequest, judged: JudgedRun, phase3_campaign: 
     """
     from harness.language.catalogue import translator
 
-    name = request.node.get_closest_marker("judges").args[0]
+    marker = request.node.get_closest_marker("judges")
+    name = marker.args[0]
     found = next(v for v in judged.verdicts if v.check == name)
     node = cast("pytest.Item", request.node)
     translate = translator(phase3_campaign.settings.lang)
     _conclude(node, found.outcome)
-    note(node, check=name, verdict=found.sentence.render(translate))
+    note(node, check=name, part=marker.kwargs.get("part"), verdict=found.sentence.render(translate))
     if found.outcome is Outcome.UNKNOWN:
         raise UnknownVerdictError(found.sentence.render(translate))
     if found.outcome is Outcome.NOT_APPLICABLE:
@@ -305,13 +307,19 @@ def of_unknown_standing(verdict: Verdict, judged: JudgedRun) -> bool:
 def patch_report(request: pytest.FixtureRequest, phase3_campaign: Campaign) -> Callable[[], PatchReport]:
     """Return a function that judges the guard rails on the sources of subject and baseline, once."""
     from harness.patch import guard_rails
+    from harness.patch.versions import read_folder
     from harness.session.campaign import NoSuchRun
+    from harness.targets.resolve import TARGETS
 
     @cache
     def judged() -> PatchReport:
         sides = [phase3_campaign.target("baseline"), phase3_campaign.target("subject")]
         commits = [(side.identity.get("commit"), side.identity.get("dirty")) for side in sides]
-        if sides[0].kind != "zemosaic" or None in {commit for commit, _ in commits} or commits[0] == commits[1]:
+        if (
+            not TARGETS[sides[0].kind].versioned
+            or None in {commit for commit, _ in commits}
+            or commits[0] == commits[1]
+        ):
             raise NoSuchRun(
                 say(
                     "expected two versions under git to compare, found {one} and {two}: name a commit before the patch"
@@ -320,7 +328,7 @@ def patch_report(request: pytest.FixtureRequest, phase3_campaign: Campaign) -> C
                     two=sides[1].label,
                 )
             )
-        before, after = (guard_rails.read_folder(Path(s.root), s.identity.get("left_out", ())) for s in sides)
+        before, after = (read_folder(Path(s.root), s.identity.get("left_out", ())) for s in sides)
         report = guard_rails.judge(before, after)
         request.config.stash[_STATE].patch = report.rows
         return report
@@ -338,12 +346,10 @@ def patch_row(
 
     node = cast("pytest.Item", request.node)
     translate = translator(phase3_campaign.settings.lang)
-    kind = phase3_campaign.target("subject").kind
-    if kind != "zemosaic":
+    if not phase3_campaign.kind.versioned:
         _conclude(node, Outcome.NOT_APPLICABLE)
-        embedded = say("the embedded reference has no patch: name a real target")
-        foreign = say("a command has no source to compare: name a real target")
-        pytest.skip((embedded if kind == "reference" else foreign).render(translate))
+        without = say("the target has no versions to compare: give one that has with --phase3-target=zemosaic:PATH")
+        pytest.skip(without.render(translate))
     try:
         row = patch_report().row(request.node.get_closest_marker("judges").args[0])
     except NoSuchRun as missing:
@@ -361,22 +367,21 @@ def driven(request: pytest.FixtureRequest, phase3_campaign: Campaign) -> Verdict
     """Return what came of driving a release outside of any run: the subject's, or that of a reference that counts wrongly."""
     from fixtures.pipeline.defects import COUNT_NOT_BOUNDED
     from harness.language.catalogue import translator
-    from harness.patch import release_check
-    from harness.targets.resolve import resolve
+    from harness.patch.release_check import judge
+    from harness.patch.release_driver import drive
+    from harness.targets.resolve import TARGETS, resolve
 
     node = cast("pytest.Item", request.node)
     translate = translator(phase3_campaign.settings.lang)
     subject = request.node.get_closest_marker("judges").kwargs.get("subject", "subject")
     target = phase3_campaign.target("subject")
-    if target.kind == "command":
+    if not TARGETS[target.kind].release:
         _conclude(node, Outcome.NOT_APPLICABLE)
-        foreign = say("nothing is known of the functions of a command: name a real target")
+        foreign = say("the function that releases caches is not known in this target: name another target")
         pytest.skip(foreign.render(translate))
     if subject == "control":
         target = resolve(f"reference:{COUNT_NOT_BOUNDED}", None, phase3_campaign.root / "targets")
-    found = release_check.judge(
-        release_check.drive(target, phase3_campaign.folder / "release" / f"{subject}-{uuid.uuid4().hex[:6]}")
-    )
+    found = judge(drive(target, phase3_campaign.folder / "release" / f"{subject}-{uuid.uuid4().hex[:6]}"))
     _conclude(node, found.outcome)
     if found.outcome is Outcome.UNKNOWN:
         raise UnknownVerdictError(found.sentence.render(translate))
@@ -555,13 +560,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if state.worker is None and state.outcomes:
         state.session = _merge(state, session.config)
         from harness.session.model import write_session
+        from reports.material import Material
         from reports.write import write_views
 
         write_session(state.session, state.folder)
         # A text file: not every system has links.
         pointer = f"{state.folder.relative_to(state.campaign.root).as_posix()}\n"
         (state.campaign.root / "latest").write_text(pointer, encoding="utf-8")
-        write_views(state.folder)
+        write_views(Material(state.folder))
 
 
 def _write_share(state: Validation) -> None:
@@ -585,8 +591,8 @@ def _tests(state: Validation) -> tuple[TestEntry, ...]:
     entries = []
     for nodeid, known in collected.items():
         outcome, message = state.outcomes.get(nodeid, cut_off)
-        check, run, role = (state.noted.get(nodeid, {}).get(f"phase3_{name}") for name in ("check", "run", "role"))
-        entries.append(TestEntry(nodeid, str(known["title"]), outcome, message, known["case"], check, run, role))
+        noted = (state.noted.get(nodeid, {}).get(f"phase3_{name}") for name in ("check", "run", "role", "part"))
+        entries.append(TestEntry(nodeid, str(known["title"]), outcome, message, known["case"], *noted))
     return tuple(entries)
 
 

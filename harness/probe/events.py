@@ -1,4 +1,4 @@
-"""What the target tells: its progress callback, and its log records at every level."""
+"""Record what the target reports: the calls of its progress callback, and its log records at every level."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _KEYED = re.compile(r"([A-Z0-9_]+):(.*)", re.DOTALL)
 
 
 class Events:
-    """Records progress events and hands them to listeners, which learn from them what no function tells.
+    """Record progress events, and pass them to listeners: some facts on tiles are in no function's arguments or result.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class Events:
         return teed if callback is None else functools.wraps(callback)(teed)
 
     def called(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Record one call of the progress callback; what the probe can't read never reaches the target as an error."""
+        """Record one call of the progress callback. A call that the probe can't read is a recorded loss, not an error."""
         try:
             self._called(args, kwargs)
         except Exception as error:  # noqa: BLE001 -- the target must not see the probe's own fault
@@ -57,17 +57,16 @@ class Events:
 
 
 def split(message: str) -> tuple[str, str]:
-    """Split ``KEY:text``; a message without such a key is all key."""
+    """Split ``KEY:text`` into key and text. A message without such a key is returned as the key, with an empty text."""
     found = _KEYED.fullmatch(message)
     return (found[1], found[2]) if found else (message, "")
 
 
 def install_log(recorder: Recorder) -> None:
-    """Record every log record that any logger lets through, once, and announce it.
+    """Record once every log record that a logger passes to its handlers, and write the capability ``log``.
 
-    Wrapping the place where a logger hands a record to its handlers needs no handler of ours: nothing that the target
-    does to handlers, levels of handlers or propagation hides a record, and a target that sets itself up only where there
-    is no handler yet still does so.
+    ``Logger.callHandlers`` is wrapped instead of adding a handler. So no change of handlers, handler levels or propagation
+    by the target can hide a record, and a target that configures logging only if there is no handler still does so.
     """
     original = logging.Logger.callHandlers
 
@@ -79,7 +78,7 @@ def install_log(recorder: Recorder) -> None:
                 fields["exception"] = f"{record.exc_info[0].__name__}: {record.exc_info[1]}"[:500]
             try:
                 text = record.getMessage()
-            except Exception as error:  # noqa: BLE001 -- arguments that don't fit their template: logging says so itself
+            except Exception as error:  # noqa: BLE001 -- arguments that don't fit their template: logging reports it too
                 text = f"{record.msg} (not formatted: {error})"
             recorder.event("log", str(record.msg), text, record.levelname, fields)
         except Exception as error:  # noqa: BLE001 -- the target must not see the probe's own fault

@@ -1,7 +1,7 @@
-"""Faults that a run is to meet, each where the target would meet it of itself: a refused removal, a lost cache, a failed tile.
+"""Inject the faults that a request asks for: a refused removal, a lost cache, a failed tile.
 
-They lie beneath what records: a refused removal is recorded as the failure that the target sees. A cache that a fault takes away
-is none of the target's removals, so the trace holds the fault alone.
+Each acts where the real fault would. The injection lies beneath the recording wrappers, so a refused removal is recorded as the
+failure that the target sees. A cache deleted by a fault is not a removal by the target: the trace has the fault only.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from .recorder import Recorder
 REFUSE_UNLINK, DELETE_CACHE, FAIL_TILE = "refuse unlink", "delete cache", "fail tile"
 KNOWN = (REFUSE_UNLINK, DELETE_CACHE, FAIL_TILE)
 
-_unlink = os.unlink  # before anything is put in its place
+_unlink = os.unlink  # the original: this module is imported before os.unlink is wrapped
 
 
 class TileFaultError(RuntimeError):
-    """The failure of a tile that the request asked for."""
+    """Raised in place of a tile's maker when the request asks for its failure."""
 
 
 class Faults:
-    """The faults of one run, and what became of each.
+    """Inject the faults of one run, and record which of them struck.
 
     Parameters
     ----------
     asked
-        The faults of the request, in its words.
+        The faults as the request has them.
     recorder
-        Where it is written that one struck, or never did.
+        Takes a line for each fault that struck, and for each that did not.
     paths
-        Tells the files of the run.
+        Names the files of the run.
     record
-        The record's folder, which caches are named relative to.
+        The record's folder. Cache paths are relative to it.
 
     """
 
@@ -55,15 +55,15 @@ class Faults:
         self._lock = threading.Lock()
 
     def install(self) -> None:
-        """Put what refuses removals in place: before the wrappers that record them."""
+        """Wrap the removal functions of ``os``. Call this before they are wrapped for recording."""
         if any(fault.get("what") == REFUSE_UNLINK for fault in self._asked):
             for name in ("unlink", "remove"):
                 replace(os, name, _Refusing(getattr(os, name), self._recorder, self._paths, self))
 
     def wrap(self, module: ModuleType, name: str, read: Callable[..., Any]) -> None:
-        """Put a maker of tiles that meets faults in the place of ``module.name``: before it is recorded.
+        """Replace ``module.name``, which makes a tile, by a function that injects faults. Call this before it is recorded.
 
-        ``read`` reads the arguments of the maker: the tile's number and its caches.
+        ``read`` returns the tile's number and its caches from the arguments of the maker.
         """
         if not any(fault.get("what") in (DELETE_CACHE, FAIL_TILE) for fault in self._asked):
             return
@@ -85,20 +85,20 @@ class Faults:
                 setattr(other, name, maker)
 
     def refusal(self, path: str) -> Optional[int]:
-        """Return the error number that the removal of a file is to fail with; ``None`` when it may go."""
+        """Return the error number with which the removal of a file must fail, or ``None`` if the file may be removed."""
         name = path.rpartition("/")[2]
         fault = self._strikes(REFUSE_UNLINK, path, lambda f: fnmatch.fnmatchcase(name, str(f.get("name", "*"))))
         return None if fault is None else int(getattr(errno, str(fault.get("errno", "EACCES")), errno.EACCES))
 
     def finish(self) -> None:
-        """Say of every fault that never struck that it did not, and why."""
+        """Record each fault that did not strike, with the reason."""
         for index, fault in enumerate(self._asked):
             if index not in self._struck:
                 reason = "the run never came to it" if fault.get("what") in KNOWN else "this probe knows no such fault"
                 self._recorder.trace("fault", state="unmet", fault=dict(fault), reason=reason)
 
     def _take_caches(self, tile: int, caches: Sequence[str]) -> None:
-        """Take a tile's cache away, the first or that at the place named, if it is there, and of this run: no file of others."""
+        """Delete the tile's cache that a fault names by its place. Only existing files below ``outputs`` are deleted."""
         for place in range(len(caches)):
             cache = caches[place]
             path = os.path.join(self._record, cache)
@@ -119,7 +119,7 @@ class Faults:
     def _strikes(
         self, what: str, where: str, meets: Callable[[Mapping[str, Any]], bool]
     ) -> Optional[Mapping[str, Any]]:
-        """Return the first fault of a kind that is to strike here, and write that it does."""
+        """Return the first fault of a kind that applies here and has strikes left, and record that it struck."""
         with self._lock:
             for index, fault in enumerate(self._asked):
                 if fault.get("what") == what and self._left[index] > 0 and meets(fault):
@@ -140,5 +140,5 @@ class _Refusing(Observed):
         code = None if name is None else self._faults.refusal(name)
         if code is not None:
             self._recorder.trace("remove", state="attempt", path=name)
-            raise OSError(code, os.strerror(code), os.fspath(path))  # as the system does: by name, not as an object
+            raise OSError(code, os.strerror(code), os.fspath(path))  # the system's errors have the path as text too
         self._original(path, dir_fd=dir_fd)

@@ -1,4 +1,4 @@
-"""File operations below the output folder: what was attempted (audit hook) and what came of it (wrappers)."""
+"""Record file operations below the output folder: each attempt (audit hook) and each outcome (wrappers)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .paths import Paths
 from .recorder import Recorder
 
 UNSEEN = threading.local()
-"""``now`` is true while a thread does what is none of the target's doing."""
+"""``now`` is true while the probe itself removes a file in this thread: the target did not do that."""
 
 
 def install(recorder: Recorder, paths: Paths) -> None:
-    """Put the audit hook and the wrappers in place, and announce them. A hook can't be removed again."""
+    """Install the audit hook and the wrappers, and write their capabilities. An audit hook can't be removed again."""
     sys.addaudithook(_hook(recorder, paths))
     recorder.capability("opens")
     replace(os, "unlink", _Removal(os.unlink, recorder, paths))
@@ -29,7 +29,7 @@ def install(recorder: Recorder, paths: Paths) -> None:
 
 
 def install_saves(numpy: Any, recorder: Recorder, paths: Paths) -> None:
-    """Wrap ``numpy.save``, and announce it."""
+    """Wrap ``numpy.save``, and write the capability ``saves``."""
     numpy.save = _save(numpy.save, recorder, paths)
     recorder.capability("saves")
 
@@ -51,7 +51,7 @@ def _hook(recorder: Recorder, paths: Paths) -> Callable[[str, Any], None]:
         try:
             handler(args)
         except OSError:
-            pass  # the file went away in between: the operation itself will say so
+            pass  # the file vanished meanwhile: the operation itself will fail and be recorded
         except Exception as error:  # noqa: BLE001 -- raised here, it would stop the target's own operation
             recorder.problem(f"the audit hook failed on {event} ({error!r})")
 
@@ -59,7 +59,7 @@ def _hook(recorder: Recorder, paths: Paths) -> Callable[[str, Any], None]:
 
 
 class _Attempts:
-    """What the audit events tell, before the operation happens."""
+    """Record the audit events, which come before the operation happens."""
 
     def __init__(self, recorder: Recorder, paths: Paths) -> None:
         self._recorder = recorder
@@ -67,54 +67,54 @@ class _Attempts:
         self._last = threading.local()
 
     def opened(self, args: Any) -> None:
-        """``path, mode, flags``: no mode where ``os.open`` was called."""
+        """Record an open (``path, mode, flags``). ``os.open`` gives no mode; it is derived from the flags."""
         name = self._paths.inside(args[0])
         self._last.path = args[0] if name is not None else None
         if name is not None:
             self._recorder.trace("open", state="attempt", path=name, mode=args[1] or _mode(args[2]))
 
     def removed(self, args: Any) -> None:
-        """``path, dir_fd``: rmtree gives names relative to an open directory."""
+        """Record a removal (``path, dir_fd``). rmtree gives names relative to an open directory."""
         name = self._paths.inside_at(args[0], args[1])
         if name is not None and not getattr(UNSEEN, "now", False):
             self._recorder.trace("remove", state="attempt", path=name)
 
     def renamed(self, args: Any) -> None:
-        """``src, dst, src_dir_fd, dst_dir_fd``."""
+        """Record a rename (``src, dst, src_dir_fd, dst_dir_fd``)."""
         name, to = self._paths.inside_at(args[0], args[2]), self._paths.inside_at(args[1], args[3])
         if name is not None or to is not None:
             self._recorder.trace("rename", state="attempt", path=name or _text(args[0]), to=to or _text(args[1]))
 
     def tree_removed(self, args: Any) -> None:
-        """``path``, and a directory descriptor in later versions."""
+        """Record an rmtree (``path``; later versions of Python add a directory descriptor)."""
         name = self._paths.inside(args[0])
         if name is not None:
             self._recorder.trace("rmtree", state="attempt", path=name)
 
     def mapped(self, args: Any) -> None:
-        """``descriptor, ...``: its file was opened just before, by this thread, as ``numpy.memmap`` does."""
+        """Record an mmap (``descriptor, ...``) of the file that this thread opened last, as ``numpy.memmap`` does."""
         path = getattr(self._last, "path", None)
         if path is not None and os.path.samestat(os.fstat(args[0]), os.stat(path)):
             self._recorder.trace("mmap", state="attempt", path=self._paths.inside(path))
 
 
 class Observed:
-    """Stands in for a function of ``os``.
+    """Replace a function of ``os`` by an object that can be called.
 
-    An object with ``__call__`` and not a function: kept as a class attribute (as ``pathlib`` did before Python 3.11) a
-    function would turn into a method, which the original, being built in, does not.
+    A plain function would not do: ``pathlib`` before Python 3.11 keeps it as a class attribute, where a Python function
+    becomes a method. The original is built in and does not.
     """
 
     def __init__(self, original: Callable[..., Any], recorder: Recorder, paths: Paths) -> None:
         functools.update_wrapper(self, original)  # type: ignore[arg-type]
-        # After it: of an original that is such an object itself it takes over all that it holds.
+        # After update_wrapper, which copies the attributes of an original that is itself an Observed.
         self._original = original
         self._recorder = recorder
         self._paths = paths
         self.__module__ = "os"
 
     def __reduce__(self) -> str:
-        """Pickle by name, as the original: a child process finds what stands in that place there."""
+        """Pickle by name, like the original. A child process looks the name up in its own ``os``."""
         return str(self._original.__name__)
 
 
@@ -153,10 +153,10 @@ class _Renaming(Observed):
 
 
 def replace(module: Any, name: str, wrapper: Observed) -> None:
-    """Put what stands in for a function of ``os`` in its place, and wherever else it is looked up."""
+    """Replace a function of ``os`` by its wrapper, also where other modules keep or look up the function."""
     original = getattr(module, name)
     setattr(module, name, wrapper)
-    # What the function can do is asked by looking it up in these sets (shutil.rmtree and tempfile do).
+    # shutil.rmtree and tempfile look the function up in these sets to learn what it supports.
     for capability in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks, os.supports_effective_ids):
         if original in capability:
             capability.add(wrapper)  # type: ignore[arg-type]
@@ -194,7 +194,7 @@ def _save(original: Callable[..., Any], recorder: Recorder, paths: Paths) -> Cal
         except BaseException as error:
             recorder.trace("save", state="failed", path=name, size=_size(path), errno=getattr(error, "errno", None))
             raise
-        # An open file may still hold the end of it in its buffer.
+        # The end of the data may still be in the buffer of an open file, so its size on disk is too small.
         size = file.tell() if hasattr(file, "write") and hasattr(file, "tell") else _size(path)
         recorder.trace("save", state="done", path=name, size=size)
         return result
@@ -210,7 +210,7 @@ def _size(path: Any, dir_fd: Optional[int] = None) -> Optional[int]:
 
 
 def _mode(flags: Any) -> str:
-    """Name the flags of ``os.open`` as ``open`` would."""
+    """Return the mode of ``open`` that fits the flags of ``os.open``."""
     if not isinstance(flags, int):
         return ""
     access = flags & (os.O_RDONLY | os.O_WRONLY | os.O_RDWR)

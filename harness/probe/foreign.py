@@ -1,8 +1,8 @@
-"""Observes ZeMosaic where somebody runs it as always: the own environment, settings, folders and processors.
+"""Record a user's own run of ZeMosaic, in the user's environment, with the user's settings, folders and processors.
 
-Around the import of its worker the sources are put in place; they say nothing until a mosaic begins. Each mosaic then has a
-record of its own, ``record-N``. What the harness must know besides, to write the request afterwards, is in its ``work`` folder:
-``run.json``, ``notes.jsonl`` and, when the mosaic is over, ``end.json``.
+The sources are installed when ZeMosaic's worker is imported. They write nothing until a mosaic begins. Each mosaic gets its own
+record, ``record-N``. The facts from which the harness writes the request afterwards are in the record's ``work`` folder:
+``run.json``, ``notes.jsonl`` and, after the mosaic, ``end.json``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .zemosaic import conclude, describe, makes_tiles
 ENTRY, PROCESS = "run_hierarchical_mosaic", "run_hierarchical_mosaic_process"
 _NEEDED = ("input_folder", "output_folder", "progress_callback")
 
-# What the settings are called whose arguments have other names, once ``_config`` is taken off.
+# The names of settings by the names of arguments without ``_config``, where the two differ.
 _NAMES = {
     "astap_exe_path": "astap_executable_path",
     "astap_data_dir_param": "astap_data_directory_path",
@@ -50,41 +50,45 @@ _watcher: Optional[Watcher] = None
 
 
 def surround(spec: Any, folder: str) -> None:
-    """Have the sources put in place before a module runs, and its functions wrapped after it."""
+    """Wrap a module's loader: install the sources before the module runs, and wrap its functions afterwards."""
     loader: Any = getattr(spec, "loader", None)
     original = getattr(loader, "exec_module", None)
     if original is None:
         return
 
     def exec_module(module: ModuleType) -> None:
-        with _told("ZeMosaic is not observed"):
+        with _reporting("ZeMosaic is not observed"):
             _the_watcher(folder)
         original(module)
-        with _told("ZeMosaic is not observed"):
+        with _reporting("ZeMosaic is not observed"):
             _the_watcher(folder).attach(module)
 
     loader.exec_module = exec_module
 
 
 def _the_watcher(folder: str) -> Watcher:
-    global _watcher  # noqa: PLW0603 -- hooks can't be taken out again, so a process has one set of them
+    global _watcher  # noqa: PLW0603 -- an audit hook can't be removed, so a process must install only one
     if _watcher is None:
         _watcher = Watcher(folder)
     return _watcher
 
 
 @contextlib.contextmanager
-def _told(what: str) -> Iterator[None]:
-    """Keep the probe's own faults from the program that it observes."""
+def _reporting(what: str) -> Iterator[None]:
+    """Write an exception of the probe to standard error, instead of raising it in the observed program."""
     try:
         yield
     except Exception as error:  # noqa: BLE001 -- the program must run as it would without the probe
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            sys.stderr.write(f"phase3 probe: {what} ({error!r})\n")
+        _report(what, repr(error))
+
+
+def _report(what: str, why: str) -> None:
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # standard error may be closed, full or None
+        sys.stderr.write(f"phase3 probe: {what} ({why})\n")
 
 
 class _Switched(Recorder):
-    """A recorder that writes while a mosaic is made, each into a record of its own; what comes between is not written."""
+    """Write only while a mosaic is made, each mosaic into its own record."""
 
     def __init__(self) -> None:
         super().__init__(os.curdir)
@@ -92,11 +96,11 @@ class _Switched(Recorder):
         self._sources: list[str] = []
 
     def capability(self, name: str) -> None:
-        """Keep in mind that a source is in place: each record is told."""
+        """Remember that a source is installed: `begin` writes it to each record."""
         self._sources.append(name)
 
     def begin(self, folder: str) -> None:
-        """Write into another record from here on."""
+        """Start to write, into this record."""
         self._folder = folder
         self._open, self._torn = {}, set()
         self._lost.clear()
@@ -105,12 +109,12 @@ class _Switched(Recorder):
             super().capability(name)
 
     def end(self) -> None:
-        """Write no more."""
+        """Stop writing."""
         self.tell_losses()
         self._on = False
 
     def tell_losses(self) -> None:
-        """Append what was lost, while there is a record to append to."""
+        """Append the losses, if there is a record to append them to."""
         if self._on:
             super().tell_losses()
 
@@ -120,25 +124,25 @@ class _Switched(Recorder):
 
 
 class _NoHolds(Holds):
-    """No schedule, but an ear for how many workers a pool has."""
+    """An empty schedule that notes how many workers a pool has."""
 
     def __init__(self, recorder: Recorder, note: Callable[..., None]) -> None:
         super().__init__([], (), recorder)
         self._note = note
 
     def submitted(self, tile: Tile) -> None:
-        """Note the workers of the pool that a tile was handed to."""
+        """Note the number of workers of the pool to which a tile was submitted."""
         if tile.workers is not None:
             self._note(workers=tile.workers)
 
 
 class Watcher:
-    """The sources of this process, and the record that they write to while a mosaic is made.
+    """Hold the sources of this process, and the record that they write to while a mosaic is made.
 
     Parameters
     ----------
     folder
-        Where the records lie.
+        The folder of the records.
 
     """
 
@@ -160,7 +164,11 @@ class Watcher:
             install_saves(importlib.import_module("numpy"), self.recorder, self.paths)
 
     def attach(self, worker: ModuleType) -> None:
-        """Wrap a worker's functions. A version without them can't be recorded, and says so by the file that it leaves."""
+        """Wrap a worker's functions.
+
+        ``imported-PID`` is written in any case. From it and a missing record the harness concludes that this version
+        lacks the functions and can't be recorded.
+        """
         with open(os.path.join(self._folder, f"imported-{os.getpid()}"), "w", encoding="utf-8") as stream:
             stream.write(str(getattr(worker, "__file__", "")))
         entry, process = getattr(worker, ENTRY, None), getattr(worker, PROCESS, None)
@@ -176,13 +184,13 @@ class Watcher:
     def _entry(self, worker: ModuleType, original: Callable[..., Any]) -> Callable[..., Any]:
         signature = inspect.signature(original)
 
-        # The process's entry point looks at the signature of this function; wraps() keeps it.
+        # The process's entry point reads the signature of this function; wraps() keeps it.
         @functools.wraps(original)
         def entry(*args: Any, **kwargs: Any) -> Any:
             try:
                 bound = signature.bind(*args, **kwargs)
             except TypeError:
-                return original(*args, **kwargs)  # which says so itself
+                return original(*args, **kwargs)  # raises the same error, with the original's name
             if not self._begin(worker, bound.arguments):
                 return original(*args, **kwargs)
             bound.arguments["progress_callback"] = self.events.tee(bound.arguments.get("progress_callback"))
@@ -215,10 +223,9 @@ class Watcher:
         return process
 
     def _begin(self, worker: ModuleType, arguments: Mapping[str, Any]) -> bool:
-        """Begin a record; say whether there is one."""
+        """Begin a record; return whether that succeeded."""
         if not self._busy.acquire(blocking=False):
-            with _told("a mosaic is not recorded"):
-                raise RuntimeError("another one is being made in this process")
+            _report("a mosaic is not recorded", "another one is being made in this process")
             return False
         try:
             outputs = os.path.abspath(os.fsdecode(arguments["output_folder"]))
@@ -244,10 +251,9 @@ class Watcher:
             self.recorder.begin(record)
             self.recorder.config(settings)
             os.environ.update(PHASE3_RECORD=record, PHASE3_OUTPUTS=outputs)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 -- the mosaic must be made even if it is not recorded
             self._busy.release()
-            with _told("a mosaic is not recorded"):
-                raise RuntimeError(repr(error)) from error
+            _report("a mosaic is not recorded", repr(error))
             return False
         return True
 
@@ -255,7 +261,7 @@ class Watcher:
         """End the record, if one is being written."""
         if not self._busy.locked():
             return
-        with _told("the end of a mosaic is not recorded"):
+        with _reporting("the end of a mosaic is not recorded"):
             self.recorder.end()
             self.paths.move(None)
             self.tiles.forget()
@@ -265,7 +271,7 @@ class Watcher:
         self._busy.release()
 
     def _write(self, name: str, data: dict[str, Any]) -> None:
-        """Write a file for the harness, whole or not at all."""
+        """Write a file and rename it into place, so that the harness never reads half of it."""
         path = os.path.join(self._work, name)
         with open(f"{path}.part", "w", encoding="utf-8") as stream:
             json.dump(data, stream)
@@ -283,7 +289,7 @@ class Watcher:
         return asked
 
     def _note(self, **what: Any) -> None:
-        """Write a line for the harness, once: only whole lines, whichever thread writes."""
+        """Append a line to ``notes.jsonl``, unless it is there already. One write call, so that threads can't mix lines."""
         line = json.dumps(what)
         if line in self._noted or not self._busy.locked():
             return
@@ -297,14 +303,14 @@ class Watcher:
 
 
 class _Tee:
-    """Stands before the queue that the graphical interface reads, and records the two messages that no callback shows."""
+    """Wrap the queue that the graphical interface reads, and record the two messages that the callback does not get."""
 
     def __init__(self, queue: Any, events: Events) -> None:
         self._queue = queue
         self._events = events
 
     def put(self, item: Any, *args: Any, **kwargs: Any) -> Any:
-        """Record ``PROCESS_DONE`` and ``PROCESS_ERROR``, and pass everything on."""
+        """Record ``PROCESS_DONE`` and ``PROCESS_ERROR``, and pass every message on."""
         if isinstance(item, tuple) and item and split(str(item[0]))[0].startswith("PROCESS_"):
             fields = item[3] if len(item) > 3 and isinstance(item[3], dict) else {}
             self._events.called((item[0], None, item[2] if len(item) > 2 else "INFO"), dict(fields))
@@ -315,7 +321,7 @@ class _Tee:
 
 
 def _new_record(folder: str) -> str:
-    """Make the next record's folder; processes that do so at the same time get one each."""
+    """Make the next record's folder. ``mkdir`` fails if it exists, so that two processes can't get the same one."""
     number = 1
     while True:
         record = os.path.join(folder, f"record-{number}")
@@ -329,7 +335,7 @@ def _new_record(folder: str) -> str:
 
 
 def _files(folder: str) -> list[tuple[str, int, int]]:
-    """Return what lies in the output folder before the run: path, bytes, time of the last change."""
+    """Return the files in the output folder before the run: path, bytes, time of the last change."""
     found = []
     for parent, _, names in os.walk(folder):
         for name in names:
@@ -342,7 +348,7 @@ def _files(folder: str) -> list[tuple[str, int, int]]:
 
 
 def _settings(arguments: Mapping[str, Any], outputs: str) -> dict[str, Any]:
-    """Return the settings in effect: those stored, then the arguments under the settings' names; no places."""
+    """Return the effective settings: the stored ones, overridden by the arguments under the settings' names. No paths."""
     settings: dict[str, Any] = {}
     stored = sys.modules.get("zemosaic_config")
     with contextlib.suppress(Exception):

@@ -1,10 +1,10 @@
-"""A schedule: the tile of one planned group waits at its start until another's was released.
+"""Enforce a schedule: hold a planned group's tile at its start until another group's tile is released.
 
-*Released* means: the thread that submitted the awaited tile took its result and has since come back to wait for more, so
-whatever it does on collecting a tile (deleting caches, submitting retries) is over. No time is guessed.
+*Released* means: the thread that submitted the awaited tile took its result and has since returned to waiting. Whatever
+that thread does when it collects a tile (deleting caches, submitting retries) is then over. No delay is guessed.
 
-A hold that can't be met ends ``unmet`` at once, and says why: every worker is held, so that nothing could ever release the
-awaited tile. Whatever else may go wrong, its time limit ends it.
+A hold that can't be met, for example because every worker is held, ends ``unmet`` at once with the reason. In any other
+case its time limit ends it.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from typing import Any, Iterator, Optional, Sequence
 
 from .recorder import Recorder
 
-# A target that submits only a few tiles ahead polls with a time limit. After this many polls without news, nothing more comes.
+# A target that submits only a few tiles ahead polls with a time limit. After this many polls in a row without a new or
+# finished tile, no further tile is expected.
 IDLE_POLLS = 5
 
 
 class Tile:
-    """One submitted tile, as far as the schedule needs it. ``state`` goes from submitted to held, running, ended, released."""
+    """One submitted tile. ``state`` goes from submitted through held, running, ended and collected to released."""
 
     def __init__(self, tile: int, frames: frozenset[str], asked: Any) -> None:
         self.id = tile
@@ -34,7 +35,7 @@ class Tile:
 
 
 class Hold:
-    """One hold of the request, and whether it is settled."""
+    """One hold of the request, and whether it is settled: met or unmet."""
 
     def __init__(self, group: int, until_released: int, seconds: float) -> None:
         self.group = group
@@ -44,16 +45,16 @@ class Hold:
 
 
 class Holds:
-    """Makes tiles wait as a schedule says.
+    """Make tiles wait as a schedule says.
 
     Parameters
     ----------
     holds
         The schedule.
     plan
-        The groups of frame names that the holds index.
+        The groups of frame names. Holds refer to them by index.
     recorder
-        Where it is written what became of each hold.
+        Takes the outcome of each hold.
 
     """
 
@@ -64,12 +65,12 @@ class Holds:
         self._changed = threading.Condition(threading.RLock())
         self._tiles: list[Tile] = []
         self._by_group: dict[int, Tile] = {}
-        # How each submitting thread waits: forever, or with a time limit and so many polls without news.
+        # How each submitting thread waits: without a time limit, or with one and this many polls without news.
         self._untimed: set[int] = set()
         self._idle: dict[int, int] = {}
 
     def submitted(self, tile: Tile) -> None:
-        """Note a tile that was handed to a pool, and which planned group it is: the first tile with just its frames."""
+        """Note that a tile was submitted. It stands for the planned group of just its frames, unless an earlier tile does."""
         if not self._holds:
             return
         with self._changed:
@@ -82,7 +83,7 @@ class Holds:
             self._changed.notify_all()
 
     def enter(self, tile: Tile) -> None:
-        """Wait here, in the worker, while a hold of this tile's group is neither met nor hopeless."""
+        """Wait, in the worker's thread, until every hold of this tile's group is met or can't be met any more."""
         if not self._holds:
             return
         with self._changed:
@@ -93,15 +94,15 @@ class Holds:
             self._changed.notify_all()
 
     def ended(self, tile: Tile) -> None:
-        """Note that the maker is done with a tile."""
+        """Note that the maker of a tile returned or raised."""
         self._now(tile, "ended")
 
     def collected(self, tile: Tile) -> None:
-        """Note that the submitting thread took a tile's result; it is still busy with it."""
+        """Note that the submitting thread took a tile's result. The thread may still work on it."""
         self._now(tile, "collected")
 
     def came_back(self, but_for: Optional[Tile] = None) -> None:
-        """Note that this thread is over with every tile that it collected, ``but_for`` one that it asks for again."""
+        """Note that this thread has finished with every tile that it collected, except ``but_for``, which it asks for again."""
         if not self._holds:
             return
         with self._changed:
@@ -112,7 +113,7 @@ class Holds:
 
     @contextlib.contextmanager
     def waiting(self, *, untimed: bool) -> Iterator[None]:
-        """Note that this thread came back and waits: forever, or with a time limit."""
+        """Note that this thread is waiting again, without (``untimed``) or with a time limit."""
         if not self._holds:
             yield
             return
@@ -130,7 +131,7 @@ class Holds:
                 self._untimed.discard(me)
 
     def finish(self) -> None:
-        """Say of every hold that no tile ever came to that it was not met."""
+        """Record as unmet each hold whose tile never started."""
         with self._changed:
             for hold in self._holds:
                 if not hold.settled:
@@ -167,7 +168,7 @@ class Holds:
         return awaited is not None and awaited.state == "released"
 
     def _hopeless(self, hold: Hold, tile: Tile) -> str:
-        """Say why nothing can release the awaited tile any more; nothing, as long as something may."""
+        """Return why the awaited tile can't be released any more; the empty string while it still may be."""
         states = [other.state for other in self._tiles]
         if "running" in states or "ended" in states or "collected" in states:
             return ""

@@ -1,10 +1,12 @@
-"""Starts a target under the probe: ``PYTHON -P launch.py RECORD``, in the target's own interpreter.
+"""Start a target under the probe: ``PYTHON -P launch.py RECORD``, in the target's own interpreter.
 
-Exit status 0 when the target's entry point returned, whatever it achieved; anything else is a crash.
+The module in this folder with the name of the target's kind runs the target. The exit status is 0 when the target's entry point
+returned, whether or not it made a mosaic; 2 for wrong arguments. Any other status is a crash.
 """
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import sys
@@ -14,28 +16,25 @@ PACKAGE = "_phase3_probe"
 
 
 def main(arguments: list[str]) -> int:
-    """Observe this process, then run the target that the record's request names."""
+    """Install the probe in this process, then run the target that the record's request names."""
     if len(arguments) != 1:
         sys.stderr.write("expected one argument, the folder of a record with a request.json\n")
         return 2
     record = os.path.abspath(arguments[0])
-    # This folder has modules named like targets. It must not be where the target's imports look.
+    # This folder has modules named like those of targets: on the path, the target would import them instead of its own.
     sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or os.curdir) != HERE]
     _load_package()
     from _phase3_probe import setup  # type: ignore[import-not-found]
 
     probe = setup.start(record)
     setup.reach_children(record)
-    kind = probe.request["target"]["kind"]
-    if kind == "zemosaic":
-        from _phase3_probe.zemosaic import run  # type: ignore[import-not-found]
-    elif kind == "reference":
-        from _phase3_probe.reference import run  # type: ignore[import-not-found]
-    else:
-        sys.stderr.write(f"expected a target of kind reference or zemosaic, found {kind!r}\n")
+    name = probe.request["target"]["kind"]
+    if not os.path.isfile(os.path.join(HERE, f"{name}.py")):
+        sys.stderr.write(f"expected a target that the probe can run, found {name!r}: add {name}.py to {HERE}\n")
         return 2
+    adapter = importlib.import_module(f"{PACKAGE}.{name}")
     try:
-        run(probe)
+        adapter.run(probe)
     finally:
         probe.holds.finish()
         probe.faults.finish()
@@ -43,12 +42,12 @@ def main(arguments: list[str]) -> int:
 
 
 def _load_package() -> None:
-    """Load this folder as a package of a name that no target has."""
+    """Import this folder as a package whose name no target uses."""
     spec = importlib.util.spec_from_file_location(
         PACKAGE, os.path.join(HERE, "__init__.py"), submodule_search_locations=[HERE]
     )
     if spec is None or spec.loader is None:
-        raise ImportError(f"expected the probe in {HERE}, found none: install the harness again")
+        raise ImportError(f"expected the probe's package in {HERE}, found no module there: install the harness again")
     module = importlib.util.module_from_spec(spec)
     sys.modules[PACKAGE] = module
     spec.loader.exec_module(module)

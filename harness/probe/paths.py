@@ -1,4 +1,4 @@
-"""Tells the paths that matter, those below the target's output folder, from all others, and names them in the record."""
+"""Recognise the paths below the target's output folder, and give their names in the record."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any, Optional
 
 
 class Paths:
-    """Names paths below ``RECORD/outputs`` relative to the record, with forward slashes.
+    """Name paths below ``RECORD/outputs`` relative to the record, with forward slashes.
 
-    Both spellings are known: the folder as it was given to the target, and with links resolved, which a target may do.
+    Paths match in both spellings: below the folder as the target got it, and below the folder with links resolved.
 
     Parameters
     ----------
     record
         The record's folder.
     outputs
-        The target's output folder, where it is another one than ``RECORD/outputs``; its paths are named as if it were that.
+        The target's output folder, if it is not ``RECORD/outputs``. Its paths are named as if it were.
 
     """
 
@@ -26,12 +26,12 @@ class Paths:
         self.move(outputs or os.path.join(os.path.abspath(record), "outputs"))
 
     def move(self, outputs: Optional[str]) -> None:
-        """Look below another output folder from here on, or below none."""
+        """Change the output folder; with ``None`` no path matches any more."""
         spellings = dict.fromkeys((os.path.abspath(outputs), os.path.realpath(outputs))) if outputs else ()
         self._starts = tuple(os.path.normcase(name.rstrip("/\\")) for name in spellings)
 
     def inside(self, path: Any) -> Optional[str]:
-        """Return the path's name in the record; ``None`` for one elsewhere, a descriptor, or anything else."""
+        """Return the path's name in the record; ``None`` for a path elsewhere, a descriptor, or another type."""
         if isinstance(path, int) or path is None or not self._starts:
             return None
         try:
@@ -64,7 +64,7 @@ class Paths:
 
 
 def directory_of(descriptor: int) -> Optional[str]:
-    """Return the path of an open directory, where the system tells it (Linux, macOS)."""
+    """Return the path of an open directory on Linux and macOS; ``None`` elsewhere."""
     try:
         if sys.platform == "darwin":
             import fcntl

@@ -1,4 +1,4 @@
-"""Appends what is observed to the record: one file a process, one write call a line."""
+"""Append observations to the record: one file a process, one write call a line."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _SECRET = re.compile(r"(?i)api_?key|token|passw|secret")
 
 
 class Recorder:
-    """Writes the events and the trace of this process.
+    """Write the events and the trace of this process.
 
-    Files are opened at the first line, again after a fork, so that no two processes append to the same one. There is no
-    lock: a line is a single write on a descriptor in append mode, which makes recording safe from any thread, from a
-    finaliser or a signal handler that interrupts another line, and in a child forked at any moment.
+    Files are opened at the first line, and anew after a fork, so that no two processes append to the same file. There is no
+    lock: a line is a single write on a descriptor in append mode. So recording is safe from any thread, from a finaliser
+    or signal handler that interrupts another line, and in a child forked at any moment.
 
-    Evidence that could not be had or written is counted, and told in the trace as soon as a line can be written again, at the
-    latest at the end of the process.
+    Evidence that could not be read or written is counted. The count is written to the trace as soon as a line can be
+    written again, at the latest when the process ends.
 
     Parameters
     ----------
     folder
-        The record.
+        The record's folder.
 
     """
 
@@ -41,7 +41,7 @@ class Recorder:
         self._open: dict[tuple[str, int], int] = {}
         # The files whose last line was cut short.
         self._torn: set[str] = set()
-        # Each loss once: appending and taking are single steps, so that no thread tells of another's loss.
+        # A deque, whose append and popleft are atomic: so two threads can't report the same loss.
         self._lost: deque[str] = deque()
         self._tells_at_exit = False
 
@@ -66,7 +66,7 @@ class Recorder:
         self._append("trace", _traced(op, fields))
 
     def capability(self, name: str) -> None:
-        """Say that a source is in place."""
+        """Append that a source of evidence is installed."""
         self.trace("capability", name=name)
 
     def config(self, settings: dict[str, Any]) -> None:
@@ -74,17 +74,17 @@ class Recorder:
         self.trace("config", settings=settings)
 
     def problem(self, what: str) -> None:
-        """Say that a piece of evidence is lost: on the target's standard error now, in the trace when that can be written."""
+        """Report a lost piece of evidence: on standard error now, and in the trace as soon as it can be written."""
         self._lost.append(what)
         if not self._tells_at_exit:
             self._tells_at_exit = True
             atexit.register(self.tell_losses)
-        # It may be closed, full, or none at all: the trace tells.
+        # Standard error may be closed, full or None. The trace gets the loss anyway.
         with contextlib.suppress(OSError, ValueError, AttributeError):
             sys.stderr.write(f"phase3 probe: {what}\n")
 
     def tell_losses(self) -> None:
-        """Append what was lost since the last time, if anything; what can't be written is kept for the next time."""
+        """Append the losses since the last call, if any. If that fails, they are kept for the next call."""
         taken = []
         while True:
             try:
@@ -112,10 +112,10 @@ class Recorder:
             self.tell_losses()
 
     def _write(self, kind: str, data: dict[str, Any]) -> bool:
-        """Write one line; say whether all of it was written."""
+        """Write one line; return whether all of it was written."""
         line = json.dumps(data, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace") + b"\n"
         fd = self._descriptor(kind)
-        # A full disk cuts a line short. The next one then starts on a line of its own, so that only one is lost.
+        # A full disk cuts a line short. The next one starts on a new line; otherwise both would be unreadable.
         if kind in self._torn:
             line = b"\n" + line
         whole = os.write(fd, line) == len(line)
@@ -147,7 +147,7 @@ class Recorder:
             fd = os.open(path, flags | os.O_EXCL, 0o644)
             if not _all_written(fd, header):
                 os.close(fd)
-                os.unlink(path)  # a file without its header can't be read: the next line begins it anew
+                os.unlink(path)  # a file without its header can't be read: the next line creates the file again
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except FileExistsError:
             fd = os.open(path, flags, 0o644)
@@ -158,7 +158,7 @@ class Recorder:
 
 
 def plain(value: Any) -> Any:
-    """Return a value that JSON has: numbers, strings, booleans and lists of these; anything else as text."""
+    """Convert to a value of JSON: numbers, strings, booleans and lists of these are kept, anything else becomes text."""
     if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, float):
@@ -174,7 +174,7 @@ def plain(value: Any) -> Any:
 
 
 def plain_settings(settings: Mapping[Any, Any], record: str) -> dict[str, Any]:
-    """Return settings as the record keeps them: flat and plain, without paths into the record, and without secrets."""
+    """Return the settings to be recorded: plain values and flat lists, without paths into the record and without secrets."""
     folders = (record, os.path.realpath(record))
     found = {}
     for name, value in settings.items():

@@ -1,4 +1,4 @@
-"""Runs the embedded reference pipeline under the probe, through the same protocol as any other target."""
+"""Run the reference pipeline under the probe, through the same protocol as any other target."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def vars_of(settings: Any) -> dict[str, Any]:
 
 
 def describe(paths: Paths) -> Callable[..., Asked]:
-    """Return a reader of a tile's arguments."""
+    """Return a function that reads the arguments of the function that makes a tile."""
 
     def asked(_: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked:
         group = args[0] if args else kwargs["group"]
@@ -63,7 +63,7 @@ def describe(paths: Paths) -> Callable[..., Asked]:
 
 
 def conclude(paths: Paths) -> Callable[[Any], Made]:
-    """Return a reader of what the maker of a tile returned."""
+    """Return a function that reads the result of the function that makes a tile."""
 
     def made(result: Any) -> Made:
         path = None if result.path is None else paths.inside(result.path) or str(result.path)

@@ -1,10 +1,10 @@
-"""Drives the release of caches outside of any run: ``PYTHON -P release.py FOLDER``, in the target's own interpreter.
+"""Call the target's release of caches without a run: ``PYTHON -P release.py FOLDER``, in the target's own interpreter.
 
-No run can make a count negative from outside: tiles are registered and released by the same function, in pairs. So the release
-itself is taken out of the target and given tables of its own, in which a tile is released once too often. In ZeMosaic it is a
-function within a function: its code is found by what it does (it takes one argument and unlinks) and by what it closes over (a
-table of counts, a table of paths), and called with tables and files that lie in FOLDER. Where a version has no such function,
-what was looked at is written instead. Nothing of the target is changed, and no mosaic is made.
+No run can make a use count negative, because the target registers and releases tiles in pairs. So the release function is
+taken out of the target and called with tables of its own, in which a tile is released once too often. In ZeMosaic it is a
+nested function. Its code is recognised by what it does (it takes one argument and unlinks) and by the variables that it
+closes over (a table of counts, a table of paths). It gets tables and files in FOLDER. If a version has no such function,
+the functions that were examined are written instead. The target is not changed, and no mosaic is made.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from typing import Any, Callable, Iterator, NamedTuple, Optional
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 FORMAT = "phase3-release/1"
-# The function of ZeMosaic that holds Phase 3 of the classic way, in every version that has tiles.
+# ZeMosaic's function that contains Phase 3 of the classic mode, in every version that has tiles.
 WITHIN = "run_hierarchical_mosaic_classic_legacy"
 LOGGER = "phase3.release"
 
 
 class Lifted(NamedTuple):
-    """A release with tables of its own: called with a tile's number, it counts its paths down and removes what is free."""
+    """A release function with its own tables. Called with a tile's number, it decrements counts and removes unused files."""
 
     release: Callable[[int], Any]
     counts: dict[Any, int]
@@ -35,20 +35,22 @@ class Lifted(NamedTuple):
 
 
 Lift = Callable[[], Lifted]
+# The lift and the name of the release; without a release, the names of the functions that were looked at.
+Found = tuple[Optional[Lift], Optional[str], list[str]]
 
 
 def main(arguments: list[str]) -> int:
-    """Drive the release that ``request.json`` in a folder names, and write ``release.json`` beside it."""
+    """Call the release that ``request.json`` in a folder names, and write the outcome to ``release.json`` in that folder."""
     if len(arguments) != 1:
         sys.stderr.write("expected one argument, a folder with a request.json\n")
         return 2
     folder = os.path.abspath(arguments[0])
-    # This folder has modules named like targets. It must not be where the target's imports look.
+    # This folder has modules named like those of targets: on the path, the target would import them instead of its own.
     sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or os.curdir) != HERE]
     with open(os.path.join(folder, "request.json"), encoding="utf-8") as stream:
         asked = json.load(stream)
     sys.path.insert(0, asked["root"])
-    lift, function, looked_at = of_reference(asked["defects"]) if asked["kind"] == "reference" else of_zemosaic()
+    lift, function, looked_at = FINDERS[asked["release"]](asked)
     steps = [] if lift is None else list(driven(lift, folder))
     outcome = {"format": FORMAT, "function": function, "looked_at": looked_at, "steps": steps}
     with open(os.path.join(folder, "release.json"), "w", encoding="utf-8") as stream:
@@ -56,9 +58,9 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def of_reference(defects: list[str]) -> "tuple[Optional[Lift], Optional[str], list[str]]":
-    """Return what makes the reference's policy, with the defects of the target."""
-    parts = importlib.import_module("fixtures.pipeline.defects").parts("per_tile", frozenset(defects))
+def of_reference(asked: dict[str, Any]) -> Found:
+    """Return a function that makes the reference's release with the target's defects, its name, and what else was examined."""
+    parts = importlib.import_module("fixtures.pipeline.defects").parts("per_tile", frozenset(asked["defects"]))
     module = importlib.import_module("fixtures.pipeline.retention")
     pathlib = importlib.import_module("pathlib")
     name = type(parts.policy("per_tile")).__name__
@@ -69,7 +71,7 @@ def of_reference(defects: list[str]) -> "tuple[Optional[Lift], Optional[str], li
         policy = parts.policy("per_tile")
         return Lifted(
             lambda tile: policy.release(tile, made=True),
-            policy._counts,  # noqa: SLF001 -- the tables are what is driven
+            policy._counts,  # noqa: SLF001 -- the steps change the counts
             lambda tile, paths: policy.register(tile, [pathlib.Path(path) for path in paths]),
             module.LOG,
         )
@@ -77,8 +79,8 @@ def of_reference(defects: list[str]) -> "tuple[Optional[Lift], Optional[str], li
     return lift, f"{name}.release", []
 
 
-def of_zemosaic() -> "tuple[Optional[Lift], Optional[str], list[str]]":
-    """Return what lifts the release out of ZeMosaic, the function's name, and else the functions that were looked at."""
+def of_zemosaic(_asked: dict[str, Any]) -> Found:
+    """Return a function that makes ZeMosaic's release and its name; without one, the functions that were examined."""
     worker = importlib.import_module("zemosaic_worker")
     outer = getattr(worker, WITHIN, None)
     if outer is None:
@@ -96,8 +98,12 @@ def of_zemosaic() -> "tuple[Optional[Lift], Optional[str], list[str]]":
     return None, None, looked_at or [f"no function within {WITHIN} removes a file"]
 
 
+# How a kind of target names its release in the table of kinds.
+FINDERS: dict[str, Callable[[dict[str, Any]], Found]] = {"policy": of_reference, "closure": of_zemosaic}
+
+
 def within(code: CodeType) -> Iterator[CodeType]:
-    """Yield the code of every function within a function, at any depth."""
+    """Yield the code of every function nested in a function, at any depth."""
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield constant
@@ -105,7 +111,7 @@ def within(code: CodeType) -> Iterator[CodeType]:
 
 
 def roles_of(code: CodeType) -> Optional[dict[str, str]]:
-    """Return the role of each name that a function closes over; ``None`` where it is no release of a tile that counts."""
+    """Return the role of each variable that a function closes over; ``None`` if it is not a counting release."""
     if code.co_argcount != 1 or code.co_kwonlyargcount:
         return None
     roles = {}
@@ -121,7 +127,7 @@ def roles_of(code: CodeType) -> Optional[dict[str, str]]:
 
 
 def lifting(code: CodeType, roles: dict[str, str], names: dict[str, Any]) -> Lift:
-    """Return what makes a function of its own out of a function's code: new tables, and a logger that nobody else hears."""
+    """Return a function that makes a release from this code, with new tables and a private logger."""
     loggers = {name for name in code.co_names if isinstance(names.get(name), logging.Logger)}
 
     def lift() -> Lifted:
@@ -143,7 +149,7 @@ def lifting(code: CodeType, roles: dict[str, str], names: dict[str, Any]) -> Lif
 
 
 def driven(lift: Lift, folder: str) -> Iterator[dict[str, Any]]:
-    """Drive a release through each step, and yield what came of it."""
+    """Call a new release for each step, and yield the outcomes."""
     for name, tiles, less, calls, lacks in (
         ("in order", ["ab", "bc"], "", (0, 1), ""),
         ("a tile twice", ["ab", "ab"], "", (0, 0), ""),
@@ -159,9 +165,10 @@ def driven(lift: Lift, folder: str) -> Iterator[dict[str, Any]]:
 def step(
     lifted: Lifted, folder: str, name: str, asked: "tuple[list[str], str, tuple[int, ...], str]"
 ) -> dict[str, Any]:
-    """Register tiles with files by a letter each, take ``less`` from their counts, and release the tiles that are called.
+    """Register tiles, lower some counts, release tiles, and return the outcome.
 
-    Of the file that it ``lacks`` there is none; a capital letter stands for a folder in its place, which no system unlinks.
+    ``asked`` has the tiles, each as the letters of its files; the letters whose counts are lowered by one; the tiles to
+    release; and the file that is missing. A capital letter makes a folder in the place of that file, which can't be unlinked.
     """
     tiles, less, calls, lacks = asked
     os.makedirs(folder)
@@ -193,7 +200,7 @@ def step(
             lifted.release(tile)
             there.append("".join(letter for letter, path in places.items() if os.path.exists(path)))
             counts.append({letter: lifted.counts.get(key, 0) for letter, key in keys.items()})
-    except Exception as error:  # noqa: BLE001 -- whatever the release raises is what came of it
+    except Exception as error:  # noqa: BLE001 -- any exception of the release is its outcome
         raised = f"{type(error).__name__}: {error}"
     finally:
         lifted.logger.removeHandler(heard)
@@ -201,7 +208,7 @@ def step(
 
 
 class _Heard(logging.Handler):
-    """Notes the levels of what the release logs."""
+    """Collect the levels of the log records of a release."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)

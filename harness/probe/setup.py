@@ -1,4 +1,4 @@
-"""Puts the probe's sources in place, in the order that lets none of them miss the target's imports."""
+"""Install the probe's sources in their order, before the target imports the functions that they wrap."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHILDREN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "children")
 
 
 class Probe(NamedTuple):
-    """The sources of one process, and the request that it runs for."""
+    """The sources of one process, and the request of its run."""
 
     record: str
     request: dict[str, Any]
@@ -29,19 +29,19 @@ class Probe(NamedTuple):
 
 
 def start(record: str) -> Probe:
-    """Observe this process from here on, before it imports any of the target.
+    """Install the probe in this process, before it imports anything of the target.
 
     Raises
     ------
     OSError, ValueError, KeyError
-        When the record has no request that can be read.
+        When the record's ``request.json`` is missing or can't be read.
 
     """
     with open(os.path.join(record, "request.json"), encoding="utf-8") as stream:
         request = json.load(stream)
     recorder, paths = Recorder(record), Paths(record)
     faults = Faults(request["faults"], recorder, paths, record)
-    faults.install()  # beneath what records
+    faults.install()  # before the recording wrappers, so that these see an injected failure like any other
     _put_in_place(recorder, paths)
     schedule = [Hold(h["group"], h["until_released"], h["seconds"]) for h in request["schedule"]]
     holds = Holds(schedule, request["plan"] or (), recorder)
@@ -49,7 +49,7 @@ def start(record: str) -> Probe:
 
 
 def observe(record: str) -> tuple[Recorder, Paths]:
-    """Put in place what every process of the target gets, children too: file operations and log records."""
+    """Install the sources that every process of the target has, child processes too: file operations and log records."""
     recorder, paths = Recorder(record), Paths(record, os.environ.get("PHASE3_OUTPUTS"))
     _put_in_place(recorder, paths)
     return recorder, paths
@@ -61,7 +61,7 @@ def _put_in_place(recorder: Recorder, paths: Paths) -> None:
 
 
 def reach_children(record: str) -> None:
-    """Let Python processes started from here load the probe: through a ``sitecustomize`` first on their path."""
+    """Make Python child processes load the probe, through a ``sitecustomize`` that comes first on their path."""
     os.environ["PHASE3_RECORD"] = record
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = CHILDREN + (os.pathsep + before if before else "")

@@ -1,4 +1,4 @@
-"""The steps of master tiles: submitted, started, ended, and collected by the thread that submitted them."""
+"""Record the steps of master tiles: submitted, started, ended, and collected by the thread that submitted them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MARK = "_phase3_tile"
 
 
 class Asked(NamedTuple):
-    """What one call of the maker asks for: the tile's id, its frames and their caches, in order."""
+    """The arguments of one call of the maker: the tile's id, its frames and their caches in order, and the tile it retries."""
 
     tile: int
     frames: list[str]
@@ -26,9 +26,9 @@ class Asked(NamedTuple):
 
 
 class Made(NamedTuple):
-    """What came of it: ``made`` or ``failed``, the tile's path, the error, and the frame whose grid it has.
+    """The result of one call: ``made`` or ``failed``, the tile's path, the error, and the frame that defines its grid.
 
-    ``None`` for an outcome that could not be read: a fault of the probe is not the target's.
+    The outcome is ``None`` if it could not be read: the probe's own fault must not count as a failed tile.
     """
 
     outcome: Optional[str]
@@ -42,18 +42,18 @@ Conclude = Callable[[Any], Made]
 
 
 class Tiles:
-    """Records the steps of tiles, and makes them wait as the schedule says.
+    """Record the steps of tiles, and make tiles wait as the schedule says.
 
     Parameters
     ----------
     recorder
-        Where the steps are written.
+        Takes the steps.
     holds
         The schedule.
     describe
-        Reads the arguments of the function that makes a tile.
+        Reads the arguments of the maker, which is the function that makes a tile.
     conclude
-        Reads what it returned.
+        Reads the maker's result.
 
     """
 
@@ -62,31 +62,31 @@ class Tiles:
         self._holds = holds
         self._describe = describe
         self._conclude = conclude
-        # Each recording maker, and the function that it stands for.
+        # Each recording maker, and the original that it replaces.
         self._makers: list[tuple[Any, Callable[..., Any]]] = []
-        self._told: dict[str, dict[int, Any]] = {"retry_of": {}, "reference": {}, "error": {}}
+        self._from_events: dict[str, dict[int, Any]] = {"retry_of": {}, "reference": {}, "error": {}}
 
     def heard(self, key: str, fields: dict[str, Any]) -> None:
-        """Learn from an event what no function tells: origins of retries, reference frames, causes of failures."""
+        """Take from an event what the maker does not return: the origin of a retry, the reference frame, the failure."""
         if key == "run_info_phase3_retry_submitted":
             origin, new = fields.get("origin_tile"), fields.get("new_tile")
             if isinstance(new, int) and isinstance(origin, int) and new != origin:
-                self._told["retry_of"][new] = origin
+                self._from_events["retry_of"][new] = origin
         tile = fields.get("tile_id")
         if not isinstance(tile, int):
             return
         if key == "mastertile_info_reference_set":
-            self._told["reference"][tile] = fields.get("ref_filename")
+            self._from_events["reference"][tile] = fields.get("ref_filename")
         elif key.startswith("mastertile_error_"):
-            self._told["error"][tile] = key
+            self._from_events["error"][tile] = key
 
     def forget(self) -> None:
-        """Forget what was told of tiles: the next run of this process numbers its own from 0 again."""
-        for told in self._told.values():
-            told.clear()
+        """Forget what events said of tiles: the next run in this process numbers its tiles from 0 again."""
+        for facts in self._from_events.values():
+            facts.clear()
 
     def wrap(self, module: ModuleType, name: str) -> None:
-        """Put a recording maker in the place of ``module.name`` and of every name bound to it, and announce it."""
+        """Replace ``module.name``, and every global bound to it, by a recording maker, and write the capability ``tiles``."""
         original = getattr(module, name)
 
         @functools.wraps(original)
@@ -117,8 +117,8 @@ class Tiles:
         if tile is None:
             return original(*args, **kwargs)
         self._holds.enter(tile)
-        self._told["reference"].pop(tile.id, None)
-        self._told["error"].pop(tile.id, None)
+        self._from_events["reference"].pop(tile.id, None)
+        self._from_events["error"].pop(tile.id, None)
         self._step("started", tile, retry_of=self._retry_of(tile))
         try:
             result = original(*args, **kwargs)
@@ -134,8 +134,8 @@ class Tiles:
         return result
 
     def _end(self, tile: Tile, made: Made) -> None:
-        error = made.error or (self._told["error"].get(tile.id) if made.outcome != "made" else None)
-        reference = made.reference or self._told["reference"].get(tile.id)
+        error = made.error or (self._from_events["error"].get(tile.id) if made.outcome != "made" else None)
+        reference = made.reference or self._from_events["reference"].get(tile.id)
         self._recorder.trace(
             "tile",
             state="ended",
@@ -155,7 +155,7 @@ class Tiles:
         self._holds.collected(tile)
 
     def _retry_of(self, tile: Tile) -> Optional[int]:
-        known: Optional[int] = self._told["retry_of"].get(tile.id)
+        known: Optional[int] = self._from_events["retry_of"].get(tile.id)
         return tile.asked.retry_of if known is None else known
 
     def _step(self, state: str, tile: Tile, **more: Any) -> None:
@@ -164,7 +164,10 @@ class Tiles:
         )
 
     def install_futures(self) -> None:
-        """Wrap submitting to thread pools and waiting for futures, before the target imports them, and announce it."""
+        """Wrap ``submit`` of thread pools and the waits for futures, and write the capability ``futures``.
+
+        Call this before the target imports them: names that it has bound already would not be recorded.
+        """
         self._install_pool()
         self._install_future()
         self._install_waiting()

@@ -1,4 +1,4 @@
-"""Runs ZeMosaic under the probe. What differs between its versions is found by looking, never by commit."""
+"""Run ZeMosaic under the probe. Differences between versions are detected in the code, never by commit."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from .recorder import plain_settings
 from .setup import Probe
 from .tiles import Asked, Made, Tiles
 
-# What the graphical interface adds to the stored settings before it starts a run.
+# Settings that the graphical interface adds to the stored ones before it starts a run.
 _FROM_THE_GUI = {
     "cluster_panel_threshold": 0.05,
     "cluster_target_groups": 0,
     "cluster_orientation_split_deg": 0.0,
     "min_radial_weight_floor": 0.0,
 }
-# Bit-identical from run to run, and fast; the way of the caches through Phase 3 stays whole.
+# Settings of the profile "fast": runs are short and bit-identical. They leave the use of caches in Phase 3 as it is.
 _FAST = {
     "stacking_rejection_algorithm": "kappa_sigma",
     "intertile_photometric_match": False,
@@ -36,7 +36,7 @@ _FAST = {
 }
 _PLACES = ("coadd_memmap_dir", "global_wcs_output_path")
 _FAST_WHERE_KNOWN = {
-    # Defaults that changed between versions, so that runs of two versions have the same settings.
+    # The defaults of these changed between versions. They are fixed, so that runs of two versions have the same settings.
     "intertile_preview_size": 512,
     "poststack_equalize_rgb": True,
     "preferred_gui_backend": "tk",
@@ -49,7 +49,7 @@ _FAST_WHERE_KNOWN = {
 
 
 def run(probe: Probe) -> None:
-    """Run one mosaic as the request asks, through the entry that the graphical interface uses."""
+    """Run one mosaic as the request asks, through the entry point that the graphical interface uses."""
     request = probe.request
     sys.path.insert(0, os.environ.get("PHASE3_TARGET_ROOT") or request["target"]["root"])
     _pretend_processors(int(request["workers"]))
@@ -71,7 +71,7 @@ def run(probe: Probe) -> None:
         probe.faults.wrap(worker, "create_master_tile", describe(probe.paths))
         tiles.wrap(worker, "create_master_tile")
     teed = tee_callback(worker, probe)
-    # Everything imported so far lives to the end: not to look at it in each collection halves the time of a run.
+    # The imported modules live to the end. Excluding them from each garbage collection halves the time of a run.
     gc.collect()
     gc.freeze()
     queue = _Queue(probe, teed=teed)
@@ -79,7 +79,7 @@ def run(probe: Probe) -> None:
 
 
 def configuration(settings: ModuleType, request: dict[str, Any], record: str) -> dict[str, Any]:
-    """Return the whole configuration of a run: the version's own defaults, the profile, the request's wishes last."""
+    """Return the full configuration of a run: the version's defaults, overridden by the profile, then by the request."""
     load = getattr(settings, "load_config", None)
     config = dict(load() if load is not None else settings.DEFAULT_CONFIG)
     known = set(config)
@@ -92,7 +92,7 @@ def configuration(settings: ModuleType, request: dict[str, Any], record: str) ->
         input_dir=os.path.join(record, "work", "input"),
         output_dir=os.path.join(record, "outputs"),
         cache_retention=request["retention"],
-        # Tiles are evidence: they stay.
+        # Tiles are measured after the run.
         cleanup_temp_artifacts=False,
         num_base_workers=int(request["workers"]),
         sds_mode_default=request["mode"] == "sds",
@@ -101,14 +101,14 @@ def configuration(settings: ModuleType, request: dict[str, Any], record: str) ->
     )
     if "resume" in known:
         config["resume"] = "off"
-    # A settings file in the target's own tree may name places outside the record.
+    # A settings file in the target's own tree may name folders outside the record, where the run must not write.
     defaults = getattr(settings, "DEFAULT_CONFIG", {})
     config.update({name: defaults.get(name, "") for name in _PLACES if name in known})
     return config
 
 
 def arguments(config: dict[str, Any], request: dict[str, Any], record: str) -> dict[str, Any]:
-    """Return the arguments of the entry point; it drops those that its version does not know."""
+    """Return the arguments of the entry point, which ignores those that its version does not know."""
     plan = request["plan"] if request["mode"] == "classic" else None
     if plan is None:
         return dict(config)
@@ -125,9 +125,9 @@ def arguments(config: dict[str, Any], request: dict[str, Any], record: str) -> d
 
 
 def seed_samples(random: ModuleType, of_run: int) -> None:
-    """Let what nobody seeds draw the same in every run: astroalign's samples, and the order in which reproject fits backgrounds.
+    """Seed the unseeded random numbers: astroalign's samples, and the order in which reproject fits backgrounds.
 
-    Each call has a generator of its own, so that what it draws depends on no other thread.
+    Each call has its own generator, so that its numbers do not depend on other threads.
     """
     original = random.default_rng
 
@@ -144,19 +144,19 @@ def seed_samples(random: ModuleType, of_run: int) -> None:
 
 
 def makes_tiles(worker: ModuleType) -> bool:
-    """Say whether this version makes tiles by a function that the probe can read."""
+    """Return whether this version has a function that makes a tile and whose arguments the probe can read."""
     maker = getattr(worker, "create_master_tile", None)
     return callable(maker) and "tile_id" in inspect.signature(maker).parameters
 
 
 def tee_callback(worker: ModuleType, probe: Probe) -> bool:
-    """Record every call of the progress callback, those too that the queue never shows. Say whether that can be done."""
+    """Record every call of the progress callback; the queue has only some. Return whether this version allows it."""
     original = getattr(worker, "run_hierarchical_mosaic", None)
     if not callable(original) or "progress_callback" not in inspect.signature(original).parameters:
         return False
     signature = inspect.signature(original)
 
-    # The entry point looks at the signature of this function; wraps() keeps it.
+    # The entry point reads the signature of this function; wraps() keeps it.
     @functools.wraps(original)
     def run_hierarchical_mosaic(*args: Any, **kwargs: Any) -> Any:
         bound = signature.bind_partial(*args, **kwargs)
@@ -169,7 +169,7 @@ def tee_callback(worker: ModuleType, probe: Probe) -> bool:
 
 
 def describe(paths: Paths) -> Callable[..., Asked]:
-    """Return a reader of a tile's arguments."""
+    """Return a function that reads the arguments of the function that makes a tile."""
 
     def asked(maker: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked:
         bound = inspect.signature(maker).bind(*args, **kwargs).arguments
@@ -186,7 +186,7 @@ def describe(paths: Paths) -> Callable[..., Asked]:
 
 
 def conclude(paths: Paths) -> Callable[[Any], Made]:
-    """Return a reader of what the maker of a tile returned: ``((path, wcs), retry groups)``."""
+    """Return a function that reads the result of the function that makes a tile: ``((path, wcs), retry groups)``."""
 
     def made(result: Any) -> Made:
         main = result[0] if isinstance(result, tuple) and result else None
@@ -199,7 +199,7 @@ def conclude(paths: Paths) -> Callable[[Any], Made]:
 
 
 class _Queue:
-    """Takes what the entry point puts on its queue: only what the teed callback did not show."""
+    """Record the messages on the entry point's queue that the teed callback does not have."""
 
     def __init__(self, probe: Probe, *, teed: bool) -> None:
         self._events = probe.events
@@ -219,9 +219,9 @@ class _Queue:
 
 
 def _pretend_processors(workers: int) -> None:
-    """Show a machine of so many processors that Phase 3 takes the workers asked for, whatever machine this is.
+    """Report one processor more than the workers asked for.
 
-    Whatever number of workers is asked for, Phase 3 takes up to the number of processors less one, and never more.
+    Phase 3 takes at most the number of processors less one. Otherwise the number of workers would depend on the machine.
     """
 
     def count() -> Optional[int]:

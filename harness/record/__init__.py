@@ -1,1 +1,1 @@
-"""The format of one run: what was asked, what was observed, and the seal."""
+"""Define and read the format of one run's record: what was asked, what was observed, and the seal."""

@@ -1,4 +1,4 @@
-"""The typed history of a run: events, file operations, steps of tiles, samples."""
+"""Read what was observed of a run into types: events, file operations, steps of tiles, samples."""
 
 from __future__ import annotations
 
@@ -9,12 +9,21 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from harness.record.values import UNREADABLE, RecordError, check_format, int_or_none, one_of, read_lines, read_samples
+from harness.record.values import (
+    UNREADABLE,
+    RecordError,
+    check_format,
+    int_or_none,
+    one_of,
+    read_lines,
+    read_samples,
+    text_or_none,
+)
 
 EVENTS_FORMAT = "phase3-events/1"
 TRACE_FORMAT = "phase3-trace/1"
-# What the probe says on standard error of each piece of evidence that it could not write.
-_TOLD_LOSS = b"phase3 probe: "
+# The start of the probe's lines on standard error. It writes one for each piece of evidence that it lost.
+_LOSS_LINE = b"phase3 probe: "
 Source = Literal["callback", "log", "stage"]
 SOURCES: tuple[Source, ...] = ("callback", "log", "stage")
 
@@ -23,9 +32,9 @@ SOURCES: tuple[Source, ...] = ("callback", "log", "stage")
 class Event:
     """One progress event or log record.
 
-    ``t`` is in monotonic nanoseconds. ``thread`` is a name and ``tid`` the thread's number, ``None`` where none was written.
-    ``key`` is the event key, or the unformatted template of a log record; ``text`` is what follows ``KEY:`` in keys such as
-    ``MASTER_TILE_COUNT_UPDATE:1/4``, or the formatted log line.
+    ``t`` is in monotonic nanoseconds. ``thread`` is a name; ``tid`` is the thread's number, ``None`` if not recorded.
+    ``key`` is the event key, or the unformatted template of a log record. ``text`` is the part after ``KEY:`` in events such
+    as ``MASTER_TILE_COUNT_UPDATE:1/4``, or the formatted log line.
     """
 
     t: int
@@ -43,8 +52,8 @@ class Event:
 class Operation:
     """One file operation: ``open``, ``save``, ``remove``, ``rename``, ``rmtree`` or ``mmap``.
 
-    ``state`` is ``attempt`` (seen before it happens), ``done`` or ``failed``. Paths inside the record are relative to it,
-    with forward slashes; others are as the target gave them. ``size`` is in bytes, where it is known.
+    ``state`` is ``attempt`` (recorded before the operation), ``done`` or ``failed``. Paths inside the record are relative to
+    it, with forward slashes; others are as the target gave them. ``size`` is in bytes, ``None`` if not known.
     """
 
     t: int
@@ -64,9 +73,9 @@ class Operation:
 class TileStep:
     """One step of one master tile: ``submitted``, ``started``, ``ended`` or ``collected``.
 
-    ``collected`` is when the thread that submitted the tile took its future's result: what that thread does later is
-    ordered after the tile. ``frames`` and ``caches`` are parallel and in the order submitted. ``reference`` is the frame
-    on whose grid the tile was made. ``retry_of`` is the tile whose retry group this is.
+    ``collected`` means that the thread that submitted the tile took its future's result. What that thread does later is
+    ordered after the tile. ``frames`` and ``caches`` are parallel, in the order submitted. ``reference`` is the frame
+    that defines the tile's grid. ``retry_of`` is the tile whose failed frames this tile retries.
     """
 
     t: int
@@ -86,7 +95,7 @@ class TileStep:
 
 @dataclass(frozen=True, slots=True)
 class HoldStep:
-    """What became of a hold: ``waiting``, ``met`` or ``unmet`` (with the reason)."""
+    """One state of a hold: ``waiting``, ``met`` or ``unmet``, the last with its reason."""
 
     t: int
     state: str
@@ -97,22 +106,22 @@ class HoldStep:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One master tile over its life, from its steps. Times in monotonic nanoseconds, ``None`` if not seen."""
+    """One master tile with the times of its steps, in monotonic nanoseconds; ``None`` for a step that was not recorded."""
 
     tile: int
     frames: tuple[str, ...]
     caches: tuple[str, ...]
-    submitted: int | None
-    started: int | None
-    ended: int | None
-    collected: int | None
-    collected_by: str | None
-    thread: str | None
-    outcome: str | None
-    reference: str | None
-    path: str | None
-    error: str | None
-    retry_of: int | None
+    submitted: int | None = None
+    started: int | None = None
+    ended: int | None = None
+    collected: int | None = None
+    collected_by: str | None = None
+    thread: str | None = None
+    outcome: str | None = None
+    reference: str | None = None
+    path: str | None = None
+    error: str | None = None
+    retry_of: int | None = None
 
     @property
     def made(self) -> bool:
@@ -133,7 +142,7 @@ class DiskSample:
 
 @dataclass(frozen=True, slots=True)
 class ProcessSample:
-    """The target's process tree at one time: resident bytes, CPU seconds, threads, open files (-1 where not to be had)."""
+    """The target's process tree at one time: resident bytes, CPU seconds, threads, open files (-1 if not known)."""
 
     t: int
     processes: int
@@ -145,10 +154,10 @@ class ProcessSample:
 
 @dataclass(frozen=True)
 class History:
-    """Everything that was observed, in order of time.
+    """Everything that was observed in a run, in order of time.
 
-    ``torn`` names the lines that can't be read. ``lost`` is how much evidence the probe says that it could not write.
-    ``settings`` are the effective settings of the target, flat; empty where they were not recorded.
+    ``torn`` names the lines that can't be read. ``lost`` counts the pieces of evidence that the probe reported as lost.
+    ``settings`` are the effective settings of the target, by name; empty if they were not recorded.
     """
 
     events: tuple[Event, ...]
@@ -165,7 +174,7 @@ class History:
 
     @cached_property
     def tiles(self) -> tuple[Tile, ...]:
-        """The master tiles, by id, each put together from its steps."""
+        """The master tiles in the order of their ids, each combined from its steps."""
         by_id: dict[int, list[TileStep]] = {}
         for step in self.steps:
             by_id.setdefault(step.tile, []).append(step)
@@ -176,13 +185,13 @@ class History:
         return tuple(e for e in self.events if e.key in keys and e.source == "callback")
 
     def logged(self, start: str) -> tuple[Event, ...]:
-        """Return the log records whose line starts with this text."""
+        """Return the log records whose formatted line starts with this text."""
         return tuple(e for e in self.events if e.source == "log" and e.text.startswith(start))
 
 
 @dataclass
 class _Reading:
-    """What has been read so far of a history's files."""
+    """Collect the entries of a history's files while they are read."""
 
     torn: list[str]
     events: list[Event]
@@ -195,7 +204,7 @@ class _Reading:
     lost: int = 0
 
     def take(self, path: Path, expected: str, entry: Callable[[int, Mapping[str, Any]], None]) -> None:
-        """Read one file: its header, then each entry. An entry that can't be read is named and left out."""
+        """Read one file: its header, then each entry. An entry that can't be read is left out and named in ``torn``."""
         pid = 0
         for number, data in read_lines(path, self.torn):
             try:
@@ -234,7 +243,7 @@ class _Reading:
 
 
 def read_history(folder: Path) -> History:
-    """Read the events, traces and samples of a record; what cannot be read is named in ``torn``."""
+    """Read the events, traces and samples of a record. Lines that can't be read are named in ``torn``."""
     reading = _Reading([], [], [], [], [], [], set(), {})
     for path in sorted(folder.glob("events-*.jsonl")):
         reading.take(path, EVENTS_FORMAT, reading.event)
@@ -252,17 +261,17 @@ def read_history(folder: Path) -> History:
         processes=processes,
         capabilities=frozenset(reading.capabilities),
         torn=tuple(reading.torn),
-        lost=max(reading.lost, _told_on_console(folder / "console.log")),
+        lost=max(reading.lost, _losses_on_console(folder / "console.log")),
         settings=MappingProxyType(reading.settings),
     )
 
 
-def _told_on_console(path: Path) -> int:
-    """Count what the probe said that it lost: of a disk that stayed full, nothing else tells."""
+def _losses_on_console(path: Path) -> int:
+    """Count the losses that the probe reported on standard error: if the disk stayed full, the trace does not have them."""
     if not path.is_file():
         return 0
     with path.open("rb") as stream:
-        return sum(_TOLD_LOSS in line for line in stream)
+        return sum(_LOSS_LINE in line for line in stream)
 
 
 def _hold(data: Mapping[str, Any]) -> HoldStep:
@@ -291,7 +300,6 @@ def _event(pid: int, data: Mapping[str, Any]) -> Event:
 
 
 def _operation(pid: int, data: Mapping[str, Any]) -> Operation:
-    size, errno, to, mode = (data.get(name) for name in ("size", "errno", "to", "mode"))
     return Operation(
         t=int(data["t"]),
         pid=pid,
@@ -299,20 +307,15 @@ def _operation(pid: int, data: Mapping[str, Any]) -> Operation:
         op=str(data["op"]),
         state=str(data["state"]),
         path=str(data["path"]),
-        to=None if to is None else str(to),
-        size=None if size is None else int(size),
-        errno=None if errno is None else int(errno),
-        mode=None if mode is None else str(mode),
+        to=text_or_none(data.get("to")),
+        size=int_or_none(data.get("size")),
+        errno=int_or_none(data.get("errno")),
+        mode=text_or_none(data.get("mode")),
         tid=int_or_none(data.get("tid")),
     )
 
 
 def _step(pid: int, data: Mapping[str, Any]) -> TileStep:
-    def text(name: str) -> str | None:
-        value = data.get(name)
-        return None if value is None else str(value)
-
-    retry_of = data.get("retry_of")
     return TileStep(
         t=int(data["t"]),
         pid=pid,
@@ -321,11 +324,11 @@ def _step(pid: int, data: Mapping[str, Any]) -> TileStep:
         tile=int(data["tile"]),
         frames=tuple(str(name) for name in data.get("frames", ())),
         caches=tuple(str(name) for name in data.get("caches", ())),
-        reference=text("reference"),
-        outcome=text("outcome"),
-        path=text("path"),
-        error=text("error"),
-        retry_of=None if retry_of is None else int(retry_of),
+        reference=text_or_none(data.get("reference")),
+        outcome=text_or_none(data.get("outcome")),
+        path=text_or_none(data.get("path")),
+        error=text_or_none(data.get("error")),
+        retry_of=int_or_none(data.get("retry_of")),
         tid=int_or_none(data.get("tid")),
     )
 

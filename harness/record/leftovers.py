@@ -1,4 +1,4 @@
-"""What a target leaves in a record's ``outputs``: counted after the end, then caches and masks are removed."""
+"""Count the files that a target left in a record's ``outputs``, then remove its caches and masks."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from pathlib import Path, PurePosixPath
 from harness.record.values import read_samples
 
 PASSING = ("cache", "mask", "probe")
-"""The kinds that are removed once they were counted: large, and no product."""
+"""The kinds that are removed after they were counted: they are large and not a product."""
 
-# First match wins; the patterns are those of the names that ZeMosaic and the reference give.
+# The names that ZeMosaic and the reference give. The first match decides.
 _KINDS = (
     ("cache", "preprocessed_*.npy"),
     ("mask", "hp_mask_*.npy"),
@@ -51,7 +51,7 @@ def kind_of(path: str) -> str:
 
 
 def count_left(record: Path) -> tuple[LeftFile, ...]:
-    """Return every file below ``outputs``, in order of path. A link counts as itself, whatever it points to."""
+    """Return every file below ``outputs``, in order of path. A link is counted as a file and not followed."""
     outputs = record / "outputs"
     found = []
     for path in _files(outputs):
@@ -71,7 +71,7 @@ def write_left(record: Path, left: Iterable[LeftFile]) -> None:
 
 
 def clear(record: Path, left: Iterable[LeftFile]) -> tuple[str, ...]:
-    """Remove the caches, masks and I/O probes that were counted; return what could not be removed, and why."""
+    """Remove the caches, masks and I/O probes that were counted; return those that could not be removed, with the reason."""
     problems = []
     for file in left:
         if file.kind not in PASSING:
@@ -85,12 +85,12 @@ def clear(record: Path, left: Iterable[LeftFile]) -> tuple[str, ...]:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder of the harness's own, read-only parts too; links in it are removed, not followed.
+    """Remove a folder that the harness made, including read-only parts. Links in it are removed, not followed.
 
     Raises
     ------
     OSError
-        When something in it can't be removed, after a second attempt for systems that hold files a moment longer.
+        When a part can't be removed at the second attempt. The first may fail because a system still holds a closed file.
 
     """
     if not folder.exists():
@@ -123,7 +123,7 @@ def _remove(path: Path) -> None:
 
 
 def _unlock(folder: Path) -> None:
-    """Give the owner every right again on what a target made read-only."""
+    """Give the owner all rights on every part of a folder: a target may have made parts read-only."""
     folder.chmod(stat.S_IRWXU)
     for parent, folders, files in os.walk(folder, followlinks=False):
         for name in folders + files:
@@ -133,7 +133,7 @@ def _unlock(folder: Path) -> None:
 
 
 def read_left(folder: Path, torn: list[str] | None = None) -> tuple[LeftFile, ...] | None:
-    """Return what was left; ``None`` where that is not known in full. Lines that can't be read are added to ``torn``."""
+    """Read ``left.jsonl``; return ``None`` if it is missing or has an unreadable line. These lines are added to ``torn``."""
     path = folder / "left.jsonl"
     if not path.exists():
         return None

@@ -1,4 +1,4 @@
-"""What a run made, measured: masks, depth, stars and block statistics, without pixels."""
+"""Read the measured products of a run: masks, depth, stars and block statistics, without pixels."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ BLOCK = 32
 
 @dataclass(frozen=True, slots=True)
 class TileProduct:
-    """A master tile on disk after the run: its identity and counts from the header.
+    """A master tile on disk after the run, with the counts in its header.
 
-    ``frames`` is ZMT_NRAW, ``aligned`` is ZMT_NALGN, ``reference`` is ZMT_REF; ``None`` where the header has no such card.
+    ``frames`` is ZMT_NRAW, ``aligned`` is ZMT_NALGN, ``reference`` is ZMT_REF; ``None`` if the header lacks the card.
     """
 
     path: str
@@ -35,21 +35,21 @@ class TileProduct:
 
 @dataclass(frozen=True)
 class Plane:
-    """One image as it was written: its digest, and statistics by blocks of ``BLOCK`` by ``BLOCK`` pixels, without its pixels.
+    """One image of a file: its digest, and statistics of blocks of ``BLOCK`` by ``BLOCK`` pixels.
 
     Parameters
     ----------
     name
-        The HDU's name; ``PRIMARY`` where the first has none.
+        The HDU's name; ``PRIMARY`` for a first HDU without a name.
     file
         Path of its file, relative to the record.
     shape, bitpix
         Its axes as numpy orders them, and its type as FITS names it.
     sha256
-        SHA-256 of its data as the file holds them: equal data have equal digests.
+        SHA-256 of its data as they are in the file: equal data have equal digests.
     count, sum, low, high
-        By block, shape (channels, rows, columns): how many values are finite, their sum, the least and the largest (NaN where
-        none is).
+        For each block, shape (channels, rows, columns): number of finite values, their sum, smallest and largest value (NaN
+        if no value is finite).
 
     """
 
@@ -66,12 +66,12 @@ class Plane:
 
 @dataclass(frozen=True)
 class Products:
-    """What the run made, measured: no pixels.
+    """The measured products of a run.
 
     Parameters
     ----------
     mosaic
-        Path of the mosaic, relative to the record; ``None`` if there is none.
+        Path of the mosaic, relative to the record; ``None`` if the run made no mosaic.
     wcs
         WCS cards of the *decimated* mask's grid.
     step
@@ -87,10 +87,10 @@ class Products:
     thumbnail
         Path of a PNG of the mosaic, relative to the record, or ``None``.
     constant
-        Boolean, shape as ``covered``: covered elements whose pixels lie in runs of equal values, as filling leaves them; ``None``
-        where it was not measured.
+        Boolean, shape as ``covered``: covered elements whose pixels lie in runs of equal values, as in filled areas; ``None``
+        if it was not measured.
     planes
-        The images of the mosaic's file and of its coverage map's, in their order; empty where they were not measured.
+        The images in the mosaic's file, then those in its coverage map's file; empty if they were not measured.
 
     """
 
@@ -107,14 +107,14 @@ class Products:
 
 
 def read_products(folder: Path) -> Products | None:
-    """Read what was measured after a run; ``None`` when nothing was. Raises ``RecordError`` when it can't be read."""
+    """Read the products of a run; ``None`` if they were not measured. Raises ``RecordError`` if they can't be read."""
     path = folder / "products.json"
     if not path.exists():
         return None
     try:
         data = read_json(path)
         check_format(path, data, PRODUCTS_FORMAT)
-        # Opened here, for numpy leaves a file open whose archive it can't read.
+        # Opened here, because numpy leaves the file open if it can't read the archive.
         with (folder / "products.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             depth = np.asarray(arrays["depth"], dtype=np.float32)
             stars = np.asarray(arrays["stars"], dtype=np.float64).reshape(-1, 3)
@@ -146,7 +146,7 @@ def read_products(folder: Path) -> Products | None:
         )
     except RecordError:
         raise
-    except Exception as error:  # a damaged archive raises errors of a dozen libraries, memory among them
+    except Exception as error:  # a damaged archive raises errors of many libraries, MemoryError among them
         raise RecordError(
             say(
                 "expected measured products in {path}, found some that can't be read ({error}): measure the run again",
@@ -169,7 +169,7 @@ def _plane(index: int, data: Mapping[str, Any], arrays: Mapping[str, NDArray[Any
 
 
 def _unpacked(bits: NDArray[np.uint8], depth: NDArray[np.float32], shape: Any) -> NDArray[np.bool_]:
-    """Return the mask in packed bits. Missing bits would be read as zeros, as holes: so their number must be right."""
+    """Unpack a mask from bits. Raises ``ValueError`` if their number is wrong: missing bits would be read as holes."""
     if depth.ndim != 2 or list(depth.shape) != shape or bits.shape != (-(-depth.size // 8),):
         raise ValueError(f"masks of {depth.shape} elements and {bits.size} bytes, expected a shape of {shape}")
     return np.unpackbits(bits, count=depth.size).reshape(depth.shape).astype(np.bool_)

@@ -1,8 +1,8 @@
-"""The record of a run: its files, and the typed history in them. Reading only.
+"""Read a record: the request, the history, the products, the left-over files and the seal of one run.
 
-``docs/protocol.md`` specifies the files. A record stays readable after a crash: a torn last line is dropped and named,
-a missing part is ``None`` or empty, and checks that need it conclude ``unknown``. Only a record that is not one at all,
-or of a newer format, raises ``RecordError``; nothing else is raised, whatever the bytes of its files are.
+``docs/protocol.md`` specifies the files. A record stays readable after a crash: a torn last line is named and left out,
+and a missing part is ``None`` or empty, which makes the checks that need it ``unknown``. A folder without a request, an
+unknown format and unreadable products raise ``RecordError``. No content of the files raises any other error.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from harness.record.values import UNREADABLE, RecordError, read_json
 
 @dataclass(frozen=True)
 class Record:
-    """One run: request, history, products, left-overs and seal, each ``None`` where the run did not get that far.
+    """The record of one run. Products, left-over files and seal are ``None`` if the run ended before they were written.
 
-    ``truth`` is what the dataset shows, ``None`` where nobody knows.
+    ``truth`` is what the frames show; ``None`` if it is not known. ``damage`` names the files that differ from the seal.
     """
 
     folder: Path
@@ -38,7 +38,7 @@ class Record:
 
     @property
     def usable(self) -> bool:
-        """Whether the run was sealed as done and nothing was changed since."""
+        """Whether the run was sealed as done and no file was changed afterwards."""
         return self.seal is not None and self.seal.state == "done" and not self.damage
 
 
@@ -48,7 +48,7 @@ def read_record(folder: Path) -> Record:
     Raises
     ------
     RecordError
-        When there is no request, a file has a format of another version, or what was measured can't be read.
+        When there is no request, a file has an unknown format, or the seal or the products can't be read.
 
     """
     try:
@@ -66,12 +66,12 @@ def read_record(folder: Path) -> Record:
 
 
 def read_request(folder: Path) -> Request:
-    """Read what a run was asked to do, and nothing else of its record.
+    """Read the request of a run only.
 
     Raises
     ------
     RecordError
-        When there is no request, or none that can be read.
+        When the request is missing or can't be read.
 
     """
     path = folder / "request.json"
@@ -79,9 +79,7 @@ def read_request(folder: Path) -> Request:
         return Request.from_json(read_json(path))
     except FileNotFoundError:
         raise RecordError(
-            say(
-                "expected a record with a request.json, found none in {folder}: name a run's folder", folder=str(folder)
-            )
+            say("expected a record in {folder}, found no request.json there: name a run's folder", folder=str(folder))
         ) from None
     except UNREADABLE as error:
         raise RecordError(

@@ -22,6 +22,8 @@ Role = Literal["subject", "pair", "baseline", "baseline-pair", "control", "contr
 Mode = Literal["classic", "sds", "grid"]
 MODES: tuple[Mode, ...] = ("classic", "sds", "grid")
 RETENTIONS: tuple[Retention, ...] = ("keep", "run_end", "per_tile")
+REPEATABLE = frozenset({"reference"})
+"""Kinds of target that give bit-equal outputs in every run. A run of another kind says so with the capability ``seeds``."""
 
 
 def _nothing() -> Mapping[str, Any]:
@@ -75,11 +77,11 @@ class TargetFacts:
     Parameters
     ----------
     kind
-        ``reference``, ``zemosaic`` or ``command``.
+        The name of a kind in the table of ``harness/targets/resolve.py``: ``reference``, ``zemosaic`` or ``command``.
     label
         The short name that people read, such as ``zemosaic b59a65f``.
     root
-        The folder that holds the target's code (a checkout or an exported commit); empty for the reference.
+        The folder that holds the target's code (a checkout or an exported commit); empty for a command.
     python
         The interpreter to start.
     identity
@@ -89,7 +91,7 @@ class TargetFacts:
 
     """
 
-    kind: Literal["reference", "zemosaic", "command"]
+    kind: str
     label: str
     root: str
     python: str

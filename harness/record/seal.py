@@ -1,4 +1,7 @@
-"""The seal of a record: how the run ended, and the SHA-256 of every file. Written last and in one step."""
+"""Seal a record with the end state of its run and the SHA-256 of every file, and find changes since then.
+
+The seal is written last and in one step, so a record with a seal is complete.
+"""
 
 from __future__ import annotations
 
@@ -12,22 +15,31 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from harness.language.message import say
-from harness.record.values import UNREADABLE, RecordError, check_format, inside, one_of, read_json, sha256_of
+from harness.record.values import (
+    UNREADABLE,
+    RecordError,
+    check_format,
+    inside,
+    int_or_none,
+    one_of,
+    read_json,
+    sha256_of,
+)
 
 SEAL_FORMAT = "phase3-seal/1"
 EndState = Literal["done", "crashed", "timed out", "killed"]
 END_STATES: tuple[EndState, ...] = ("done", "crashed", "timed out", "killed")
 SPARE = ("outputs",)
-"""The folders that a copy of a record may be made without: what was made is measured before the seal, and checks read no more."""
+"""The folders that a copy of a record may lack: their content is measured before the seal, and checks do not read them."""
 SEAL = "seal.json"
 WORK = "work"
 
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """How the run ended and the SHA-256 of every file of the record at that time.
+    """The end state of a run, and the SHA-256 of every file of its record at that time.
 
-    ``without`` names the folders that a copy of the record was made without; the digests of their files stay.
+    ``without`` names the folders that this copy of the record lacks. The digests of their files are kept.
     """
 
     state: EndState
@@ -39,16 +51,16 @@ class Seal:
 
 
 def seal(folder: Path, state: EndState, exit_code: int | None, reason: str, seconds: float) -> None:
-    """Seal a record, or seal it anew.
+    """Seal a record; replace a seal that exists.
 
     Parameters
     ----------
     folder
         The record.
     state, exit_code
-        How the target ended; the code is ``None`` where it says nothing of the target's own.
+        How the target ended; the code is ``None`` if the target did not exit by itself.
     reason
-        One sentence for whatever is not as expected; empty otherwise.
+        One sentence on anything unexpected; empty otherwise.
     seconds
         How long the target ran.
 
@@ -70,12 +82,12 @@ def seal(folder: Path, state: EndState, exit_code: int | None, reason: str, seco
 
 
 def note_spared(folder: Path) -> None:
-    """Say in the seal of a copy which folders it was made without: their files are not missing from it.
+    """Note in the seal of a copy that it lacks the folders in ``SPARE``, so that their files do not count as missing.
 
     Parameters
     ----------
     folder
-        A copy of a record that was not changed since it was sealed.
+        A copy of a record that was not changed after it was sealed.
 
     Raises
     ------
@@ -102,9 +114,9 @@ def _write(folder: Path, data: Mapping[str, Any]) -> None:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of every regular file of a record but ``work/`` and the seal itself, by relative path.
+    """Return the SHA-256 of every regular file of a record by relative path, without ``work/`` and the seal.
 
-    Links, pipes and files whose name no record can hold (a backslash in it) are left out; ``left.jsonl`` names them.
+    Links, pipes and files whose names a record can't have (such as with a backslash) are left out; ``left.jsonl`` has them.
     """
     found = {}
     for parent, folders, files in os.walk(folder, followlinks=False):
@@ -127,13 +139,13 @@ def _digest(path: Path) -> str:
     try:
         return sha256_of(path)
     except PermissionError:
-        # A target may take its owner's right to read a product; the record is the harness's own.
+        # A target may remove the read permission of its product. The harness owns the record and may restore it.
         path.chmod(stat.S_IRUSR | stat.S_IWUSR)
         return sha256_of(path)
 
 
 def damage_of(folder: Path) -> tuple[str, ...]:
-    """Name what is not as it was when a record was sealed; nothing for one that was not.
+    """Return a message for each change since a record was sealed; an empty tuple for a record without a seal.
 
     Raises
     ------
@@ -146,19 +158,17 @@ def damage_of(folder: Path) -> tuple[str, ...]:
 
 
 def read_seal(folder: Path) -> Seal | None:
-    """Read the seal of a record; ``None`` without one. Raises ``RecordError`` when it cannot be read."""
-    path = folder / "seal.json"
+    """Read the seal of a record; ``None`` if it has no seal. Raises ``RecordError`` if the seal can't be read."""
+    path = folder / SEAL
     if not path.exists():
         return None
     try:
         data = read_json(path)
         check_format(path, data, SEAL_FORMAT)
-        state = one_of(data["state"], END_STATES)
-        code = data["exit_code"]
         files = {str(k): str(v) for k, v in dict(data["files"]).items()}
         return Seal(
-            state,
-            None if code is None else int(code),
+            one_of(data["state"], END_STATES),
+            int_or_none(data["exit_code"]),
             str(data["reason"]),
             float(data["seconds"]),
             MappingProxyType(files),
@@ -177,7 +187,7 @@ def read_seal(folder: Path) -> Seal | None:
 
 
 def damage(folder: Path, seal: Seal) -> Iterator[str]:
-    """Name every file that is not as it was when the record was sealed."""
+    """Yield a message for each file that is missing, changed or added since the record was sealed."""
     for name, digest in sorted(seal.files.items()):
         path = inside(folder, name)
         if not path.is_file():
@@ -186,5 +196,5 @@ def damage(folder: Path, seal: Seal) -> Iterator[str]:
         elif sha256_of(path) != digest:
             yield f"{name}: changed since the record was sealed"
     for path in sorted(folder.glob("*.json*")):
-        if path.name != "seal.json" and path.name not in seal.files:
+        if path.name != SEAL and path.name not in seal.files:
             yield f"{path.name}: added since the record was sealed"

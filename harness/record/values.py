@@ -1,6 +1,6 @@
-"""Read JSON values and lines from untrusted files of a record.
+"""Read JSON values and lines from the untrusted files of a record.
 
-Every reader of a record uses these. What cannot be read becomes a `RecordError` or a named torn line.
+Every reader of a record uses these functions. Unreadable content becomes a `RecordError` or is named as a torn line.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ from typing import Any, TypeVar
 from harness.language.message import SaidError, say
 
 T = TypeVar("T")
-# What reading data that are not as specified may raise: text that is no JSON or nested without end, numbers without end, parts
-# that are missing or of another type.
+# What malformed data may raise: text that is not JSON, endless nesting, numbers too large, parts missing or of another type.
 UNREADABLE = (ValueError, TypeError, LookupError, ArithmeticError, RecursionError)
 
 
 class RecordError(SaidError):
-    """A folder that is not a readable record: what was expected, what was found, what to do."""
+    """Raised for a folder that is not a readable record. The message says what was expected, found and what to do."""
 
 
 def sha256_of(path: Path) -> str:
@@ -30,7 +29,7 @@ def sha256_of(path: Path) -> str:
 
 
 def inside(folder: Path, name: str) -> Path:
-    """Return ``folder / name``; raise ``RecordError`` when a name from a record would leave its folder."""
+    """Return ``folder / name``. Raises ``RecordError`` for a name that points outside the folder."""
     pure = PurePosixPath(name)
     if pure.is_absolute() or ".." in pure.parts or "\\" in name or ":" in name.partition("/")[0]:
         raise RecordError(
@@ -65,12 +64,12 @@ def check_format(path: Path, data: Mapping[str, Any], expected: str) -> None:
 
 
 def read_lines(path: Path, torn: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the JSON objects of a file with the numbers of their lines. A line that can't be read is named in ``torn``."""
+    """Yield the JSON objects of a file with their line numbers. Lines that can't be read are named in ``torn``."""
     with path.open(encoding="utf-8", errors="replace") as stream:
         for number, line in enumerate(stream, 1):
             try:
                 data = json.loads(line)
-            except (ValueError, RecursionError):  # no JSON, a number of thousands of digits, or nested without end
+            except (ValueError, RecursionError):  # not JSON, a number of thousands of digits, or endless nesting
                 torn.append(f"{path.name}, line {number}")
                 continue
             if isinstance(data, dict):
@@ -80,7 +79,7 @@ def read_lines(path: Path, torn: list[str]) -> Iterator[tuple[int, dict[str, Any
 
 
 def read_samples(path: Path, torn: list[str], make: Callable[[Mapping[str, Any]], T]) -> tuple[T, ...]:
-    """Read every line of a file with ``make``; a line that cannot be read is named in ``torn``."""
+    """Convert every line of a file with ``make``. Lines that can't be read are named in ``torn``."""
     if not path.exists():
         return ()
     found: list[T] = []
@@ -103,7 +102,7 @@ def text_or_none(value: Any) -> str | None:
 
 
 def one_of(value: Any, known: tuple[T, ...]) -> T:
-    """Return the value if it is a known one. Raises ``ValueError`` otherwise."""
+    """Return the value if it is one of ``known``. Raises ``ValueError`` otherwise."""
     if value not in known:
         raise ValueError(f"expected one of {known}, found {value!r}")
     return known[known.index(value)]

@@ -1,4 +1,4 @@
-"""Problems with a run's frames and plan that can be seen before it starts: what was expected, found, and is to be done."""
+"""Check a run's frames and plan before its start; each problem says what was expected, what was found and what to do."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ MASK_BYTES = 3
 """Bytes that a frame's hot-pixel mask takes for each pixel."""
 
 OUTPUT_BYTES = 12
-"""Bytes of tiles and mosaic for each input pixel: as if no frames overlapped, so an upper estimate."""
+"""Bytes of tiles and mosaic for each input pixel: an upper estimate, for frames without overlap."""
 
 Plan = Sequence[Sequence[str]] | None
 
 
 class InputError(SaidError):
-    """Frames or a plan that no run can start with: what was expected, what was found, what to do."""
+    """Frames or a plan unfit for a run; the message says what was expected, what was found and what to do."""
 
 
 def require_inputs(
@@ -43,31 +43,32 @@ def require_inputs(
 def check_inputs(
     folder: Path, facts: DatasetFacts, plan: Plan, *, room: Path | None = None, contents: bool = True
 ) -> tuple[Message, ...]:
-    """Return the problems of a dataset and a plan; nothing is changed.
+    """Return the problems of a dataset and a plan.
 
     Parameters
     ----------
     folder
-        Where the frames lie.
+        The folder of the frames.
     facts
-        What the dataset says of its frames.
+        The dataset's facts on its frames.
     plan
         Frame names by tile, or ``None`` when the target makes its own plan.
     room
-        The folder that the run will be recorded in, whose volume must have room; not looked at when ``None``.
+        The folder of the record, whose volume must have room; not checked when ``None``.
     contents
-        Whether to open the frames too (about a millisecond each): truncated files, and frames without a single number.
+        Whether to open the frames too (about 1 ms each), to find truncated files and frames of NaN only.
 
     Returns
     -------
     tuple of Message
-        Empty when a run may start.
+        Empty when the run can start.
 
     """
     if not facts.frames:
         return (
             say(
-                "Expected frames in the dataset {dataset} ({folder}), found none: put FITS lights with a celestial WCS there.",
+                "Expected frames in the dataset {dataset} ({folder}), found no frame: put FITS lights with a "
+                "celestial WCS there.",
                 dataset=facts.name,
                 folder=str(folder),
             ),
@@ -81,7 +82,7 @@ def check_inputs(
 
 
 def is_celestial(cards: Mapping[str, str | int | float]) -> bool:
-    """Tell whether axes 1 and 2 are on the sky, with a stated origin and a usable scale: the one rule for every frame.
+    """Return whether axes 1 and 2 are on the sky, with a stated origin and a usable scale. Every frame is tested by this rule.
 
     Parameters
     ----------
@@ -89,7 +90,7 @@ def is_celestial(cards: Mapping[str, str | int | float]) -> bool:
         WCS cards of these axes, as ``FrameFacts.wcs`` holds them.
 
     """
-    # Without these astropy assumes an origin and one degree a pixel, which no telescope has.
+    # Without these cards astropy assumes an origin and 1 degree per pixel, which no telescope has.
     if not {"CRVAL1", "CRVAL2"} <= cards.keys() or not cards.keys() & {"CD1_1", "CD1_2", "PC1_1", "CDELT1"}:
         return False
     with warnings.catch_warnings():
@@ -98,12 +99,12 @@ def is_celestial(cards: Mapping[str, str | int | float]) -> bool:
             wcs = WCS(fits.Header(list(cards.items())), naxis=2)
             matrix = wcs.pixel_scale_matrix
             return bool(wcs.has_celestial and np.isfinite(matrix).all() and abs(np.linalg.det(matrix)) > 0)
-        except Exception:  # noqa: BLE001 -- whatever keeps astropy from reading it, it is no usable WCS
+        except Exception:  # noqa: BLE001 -- a WCS that astropy can't read for any reason is unusable
             return False
 
 
 def room_needed(folder: Path, facts: DatasetFacts) -> int:
-    """Return the bytes that a run is expected to need: copies of the frames, caches, masks, tiles and mosaic."""
+    """Estimate the bytes that a run needs: copies of the frames, caches, masks, tiles and mosaic."""
     pixels = sum(frame.shape[0] * frame.shape[1] for frame in facts.frames)
     copies = sum(path.stat().st_size for frame in facts.frames if (path := folder / frame.name).is_file())
     return copies + pixels * (CACHE_BYTES + MASK_BYTES + OUTPUT_BYTES)
@@ -114,7 +115,7 @@ def _names(facts: DatasetFacts) -> Iterator[Message]:
     for frame in facts.frames:
         if frame.name in {"", ".", ".."} or set(frame.name) & set("/\\\0"):
             yield say("Expected a plain file name for a frame, found {name}: rename the file.", name=frame.name)
-        # Some file systems hold no two names that differ in case or in the composition of their accents only.
+        # Some file systems can't hold two names that differ only in case or in the encoding of accents.
         key = unicodedata.normalize("NFC", frame.name).casefold()
         if key in seen:
             yield say(
@@ -135,7 +136,8 @@ def _plan(facts: DatasetFacts, plan: Plan) -> Iterator[Message]:
     for tile, names in enumerate(plan):
         if not names:
             yield say(
-                "Expected frames for tile {tile} of the plan, found none: name some or leave the tile out.", tile=tile
+                "Expected frames for tile {tile} of the plan, found an empty group: name frames or leave the tile out.",
+                tile=tile,
             )
         for name in names:
             if name not in known:
@@ -177,7 +179,8 @@ def _frame(folder: Path, frame: FrameFacts, *, contents: bool) -> Iterator[Messa
         return
     if not is_celestial(frame.wcs):
         yield say(
-            "Expected a celestial WCS in {name} (CTYPE, CRVAL and a scale), found none: solve the frame first, or leave it out.",
+            "Expected a celestial WCS in {name} (CTYPE, CRVAL and a scale), found no such cards: solve the "
+            "frame first, or leave it out.",
             name=frame.name,
         )
     if contents:
@@ -187,13 +190,13 @@ def _frame(folder: Path, frame: FrameFacts, *, contents: bool) -> Iterator[Messa
 def _contents(path: Path) -> Iterator[Message]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what is wrong is said below, in our own words
+            warnings.simplefilter("ignore")  # the messages below name the problem
             with fits.open(path, memmap=True, do_not_scale_image_data=True) as hdus:
                 index = next(
                     (i for i, hdu in enumerate(hdus) if hdu.is_image and hdu.header.get("NAXIS", 0) >= 2), None
                 )
                 if index is None:
-                    yield say("Expected an image in {name}, found none: leave the file out.", name=path.name)
+                    yield say("Expected an image in {name}, found no image HDU: leave the file out.", name=path.name)
                     return
                 hdu = hdus[index]
                 expected, found = _length(hdu), path.stat().st_size
@@ -215,7 +218,7 @@ def _contents(path: Path) -> Iterator[Message]:
 
 
 def _length(hdu: fits.PrimaryHDU | fits.ImageHDU) -> int:
-    """Return the length that the file must have at least: up to the image's last byte, without the padding after it."""
+    """Return the minimum length of the file: up to the image's last byte, without the padding after it."""
     return int(hdu.fileinfo()["datLoc"]) + int(hdu.size)
 
 
@@ -224,7 +227,7 @@ def _is_packed(path: Path) -> bool:
 
 
 def _has_a_number(hdu: fits.PrimaryHDU | fits.ImageHDU) -> bool:
-    """Look row by row: good frames end it at the first."""
+    """Return whether an image has a finite value; good frames answer with their first row."""
     data = hdu.data
     if data is None or not np.issubdtype(data.dtype, np.floating):
         return data is not None
@@ -236,7 +239,7 @@ def _room(folder: Path, facts: DatasetFacts, room: Path) -> Iterator[Message]:
     try:
         free = shutil.disk_usage(there).free
     except OSError:
-        return  # no answer is no problem: a full disk will be seen in the run
+        return  # the run itself will report a full disk
     needed = room_needed(folder, facts)
     if free < needed:
         yield say(

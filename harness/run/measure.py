@@ -1,9 +1,8 @@
-"""Measures what a run made, so that a record can be judged without its pixels.
+"""Measure the products of a run, so that its record can be judged without pixels.
 
-Writes ``products.json``, ``products.npz`` and ``thumbnail.png`` (``docs/protocol.md``): which pixels are covered, how deep, where
-the stars are and how bright, where it is constant, the digest and the statistics of each image by blocks, and what the headers
-of the kept tiles say. Files are read by strips of rows, so memory is bounded by a strip, the decimated masks and the blocks'
-statistics, not by the mosaic.
+Writes ``products.json``, ``products.npz`` and ``thumbnail.png`` (``docs/protocol.md``): coverage, depth, stars with positions and
+fluxes, constant areas, the digest and block statistics of each image, and the headers of the kept tiles. Files are read in strips
+of rows, so memory is bounded by a strip, the decimated masks and the block statistics, not by the mosaic.
 """
 
 from __future__ import annotations
@@ -39,22 +38,22 @@ MASK_PIXELS = 25_000_000
 """Masks are decimated until they have no more elements than this."""
 
 STARS = 2000
-"""How many stars are kept, the brightest."""
+"""How many of the brightest stars are kept."""
 
 RUN = 7
-"""Pixels in a row or a column that must be equal in every channel to be called constant: noise makes no such run."""
+"""Successive equal pixels of a row or column, in every channel, that count as constant; noise makes no such sequence."""
 
 _STRIP_PIXELS = 1 << 22
-_ROUNDING = 8 * float(np.finfo(np.float32).eps)  # of the value: what interpolating and shifting a constant may add
+_ROUNDING = 8 * float(np.finfo(np.float32).eps)  # relative; interpolation and shifts change a constant by this much
 _THUMBNAIL = 900  # pixels, the longer side
 
-# Stars. The kernel suits what small telescopes sample a star with; the aperture takes in most of its light, and is the same in
-# every run, so that fluxes compare between runs whatever their stars look like.
+# Stars. The kernel has the width of a star in small telescopes' pixels. The aperture holds most of a star's light and is the same
+# in every run; otherwise fluxes would not compare between runs.
 _FWHM = 3.0
 _SIGMAS = 5.0
 _APERTURE = 5.0
 _MESH = 64
-_OVERLAP = 64  # rows that two bands share, so that each star lies whole in one of them
+_OVERLAP = 64  # rows that two strips share, so that each star lies whole in one of them
 
 _TINY = float(np.finfo(np.float32).tiny)
 _BASE = re.compile(r"zemosaic_MT\d+_R\d+|mosaic_grid")
@@ -71,31 +70,31 @@ _F = TypeVar("_F", np.float32, np.float64)
 
 
 class MeasureError(ValueError):
-    """Products that can't be measured: what was expected, what was found, what to do."""
+    """Unmeasurable products; the message says what was expected, what was found and what to do."""
 
 
 def measure(folder: Path, request: Request) -> None:
-    """Measure what a run left in ``folder/outputs``, and write it beside.
+    """Measure the products in ``folder/outputs`` and write the results to ``folder``.
 
-    The mosaic is the data product (``_science`` where there are two); previews and display products are not looked at.
+    The mosaic is the data product (``_science`` where there are two); previews and display products are ignored.
     A pixel is covered when its coverage is positive, its alpha (where the file has an ``ALPHA``) is positive, and a channel
-    is finite. Without a coverage map the depth is NaN; without alpha too, an all-zero pixel is not covered. A mosaic of more
-    than ``MASK_PIXELS`` is decimated: an element is covered only if *all* its pixels are, and its depth is the least of
-    theirs, so no hole is hidden.
+    is finite. Without a coverage map the depth is NaN; without alpha as well, an all-zero pixel is not covered. A mosaic of more
+    than ``MASK_PIXELS`` is decimated: an element is covered only if *all* its pixels are, and its depth is their minimum, so
+    no hole is hidden.
 
-    A run without a mosaic has products too: no mosaic, empty masks, and the tiles that it left.
+    The products of a run without a mosaic are empty masks and the tiles that it left.
 
     Parameters
     ----------
     folder
         The record's folder.
     request
-        What was asked: the mode tells which mosaic is meant, the configuration how the data product is named.
+        The request of the run: its mode selects the mosaic, its configuration names the data product.
 
     Raises
     ------
     MeasureError
-        When the mosaic or its coverage is not a FITS file that can be read, or the two don't belong together.
+        When the mosaic or its coverage is not a readable FITS file, or their shapes differ.
     OSError
         When the products can't be written.
 
@@ -124,15 +123,15 @@ def measure(folder: Path, request: Request) -> None:
 
 
 def decimate_products(folder: Path, step: int) -> None:
-    """Rewrite a record's products at a larger step and without pixels: no thumbnail. The record must be sealed again.
+    """Rewrite a record's products at a larger step and without a thumbnail. The record must be sealed again.
 
     Parameters
     ----------
     folder
         The record's folder.
     step
-        The new decimation, a multiple of the present one. An element is covered, or constant, only if all that it replaces
-        are. Digests and statistics of the images stay as they are.
+        The new decimation, a multiple of the present one. An element is covered, or constant, only if all elements that it
+        replaces are. Digests and statistics of the images stay unchanged.
 
     Raises
     ------
@@ -145,7 +144,7 @@ def decimate_products(folder: Path, step: int) -> None:
     except RecordError as error:
         raise MeasureError(str(error)) from error
     if products is None:
-        raise MeasureError(f"expected products.json in {folder}, found none: measure the run first")
+        raise MeasureError(f"expected products.json in {folder}, found no such file: measure the run first")
     factor, rest = divmod(step, products.step)
     if rest or factor < 1:
         raise MeasureError(f"expected a step that is a multiple of {products.step}, found {step}")
@@ -175,7 +174,7 @@ def decimated_cards(cards: Cards, step: int) -> Cards:
     matrix = [name for name in cards if re.fullmatch(r"CD[12]_[12]", name)]
     for name in matrix or ("CDELT1", "CDELT2"):
         made[name] = float(cards.get(name, 1.0)) * step
-    for name in cards:  # distortion: polynomials of pixels, in pixels
+    for name in cards:  # distortion polynomials map pixels to pixels
         if powers := re.fullmatch(r"(?:A|B|AP|BP)_(\d)_(\d)", name):
             made[name] = float(cards[name]) * float(step) ** (int(powers[1]) + int(powers[2]) - 1)
     return made
@@ -183,7 +182,7 @@ def decimated_cards(cards: Cards, step: int) -> Cards:
 
 @dataclass(frozen=True)
 class _Arrays:
-    """What is stored as arrays."""
+    """The arrays of the products."""
 
     covered: NDArray[np.bool_]
     depth: NDArray[np.float32]
@@ -201,7 +200,7 @@ class _Measured:
 
 
 class _Plane:
-    """One image of a FITS file, read by rows through ``section``: scaled, and never whole."""
+    """One image of a FITS file, read in rows through ``section``: scaled, and never whole."""
 
     def __init__(self, path: Path, hdu: Any) -> None:
         shape = tuple(int(n) for n in hdu.shape)
@@ -257,7 +256,7 @@ class _Source:
         return rows, columns
 
     def strip(self, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32]]:
-        """Return pixels (channels, rows, columns), which are covered, and their depth, of some rows."""
+        """Return some rows: pixels (channels, rows, columns), whether each is covered, and its depth."""
         pixels = self.image.rows(start, stop)
         covered: NDArray[np.bool_] = np.asarray(np.isfinite(pixels).any(axis=0))
         depth: NDArray[np.float32] = np.full(covered.shape, np.nan, dtype=np.float32)
@@ -272,7 +271,7 @@ class _Source:
 
 
 def _find(outputs: Path, request: Request) -> tuple[Path | None, Path | None]:
-    """Return the mosaic that is the data product, and its coverage map."""
+    """Return the data product among the mosaics, and its coverage map."""
     files = {path.stem: path for path in sorted(outputs.glob("*.fits")) if path.is_file()}
     data_suffix = str(request.config.get("scientific_fits_suffix") or "_science")
     candidates = []
@@ -289,19 +288,19 @@ def _find(outputs: Path, request: Request) -> tuple[Path | None, Path | None]:
 
 @contextmanager
 def _open(mosaic: Path, coverage: Path | None) -> Iterator[_Source]:
-    """Open a mosaic and its coverage. What FITS finds odd but readable is no concern of ours."""
+    """Open a mosaic and its coverage. Warnings about odd but readable FITS are suppressed."""
     with warnings.catch_warnings(), ExitStack() as stack:
         warnings.simplefilter("ignore", AstropyWarning)
         images = _images(mosaic, stack)
         alpha = next((plane for name, plane in images if name == "ALPHA"), None)
         image = next((plane for name, plane in images if name not in {"ALPHA", "WEIGHT"}), None)
         if image is None:
-            raise MeasureError(f"expected an image in {mosaic.name}, found none: run it again")
+            raise MeasureError(f"expected an image in {mosaic.name}, found no image HDU: run it again")
         depth, maps = None, []
         if coverage is not None:
             maps = _images(coverage, stack)
             if not maps:
-                raise MeasureError(f"expected an image in {coverage.name}, found none: run it again")
+                raise MeasureError(f"expected an image in {coverage.name}, found no image HDU: run it again")
             depth = maps[0][1]
         for other in (alpha, depth):
             if other is not None and other.shape != image.shape:
@@ -329,7 +328,7 @@ def _unreadable(path: Path, error: Exception) -> MeasureError:
 
 
 def _celestial(path: Path, header: fits.Header) -> Cards:
-    """Return the celestial WCS cards of a mosaic, checked: masks without a sky could not be compared."""
+    """Return the checked celestial WCS cards of a mosaic; without them masks could not be compared on the sky."""
     cards: dict[str, str | int | float] = {}
     for name in header:
         value = header[name]
@@ -339,7 +338,7 @@ def _celestial(path: Path, header: fits.Header) -> Cards:
         sky_of(cards, 0.0, 0.0)
     except FootprintError as error:
         raise MeasureError(
-            f"expected a celestial WCS in {path.name}, found none that places it ({error}): run it again"
+            f"expected a celestial WCS in {path.name}, found header cards that don't place it ({error}): run it again"
         ) from error
     return cards
 
@@ -372,7 +371,7 @@ def _measured(source: _Source, outputs: Path) -> _Measured:
 
 
 def _step(rows: int, columns: int) -> int:
-    """Return the least decimation that leaves no more than ``MASK_PIXELS`` elements."""
+    """Return the smallest decimation with at most ``MASK_PIXELS`` elements."""
     step = max(1, math.floor(math.sqrt(rows * columns / MASK_PIXELS)))
     while math.ceil(rows / step) * math.ceil(columns / step) > MASK_PIXELS:
         step += 1
@@ -380,14 +379,14 @@ def _step(rows: int, columns: int) -> int:
 
 
 def _strips(rows: int, columns: int, multiple: int) -> Iterator[tuple[int, int]]:
-    """Yield first row and row after the last of strips whose heights are a multiple of ``multiple``, the last one's excepted."""
+    """Yield start and stop row of each strip; heights are multiples of ``multiple``, except the last one's."""
     height = max(1, _STRIP_PIXELS // max(columns, 1) // multiple) * multiple
     for start in range(0, rows if columns else 0, height):
         yield start, min(start + height, rows)
 
 
 def _blocks(values: NDArray[_T], step: int, reduce: np.ufunc, *, fill: float) -> NDArray[_T]:
-    """Reduce blocks of ``step`` by ``step`` elements to one; blocks at the far edges may be smaller."""
+    """Reduce each block of ``step`` by ``step`` elements to one; blocks at the far edges may be smaller."""
     if step == 1:
         return values
     rows, columns = values.shape
@@ -397,10 +396,10 @@ def _blocks(values: NDArray[_T], step: int, reduce: np.ufunc, *, fill: float) ->
 
 
 def _constant(pixels: NDArray[np.float32], covered: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return which pixels lie in a run of ``RUN`` covered pixels of a row or a column with equal values in every channel.
+    """Return the pixels within ``RUN`` successive covered pixels of a row or column that are equal in every channel.
 
-    Filling with a value and repeating an edge make such runs. Equal means but for rounding: interpolation gives a constant
-    back with errors in its last bits. A channel that is not finite says nothing.
+    Filling with a value and repeating an edge make such sequences. Values are equal within rounding, because interpolation
+    returns a constant with errors in its last bits. A channel that is not finite is ignored.
     """
     found = np.zeros_like(covered)
     for axis in (0, 1):
@@ -416,7 +415,7 @@ def _constant(pixels: NDArray[np.float32], covered: NDArray[np.bool_]) -> NDArra
 
 
 def _plane(name: str, plane: _Plane, outputs: Path) -> Plane:
-    """Measure one image as it was written: the digest of its data, and statistics by blocks."""
+    """Measure one image as written: the digest of its data, and statistics of its blocks."""
     rows, columns = plane.shape
     counts, sums, lows, highs = [], [], [], []
     for start, stop in _strips(rows, columns, BLOCK):
@@ -431,7 +430,7 @@ def _plane(name: str, plane: _Plane, outputs: Path) -> Plane:
             [_blocks(np.where(f, v, np.nan), BLOCK, np.fmax, fill=np.nan) for v, f in zip(values, finite, strict=True)]
         )
     bitpix = int(plane.hdu.header["BITPIX"])
-    exact = np.float32 if bitpix in (8, 16, -32) else np.float64  # minimum and maximum are values of the image
+    exact = np.float32 if bitpix in (8, 16, -32) else np.float64  # of low and high, which are values of the image
     return Plane(
         name=name,
         file=plane.path.relative_to(outputs.parent).as_posix(),
@@ -446,7 +445,7 @@ def _plane(name: str, plane: _Plane, outputs: Path) -> Plane:
 
 
 def _digest(plane: _Plane) -> str:
-    """Return the SHA-256 of an image's data as the file holds them; of its values where the file holds them compressed."""
+    """Return the SHA-256 of an image's data as stored; of its values where they are stored compressed."""
     digest = hashlib.sha256()
     if isinstance(plane.hdu, fits.CompImageHDU):
         for start, stop in _strips(*plane.shape, 1):
@@ -462,7 +461,7 @@ def _digest(plane: _Plane) -> str:
 
 
 def _shrunk(pixels: NDArray[np.float32], covered: NDArray[np.bool_], step: int) -> NDArray[np.float32]:
-    """Return the means over the covered pixels of each block, shape (channels, rows, columns); NaN where there are none."""
+    """Return the mean of each block's covered pixels, shape (channels, rows, columns); NaN for a block without any."""
     count = _blocks(covered.astype(np.float32), step, np.add, fill=0)
     sums = [_blocks(np.where(covered & np.isfinite(channel), channel, 0), step, np.add, fill=0) for channel in pixels]
     means: NDArray[np.float32] = np.divide(
@@ -472,7 +471,7 @@ def _shrunk(pixels: NDArray[np.float32], covered: NDArray[np.bool_], step: int) 
 
 
 def _picture(means: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return the thumbnail, RGBA with the mosaic's row 0 first: each channel stretched by itself, transparent where uncovered."""
+    """Return the thumbnail, RGBA with the mosaic's row 0 first: channels stretched separately, transparent where uncovered."""
     covered = np.isfinite(means).all(axis=0)
     channels = means[[0, 1, 2]] if len(means) >= 3 else means[[0, 0, 0]]
     picture = np.zeros((*covered.shape, 4), dtype=np.uint8)
@@ -488,15 +487,15 @@ def _picture(means: NDArray[np.float32]) -> NDArray[np.uint8]:
 def _stars(source: _Source) -> NDArray[np.float64]:
     """Return right ascension, declination and flux of the brightest stars, the brightest first.
 
-    DAOFIND (Stetson 1987) on the mean of the channels, less a background by sigma-clipped meshes, in units of its local noise;
-    the flux is the sum in a circular aperture. Stars whose aperture is not wholly covered are left out.
+    DAOFIND (Stetson 1987) runs on the mean of the channels, minus a background from sigma-clipped meshes, in units of the
+    local noise. The flux is the sum in a circular aperture. Stars whose aperture is not fully covered are left out.
     """
     rows, columns = source.shape
     found = []
     for start, stop in _strips(rows, columns, 1):
         top = max(start - _OVERLAP, 0)
         pixels, covered, _ = source.strip(top, min(stop + _OVERLAP, rows))
-        # Where a channel is missing, the mean of the others would be another colour's: a false edge.
+        # Where a channel is missing, the mean would jump to the other channels' level: a false edge.
         covered &= np.isfinite(pixels).all(axis=0)
         luminance = np.where(covered, pixels, 0).mean(axis=0, dtype=np.float64)
         stars = detected(luminance, covered)
@@ -509,7 +508,7 @@ def _stars(source: _Source) -> NDArray[np.float64]:
 
 
 def detected(luminance: NDArray[np.float64], covered: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return x, y and flux of the stars in an image, in pixels and in its unit."""
+    """Return x and y (pixels) and flux (the image's unit) of the stars in an image."""
     none = np.empty((0, 3))
     if not covered.any():
         return none
@@ -518,15 +517,15 @@ def detected(luminance: NDArray[np.float64], covered: NDArray[np.bool_]) -> NDAr
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)
         try:
-            smooth = BkgZoomInterpolator(order=1)  # a spline of third order takes longer than all the rest
+            smooth = BkgZoomInterpolator(order=1)  # a third-order spline takes longer than everything else
             background = Background2D(
                 luminance, mesh, coverage_mask=missing, exclude_percentile=90, interpolator=smooth
             )
-        except ValueError:  # no mesh has enough covered pixels: there is no background to see stars on
+        except ValueError:  # no mesh has enough covered pixels for a background
             return none
         signal = np.where(covered, luminance - background.background, 0)
         noise = background.background_rms
-        # A mosaic without noise (a constant one, or an ideal one) still has stars, and must not divide by nothing.
+        # A mosaic without noise still has stars; the floor avoids a division by zero.
         floor = max(float(np.median(noise[covered])) * 1e-3, _TINY)
         finder = DAOStarFinder(_SIGMAS, _FWHM)
         table = finder(np.where(covered, signal / np.maximum(noise, floor), 0), mask=missing)
@@ -542,7 +541,7 @@ def detected(luminance: NDArray[np.float64], covered: NDArray[np.bool_]) -> NDAr
 
 
 def _tiles(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield what the headers of the kept tiles say. A tile whose header can't be read is still there: its counts are unknown."""
+    """Yield the headers' facts on each kept tile; of a tile with an unreadable header the counts are unknown."""
     outputs = folder / "outputs"
     for path in sorted({path for pattern in _TILES for path in outputs.rglob(pattern) if path.is_file()}):
         header = _header(path)
@@ -574,7 +573,7 @@ def _whole(value: object) -> int | None:
 
 
 def _write(folder: Path, data: dict[str, Any], found: _Arrays) -> None:
-    """Write the arrays, then the description that makes them products."""
+    """Write the arrays, then ``products.json``, without which a reader sees no products."""
     arrays: dict[str, NDArray[Any]] = {
         "covered": np.packbits(found.covered),
         "depth": found.depth,

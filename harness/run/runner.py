@@ -1,7 +1,7 @@
-"""One run: make the record's folder, start the target, watch it, end the whole tree, measure, count, seal.
+"""Make one run: prepare the record's folder, start the target, watch it, end all its processes, measure, seal.
 
-Nothing of the user's is changed: frames are copied, never linked, for a target may move or rewrite its inputs. A run that
-can't start for want of good inputs leaves no record; any other run, however it ends, leaves a sealed one.
+The user's files stay unchanged: frames are copied, never linked, because a target may move or rewrite its inputs. A run whose
+inputs are unfit leaves no record; any other run leaves a sealed record, however it ends.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import json
 import signal
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,23 +22,18 @@ from harness.language.message import say
 from harness.record import leftovers
 from harness.record.reader import Record, read_record
 from harness.record.request import Request
-from harness.record.seal import WORK, EndState, seal
+from harness.record.seal import WORK
 from harness.record.truth import Truth
+from harness.run import finish
 from harness.run.inputs import InputError, require_inputs
 from harness.run.stack_plan import NAME as STACK_PLAN
 from harness.run.stack_plan import stack_plan
 from harness.targets.start import prepare
-from harness.watch.disk import DiskSampler
 from harness.watch.guard import Ended, Guard, NotStartedError
-from harness.watch.process import SHARE as PROCESS_SHARE
-from harness.watch.process import ProcessSampler
 from harness.watch.sampling import Watch
 
-GRACE_SECONDS = 5.0
-"""How long a process that was asked to end may take; newer ZeMosaic ignores the request."""
-
 RESERVE_BYTES = 1_000_000
-"""Kept aside while the target runs, so that a record can be sealed on a disk that the target filled."""
+"""Reserved on disk while the target runs, so that the record can still be sealed if the target fills the disk."""
 
 FOLDERS = ("input", "home", "tmp", "cwd")
 
@@ -47,22 +41,15 @@ OnStart = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class _End:
-    """How the run ended.
+class _End(finish.End):
+    """How a run of the harness ended.
 
-    ``stopped`` is the exception that ended it early and is raised again after the sealing; ``printed`` says what a target
-    that ended well printed last.
+    ``stopped`` is the exception that ended it early; it is raised again after the sealing. ``printed`` quotes the last lines
+    of a target that ended well.
     """
 
-    state: EndState
-    code: int | None
-    reasons: tuple[str, ...]
-    seconds: float
     stopped: BaseException | None = None
     printed: str = ""
-
-    def because(self, *reasons: str) -> _End:
-        return replace(self, reasons=(*self.reasons, *(reason for reason in reasons if reason)))
 
 
 def make_run(
@@ -73,7 +60,7 @@ def make_run(
     truth: Truth | None = None,
     table: str | None = None,
     on_start: OnStart | None = None,
-    grace: float = GRACE_SECONDS,
+    grace: float = finish.GRACE_SECONDS,
 ) -> Record:
     """Run a target once and return its sealed record.
 
@@ -84,30 +71,30 @@ def make_run(
     folder
         The record's folder: new, or empty.
     frames
-        The folder that holds the frames named in ``request.dataset``. It is only read.
+        The folder of the frames that ``request.dataset`` names. It is only read.
     truth
-        What the frames show, where that is known: it goes into the record.
+        The ground truth of the frames, where it is known; it is copied into the record.
     table
-        The text of ``stack_plan.csv``, where it is not to be the one beside the frames; for the grid mode.
+        The text of ``stack_plan.csv`` for the grid mode; by default the file in the frames' folder.
     on_start
-        Called with the target's process id once it runs.
+        Called with the target's process id after its start.
     grace
-        Seconds that processes get to end by themselves before they are killed.
+        Seconds that processes have for a regular end before they are killed.
 
     Returns
     -------
     Record
-        Its seal says how the run ended: ``done``, ``crashed`` (a target that could not be started too), ``timed out`` or
-        ``killed``. ``reason`` is a sentence for all that was not as expected.
+        Its seal holds the end of the run: ``done``, ``crashed`` (also where the target could not be started), ``timed out``
+        or ``killed``. ``reason`` names everything unexpected.
 
     Raises
     ------
     InputError
-        When the frames, the plan or the folder are not fit for a run. No record is left.
+        When the frames, the plan or the folder are unfit for a run. No record is left.
     KeyboardInterrupt
-        On Ctrl-C, or SIGTERM in the main thread, after the tree was ended and the record sealed as ``killed``.
+        On Ctrl-C, or SIGTERM in the main thread, after all processes have ended and the record is sealed as ``killed``.
     RecordError
-        When the target wrote a record that can't be read; it is sealed.
+        When the target wrote an unreadable record. It is sealed.
     OSError
         When the record can't be sealed.
 
@@ -129,12 +116,12 @@ def make_run(
         except BaseException:
             _unmake(folder, new=new)  # nothing was started, so there is nothing to record
             raise
-        end = _tidy(folder, end)
+        end = end.because(*_tidy(folder))
         if end.stopped is None:
             end = _measure(request, folder, end, signals)
         if end.state == "done":
             end = end.because(*_lacking(folder, end.printed))
-        seal(folder, end.state, end.code, " ".join(end.reasons), end.seconds)
+        finish.seal_end(folder, end)
         if end.stopped is not None:
             raise end.stopped
     return read_record(folder)
@@ -144,7 +131,7 @@ def make_run(
 
 
 def _prepare(folder: Path, request: Request, frames: Path, truth: Truth | None, given: str | None) -> None:
-    """Make the record's folder, with copies of the frames, what is known of them, and for the grid mode the table of them."""
+    """Make the record's folder, with copies of the frames, their ground truth and, for the grid mode, their table."""
     table = stack_plan(frames, request.dataset, given) if request.mode == "grid" else None
     try:
         for name in FOLDERS:
@@ -170,7 +157,7 @@ def _prepare(folder: Path, request: Request, frames: Path, truth: Truth | None, 
 
 
 def _copy(source: Path, target: Path, sha256: str) -> None:
-    """Copy a frame and check on the way that it is the one that the request means."""
+    """Copy a frame and check its SHA-256 against the request."""
     digest = hashlib.sha256()
     with source.open("rb") as reader, target.open("xb") as writer:
         while data := reader.read(1 << 20):
@@ -202,74 +189,60 @@ def _unmake(folder: Path, *, new: bool) -> None:
 
 
 def _run(request: Request, folder: Path, signals: _Signals, on_start: OnStart | None, grace: float) -> _End:
-    """Start the target, watch it until it ends or must end, and leave no process."""
+    """Start the target, watch it until it ends or reaches a limit, and leave no process."""
     started = time.monotonic()
     try:
         start = prepare(folder, request)
         guard = Guard(
-            start.argv, start.env, start.cwd, console=folder / "console.log", seconds=request.seconds, grace=grace
+            start.argv, start.env, start.cwd, console=folder / finish.CONSOLE, seconds=request.seconds, grace=grace
         )
     except (OSError, ValueError) as error:
-        return _End("crashed", None, (f"The target could not be started: {error}",), 0.0)
+        return _End("crashed", None, 0.0, (f"The target could not be started: {error}",))
     watches: list[Watch] = []
     stopped: BaseException | None = None
     try:
         pid = guard.start()
         started = time.monotonic()
         with signals.open():
-            watches.append(Watch("disk", folder / "disk.jsonl", lambda: DiskSampler(folder)))
-            watches.append(
-                Watch(
-                    "processes",
-                    folder / "process.jsonl",
-                    lambda: ProcessSampler(guard.guard_pid),
-                    share=PROCESS_SHARE,
-                )
-            )
+            watches.extend(finish.watch(folder, guard.guard_pid))
             if on_start is not None:
                 on_start(pid)
             while (ended := guard.wait(0.2)) is None:
                 signals.insist()
         seconds = time.monotonic() - started
     except NotStartedError as error:
-        return _End("crashed", None, (f"The target could not be started: {error}",), 0.0)
-    except BaseException as error:  # noqa: BLE001 -- whatever it is, the tree is ended first; it is raised again after sealing
+        return _End("crashed", None, 0.0, (f"The target could not be started: {error}",))
+    except BaseException as error:  # noqa: BLE001 -- the processes must end first; it is raised again after the sealing
         stopped = error
         ended = guard.end()
         seconds = time.monotonic() - started
     finally:
         guard.close()
-        problems = [watch.stop() for watch in watches]
-    end = _judge_end(ended, stopped, seconds, request.seconds)
-    return end.because(*(f"Watching failed: {problem}." for problem in problems if problem))
+        problems = finish.stop(watches)
+    return _judge_end(ended, stopped, seconds, request.seconds).because(*problems)
 
 
 def _judge_end(ended: Ended, stopped: BaseException | None, seconds: float, limit: float) -> _End:
-    """Say how it ended, with what was expected, what was found and what to do."""
+    """Return the end of a run; reasons name what was expected, what was found and what to do."""
     printed = _last_lines(ended.printed)
     if stopped is not None:
         what = "by the user" if isinstance(stopped, KeyboardInterrupt) else f"by {type(stopped).__name__}: {stopped}"
-        end = _End(
-            "killed",
-            None,
-            (f"Expected the target to end by itself, found the run stopped {what}: run it again.",),
-            seconds,
-        )
-        end = replace(end, stopped=stopped)
+        reason = f"Expected the target to end by itself, found the run stopped {what}: run it again."
+        end = _End("killed", None, seconds, (reason,), stopped)
     elif ended.cause == "timed out":
         reason = (
             f"Expected the target to end within {limit:g} s, found it still running, so its processes were ended; "
             f"{printed}: allow it more time, or see in the events where it hangs."
         )
-        end = _End("timed out", None, (reason,), seconds)
+        end = _End("timed out", None, seconds, (reason,))
     elif ended.cause != "ended":
         reason = "Expected the target to end by itself, found its guard process ended from outside: run it again."
-        end = _End("killed", None, (reason,), seconds)
+        end = _End("killed", None, seconds, (reason,))
     elif ended.code == 0:
-        end = _End("done", 0, (), seconds, printed=printed)
+        end = _End("done", 0, seconds, printed=printed)
     else:
         reason = f"Expected exit status 0, found {_named(ended.code)}; {printed}: read console.log and the last events."
-        end = _End("crashed", ended.code, (reason,), seconds)
+        end = _End("crashed", ended.code, seconds, (reason,))
     return end.because(
         f"{ended.strays} processes outlived the target and were ended." if ended.strays else "",
         f"The processes {', '.join(map(str, ended.left))} could not be ended: end them by hand." if ended.left else "",
@@ -287,7 +260,7 @@ def _named(code: int | None) -> str:
 
 
 def _last_lines(printed: str, count: int = 3) -> str:
-    """Return the last lines printed, whatever they hold, in one line that can be read."""
+    """Return the last printed lines as one printable line."""
     readable = ("".join(c if c.isprintable() else "\ufffd" for c in line).strip() for line in printed.splitlines())
     last = [line[:200] for line in readable if line][-count:]
     return f"it printed last: {' | '.join(last)}" if last else "it printed nothing"
@@ -296,55 +269,40 @@ def _last_lines(printed: str, count: int = 3) -> str:
 # After the end
 
 
-def _tidy(folder: Path, end: _End) -> _End:
-    """Count what the target left, then remove what need not be kept; that also makes room for the rest of the record."""
+def _tidy(folder: Path) -> Iterator[str]:
+    """List what the target left, and remove caches and working files, which makes room for the rest of the record."""
     counted = leftovers.count_left(folder)
     kept = list(leftovers.clear(folder, counted))
     try:
         leftovers.remove_tree(folder / WORK)
     except OSError as error:
         kept.append(f"{WORK}: {error}")
-    try:
-        leftovers.write_left(folder, counted)
-    except OSError as error:
-        (folder / "left.jsonl").unlink(missing_ok=True)
-        end = end.because(f"What the target left could not be listed: {error}.")
-    return end.because(f"Expected to remove caches and working files, found: {'; '.join(kept[:3])}." if kept else "")
+    yield finish.list_left(folder, counted)
+    if kept:
+        yield f"Expected to remove caches and working files, found: {'; '.join(kept[:3])}."
 
 
 def _measure(request: Request, folder: Path, end: _End, signals: _Signals) -> _End:
-    """Measure what was made. A failure to measure is told in the seal, with its traceback in console.log."""
-    from harness.run.measure import measure  # noqa: PLC0415 -- heavy, and of no use to a run that doesn't get here
-
+    """Measure the products; where the user interrupts that, the run counts as killed."""
     try:
         with signals.open():
-            measure(folder, request)
+            return end.because(finish.measure_products(folder, request))
     except KeyboardInterrupt as stopped:
+        finish.discard_products(folder)
         reason = "Expected the products to be measured, found the run stopped by the user: run it again."
-        end = replace(end, state="killed", stopped=stopped).because(reason)
-    except Exception as error:  # noqa: BLE001 -- products of a broken target may break anything
-        with contextlib.suppress(OSError), (folder / "console.log").open("a", encoding="utf-8") as console:
-            console.write("\n[measuring the products failed]\n" + traceback.format_exc())
-        end = end.because(
-            f"Expected products that can be measured, found {type(error).__name__}: {error}: see the end of console.log."
-        )
-    else:
-        return end
-    for name in ("products.json", "products.npz", "thumbnail.png"):
-        (folder / name).unlink(missing_ok=True)
-    return end
+        return replace(end, state="killed", stopped=stopped).because(reason)
 
 
 def _lacking(folder: Path, printed: str) -> Iterator[str]:
-    """Say what a run that ended well should have left in its record, and did not."""
+    """Yield a reason for each part that the record of a run with status 0 should have and lacks."""
     if not any(_has_entries(path) for path in folder.glob("events-*.jsonl")):
         yield (
-            f"Expected progress events, found none although it ended with status 0; {printed}: "
+            f"Expected progress events, found no events-*.jsonl with entries although it ended with status 0; {printed}: "
             "check that the target speaks the protocol (docs/protocol.md)."
         )
     products = folder / "products.json"
     if products.exists() and _mosaic(products) is None:
-        yield "Expected a mosaic in outputs, found none although it ended with status 0: read the last events."
+        yield "Expected a mosaic in outputs, found no file although it ended with status 0: read the last events."
 
 
 def _has_entries(path: Path) -> bool:
@@ -360,10 +318,10 @@ def _mosaic(products: Path) -> Any:
 
 
 class _Signals:
-    """Ctrl-C and SIGTERM interrupt a run only where it is open to it, so that no record stays half sealed.
+    """Let Ctrl-C and SIGTERM interrupt a run only within `open`, so that no record stays half sealed.
 
-    Elsewhere a signal waits for the next opening, or for the end. Outside the main thread Python delivers no signals, and
-    this does nothing.
+    Elsewhere a signal waits for the next `open`, or for the end. Outside the main thread Python delivers no signals, and
+    this class does nothing.
     """
 
     def __init__(self) -> None:
@@ -386,7 +344,7 @@ class _Signals:
 
     @contextlib.contextmanager
     def open(self) -> Iterator[None]:
-        """Let signals interrupt what is inside, beginning with one that came before."""
+        """Let signals interrupt the block; a signal that came earlier interrupts it at once."""
         self._open = True
         try:
             if self._pending:
@@ -397,7 +355,7 @@ class _Signals:
             self._open = False
 
     def insist(self) -> None:
-        """Interrupt again, where Python lost the exception: raised in a finaliser or a callback it is only printed."""
+        """Interrupt again: Python only prints an exception that is raised in a finaliser or a callback."""
         if self._raised:
             raise KeyboardInterrupt
 

@@ -1,4 +1,4 @@
-"""Schedules that make a rare order of events certain: pure functions of a plan."""
+"""Compute schedules that make a rare order of events certain, from the plan alone."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from itertools import combinations
 
 from harness.record.request import Hold
 
-# Hopeless holds end at once, so this only bounds slow tiles; it is less than the time limit that a run has by default.
+# A hold that can't be met ends at once, so this limit only concerns slow tiles. It is below the default time limit of a run.
 LONGEST_HOLD = 240.0
 
 
 def lender_first(plan: Sequence[Sequence[str]] | None, seconds: float = LONGEST_HOLD) -> tuple[Hold, ...]:
-    """Return the hold that starves one tile, if deletion is naive: a tile that shares its frames is released first.
+    """Return the hold that makes naive deletion lose a tile: the victim waits until a tile with its frames is released.
 
-    The victim is the planned tile of which another one, earlier in the plan, has the largest part of the frames; of
-    equals the last one, and of those that share with it the nearest before it. With a chain plan this is the last tile:
-    the one before it has all of its frames, so a deletion that counts no references leaves it none.
+    The victim is the planned tile that shares the largest part of its frames with one earlier tile, the lender. Among equals it
+    is the last such tile, with the nearest lender. In a chain plan this is the last tile: the tile before it has all its frames,
+    so a deletion that counts no references leaves the victim no cache.
 
-    Targets that submit tiles in the order of the plan can always meet the hold, with any number of workers: the awaited
-    tile comes before the victim, so it is made or being made when the victim starts, and the first tile is never held.
-    ZeMosaic's default settings order tiles from the centre outwards instead, and let others wait up to a minute for the
-    first one, the anchor: a victim that happens to be the anchor costs that minute, and with one worker such a hold can't
-    be met. The probe then says so at once, and the run concludes nothing. Either way it is bounded by ``seconds``.
+    A target that submits tiles in plan order can always meet the hold, with any number of workers: the lender comes first, so it
+    is made or in progress when the victim starts, and the first tile is never held. ZeMosaic's default settings submit tiles
+    from the centre outwards, and other tiles wait up to a minute for the first one, the anchor. A victim that is the anchor costs
+    that minute, and with one worker its hold can't be met. The probe reports that at once, and the run concludes nothing. In
+    every case ``seconds`` bounds the hold.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def lender_first(plan: Sequence[Sequence[str]] | None, seconds: float = LONGEST_
     Returns
     -------
     tuple[Hold, ...]
-        One hold, or none when no two tiles share a frame.
+        One hold; empty when no two tiles share a frame.
 
     """
     groups = [frozenset(group) for group in plan or ()]

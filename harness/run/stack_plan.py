@@ -1,7 +1,7 @@
-"""``stack_plan.csv``: the table of frames that a run in grid mode is given beside its copies of them.
+"""Write ``stack_plan.csv``, the table of frames for a run in grid mode.
 
-A user's own plan, where one lies beside the frames, is kept but for the places of the frames; a case brings its own. Without one,
-every frame is named in the dataset's order.
+A user's own plan in the frames' folder is kept, with the paths of the frames replaced. A case file brings its own plan. Without a
+plan, the table names every frame in the order of the dataset.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from harness.run.inputs import InputError
 
 NAME = "stack_plan.csv"
 PATH_COLUMNS = ("file_path", "filepath", "path", "filename", "file", "fits", "raw")
-"""What a column of frames may be called, in any case. Targets differ in which they prefer, so there may be several."""
+"""Names of a column of frames, in upper or lower case. Targets prefer different ones, so a plan may have several."""
 
 _DELIMITERS = ",;\t|"
 
@@ -27,22 +27,22 @@ Row = tuple[int, list[str]]
 
 
 def stack_plan(frames: Path, dataset: DatasetFacts, given: str | None = None) -> Callable[[str], str]:
-    """Return what writes the plan of a run, given the folder that the frames are to be named in (empty: by name alone).
+    """Return a function that writes the plan of a run for a folder of frames (an empty folder: names alone).
 
     Parameters
     ----------
     frames
-        The folder of the frames, and of the user's own plan, if there is one.
+        The folder of the frames and of the user's own plan, if any.
     dataset
-        Its frames.
+        The frames of the run.
     given
-        The text of a plan, instead of the user's own.
+        The text of a plan that replaces the user's own.
 
     Raises
     ------
     InputError
-        When the plan has no column of frames, or names a file that is no frame of the dataset: the run has copies of these
-        only, and must touch no original.
+        When the plan has no column of frames, or names a file outside the dataset: the run has copies of its frames only, and
+        must touch no original.
 
     """
     own = frames / NAME
@@ -83,7 +83,7 @@ def stack_plan(frames: Path, dataset: DatasetFacts, given: str | None = None) ->
 
 
 def _table(path: Path, given: str | None) -> tuple[str, list[Row]]:
-    """Return delimiter and rows of a plan: the text given, or what lies at the path."""
+    """Return delimiter and rows of a plan, from the given text or from the file."""
     try:
         text = _text(path.read_bytes()) if given is None else given
         header = next((line for line in text.splitlines() if line.strip()), "")
@@ -96,7 +96,7 @@ def _table(path: Path, given: str | None) -> tuple[str, list[Row]]:
 
 
 def _text(data: bytes) -> str:
-    """Decode a user's plan: UTF-8, with or without a byte order mark, or Windows' Western code page."""
+    """Decode a user's plan: UTF-8 with or without a byte order mark, else Windows' Western code page."""
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -104,17 +104,17 @@ def _text(data: bytes) -> str:
 
 
 def _filled(row: Sequence[str], columns: Sequence[int]) -> list[int]:
-    """Return those of the columns in which a row names something."""
+    """Return the columns that are not empty in a row."""
     return [column for column in columns if column < len(row) and row[column].strip()]
 
 
 def _name(field: str) -> str:
-    """Return the file name in a path of any system."""
+    """Return the file name of a path in the style of any system."""
     return re.split(r"[/\\]", field.strip())[-1]
 
 
 def _written(rows: Sequence[list[str]], columns: Sequence[int], folder: str, delimiter: str) -> str:
-    """Write the table, with every field in quotes: a reader that guesses the delimiter is not misled by a path."""
+    """Write the table with every field in quotes; otherwise a path could mislead a reader that guesses the delimiter."""
     stream = io.StringIO()
     writer = csv.writer(stream, delimiter=delimiter, quoting=csv.QUOTE_ALL, lineterminator="\n")
     for number, row in enumerate(rows):

@@ -1,6 +1,6 @@
-"""What the large run may take, and which subset of it fits: decided before it starts, from a small pilot run.
+"""Choose the subset of the large run that fits the budget, before its start, from a small pilot run.
 
-The estimate errs on the safe side: a run's start, which costs the same whatever its size, is counted as if it grew too.
+The estimate errs on the safe side: it scales the start of a run too, which takes the same time for every size.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from harness.language.message import Message, SaidError, Value, say
 
-if TYPE_CHECKING:  # options import this module, and every collection of tests imports them
+if TYPE_CHECKING:  # the options import this module, and every collection of tests imports the options
     from harness.record.reader import Record
 
 _UNITS: Mapping[str, tuple[str, float]] = {
@@ -28,12 +28,12 @@ _UNITS: Mapping[str, tuple[str, float]] = {
     "tib": ("bytes", 2.0**40),
 }
 _PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", re.IGNORECASE)
-# Left free on the disk beside what the runs are expected to take.
+# Disk space left free in addition to the estimate.
 _RESERVE_BYTES = 2.0**30
 
 
 class BudgetError(SaidError):
-    """A text that is no budget: what was expected, what was found."""
+    """A malformed budget; the message says what was expected and what was found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Pilot:
-    """What a small run took: seconds, bytes at its peak (copies of the frames with it), bytes that its record keeps."""
+    """The cost of a small run: seconds, peak bytes (with the copies of the frames), bytes that its record keeps."""
 
     frames: int
     inputs: int
@@ -61,7 +61,7 @@ class Pilot:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """A subset of the large run: frames, master tiles, inputs (frames summed over the tiles), and how often it is run."""
+    """A subset of the large run: frames, master tiles, inputs (frames summed over the tiles), and number of runs."""
 
     name: str
     frames: int
@@ -71,7 +71,7 @@ class Size:
 
     @classmethod
     def of(cls, name: str, panels: Sequence[int], runs: int, borrowed: int) -> Self:
-        """Return the size of a plan on frames whose panels are given: each tile takes ``borrowed`` of the next panel's too."""
+        """Return the size of a plan in which each tile also takes ``borrowed`` frames of the next panel."""
         count = Counter(panels)
         own = [count[panel] for panel in sorted(count)]
         return cls(name, sum(own), len(own), sum(own) + sum(min(borrowed, lent) for lent in own[1:]), runs)
@@ -79,7 +79,7 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which subset was chosen, ``None`` for none, and why, in a sentence with figures."""
+    """The chosen subset (``None`` where no subset fits), and the reason in a sentence with figures."""
 
     name: str | None
     why: Message
@@ -91,7 +91,7 @@ def parse(text: str) -> Budget:
     Raises
     ------
     BudgetError
-        When it is something else.
+        When the text has another form.
 
     """
     found: dict[str, float] = {}
@@ -113,13 +113,13 @@ def _no_budget(text: str) -> BudgetError:
 
 
 def measured(record: Record) -> Pilot | None:
-    """Return what a run took; ``None`` when it did not come to its end or was not watched."""
+    """Return the cost of a run; ``None`` when it did not reach its end or was not watched."""
     tiles = [tile for tile in record.history.tiles if tile.submitted is not None]
     outputs = [sample.size for sample in record.history.disk if sample.folder == "outputs"]
     if not record.usable or record.seal is None or record.left is None or not outputs or not tiles:
         return None
     frames = record.request.dataset.frames
-    # A copy of each frame lies in the record while it lives; 16 bits a pixel are what these frames have.
+    # The record holds a copy of each frame during the run, at 16 bits per pixel.
     copies = sum(2 * rows * columns for rows, columns in (frame.shape for frame in frames))
     kept = sum(file.size for file in record.left if file.kind not in ("cache", "mask"))
     inputs = sum(len(tile.frames) for tile in tiles)
@@ -132,11 +132,11 @@ def choose(sizes: Sequence[Size], pilot: Pilot | None, budget: Budget, *, free: 
     Parameters
     ----------
     sizes
-        The subsets, the smallest first.
+        The subsets, smallest first.
     pilot
-        What a small run of the same target took; ``None`` when it did not come to its end.
+        The cost of a small run of the same target; ``None`` when it did not reach its end.
     budget
-        What all runs may take.
+        The limits of all runs together.
     free
         Free bytes on the disk of the session.
 
@@ -144,7 +144,7 @@ def choose(sizes: Sequence[Size], pilot: Pilot | None, budget: Budget, *, free: 
     if pilot is None:
         return Choice(
             None,
-            say("Expected a pilot run that comes to its end, found one that did not: see the record of chain-quick."),
+            say("The pilot run did not reach its end: see the record of chain-quick."),
         )
     room = min(budget.bytes, free - _RESERVE_BYTES)
     for size in reversed(sizes):
@@ -180,7 +180,7 @@ def _figures(size: Size, pilot: Pilot) -> dict[str, Value]:
 
 
 def _estimate(size: Size, pilot: Pilot) -> tuple[float, float]:
-    """Return the seconds of all runs, and the bytes at the peak of the last, when the others' records are there."""
+    """Return the seconds of all runs, and the peak bytes during the last run, with the records of the others."""
     more = size.frames / pilot.frames
     seconds = size.runs * pilot.seconds * max(more, size.inputs / pilot.inputs)
     return seconds, (size.runs - 1) * pilot.kept * more + pilot.peak * more

@@ -17,11 +17,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fixtures import catalogue
+from harness.analysis.figure import Figure
+from harness.checks.judge import ALL
 from harness.language.message import say
+from harness.patch.guard_rails import ROWS
 from harness.record.seal import SEAL
-from harness.record.values import inside, sha256_of
+from harness.record.values import inside
 from harness.session.checklist import DEFINITION_OF_DONE, evaluate, read_lines, scenario_of
-from harness.session.model import Requirement, Session, SessionError, TestEntry, read_session
+from harness.session.model import Requirement, Session, SessionError, TestEntry, read_hashed
+from harness.targets.resolve import kind_of
 from harness.verdict import Outcome, merge
 
 SHORTEST_COMMIT = 7
@@ -90,7 +94,7 @@ def read(folders: Iterable[Path]) -> tuple[Part, ...]:
         count twice.
 
     """
-    found = (Part(folder, read_session(folder), sha256_of(folder / "session.json")) for folder in folders)
+    found = (Part(folder, *read_hashed(folder)) for folder in folders)
     parts = tuple({part.sha256: part for part in found}.values())
     seen: dict[str, Part] = {}
     for part in parts:
@@ -206,11 +210,11 @@ def _whole(line: Requirement, own: Sequence[Part]) -> Requirement:
 
 def _unasked(test: str, own: Sequence[Part]) -> tuple[str, ...]:
     asked = {entry.case for part in own for entry in tests_of(test, part) if entry.outcome is not Outcome.NOT_EVALUATED}
-    kind, scenario = own[0].session.target_kind, scenario_of(test)
+    kind, scenario = kind_of(own[0].session.target_kind), scenario_of(test)
     return tuple(
         case.name
         for case in catalogue.CASES
-        if case.scenario == scenario and case.kind == "synthetic" and kind in case.kinds and case.name not in asked
+        if case.scenario == scenario and case.kind == "synthetic" and case.suits(kind) and case.name not in asked
     )
 
 
@@ -221,3 +225,13 @@ def _without_question(line: Requirement, tests: Sequence[TestEntry]) -> Requirem
     if none and asked and all(found and set(found) == {Outcome.NOT_APPLICABLE} for found in asked):
         return replace(line, outcome=Outcome.NOT_APPLICABLE)
     return line
+
+
+def figures_of(check: str, part: str | None = None) -> tuple[Figure, ...]:
+    """Return the figures of a check, of a part of it, or of a row of the guard rails; none for an unknown name."""
+    if check in ROWS:
+        return ROWS[check].figures
+    known = ALL.get(check)
+    if known is None:
+        return ()
+    return known.figures if part is None else known.parts.get(part, ())

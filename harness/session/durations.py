@@ -1,4 +1,4 @@
-"""How long runs took, so that the next session can say how long its runs are expected to take."""
+"""Store the durations of runs, from which the next session estimates its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.record.request import Request
 
 FORMAT = "phase3-durations/1"
 KEPT = 5
-"""Past durations kept for each kind of run; their median is what is expected."""
+"""Past durations kept for each kind of run; their median is the estimate."""
 
 
 class Durations:
@@ -23,8 +23,7 @@ class Durations:
     Parameters
     ----------
     path
-        The JSON file, such as ``.phase3/durations.json``. A file that can't be read counts as empty: it holds nothing
-        that the next runs don't bring back.
+        The JSON file, such as ``.phase3/durations.json``. An unreadable file counts as empty; the next runs fill it again.
 
     """
 
@@ -32,7 +31,7 @@ class Durations:
         self._path = path
 
     def add(self, request: Request, seconds: float) -> None:
-        """Remember how long a run took. Raises ``OSError`` when the file can't be written."""
+        """Store the duration of a run. Raises ``OSError`` when the file can't be written."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{self._path}.lock"):
             known = dict(self._read())
@@ -43,10 +42,9 @@ class Durations:
             part.replace(self._path)
 
     def expected(self, target: str, case: str, dataset: str, profile: str) -> tuple[float | None, bool]:
-        """Return the seconds that a run is expected to take, and whether they are of this very target.
+        """Return the expected seconds of a run, and whether they come from this very target.
 
-        A target never run before is expected to take as long as another of its kind (the first word of its label); the
-        seconds are ``None`` when there is none.
+        For a new target they come from other targets of its kind (the first word of the label); ``None`` without any.
         """
         known = self._read()
         own = known.get(_name(target, case, dataset, profile))

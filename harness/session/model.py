@@ -6,6 +6,7 @@ session and hold nothing of their own.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,10 +20,11 @@ from msgspec import Meta
 from harness.convert import ShapeError, from_json, other_names, read_only, to_json
 from harness.language.message import SaidError, say
 from harness.record.comparison import Comparison
+from harness.targets.resolve import kind_of
 from harness.verdict import Conclusion, Outcome, Verdict, merge
 
 FORMAT = "phase3-session/2"
-OPTIONAL = frozenset({"options", "patch", "questions"})
+OPTIONAL = frozenset({"options", "part", "patch", "questions"})
 """Fields that older sessions do not have."""
 
 Key = Annotated[
@@ -98,7 +100,7 @@ class TestEntry:
 
     ``run`` is the key of the run that it judged, in ``role``, and ``check`` the check whose verdict it asserts. They are
     ``null`` for a test that ended before it judged a run; ``check`` also for a test that asserts all verdicts of a run,
-    or none.
+    or none. ``part`` names the part of the verdict that it asserts; it is ``null`` for the whole verdict.
     """
 
     __test__: ClassVar[bool] = False  # pytest would take the name for a test class
@@ -111,6 +113,7 @@ class TestEntry:
     check: str | None = None
     run: Key | None = None
     role: str | None = None
+    part: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +177,7 @@ class Session:
     @property
     def self_test(self) -> bool:
         """Whether the session judged the embedded reference, which says nothing about ZeMosaic."""
-        return self.target_kind == "reference"
+        return kind_of(self.target_kind).embedded
 
     def to_json(self) -> dict[str, Any]:
         """Return built-in types only, in a stable order."""
@@ -215,7 +218,14 @@ class Share:
 
 
 def read_session(folder: Path) -> Session:
-    """Read ``session.json``. It may come from anywhere, so every part is checked.
+    """Read ``session.json``; errors are those of `read_hashed`."""
+    return read_hashed(folder)[0]
+
+
+def read_hashed(folder: Path) -> tuple[Session, str]:
+    """Read ``session.json`` once and return the session and the SHA-256 of the file.
+
+    The file may come from anywhere, so every part is checked.
 
     Raises
     ------
@@ -225,7 +235,8 @@ def read_session(folder: Path) -> Session:
     """
     path = folder / "session.json"
     try:
-        data = msgspec.json.decode(path.read_bytes())
+        content = path.read_bytes()
+        data = msgspec.json.decode(content)
     except (FileNotFoundError, NotADirectoryError):
         raise SessionError(
             say("expected a session.json in {folder}, found no such file: name a session's folder", folder=str(folder))
@@ -250,7 +261,7 @@ def read_session(folder: Path) -> Session:
             )
         )
     try:
-        return Session.from_json(data)
+        return Session.from_json(data), hashlib.sha256(content).hexdigest()
     except ShapeError as error:
         raise SessionError(
             say(

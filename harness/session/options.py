@@ -1,4 +1,4 @@
-"""The options of a validation session, each from the command line, the environment or the ini file, in that order."""
+"""Resolve the options of a session: each from the command line, else the environment, else the ini file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.session.budget import Budget, BudgetError, parse
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option: ``--phase3-NAME``, its twins ``PHASE3_NAME`` and ``phase3_NAME``, its default and what it does."""
+    """One option ``--phase3-NAME``, also ``PHASE3_NAME`` and ``phase3_NAME``, with its default and help."""
 
     name: str
     default: str
@@ -31,7 +31,7 @@ class Option:
 
     @property
     def ini(self) -> str:
-        """The ini setting, also the name under which the command line stores it."""
+        """The ini setting; pytest stores the command-line value under this name too."""
         return f"phase3_{self.name}"
 
 
@@ -69,7 +69,7 @@ _FALSE = {"", "0", "false", "no", "off"}
 
 
 class OptionError(SaidError):
-    """An option whose value makes no sense: what was expected, what was found."""
+    """An option with a wrong value; the message says what was expected and what was found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class Settings:
     quick: bool
 
     def deciding(self) -> dict[str, str]:
-        """Return the options that decide on the runs, as they are written on a command line; those left empty are left out."""
+        """Return the options that decide on the runs, as a command line writes them, without empty ones."""
         found = {
             "target": self.target,
             "baseline": self.baseline,
@@ -115,7 +115,7 @@ def resolve_options(
     Raises
     ------
     OptionError
-        When a value is not among those allowed, or is no positive number where one is needed.
+        When a value is not one of those allowed, or not the positive number that the option needs.
 
     """
     found = {option.name: _value(option, cli, ini, os.environ if env is None else env) for option in OPTIONS}
@@ -142,7 +142,7 @@ def resolve_options(
 def resolve_language(
     cli: Callable[[str], object], ini: Callable[[str], object], env: Mapping[str, str] | None = None
 ) -> str:
-    """Return the language that was asked for, for what must be said before the other options are known; else English."""
+    """Return the requested language, for messages before the other options are resolved; English by default."""
     (option,) = (option for option in OPTIONS if option.name == "lang")
     asked = _value(option, cli, ini, os.environ if env is None else env)
     return asked if asked in LANGUAGES else option.default

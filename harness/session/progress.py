@@ -1,7 +1,6 @@
-"""Progress while runs live: read from the growing records, so it works under output capture and with xdist workers.
+"""Show the progress of runs from their growing records, which works under output capture and with xdist workers.
 
-The controller knows nothing of what its workers do but what they write below the session's folder; every record there
-without a seal is a living run.
+The controller only sees what its workers write below the session's folder. Every record there without a seal is a living run.
 """
 
 from __future__ import annotations
@@ -12,28 +11,29 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any
 
 from harness.language.message import Message, Translate, say
 from harness.record.request import Request
 from harness.session.durations import Durations
 from harness.session.roles import role_name
+from harness.session.run_matrix import PlannedRun
 from harness.watch.disk import CACHE
 
 DEPTH = 3
-"""How many folders below the session's a record may lie."""
+"""The maximum depth of a record below the session's folder."""
 
 CHUNK = 4_000_000
-"""Bytes of one file that are taken in one look: a reader that comes late must not stall."""
+"""Bytes of one file that are read at a time; otherwise a reader that starts late would stall."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far one run is, as far as its record tells.
+    """The progress of one run, according to its record.
 
-    ``phase`` is the target's own (``PHASE_UPDATE``), ``stage`` its stage progress; ``tile`` of ``tiles`` counts finished
-    ones; ``cache`` is in bytes; ``since`` is the monotonic time in nanoseconds of the first thing seen; ``state`` is
-    ``running`` or the end state, and ``seconds`` how long an ended run took.
+    ``phase`` is the target's own (``PHASE_UPDATE``), ``stage`` its stage progress. ``tile`` of ``tiles`` counts finished
+    tiles. ``cache`` is in bytes. ``since`` is the monotonic time of the first entry in nanoseconds. ``state`` is ``running``
+    or the end state, and ``seconds`` the duration of an ended run.
     """
 
     record: str
@@ -57,7 +57,7 @@ class Progress:
 
 
 class ProgressReader:
-    """Follows all records below a session's folder, reading only what was added since the last look."""
+    """A reader of all records below a session's folder that reads only new lines."""
 
     def __init__(self, session: Path) -> None:
         self._session = session
@@ -66,7 +66,7 @@ class ProgressReader:
         self._closed: set[Path] = set()
 
     def look(self) -> tuple[Progress, ...]:
-        """Return the state of every run seen so far, in order of its record's path."""
+        """Return the state of every run so far, in order of its record's path."""
         for folder in _records(self._session, DEPTH):
             if folder in self._closed:
                 continue
@@ -75,7 +75,7 @@ class ProgressReader:
                 continue
             for path in (*sorted(folder.glob("events-*.jsonl")), folder / "disk.jsonl"):
                 for data in self._added(path):
-                    state = _told(state, data)
+                    state = _advanced(state, data)
             state = _ended(state, folder)
             if state.state != "running":
                 self._closed.add(folder)
@@ -83,7 +83,7 @@ class ProgressReader:
         return tuple(self._states[folder] for folder in sorted(self._states))
 
     def _added(self, path: Path) -> Iterator[Mapping[str, Any]]:
-        """Yield the whole lines added to a file; a line that is not yet complete is left for the next look."""
+        """Yield the new complete lines of a file; an incomplete line is left for the next look."""
         offset = self._offsets.get(path, 0)
         try:
             with path.open("rb") as stream:
@@ -93,7 +93,7 @@ class ProgressReader:
             return
         end = data.rfind(b"\n") + 1
         if end == 0 and len(data) == CHUNK:
-            end = CHUNK  # a line longer than any record's: skip it
+            end = CHUNK  # longer than any line of a record: skip it
         self._offsets[path] = offset + end
         for line in data[:end].splitlines():
             try:
@@ -105,14 +105,14 @@ class ProgressReader:
 
 
 class ProgressMonitor:
-    """Shows the progress of a session's runs, from a thread of its own.
+    """A thread that shows the progress of a session's runs.
 
     Parameters
     ----------
     session
-        The folder below which records are made; it need not exist yet.
+        The folder of the records; it need not exist yet.
     show
-        Shows one line; each run gets one when something about it changed.
+        Shows one line; each run gets a line when its state changes.
     interval
         Seconds between two looks.
     translate
@@ -136,19 +136,12 @@ class ProgressMonitor:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="progress", daemon=True)
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Show the last state, and end."""
+        """Show the last state and end the thread."""
         self._stop.set()
         self._thread.join()
 
@@ -158,11 +151,11 @@ class ProgressMonitor:
                 self._show()
             self._show()
         except (OSError, ValueError):
-            return  # the stream was closed: there is nobody left to show anything to
+            return  # the stream was closed
 
     def _show(self) -> None:
         states = self._reader.look()
-        # A run that was over when it was first seen is of another time, and needs no line.
+        # A run that was sealed when first seen belongs to an earlier session, and needs no line.
         changed = [
             s for s in states if self._shown.get(s.record) != s and (s.state == "running" or s.record in self._shown)
         ]
@@ -181,7 +174,7 @@ def lines(states: Sequence[Progress], translate: Translate = str, *, now: int | 
     translate
         Gives the wording in another language.
     now
-        The monotonic time in nanoseconds; the present one when left out.
+        The monotonic time in nanoseconds; by default the present time.
 
     """
     return [_line(state, translate, time.monotonic_ns() if now is None else now) for state in states]
@@ -214,41 +207,12 @@ def _whole(state: Progress, now: int) -> int:
     return round(state.elapsed(now))
 
 
-class Coming(Protocol):
-    """A run to come: names only."""
-
-    @property
-    def case(self) -> str:
-        """Name of the case."""
-        ...
-
-    @property
-    def role(self) -> str:
-        """What the run is for."""
-        ...
-
-    @property
-    def retention(self) -> str:
-        """When caches are deleted."""
-        ...
-
-    @property
-    def target(self) -> str:
-        """Label of the target."""
-        ...
-
-    @property
-    def dataset(self) -> str:
-        """Name of the dataset."""
-        ...
-
-
 def expected_table(
-    runs: Sequence[Coming], durations: Durations, *, profile: str = "fast", translate: Translate = str
+    runs: Sequence[PlannedRun], durations: Durations, *, profile: str = "fast", translate: Translate = str
 ) -> str:
-    """Return a table of the runs to come with the time each is expected to take, and their sum.
+    """Return a table of the runs to come, with the expected time of each and the sum.
 
-    ``?`` stands where nothing is known, ``~`` before a time that another target of the same kind took.
+    ``?`` marks an unknown time, ``~`` the time of another target of the same kind.
     """
     expected = [durations.expected(run.target, run.case, run.dataset, profile) for run in runs]
     names = (say("run"), say("target"), say("case"), say("role"), say("dataset"), say("retention"), say("expected"))
@@ -267,7 +231,7 @@ def _total(expected: Sequence[float | None]) -> Message:
     known = [seconds for seconds in expected if seconds is not None]
     count, total, unknown = len(expected), round(sum(known)), len(expected) - len(known)
     if not known:
-        return say("{count} runs; how long they take is not known here yet.", count=count)
+        return say("{count} runs; their duration is not known yet.", count=count)
     if not unknown:
         return say("{count} runs, about {seconds} s one after the other.", count=count, seconds=total)
     return say(
@@ -279,7 +243,7 @@ def _total(expected: Sequence[float | None]) -> Message:
 
 
 def _records(folder: Path, depth: int) -> Iterator[Path]:
-    """Yield the folders with a request; a record's own subfolders are not looked into."""
+    """Yield the folders with a request; a record's own subfolders are skipped."""
     if (folder / "request.json").is_file():
         yield folder
     elif depth:
@@ -295,12 +259,12 @@ def _opened(session: Path, folder: Path) -> Progress | None:
     try:
         request = Request.from_json(json.loads((folder / "request.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, KeyError):
-        return None  # still being written, or no record of ours
+        return None  # incomplete, or not a record
     return Progress(folder.relative_to(session).as_posix(), request.target.label, request.role, request.case)
 
 
-def _told(state: Progress, data: Mapping[str, Any]) -> Progress:
-    """Take in one line of events or disk samples."""
+def _advanced(state: Progress, data: Mapping[str, Any]) -> Progress:
+    """Return the state after one line of events or disk samples."""
     t = data.get("t")
     if isinstance(t, int) and (state.since is None or t < state.since):
         state = replace(state, since=t)
@@ -319,7 +283,7 @@ def _told(state: Progress, data: Mapping[str, Any]) -> Progress:
 
 
 def _ended(state: Progress, folder: Path) -> Progress:
-    """Take in how a run ended; one without a seal still lives."""
+    """Return the state with the end of a sealed run; a run without a seal is still running."""
     path = folder / "seal.json"
     if not path.exists():
         return state

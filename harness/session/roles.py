@@ -1,4 +1,4 @@
-"""What the role of a run is called, for whoever reads of it."""
+"""Name the role of a run for people."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from harness.language.message import Message, say
 
-# What is validated, then what shows that the harness can see, then what they are compared with: also the order shown.
+# In the order of display: the version under test, the control that proves that checks can fail, and the runs to compare with.
 ROLES: Mapping[str, Message] = MappingProxyType(
     {
         "subject": say("subject"),
@@ -21,5 +21,5 @@ ROLES: Mapping[str, Message] = MappingProxyType(
 
 
 def role_name(role: str) -> Message:
-    """Return what a role is called; one that is not known is shown as it stands."""
+    """Return the name of a role; an unknown role is its own name."""
     return ROLES.get(role, Message(role))

@@ -1,1 +1,1 @@
-"""Start a target."""
+"""Find, identify and start targets: the programs under validation."""

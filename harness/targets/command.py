@@ -10,49 +10,60 @@ from pathlib import Path
 from harness.language.message import say
 from harness.record.request import TargetFacts
 from harness.targets.errors import TargetError
+from harness.targets.target import Target
 
 WINDOWS = os.name == "nt"
 
 
-def resolve(words: str) -> TargetFacts:
-    """Return the target that a command line starts. It is split into words once; no shell ever sees it.
+class Command(Target):
+    """A program that is started as it is and writes its own events and trace."""
 
-    Raises
-    ------
-    TargetError
-        When it can't be split, is empty, or names a program that is not there.
+    name = "command"
+    forms = ("command:WORDS",)
 
-    """
-    try:
-        command = _split(words)
-    except ValueError as error:
-        raise TargetError(
-            say(
-                "expected a command line, found {words} ({error}): quote it as for a shell",
-                words=repr(words),
-                error=str(error),
+    def resolve(self, rest: str, _python: str | None, _exports: Path, /) -> TargetFacts:
+        """Return the target that a command line starts. The line is split into words once; no shell ever reads it.
+
+        Raises
+        ------
+        TargetError
+            When the line can't be split, is empty, or names a program that does not exist.
+
+        """
+        try:
+            words = _split(rest)
+        except ValueError as error:
+            raise TargetError(
+                say(
+                    "expected a command line, found {words} ({error}): quote it as for a shell",
+                    words=repr(rest),
+                    error=str(error),
+                )
+            ) from error
+        if not words:
+            raise TargetError(say("expected a command after command:, found nothing: give command:PROGRAM ARGUMENTS"))
+        program = shutil.which(words[0])
+        if program is None:
+            raise TargetError(
+                say("expected a program to start, found no {name}: give its full path", name=repr(words[0]))
             )
-        ) from error
-    if not command:
-        raise TargetError(say("expected a command after command:, found nothing: give command:PROGRAM ARGUMENTS"))
-    program = shutil.which(command[0])
-    if program is None:
-        raise TargetError(
-            say("expected a program to start, found no {name}: give its full path", name=repr(command[0]))
+        command = (str(Path(program).absolute()), *words[1:])
+        return TargetFacts(
+            kind=self.name,
+            label=f"command {Path(program).name}",
+            root="",
+            python="",
+            identity={"command": list(command)},
+            command=command,
         )
-    found = str(Path(program).absolute())
-    return TargetFacts(
-        kind="command",
-        label=f"command {Path(program).name}",
-        root="",
-        python="",
-        identity={"command": [found, *command[1:]]},
-        command=(found, *command[1:]),
-    )
+
+    def start(self, facts: TargetFacts, _record: Path, _env: dict[str, str], /) -> list[str]:
+        """Return the command's own words."""
+        return list(facts.command)
 
 
 def _split(text: str) -> list[str]:
-    """Split a command line as a shell of this system would; on Windows a backslash is no escape, and only ``"`` quotes."""
+    """Split a command line as a shell of this system does. On Windows a backslash escapes nothing, and only ``"`` quotes."""
     reader = shlex.shlex(text, posix=True, punctuation_chars=False)
     reader.whitespace_split = True
     reader.commenters = ""

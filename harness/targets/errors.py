@@ -1,4 +1,4 @@
-"""The error of a target that can't be had."""
+"""The error of a target that can't be run here."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Copies of targets, shared between sessions: written whole or not at all, compared before each use, never run in place.
+"""Keep copies of targets, shared between sessions. A copy is written whole or not at all, and is never run in place.
 
-Beside a copy ``KEY/`` stands ``KEY.json``, the SHA-256 of every file in it. A copy that differs from it, through a crash, a
-cleaner or an editor, is made anew; a run gets a copy of its own, so that whatever it writes beside its source stays its own.
+The file ``KEY.json`` next to a copy ``KEY/`` holds the SHA-256 of every file in the copy. Before each use the two are compared. A
+copy that a crash, a cleaner or an editor has changed is made again. Each run gets its own copy, because a target may write files
+next to its source.
 """
 
 from __future__ import annotations
@@ -30,38 +31,38 @@ Files = Iterable[tuple[str, bytes | None]]
 
 
 class Export(NamedTuple):
-    """A copy that is whole, and the paths of the original that are not in it."""
+    """A complete copy, and the paths of the original that were left out of it."""
 
     root: Path
     left_out: tuple[str, ...]
 
 
 def keep(files: Callable[[], Files], exports: Path, key: str, what: str, finish: Callable[[Path], None]) -> Export:
-    """Return the copy ``exports/key``; make it where there is none, or none that is as it was made.
+    """Return the copy ``exports/key``; make it first if it is missing or was changed.
 
     Parameters
     ----------
     files
-        Gives path and content of each file, called only when the copy has to be made; ``None`` for one that is left out.
+        Gives the path and content of each file, ``None`` as the content of a file to leave out. Called only to make the copy.
     exports
-        The folder of all copies. Whoever needs one waits for whoever makes or reads one.
+        The folder of all copies. A lock lets one process at a time make, compare or read a copy.
     key
-        Names the copy: another content must have another key.
+        The name of the copy. Different contents must have different keys.
     what
-        The original, for errors.
+        The name of the original, for error messages.
     finish
-        Called with the folder when every file is written, before it counts as a copy; may add files, and raises where
+        Called with the folder once every file is written, before the folder counts as a copy. It may add files, and raises if
         the files are not a target.
 
     Raises
     ------
     TargetError
-        When a path would leave the folder or two can't stand side by side, and when the lock can't be had.
+        When a path would leave the folder, two paths are one file on some system, or the lock stays held.
 
     """
     exports.mkdir(parents=True, exist_ok=True)
     with _locked(exports):
-        # Nobody else writes now: what is still here was left by a process that was ended.
+        # The lock is held, so these drafts belong to no live process: a process that was killed left them.
         for left in exports.glob(f"{_DRAFT}*"):
             shutil.rmtree(left, ignore_errors=True)
         root = exports / key
@@ -72,12 +73,12 @@ def keep(files: Callable[[], Files], exports: Path, key: str, what: str, finish:
 
 
 def copy(root: Path, to: Path) -> None:
-    """Copy an export to a new folder, every file compared with its hash on the way.
+    """Copy an export to a new folder and compare every file with its hash.
 
     Raises
     ------
     TargetError
-        When the export is gone or differs from what was resolved.
+        When the export is missing, or differs from the target that was resolved.
     OSError
         When the copy can't be written.
 
@@ -85,7 +86,7 @@ def copy(root: Path, to: Path) -> None:
     if not root.is_dir():
         raise TargetError(
             say(
-                "expected the copy of the target in {folder}, found none: start the session again, which makes it anew",
+                "expected the copy of the target in {folder}, found no such folder: start the session again to make a new copy",
                 folder=str(root),
             )
         )
@@ -94,7 +95,7 @@ def copy(root: Path, to: Path) -> None:
         if manifest is None:
             raise TargetError(
                 say(
-                    "expected the hashes of {folder} in {file}, found none: start the session again, which makes it anew",
+                    "expected the hashes of {folder} in {file}, found no valid file: start the session again to make a new copy",
                     folder=str(root),
                     file=str(_beside(root)),
                 )
@@ -108,8 +109,8 @@ def copy(root: Path, to: Path) -> None:
             if inside is None or hashlib.sha256(content).hexdigest() != expected:
                 raise TargetError(
                     say(
-                        "expected {name} in {folder} as it was copied, found it changed: start the session again, which "
-                        "makes it anew",
+                        "expected {name} in {folder} as it was copied, found it changed: start the session again to make "
+                        "a new copy",
                         name=name,
                         folder=str(root),
                     )
@@ -125,7 +126,7 @@ def _make(files: Files, root: Path, what: str, finish: Callable[[Path], None]) -
         manifest = {"format": FORMAT, "files": _hashes(draft / "new"), "left_out": left_out}
         _beside(root).unlink(missing_ok=True)
         if root.exists():
-            root.rename(draft / "old")  # Windows renames nothing onto a folder
+            root.rename(draft / "old")  # Windows can't rename onto an existing folder
         (draft / "new").rename(root)
         _beside(root).write_text(json.dumps(manifest, indent=1), encoding="ascii")
     finally:
@@ -134,7 +135,7 @@ def _make(files: Files, root: Path, what: str, finish: Callable[[Path], None]) -
 
 
 def _fill(files: Files, folder: Path, what: str) -> list[str]:
-    """Write files below a folder; return the names of those that are left out."""
+    """Write files below a folder; return the names of the files that are left out."""
     left_out: list[str] = []
     spelt: dict[str, str] = {}
     folder.mkdir()
@@ -152,12 +153,12 @@ def _fill(files: Files, folder: Path, what: str) -> list[str]:
                     name=repr(name),
                 )
             )
-        # Windows and macOS don't tell these apart: which of the two files would run is chance, so nobody runs them.
+        # Windows and macOS keep one file for both names, and chance decides which one. So the whole copy is refused.
         folded = unicodedata.normalize("NFC", inside.as_posix()).casefold()
         if folded in spelt:
             raise TargetError(
                 say(
-                    "expected paths in {what} that every system tells apart, found {one} and {other}: name another commit",
+                    "expected paths in {what} that differ on every system, found {one} and {other}: name another commit",
                     what=what,
                     one=repr(spelt[folded]),
                     other=repr(name),
@@ -183,7 +184,7 @@ def _hashes(root: Path) -> dict[str, str]:
 
 
 def _manifest(root: Path) -> dict[str, Any] | None:
-    """Return what stands beside a copy; ``None`` when it is missing, torn, or of another format."""
+    """Return the hashes of a copy; ``None`` if their file is missing, torn, or of another format."""
     try:
         manifest = json.loads(_beside(root).read_text(encoding="ascii"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""The few questions asked of git. Nothing is ever written to a repository, nor to its work tree or index."""
+"""Read repositories with git. Nothing is ever written to a repository, its work tree or its index."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.targets.errors import TargetError
 
 SECONDS = 120.0
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
-# Names of devices on Windows, with any suffix.
+# Windows opens a device for these names, with any suffix.
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])( *\..*)?", re.IGNORECASE)
 
 
@@ -29,17 +29,17 @@ class Blob(NamedTuple):
 
 
 def is_there() -> bool:
-    """Say whether git can be started."""
+    """Return whether git can be started."""
     return shutil.which("git") is not None
 
 
 def commit_of(repository: Path, name: str) -> str | None:
-    """Return the full id of a commit, tag or branch; ``None`` where there is no such commit (or no repository).
+    """Return the full id of a commit, tag or branch; ``None`` if there is no such commit or no repository.
 
     Raises
     ------
     TargetError
-        When there is a repository that git refuses to read.
+        When git refuses to read the repository.
 
     """
     if not name or name.startswith("-") or not repository.is_dir() or not is_there():
@@ -51,7 +51,7 @@ def commit_of(repository: Path, name: str) -> str | None:
 
 
 def top_of(folder: Path) -> Path | None:
-    """Return the work tree's root that a folder lies in; ``None`` for a bare repository or none.
+    """Return the root of the work tree that contains a folder; ``None`` in a bare repository or outside any repository.
 
     Raises
     ------
@@ -79,12 +79,12 @@ def untracked(work_tree: Path) -> tuple[str, ...]:
 
 
 def changed(work_tree: Path) -> tuple[str, ...]:
-    """Return the tracked paths whose content is not that of the commit, staged or not, deleted ones too."""
+    """Return the tracked paths that differ from the commit, staged or not, including deleted ones."""
     return _paths(work_tree, "diff", "--name-only", "-z", "--no-ext-diff", "--no-textconv", "--relative", "HEAD", "--")
 
 
 def blobs(repository: Path, commit: str) -> tuple[Blob, ...]:
-    """Return the files of a commit, its links and submodules too."""
+    """Return the files, links and submodules of a commit."""
     found = []
     for entry in _run(repository, "ls-tree", "-r", "-z", "--full-tree", commit).split(b"\0"):
         facts, tab, path = entry.partition(b"\t")
@@ -95,7 +95,7 @@ def blobs(repository: Path, commit: str) -> tuple[Blob, ...]:
 
 
 def contents(repository: Path, wanted: tuple[Blob, ...]) -> Iterator[tuple[Blob, bytes | None]]:
-    """Yield each file with its content; ``None`` for one that the repository lacks (a partial copy)."""
+    """Yield each file with its content; ``None`` for a file that a partial copy of the repository lacks."""
     asked = "".join(f"{blob.oid}\n" for blob in wanted).encode()
     answer = _run(repository, "cat-file", "--batch", "--buffer", given=asked)
     at = 0
@@ -112,7 +112,7 @@ def contents(repository: Path, wanted: tuple[Blob, ...]) -> Iterator[tuple[Blob,
 
 
 def safe(path: str) -> PurePosixPath | None:
-    """Return a path of a repository when it can be written, inside the folder that it is written to, on this system."""
+    """Return a repository's path if it can be written on this system and stays inside its folder; else ``None``."""
     pure = PurePosixPath(path)
     if pure.is_absolute() or any(part.lower() in {"..", ".git"} or set(part) & set("\\\0") for part in pure.parts):
         return None
@@ -122,7 +122,7 @@ def safe(path: str) -> PurePosixPath | None:
 
 
 def _unfit_on_windows(part: str) -> bool:
-    """Say whether a name is another file's there: a drive, a stream, a device, or the name without its last character."""
+    """Return whether Windows would open something else: a drive, a stream, a device, or a name without its last character."""
     return bool(set(part) & set(':*?"<>|')) or part[-1] in ". " or _DEVICE.fullmatch(part) is not None
 
 
@@ -138,7 +138,7 @@ def _run(folder: Path, *words: str, given: bytes = b"") -> bytes:
 
 
 def _raise_if_refused(folder: Path, done: subprocess.CompletedProcess[bytes]) -> None:
-    """Raise where a repository is there and git can't, or won't, read it: that is no folder without git."""
+    """Raise if a repository exists and git can't or won't read it. Such a folder must not pass for one without git."""
     there = (folder / ".git").exists() or ((folder / "HEAD").is_file() and (folder / "objects").is_dir())
     if done.returncode > 1 and there:
         raise _refusal(folder, done)
@@ -146,7 +146,7 @@ def _raise_if_refused(folder: Path, done: subprocess.CompletedProcess[bytes]) ->
 
 def _refusal(folder: Path, done: subprocess.CompletedProcess[bytes]) -> TargetError:
     lines = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
-    # What follows git's first "fatal:" is its own advice.
+    # The lines after git's first "fatal:" are git's advice.
     said = next((line for line in lines if line.startswith("fatal:")), lines[-1] if lines else "")
     facts = {
         "folder": str(folder),
@@ -161,7 +161,7 @@ def _refusal(folder: Path, done: subprocess.CompletedProcess[bytes]) -> TargetEr
                 **facts,
             )
         )
-    if "promisor remote" in said:  # what a git that knows no GIT_NO_LAZY_FETCH says when it could not fetch
+    if "promisor remote" in said:  # from a git that is too old to know GIT_NO_LAZY_FETCH
         return TargetError(
             say(
                 "expected git to read {folder}, found: {error}; it is a partial copy (git clone --filter): clone it whole",
@@ -177,8 +177,8 @@ def _refusal(folder: Path, done: subprocess.CompletedProcess[bytes]) -> TargetEr
 
 
 def _git(folder: Path, *words: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    # No lock is taken to refresh the index, nothing is fetched for a partial copy, nothing asks on a terminal. Variables
-    # of a git that runs us (a hook) would lead to another repository.
+    # Take no lock to refresh the index, fetch nothing for a partial copy, and ask nothing on a terminal. GIT_ variables are left
+    # out: inside a git hook they name another repository.
     env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     env |= {"GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     command = ["git", "-c", "core.fsmonitor=false", "-c", "core.quotePath=false", *words]
@@ -190,7 +190,7 @@ def _git(folder: Path, *words: str, given: bytes = b"") -> subprocess.CompletedP
         raise TargetError(
             say(
                 "expected git {command} in {folder} to end within {seconds} s, found it still running: "
-                "see whether the folder is on a disk or network that does not answer",
+                "check whether the folder is on a disk or network that does not answer",
                 command=words[0],
                 folder=str(folder),
                 seconds=SECONDS,

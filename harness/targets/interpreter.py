@@ -1,4 +1,4 @@
-"""What an interpreter is and has, asked once for each."""
+"""Ask each interpreter once for its version and its libraries."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from types import MappingProxyType
 from harness.language.message import say
 from harness.targets.errors import TargetError
 
-# Modules that ZeMosaic needs to run without a graphical interface, and the name that pip knows each by.
+# Modules that ZeMosaic needs to run without a graphical interface, each with its name for pip.
 ZEMOSAIC_LIBRARIES: Mapping[str, str] = MappingProxyType(
     {
         "astroalign": "astroalign",
@@ -39,7 +39,7 @@ ZEMOSAIC_LIBRARIES: Mapping[str, str] = MappingProxyType(
 OLDEST = (3, 9)
 SECONDS = 120
 
-# Runs in that interpreter, which may be old: standard library only, one line of JSON.
+# Runs in that interpreter, which may be old. So it uses the standard library only, and prints one line of JSON.
 _ASK = """
 import importlib.metadata, importlib.util, json, site, sys
 found = {}
@@ -66,13 +66,15 @@ class Interpreter:
     Parameters
     ----------
     path
-        The executable, absolute: runs have another working folder. Links stay, for they lead to a virtual environment.
+        The executable, as an absolute path because runs have another working folder. Links are kept: resolving them would leave
+        a virtual environment.
     version
         Such as ``(3, 11, 7)``.
     user_base
-        Where this user's own packages are: it follows the home folder, which a run isolates.
+        The folder of packages that the user installed outside Python's own folder. By default it is in the home folder, and
+        a run has another one.
     libraries
-        Version of each module that matters; ``None`` for one that is not there.
+        Version of each module that matters; ``None`` for a module that is not installed.
 
     """
 
@@ -83,17 +85,17 @@ class Interpreter:
 
     @property
     def safe_path(self) -> tuple[str, ...]:
-        """The option that keeps a script's folder off the path, where this interpreter knows it."""
+        """The option that keeps a script's folder off ``sys.path``; empty if this interpreter does not know it."""
         return ("-P",) if self.version >= (3, 11) else ()
 
 
 def examine(python: str | None) -> Interpreter:
-    """Ask an interpreter (``None``: this one; a path, or a program to be found) what it is and has.
+    """Ask an interpreter (a path or a program name; ``None`` for this one) for its version and libraries.
 
     Raises
     ------
     TargetError
-        When it is not there, does not answer, or is too old for the probe.
+        When it does not exist, does not answer, or is too old for the probe.
 
     """
     return _examine(_located(python) if python else sys.executable)
@@ -127,7 +129,7 @@ def _examine(path: str) -> Interpreter:
     except (OSError, ValueError) as error:
         raise TargetError(
             say(
-                "expected a Python interpreter at {path}, found none ({error}): "
+                "expected a Python interpreter at {path}, found a program that can't be started ({error}): "
                 "name the interpreter that runs ZeMosaic with --phase3-python",
                 path=path,
                 error=str(error),
@@ -171,14 +173,14 @@ def _examine(path: str) -> Interpreter:
 
 
 def versions(python: str | None) -> dict[str, str]:
-    """Return the versions that matter for a target's identity: Python's, and those of the libraries that are there."""
+    """Return the versions of Python and of the installed libraries, for a target's identity."""
     found = examine(python)
     libraries = {ZEMOSAIC_LIBRARIES[module]: version for module, version in found.libraries.items() if version}
     return {"python": ".".join(map(str, found.version)), **dict(sorted(libraries.items()))}
 
 
 def require(found: Interpreter, modules: Iterable[str]) -> None:
-    """Raise ``TargetError`` naming every one of these modules' libraries that an interpreter lacks."""
+    """Raise ``TargetError`` if an interpreter lacks libraries of these modules, and name them all."""
     missing = sorted(ZEMOSAIC_LIBRARIES[module] for module in modules if found.libraries.get(module) is None)
     if missing:
         raise TargetError(

@@ -1,6 +1,4 @@
-"""How to start each target; nothing of how to judge it.
-
-A target is named by a specification:
+"""The table of the kinds of target, and how a specification is resolved.
 
 =========================  ==========================================================================================
 ``reference``              the embedded reference pipeline
@@ -9,6 +7,8 @@ A target is named by a specification:
 ``zemosaic:PATH@COMMIT``   any commit of the repository at that path, a bare one too
 ``command:WORDS``          a command that speaks the protocol itself
 =========================  ==========================================================================================
+
+A new kind of target is a class like those in ``reference.py`` and ``command.py``, and an entry in ``TARGETS``.
 """
 
 from __future__ import annotations
@@ -17,8 +17,13 @@ from pathlib import Path
 
 from harness.language.message import say
 from harness.record.request import TargetFacts
-from harness.targets import command, git, reference, zemosaic
+from harness.targets.command import Command
 from harness.targets.errors import TargetError
+from harness.targets.reference import Reference
+from harness.targets.target import Target
+from harness.targets.zemosaic import ZeMosaic
+
+TARGETS: dict[str, Target] = {target.name: target for target in (Reference(), ZeMosaic(), Command())}
 
 
 def resolve(spec: str, python: str | None, exports: Path) -> TargetFacts:
@@ -29,39 +34,44 @@ def resolve(spec: str, python: str | None, exports: Path) -> TargetFacts:
     spec
         The specification, as above.
     python
-        The interpreter that has ZeMosaic's libraries; ``None`` for this one. The reference always runs in this one.
+        The interpreter that has the target's libraries; ``None`` for this one. The reference always runs in this one.
     exports
-        The folder that copies of checkouts and commits are kept in, shared between sessions.
+        The folder that holds copies of checkouts and commits, shared between sessions.
 
     Raises
     ------
     TargetError
-        When the target can't be had: what was expected, what was found, what to do.
+        When the target can't be run here: what was expected, what was found, what to do.
 
     """
-    kind, colon, rest = spec.partition(":")
-    if kind == "reference":
-        return reference.resolve(rest)
-    if kind == "zemosaic" and colon:
-        return zemosaic.resolve(rest, python, exports)
-    if kind == "command" and colon:
-        return command.resolve(rest)
-    raise TargetError(
-        say(
-            "expected a target such as reference, reference:DEFECT, zemosaic:PATH, zemosaic:PATH@COMMIT or command:WORDS, "
-            "found {spec}: give one of these with --phase3-target",
-            spec=repr(spec),
+    target, rest = parse(spec)
+    return target.resolve(rest, python, exports)
+
+
+def parse(spec: str) -> tuple[Target, str]:
+    """Split a specification into the kind of target and the text after the colon.
+
+    Raises
+    ------
+    TargetError
+        When no kind has that name, or the kind needs more than its name.
+
+    """
+    name, colon, rest = spec.partition(":")
+    target = TARGETS.get(name)
+    if target is None or not (colon or name in target.forms):
+        *most, last = (form for known in TARGETS.values() for form in known.forms)
+        raise TargetError(
+            say(
+                "expected a target such as {forms} or {last}, found {spec}: give one of these with --phase3-target",
+                forms=", ".join(most),
+                last=last,
+                spec=repr(spec),
+            )
         )
-    )
+    return target, rest
 
 
-def is_commit(repository: Path, name: str) -> bool:
-    """Say whether a repository has a commit (or a tag or branch) of this name.
-
-    Raises
-    ------
-    TargetError
-        When there is a repository that git refuses to read.
-
-    """
-    return git.commit_of(repository.expanduser(), name) is not None
+def kind_of(name: str) -> Target:
+    """Return the kind of a recorded target. A kind that is unknown here is treated as a command: only its record is known."""
+    return TARGETS.get(name, TARGETS["command"])

@@ -1,4 +1,4 @@
-"""What to start for a run: the argument list, the isolated environment, the working folder."""
+"""Prepare the start of a run: the argument list, the isolated environment, the working folder."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.record.request import Request
-from harness.targets import exports, interpreter
 from harness.targets.reference import ROOT
-
-LAUNCHER = ROOT / "harness" / "probe" / "launch.py"
+from harness.targets.resolve import TARGETS
 
 _SWITCHES = ("ZEMOSAIC_", "ZEM_ALTALPHA_", "ASTAP_", "PHASE3_", "PYTHON")
 _OF_MODULES_AND_TEXT = frozenset({"PYTHONHOME", "PYTHONNOUSERSITE", "PYTHONPATH", "PYTHONUSERBASE", "PYTHONUTF8"})
@@ -38,40 +36,29 @@ class StartInfo:
 
 
 def prepare(record: Path, request: Request) -> StartInfo:
-    """Return how to start a request's target.
-
-    Makes the folders that the target's home and temporary files go to, and the run's own copy of ZeMosaic in
-    ``RECORD/work/target``: newer versions open a log beside their source and empty it, so runs at the same time need one each.
+    """Return how to start a request's target; make the folders that the target needs, and its copy of the source.
 
     Raises
     ------
-    harness.targets.TargetError
-        When the interpreter is no longer there, or the target's code is not what was resolved.
+    harness.targets.errors.TargetError
+        When the interpreter no longer exists, or the target's code has changed since it was resolved.
     OSError
         When the record's folder can't be written.
 
     """
     record = record.absolute()
-    # Sets of text are ordered by it: the same in every run that is to be compared, and written in the request.
+    # The hash seed decides the order of sets of text. Runs that are compared need the same one, so it comes from the request.
     env = environment(record) | {"PYTHONHASHSEED": str(request.seed % 2**32)}
-    if request.target.kind == "command":
-        return StartInfo(list(request.target.command), env, record / "work" / "cwd")
-    chosen = interpreter.examine(request.target.python)
-    # Packages that a user installed for himself are found from the home folder, which is another one in a run.
-    env.setdefault("PYTHONUSERBASE", chosen.user_base)
-    if request.target.kind == "zemosaic":
-        own = record / "work" / "target"
-        exports.copy(Path(request.target.root), own)
-        env["PHASE3_TARGET_ROOT"] = str(own)
-    return StartInfo([chosen.path, *chosen.safe_path, str(LAUNCHER), str(record)], env, record / "work" / "cwd")
+    argv = TARGETS[request.target.kind].start(request.target, record, env)
+    return StartInfo(argv, env, record / "work" / "cwd")
 
 
 def environment(record: Path, base: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return ``base`` (this process's environment) with home, settings and temporary files inside ``RECORD/work``.
 
-    The folders are made, as a target expects them to be there. Variables that would change what a run does, without a word in
-    its request, are left out: the switches of ZeMosaic and its solver, those of this project, and all of Python's own but
-    those that say where modules are and how text is read.
+    The folders are made, because a target expects them to exist. Variables that change a run without a trace in its request are
+    left out: the switches of ZeMosaic, of its solver and of this project, and Python's own, except those for the place of modules
+    and the encoding of text.
     """
     work = record.absolute() / "work"
     home, temporary = work / "home", work / "tmp"
@@ -90,7 +77,7 @@ def environment(record: Path, base: Mapping[str, str] | None = None) -> dict[str
     }
     for folder in (*places.values(), work / "cwd"):
         folder.mkdir(parents=True, exist_ok=True)
-    # astropy ignores a settings or cache folder, with a warning, unless it has one of its own in it.
+    # astropy warns and ignores a settings or cache folder that has no folder ``astropy`` in it.
     for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
         (places[name] / "astropy").mkdir(exist_ok=True)
     env = {name: value for name, value in (os.environ if base is None else base).items() if not _decides(name)}
@@ -102,7 +89,7 @@ def environment(record: Path, base: Mapping[str, str] | None = None) -> dict[str
         "MPLBACKEND": "Agg",
         "QT_QPA_PLATFORM": "offscreen",
     }
-    # The target has modules of the same names as this project.
+    # The target has modules with the same names as this project's, so this project must not be on its path.
     path = [entry for entry in env.get("PYTHONPATH", "").split(os.pathsep) if entry and Path(entry).resolve() != ROOT]
     env.pop("PYTHONPATH", None)
     if path:
@@ -111,5 +98,5 @@ def environment(record: Path, base: Mapping[str, str] | None = None) -> dict[str
 
 
 def _decides(name: str) -> bool:
-    """Say whether a variable changes what a run does; on Windows their case does not matter."""
+    """Return whether a variable changes what a run does. Windows ignores the case of its name."""
     return name.upper().startswith(_SWITCHES) and name.upper() not in _OF_MODULES_AND_TEXT

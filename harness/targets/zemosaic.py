@@ -1,8 +1,7 @@
 """ZeMosaic as a target: a checkout as it is, or any commit of a repository, copied to a folder of its own.
 
-A run never uses the user's own folder: newer versions write logs beside their source, importing writes compiled files,
-and a file edited in mid-session would mix two versions. What runs is a copy (``exports``), and its identity is that of what
-was copied.
+A run never uses the user's own folder. Newer versions write logs next to their source, importing writes compiled files, and a
+file edited during a session would mix two versions. So a copy runs (``exports.py``), and the identity describes the copied files.
 """
 
 from __future__ import annotations
@@ -20,56 +19,106 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from harness.language.message import Message, say
-from harness.record.request import TargetFacts
+from harness.record.request import Mode, TargetFacts
 from harness.targets import git, interpreter
 from harness.targets.errors import TargetError
-from harness.targets.exports import Export, keep
+from harness.targets.exports import Export, copy, keep
+from harness.targets.target import Target
 
 ENTRY_POINT = "run_hierarchical_mosaic_process"
+# The last commit of the public repository before deletion counted references.
+BEFORE_THE_FIX = "63bcc2cd4f3d3dc2054e2ee7f70c7bcef101a490"
 WORKER, SETTINGS = "zemosaic_worker.py", "zemosaic_config.py"
-# Only what a source tree holds: data, however large, that lies in a checkout is not part of the program.
+# In bytes. A larger file in a checkout is data, not a part of the program.
 _LARGEST = 32 * 2**20
 _IMPORT = re.compile(r"^[ \t]*(?:import|from)[ \t]+(\w+)", re.MULTILINE)
 _VERSION = re.compile(r"\d+(?:\.\d+)+")
-# Where a run reads and writes is the harness's to say.
+# The harness decides where a run reads and writes.
 _PLACES = frozenset({"input_dir", "output_dir", "global_wcs_output_path", "coadd_memmap_dir"})
 
 
-def resolve(spec: str, python: str | None, exports: Path) -> TargetFacts:
-    """Return the target ``PATH`` or ``PATH@COMMIT``, copied below ``exports``.
+class ZeMosaic(Target):
+    """A checkout of ZeMosaic, or any commit of its repository."""
 
-    Raises
-    ------
-    TargetError
-        When there is no checkout, no such commit, no git where it is needed, or the interpreter lacks libraries.
+    name = "zemosaic"
+    forms = ("zemosaic:PATH", "zemosaic:PATH@COMMIT")
+    versioned = True
+    release = "closure"
+    libraries = interpreter.ZEMOSAIC_LIBRARIES
 
-    """
-    chosen = interpreter.examine(python)
-    path, commit = split(spec)
-    if commit is None:
-        (root, left_out), identity, label = _as_it_is(path, chosen.path, exports)
-    else:
-        (root, left_out), identity = _export(path, commit, chosen.path, exports), {"commit": commit}
-        label = f"zemosaic {commit[:7]}"
-    if left_out:
-        identity["left_out"] = list(left_out)
-    interpreter.require(chosen, libraries_of(root))
-    return TargetFacts(
-        kind="zemosaic",
-        label=label,
-        root=str(root),
-        python=chosen.path,
-        identity={**identity, "version": _version(root), "versions": interpreter.versions(python)},
-    )
+    def resolve(self, rest: str, python: str | None, exports: Path, /) -> TargetFacts:
+        """Return the target ``PATH`` or ``PATH@COMMIT``, copied below ``exports``.
+
+        Raises
+        ------
+        TargetError
+            When the checkout, the commit or git is missing, or the interpreter lacks libraries.
+
+        """
+        chosen = interpreter.examine(python)
+        path, commit = split(rest)
+        if commit is None:
+            (root, left_out), identity, label = _as_it_is(path, chosen.path, exports)
+        else:
+            (root, left_out), identity = _export(path, commit, chosen.path, exports), {"commit": commit}
+            label = f"zemosaic {commit[:7]}"
+        if left_out:
+            identity["left_out"] = list(left_out)
+        interpreter.require(chosen, _libraries_of(root))
+        return TargetFacts(
+            kind=self.name,
+            label=label,
+            root=str(root),
+            python=chosen.path,
+            identity={**identity, "version": _version(root), "versions": interpreter.versions(python)},
+        )
+
+    def start(self, facts: TargetFacts, record: Path, env: dict[str, str], /) -> list[str]:
+        """Copy the source into the record and return the launcher's argument list."""
+        argv = super().start(facts, record, env)
+        env["PHASE3_TARGET_ROOT"] = str(self.source(facts, record / "work"))
+        return argv
+
+    def source(self, facts: TargetFacts, work: Path, /) -> Path:
+        """Copy the source to ``work/target``: newer versions empty a log beside their source, so each process needs a copy."""
+        copy(Path(facts.root), work / "target")
+        return work / "target"
+
+    def before_the_fix(self, rest: str, python: str | None, exports: Path, /) -> str:
+        """Name the last commit before the fix in the target's own repository, if it can be run here."""
+        path, _ = split(rest)
+        before = f"{path}@{BEFORE_THE_FIX}"
+        self.resolve(before, python, exports)
+        return f"{self.name}:{before}"
+
+    def repeats(self, profile: str, mode: Mode, /) -> bool:
+        """Return whether equal inputs give bit-equal outputs: measured with the fast profile, and in SDS and grid mode."""
+        return profile == "fast" or mode != "classic"
+
+    def functions(self, facts: TargetFacts, /) -> Mapping[str, bool]:
+        """Return the functions that the probe looks for, and whether this version's source defines each."""
+        text = (Path(facts.root) / WORKER).read_text(encoding="utf-8", errors="replace")
+        return {name: f"def {name}(" in text for name in (ENTRY_POINT, "run_hierarchical_mosaic", "create_master_tile")}
+
+    def again(self, identity: Mapping[str, Any], place: str | None, /) -> str | None:
+        """Name the same commit in a repository at ``place``; an edited checkout has no commit to name."""
+        commit = str(identity.get("commit") or "")
+        named = re.fullmatch("[0-9a-f]{7,}", commit) and not identity.get("dirty")
+        return None if place is None else f"{self.name}:{place}" + (f"@{commit[:7]}" if named else "")
+
+    def shown(self, rest: str, place: str, /) -> str:
+        """Return the specification with ``place`` for its folder."""
+        commit = re.search(r"@[0-9a-zA-Z._/-]+\Z", rest)
+        return f"{self.name}:{place}" + (commit[0] if commit else "")
 
 
 def split(spec: str) -> tuple[Path, str | None]:
-    """Split ``PATH@COMMIT`` at the last ``@``, if what follows is a commit there; a path may hold an ``@`` itself.
+    """Split ``PATH@COMMIT`` at the last ``@``. A path may contain an ``@`` too, so an existing folder is never split.
 
     Raises
     ------
     TargetError
-        When it is neither a folder nor a folder and one of its commits.
+        When the text names neither a folder nor a commit of a folder's repository.
 
     """
     whole = Path(spec).expanduser()
@@ -81,7 +130,7 @@ def split(spec: str) -> tuple[Path, str | None]:
         if not git.is_there():
             raise TargetError(
                 say(
-                    "expected git, to read {name} from {folder}, found none: install git, or name a checkout",
+                    "expected git, to read {name} from {folder}, found no program git: install git, or name a checkout",
                     name=name,
                     folder=str(folder),
                 )
@@ -106,12 +155,12 @@ def split(spec: str) -> tuple[Path, str | None]:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Read a user's own ``zemosaic_config.json``, without the folders that it names.
+    """Read a user's own ``zemosaic_config.json`` and drop the folders that it names.
 
     Raises
     ------
     TargetError
-        When the file is not there, can't be read, or is not a JSON object.
+        When the file is missing, can't be read, or is not a JSON object.
 
     """
     try:
@@ -119,7 +168,7 @@ def read_config(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise TargetError(
             say(
-                "expected ZeMosaic's settings in {path}, found none that can be read ({error}): "
+                "expected ZeMosaic's settings in {path}, found no file that can be read ({error}): "
                 "name the zemosaic_config.json that ZeMosaic keeps in its configuration folder",
                 path=str(path),
                 error=str(error),
@@ -147,7 +196,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def problem_of(root: Path) -> str | None:
-    """Name what a folder lacks to be ZeMosaic; ``None`` when it has the files and the entry point."""
+    """Name the file or function that a folder lacks to be ZeMosaic; ``None`` if it lacks nothing."""
     for name in (WORKER, SETTINGS):
         if not (root / name).is_file():
             return name
@@ -157,7 +206,7 @@ def problem_of(root: Path) -> str | None:
 
 
 def _export(repository: Path, commit: str, python: str, exports: Path) -> Export:
-    """Copy a commit. Pictures that a partial copy lacks, links and submodules are left out; code is not."""
+    """Copy a commit. Links, submodules, and data that a partial clone lacks are left out; for missing code, raise."""
     where = f"{repository}@{commit[:12]}"
 
     def of(blob: git.Blob) -> dict[str, str]:
@@ -165,7 +214,7 @@ def _export(repository: Path, commit: str, python: str, exports: Path) -> Export
 
     def files() -> Iterator[tuple[str, bytes | None]]:
         wanted = git.blobs(repository, commit)
-        # Links are neither followed nor made: a commit could point one anywhere.
+        # Links are neither followed nor made, because a commit can point them anywhere.
         regular = tuple(blob for blob in wanted if blob.mode.startswith("100"))
         for blob in wanted:
             if blob not in regular:
@@ -190,7 +239,7 @@ def _export(repository: Path, commit: str, python: str, exports: Path) -> Export
 
 
 def identify(path: Path) -> tuple[dict[str, Any], str]:
-    """Return what identifies a checkout as it lies there, but for its libraries, and its label; nothing is copied.
+    """Return the identity (without libraries) and the label of a checkout as it is; copy nothing.
 
     Raises
     ------
@@ -204,7 +253,7 @@ def identify(path: Path) -> tuple[dict[str, Any], str]:
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """A checkout as it is: the key of its copy, and its files where it is no commit just as it was committed."""
+    """A checkout as it is: the key of its copy, and its files. ``files`` is ``None`` for an unchanged commit."""
 
     key: str
     files: Mapping[str, bytes | None] | None
@@ -221,7 +270,7 @@ def _state(path: Path) -> _State:
         identity = {"commit": None, "files": digest}
         return _State(f"files-{digest[:40]}", files, identity, f"zemosaic {path.name} {digest[:7]}")
     known = git.tracked(path)
-    # An untracked file counts when it is of a kind that the program consists of: not frames, mosaics or caches.
+    # An untracked file counts if its suffix is one of source files: frames, mosaics and caches are data.
     kinds = {Path(name).suffix.lower() for name in known} & _SOURCE_KINDS
     added = tuple(name for name in git.untracked(path) if Path(name).suffix.lower() in kinds)
     touched = {*git.changed(path), *added}
@@ -261,7 +310,7 @@ def _refuse_bare(path: Path) -> None:
 
 
 def _source_files(folder: Path) -> Iterator[str]:
-    """Yield the source files of a folder without git, and linked folders: no hidden ones, no environments, no data."""
+    """Yield the source files and linked folders of a folder without git, without hidden folders, environments and data."""
     for parent, folders, files in os.walk(folder):
         here = Path(parent)
         folders[:] = sorted(
@@ -276,7 +325,7 @@ def _source_files(folder: Path) -> Iterator[str]:
 
 
 def _read(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, bytes | None]]:
-    """Yield path and content; ``None`` for links, folders (submodules) and large files, nothing for what is gone."""
+    """Yield path and content, ``None`` for links, submodules and large files; skip deleted files."""
     for name in names:
         path = folder / name
         if not os.path.lexists(path):
@@ -302,13 +351,13 @@ def _read(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, bytes | Non
 
 
 def _refuse_code(name: str, problem: Message) -> None:
-    """Raise for source that can't be copied: without it another program would run. Anything else may be left out."""
+    """Raise if a file that can't be copied is source: without it another program would run."""
     if name.lower().endswith(".py"):
         raise TargetError(problem)
 
 
 def _digest(files: Mapping[str, bytes | None], names: Iterable[str]) -> str:
-    """Hash files by name and content: those that are copied, and by their name those that are gone or left out."""
+    """Hash files by name and content; of deleted and left-out files, hash the name and that state."""
     whole = hashlib.sha256()
     for name in sorted(names):
         content = files.get(name)
@@ -340,10 +389,10 @@ def _copy(
 
 
 def _compile(folder: Path, python: str) -> None:
-    """Compile the modules once: each run has a copy of its own, and would spend most of a second on it.
+    """Compile the modules once. Otherwise each run would spend most of a second on its own copy.
 
-    An interpreter that compiles nothing, or another one in later runs, costs that time and nothing else: Python compares the
-    source with the hash in a compiled file.
+    A failure costs only that time, and so does another interpreter in later runs: Python compares the source with the hash in a
+    compiled file.
     """
     places = [str(place) for place in (folder, folder / "core") if place.is_dir()]
     command = [python, "-I", "-m", "compileall", "-q", "-l", "--invalidation-mode", "checked-hash", *places]
@@ -352,21 +401,15 @@ def _compile(folder: Path, python: str) -> None:
 
 
 def _version(root: Path) -> str | None:
-    """Return the version that a checkout states, read as text: nothing of it is run."""
+    """Return the version in ``version.txt``; ``None`` without one. No code of the checkout is run."""
     path = root / "version.txt"
     found = _VERSION.search(path.read_text(encoding="utf-8", errors="replace")) if path.is_file() else None
     return found[0] if found else None
 
 
-def libraries_of(root: Path) -> frozenset[str]:
-    """Return the modules, of those that matter, that a version's own source imports."""
+def _libraries_of(root: Path) -> frozenset[str]:
+    """Return the modules in ``ZEMOSAIC_LIBRARIES`` that a version's source imports."""
     found: set[str] = set()
     for path in (*root.glob("*.py"), *root.glob("core/*.py")):
         found.update(_IMPORT.findall(path.read_text(encoding="utf-8", errors="replace")))
     return frozenset(found & set(interpreter.ZEMOSAIC_LIBRARIES))
-
-
-def entry_facts(root: Path) -> Mapping[str, bool]:
-    """Say which of the functions that the probe looks for a version has, read as text."""
-    text = (root / WORKER).read_text(encoding="utf-8", errors="replace")
-    return {name: f"def {name}(" in text for name in (ENTRY_POINT, "run_hierarchical_mosaic", "create_master_tile")}

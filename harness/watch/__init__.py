@@ -1,1 +1,1 @@
-"""Watches a run from outside: its process tree, its disk, and how far it is."""
+"""Watch a run from outside: guard and end its process tree, and sample the tree and the disk."""

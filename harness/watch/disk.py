@@ -1,4 +1,4 @@
-"""The disk: bytes and files below a run's output folder and in its cache folder, and the volume's free bytes."""
+"""Sample the disk: bytes and files in a run's output folder and cache folder, and the free bytes of the volume."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OUTPUTS = "outputs"
 CACHE = "outputs/.zemosaic_img_cache"
 
 REPEAT_SECONDS = 1.0
-"""A folder that stays as it is gets a line this often."""
+"""An unchanged folder gets one line in this time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,9 @@ class Usage:
 
 
 def usage(folder: Path, part: Path) -> tuple[Usage, Usage]:
-    """Return what lies below a folder in all, and what of it lies below ``part``, each file looked at once.
+    """Return the usage of a folder and that of its subfolder ``part``, from one walk.
 
-    Links are not followed. What vanishes meanwhile, or may not be read, isn't counted.
+    Links are not followed. Files that vanish during the walk or can't be read are not counted.
     """
     size = files = part_size = part_files = 0
     inner = os.fspath(part)
@@ -57,14 +57,14 @@ def usage(folder: Path, part: Path) -> tuple[Usage, Usage]:
 
 
 class DiskSampler:
-    """Looks at a record's ``outputs`` and at the cache folder in it."""
+    """Sample a record's ``outputs`` and the cache folder in it."""
 
     def __init__(self, record: Path) -> None:
         self._record = record
         self._before: dict[str, tuple[Usage, int]] = {}
 
     def sample(self, *, last: bool) -> list[Mapping[str, Any]]:
-        """Return a line for each folder that changed, or whose last line is older than a second; both when last."""
+        """Return a line for each folder that changed or has no line in the past second; with ``last``, for both folders."""
         whole, cache = usage(self._record / OUTPUTS, self._record / CACHE)
         try:
             free = shutil.disk_usage(self._record).free

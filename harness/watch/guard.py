@@ -1,15 +1,15 @@
-"""The guard: a small process between the harness and a target, which starts it and leaves nothing of it behind.
+"""Start a target from a small guard process, which ends the target's whole process tree in every case.
 
-The harness holds the write end of the guard's standard input. The pipe closes when the harness ends, however abruptly
-(a killed pytest-xdist worker too), and the guard then ends the whole tree. This works alike on every system, with no
-signal on a parent's death. The guard also keeps the time limit and the bound on what the target prints, so that neither
-depends on a busy harness.
+The harness holds the write end of the guard's standard input. The pipe closes when the harness ends, even if it is killed
+(as pytest-xdist may kill a worker). The guard then ends the whole tree. This works on every system and needs no signal on
+the death of a parent. The guard also enforces the time limit and the limit of console output, so that neither depends on
+a busy harness.
 
-Both talk JSON lines: the harness sends what to start, then perhaps ``end``; the guard answers ``{"guard", "pid"}`` or
-``{"error"}``, and in the end ``{"cause", "code", "strays", "left", "dropped", "printed"}``.
+The two exchange JSON lines. The harness sends what to start and later perhaps ``end``. The guard answers ``{"guard", "pid"}``
+or ``{"error"}``, and at the end ``{"cause", "code", "strays", "left", "dropped", "printed"}``.
 
-Limits: when harness and guard are killed in the same moment, nobody is left to end the target, except on Windows, where
-the job object does. A record so abandoned has no seal.
+Limit: if harness and guard are killed in the same moment, the target runs on, except on Windows, where the job object ends
+it. The record then has no seal.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ from harness.watch import tree
 Cause = Literal["ended", "timed out", "asked", "lost"]
 
 CONSOLE_BYTES = 20_000_000
-"""What is kept of a target's standard output and error."""
+"""The most of a target's standard output and error that is kept, in bytes."""
 
 PRINTED_BYTES = 4096
-"""What of it is told once more when the target has ended."""
+"""The last bytes of it that the guard reports when the target has ended."""
 
 SETTLE_SECONDS = 2.0
 """How long processes may outlive the target before they are ended."""
 
 ANSWER_SECONDS = 30.0
-"""How long the harness waits for a guard's answer before it does the guard's work itself."""
+"""How long the harness waits for the guard's answer before it ends the processes without the guard."""
 
 
 class NotStartedError(RuntimeError):
-    """A target that could not be started: what was expected, what was found, what to do."""
+    """Raised when a target could not be started. The message says what was expected, what was found and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +59,17 @@ class Ended:
     Parameters
     ----------
     cause
-        ``ended`` by itself, ``timed out``, ``asked`` to by the harness, or ``lost``: the guard was killed from outside.
+        ``ended``: the target exited; ``timed out``; ``asked``: the harness ended it; ``lost``: the guard was killed.
     code
-        The target's exit code; negative numbers are POSIX signals; ``None`` when it isn't known.
+        The target's exit code; negative numbers are POSIX signals; ``None`` if it is not known.
     strays
         How many processes outlived the target and had to be ended.
     left
         Ids of processes that could not be ended.
     dropped
-        Bytes of console output beyond the bound.
+        Bytes of console output beyond the limit.
     printed
-        The last output, also where a full disk kept it out of the file; bytes that are no text are replaced.
+        The last output, even if a full disk kept it out of the file. Bytes that are not UTF-8 are replaced.
 
     """
 
@@ -82,20 +82,20 @@ class Ended:
 
 
 class Guard:
-    """The harness's side: a guard process, and through it a target.
+    """Start a guard process and through it a target, wait for the end, or end both. This is the harness's side.
 
     Parameters
     ----------
     argv, env, cwd
         The target's argument list, whole environment and working directory.
     console
-        The file that its standard output and error are appended to.
+        The file to which its standard output and error are appended.
     seconds
         The time limit.
     grace
-        Seconds between the request to end and the end by force.
+        Seconds between the request to end and the kill.
     whole
-        Whether the run is over when all of its processes are, not when the first one is: a launcher may end at once.
+        If true, the run is over when all of its processes have ended, not when the first one has: a launcher may end at once.
 
     """
 
@@ -152,7 +152,7 @@ class Guard:
         return self.pid
 
     def wait(self, seconds: float) -> Ended | None:
-        """Wait for the end of the whole tree, at most so long; ``None`` when the target still runs."""
+        """Wait up to ``seconds`` for the end of the whole tree; return ``None`` if the target still runs."""
         if self._ended is None:
             try:
                 answer = self._answers.get(timeout=seconds)
@@ -168,9 +168,9 @@ class Guard:
         return self.wait(self._grace + tree.KILL_SECONDS + ANSWER_SECONDS) or self._lost()
 
     def close(self) -> None:
-        """Let the guard go; whatever still runs ends with it."""
+        """End the guard, and with it everything that still runs."""
         if self._process.stdin is not None:
-            with contextlib.suppress(OSError):  # the guard may have gone before us
+            with contextlib.suppress(OSError):  # the guard may have ended already
                 self._process.stdin.close()
         try:
             self._process.wait(self._grace + tree.KILL_SECONDS + 5.0)
@@ -182,7 +182,7 @@ class Guard:
             self._process.stdout.close()
 
     def _lost(self) -> Ended:
-        """Do the guard's work when it is gone or doesn't answer: find the processes by their mark and end them."""
+        """End the processes without the guard, which is gone or does not answer: find them by their mark."""
         self._process.kill()
         left = tree.end(lambda: tree.living(None, self.mark, self.pid or None), self._grace)
         self._ended = Ended("lost", None, left=left)
@@ -196,7 +196,7 @@ class Guard:
 
     def _send(self, line: str) -> None:
         stdin = cast("IO[bytes]", self._process.stdin)
-        with contextlib.suppress(OSError, ValueError):  # the guard may have gone; its missing answer says so
+        with contextlib.suppress(OSError, ValueError):  # the guard may have ended; then its answer is missing
             stdin.write(line.encode("utf-8", "surrogateescape") + b"\n")
             stdin.flush()
 
@@ -205,7 +205,7 @@ class Guard:
             try:
                 self._answers.put(json.loads(line))
             except ValueError:
-                break  # not a guard's answer: the guard counts as lost
+                break  # not JSON: treat the guard as lost
         self._answers.put(None)
 
 
@@ -222,21 +222,21 @@ def _ended(answer: Mapping[str, Any]) -> Ended:
 
 
 def _apart() -> dict[str, Any]:
-    """Return the options that start a process out of reach of the terminal's Ctrl-C: that is for the harness."""
+    """Return the options that start a process beyond the terminal's Ctrl-C, which only the harness handles."""
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
     return {"start_new_session": True}
 
 
-# The guard's own side
+# The guard's side
 
 
 def main() -> int:
-    """Start what standard input names; end it on time, on request or when the harness is gone; answer how it ended."""
+    """Start the target, end it at its time limit, on request or when the harness is gone, and report how it ended."""
     lines = _Input()
     spec = json.loads(lines.next() or "{}")
     if not spec:
-        return 0  # the harness went before it said what to start
+        return 0  # the harness ended before it sent the target
     job = _hold_everything()
     try:
         console = _Console(Path(spec["console"]))
@@ -265,7 +265,7 @@ def main() -> int:
     finally:
         left = tree.end(find, spec["grace"])
     with contextlib.suppress(subprocess.TimeoutExpired):
-        target.wait(1.0)  # it has ended; this collects the code if the waiting thread has not yet
+        target.wait(1.0)  # it has ended; this gets the exit code if the waiting thread has not yet
     dropped, printed = console.close()
     _answer(
         {
@@ -277,14 +277,14 @@ def main() -> int:
             "printed": printed.decode("utf-8", "replace"),
         }
     )
-    del job  # on Windows its last handle ends whatever is still there
+    del job  # on Windows the last handle's closing ends every process that is left
     return 0
 
 
 def _until_over(
     target: subprocess.Popen[bytes], lines: _Input, seconds: float, others: Callable[[], list[psutil.Process]]
 ) -> Cause:
-    """Wait until the target and the others have ended, its time is over, or the harness wants its end."""
+    """Wait until the target and the others have ended, the time limit is reached, or the harness asks for the end."""
     over = threading.Event()
     asked = threading.Event()
 
@@ -293,7 +293,7 @@ def _until_over(
         over.set()
 
     def listen() -> None:
-        lines.next()  # "end", or the end of the pipe because the harness is gone: both mean the same
+        lines.next()  # "end", or the end of the pipe because the harness is gone: the target is ended either way
         stop()
 
     def wait() -> None:
@@ -311,7 +311,7 @@ def _until_over(
 
 
 def _outliving(find: Callable[[], list[psutil.Process]]) -> int:
-    """Give processes that outlive the target a moment to end; return how many did not."""
+    """Wait up to ``SETTLE_SECONDS`` for processes that outlive the target; return how many did not end."""
     deadline = time.monotonic() + SETTLE_SECONDS
     while find():
         if time.monotonic() >= deadline:
@@ -321,7 +321,7 @@ def _outliving(find: Callable[[], list[psutil.Process]]) -> int:
 
 
 class _Input:
-    """Standard input by lines, without Python's buffer: a thread blocked in it would upset the interpreter's end."""
+    """Read standard input by lines, without Python's buffer: a thread blocked in the buffer breaks interpreter shutdown."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -341,7 +341,7 @@ class _Input:
 
 
 class _Console:
-    """Copies what a target prints to a file, byte for byte up to a bound; reads on, so that the target never blocks."""
+    """Copy a target's output to a file up to a limit. Reading goes on beyond it; otherwise the target would block."""
 
     def __init__(self, path: Path) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
@@ -351,14 +351,14 @@ class _Console:
         self._last = b""
 
     def copy(self, source: IO[bytes]) -> None:
-        """Start to copy, in a thread of its own."""
+        """Start a thread that copies."""
         self._source = source
         self._thread = threading.Thread(target=self._copy, daemon=True)
         self._thread.start()
 
     def close(self) -> tuple[int, bytes]:
-        """Return how many bytes were dropped, which the file's last line tells too, and the last ones printed."""
-        # A process that could not be ended may hold the pipe open: then what it prints later is lost.
+        """Return the number of bytes dropped, which the file's last line states too, and the last bytes printed."""
+        # A process that could not be ended may hold the pipe open. Its later output is lost.
         self._thread.join(5.0)
         if self._dropped:
             self._write(f"\n[{self._dropped} further bytes of output were left out]\n".encode())
@@ -387,9 +387,9 @@ def _answer(data: Mapping[str, Any]) -> None:
 
 
 def _hold_everything() -> object:
-    """Have the system keep the tree together: a job object on Windows, the adoption of orphans on Linux.
+    """Let the system keep the process tree together: with a job object on Windows, by adopting orphans on Linux.
 
-    macOS has neither; there the run's mark and session find every process.
+    macOS has neither. There, processes are found by the run's mark and session.
     """
     if sys.platform == "win32":
         import win32api  # noqa: PLC0415 -- Windows only
@@ -399,7 +399,7 @@ def _hold_everything() -> object:
         limits = win32job.QueryInformationJobObject(job, win32job.JobObjectExtendedLimitInformation)
         limits["BasicLimitInformation"]["LimitFlags"] |= win32job.JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE
         win32job.SetInformationJobObject(job, win32job.JobObjectExtendedLimitInformation, limits)
-        # The guard itself, so that everything it will ever start is in the job from its first instruction.
+        # The guard itself joins the job. A target added after its start could have started children outside the job.
         win32job.AssignProcessToJobObject(job, win32api.GetCurrentProcess())
         return job
     if sys.platform == "linux":

@@ -1,4 +1,4 @@
-"""The process tree of a run: memory, CPU, threads and open files, summed over it."""
+"""Sample the process tree of a run: the sums of memory, CPU time, threads and open files."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from harness.watch import tree
 UNKNOWN = -1
 
 SHARE = 0.005
-"""The share of one core that looking may take. Finding a tree means looking at every process of the machine."""
+"""The share of one core that sampling may take. To find a tree, every process of the machine is read."""
 
 
 class ProcessSampler:
-    """Looks at all descendants of the guard, which are the target and whatever it started.
+    """Sample all descendants of the guard: the target and every process that it started.
 
-    ``rss`` is summed, so pages that processes share count in each. ``cpu`` keeps what ended processes had used when they
-    were last seen, so it never falls. ``open_files`` counts descriptors (handles on Windows), which costs far less than
-    listing files, and is -1 where any process refuses to tell.
+    ``rss`` is a sum, so pages that processes share count in each. ``cpu`` includes what ended processes had used when last
+    seen, so it never falls. ``open_files`` counts descriptors (handles on Windows), which is far cheaper than listing files.
+    It is -1 if the number of any process can't be read.
     """
 
     def __init__(self, guard: int) -> None:
@@ -32,7 +32,7 @@ class ProcessSampler:
         except psutil.Error:
             self._guard = None
 
-    def sample(self, *, last: bool) -> list[Mapping[str, Any]]:  # noqa: ARG002 -- every look is written
+    def sample(self, *, last: bool) -> list[Mapping[str, Any]]:  # noqa: ARG002 -- every sample is written
         """Return one line for the whole tree."""
         processes = rss = threads = open_files = 0
         for process in tree.descendants(self._guard) if self._guard else ():
@@ -65,7 +65,7 @@ class ProcessSampler:
 
 
 def _open_files(process: psutil.Process) -> int:
-    """Count descriptors or handles; a process that has just ended has none."""
+    """Count descriptors or handles; 0 for a process that has just ended."""
     count = getattr(process, "num_fds", None) or getattr(process, "num_handles", None)
     if count is None:
         return UNKNOWN

@@ -1,4 +1,4 @@
-"""Sampling: when to look, and how what was seen gets into a file that a killed harness leaves readable."""
+"""Sample a run at a bounded cost, and write the samples so that the file stays readable if the harness is killed."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ SHARE = 0.02
 """The share of one core that a sampler may take."""
 
 SHORTEST = 0.1
-"""Seconds between two looks at the start of a run; a longer run needs fewer."""
+"""Seconds between two samples at the start of a run."""
 
 LONGEST = 1.0
-"""Seconds between two looks late in a long run, unless looking costs too much."""
+"""Seconds between two samples late in a long run, unless sampling would exceed its share."""
 
 
 class Sampler(Protocol):
-    """Something that looks at a run and returns the lines to be written: only what is new, but everything when last."""
+    """Sample one property of a run."""
 
     def sample(self, *, last: bool) -> list[Mapping[str, Any]]:
-        """Look once."""
+        """Return the lines to be written: what is new, or with ``last`` everything."""
         ...
 
 
 class Pace:
-    """How long to wait until the next look, so that looking takes at most its share of one core.
+    """Choose the wait until the next sample, so that sampling takes at most its share of one core.
 
-    The wait is at least ``SHORTEST``, grows with a two-thousandth of the run's time up to ``LONGEST``, and beyond that
-    only with the cost: listing 100,000 files takes 0.4 s and must then wait for 20 s. Exact bytes come from the trace.
+    The wait is at least ``SHORTEST`` and grows with 1/2000 of the run's time up to ``LONGEST``. Only the cost makes it longer:
+    listing 100,000 files takes 0.4 s, so the next wait is 20 s. Exact bytes come from the trace.
     """
 
     def __init__(self, share: float = SHARE) -> None:
@@ -41,14 +41,14 @@ class Pace:
         self._cost = 0.0
 
     def wait(self, cost: float, elapsed: float) -> float:
-        """Return seconds to wait, given the CPU seconds of the last look and the seconds since the start of the run."""
-        # The clock of a thread's CPU time may be coarse (16 ms on Windows), hence the mean; a rise counts at once.
+        """Return seconds to wait, given the CPU seconds of the last sample and the seconds since the start of the run."""
+        # A thread's CPU clock may be coarse (16 ms on Windows), hence the mean. A rise counts at once.
         self._cost = max(cost, 0.5 * (self._cost + cost))
         return max(min(max(SHORTEST, elapsed / 2000.0), LONGEST), self._cost / self._share)
 
 
 class Lines:
-    """Appends JSON objects to a file, a line and one write each."""
+    """Append JSON objects to a file, one line and one write each."""
 
     def __init__(self, path: Path) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
@@ -57,10 +57,10 @@ class Lines:
         self.lost = 0
 
     def add(self, data: Mapping[str, Any]) -> None:
-        """Write one line. What a full disk refuses is counted in ``lost``: watching must not end a run."""
+        """Write one line. A failure, as on a full disk, is counted in ``lost`` and not raised: sampling must not end a run."""
         line = json.dumps(data, separators=(",", ":")).encode() + b"\n"
         if self._torn:
-            line = b"\n" + line  # the rest of a line that was cut off stays a line of its own
+            line = b"\n" + line  # otherwise it would continue the line that was cut off: both unreadable
         try:
             written = os.write(self._file, line)
         except OSError:
@@ -76,7 +76,7 @@ class Lines:
 
 
 class Watch:
-    """A thread that looks at a run with one sampler and writes what it sees."""
+    """Run one sampler in a thread, and write its lines to a file."""
 
     def __init__(self, name: str, path: Path, make: Callable[[], Sampler], *, share: float = SHARE) -> None:
         self._lines = Lines(path)
@@ -89,7 +89,7 @@ class Watch:
         self._thread.start()
 
     def stop(self) -> str:
-        """Look a last time, close the file, and return what went wrong in one sentence, or nothing."""
+        """Take the last sample, close the file, and return what went wrong in one sentence, or the empty string."""
         self._stop.set()
         self._thread.join()
         self._lines.close()
@@ -108,5 +108,5 @@ class Watch:
                 if last:
                     return
                 self._stop.wait(self._pace.wait(time.thread_time() - before, time.monotonic() - start))
-        except Exception as error:  # noqa: BLE001 -- a watcher that fails must not end the run; the seal tells it
+        except Exception as error:  # noqa: BLE001 -- a failed sampler must not end the run; the seal states the problem
             self.problem = f"the {self._name} was not watched to the end ({type(error).__name__}: {error})"

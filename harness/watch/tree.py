@@ -1,8 +1,8 @@
-"""A target's process tree: which processes belong to it, and how all of them are ended.
+"""Find the processes of a target, and end all of them.
 
-A process may leave its parent's group, ignore SIGTERM, or outlive the process that started it, so a tree is found in
-three ways at once: the descendants of the guard (``harness.watch.guard``), which on Linux adopts orphans; every process
-that carries the run's mark in its environment; and, where sessions exist, the members of the target's session.
+A process may leave its parent's group, ignore SIGTERM, or outlive the process that started it. So processes are found in
+three ways at once: the descendants of the guard (``harness.watch.guard``), which adopts orphans on Linux; every process
+with the run's mark in its environment; and, where sessions exist, the members of the target's session.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from collections.abc import Callable, Sequence
 import psutil
 
 MARK = "PHASE3_RUN"
-"""The environment variable whose value tells the processes of one run from all others."""
+"""The environment variable whose value marks the processes of one run."""
 
 KILL_SECONDS = 10.0
-"""How long killed processes are waited for: longer only happens in uninterruptible I/O."""
+"""How long to wait for killed processes: only uninterruptible I/O takes longer."""
 
 
 def living(keeper: psutil.Process | None, mark: str, session: int | None = None) -> list[psutil.Process]:
-    """Return the living processes of a run, without its keeper; a zombie has ended and is not among them.
+    """Return the living processes of a run without its keeper and without zombies.
 
     Parameters
     ----------
     keeper
-        The process all of whose descendants belong to the run; ``None`` when there is none any more.
+        The process all of whose descendants belong to the run; ``None`` if it has ended.
     mark
         The value of ``PHASE3_RUN`` in the environment of the run's processes.
     session
@@ -42,7 +42,7 @@ def living(keeper: psutil.Process | None, mark: str, session: int | None = None)
 
 
 def descendants(keeper: psutil.Process) -> list[psutil.Process]:
-    """Return the children of a process, theirs too; none when it has gone."""
+    """Return all descendants of a process; an empty list if it has ended."""
     try:
         return keeper.children(recursive=True)
     except psutil.Error:
@@ -50,7 +50,7 @@ def descendants(keeper: psutil.Process) -> list[psutil.Process]:
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """Return whether a process still runs: neither gone, nor a zombie, nor another one under the same id."""
+    """Return whether a process still runs. A zombie has ended, and so has a process whose id is in use again."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -60,9 +60,9 @@ def is_alive(process: psutil.Process) -> bool:
 
 
 def end(find: Callable[[], Sequence[psutil.Process]], grace: float) -> tuple[int, ...]:
-    """End every process that ``find`` names: terminate, wait ``grace`` seconds, kill, until none is found.
+    """End every process that ``find`` returns: terminate, wait ``grace`` seconds, then kill until ``find`` returns no more.
 
-    ``find`` is asked again each time, for a process may start another one while it is being ended.
+    ``find`` is called anew each time, because a process may start another one while it is being ended.
 
     Returns
     -------
@@ -72,35 +72,35 @@ def end(find: Callable[[], Sequence[psutil.Process]], grace: float) -> tuple[int
     """
     first = find()
     for process in first:
-        _tell(process.terminate)
+        _signal(process.terminate)
     _until_gone(first, grace)
     deadline = time.monotonic() + KILL_SECONDS
     left = find()
     while left and time.monotonic() < deadline:
         for process in left:
-            _tell(process.kill)
+            _signal(process.kill)
         _until_gone(left, 1.0)
         left = find()
     return tuple(sorted(process.pid for process in left))
 
 
 def _until_gone(processes: Sequence[psutil.Process], seconds: float) -> None:
-    """Wait until no process lives, a zombie counting as gone (``psutil.wait_procs`` would wait for its parent)."""
+    """Wait until no process lives. Zombies count as ended; ``psutil.wait_procs`` would wait for their parents."""
     deadline = time.monotonic() + seconds
     while any(is_alive(process) for process in processes) and time.monotonic() < deadline:
         time.sleep(0.02)
 
 
-def _tell(signal: Callable[[], None]) -> None:
-    """Terminate or kill; one that is gone needs it no more, one that is refused is found again and reported."""
+def _signal(send: Callable[[], None]) -> None:
+    """Terminate or kill a process. Errors are ignored: `end` finds and reports every process that still lives."""
     try:
-        signal()
+        send()
     except psutil.Error:
         return
 
 
 def _in_session(pid: int, session: int | None) -> bool:
-    # POSIX only: elsewhere there are no sessions, and the job object holds the tree together.
+    # POSIX only. Windows has no sessions; there the job object keeps the tree together.
     if session is None or not hasattr(os, "getsid"):
         return False
     try:

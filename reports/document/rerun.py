@@ -10,6 +10,7 @@ from itertools import islice, product
 from harness.session.checklist import scenario_of
 from harness.session.model import Session
 from harness.session.options import OPTIONS
+from harness.targets.resolve import TARGETS, kind_of
 
 PATH, PYTHON = "PATH", "PYTHON"
 MOST = 8
@@ -23,8 +24,6 @@ _VALUES: Mapping[str, re.Pattern[str]] = {
     "budget": re.compile(r"[\w., ]+"),
 }
 _PLACES: Mapping[str, str] = {"config": "CONFIG", "frames": "FRAMES"}
-_TARGET = re.compile(r"zemosaic:.*?(@[0-9a-zA-Z._/-]+)?", re.DOTALL)
-_SEEDED = re.compile(r"reference(:[a-z_,]+)?")
 _NODE = re.compile(r"scenarios/\w+\.py::\w+")
 # What cmd, PowerShell and the shells of Unix all leave as it is. A comma makes two words in PowerShell.
 _BARE = re.compile(r"--phase3-[a-z]+=[a-z0-9.]+")
@@ -75,11 +74,13 @@ def _read(line: str) -> Iterator[tuple[str, str]]:
 
 
 def _options(session: Session, known: Mapping[str, str]) -> Iterator[str]:
-    yield _quoted(f"--phase3-target={_target(session)}")
+    kind = kind_of(session.target_kind)
+    again = kind.again(session.identity, PATH) or ""
+    yield _quoted(f"--phase3-target={_place_free(again) or kind.name}")
     for role in ("baseline", "control"):
         if found := _place_free(known.get(role, "")):
             yield _quoted(f"--phase3-{role}={found}")
-    if session.target_kind == "zemosaic":
+    if kind.libraries:
         yield _quoted(f"--phase3-python={PYTHON}")
     for name, pattern in _VALUES.items():
         value = known.get(name, "")
@@ -117,22 +118,8 @@ def _usual(name: str, value: str) -> bool:
         return True
 
 
-def _target(session: Session) -> str:
-    if session.target_kind == "reference":
-        return "reference"
-    if session.target_kind != "zemosaic":
-        return "command:ARGV"
-    commit = str(session.identity.get("commit") or "")
-    changed = session.identity.get("dirty")
-    at = f"@{commit[:7]}" if re.fullmatch("[0-9a-f]{7,}", commit) and not changed else ""
-    return f"zemosaic:{PATH}{at}"
-
-
 def _place_free(target: str) -> str:
-    """Return a target as the options name it, its folder left out."""
-    if _SEEDED.fullmatch(target):
-        return target
-    found = _TARGET.fullmatch(target)
-    if found:
-        return f"zemosaic:{PATH}{found[1] or ''}"
-    return "command:ARGV" if target.startswith("command:") else ""
+    """Return a target as the options name it, its folder left out; empty for no target or an unknown kind."""
+    name, colon, rest = target.partition(":")
+    kind = TARGETS.get(name)
+    return kind.shown(rest, PATH) if kind and (colon or name in kind.forms) else ""

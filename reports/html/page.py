@@ -261,5 +261,5 @@ class ReportView:
     real_judged: bool
     identity: tuple[tuple[str, str], ...]
     environment: tuple[tuple[str, str], ...]
-    translation: str | None
+    translation: str
     smaller: str

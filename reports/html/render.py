@@ -8,49 +8,28 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from harness.language.catalogue import CODES, Code, language, translator
+from harness.language.catalogue import CODES, Code, language
 from harness.language.message import visible
-from reports.html.build import FILES, Material, build
+from reports.html.build import FILES, build
 from reports.html.page import ReportView
+from reports.material import Material
 
 MAX_BYTES = 3_000_000
-# Each try makes the page smaller: the longest side of pictures in pixels, and whether anything is drawn.
-_TRIES = ((560, True), (320, True), (160, True), (160, False))
+# The longest side of pictures, in pixels, smaller with each try until the page is small enough; at last nothing is drawn.
+_SIDES = (560, 320, 160, None)
 
 
-def write_report(session_folder: Path, language: Code) -> Path:
-    """Write the report in one language and return its path.
-
-    Raises
-    ------
-    ValueError
-        When the folder holds no session that can be read, or there is no such language.
-
-    """
-    translator(language)
-    others = [code for code in CODES if code != language and (session_folder / FILES[code]).exists()]
-    return _write(Material(session_folder), language, others)
+def write_reports(material: Material) -> tuple[Path, ...]:
+    """Write ``report.html`` (English) and ``report.fr.html`` (French), each with a link to the other; return their paths."""
+    return tuple(_write(material, code) for code in CODES)
 
 
-def write_reports(session_folder: Path) -> tuple[Path, ...]:
-    """Write ``report.html`` (English) and ``report.fr.html`` (French), each with a link to the other; return their paths.
-
-    Raises
-    ------
-    ValueError
-        When the folder holds no session that can be read.
-
-    """
-    material = Material(session_folder)
-    return tuple(_write(material, code, [other for other in CODES if other != code]) for code in CODES)
-
-
-def _write(material: Material, code: Code, others: list[Code]) -> Path:
+def _write(material: Material, code: Code) -> Path:
     path = material.folder / FILES[code]
-    translation = FILES[others[0]] if others else None
+    translation = next(FILES[other] for other in CODES if other != code)
     page = b""
-    for side, drawings in _TRIES:
-        page = render(build(material, code, side=side, drawings=drawings, translation=translation)).encode("utf-8")
+    for side in _SIDES:
+        page = render(build(material, code, side, translation)).encode("utf-8")
         if len(page) < MAX_BYTES:
             break
     path.write_bytes(page)

@@ -146,22 +146,22 @@ def maps(run: Products | None, pair: Products | None, outlines: Sequence[Outline
     )
 
 
-def photograph(folder: Path, name: str | None, side: int) -> tuple[str, int, int] | None:
-    """Return a record's picture, made small, as a data URI with its width and height; ``None`` where there is none.
-
-    The file is decoded and written anew, so that nothing but pixels reaches the page. Its first row is the mosaic's, which
-    FITS counts from below: it is turned so that the picture agrees with the maps.
-    """
-    if name is None:
-        return None
+def read_photograph(folder: Path, name: str) -> Image.Image | None:
+    """Decode a record's picture; ``None`` where there is none that can be read, or it is too large."""
     try:
         with Image.open(inside(folder, name), formats=("PNG",)) as opened:
-            if opened.width * opened.height > MAX_PIXELS:
-                return None
-            picture = opened.convert("RGBA")
+            return opened.convert("RGBA") if opened.width * opened.height <= MAX_PIXELS else None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, RecordError):
         return None
-    picture = ImageOps.flip(picture)
+
+
+def photograph(taken: Image.Image, side: int) -> tuple[str, int, int]:
+    """Return a picture, made small, as a data URI with its width and height.
+
+    It is written anew, so that nothing but pixels reaches the page. Its first row is the mosaic's first, which FITS counts from
+    below: it is turned so that the picture agrees with the maps.
+    """
+    picture = ImageOps.flip(taken)
     picture.thumbnail((side, side))
     flat = Image.new("RGB", picture.size, UNCOVERED)
     flat.paste(picture, mask=picture.getchannel("A"))

@@ -1,4 +1,4 @@
-"""Live bytes, what must live, and what of it was held: put together from the trace."""
+"""Test the bytes on disk, the lower bound, and the difference, as computed from the trace."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ def op(t, op, path, state="done", *, to=None, size=None, mode=None):
 
 
 def history(*operations):
-    """Return a history in which nothing but these operations was observed."""
+    """Return a history of these operations only."""
     return replace(micro.Micro().record(products=None, left=()).history, operations=operations)
 
 
@@ -33,7 +33,7 @@ def span(record):
 
 
 def test_live_bytes_follow_the_trace():
-    """Saves add, removals subtract, renames move, and a folder takes what is below it."""
+    """Saves add bytes, removals subtract them, renames move them, and removing a folder subtracts every file below it."""
     a, b, c = (CACHE.format(n) for n in "abc")
     seen = history(
         op(1, "save", a + ".part", size=10),
@@ -53,14 +53,14 @@ def test_live_bytes_follow_the_trace():
 
 
 def test_a_file_counts_as_a_cache_once_it_is_in_place():
-    """What is written under a passing name and then renamed is a cache only under its last name."""
+    """A file that is written under a temporary name and then renamed is a cache under its final name only."""
     part = "outputs/x/preprocessed_a.part.npy"
     seen = history(op(1, "save", part, size=3), op(2, "rename", part, to=CACHE.format("a")))
     assert lifetimes.cache_names(seen) == {"preprocessed_a.npy"}
 
 
 def test_masks_are_never_mixed_with_caches():
-    """Hot-pixel masks lie in the same folder and have a line of their own."""
+    """Hot-pixel masks in the same folder are not counted as caches."""
     mask = "outputs/.zemosaic_img_cache/hp_mask_a_0f.npy"
     seen = history(op(1, "save", CACHE.format("a"), size=30), op(2, "save", mask, size=7))
     assert lifetimes.live_bytes(seen).peak == 30
@@ -68,7 +68,7 @@ def test_masks_are_never_mixed_with_caches():
 
 
 def test_areas_are_exact():
-    """The area below steps is theirs within the two times, whatever happens outside."""
+    """The area between two times is exact, and steps outside them have no effect."""
     steps = lifetimes.Steps(np.array([2, 4, 8]) * SECOND, np.array([10.0, 30.0, 0.0]))
     assert steps.area(0, 10 * SECOND) == 2 * 10 + 4 * 30
     assert steps.area(3 * SECOND, 5 * SECOND) == 10 + 30
@@ -77,7 +77,7 @@ def test_areas_are_exact():
 
 
 def test_a_cache_must_live_until_its_last_user_has_ended():
-    """Retries are users; a cache that no tile uses must not live at all; one whose user never ended must to the end."""
+    """Retries are users. A cache without a user need not exist; one whose user never ended must exist to the end."""
     run = micro.Micro(micro.PRIVATE).begin()
     for tile, group in enumerate(micro.PRIVATE[:2]):
         run.submit(tile, group)
@@ -96,7 +96,7 @@ def test_a_cache_must_live_until_its_last_user_has_ended():
 
 
 def test_a_refused_removal_is_known():
-    """A removal that failed after the last use is told apart from none; one before it says nothing."""
+    """A removal that failed after the last use is marked; one that failed before it is not."""
     run = micro.Micro(micro.PRIVATE).begin().submit(0, micro.PRIVATE[0])
     run.remove(*micro.names(0)[:1], code=micro.EACCES).work(0).remove(*micro.names(0)[1:], code=micro.EACCES)
     found = lifetimes.lives(run.finish().record().history)
@@ -104,7 +104,7 @@ def test_a_refused_removal_is_known():
 
 
 def test_outliving_is_counted_in_tiles():
-    """What counts is how many tiles were collected between last use and removal, however long that took."""
+    """The delay of a removal is the number of tiles collected between last use and removal, at any clock."""
     run = micro.Micro(micro.PRIVATE).begin()
     for tile, group in enumerate(micro.PRIVATE):
         run.submit(tile, group)
@@ -117,7 +117,7 @@ def test_outliving_is_counted_in_tiles():
 
 
 def test_the_total_counts_tiles_and_mosaics():
-    """Tiles count from their end and mosaics from when they are saved, with the sizes that they have at the end."""
+    """Tiles count from their end and mosaics from their saving, with their final sizes."""
     run = micro.counted(micro.PRIVATE)
     left = [LeftFile(f"{micro.TILES}/master_tile_{n:03d}.fits", 10, "tile") for n in range(3)]
     record = run.record(left=[*left, LeftFile("outputs/zemosaic_MT3_R6.fits", 500, "mosaic")])
@@ -129,7 +129,7 @@ def test_the_total_counts_tiles_and_mosaics():
 
 
 def test_a_look_that_meets_a_speed_probe_is_left_out():
-    """A file that tests the disk's speed comes and goes within milliseconds: whether a look meets it is chance."""
+    """A sample during a disk speed test is left out: its file exists for milliseconds, so meeting it is chance."""
     probe = "outputs/_zemosaic_io_probe_1.bin"
     run = micro.Micro().look(100).operation("open", probe, "attempt", mode="wb").look(900)
     run.operation("remove", probe).look(200)
@@ -138,7 +138,7 @@ def test_a_look_that_meets_a_speed_probe_is_left_out():
 
 
 def test_series_are_small_and_keep_their_ends():
-    """A line of any length has so many points at most; the first and the last are the two times."""
+    """A line has at most the given number of points; the first and the last are the two times."""
     times = np.arange(1, 5001, dtype=np.int64) * SECOND
     line = lifetimes.Steps(times, times / SECOND)
     seconds, (values,) = lifetimes.decimated(0, 6000 * SECOND, (line,), 200)
@@ -154,7 +154,7 @@ PLANS = st.lists(
 
 
 def played(plan, order, policy):
-    """Return the record of a run of a plan in an order, whose policy frees caches when its name says."""
+    """Return the record of a run of a plan in an order, whose policy removes caches when its name says."""
     run = micro.Micro(plan).begin()
     for tile, group in enumerate(plan):
         run.submit(tile, group)
@@ -165,7 +165,7 @@ def played(plan, order, policy):
         for n in set(plan[tile]):
             uses[n] -= 1
         due = [n for n in set(plan[tile]) - set(freed) if not uses[n] or policy == "naive"]
-        if policy == "at once":  # at the very time of the tile's end: no policy can be faster
+        if policy == "at once":  # at the time of the tile's end: no policy can be faster
             run.operations += [op(run.t, "remove", micro.cache_of(n)) for n in due]
         run.collect(tile)
         if policy in ("counted", "naive"):
@@ -177,7 +177,7 @@ def played(plan, order, policy):
 @given(plan=PLANS, data=st.data(), policy=st.sampled_from(["at once", "counted", "late", "never", "naive"]))
 @settings(max_examples=60, deadline=None)
 def test_no_safe_retention_holds_less_than_the_bound(plan, data, policy):
-    """For any plan and order, held = bound + excess - missing. Safe policies miss nothing; freeing at once has no excess."""
+    """For any plan and order, held = bound + excess - missing. Safe policies miss nothing; removal at once has no excess."""
     record = played(tuple(map(tuple, plan)), data.draw(st.permutations(range(len(plan)))), policy)
     found = lifetimes.lives(record.history)
     areas = lifetimes.areas(found, found.used, *span(record))

@@ -89,7 +89,7 @@ def test_a_cache_that_can_not_be_read_is_a_lost_cache(key):
     found = verdict(micro.runs(run))
     assert found.outcome is Outcome.FAIL
     assert found.evidence["frames_lost"] == {"0": {"p0_1.fits": "caches"}}
-    assert "The trace shows nobody who removed preprocessed_p0_1.npy." in micro.prose(found)
+    assert "The trace shows no removal of preprocessed_p0_1.npy." in micro.prose(found)
 
 
 def test_frames_that_vanish_without_a_word_fail_unless_the_pair_loses_them_too():

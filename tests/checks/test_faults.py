@@ -112,7 +112,7 @@ def test_a_tile_that_a_fault_ended_is_its_own():
     verdicts = found(failing())
     assert {v.outcome for v in verdicts.values()} == {Outcome.PASS}, [micro.prose(v) for v in verdicts.values()]
     assert "2 of 3 master tiles were made" in micro.prose(verdicts["tiles"])
-    assert "fault that the run was asked to meet" in verdicts["tiles"].cause[0].render()
+    assert "an injected fault ended it" in verdicts["tiles"].cause[0].render()
 
 
 def test_a_tile_that_fails_besides_counts():

@@ -84,7 +84,7 @@ def test_a_creation_that_failed_for_no_stated_cause_counts():
         found = verdict(micro.runs(run))
         assert found.outcome is Outcome.FAIL
         assert found.evidence["counts"][micro.FAILED] == 1
-        assert "nothing says why" in micro.prose(found)
+        assert "no event gives a cause" in micro.prose(found)
 
 
 def test_a_starved_tile_that_the_quality_gate_rejects_failed_through_its_caches():

@@ -1,4 +1,4 @@
-"""What a job came to: red, green, unknown and a broken set-up are four things, told to the runner each in its way."""
+"""Report a job's result to its runner: pass, fail, unknown, or a broken set-up."""
 
 import shutil
 from dataclasses import replace
@@ -16,7 +16,7 @@ from tests.sample_session import sample_session
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """Return the folder of a session, whose outcome a test chooses."""
+    """Return the folder of a session; the test chooses its outcome."""
     folder = tmp_path_factory.mktemp("sample") / "session"
     folder.mkdir()
     sample_session(folder)
@@ -36,7 +36,7 @@ def runner(tmp_path, monkeypatch):
 
 
 def below(folder, made, outcome, name="20261124-000000-aaaaaa"):
-    """Put a session where pytest puts it below ``--phase3-dir``, with one outcome for all its tests; return that folder."""
+    """Write a session where pytest writes it below ``--phase3-dir``, with one outcome for all its tests; return that folder."""
     place = folder / "sessions" / name
     shutil.copytree(made, place)
     session = read_session(place)
@@ -58,7 +58,7 @@ def below(folder, made, outcome, name="20261124-000000-aaaaaa"):
     ],
 )
 def test_four_conclusions(outcome, broken, word, status, level):
-    """Nothing but a pass with nothing broken beside it is green; a failure is never hidden by what broke."""
+    """Only a pass with nothing broken is green. A failure stays a failure, whatever else broke."""
     found = conclude(outcome, broken=broken)
     assert (found.word, found.status, found.level) == (word, status, level)
 
@@ -68,7 +68,7 @@ def test_four_conclusions(outcome, broken, word, status, level):
     [("pass", "success", 0, "notice"), ("fail", "failure", 1, "error"), ("unknown", "failure", 3, "warning")],
 )
 def test_a_session_is_told_to_the_runner(made, runner, capsys, *, outcome, ended, status, level):
-    """Status, annotation, page and the word for later steps say the same, and the session lies in the new folder."""
+    """Exit status, annotation, page and the word for later steps agree, and the session is in the new folder."""
     made = below(runner / "p3", made, outcome)
     assert main(["conclude", str(runner / "out"), str(made), f"--ended={ended}"]) == status
     (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("::"))
@@ -80,7 +80,7 @@ def test_a_session_is_told_to_the_runner(made, runner, capsys, *, outcome, ended
 
 
 def test_the_runners_page_is_in_the_language_asked_for(made, runner, capsys):
-    """In French the page is the French one, and the annotation French too."""
+    """In French the page and the annotation are French."""
     made = below(runner / "p3", made, "pass")
     assert main(["--lang", "fr", "conclude", str(runner / "out"), str(made)]) == 0
     page = (runner / "out" / "summary.fr.md").read_text(encoding="utf-8")
@@ -89,7 +89,7 @@ def test_the_runners_page_is_in_the_language_asked_for(made, runner, capsys):
 
 
 def test_without_a_session_the_set_up_is_wrong(runner, capsys):
-    """A job that broke before its session was written is red, and says where the session was looked for."""
+    """A job that broke before it wrote its session is red, and the message names the folder that was searched."""
     (runner / "p3" / "sessions" / "20261124-000000-aaaaaa" / "runs").mkdir(parents=True)
     assert main(["conclude", str(runner / "out"), str(runner / "p3"), "--ended=failure"]) == 2
     out = capsys.readouterr().out
@@ -102,16 +102,16 @@ def test_without_a_session_the_set_up_is_wrong(runner, capsys):
 
 
 def test_a_pass_whose_maker_failed_is_none(made, runner, capsys):
-    """A session that passes, and a step that ended in failure, contradict each other: what broke is not known yet."""
+    """A passing session from a failed step is a broken set-up: evidence may be missing."""
     made = below(runner / "p3", made, "pass")
     for ended in ("failure", "cancelled", "skipped"):
         out = runner / ended
         assert main(["conclude", str(out), str(made), f"--ended={ended}"]) == 2
-        assert f"what made them ended as {ended}" in capsys.readouterr().out
+        assert f"the job ended as {ended}" in capsys.readouterr().out
 
 
 def test_each_folder_must_hold_a_session(made, runner, capsys):
-    """A system whose session is missing is named, and the others' report is written all the same."""
+    """A system whose session is missing is named, and the report of the other systems is still written."""
     green = below(runner / "green", made, "pass")
     assert main(["conclude", str(runner / "out"), str(green), str(runner / "lost system"), "--ended=failure"]) == 2
     assert "lost system, found none" in capsys.readouterr().out
@@ -122,20 +122,20 @@ def test_each_folder_must_hold_a_session(made, runner, capsys):
 
 
 def test_a_failure_outranks_a_missing_session(made, runner, capsys):
-    """Red stays red when another system's session is missing, which is told besides."""
+    """A failure stays red when another system's session is missing; the missing session is reported too."""
     red = below(runner / "red", made, "fail")
     assert main(["conclude", str(runner / "out"), str(red), str(runner / "lost system")]) == 1
     assert "lost system, found none" in capsys.readouterr().out
 
 
 def test_the_worst_of_several_counts(made, runner):
-    """What one system does not know is not known, whatever the other passes."""
+    """An unknown on one system makes the whole unknown, although the others pass."""
     green, grey = (below(runner / outcome, made, outcome) for outcome in ("pass", "unknown"))
     assert main(["conclude", str(runner / "out"), str(green), str(grey)]) == 3
 
 
 def test_sessions_that_do_not_belong_together_are_a_broken_set_up(made, runner, capsys):
-    """What can't be merged is told to the runner as well, not in the log alone."""
+    """A merge error is reported to the runner, not only in the log."""
     one, two = (below(runner / name, made, "pass") for name in ("one", "two"))
     folder = session_in(two)
     write_session(replace(read_session(folder), target="another"), folder)
@@ -144,7 +144,7 @@ def test_sessions_that_do_not_belong_together_are_a_broken_set_up(made, runner, 
 
 
 def test_an_older_session_does_not_stand_for_the_last(made, tmp_path):
-    """Where the last session that was started has not been written, there is none: yesterday's green is not today's."""
+    """If the latest session was not written, there is no session: an earlier pass must not count for today."""
     folder = below(tmp_path, made, "pass")
     assert session_in(folder) == folder / "sessions" / "20261124-000000-aaaaaa"
     (folder / "sessions" / "20261125-000000-bbbbbb").mkdir()
@@ -156,7 +156,7 @@ def test_an_older_session_does_not_stand_for_the_last(made, tmp_path):
 
 
 def test_elsewhere_it_is_plain_text(made, runner, capsys, monkeypatch):
-    """On a terminal nothing of a runner's commands is printed, and no file is needed."""
+    """On a terminal no runner command is printed, and no runner file is needed."""
     for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT"):
         monkeypatch.delenv(name)
     assert main(["conclude", str(runner / "out"), str(below(runner / "p3", made, "unknown"))]) == 3
@@ -166,7 +166,7 @@ def test_elsewhere_it_is_plain_text(made, runner, capsys, monkeypatch):
 
 
 def test_what_was_read_is_no_command(runner, capsys):
-    """A name can neither end the annotation nor begin another."""
+    """A name in a message can't end the annotation or start another one."""
     name = "x%0A::notice::all is well\n::notice::pass"
     assert main(["conclude", str(runner / "out"), name]) == 2
     (line,) = capsys.readouterr().out.splitlines()
@@ -174,7 +174,7 @@ def test_what_was_read_is_no_command(runner, capsys):
 
 
 def test_what_targets_made_is_left_out(made, runner):
-    """The session that is kept has its records without their outputs, and they are not damaged by that."""
+    """The merged session keeps the records without their outputs, and these records are not damaged."""
     p3 = below(runner / "p3", made, "pass")
     for run in read_session(session_in(p3)).runs:
         assert (session_in(p3) / run.record / "request.json").is_file()

@@ -1,4 +1,4 @@
-"""What the doctor finds and advises."""
+"""``phase3 doctor``: its findings and its advice."""
 
 import shutil
 import sys
@@ -19,17 +19,17 @@ STUB = Path(__file__).parents[1] / "stub_zemosaic"
 
 @pytest.fixture(autouse=True)
 def session_folder(tmp_path, monkeypatch):
-    """Sessions go to a folder of the test."""
+    """Put the sessions in a folder of the test."""
     monkeypatch.setenv("PHASE3_DIR", str(tmp_path / "sessions"))
 
 
 def by_name(*args):
-    """Return what the doctor finds, by name."""
+    """Return the doctor's findings by name."""
     return {finding.name.render(): finding for finding in examine(*args)}
 
 
 def test_reference_needs_nothing_but_the_harness():
-    """On a machine where the harness runs, nothing is missing for the reference."""
+    """On a machine that runs the harness, the reference lacks nothing."""
     found = by_name(None, None, None)
     for name in ("python", "libraries of the harness", "interpreter of the target", "target", "session folder"):
         assert found[name].ok is True
@@ -37,15 +37,15 @@ def test_reference_needs_nothing_but_the_harness():
 
 
 def test_target_is_looked_at():
-    """A checkout is resolved, and the functions that the probe looks for are named one by one."""
+    """A checkout is resolved, and each function that the probe looks for is a finding."""
     found = by_name(f"zemosaic:{STUB}", None, None)
     assert found["target"].ok is True
     assert found["function create_master_tile"].ok is True
-    assert "libraries of ZeMosaic" in found
+    assert "libraries of the target" in found
 
 
 def test_version_without_a_function_is_no_fault(tmp_path):
-    """A function that a version lacks is told, with what follows from it."""
+    """A function that a version lacks is optional, and the finding names the consequence."""
     folder = tmp_path / "z"
     shutil.copytree(STUB, folder, ignore=shutil.ignore_patterns("__pycache__"))
     worker = folder / "zemosaic_worker.py"
@@ -56,14 +56,14 @@ def test_version_without_a_function_is_no_fault(tmp_path):
 
 
 def test_absent_target_is_a_fault(tmp_path):
-    """A target that can't be had says what to do."""
+    """A target that can't be resolved is a fault, with what to do."""
     finding = by_name(f"zemosaic:{tmp_path / 'none'}", None, None)["target"]
     assert finding.ok is False
     assert "give zemosaic:PATH" in finding.found.render()
 
 
 def test_absent_interpreter_is_a_fault(tmp_path):
-    """Without the interpreter nothing more can be said of the target."""
+    """Without its interpreter the target is not examined further."""
     found = by_name("reference", str(tmp_path / "none"), None)
     assert found["interpreter of the target"].ok is False
     assert "target" not in found
@@ -77,7 +77,7 @@ def test_git_is_needed_for_commits_only(monkeypatch):
 
 
 def test_missing_libraries_are_named_with_the_command(monkeypatch):
-    """What the harness itself lacks is named by the name that pip knows."""
+    """A library that the harness lacks is named as pip knows it."""
     monkeypatch.setitem(doctor.OWN_LIBRARIES, "no_such_module_here", "no-such-library")
     finding = by_name("reference", None, None)["libraries of the harness"]
     assert finding.ok is False
@@ -86,14 +86,14 @@ def test_missing_libraries_are_named_with_the_command(monkeypatch):
 
 
 def test_old_python_is_a_fault(monkeypatch):
-    """The harness itself needs a newer Python than its targets."""
+    """An old Python of the harness is a fault."""
     monkeypatch.setattr(doctor, "OLDEST", (99, 0))
     finding = by_name("reference", None, None)["python"]
     assert (finding.ok, finding.todo.render()) == (False, "Install Python 99.0 or later.")
 
 
 def test_own_frames_are_looked_at_as_a_run_would(tmp_path):
-    """Frames with a celestial WCS are counted, with their pointings."""
+    """Frames with a celestial WCS are counted, and so are their pointings."""
     for number, ra in enumerate((10.0, 10.001, 12.0)):
         frame = fits.PrimaryHDU(np.zeros((8, 10), np.uint16))
         frame.header.update({**WCS, "CRVAL1": ra})
@@ -104,7 +104,7 @@ def test_own_frames_are_looked_at_as_a_run_would(tmp_path):
 
 
 def test_own_frames_without_a_wcs_are_a_fault(tmp_path):
-    """A folder of frames that no run would start with says so, frame by frame; one that is not there does too."""
+    """Frames that no run would accept are a fault, one finding a frame; a missing folder is a fault too."""
     fits.PrimaryHDU(np.zeros((8, 10), np.uint16)).writeto(tmp_path / "brute.fits")
     (tmp_path / "torn.fit").write_bytes(b"")
     found = [f for f in examine(None, None, tmp_path) if f.name.render() == "own frames"]
@@ -115,7 +115,7 @@ def test_own_frames_without_a_wcs_are_a_fault(tmp_path):
 
 
 def test_own_frames_that_cannot_be_listed_are_a_fault(tmp_path, monkeypatch):
-    """A folder that the user may not read is told, not raised."""
+    """A folder that can't be read is a finding, not an exception."""
 
     def refuse(_folder):
         raise PermissionError(13, "Permission denied")
@@ -127,7 +127,7 @@ def test_own_frames_that_cannot_be_listed_are_a_fault(tmp_path, monkeypatch):
 
 
 def test_findings_have_french_names():
-    """Names of what was looked at are sentences of the catalogue, but for names that are the same everywhere."""
+    """The names of findings are translated, except names that are the same in both languages."""
     french = translator("fr")
     same = {"python", "git"}
     for finding in examine(f"zemosaic:{STUB}", None, None):
@@ -136,14 +136,14 @@ def test_findings_have_french_names():
 
 
 def test_every_library_of_the_main_job_is_looked_for():
-    """What pyproject.toml needs on every system is what the doctor names when it is missing."""
+    """The libraries that the doctor checks are those that pyproject.toml requires on every system."""
     text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
     needed = [line for line in tomllib.loads(text)["project"]["dependencies"] if ";" not in line]
     assert sorted(doctor.OWN_LIBRARIES.values()) == sorted(line.partition(">=")[0] for line in needed)
 
 
 def test_folder_that_cannot_be_written_is_a_fault(monkeypatch):
-    """Where sessions can't be written, another folder is asked for."""
+    """A session folder that can't be written is a fault; the advice names the option."""
 
     def refuse(**_):
         raise PermissionError(13, "Permission denied")
@@ -155,6 +155,6 @@ def test_folder_that_cannot_be_written_is_a_fault(monkeypatch):
 
 
 def test_little_space_is_told(monkeypatch):
-    """Little free space is told, and hinders nothing."""
+    """Little free disk space is an optional finding."""
     monkeypatch.setattr(doctor, "ENOUGH_BYTES", 2**80)
     assert by_name("reference", None, None)["disk space"].ok is None

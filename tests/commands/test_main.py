@@ -1,4 +1,4 @@
-"""The ``phase3`` command: what it prints, in both languages, and the status it ends with."""
+"""The ``phase3`` command: its output in both languages and its exit status."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ RED, GREEN = GOLDEN / "63bcc2c" / "chain", GOLDEN / "b59a65f" / "chain"
 
 
 def test_a_red_record_ends_with_1_and_its_cause(capsys):
-    """Verdicts come worst first, each failure with its numbered cause."""
+    """Verdicts are printed worst first, each failure with its numbered cause."""
     assert main(["judge", str(RED / "per_tile"), "--pair", str(RED / "run_end")]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("FAIL")
@@ -34,14 +34,14 @@ def test_a_red_record_ends_with_1_and_its_cause(capsys):
 
 
 def test_a_green_record_ends_with_0(capsys):
-    """A pass of every check is status 0; what is no more than a finding is called so."""
+    """A pass of every check is status 0; a quality finding is marked as a finding."""
     assert main(["judge", str(GREEN / "per_tile"), "--pair", str(GREEN / "run_end")]) == 0
     red = [line for line in capsys.readouterr().out.splitlines() if line.startswith("FAIL")]
     assert all(line.split(maxsplit=1)[1].startswith("accuracy (finding): ") for line in red)
 
 
 def test_the_module_is_the_command():
-    """``python -m harness.commands.main`` ends as ``phase3`` does, where the command is not on the path."""
+    """``python -m harness.commands.main`` works like ``phase3``, for a command that is not on the path."""
     done = subprocess.run(
         [sys.executable, "-m", "harness.commands.main", "judge", "nowhere"],
         cwd=ROOT,
@@ -53,14 +53,14 @@ def test_the_module_is_the_command():
 
 
 def test_missing_evidence_ends_with_3(capsys):
-    """Without its pair the same record leaves a question open: unknown, not pass."""
+    """Without its pair the same record is unknown, not a pass."""
     assert main(["judge", str(GREEN / "per_tile")]) == 3
     assert "UNKNOWN" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("arguments", [["judge", "nowhere"], ["report", "nowhere"], ["data", "fetch", "nothing"]])
 def test_what_is_not_there_ends_with_2(capsys, tmp_path, monkeypatch, arguments):
-    """A wrong name is a usage error, said on the error stream without a traceback."""
+    """A wrong name is a usage error, printed to standard error without a traceback."""
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 2
     captured = capsys.readouterr()
@@ -70,7 +70,7 @@ def test_what_is_not_there_ends_with_2(capsys, tmp_path, monkeypatch, arguments)
 
 
 def test_bad_frames_are_told_in_the_language(capsys, monkeypatch):
-    """An error is said in French, one line a sentence; one of another library as it stands."""
+    """An error is printed in French, one line a sentence; another library's error is printed unchanged."""
 
     def refuse(problem):
         def examine(*_):
@@ -87,7 +87,7 @@ def test_bad_frames_are_told_in_the_language(capsys, monkeypatch):
 
 @pytest.mark.parametrize("given", [True, False])
 def test_without_a_session_the_report_says_what_to_do(capsys, tmp_path, monkeypatch, given):
-    """No session yet: the error names where was looked, and the command that makes one."""
+    """Without a session, the error names the folders that were searched and the command that makes a session."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PHASE3_DIR", raising=False)
     if given:
@@ -100,7 +100,7 @@ def test_without_a_session_the_report_says_what_to_do(capsys, tmp_path, monkeypa
 
 @pytest.fixture
 def sessions(tmp_path):
-    """Return two roots: one with a session that ``latest`` names, in a project's folder, and an empty one beside it."""
+    """Return the root of a session, inside a project's folder; a folder below it has an empty root."""
     root = tmp_path / "projet" / ".phase3"
     (root / "sessions" / "une session").mkdir(parents=True)
     sample_session(root / "sessions" / "une session")
@@ -111,7 +111,7 @@ def sessions(tmp_path):
 
 @pytest.mark.parametrize("given", [True, False])
 def test_the_latest_session_is_reported(capsys, tmp_path, monkeypatch, sessions, given):
-    """Without a name it is the latest session of PHASE3_DIR, else of the nearest folder above that has one."""
+    """Without an argument the latest session is reported: that of PHASE3_DIR, else of the nearest folder above with one."""
     folder = sessions / "sessions" / "une session"
     if given:
         monkeypatch.chdir(tmp_path)
@@ -126,7 +126,7 @@ def test_the_latest_session_is_reported(capsys, tmp_path, monkeypatch, sessions,
 
 
 def test_where_sessions_lie_is_not_guessed(capsys, tmp_path, monkeypatch, sessions):
-    """A PHASE3_DIR without a session is an error, even where a folder above has one."""
+    """A PHASE3_DIR without a session is an error, even if a folder above has one."""
     monkeypatch.chdir(sessions.parent)
     monkeypatch.setenv("PHASE3_DIR", str(tmp_path))
     assert main(["report"]) == 2
@@ -134,7 +134,7 @@ def test_where_sessions_lie_is_not_guessed(capsys, tmp_path, monkeypatch, sessio
 
 
 def test_the_latest_session_stays_inside_its_folder(capsys, monkeypatch, sessions):
-    """A pointer that leads elsewhere is refused."""
+    """A pointer to a folder outside the root is refused."""
     (sessions / "latest").write_text("../../elsewhere\n", encoding="utf-8")
     monkeypatch.setenv("PHASE3_DIR", str(sessions))
     assert main(["report"]) == 2
@@ -142,13 +142,13 @@ def test_the_latest_session_stays_inside_its_folder(capsys, monkeypatch, session
 
 
 def said_backwards(text):
-    """Stand for a language whose every sentence is in the catalogue."""
+    """Translate every sentence, as a complete catalogue would."""
     return f"«{text}»"
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["judge", "--help"], ["data", "fetch", "--help"]])
 def test_help_is_said_in_the_language(capsys, monkeypatch, arguments):
-    """What a command is for, what its options mean, and argparse's own words all go through the catalogue."""
+    """The help of commands and options, and argparse's own words, are translated."""
     monkeypatch.setattr("harness.language.catalogue.translator", lambda _: said_backwards)
     with pytest.raises(SystemExit, match="0"):
         main(["--lang=fr", *arguments])
@@ -168,7 +168,7 @@ def test_help_is_said_in_the_language(capsys, monkeypatch, arguments):
     ],
 )
 def test_errors_of_usage_are_said_in_the_language(capsys, monkeypatch, arguments, said):
-    """A wrong command line is status 2, in the language that stands before the command."""
+    """A wrong command line is status 2, in the language given before the command."""
     monkeypatch.setattr("harness.language.catalogue.translator", lambda _: said_backwards)
     with pytest.raises(SystemExit, match="2"):
         main(["--lang", "fr", *arguments])
@@ -177,7 +177,7 @@ def test_errors_of_usage_are_said_in_the_language(capsys, monkeypatch, arguments
 
 @pytest.mark.parametrize(("given", "code"), [("fr", "fr"), ("xx", "en"), (None, "en")])
 def test_the_language_comes_from_the_environment_too(monkeypatch, given, code):
-    """PHASE3_LANG is the language where the command line names none; one that is not there is English."""
+    """PHASE3_LANG sets the language if the command line does not; an unknown language is English."""
     asked = []
     monkeypatch.delenv("PHASE3_LANG", raising=False)
     if given:
@@ -189,16 +189,16 @@ def test_the_language_comes_from_the_environment_too(monkeypatch, given, code):
 
 
 def test_a_target_that_is_not_there_is_said_in_the_language(capsys, monkeypatch):
-    """Errors of targets and records have sentences too: each goes through the catalogue."""
+    """Errors of targets and records are translated too."""
     monkeypatch.setattr("harness.language.catalogue.translator", lambda _: said_backwards)
     assert main(["--lang", "fr", "doctor", "--target=zemosaic:/nowhere"]) == 2
     assert "«expected a checkout of ZeMosaic" in capsys.readouterr().out
     assert main(["--lang", "fr", "judge", "nowhere"]) == 2
-    assert "«expected a record with a request.json" in capsys.readouterr().err
+    assert "«expected a record in " in capsys.readouterr().err
 
 
 def test_verdicts_speak_french(capsys):
-    """``--lang fr`` translates sentences; names of checks and events stay."""
+    """``--lang fr`` translates sentences, but not the names of checks and events."""
     main(["--lang", "fr", "judge", str(RED / "per_tile"), "--pair", str(RED / "run_end")])
     out = capsys.readouterr().out
     assert "Trous" in out
@@ -207,7 +207,7 @@ def test_verdicts_speak_french(capsys):
 
 @pytest.mark.parametrize(("ok", "status"), [(True, 0), (None, 0), (False, 2)])
 def test_doctor_ends_with_2_when_something_is_missing(capsys, monkeypatch, ok, status):
-    """A finding that stops a validation is status 2, with what to do; one that does not is shown."""
+    """A finding that prevents a validation is status 2; every finding that is not ok is shown with what to do."""
     finding = Finding(say("own frames"), ok, say("found little"), say("free some"))
     monkeypatch.setattr("harness.commands.doctor.examine", lambda *_: (finding,))
     assert main(["--lang", "fr", "doctor"]) == status
@@ -217,7 +217,7 @@ def test_doctor_ends_with_2_when_something_is_missing(capsys, monkeypatch, ok, s
 
 
 def test_data_list_names_every_set_and_how_to_get_it(capsys, monkeypatch, tmp_path):
-    """A set that is not here stands with the command that gets it."""
+    """A set that is not here is listed with the command that gets it."""
     monkeypatch.setenv("PHASE3_DATA_DIR", str(tmp_path))
     assert main(["data", "list"]) == 0
     out = capsys.readouterr().out
@@ -226,7 +226,7 @@ def test_data_list_names_every_set_and_how_to_get_it(capsys, monkeypatch, tmp_pa
 
 
 def test_data_verify_fails_on_a_changed_frame(capsys, monkeypatch, tmp_path):
-    """One changed byte in a set is status 1 and named."""
+    """One changed byte in a set is status 1, and the frame is named."""
     import os
 
     source = os.environ.get("PHASE3_DATA_DIR")
@@ -245,7 +245,7 @@ def test_data_verify_fails_on_a_changed_frame(capsys, monkeypatch, tmp_path):
 
 
 def test_a_record_is_judged_beside_others(capsys):
-    """All that a verdict may rest on can be named; JSON holds the verdicts with their evidence."""
+    """Options name every record that a verdict compares; the JSON holds the verdicts with their evidence."""
     green = [str(GREEN / "per_tile"), "--pair", str(GREEN / "run_end"), "--baseline", str(RED / "per_tile")]
     beside = ["--equal", green[2], "--timed", green[0], green[2], "--size", green[0], "--size", green[2]]
     assert main(["judge", *green, *beside, "--json", "--check", "tiles", "--check", "warnings"]) == 0
@@ -256,7 +256,7 @@ def test_a_record_is_judged_beside_others(capsys):
 
 
 def test_a_check_that_is_not_there_is_a_usage_error(capsys):
-    """A wrong name of a check is status 2, with the names that there are."""
+    """An unknown check is status 2, and the error lists the checks."""
     assert main(["judge", str(GREEN / "per_tile"), "--check", "colour"]) == 2
     assert "expected names of checks (warnings, " in capsys.readouterr().err
 
@@ -269,11 +269,11 @@ def a_session(tmp_path):
 
 
 def test_a_session_is_judged_again(capsys, a_session):
-    """Every run is judged anew beside the same others; what is no longer the same is said, and nothing written."""
+    """Every run is judged again with the same records to compare; changed verdicts are printed and nothing is written."""
     before = (a_session / "session.json").read_bytes()
     judged = [f"--check={v.check}" for v in read_session(a_session).judged[0].verdicts]
     assert main(["judge", str(a_session), *judged]) == 1
-    assert "no longer the same: 0" in capsys.readouterr().out
+    assert "verdicts that changed: 0" in capsys.readouterr().out
     session = read_session(a_session)
     subject = session.judged[0]
     changed = tuple(replace(v, outcome=Outcome.PASS) if v.check == "holes" else v for v in subject.verdicts)
@@ -281,7 +281,7 @@ def test_a_session_is_judged_again(capsys, a_session):
     assert main(["judge", str(a_session), "--check", "holes"]) == 1
     out = capsys.readouterr().out
     assert "chain, subject, holes: pass → fail" in out
-    assert "no longer the same: 1" in out
+    assert "verdicts that changed: 1" in out
     assert main(["judge", str(a_session), "--json", "--check", "holes"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert found["judged"][0]["verdicts"][0]["outcome"] == "fail"
@@ -290,7 +290,7 @@ def test_a_session_is_judged_again(capsys, a_session):
 
 
 def test_a_check_that_the_session_has_not_is_a_change(capsys, a_session):
-    """A newer check judges older sessions: its verdict stands beside a dash."""
+    """A check that the session does not have yet is a change, shown after a dash."""
     session = read_session(a_session)
     fewer = tuple(v for v in session.judged[0].verdicts if v.check != "tiles")
     write_session(replace(session, judged=(replace(session.judged[0], verdicts=fewer),)), a_session)
@@ -302,7 +302,7 @@ def test_a_check_that_the_session_has_not_is_a_change(capsys, a_session):
 
 
 def test_a_session_says_itself_what_stands_beside_its_runs(capsys, a_session):
-    """Records beside a session are a usage error, and so is a run that the session has not."""
+    """Options with records are a usage error for a session, and so is a run that the session does not hold."""
     assert main(["judge", str(a_session), "--pair", str(GREEN / "run_end")]) == 2
     assert "expected a session alone" in capsys.readouterr().err
     session = read_session(a_session)

@@ -1,4 +1,4 @@
-"""``phase3 record -- COMMAND``: somebody's own run, observed as it is, on a stub with ZeMosaic's entry contract."""
+"""``phase3 record -- COMMAND``: observe a user's own run, here of a stub with ZeMosaic's entry point."""
 
 import json
 import shutil
@@ -77,7 +77,7 @@ zemosaic_worker.run_hierarchical_mosaic(str(here / "mes images"), str(here / "so
 
 @pytest.fixture
 def user(tmp_path):
-    """Return a function that writes a user's script, in a folder with frames, and a copy of the stub that keeps per tile."""
+    """Return a function that writes a user's script, next to frames and a copy of the stub that removes caches per tile."""
     home = tmp_path / "chez moi é"
     images = home / "mes images"
     images.mkdir(parents=True)
@@ -121,7 +121,7 @@ def record(argv, folder, seconds=60.0, echo=lambda _: None):
 
 
 def test_a_window_is_recorded_as_it_is(user, tmp_path, capsys):
-    """The child process that the window starts is observed; the plan of its filter is known; nothing of the user's changes."""
+    """The child process of the window is observed, the plan of its filter is recorded, and no file of the user changes."""
     argv = user(WINDOW)
     home = Path(argv[1]).parent
     before = {name: digest for name, digest in hashes(home).items() if "__pycache__" not in name.parts}
@@ -166,7 +166,7 @@ def test_a_window_is_recorded_as_it_is(user, tmp_path, capsys):
 
 
 def test_a_loss_is_found_in_ones_own_run(user, tmp_path, capsys, monkeypatch):
-    """A version that deletes too early fails, with the cause, and without a pair."""
+    """A version that removes caches too early fails with the cause, also without a pair."""
     monkeypatch.setenv("PHASE3_STUB", "naive")
     slow = "time.sleep(0.2)"  # so that the first tile's caches are gone before the second tile asks
     argv = user(
@@ -179,7 +179,7 @@ def test_a_loss_is_found_in_ones_own_run(user, tmp_path, capsys, monkeypatch):
 
 
 def test_each_mosaic_of_a_process_has_its_own_record(user, tmp_path):
-    """What one mosaic said is not told of the next, though both number their tiles from 0."""
+    """Two mosaics of one process have separate records, although both number their tiles from 0."""
     one, two = record(user(TWICE), tmp_path / "r")
     assert [r.folder.name for r in (one, two)] == ["record-1", "record-2"]
     for made in (one, two):
@@ -191,7 +191,7 @@ def test_each_mosaic_of_a_process_has_its_own_record(user, tmp_path):
 
 
 def test_a_mosaic_that_dies_is_recorded(user, tmp_path):
-    """A process that ends in the middle leaves a record that says so."""
+    """A process that dies during a mosaic leaves a record that says so."""
     (made,) = record(user(IN_THE_MIDDLE.replace("{what}", "os._exit(7)")), tmp_path / "r")
     assert (made.seal.state, made.seal.exit_code) == ("crashed", 7)
     assert "status 7" in made.seal.reason
@@ -199,7 +199,7 @@ def test_a_mosaic_that_dies_is_recorded(user, tmp_path):
 
 
 def test_an_entry_that_raises_is_a_crash(user, tmp_path):
-    """Called directly, without the process's entry point, an exception is the run's end."""
+    """An exception ends the run if the function is called directly, without the process's entry point."""
     (made,) = record(user(DIRECT), tmp_path / "r")
     assert made.seal.state == "crashed"
     assert "RuntimeError: no more" in made.seal.reason
@@ -207,7 +207,7 @@ def test_an_entry_that_raises_is_a_crash(user, tmp_path):
 
 
 def test_a_stopped_command_is_sealed_as_killed(user, tmp_path):
-    """Ctrl-C ends the command with all its processes, and seals."""
+    """Ctrl-C ends the command with all its processes, and the record is sealed."""
 
     def stop(data):
         if b"in the middle" in data:
@@ -219,13 +219,13 @@ def test_a_stopped_command_is_sealed_as_killed(user, tmp_path):
 
 
 def test_the_time_limit_ends_a_command(user, tmp_path):
-    """A mosaic that is not over in time is sealed as timed out."""
+    """A mosaic that exceeds the time limit is sealed as timed out."""
     (made,) = record(user(IN_THE_MIDDLE.replace("{what}", "time.sleep(60)")), tmp_path / "r", seconds=5.0)
     assert made.seal.state == "timed out"
 
 
 def test_what_lay_there_before_is_not_of_the_run(user, tmp_path, monkeypatch):
-    """An earlier mosaic and an earlier tile in the output folder are neither measured nor counted as left."""
+    """Earlier files in the output folder are not measured, and not counted as left behind."""
     monkeypatch.setenv("PHASE3_STUB", "no mosaic")
     argv = user(IN_THE_MIDDLE.replace("{what}", "pass"))
     output = Path(argv[1]).parent / "sortie"
@@ -240,7 +240,7 @@ def test_what_lay_there_before_is_not_of_the_run(user, tmp_path, monkeypatch):
 
 
 def test_frames_of_one_name_lose_evidence(user, tmp_path):
-    """Frames are told apart by their names: where two folders have one of the same, the record says that evidence is lost."""
+    """Frames are identified by name: if two folders have a frame of the same name, the record says that evidence is lost."""
     more = 'arguments("sortie", [str(here / "autres" / "p0_0.fits")])'
     argv = user(IN_THE_MIDDLE.replace("{what}", "pass").replace('arguments("sortie")', more))
     home = Path(argv[1]).parent
@@ -252,7 +252,7 @@ def test_frames_of_one_name_lose_evidence(user, tmp_path):
 
 
 def test_frames_of_one_name_lose_evidence_without_tiles_too(user, tmp_path, monkeypatch):
-    """A run that is given a folder takes those below it: which of two frames of one name was meant, only their tiles tell."""
+    """Subfolders are read too: if two frames have one name and no tile tells which was used, evidence is lost."""
     monkeypatch.setenv("PHASE3_STUB", "no tiles")
     argv = user(DIRECT)
     images = Path(argv[1]).parent / "mes images"
@@ -265,7 +265,7 @@ def test_frames_of_one_name_lose_evidence_without_tiles_too(user, tmp_path, monk
 
 
 def test_a_record_that_fails_ends_nobodys_program(user, tmp_path, monkeypatch):
-    """What goes wrong while a mosaic is sealed leaves the program alone; after its end the record is sealed after all."""
+    """An error while a mosaic is sealed leaves the program alone, and the record is sealed after the program's end."""
     tries = []
 
     def failing(*arguments):
@@ -275,7 +275,7 @@ def test_a_record_that_fails_ends_nobodys_program(user, tmp_path, monkeypatch):
         seal(*arguments)
 
     monkeypatch.setattr("harness.field.observe.SETTLE_SECONDS", 0.0)
-    monkeypatch.setattr("harness.field.observe.seal", failing)
+    monkeypatch.setattr("harness.run.finish.seal", failing)
     more = "\nimport time\ntime.sleep(3)\n(here / 'the end').touch()\n"
     argv = user(IN_THE_MIDDLE.replace("{what}", "pass") + more)
     (made,) = record(argv, tmp_path / "r")
@@ -295,7 +295,7 @@ def test_a_record_that_fails_ends_nobodys_program(user, tmp_path, monkeypatch):
     ],
 )
 def test_a_command_without_a_mosaic_records_nothing(user, tmp_path, capsys, body, status):
-    """No import of ZeMosaic is a usage error, an import without a mosaic is unknown; both say what to do and leave no folder."""
+    """No import of ZeMosaic is a usage error, an import without a mosaic is unknown; both give advice and leave no folder."""
     assert main(["record", "--dir", str(tmp_path / "r"), "--", *user(body)]) == status
     err = capsys.readouterr().err
     assert ("start one in its window" if status == 3 else "give the command that starts it from source") in err
@@ -304,7 +304,7 @@ def test_a_command_without_a_mosaic_records_nothing(user, tmp_path, capsys, body
 
 
 def test_a_command_that_cannot_start_is_a_usage_error(tmp_path, capsys):
-    """A program that is not there is told, and leaves no folder."""
+    """A program that does not exist is an error, and leaves no folder."""
     assert main(["record", "--dir", str(tmp_path / "r"), "--", str(tmp_path / "no program")]) == 2
     assert "could not be started" in capsys.readouterr().err
     assert not (tmp_path / "r").exists()
@@ -319,7 +319,7 @@ def test_records_go_to_a_new_folder(user, tmp_path):
 
 
 def test_a_launcher_may_end_before_what_it_started(user, tmp_path):
-    """The command is over when all its processes are."""
+    """The command counts as ended when all its processes have ended."""
     argv = user(IN_THE_MIDDLE.replace("{what}", "time.sleep(2.0)"))
     launcher = tmp_path / "launch.py"
     launcher.write_text(f"import subprocess\nsubprocess.Popen({argv!r}, start_new_session=True)\n", encoding="utf-8")
@@ -328,7 +328,7 @@ def test_a_launcher_may_end_before_what_it_started(user, tmp_path):
 
 
 def test_a_process_without_zemosaic_is_left_alone(user, tmp_path):
-    """Where the worker is not imported no module of the probe is, and nothing is wrapped."""
+    """In a process that does not import the worker, no module of the probe is loaded and nothing is wrapped."""
     body = """
 import os, shutil
 seen = [name for name in sys.modules if "phase3_probe" in name]

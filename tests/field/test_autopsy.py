@@ -1,4 +1,4 @@
-"""What can be said of an ordinary run from its output folder and its log, and what can't."""
+"""The autopsy of an ordinary run from its output folder and its log."""
 
 import time
 from pathlib import Path
@@ -17,7 +17,7 @@ MISSING = "mastertile_warn_cache_file_missing"
 
 
 class LogText:
-    """Writes a log as ZeMosaic does, a line a second."""
+    """A log in ZeMosaic's format, one line per second."""
 
     def __init__(self):
         self.lines = []
@@ -35,11 +35,11 @@ class LogText:
         return self.record(f"[CLÉ_POUR_GUI: {key}]{more}", level, "zemosaic_worker._log_and_callback")
 
     def debug(self, key):
-        """Write a message of the progress callback below INFO, which stands there as it is."""
+        """Write a message of the progress callback below INFO, which the log holds unchanged."""
         return self.record(key, "DEBUG", "zemosaic_worker._log_and_callback")
 
     def begin(self, retention="run_end"):
-        """Begin a run and come to its Phase 3."""
+        """Begin a run up to its Phase 3."""
         self.record("Logging pour ZeMosaicWorker initialisé.").record(f"Cache retention mode: {retention}")
         self.told("run_info_processing_started").told("run_info_phase2_finished", num_groups=2)
         self.told("run_info_phase3_started_from_cache").told("WORKERS_PHASE3: Utilisation de 3 worker(s). (Base: 3)")
@@ -48,7 +48,7 @@ class LogText:
         return self
 
     def finish(self, made=2):
-        """Come to the end of the run."""
+        """Write the end of the run."""
         self.told("run_info_phase3_finished_from_cache", num_master_tiles=made)
         self.told("run_success_mosaic_saved", filename="zemosaic_MT2_R4.fits")
         return self.told("run_success_processing_completed", duration="1.0")
@@ -61,12 +61,12 @@ class LogText:
 
 @pytest.fixture
 def folder(tmp_path):
-    """Return an output folder with a mosaic of two panels, its coverage, and the two tiles, one short of a frame."""
+    """Return an output folder with a mosaic of two panels, its coverage and its two tiles, one of them short of a frame."""
     return made(tmp_path / "sortie é")
 
 
 def made(folder, gaps=()):
-    """Write an output folder; the mosaic covers the two reference frames but for gaps."""
+    """Write an output folder; the mosaic covers the two reference frames except for gaps."""
     (folder / "zemosaic_temp_master_tiles").mkdir(parents=True)
     frames = [frame(0), frame(1)]
     products = products_of(frames, gaps=gaps)
@@ -104,7 +104,7 @@ def said(found):
 
 
 def test_a_folder_alone_answers_nothing_and_says_what_to_send(folder):
-    """Without a log every verdict is unknown; what lies there is told, and what would help."""
+    """Without a log every verdict is unknown; the notes describe the folder and what to send."""
     before = hashes(folder)
     found = autopsy.examine(folder)
     assert set(outcomes(found).values()) == {Outcome.UNKNOWN}
@@ -119,7 +119,7 @@ def test_a_folder_alone_answers_nothing_and_says_what_to_send(folder):
 
 
 def test_a_good_run_by_its_log_tiles_and_frames(folder, frames, tmp_path):
-    """With run_end the events, the promises of kept tiles and what is left can be judged; what only the probe sees can't."""
+    """With run_end the events, the tiles' promises and the left files are judged; what only the probe sees stays unknown."""
     found = autopsy.examine(folder, LogText().begin().finish().write(tmp_path / "x.log"), frames)
     assert outcomes(found) == outcomes(found) | {
         "warnings": Outcome.PASS,
@@ -135,14 +135,14 @@ def test_a_good_run_by_its_log_tiles_and_frames(folder, frames, tmp_path):
 
 
 def test_a_hole_is_found_where_a_kept_tile_promised_sky(tmp_path, frames):
-    """Sky of a tile's reference frame that the mosaic lacks is a hole, without any trace."""
+    """Missing sky within a tile's reference frame is a hole, without any trace."""
     folder = made(tmp_path / "out", gaps=[np.s_[30:60, 30:60]])
     found = autopsy.examine(folder, LogText().begin().finish().write(tmp_path / "x.log"), frames)
     assert outcomes(found)["holes"] is Outcome.FAIL
 
 
 def test_lost_caches_are_found_in_a_log(folder, tmp_path):
-    """The events of a lost cache fail, also in a log that is cut off, with tile and frame from its arguments."""
+    """The events of a lost cache fail, also in a truncated log, with tile and frame from its arguments."""
     log = LogText().begin("per_tile")
     log.told(MISSING, "WARNING", filename="p1_0.fits", cache_path="C:\\Users\\é\\preprocessed_p1_0_3.npy", tile_id=1)
     found = autopsy.examine(folder, log.write(tmp_path / "x.log"))
@@ -156,7 +156,7 @@ def test_lost_caches_are_found_in_a_log(folder, tmp_path):
 
 
 def test_counts_below_info_are_read(folder, tmp_path):
-    """A log at DEBUG tells of how many tiles there had to be; a tile fewer fails."""
+    """A log at DEBUG states the number of tiles; a missing tile fails."""
     log = LogText().begin().debug("MASTER_TILE_COUNT_UPDATE:2/2")
     found = autopsy.examine(folder, log.finish(made=1).write(tmp_path / "x.log"))
     assert outcomes(found)["tiles"] is Outcome.FAIL
@@ -164,7 +164,7 @@ def test_counts_below_info_are_read(folder, tmp_path):
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "cp1252"])
 def test_a_log_in_another_encoding_is_read(tmp_path, encoding):
-    """Whoever copied the log may have encoded it anew."""
+    """Copying may have changed the encoding of the log."""
     log = LogText().begin().told("run_info_x", "INFO", name="é").finish().write(tmp_path / "x.log", encoding)
     read = autopsy.read_log(log)
     assert read.retention == "run_end"
@@ -173,14 +173,14 @@ def test_a_log_in_another_encoding_is_read(tmp_path, encoding):
 
 
 def test_a_log_whose_accents_broke_is_read(tmp_path):
-    """The mark of a message is known whatever became of its accent."""
+    """The mark of a message is recognised with any encoding of its accent."""
     text = "\n".join(LogText().begin().finish().lines).replace("CLÉ", "CLÃ‰")
     (tmp_path / "x.log").write_text(text, encoding="utf-8")
     assert autopsy.read_log(tmp_path / "x.log").named("run_success_processing_completed")
 
 
 def test_the_last_of_several_runs_is_taken(folder, tmp_path):
-    """Events of earlier runs are not of this one, and the log's number of runs is told."""
+    """Events of earlier runs do not count, and a note gives the number of runs in the log."""
     log = LogText().begin("keep").told(MISSING, "WARNING", tile_id=0).finish().begin("run_end").finish()
     found = autopsy.examine(folder, log.write(tmp_path / "x.log"))
     assert outcomes(found)["warnings"] is Outcome.PASS
@@ -197,7 +197,7 @@ def test_the_last_of_several_runs_is_taken(folder, tmp_path):
     ],
 )
 def test_a_log_that_is_not_whole_shows_nothing_by_its_silence(folder, tmp_path, change, text):
-    """What was cut off, or never written, may have been a warning: no pass rests on such a log."""
+    """Missing lines may have been warnings, so no check passes on such a log."""
     log = LogText().begin().told("a_warning", "WARNING").finish()
     log.lines = change(log.lines)
     found = autopsy.examine(folder, log.write(tmp_path / "x.log"))
@@ -214,14 +214,14 @@ def test_a_log_that_is_not_whole_shows_nothing_by_its_silence(folder, tmp_path, 
     ],
 )
 def test_a_run_that_did_not_end_well_passes_nothing(folder, tmp_path, more, state):
-    """A log without the end of the run says how far it came, or of what it died."""
+    """For a log without the end of the run the seal says how far it came, or the error."""
     found = autopsy.examine(folder, LogText().begin().record(**more).write(tmp_path / "x.log"))
     assert found.record.seal.state == state
     assert Outcome.PASS not in outcomes(found).values()
 
 
 def test_a_translated_text_is_no_log(folder, tmp_path):
-    """Lines copied from the window hold sentences in somebody's language: nothing is read into them."""
+    """Lines copied from the window are translated sentences; they are not interpreted."""
     (tmp_path / "x.txt").write_text("[12:00:00] Fichier cache manquant pour la tuile 3\n" * 3, encoding="utf-8")
     found = autopsy.examine(folder, tmp_path / "x.txt")
     assert set(outcomes(found).values()) == {Outcome.UNKNOWN}
@@ -229,7 +229,7 @@ def test_a_translated_text_is_no_log(folder, tmp_path):
 
 
 def test_a_log_of_another_run_is_told(tmp_path, folder):
-    """A log that saved another mosaic fails by what it shows, and passes nothing."""
+    """A log that saved another mosaic can fail checks, but not pass any."""
     for path in folder.glob("*.fits"):
         path.rename(folder / path.name.replace("MT2_R4", "MT3_R9"))
     found = autopsy.examine(folder, LogText().begin().finish().write(tmp_path / "x.log"))
@@ -238,7 +238,7 @@ def test_a_log_of_another_run_is_told(tmp_path, folder):
 
 
 def test_the_log_in_the_folder_is_taken(folder):
-    """Newer versions keep a log beside the mosaic, begun after the line on retention; the mosaic has a suffix."""
+    """Newer versions keep a log in the output folder, begun after the line on retention; the mosaic has a suffix."""
     log = LogText().begin("per_tile")
     log.lines = log.lines[2:]
     log.record("Phase3: per_tile cache retention uses refcount; safe deletion enabled (4 unique cache files tracked).")
@@ -255,7 +255,7 @@ def test_the_log_in_the_folder_is_taken(folder):
     [("run_end", Outcome.FAIL), ("per_tile", Outcome.FAIL), ("keep", Outcome.NOT_APPLICABLE), ("?", Outcome.UNKNOWN)],
 )
 def test_caches_left_are_judged_by_the_retention(folder, tmp_path, retention, outcome):
-    """A run that ended well leaves no cache unless it was told to keep them."""
+    """A run that ended well leaves no cache, except with keep."""
     (folder / ".zemosaic_img_cache").mkdir()
     (folder / ".zemosaic_img_cache" / "preprocessed_p0_0_1.npy").write_bytes(b"x" * 100)
     found = autopsy.examine(folder, LogText().begin(retention).finish().write(tmp_path / "x.log"))
@@ -264,7 +264,7 @@ def test_caches_left_are_judged_by_the_retention(folder, tmp_path, retention, ou
 
 
 def test_nothing_in_a_log_is_evaluated(tmp_path):
-    """Arguments are texts, numbers and booleans; whatever else stands there is left out."""
+    """Arguments are texts, numbers and booleans; anything else is left out."""
     message = "[CLÉ_POUR_GUI: k] (Args: {'a': np.float64(4.5), 'b': array([1, 2]), 'c': __import__('os'), 'd': True, 'e': -3})"
     log = LogText().begin().record(message, place="zemosaic_worker._log_and_callback").write(tmp_path / "x.log")
     (event,) = autopsy.read_log(log).named("k")
@@ -272,14 +272,14 @@ def test_nothing_in_a_log_is_evaluated(tmp_path):
 
 
 def test_a_broken_mosaic_is_told(folder):
-    """A mosaic that can't be measured is a finding, not an end."""
+    """An unreadable mosaic is a note, not an error."""
     (folder / "zemosaic_MT2_R4.fits").write_bytes(b"SIMPLE")
     found = autopsy.examine(folder)
     assert "could not be measured" in said(found)
 
 
 def test_the_command(folder, frames, tmp_path, capsys):
-    """The statuses are those of judge, in both languages; what is not there is a usage error."""
+    """The exit statuses are those of judge, in both languages; a missing folder is a usage error."""
     log = LogText().begin().finish().write(tmp_path / "x.log")
     assert main(["autopsy", str(folder), str(log), "--frames", str(frames)]) == 3
     assert "  -> " in capsys.readouterr().out
@@ -295,7 +295,7 @@ def test_the_command(folder, frames, tmp_path, capsys):
 
 
 def test_a_long_log_is_read_from_its_end(tmp_path, monkeypatch):
-    """Of a log beyond the bound the end is read, which then begins in the middle."""
+    """Of a log above the size limit the end is read; it then begins in the middle of a run."""
     log = LogText().begin().finish().write(tmp_path / "x.log")
     monkeypatch.setattr(autopsy, "LARGEST", Path(log).stat().st_size - 400)
     read = autopsy.read_log(log)
@@ -304,13 +304,13 @@ def test_a_long_log_is_read_from_its_end(tmp_path, monkeypatch):
 
 
 def test_a_log_that_names_no_mosaic_is_tied_to_no_folder(folder, tmp_path):
-    """Whether caches should lie in the folder is not known by the log of a run that may have left another one."""
+    """Without the name of a mosaic the log may be of another run, so left caches stay unknown."""
     log = LogText().begin().told("run_success_processing_completed", duration="1.0").write(tmp_path / "x.log")
     assert outcomes(autopsy.examine(folder, log))["left"] is Outcome.UNKNOWN
 
 
 def test_a_record_without_an_end_costs_no_more_than_its_lines(tmp_path):
-    """A record takes as many lines as a traceback may have; what follows is told as unread, however much it is."""
+    """A log record has a maximum number of lines; further lines are counted as unreadable."""
     log = LogText().begin().record("Traceback:\n" + "\n".join(["  x]"] * 100_000)).finish()
     started = time.process_time()
     read = autopsy.read_log(log.write(tmp_path / "x.log"))

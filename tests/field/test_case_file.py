@@ -1,4 +1,4 @@
-"""Case files: what they pin, what they refuse, and runs made from them."""
+"""Case files: their content, what they refuse, and runs made from them."""
 
 import json
 import re
@@ -37,7 +37,7 @@ def changed(case, **parts):
 
 
 def test_a_case_comes_back_as_it_was_written(golden, tmp_path):
-    """What is read is what was made: frames, plan, config, schedule, target, settings."""
+    """Reading returns what was written: frames, plan, config, schedule, target, settings."""
     golden.write(tmp_path / "é.json")
     again = cases.read(tmp_path / "é.json")
     assert again == replace(golden, request=again.request)
@@ -47,7 +47,7 @@ def test_a_case_comes_back_as_it_was_written(golden, tmp_path):
 
 
 def test_a_case_replaces_no_file(golden, tmp_path):
-    """A file that is there stays; the command says so."""
+    """An existing file stays; the command says so."""
     (tmp_path / "x").write_text("mine", encoding="utf-8")
     with pytest.raises(FileExistsError):
         golden.write(tmp_path / "x")
@@ -56,7 +56,7 @@ def test_a_case_replaces_no_file(golden, tmp_path):
 
 
 def test_groups_are_those_submitted_without_retries():
-    """Retry groups grow out of tiles by themselves: a case holds the first submissions, in their order."""
+    """The target forms retry groups itself, so a case holds the first submissions only, in order."""
     micro = Micro(None).begin().submit(1, ("p1_0.fits", "p1_1.fits")).submit(0, ("p0_0.fits",))
     micro.submit(2, ("p1_1.fits",), retry_of=1)
     assert cases.submitted(micro.record()) == (("p1_0.fits", "p1_1.fits"), ("p0_0.fits",))
@@ -64,21 +64,21 @@ def test_groups_are_those_submitted_without_retries():
 
 @pytest.mark.parametrize("missing", ["tiles", "futures"])
 def test_groups_that_were_not_traced_are_not_known(missing):
-    """Without the sources that see submissions nothing is said of them."""
+    """Without the sources that trace submissions the groups are unknown."""
     micro = counted()
     micro.capabilities -= {missing}
     assert cases.submitted(micro.record()) is None
 
 
 def test_a_plan_that_was_not_followed_is_told(golden):
-    """Groups in another order are followed; other groups are not."""
+    """The same groups in another order follow the plan; other groups do not."""
     assert replace(golden, plan=golden.plan[::-1]).followed is True
     assert replace(golden, plan=golden.plan[1:]).followed is False
     assert replace(golden, plan=None).followed is None
 
 
 def test_a_case_asks_for_the_plan_again_or_for_the_groups_as_submitted(golden):
-    """Where no plan was asked for, the groups that the target made are the plan, and the twin differs in retention only."""
+    """Without a requested plan the submitted groups are the plan; the pair differs in retention only."""
     target = TargetFacts("reference", "r", "", "python")
     free = replace(golden, request=replace(golden.request, plan=None, schedule=()))
     assert golden.asks(target, "per_tile").plan == golden.request.plan
@@ -89,7 +89,7 @@ def test_a_case_asks_for_the_plan_again_or_for_the_groups_as_submitted(golden):
 
 
 def test_nothing_of_the_machine_is_in_a_case(tmp_path):
-    """Places, programs and secrets are left out and named; an identity's program is cut to its name."""
+    """Places, programs and secrets are left out and named; a program in an identity is reduced to its name."""
     config = {
         "stack_kappa_low": 3.0,
         "astap_executable_path": "C:\\astap\\astap.exe",
@@ -115,14 +115,14 @@ def test_nothing_of_the_machine_is_in_a_case(tmp_path):
 
 @pytest.mark.parametrize("record", [{"state": None}, {"damage": ("x: changed",)}])
 def test_only_a_whole_record_makes_a_case(record):
-    """An unsealed or changed record shows nothing for sure."""
+    """An unsealed or changed record is not reliable."""
     with pytest.raises(cases.CaseError, match="sealed, unchanged"):
         cases.make(counted().record(**record))
 
 
 @pytest.mark.parametrize("names", [(), ("a:b.fits",)])
 def test_a_record_that_no_other_machine_could_run_makes_no_case(tmp_path, names):
-    """What a case must not hold is told when it is made, not when somebody reads it."""
+    """Forbidden content is reported when the case is made, not when it is read."""
     facts = replace(counted().request.dataset, frames=tuple(replace(frame(0), name=name) for name in names))
     record = counted(dataset=facts).record()
     (tmp_path / "seal.json").write_text("{}", encoding="utf-8")
@@ -173,7 +173,7 @@ def hostile(case):
     ],
 )
 def test_a_strangers_case_is_refused(golden, tmp_path, capsys, change):
-    """Whatever would read or write elsewhere, or is not as specified, is a usage error without a traceback."""
+    """A case that would read or write elsewhere, or breaks the format, is a usage error without a traceback."""
     path = tmp_path / "case.json"
     path.write_text(json.dumps(changed(golden, **change)), encoding="utf-8")
     assert main(["case", "run", str(path), "--frames", str(tmp_path), "--target", "reference"]) == 2
@@ -186,7 +186,7 @@ def test_a_strangers_case_is_refused(golden, tmp_path, capsys, change):
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[" * 100_000, b'{"format": "phase3-case/1"}', b"[]"])
 def test_what_is_no_case_is_refused(tmp_path, content):
-    """Any bytes give the error of a case that can't be read."""
+    """Any other bytes give the error of an unreadable case."""
     (tmp_path / "case.json").write_bytes(content)
     with pytest.raises(cases.CaseError, match="phase3 case make"):
         cases.read(tmp_path / "case.json")
@@ -204,7 +204,7 @@ def small(tmp_path):
 
 
 def test_verify_names_every_frame_that_is_not_as_in_the_case(small, capsys):
-    """Missing and changed frames are status 1; frames besides are named and do no harm."""
+    """Missing and changed frames give status 1; further frames are named and allowed."""
     _, path, frames = small
     (frames / "more.fits").write_bytes(b"x")
     assert main(["case", "verify", str(path), "--frames", str(frames)]) == 0
@@ -218,7 +218,7 @@ def test_verify_names_every_frame_that_is_not_as_in_the_case(small, capsys):
 
 
 def test_frames_that_nobody_names_are_a_usage_error(small, capsys, tmp_path):
-    """A user's frames must be named; a folder that is not there is told."""
+    """A user's frames need an option; a missing folder is reported."""
     _, path, _ = small
     assert main(["case", "verify", str(path)]) == 2
     assert "--frames" in capsys.readouterr().err
@@ -235,14 +235,14 @@ def test_a_run_starts_with_the_frames_of_the_case_only(small, capsys, tmp_path):
 
 
 def test_a_real_target_must_be_named(golden, tmp_path, capsys):
-    """No file brings ZeMosaic along."""
+    """A case file does not bring ZeMosaic."""
     golden.write(tmp_path / "case.json")
     assert main(["case", "run", str(tmp_path / "case.json"), "--frames", str(tmp_path)]) == 2
     assert "--target" in capsys.readouterr().err
 
 
 def with_outputs(case, outputs, **target):
-    """Return a case that knows these outputs, and a record whose outputs are to be compared."""
+    """Return a case with these outputs, and a record to compare."""
     request = replace(case.request, target=replace(case.request.target, **target))
     return replace(case, request=request, outputs=outputs)
 
@@ -260,7 +260,7 @@ def with_outputs(case, outputs, **target):
     ],
 )
 def test_outputs_are_compared_where_they_must_be_equal(monkeypatch, outputs, found, target, outcome):
-    """Equal bits pass; other bits fail on the case's own target only, and what can't be compared is said."""
+    """Equal bits pass; other bits fail on the case's own target only; otherwise the verdict says why there is no comparison."""
     record = counted().record()
     monkeypatch.setattr(cases, "digests_of", lambda _: found)
     case = with_outputs(cases.CaseFile(record.request, None), outputs, **target)
@@ -277,7 +277,7 @@ def test_outputs_are_compared_where_they_must_be_equal(monkeypatch, outputs, fou
     ],
 )
 def test_where_last_bits_may_differ_nothing_fails(monkeypatch, kind, profile, mode, outcome):
-    """ZeMosaic with its default profile differs in its last bits from run to run: measured, and no failure."""
+    """ZeMosaic's default profile differs in its last bits from run to run, as measured, so a difference is no failure."""
     record = counted().record()
     request = replace(record.request, target=TargetFacts(kind, "t", "", ""), profile=profile, mode=mode)
     monkeypatch.setattr(cases, "digests_of", lambda _: {"m[0]": "b"})
@@ -286,7 +286,7 @@ def test_where_last_bits_may_differ_nothing_fails(monkeypatch, kind, profile, mo
 
 
 def test_settings_in_effect_are_compared():
-    """A setting that is not as in the case is named; where either was not recorded nothing is."""
+    """Settings that differ from the case are named; without a record of them on either side nothing is compared."""
     record = counted().record()
     case = cases.CaseFile(record.request, None, MappingProxyType({"kappa": 3.0, "crop": True}))
     history = replace(record.history, settings={"kappa": 2.0, "crop": True, "new": 1})
@@ -296,7 +296,7 @@ def test_settings_in_effect_are_compared():
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Make one run of the reference, on its own grouping, and return its record with the root of the datasets."""
+    """Make one run of the reference with its own grouping, and return its record with the root of the datasets."""
     root = tmp_path_factory.mktemp("phase3")
     dataset = datasets.build(datasets.SYNTHETIC["chain3x1"], root / "datasets" / "chain3x1")
     request = a_request(
@@ -334,7 +334,7 @@ def test_a_case_is_run_again_bit_by_bit(run, monkeypatch, capsys, tmp_path):
 
 @pytest.mark.parametrize("path", sorted(KEPT.glob("*.json")), ids=lambda path: path.stem)
 def test_a_kept_case_is_of_frames_that_this_project_has(path):
-    """What a finding names can be repeated by its one command: the set is known by its name, and has these frames."""
+    """The command in a finding works without options: its dataset is known by name and has these frames."""
     request = cases.read(path).request
     assert request.case == path.stem
     if request.dataset.kind == "synthetic":
@@ -347,7 +347,7 @@ def test_a_kept_case_is_of_frames_that_this_project_has(path):
 
 
 def test_every_case_that_a_finding_names_is_kept():
-    """A command in the findings never leads nowhere."""
+    """Every case file that the findings name exists."""
     findings = (KEPT.parent / "findings.md").read_text(encoding="utf-8")
     named = set(re.findall(r"docs/cases/([\w.-]+\.json)", findings))
     assert named

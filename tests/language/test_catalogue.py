@@ -1,4 +1,4 @@
-"""The languages: catalogue, typography, numbers, units and dates."""
+"""Test the languages: catalogue, typography, numbers, units and dates."""
 
 import ast
 import re
@@ -32,29 +32,29 @@ def templates():
 
 
 def french():
-    """Return the French catalogue, by English template."""
+    """Return the French catalogue by English template."""
     with (CATALOGUES / "fr" / "LC_MESSAGES" / "phase3.po").open("rb") as stream:
         return {m.id: m.string for m in read_po(stream, locale="fr") if m.id}
 
 
 def test_every_sentence_has_a_french_translation():
-    """Whatever ``say`` or a template says to a person is in the French catalogue."""
+    """Every sentence of ``say`` and of the templates is in the French catalogue."""
     missing = sorted(templates() - {k for k, v in french().items() if v})
     assert missing == [], "add them to reports/locale/fr/LC_MESSAGES/phase3.po (see harness/language/catalogue.py)"
 
 
 def test_the_catalogue_holds_nothing_that_nobody_says():
-    """A sentence that was changed or dropped leaves no translation behind."""
+    """The catalogue has no translation of a sentence that was changed or removed."""
     assert sorted(set(french()) - templates()) == []
 
 
 def test_what_tests_state_is_in_the_catalogue():
-    """The title of each test of the scenarios, which the report shows, is among the sentences."""
+    """The title of each scenario test, which the report shows, is among the sentences."""
     assert "The event mastertile_warn_cache_file_missing stays away." in templates()
 
 
 def test_babel_sees_every_call_of_say():
-    """Each ``say`` has a literal template where Babel finds it: not in an f-string, not in a variable."""
+    """Each ``say`` has a literal template, which Babel finds; a template in an f-string or a variable would be missed."""
     known = templates()
     for source in SOURCES:
         for path in sorted((ROOT / source).rglob("*.py")):
@@ -81,30 +81,30 @@ def test_french_typography():
 
 
 def test_english_is_the_source():
-    """English templates come back as they are."""
+    """English templates are returned unchanged."""
     assert translator("en")("Anything {at} all") == "Anything {at} all"
 
 
 def test_an_unknown_sentence_stays_english():
-    """A template without translation is shown in English rather than not at all."""
+    """A template without a translation is shown in English."""
     assert translator("fr")("No such sentence.") == "No such sentence."
     assert translator("fr")("No tile was submitted.") == "Aucune tuile n’a été soumise."
 
 
 def test_an_unknown_language_is_refused():
-    """The error names the languages that there are."""
+    """The error on an unknown language names the known ones."""
     with pytest.raises(ValueError, match="among en, fr, found 'de'"):
         language("de")
 
 
 def test_catalogues_are_read_once():
-    """Asking again gives the same function."""
+    """A second call returns the same function."""
     assert translator("fr") is translator("fr")
     assert {translator(code)("pass") for code in CODES} == {"pass", "réussi"}
 
 
 def test_messages_are_rendered_with_the_languages_numbers():
-    """Numbers among the values are written as the language writes them; text stays as it is."""
+    """Numbers among the values are written as in the language; text stays unchanged."""
     message = say("Holes: {count}, {area} square arc minutes in all, where tiles promised sky.", count=12345, area=1.5)
     assert Language("en").render(message) == "Holes: 12,345, 1.5 square arc minutes in all, where tiles promised sky."
     assert "1,5 minutes" in Language("fr").render(message)
@@ -112,13 +112,13 @@ def test_messages_are_rendered_with_the_languages_numbers():
 
 
 def test_figures_written_by_a_check_keep_their_digits():
-    """A figure that comes as text is given the language's decimal sign; a version number is left alone."""
+    """A number that is given as text gets the language's decimal sign; a version number is unchanged."""
     message = Message("{a} {b} {c}", {"a": "+46.7213", "b": "3.11", "c": "p0.1234.fits"})
     assert Language("fr").render(message) == "+46,7213 3.11 p0.1234.fits"
 
 
 def test_a_missing_value_stays_visible():
-    """A field without a value is shown as its field; truth values are no numbers."""
+    """A field without a value is shown as the field; booleans are not numbers."""
     assert Language("fr").render(Message("{gone} {truth}", {"truth": True})) == "{gone} True"
 
 
@@ -133,7 +133,7 @@ def test_a_missing_value_stays_visible():
     ],
 )
 def test_numbers(value, en, fr):
-    """Numbers have the separators of their language; what is not finite is named."""
+    """Numbers have the separators of their language; infinity and NaN are written as words."""
     assert (Language("en").number(value), Language("fr").number(value)) == (en, fr)
 
 
@@ -153,7 +153,7 @@ def test_sizes(count, en, fr):
 
 
 def test_times_angles_and_dates():
-    """Seconds, angles and dates follow the language; what is no date is shown as it stands."""
+    """Seconds, angles and dates follow the language; a text that is not a date is unchanged."""
     assert Language("fr").seconds(6.34) == "6,34\u00a0s"
     assert [Language("en").angle(a) for a in (0.5, 5, 120)] == ["30″", "5′", "2°"]
     assert Language("fr").when("2026-11-23T12:44:59+00:00").startswith("23 novembre 2026")

@@ -1,4 +1,4 @@
-"""The guard rails on small programs of two versions: each rule passes and fails, and says what it can't see."""
+"""The guard rails on small programs of two versions: each rule passes, fails, and reports what it can't see."""
 
 import ast
 import json
@@ -11,14 +11,13 @@ from harness.commands.main import main
 from harness.patch import guard_rails
 from harness.patch.statement_diff import changes
 from harness.session.model import read_session
-from harness.targets.errors import TargetError
 from harness.verdict import Outcome
-from tests.test_plugin import latest, run_pytest
-from tests.test_targets_zemosaic import STUB, run_git
+from tests.plugin.test_session_of_pytest import latest, run_pytest
+from tests.targets.test_zemosaic import STUB, run_git
 
 CONFIG = 'DEFAULT_CONFIG = {"cache_policy_retention": "keep", "batch_size": 0, "max_raw_per_group": 0, "name": "x"}\n'
 
-# A program with one pool: it forgets a tile's caches when the tile is done, whoever else may need them.
+# A program with one pool that removes a tile's caches as soon as the tile is made, even if other tiles need them.
 NAIVE = '''
 import logging
 import os
@@ -64,7 +63,7 @@ def run(groups, retention, sds_wanted, batch_size):
     return done
 '''
 
-# The same with references counted.
+# The same program with reference counting.
 COUNTED = '''
 import logging
 import os
@@ -147,10 +146,10 @@ def edited(old, new, text=COUNTED):
 
 
 def test_a_patch_of_retention_alone_passes_every_line():
-    """Counting references in the place of a naive removal keeps each guard rail, and is found by what it does."""
+    """A patch from naive removal to reference counting passes every line, whatever its names."""
     report = guard_rails.judge(version(NAIVE), version(COUNTED))
-    assert [row.check for row in report.rows] == list(guard_rails.LINES)
-    assert {row.check: row.outcome for row in report.rows} == dict.fromkeys(guard_rails.LINES, Outcome.PASS)
+    assert [row.check for row in report.rows] == list(guard_rails.ROWS)
+    assert {row.check: row.outcome for row in report.rows} == dict.fromkeys(guard_rails.ROWS, Outcome.PASS)
     assert report.outcome is Outcome.PASS
     minimal = report.row("4.1").evidence
     assert (minimal["other"], minimal["functions"]) == (0, {"worker.py:run": minimal["added"] + minimal["removed"]})
@@ -166,20 +165,20 @@ def test_without_a_difference_there_is_no_patch():
 
 
 def told(before, after):
-    """Return what two pieces of code differ in: side, function and text of each statement."""
+    """Return the differences of two pieces of code: side, function and text of each statement."""
     found = changes(*(ast.parse(textwrap.dedent(code)) for code in (before, after)))
     return [(c.side, c.function, c.text) for c in found]
 
 
 def test_a_change_inside_a_long_function_is_one_statement():
-    """The statement that changed is told, not the function and the blocks that it is in."""
+    """Only the changed statement is listed, not the function and the blocks around it."""
     body = "\n".join(f"    x{n} = {n}" for n in range(50))
     before = f"def f():\n{body}\n    if a:\n        for b in c:\n            d(1)\n            e()\n"
     assert told(before, before.replace("d(1)", "d(2)")) == [("removed", "f", "d(1)"), ("added", "f", "d(2)")]
 
 
 def test_what_makes_no_difference_is_no_change():
-    """Comments, layout and docstrings are not told."""
+    """Comments, layout and docstrings do not count."""
     assert (
         told('def f():\n    """A."""\n    return g(1, 2)\n', "def f():\n\n    return g(1,\n             2)  # c\n")
         == []
@@ -187,14 +186,14 @@ def test_what_makes_no_difference_is_no_change():
 
 
 def test_a_condition_that_changed_is_told_without_what_it_holds():
-    """A header that changed around the same statements is told, and that it decides on them."""
+    """A changed header around unchanged statements is listed, and that it decides on them."""
     before = "if a:\n    b()\n    c()\n"
     found = changes(ast.parse(before), ast.parse(before.replace("if a", "if a and z")))
     assert [(c.side, c.text, c.keeps) for c in found] == [("removed", "if a:", True), ("added", "if a and z:", True)]
 
 
 def test_what_is_wrapped_is_told_as_moved():
-    """Statements that got a condition around them are told: they no longer always happen."""
+    """Statements that move below a new condition are listed, because they no longer always happen."""
     assert ("added", "", "b()") in told("b()\n", "if a:\n    b()\n")
 
 
@@ -231,7 +230,7 @@ def test_every_kind_of_block_is_looked_into():
 
 
 def test_a_new_file_fails_and_notes_are_named():
-    """Any file of program, tests or data counts as added; a note is told and does not count."""
+    """A new file of program, tests or data fails; a new note is named and does not count."""
     after = version(COUNTED, tools__new_py="x = 1\n")
     row = rows(version(NAIVE), after)["0.1"]
     assert (row.outcome, row.evidence["added"]) == (Outcome.FAIL, {"tools/new.py": "code"})
@@ -241,16 +240,8 @@ def test_a_new_file_fails_and_notes_are_named():
     assert "docs/plan.md" in row.sentence.render()
 
 
-@pytest.mark.parametrize(
-    ("path", "kind"), [("tests/test_x.py", "test"), ("x.json", "data"), ("a.PY", "code"), ("b.rst", "note")]
-)
-def test_files_are_told_apart_by_their_path(path, kind):
-    """Tests, data, code and notes are known by suffix and folder."""
-    assert guard_rails.kind_of(path) == kind
-
-
 def test_a_renamed_file_is_not_new():
-    """The same content under another name is told as renamed; with other content it is a new file."""
+    """The same content under another name is a renamed file; with other content it is a new file."""
     before = version(NAIVE) | {"old.json": "{}"}
     after = version(COUNTED) | {"new.json": "{}"}
     row = rows(before, after)["0.1"]
@@ -276,14 +267,14 @@ def test_a_renamed_file_is_not_new():
     ],
 )
 def test_new_logging_fails(added):
-    """A logger, handler, level, configuration, print or logging library that was not there fails the line."""
+    """A new logger, handler, level, configuration, print or logging library fails the line."""
     row = rows(version(NAIVE), edited("    done = 0\n", f"    {added}\n    done = 0\n"))["0.2"]
     assert row.outcome is Outcome.FAIL
     assert any("worker.py:11" in line.render() for line in row.cause)
 
 
 def test_logging_that_only_moved_is_not_new():
-    """A call that one version has in one place and the other in another is as before; a second one like it is not."""
+    """A moved call is not new; a second one like it is."""
     moved = edited('log = logging.getLogger("program")\n', 'X = 1\nlog = logging.getLogger("program")\n')
     assert rows(version(NAIVE), moved)["0.2"].outcome is Outcome.PASS
     twice = edited('log = logging.getLogger("program")\n', 'log = logging.getLogger("program")\n' * 2)
@@ -301,7 +292,7 @@ def test_logging_that_only_moved_is_not_new():
     ],
 )
 def test_a_changed_batch_size_fails(change):
-    """A changed statement that reads a batch size, or stands below a condition on it, fails the line."""
+    """A changed statement that reads a batch size, or depends on a condition on it, fails the line."""
     row = rows(version(NAIVE), edited(*change))["0.3"]
     assert row.outcome is Outcome.FAIL
     assert row.evidence["zero_switches_off"] == ["max_raw_per_group"]
@@ -309,7 +300,7 @@ def test_a_changed_batch_size_fails(change):
 
 
 def test_another_setting_leaves_the_batch_size_unknown():
-    """A changed statement that touches a setting that may be meant decides nothing, and says which."""
+    """A changed statement on a setting that may be the batch size makes the line unknown, and names the setting."""
     after = edited("    done = 0\n", "    done = 0\n    cache_limit = max_raw_per_group_config\n")
     row = rows(version(NAIVE), after)["0.3"]
     assert row.outcome is Outcome.UNKNOWN
@@ -317,7 +308,7 @@ def test_another_setting_leaves_the_batch_size_unknown():
 
 
 def test_without_settings_the_batch_size_is_unknown():
-    """A program in which no settings are found can't show that they are untouched."""
+    """A program without recognisable settings can't show that they are unchanged."""
     before, after = ({"worker.py": code} for code in (NAIVE, COUNTED))
     assert rows(before, after)["0.3"].outcome is Outcome.UNKNOWN
 
@@ -326,7 +317,7 @@ def test_without_settings_the_batch_size_is_unknown():
 
 
 def test_a_change_of_sds_fails_wherever_it_stands():
-    """One statement below a condition of SDS, inside a function that holds all modes, fails both lines."""
+    """One statement below a condition on SDS, in a function of all modes, fails both lines."""
     found = rows(
         version(NAIVE), edited("        order = sorted(groups)\n", "        order = sorted(groups, key=len)\n")
     )
@@ -337,13 +328,13 @@ def test_a_change_of_sds_fails_wherever_it_stands():
 
 
 def test_a_change_of_grid_mode_is_known_by_its_file():
-    """A changed statement in a file of grid mode fails, whatever it names."""
+    """A changed statement in a file of grid mode fails, whatever names it has."""
     before, after = (version(code, grid_mode_py=f"x = {n}\n") for n, code in enumerate((NAIVE, COUNTED)))
     assert rows(before, after)["0.4"].outcome is Outcome.FAIL
 
 
 def test_retention_inside_sds_is_allowed():
-    """What changes below a condition of SDS and is retention alone is counted, and passes."""
+    """A change below a condition on SDS that is retention only is counted, and passes."""
     after = edited(
         "        order = sorted(groups)\n", "        order = sorted(groups)\n        log.debug('caches: all kept')\n"
     )
@@ -370,14 +361,14 @@ def test_retention_inside_sds_is_allowed():
     ],
 )  # fmt: skip
 def test_what_is_more_than_retention_says_why(old, new, why):
-    """Writing, calling, leaving, raising or deciding on anything else makes a change more than retention, with the reason."""
+    """Writing, calling, leaving, raising or deciding on anything else is more than retention, with the reason."""
     row = rows(version(NAIVE), edited(old, new))["4.1"]
     assert row.outcome is Outcome.FAIL
     assert any(line.render().startswith(why) for line in row.cause), [line.render() for line in row.cause]
 
 
 def test_a_class_of_the_change_is_its_own():
-    """Counting in a class passes like counting in functions: its instances and their attributes belong to the change."""
+    """Counting in a new class passes like counting in functions: its instances and their attributes belong to the change."""
     counts = """
 class CacheCounts:
     def __init__(self):
@@ -400,7 +391,7 @@ class CacheCounts:
 
 
 def test_names_that_are_written_again_before_they_are_read_are_free():
-    """A loop of the change may use the variables of a later loop; not those that are read between."""
+    """A loop of the change may use the variables of a later loop, but not variables that are read in between."""
     free = "    done = 0\n    for tile, group in enumerate(groups):\n        log.debug('cache of %s', tile)\n"
     assert rows(version(NAIVE), edited("    done = 0\n", free))["4.1"].outcome is Outcome.PASS
     between = (
@@ -411,7 +402,7 @@ def test_names_that_are_written_again_before_they_are_read_are_free():
 
 
 def test_changed_data_leaves_the_modes_unknown():
-    """Data that every mode may read is no retention: minimal it is not, and nobody knows what it does to SDS or grid."""
+    """Data that every mode may read is not retention: the change is not minimal, and its effect on SDS or grid is unknown."""
     before, after = (version(code) | {"settings.json": str(n)} for n, code in enumerate((NAIVE, COUNTED)))
     found = rows(before, after)
     assert found["4.1"].outcome is Outcome.FAIL
@@ -419,7 +410,7 @@ def test_changed_data_leaves_the_modes_unknown():
 
 
 def test_changed_code_that_cannot_be_read_is_unknown():
-    """A file that is no Python, or whose content is missing, turns a pass into unknown, never a failure."""
+    """A file that is not Python, or without content, turns a pass into unknown, never into a failure."""
     for broken in ("def (:\n", None):
         found = rows(version(NAIVE, odd_py="x = 1\n"), version(COUNTED, odd_py=broken))
         assert {found[line].outcome for line in ("0.2", "0.3", "0.4", "4.1")} == {Outcome.UNKNOWN}
@@ -427,7 +418,7 @@ def test_changed_code_that_cannot_be_read_is_unknown():
 
 
 def test_data_that_one_version_lacks_the_content_of_is_unknown():
-    """A picture that a partial copy lacks in both versions says nothing; in one of them it may have changed."""
+    """A picture without content in both versions does not matter; in one of them it may have changed."""
     before, after = version(NAIVE) | {"a.gif": None}, version(COUNTED) | {"a.gif": None}
     assert rows(before, after)["4.1"].outcome is Outcome.PASS
     assert rows(before | {"a.gif": "GIF"}, after)["4.1"].outcome is Outcome.UNKNOWN
@@ -437,7 +428,7 @@ def test_data_that_one_version_lacks_the_content_of_is_unknown():
 
 
 def test_a_program_without_phase_3_leaves_the_review_unknown():
-    """What is not found is unknown, with what was looked for."""
+    """A program without Phase 3 is unknown, with what was looked for."""
     found = rows({"a.py": "x = 1\n"}, {"a.py": "x = 2\n"})
     review = [row for line, row in found.items() if line.startswith("1.")]
     assert len(review) == 8
@@ -445,7 +436,7 @@ def test_a_program_without_phase_3_leaves_the_review_unknown():
 
 
 def test_the_places_are_named():
-    """Pool, submission, results and release are given with their lines, before and after."""
+    """Pool, submission, results and release are listed with their lines, before and after."""
     found = rows(version(NAIVE), version(COUNTED))
     (phase3,) = found["1.1"].evidence["phase3"]
     lines = COUNTED.split("\n")
@@ -457,7 +448,7 @@ def test_the_places_are_named():
 
 
 def test_a_naive_removal_that_stays_fails():
-    """While a file is removed under per_tile without a count, the count does not replace it."""
+    """While a removal under per_tile has no count, the line fails."""
     after = edited(
         "                release_caches(tile)\n",
         "                release_caches(tile)\n                os.remove(tile)\n",
@@ -468,7 +459,7 @@ def test_a_naive_removal_that_stays_fails():
 
 
 def test_a_count_that_was_there_before_replaces_nothing():
-    """Where the earlier version counts too, this patch did not bring it."""
+    """Where the earlier version counts too, the patch did not introduce it."""
     assert rows(version(COUNTED), edited("done += 1", "done += 2"))["1.3"].outcome is Outcome.UNKNOWN
 
 
@@ -492,7 +483,7 @@ def test_a_count_that_was_there_before_replaces_nothing():
     ],
 )  # fmt: skip
 def test_each_line_of_the_review_rests_on_what_the_code_does(line, old, new, outcome):
-    """Without the structure that shows it, a line is not passed; a loud or fatal handler fails its line."""
+    """Without the structure that a line needs, it does not pass; a loud handler or one that ends the release fails it."""
     assert rows(version(NAIVE), edited(old, new))[line].outcome == outcome
 
 
@@ -514,7 +505,7 @@ def repository(tmp_path):
 
 
 def test_commits_of_a_repository_are_judged(repository, capsys):
-    """The command prints a row a line, in the language asked for, and ends with the worst outcome."""
+    """The command prints one row per line, in the requested language, and ends with the worst outcome."""
     assert main(["patch", "--repo", str(repository), "HEAD~1", "HEAD"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split()[:2] == ["FAIL", "0.1"]
@@ -533,21 +524,12 @@ def test_a_session_on_two_commits_fails_passes_and_errs(repository, tmp_path):
     assert done.returncode == 1, done.stdout + done.stderr
     assert outcomes["test_no_file_is_added"] == "fail"
     assert outcomes["test_phase_3_is_located"] == "unknown"
-    assert len(outcomes) == len(guard_rails.LINES)
+    assert len(outcomes) == len(guard_rails.ROWS)
 
 
 def test_rows_are_printed_as_json(repository, capsys):
     """With --json the rows are built-in types, with their evidence."""
     main(["patch", "--repo", str(repository), "HEAD~1", "HEAD", "--json"])
     data = json.loads(capsys.readouterr().out)
-    assert [row["check"] for row in data["rows"]] == list(guard_rails.LINES)
+    assert [row["check"] for row in data["rows"]] == list(guard_rails.ROWS)
     assert data["outcome"] == "fail"
-
-
-def test_a_folder_reads_as_its_commit(repository):
-    """A target that was copied gives the same files as its commit; what was left out is there without content."""
-    head = guard_rails.read_commit(repository, "HEAD")
-    files = {p: t for p, t in guard_rails.read_folder(repository, ("x.gif",)).items() if not p.startswith(".git/")}
-    assert files == dict(head) | {"x.gif": None}
-    with pytest.raises(TargetError, match="nowhere"):
-        guard_rails.read_commit(repository, "nowhere")

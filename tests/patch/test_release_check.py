@@ -1,4 +1,4 @@
-"""The release driven outside of any run: what is taken out of a target, through which steps it goes, and how that is judged."""
+"""Drive a release outside a run: find it in the target, drive it through each step, judge the facts."""
 
 import json
 import logging
@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from harness.patch.release_driver import drive
 
 from fixtures.pipeline.defects import COUNT_NOT_BOUNDED
 from harness.patch.release_check import EXPECTED, FORMAT, judge
+from harness.patch.release_driver import drive
 from harness.probe import release as driver
 from harness.targets.resolve import resolve
 from harness.verdict import Outcome
@@ -29,7 +29,7 @@ SOUND = {
 
 
 def outcome(**changed):
-    """Return what a sound release comes to; ``changed`` replaces facts of steps, whose names have underscores here."""
+    """Return the facts of a sound release; ``changed`` replaces facts of steps, with underscores in the steps' names."""
     steps = [
         {"step": name, "raised": None, "there": there, "counts": [{"a": 0}] * len(there), "levels": ["DEBUG"]}
         for name, there in SOUND.items()
@@ -40,7 +40,7 @@ def outcome(**changed):
 
 
 def test_a_sound_release_passes():
-    """Whether a file goes whose count was zero already is left to the target."""
+    """A file whose count was zero from the start may be removed or kept."""
     assert judge(outcome()).outcome is Outcome.PASS
     assert judge(outcome(a_count_that_is_zero_already={"there": ["c"]})).outcome is Outcome.PASS
     assert set(SOUND) == set(EXPECTED)
@@ -50,17 +50,17 @@ def test_a_sound_release_passes():
     ("changed", "told"),
     [
         ({"one_release_too_many": {"counts": [{"a": 0}, {"a": -1}]}}, "a count fell to -1"),
-        ({"a_tile_twice": {"there": ["abc", "c"]}}, "left after each release are abc, c"),
-        ({"in_order": {"there": ["c", ""]}}, "left after each release are c"),
+        ({"a_tile_twice": {"there": ["abc", "c"]}}, "left after the releases: abc, c"),
+        ({"in_order": {"there": ["c", ""]}}, "left after the releases: c"),
         ({"a_missing_file": {"raised": "FileNotFoundError: a"}}, "the release raised FileNotFoundError: a"),
-        ({"a_missing_file": {"there": ["bc"]}}, "left after each release are bc"),
+        ({"a_missing_file": {"there": ["bc"]}}, "left after the releases: bc"),
         ({"a_file_that_cant_be_removed": {"levels": ["DEBUG", "WARNING"]}}, "logged at level WARNING"),
-        ({"a_file_that_cant_be_removed": {"there": ["abc"]}}, "left after each release are abc"),
-        ({"a_count_that_is_zero_already": {"there": ["ab"]}}, "left after each release are ab"),
+        ({"a_file_that_cant_be_removed": {"there": ["abc"]}}, "left after the releases: abc"),
+        ({"a_count_that_is_zero_already": {"there": ["ab"]}}, "left after the releases: ab"),
     ],
 )
 def test_each_wrong_step_fails(changed, told):
-    """The sentence names the step, and what was wrong in it."""
+    """The sentence names the step and the error in it."""
     found = judge(outcome(**changed))
     assert found.outcome is Outcome.FAIL
     assert told in found.sentence.render()
@@ -72,18 +72,18 @@ def test_each_wrong_step_fails(changed, told):
         ({"format": FORMAT, "problem": "no interpreter"}, "could not be driven: no interpreter"),
         ({"format": "another/1"}, "could not be driven: another/1"),
         ({"format": FORMAT, "function": None, "looked_at": ["tidy()"], "steps": []}, "looked at: tidy()"),
-        ({**outcome(), "steps": outcome()["steps"][1:]}, "in order missing"),
+        ({**outcome(), "steps": outcome()["steps"][1:]}, "missing: in order"),
     ],
 )
 def test_what_was_not_driven_is_unknown(found, told):
-    """A release that is not found, or went through some steps only, passes nothing."""
+    """A release that is not found, or was driven through some steps only, is unknown."""
     verdict = judge(found)
     assert verdict.outcome is Outcome.UNKNOWN
     assert told in verdict.sentence.render()
 
 
 def counting():
-    """Stand for a function that holds a run, with a release that counts within it."""
+    """Stand for the function around a run, with a release inside that counts."""
     tile_paths, refcount, retention = {}, {}, "per_tile"
 
     def tidy():
@@ -104,7 +104,7 @@ def counting():
 
 
 def uncounted():
-    """Stand for a version that removes what it is told to: it closes over nothing, so there are no tables to give it."""
+    """Stand for a version that removes the paths it gets and closes over no tables."""
 
     def clean(paths):
         for path in paths:
@@ -117,7 +117,7 @@ def uncounted():
 
 
 def elsewhere():
-    """Stand for a version whose release closes over something of which nobody knows what it is for."""
+    """Stand for a version whose release closes over a variable of unknown purpose."""
     counts, paths, colour = {}, {}, "red"
 
     def release(tile):
@@ -129,12 +129,12 @@ def elsewhere():
 
 
 def bare():
-    """Stand for a version that removes nothing by itself."""
+    """Stand for a version that removes nothing."""
 
 
 @pytest.fixture
 def worker(monkeypatch):
-    """Return what puts a module in the place of ZeMosaic's, with a function that holds its run."""
+    """Return a function that installs a module in place of ZeMosaic's, with a given function around the run."""
 
     def put(outer):
         module = types.ModuleType("zemosaic_worker")
@@ -147,9 +147,9 @@ def worker(monkeypatch):
 
 
 def test_a_release_within_a_function_is_driven(worker, tmp_path, caplog):
-    """It is found by what it does and closes over, and has tables of its own; its log is heard by nobody else."""
+    """A release is found by its code and its variables, gets its own tables, and logs to nobody else."""
     worker(counting)
-    lift, name, looked_at = driver.of_zemosaic()
+    lift, name, looked_at = driver.of_zemosaic({})
     assert (name, looked_at) == ("release(tile) with refcount, retention, tile_paths", [])
     with caplog.at_level(logging.DEBUG):
         steps = list(driver.driven(lift, str(tmp_path)))
@@ -169,9 +169,9 @@ def test_a_release_within_a_function_is_driven(worker, tmp_path, caplog):
     ],
 )
 def test_a_version_without_such_a_release_says_what_was_looked_at(worker, outer, looked_at):
-    """Nothing is driven whose tables are not known."""
+    """A release whose tables are unknown is not driven; the functions that were looked at are named."""
     worker(outer)
-    assert driver.of_zemosaic() == (None, None, looked_at)
+    assert driver.of_zemosaic({}) == (None, None, looked_at)
 
 
 @pytest.mark.parametrize(
@@ -179,9 +179,9 @@ def test_a_version_without_such_a_release_says_what_was_looked_at(worker, outer,
     [("", Outcome.PASS), (COUNT_NOT_BOUNDED, Outcome.FAIL), ("naive_per_tile_deletion", Outcome.UNKNOWN)],
 )
 def test_the_reference_is_driven_in_the_same_way(defect, expected, tmp_path, monkeypatch):
-    """Its policy counts, and with the defect it counts below zero; one that counts nothing has nothing to drive."""
+    """The reference's policy passes; with the defect it counts below zero and fails; a policy without counts is unknown."""
     monkeypatch.setattr(sys, "path", list(sys.path))
-    asked = {"kind": "reference", "root": str(Path(driver.HERE).parents[1]), "defects": [defect] if defect else []}
+    asked = {"release": "policy", "root": str(Path(driver.HERE).parents[1]), "defects": [defect] if defect else []}
     (tmp_path / "request.json").write_text(json.dumps(asked), encoding="utf-8")
     log = logging.getLogger("Phase3Reference")
     monkeypatch.setattr(log, "propagate", log.propagate)
@@ -191,13 +191,13 @@ def test_the_reference_is_driven_in_the_same_way(defect, expected, tmp_path, mon
 
 
 def test_the_driver_wants_one_folder(capsys):
-    """It says what it expected."""
+    """Without a folder the driver prints what it expected."""
     assert driver.main([]) == 2
     assert "expected one argument" in capsys.readouterr().err
 
 
 def test_a_release_is_driven_in_a_process_of_its_own(tmp_path):
-    """What was asked and what came of it lie in the folder; a target that can't be started leaves a problem, no verdict."""
+    """The folder holds the request and the facts; a target that can't be started gives a problem, not a verdict."""
     target = resolve(f"reference:{COUNT_NOT_BOUNDED}", None, tmp_path)
     assert judge(drive(target, tmp_path / "one")).outcome is Outcome.FAIL
     assert (tmp_path / "one" / "release.json").is_file()

@@ -99,7 +99,7 @@ def test_junit_holds_flat_text_only(alone):
         f"phase3_{name}"
         for name in (
             *("case", "title", "scenario", "outcome", "check", "verdict"),
-            *("run", "role", "target", "retention", "seconds"),
+            *("part", "run", "role", "target", "retention", "seconds"),
         )
     }
     assert not any((v or "").startswith(("{", "[", "<")) for v in values.values())
@@ -118,6 +118,8 @@ def test_a_test_is_bound_to_the_verdict_that_it_asserts(alone):
     assert test.outcome == verdict.outcome
     control = next(t for t in session.tests if t.role == "control")
     assert control.check is None
+    part = next(t for t in session.tests if "test_no_cache_file_is_missing" in t.nodeid)
+    assert (part.check, part.part, test.part) == ("warnings", "mastertile_warn_cache_file_missing", None)
 
 
 def test_what_is_noted_of_a_test_is_built_in_text():

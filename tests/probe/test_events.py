@@ -1,4 +1,4 @@
-"""Progress events and log records, as the target gives them."""
+"""Test that progress events and log records are recorded as the target gives them."""
 
 import json
 import logging
@@ -10,7 +10,7 @@ from harness.probe.recorder import Recorder
 
 
 def events(folder):
-    """Return the events that a record holds."""
+    """Return the events of a record."""
     return [
         json.loads(x) for p in folder.glob("events-*.jsonl") for x in p.read_text(encoding="utf-8").splitlines()[1:]
     ]
@@ -18,7 +18,7 @@ def events(folder):
 
 @pytest.fixture
 def seen(tmp_path):
-    """Give the source, what the callback under the tee was called with, the events, and the tee."""
+    """Return the source, the calls of the target's callback, the events, and the recording callback."""
     called = []
     source = Events(Recorder(str(tmp_path)))
     return (
@@ -30,7 +30,7 @@ def seen(tmp_path):
 
 
 def test_calls_are_recorded_and_passed_on(seen):
-    """A call reaches the target's own callback unchanged, and its answer comes back."""
+    """A call reaches the target's callback unchanged, and its result is returned."""
     _, called, found, teed = seen
     assert teed("mastertile_warn_cache_file_missing", 12, "WARN", filename="a.fits", tile_id=3) == "back"
     assert called == [(("mastertile_warn_cache_file_missing", 12, "WARN"), {"filename": "a.fits", "tile_id": 3})]
@@ -40,7 +40,7 @@ def test_calls_are_recorded_and_passed_on(seen):
 
 
 def test_keyed_messages_are_split(seen):
-    """What follows an upper-case key is its text; any other colon is part of the message."""
+    """The part after an upper-case key is its text; another colon belongs to the message."""
     _, _, found, teed = seen
     teed("MASTER_TILE_COUNT_UPDATE:1/4", None, "ETA_LEVEL")
     teed("[SDS] Batch 1: done")
@@ -52,7 +52,7 @@ def test_keyed_messages_are_split(seen):
 
 
 def test_stages_are_told_from_events(seen):
-    """A call of one text and two integers is the progress of a stage."""
+    """A call with one text and two integers is the progress of a stage."""
     _, _, found, teed = seen
     teed("phase3_master_tiles", 2, 4)
     (event,) = found()
@@ -60,7 +60,7 @@ def test_stages_are_told_from_events(seen):
 
 
 def test_level_may_be_a_keyword(seen):
-    """The level is found under each of its names, and is no field."""
+    """The level is read from each of its names, and is not among the fields."""
     _, _, found, teed = seen
     teed("a", prog=None, lvl="DEBUG_DETAIL")
     teed("b", None, level="ERROR")
@@ -82,7 +82,7 @@ def test_listeners_hear_events(seen):
 
 
 def test_own_fault_never_reaches_the_target(seen, capsys):
-    """A listener that fails is told on standard error; the target's callback is called all the same."""
+    """A failing listener is reported on standard error, and the target's callback is called."""
     source, called, _, teed = seen
     source.listeners.append(lambda *_: 1 / 0)
     teed("a")
@@ -91,21 +91,21 @@ def test_own_fault_never_reaches_the_target(seen, capsys):
 
 
 def test_callback_may_be_absent(tmp_path):
-    """Without a callback of its own, the tee only records."""
+    """If the target has no callback, calls are only recorded."""
     Events(Recorder(str(tmp_path))).tee(None)("a")
     assert [e["key"] for e in events(tmp_path)] == ["a"]
 
 
 @pytest.fixture
 def logged(tmp_path, monkeypatch):
-    """Log records from here on are recorded."""
+    """Log records are recorded after installation."""
     monkeypatch.setattr(logging.Logger, "callHandlers", logging.Logger.callHandlers)
     install_log(Recorder(str(tmp_path)))
     return lambda: events(tmp_path)
 
 
 def test_log_records_are_seen_once_whatever_handlers_do(logged):
-    """Propagating or not, with handlers at any level or none, each record that a logger lets through is seen once."""
+    """Each record that a logger lets through is recorded once, with any propagation, handlers and levels."""
     quiet = logging.getLogger("phase3 test quiet")
     quiet.propagate, child = False, logging.getLogger("phase3 test loud.child")
     quiet.setLevel(logging.DEBUG)
@@ -122,7 +122,7 @@ def test_log_records_are_seen_once_whatever_handlers_do(logged):
 
 
 def test_log_records_keep_their_exception(logged):
-    """A traceback leaves its last line in the fields."""
+    """The last line of a traceback is among the fields."""
     try:
         int("why")
     except ValueError:
@@ -131,7 +131,7 @@ def test_log_records_keep_their_exception(logged):
 
 
 def test_log_record_that_does_not_fit_its_template_is_kept(logged, monkeypatch):
-    """Arguments that don't fit are logging's to complain of; the template is still there."""
+    """If arguments don't fit the template, logging reports it, and the template is recorded."""
     monkeypatch.setattr(logging, "raiseExceptions", False)
     logger = logging.getLogger("phase3 test")
     logger.warning("%d files", "three")

@@ -1,4 +1,4 @@
-"""Faults that a run is asked to meet: they strike once, in the place they name, and it is written what became of them."""
+"""Test that injected faults strike as often and where the request says, and that their outcome is recorded."""
 
 import errno
 import json
@@ -32,7 +32,7 @@ class Bench:
         self.recorder = recorder
 
     def file(self, name):
-        """Write a file of the target's."""
+        """Write a file of the target."""
         path = self.outputs / name
         path.write_bytes(b"x")
         return path
@@ -45,7 +45,7 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path, monkeypatch):
-    """Return what makes a bench, on functions of ``os`` that are put back afterwards."""
+    """Return a function that makes a bench. The functions of ``os`` are restored after the test."""
     for name in ("unlink", "remove", "supports_dir_fd", "supports_follow_symlinks"):
         monkeypatch.setattr(os, name, getattr(os, name))
 
@@ -56,7 +56,7 @@ def bench(tmp_path, monkeypatch):
 
 
 def test_a_removal_is_refused_as_often_as_asked(bench):
-    """The target sees the error, the trace a failed removal; other files, and the third time, are left to it."""
+    """The target gets the error and the trace a failed removal, twice. Other files, and the third removal, are not affected."""
     run = bench(REFUSE)
     run.faults.install()
     for name in ("unlink", "remove"):
@@ -80,14 +80,14 @@ def test_a_removal_is_refused_as_often_as_asked(bench):
 
 
 def test_without_a_refusal_nothing_is_put_in_place(bench):
-    """A run that asks for none has the functions of Python."""
+    """Without such a fault in the request, the functions of ``os`` are not replaced."""
     before = os.unlink
     bench(DELETE).faults.install()
     assert os.unlink is before
 
 
 def maker(run, monkeypatch):
-    """Return a module whose maker of tiles says which caches are there, with the faults in place."""
+    """Return a module whose maker returns which caches exist, with the faults installed."""
     module = types.ModuleType("phase3_faults")
     module.make = lambda _, caches: [(run.folder / cache).exists() for cache in caches]
     monkeypatch.setitem(sys.modules, "phase3_faults", module)
@@ -96,7 +96,7 @@ def maker(run, monkeypatch):
 
 
 def test_a_cache_is_gone_when_its_tile_starts(bench, monkeypatch):
-    """The first cache of that tile, and of no other; no removal of the target's is recorded."""
+    """The tile's first cache is deleted and no other tile's; no removal is recorded."""
     run = bench(DELETE)
     caches = [f"outputs/{run.file(name).name}" for name in ("a.npy", "b.npy")]
     module = maker(run, monkeypatch)
@@ -107,7 +107,7 @@ def test_a_cache_is_gone_when_its_tile_starts(bench, monkeypatch):
 
 
 def test_a_fault_may_name_another_cache_of_the_tile(bench, monkeypatch):
-    """By its place, from either end; where there is none in that place, the fault is not met."""
+    """A cache is named by its place from either end. If there is no cache in that place, the fault is unmet."""
     last, beyond = {**DELETE, "place": -1}, {**DELETE, "place": 2}
     run = bench(last, beyond)
     caches = [f"outputs/{run.file(name).name}" for name in ("a.npy", "b.npy")]
@@ -118,7 +118,7 @@ def test_a_fault_may_name_another_cache_of_the_tile(bench, monkeypatch):
 
 
 def test_a_cache_that_is_not_of_the_run_is_left_alone(bench, monkeypatch, tmp_path):
-    """A cache that lies elsewhere, or is gone already, is none to take away: the fault is not met, and the tile goes on."""
+    """A cache outside the outputs, or one that does not exist, is not deleted: the fault is unmet, and the tile is made."""
     run = bench(DELETE)
     elsewhere = tmp_path / "elsewhere.npy"
     elsewhere.write_bytes(b"x")
@@ -130,7 +130,7 @@ def test_a_cache_that_is_not_of_the_run_is_left_alone(bench, monkeypatch, tmp_pa
 
 
 def test_a_tile_fails_that_is_to_fail(bench, monkeypatch):
-    """Its maker raises, once; the other tiles are made."""
+    """The maker of the named tile raises once; the other tiles are made."""
     run = bench(FAIL)
     module = maker(run, monkeypatch)
     assert module.make(0, []) == []
@@ -141,7 +141,7 @@ def test_a_tile_fails_that_is_to_fail(bench, monkeypatch):
 
 
 def test_a_fault_that_never_struck_is_unmet(bench):
-    """The run did not come to it, or the probe knows none of its name."""
+    """A fault is unmet if the run had no occasion for it, or if the probe does not know it."""
     run = bench(REFUSE, {"what": "earthquake"})
     run.faults.finish()
     assert run.trace("fault") == [("unmet", "the run never came to it"), ("unmet", "this probe knows no such fault")]

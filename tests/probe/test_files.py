@@ -1,4 +1,4 @@
-"""File operations: what the audit hook and the wrappers record, with every Python that a target may use."""
+"""Test what the audit hook and the wrappers record of file operations, with every Python that a target may use."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from harness.probe.files import _Attempts, _mode, _Removal, _Renaming, _rmtree, 
 from harness.probe.paths import Paths
 from harness.probe.recorder import Recorder
 
-# Runs in an interpreter that has nothing but its standard library: loads the probe as the launcher does.
+# Runs in an interpreter with its standard library only: loads the probe as the launcher does.
 SCRIPT = """
 import importlib.util, os, sys
 probe, record = sys.argv[1:]
@@ -65,7 +65,7 @@ tiles = Tiles(
     recorder, holds, lambda make, args, kwargs: Asked(args[1], args[0], ["c"], None), lambda path: Made("made", path, None, None)
 )
 tiles.install_futures()
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait  # as a target does: with the probe in place
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait  # with the probe installed, like a target
 tiles.wrap(target, "make")
 with ThreadPoolExecutor(2) as pool:
     pending = {pool.submit(target.make, [name], tile) for tile, name in enumerate("xy")}
@@ -80,10 +80,10 @@ VERSIONS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 
 
 def interpreters():
-    """Name the interpreter of the tests, and every other that the machine keeps: on its path, by pyenv, by ``py``."""
+    """Return the interpreter of the tests, and every other one of this machine: on the path, by pyenv, by ``py``."""
     found = [Path(sys.executable)]
     found += [Path(entry) for entry in os.environ.get("PHASE3_TEST_PYTHONS", "").split(os.pathsep) if entry]
-    # pyenv's stand-ins on the path are not interpreters; those themselves come below.
+    # pyenv's shims on the path are not interpreters; the interpreters themselves are added below.
     found += [Path(p) for v in VERSIONS if (p := shutil.which(f"python{v}")) and "shims" not in Path(p).parts]
     kept = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser() / "versions"
     found += sorted(p for v in VERSIONS for name in ("bin/python", "python.exe") for p in kept.glob(f"{v}.*/{name}"))
@@ -94,7 +94,7 @@ def interpreters():
 
 
 def started(python):
-    """Say whether an interpreter starts, and is as new as any target's."""
+    """Return whether an interpreter starts and is Python 3.9 or later."""
     try:
         done = subprocess.run(
             [python, "-c", "import sys; sys.exit(sys.version_info < (3, 9))"], check=False, timeout=60
@@ -111,7 +111,7 @@ def record_in(tmp_path):
 
 
 def trace(folder):
-    """Return the trace that a record holds."""
+    """Return the lines of a record's trace."""
     return [json.loads(x) for p in folder.glob("trace-*.jsonl") for x in p.read_text(encoding="utf-8").splitlines()[1:]]
 
 
@@ -122,10 +122,10 @@ def of(found, op):
 
 @pytest.mark.parametrize("python", interpreters(), ids=str)
 def test_every_python_shows_attempts_and_outcomes(python, tmp_path):
-    """On each Python, file operations, log records and tiles are seen with what came of them, and a hold is met.
+    """With each Python, file operations, log records and tiles are recorded with their outcomes, and a hold is met.
 
-    Tried are the interpreter of the tests and every one of Python 3.9 to 3.14 that is found here. Others are named in the
-    environment variable ``PHASE3_TEST_PYTHONS``: paths, separated as in ``PATH``.
+    Tested are the interpreter of the tests and every Python 3.9 to 3.14 that is found on this machine. The environment variable
+    ``PHASE3_TEST_PYTHONS`` adds others: paths, separated as in ``PATH``.
     """
     if not started(python):
         pytest.skip(f"{python} can't be started, or is older than any target's Python")
@@ -171,7 +171,7 @@ def test_every_python_shows_attempts_and_outcomes(python, tmp_path):
 
 
 def test_removal_tells_size_and_errno(tmp_path):
-    """A removal is recorded with the size that the file had, or with the reason that it failed."""
+    """A removal is recorded with the size of the file, or with the error if it failed."""
     recorder, paths = record_in(tmp_path)
     remove = _Removal(os.unlink, recorder, paths)
     (tmp_path / "outputs" / "a").write_bytes(b"123")
@@ -187,7 +187,7 @@ def test_removal_tells_size_and_errno(tmp_path):
 
 
 def test_rename_tells_both_ends(tmp_path):
-    """A rename that enters or leaves the outputs is recorded, one elsewhere is not; a failure has its errno."""
+    """A rename into or out of the outputs is recorded, another one is not. A failure has its errno."""
     recorder, paths = record_in(tmp_path)
     rename = _Renaming(os.replace, recorder, paths)
     for name in ("x", "y"):
@@ -202,18 +202,18 @@ def test_rename_tells_both_ends(tmp_path):
 
 
 def test_wrappers_stand_where_builtins_stood(tmp_path):
-    """A wrapper kept as a class attribute does not become a method, is pickled by name, and shows its signature."""
+    """A wrapper kept as a class attribute does not become a method, is pickled by name, and has the original's signature."""
     remove = _Removal(os.unlink, *record_in(tmp_path))
     holder = type("Holder", (), {"unlink": remove})()
     assert holder.unlink is remove
     assert remove.__name__ == "unlink"
     assert remove.__wrapped__ is os.unlink
     with pytest.raises(pickle.PicklingError, match="unlink"):
-        pickle.dumps(remove)  # it is not in place here: found by name, it would be another object
+        pickle.dumps(remove)  # it is not installed here, so the name gives another object
 
 
 def test_replaced_function_is_found_in_what_it_can_do(tmp_path, monkeypatch):
-    """Who asks whether a function takes directory descriptors gets the answer of the original."""
+    """The question whether a function supports directory descriptors has the same answer as for the original."""
     original = os.unlink
     remove = _Removal(original, *record_in(tmp_path))
     for name in ("supports_dir_fd", "supports_fd", "supports_follow_symlinks", "supports_effective_ids"):
@@ -225,7 +225,7 @@ def test_replaced_function_is_found_in_what_it_can_do(tmp_path, monkeypatch):
 
 
 def test_tree_removal_tells_whether_it_is_gone(tmp_path):
-    """A tree that is still there after its removal failed."""
+    """A tree that still exists after its removal is recorded as failed."""
     recorder, paths = record_in(tmp_path)
     (tmp_path / "outputs" / "t").mkdir()
     _rmtree(lambda _: None, recorder, paths)(tmp_path / "outputs" / "t")
@@ -235,7 +235,7 @@ def test_tree_removal_tells_whether_it_is_gone(tmp_path):
 
 
 def test_saves_tell_size_and_failure(tmp_path):
-    """numpy.save is recorded for paths with and without suffix and for open files, with what came of it."""
+    """``numpy.save`` is recorded for paths with and without suffix and for open files, with the outcome."""
     recorder, paths = record_in(tmp_path)
     save = _save(np.save, recorder, paths)
     out = tmp_path / "outputs"
@@ -258,7 +258,7 @@ def test_saves_tell_size_and_failure(tmp_path):
 
 
 def test_saves_are_announced(tmp_path):
-    """The wrapper of numpy.save goes where numpy is, and says so."""
+    """``numpy.save`` is wrapped, and the capability is written."""
     recorder, paths = record_in(tmp_path)
 
     class Numpy:
@@ -270,7 +270,7 @@ def test_saves_are_announced(tmp_path):
 
 
 def test_attempts_are_filtered_by_folder(tmp_path):
-    """The audit hook writes only what concerns the outputs, and reads each event's arguments."""
+    """The audit hook reads the arguments of each event, and records only operations in the outputs."""
     recorder, paths = record_in(tmp_path)
     attempts = _Attempts(recorder, paths)
     inside, outside = str(tmp_path / "outputs" / "a"), str(tmp_path / "b")
@@ -293,7 +293,7 @@ def test_attempts_are_filtered_by_folder(tmp_path):
 
 
 def test_hook_never_raises(tmp_path, capsys):
-    """Whatever an event holds, the target's own operation goes on; the probe's failure is told."""
+    """If the hook fails on an event, the target's operation goes on, and the failure is reported."""
     hook = files._hook(*record_in(tmp_path))
     hook("import", ())
     hook("os.remove", ())
@@ -302,7 +302,7 @@ def test_hook_never_raises(tmp_path, capsys):
 
 
 def test_modes_are_named_as_open_does():
-    """Flags of os.open say whether a file is read or written."""
+    """The flags of ``os.open`` give the mode: read or write."""
     pairs = {
         os.O_RDONLY: "r",
         os.O_WRONLY | os.O_TRUNC: "w",

@@ -1,4 +1,4 @@
-"""The schedule: who waits for whom, when a hold is met, and when it can't be."""
+"""Test the schedule: which tile waits for which, when a hold is met, and when it can't be met."""
 
 import json
 import threading
@@ -20,44 +20,44 @@ def tile(number, *frames, workers=2, submitter=None):
 
 
 class Stage:
-    """A schedule, and what it wrote."""
+    """A schedule, and the lines that it wrote."""
 
     def __init__(self, folder, *holds, plan=PLAN):
         self.folder = folder
         self.holds = Holds(holds, plan, Recorder(str(folder)))
 
     def submit(self, *tiles):
-        """Hand tiles to the pool."""
+        """Submit tiles to the pool."""
         for one in tiles:
             self.holds.submitted(one)
 
     def start(self, one):
-        """Enter a tile in a thread of its own."""
+        """Enter a tile in a new thread."""
         thread = threading.Thread(target=self.holds.enter, args=(one,))
         thread.start()
         return thread
 
     @property
     def steps(self):
-        """State and reason of what was written of holds."""
+        """State and reason of the recorded lines on holds."""
         found = [json.loads(x) for p in self.folder.glob("trace-*") for x in p.read_text().splitlines()[1:]]
         return [(x["state"], x["reason"]) for x in found if x["op"] == "hold"]
 
 
 @pytest.fixture
 def stage(tmp_path):
-    """Group 1 waits for group 0."""
+    """Let group 1 wait for group 0."""
     return Stage(tmp_path, Hold(1, 0, 20.0))
 
 
 def joined(thread):
-    """Say whether a thread ended."""
+    """Return whether a thread has ended."""
     thread.join(20.0)
     return not thread.is_alive()
 
 
 def test_held_tile_starts_when_the_other_was_released(stage):
-    """The held tile goes on only when the submitting thread, having collected the other one, came back."""
+    """The held tile goes on only when the submitting thread has collected the other tile and returned to waiting."""
     lender, victim = tile(0, "a", "b"), tile(1, "b")
     stage.submit(lender, victim)
     stage.holds.enter(lender)
@@ -74,7 +74,7 @@ def test_held_tile_starts_when_the_other_was_released(stage):
 
 
 def test_another_thread_that_waits_releases_nothing(stage):
-    """Only the thread that collected a tile can be over with it."""
+    """The waiting of another thread does not release a tile; only the thread that collected it can."""
     lender, victim = tile(0, "a", "b"), tile(1, "b")
     stage.submit(lender, victim)
     stage.holds.enter(lender)
@@ -87,7 +87,7 @@ def test_another_thread_that_waits_releases_nothing(stage):
 
 
 def test_already_released_is_met_without_waiting(stage):
-    """A hold whose condition holds already never waits."""
+    """A hold whose condition is met already does not wait."""
     lender, victim = tile(0, "a", "b"), tile(1, "b")
     stage.submit(lender, victim)
     stage.holds.enter(lender)
@@ -99,7 +99,7 @@ def test_already_released_is_met_without_waiting(stage):
 
 
 def test_single_worker_held_is_unmet_at_once(stage):
-    """With one worker, held for a tile that waits behind it, nothing could ever release that tile."""
+    """A hold is unmet at once if the only worker is held for a tile that needs it."""
     lender, victim = tile(0, "a", "b", workers=1), tile(1, "b", workers=1)
     stage.submit(victim, lender)
     stage.holds.enter(victim)
@@ -109,7 +109,7 @@ def test_single_worker_held_is_unmet_at_once(stage):
 
 
 def test_tile_never_submitted_is_unmet_when_the_submitter_waits(stage):
-    """Once the submitting thread waits for good, no further tile will come."""
+    """A hold is unmet when the submitting thread waits without a time limit before it submitted the awaited tile."""
     victim = tile(1, "b")
     stage.submit(victim)
     thread = stage.start(victim)
@@ -122,7 +122,7 @@ def test_tile_never_submitted_is_unmet_when_the_submitter_waits(stage):
 
 
 def test_polling_submitter_is_given_some_polls(stage):
-    """A target that submits few tiles ahead polls; after some polls without news nothing more comes."""
+    """A polling target gets a number of polls without news before a hold is unmet."""
     victim = tile(1, "b")
     stage.submit(victim)
     thread = stage.start(victim)
@@ -136,7 +136,7 @@ def test_polling_submitter_is_given_some_polls(stage):
 
 
 def test_late_submission_meets_the_hold(stage):
-    """The awaited tile may be submitted after the held one, as long as a worker is free for it."""
+    """The awaited tile may be submitted after the held one, if a worker is free for it."""
     lender, victim = tile(0, "a", "b"), tile(1, "b")
     stage.submit(victim)
     thread = stage.start(victim)
@@ -150,7 +150,7 @@ def test_late_submission_meets_the_hold(stage):
 
 
 def test_two_holds_that_await_each_other_end(tmp_path):
-    """Of tiles that wait for each other one gives up, says so, and the other may still be met."""
+    """Of two holds that wait for each other, one is unmet with its reason; the other may still be met."""
     stage = Stage(tmp_path, Hold(1, 0, 20.0), Hold(0, 1, 20.0))
     first, second = tile(0, "a", "b"), tile(1, "b")
     stage.submit(first, second)
@@ -169,7 +169,7 @@ def test_two_holds_that_await_each_other_end(tmp_path):
 
 
 def test_time_limit_ends_a_hold(tmp_path):
-    """A hold that nothing ends is unmet after its time, and says what it waited for."""
+    """A hold is unmet after its time limit, with the state of the awaited tile."""
     stage = Stage(tmp_path, Hold(1, 0, 0.05))
     lender, victim = tile(0, "a", "b"), tile(1, "b")
     stage.submit(lender, victim)
@@ -179,7 +179,7 @@ def test_time_limit_ends_a_hold(tmp_path):
 
 
 def test_hold_of_a_tile_that_never_came_is_unmet_at_the_end(stage):
-    """A plan that the target did not follow leaves an unmet hold with the reason, never silence."""
+    """If the target does not follow the plan, the hold is unmet with the reason."""
     stage.submit(tile(0, "a"))
     stage.holds.finish()
     stage.holds.finish()
@@ -187,7 +187,7 @@ def test_hold_of_a_tile_that_never_came_is_unmet_at_the_end(stage):
 
 
 def test_retry_group_with_the_same_frames_is_not_the_planned_tile(stage):
-    """A later tile of the same frames never takes the place of the planned one."""
+    """A later tile with the same frames does not replace the planned one."""
     lender, retry = tile(0, "a", "b"), tile(7, "a", "b")
     stage.submit(lender, retry)
     victim = tile(1, "b")
@@ -201,7 +201,7 @@ def test_retry_group_with_the_same_frames_is_not_the_planned_tile(stage):
 
 
 def test_without_holds_nothing_waits_or_is_written(tmp_path):
-    """No schedule costs nothing and leaves no trace."""
+    """Without holds no tile waits and no line is written."""
     stage = Stage(tmp_path)
     one = tile(0, "a")
     stage.submit(one)

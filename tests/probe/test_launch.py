@@ -1,4 +1,4 @@
-"""Whole runs under the probe: the launcher, the adapters of ZeMosaic (on a stub of ours) and of the reference."""
+"""Test whole runs under the probe: the launcher, the adapter of ZeMosaic (with a stub) and that of the reference."""
 
 import json
 import subprocess
@@ -19,7 +19,8 @@ from harness.run.runner import make_run
 from harness.run.schedule import lender_first
 from harness.targets.reference import ROOT
 from harness.targets.resolve import resolve
-from harness.targets.start import LAUNCHER, prepare
+from harness.targets.start import prepare
+from harness.targets.target import PROBE
 from tests.requests_ import WCS, a_request
 
 STUB = Path(__file__).parents[1] / "stub_zemosaic"
@@ -35,7 +36,7 @@ def exports(tmp_path_factory):
 
 @pytest.fixture
 def run(tmp_path, exports):
-    """Run the stub and return its record; ``status`` is the exit status that is expected."""
+    """Run the stub and return its record; ``status`` is the expected exit status."""
 
     def run(spec=f"zemosaic:{STUB}", *, status=0, names=FRAMES, env=(), **changes):
         folder = tmp_path / "dossier é"
@@ -69,7 +70,7 @@ def run(tmp_path, exports):
 
 
 def removed(record):
-    """Return the file names of the caches that were removed, without their numbers."""
+    """Return the file names of the removed caches, without their numbers."""
     return [
         o.path.rpartition("_")[0].rpartition("_")[2]
         for o in record.history.operations
@@ -78,7 +79,7 @@ def removed(record):
 
 
 def test_good_run_shows_everything(run):
-    """A run with reference counting: all capabilities, every step of every tile, every removal after its last user."""
+    """A run with reference counting has all capabilities, every step of every tile, and every removal after its last user."""
     record = run()
     history = record.history
     assert {"tiles", "futures", "removals", "saves", "opens", "callback", "log", "seeds"} == history.capabilities
@@ -108,7 +109,7 @@ def test_good_run_shows_everything(run):
 
 
 def test_lender_first_starves_the_last_tile(run):
-    """With naive deletion and the schedule, the last tile finds no cache: every time, with any number of workers."""
+    """With naive deletion and the schedule, the last tile has no cache, in every run and with any number of workers."""
     record = run(config={"stub_mode": "naive"}, schedule=lender_first(CHAIN), workers=1)
     lender, victim = record.history.tiles
     assert record.history.holds[-1].state == "met"
@@ -122,7 +123,7 @@ def test_lender_first_starves_the_last_tile(run):
 
 
 def test_hold_that_needs_a_free_worker_is_unmet(run):
-    """A hold of the first tile for the second, with one worker, is given up with its reason; the run goes on."""
+    """With one worker, a hold of the first tile for the second is unmet with its reason, and the run goes on."""
     record = run(schedule=(Hold(0, 1, 30.0),), workers=1)
     assert [h.state for h in record.history.holds] == ["waiting", "unmet"]
     assert "no worker is free" in record.history.holds[-1].reason
@@ -130,7 +131,7 @@ def test_hold_that_needs_a_free_worker_is_unmet(run):
 
 
 def test_retry_groups_name_their_origin(run):
-    """A retry group is a tile of its own that names the tile it grew out of; frames are counted once more."""
+    """A retry group is a tile with the tile that it retries as ``retry_of``; its frames are counted again."""
     names = (*FRAMES[:3], "retry.fits")
     record = run(names=names, plan=((*names,),))
     origin, retry = record.history.tiles
@@ -140,7 +141,7 @@ def test_retry_groups_name_their_origin(run):
 
 
 def test_version_without_the_maker_lacks_that_part(run):
-    """Where a version makes tiles by a function that the probe does not know, nothing is announced or made up."""
+    """If a version makes tiles by an unknown function, no capability and no tile is recorded."""
     record = run(env={"PHASE3_STUB": "no tiles"})
     assert "tiles" not in record.history.capabilities
     assert {"callback", "removals"} <= record.history.capabilities
@@ -149,7 +150,7 @@ def test_version_without_the_maker_lacks_that_part(run):
 
 
 def test_retention_and_plan_reach_the_target(run):
-    """With keep nothing is removed; without a plan the target makes its own groups."""
+    """With ``keep`` nothing is removed. Without a plan the target makes its own groups."""
     record = run(retention="keep", plan=None)
     assert [o for o in record.history.operations if o.op in {"remove", "rmtree"}] == []
     (tile,) = record.history.tiles
@@ -157,7 +158,7 @@ def test_retention_and_plan_reach_the_target(run):
 
 
 def test_children_are_observed_and_their_own_customisation_still_runs(run, tmp_path):
-    """A child process records its file operations, after the sitecustomize that it would have had anyway."""
+    """A child process records its file operations, and runs the sitecustomize that it would have had."""
     own = tmp_path / "own"
     own.mkdir()
     (own / "sitecustomize.py").write_text("import os, pathlib; pathlib.Path(os.environ['PHASE3_MARK']).touch()\n")
@@ -172,20 +173,20 @@ def test_children_are_observed_and_their_own_customisation_still_runs(run, tmp_p
 
 @pytest.mark.parametrize(("mode", "status"), [("exit", 7), ("crash", 1)])
 def test_a_target_that_ends_early_leaves_a_readable_record(run, mode, status):
-    """What was observed before the end is there; the exit status tells that the entry point did not return."""
+    """Evidence from before a crash is recorded; the exit status shows that the entry point did not return."""
     record = run(config={"stub_mode": mode}, status=status)
     assert "callback" in record.history.capabilities
     assert record.history.torn == ()
 
 
 def test_bytes_on_standard_output_harm_nothing(run):
-    """What a target prints is never part of the record's lines."""
+    """Output of the target does not get into the lines of the record."""
     assert len(run(config={"stub_mode": "binary"}).history.tiles) == 2
 
 
 @pytest.mark.parametrize(("profile", "seeded"), [("fast", True), ("default", False)])
 def test_samples_without_a_seed_are_the_same_in_every_fast_run(run, profile, seeded):
-    """With the profile fast, a generator that nobody seeds has the run's seed; a given seed, and default, stay as they are."""
+    """With the profile ``fast`` an unseeded generator gets the run's seed. Given seeds, and the profile ``default``, are kept."""
     record = run(config={"stub_mode": "samples"}, profile=profile, seed=3)
     (event,) = [e for e in record.history.events if e.key == "PROCESS_SAMPLES"]
     first, second, given, *order = event.fields["samples"]
@@ -198,9 +199,9 @@ def test_samples_without_a_seed_are_the_same_in_every_fast_run(run, profile, see
 
 
 def test_target_runs_isolated(run):
-    """Every place that a target takes for its user's, or its own, is in the record; the harness is not on its path.
+    """Every folder that a target takes for its user's or its own is in the record, and the harness is not on its path.
 
-    Of the harness it can import what is installed in its interpreter, and nothing else.
+    It can import the harness only if it is installed in its interpreter.
     """
     record = run(config={"stub_mode": "litter"})
     (event,) = [e for e in record.history.events if e.key == "PROCESS_PLACES"]
@@ -211,7 +212,7 @@ def test_target_runs_isolated(run):
     assert list(places.pop("importable")) == bare.stdout.split()
     path = [Path(entry).resolve() for entry in places.pop("path")]
     assert path[0] == record.folder / "work" / "target"
-    assert not {ROOT / "harness", LAUNCHER.parent} & set(path)
+    assert not {ROOT / "harness", PROBE} & set(path)
     assert set(places) >= {"cwd", "home", "user", "tmp", "source", "XDG_CONFIG_HOME", "APPDATA"}
     work = record.folder / "work"
     for name, place in places.items():
@@ -221,7 +222,7 @@ def test_target_runs_isolated(run):
 
 
 def test_time_limit_ends_a_target_that_hangs(tmp_path, exports):
-    """A ZeMosaic that never returns is ended at the request's limit; its record is sealed as timed out, without its work."""
+    """A ZeMosaic that does not return is ended at the time limit; its record is sealed as timed out, without its work folder."""
     frames = tmp_path / "frames"
     frames.mkdir()
     fits.writeto(frames / FRAMES[0], np.ones((20, 24), dtype=np.float32), fits.Header(WCS))
@@ -246,7 +247,7 @@ def test_time_limit_ends_a_target_that_hangs(tmp_path, exports):
 
 
 def test_reference_runs_through_the_same_protocol(run):
-    """The embedded reference shows the same parts; what it makes of frames without stars is its own matter."""
+    """The reference's record has the same parts."""
     record = run("reference", plan=(FRAMES,))
     assert {"tiles", "futures", "removals", "saves", "opens", "callback", "log"} <= record.history.capabilities
     tile = record.history.tiles[0]
@@ -260,7 +261,7 @@ def test_reference_runs_through_the_same_protocol(run):
 
 
 def test_effective_settings_are_recorded(run):
-    """What the target's configuration ends up as, defaults included, is in the record; paths into the record are not."""
+    """The effective configuration, defaults included, is recorded, without paths into the record."""
     record = run(config={"stub_mode": "no mosaic"})
     settings = record.history.settings
     assert (settings["stub_mode"], settings["cleanup_temp_artifacts"]) == ("no mosaic", False)
@@ -269,8 +270,8 @@ def test_effective_settings_are_recorded(run):
 
 
 def test_launcher_names_what_it_expected(tmp_path):
-    """Wrong arguments, a record without a request, and an unknown kind of target end with a status and a sentence."""
-    launch = [sys.executable, str(LAUNCHER)]
+    """Wrong arguments, a record without a request, and an unknown kind of target give an exit status and a sentence."""
+    launch = [sys.executable, str(PROBE / "launch.py")]
     done = subprocess.run(launch, capture_output=True, text=True, check=False)
     assert (done.returncode, "expected one argument" in done.stderr) == (2, True)
     done = subprocess.run([*launch, str(tmp_path)], capture_output=True, text=True, check=False)
@@ -282,7 +283,7 @@ def test_launcher_names_what_it_expected(tmp_path):
 
 
 def test_configuration_puts_the_request_last():
-    """Defaults of the version, then the profile, then the request; what a run rests on can't be overridden."""
+    """The version's defaults are overridden by the profile, then by the request. Settings on which a run relies are fixed."""
     settings = SimpleNamespace(
         DEFAULT_CONFIG={"resume": "auto", "two_pass_coverage_renorm": True, "stacking_kappa_low": 2.0}
     )
@@ -303,7 +304,7 @@ def test_configuration_puts_the_request_last():
 
 
 def test_plan_is_given_only_to_the_classic_mode():
-    """SDS takes no plan, and is asked for in the settings."""
+    """SDS has no plan, and is selected by a setting."""
     request = a_request(mode="sds").to_json()
     assert "filter_invoked" not in zemosaic.arguments({}, request, "/record")
     classic = zemosaic.arguments({}, a_request().to_json(), "/record")

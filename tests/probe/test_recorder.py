@@ -1,4 +1,4 @@
-"""The recorder: whole lines, one file a process, nothing lost between threads."""
+"""Test the recorder: whole lines, one file a process, no line lost between threads."""
 
 import errno
 import json
@@ -23,7 +23,7 @@ def lines(folder, kind="trace"):
 
 
 def test_first_line_names_format_and_process(tmp_path):
-    """Each file starts with its format and the process that it belongs to."""
+    """Each file begins with its format and its process."""
     recorder = Recorder(str(tmp_path))
     recorder.capability("tiles")
     recorder.event("callback", "clé", "é", "INFO", {"n": 1})
@@ -36,13 +36,13 @@ def test_first_line_names_format_and_process(tmp_path):
 
 
 def test_nothing_is_written_before_there_is_something_to_say(tmp_path):
-    """A helper process that does nothing worth recording leaves no file."""
+    """A helper process that records nothing makes no file."""
     Recorder(str(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_threads_write_whole_lines(tmp_path):
-    """Threads that record at once, from the very first line on, leave one header and every line whole."""
+    """If threads record at the same time from the first line on, there is one header and every line is whole."""
     recorder = Recorder(str(tmp_path))
     barrier = threading.Barrier(8)
 
@@ -73,14 +73,14 @@ def test_other_process_gets_files_of_its_own(tmp_path, monkeypatch):
 
 
 def test_reused_process_id_appends(tmp_path):
-    """A child whose process id was that of an earlier one goes on in its file, without a second header."""
+    """A child with the process id of an earlier one continues its file, without a second header."""
     Recorder(str(tmp_path)).trace("open", path="a")
     Recorder(str(tmp_path)).trace("open", path="b")
     assert [line.get("path") for line in lines(tmp_path)] == [None, "a", "b"]
 
 
 def test_line_cut_short_spoils_no_other(tmp_path, monkeypatch):
-    """When a full disk cuts a line, the next starts on a line of its own."""
+    """When a full disk cuts a line, the next one starts on a new line."""
     recorder = Recorder(str(tmp_path))
     recorder.trace("open", path="a")
     write = os.write
@@ -95,7 +95,7 @@ def test_line_cut_short_spoils_no_other(tmp_path, monkeypatch):
 
 
 def test_line_cut_short_in_one_file_changes_no_other(tmp_path, monkeypatch):
-    """Which file was cut is known: its next line, and no other's, begins anew."""
+    """Only in the file that was cut does the next line start on a new line."""
     recorder = Recorder(str(tmp_path))
     recorder.trace("open", path="a")
     write = os.write
@@ -110,7 +110,7 @@ def test_line_cut_short_in_one_file_changes_no_other(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("written", [0, 5])
 def test_file_whose_header_could_not_be_written_begins_anew(tmp_path, monkeypatch, written):
-    """A file without its first line could not be read at all: none is left, and the next line writes it."""
+    """A file without its header is removed, because it could not be read; the next line creates it again."""
     recorder = Recorder(str(tmp_path))
     write = os.write
 
@@ -129,14 +129,14 @@ def test_file_whose_header_could_not_be_written_begins_anew(tmp_path, monkeypatc
 
 
 def test_line_that_cannot_be_written_is_told(tmp_path, capsys):
-    """A line that is lost never stops the target, and is told on standard error."""
+    """A lost line does not stop the target, and is reported on standard error."""
     recorder = Recorder(str(tmp_path / "gone"))
     recorder.trace("open", path="a")
     assert "a line of trace was lost" in capsys.readouterr().err
 
 
 def full_disk(monkeypatch, refused):
-    """Let every write fail, as on a full disk, as long as ``refused`` is not empty."""
+    """Let every write fail, as on a full disk, while ``refused`` is not empty."""
     write = os.write
 
     def refuse(fd, data):
@@ -148,7 +148,7 @@ def full_disk(monkeypatch, refused):
 
 
 def test_lost_lines_are_told_once_writing_works_again(tmp_path, monkeypatch, capsys):
-    """What a full disk refused is counted, and the trace says how much and what; nothing is told twice."""
+    """Lines that a full disk refused are counted. The trace has the count and the first reason, once."""
     recorder = Recorder(str(tmp_path))
     recorder.trace("open", path="a")
     refused = ["all"]
@@ -166,7 +166,7 @@ def test_lost_lines_are_told_once_writing_works_again(tmp_path, monkeypatch, cap
 
 
 def test_a_fault_of_the_probe_is_a_loss_and_so_is_a_line_cut_short(tmp_path, monkeypatch, capsys):
-    """Whatever evidence could not be had counts, not only what a disk refused."""
+    """Every lost piece of evidence counts, not only lines that a disk refused."""
     recorder = Recorder(str(tmp_path))
     recorder.problem("an event was lost (KeyError())")
     write = os.write
@@ -182,7 +182,7 @@ def test_a_fault_of_the_probe_is_a_loss_and_so_is_a_line_cut_short(tmp_path, mon
 
 
 def test_losses_that_can_not_be_told_are_kept(tmp_path, monkeypatch, capsys):
-    """A disk that is still full takes no word of it; the count is there when it does."""
+    """While the disk is full, the count can't be written; it is kept until it can."""
     recorder = Recorder(str(tmp_path))
     refused = ["all"]
     full_disk(monkeypatch, refused)
@@ -196,14 +196,14 @@ def test_losses_that_can_not_be_told_are_kept(tmp_path, monkeypatch, capsys):
 
 
 def test_losses_are_told_at_the_end_of_the_process(tmp_path):
-    """A process that writes no line any more still says at its exit what it lost."""
+    """A process that writes no further line reports its losses when it exits."""
     code = "import sys; from harness.probe.recorder import Recorder; Recorder(sys.argv[1]).problem('it broke')"
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True)
     assert [(line["n"], line["what"]) for line in lines(tmp_path)[1:]] == [(1, "it broke")]
 
 
 def test_a_closed_standard_error_does_not_hide_a_loss(tmp_path, monkeypatch):
-    """A target without a console is told of nothing, and harmed by nothing; the trace tells."""
+    """Without a standard error, a loss is in the trace, and the target is not disturbed."""
     monkeypatch.setattr(module.sys, "stderr", None)
     recorder = Recorder(str(tmp_path))
     recorder.problem("it broke")
@@ -212,7 +212,7 @@ def test_a_closed_standard_error_does_not_hide_a_loss(tmp_path, monkeypatch):
 
 
 def test_each_line_tells_its_thread_by_number_too(tmp_path):
-    """Two threads of one name are two."""
+    """Two threads of one name are distinguished by their numbers."""
     recorder = Recorder(str(tmp_path))
     barrier = threading.Barrier(2)
 
@@ -234,7 +234,7 @@ def test_each_line_tells_its_thread_by_number_too(tmp_path):
 
 
 def test_settings_are_flat_plain_and_hold_neither_paths_of_the_record_nor_secrets(tmp_path):
-    """What checks need stays: numbers, texts, booleans and lists of these."""
+    """Settings that checks need are kept: numbers, texts, booleans and lists of these."""
     record = str(tmp_path)
     given = {
         "cleanup_temp_artifacts": False,
@@ -256,7 +256,7 @@ def test_settings_are_flat_plain_and_hold_neither_paths_of_the_record_nor_secret
 
 
 def test_plain_keeps_what_json_has():
-    """Numbers, strings, booleans and lists of these stay; anything else becomes text."""
+    """Numbers, strings, booleans and lists of these are kept; other types become text."""
     assert plain([1, 2.5, "a", True, None, (1, 2)]) == [1, 2.5, "a", True, None, [1, 2]]
     assert plain(np.float32(1.5)) == 1.5
     assert plain(np.int64(3)) == 3
@@ -266,7 +266,7 @@ def test_plain_keeps_what_json_has():
 
 
 def test_paths_are_named_relative_to_the_record(tmp_path):
-    """Only what lies below the outputs has a name, in one spelling."""
+    """Only paths below the outputs have a name in the record, and only one."""
     record = tmp_path / "dossier é"
     paths = Paths(str(record))
     assert paths.inside(record / "outputs" / "a b.npy") == "outputs/a b.npy"
@@ -279,7 +279,7 @@ def test_paths_are_named_relative_to_the_record(tmp_path):
 
 
 def test_relative_and_linked_paths_are_recognised(tmp_path, monkeypatch):
-    """A path relative to the working folder, or through a link to the record, is the same file."""
+    """A path relative to the working folder, or through a link to the record, has the same name."""
     (tmp_path / "real" / "outputs").mkdir(parents=True)
     link = tmp_path / "link"
     try:
@@ -295,7 +295,7 @@ def test_relative_and_linked_paths_are_recognised(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(os.open not in os.supports_dir_fd, reason="this system opens no directories")
 def test_names_relative_to_a_directory_are_resolved(tmp_path):
-    """The standard library removes a tree's files by names relative to an open directory."""
+    """A path relative to an open directory has its name too: the standard library's rmtree removes files in this way."""
     folder = tmp_path / "outputs" / "sub"
     folder.mkdir(parents=True)
     paths = Paths(str(tmp_path))
@@ -312,7 +312,7 @@ def test_names_relative_to_a_directory_are_resolved(tmp_path):
 
 
 def test_forked_child_writes_its_own_file(tmp_path):
-    """A child forked while a thread records leaves files of its own, with every line whole."""
+    """A child that is forked while a thread records makes its own files, with whole lines."""
     if not hasattr(os, "fork"):
         pytest.skip("this system does not fork")
     code = (

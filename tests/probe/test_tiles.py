@@ -1,4 +1,4 @@
-"""The steps of tiles, as thread pools and futures show them."""
+"""Test the recorded steps of tiles with thread pools and futures."""
 
 import concurrent.futures
 import json
@@ -15,7 +15,7 @@ from harness.probe.tiles import Asked, Made, Tiles
 
 
 class Bench:
-    """A target's module with a maker, under the probe."""
+    """A target's module with a function that makes tiles, under the probe."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -25,7 +25,7 @@ class Bench:
 
     @staticmethod
     def work(_group, tile, result, error):
-        """Do what one tile was asked for."""
+        """Do what the test gave for a tile."""
         if error:
             raise error
         return result or f"tile {tile}"
@@ -48,7 +48,7 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path, monkeypatch):
-    """Put the probe's wrappers in place for one test."""
+    """Install the probe's wrappers for one test."""
     for owner, names in (
         (ThreadPoolExecutor, ("submit", "shutdown")),
         (Future, ("result", "exception")),
@@ -84,7 +84,7 @@ def test_steps_follow_one_another(bench):
 
 
 def test_outcomes_are_told_apart(bench):
-    """A maker that returns nothing failed, one that raises raised; the target sees the same as without the probe."""
+    """A maker that returns nothing gives ``failed``, one that raises ``raised``. The target sees no difference."""
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(bench.module.make, ["a"], 0, "nothing").result() == "nothing"
         with pytest.raises(OSError, match="disk"):
@@ -95,7 +95,7 @@ def test_outcomes_are_told_apart(bench):
 
 
 def test_what_events_tell_is_joined(bench):
-    """Reference frame, cause of a failure and origin of a retry come from the target's events."""
+    """Reference frame, cause of a failure and origin of a retry are taken from the target's events."""
     bench.tiles.heard("run_info_phase3_retry_submitted", {"origin_tile": 0, "new_tile": 7})
     bench.tiles.heard("run_info_phase3_retry_submitted", {"origin_tile": 8, "new_tile": 8})
     work = bench.work
@@ -118,7 +118,7 @@ def test_what_events_tell_is_joined(bench):
 
 
 def test_other_work_leaves_no_steps(bench):
-    """Futures of other functions are nobody's tiles, and waiting for them works as ever."""
+    """Futures of other functions give no steps, and waiting for them works as without the probe."""
     with ThreadPoolExecutor(2) as pool:
         futures = [pool.submit(pow, 2, n) for n in range(3)]
         done, pending = concurrent.futures.wait(futures, return_when=concurrent.futures.ALL_COMPLETED)
@@ -129,7 +129,7 @@ def test_other_work_leaves_no_steps(bench):
 
 
 def test_waiting_keeps_its_limits(bench):
-    """Time limits of waiting raise as they do without the probe, and collect nothing."""
+    """Time limits of waiting raise as without the probe, and nothing is collected."""
     go = threading.Event()
     bench.work = lambda *_: go.wait(20.0)
     with ThreadPoolExecutor(1) as pool:
@@ -146,7 +146,7 @@ def test_waiting_keeps_its_limits(bench):
 
 
 def test_result_taken_by_another_thread_is_not_collected(bench):
-    """Only the submitting thread orders what follows after the tile."""
+    """If another thread takes the result, the tile is not collected: only the submitting thread orders later steps after it."""
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(bench.module.make, ["a"], 0)
         other = threading.Thread(target=future.result)
@@ -156,7 +156,7 @@ def test_result_taken_by_another_thread_is_not_collected(bench):
 
 
 def test_unreadable_arguments_and_results_reach_the_target_unchanged(bench, capsys):
-    """What the probe can't read is told on standard error; the target's own call goes on."""
+    """Unreadable arguments and results are reported on standard error, and the target's call goes on."""
     bench.tiles._describe = lambda *_: 1 / 0
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(bench.module.make, ["a"], 0).result() == "tile 0"
@@ -168,7 +168,7 @@ def test_unreadable_arguments_and_results_reach_the_target_unchanged(bench, caps
 
 
 def test_every_name_of_the_maker_is_replaced(tmp_path, monkeypatch):
-    """A module that imported the maker by name gets the recording one too."""
+    """In a module that imported the maker by name, that name is replaced too."""
     bench = Bench(tmp_path)
     other = types.ModuleType("phase3_other")
     other.make = original = bench.module.make

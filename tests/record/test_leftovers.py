@@ -1,4 +1,4 @@
-"""What a target leaves, counted and cleared, on a file system in memory."""
+"""Test that left-over files are counted and cleared, on a file system in memory."""
 
 from pathlib import Path
 
@@ -6,6 +6,8 @@ import pytest
 
 from harness.record import leftovers
 from harness.record.leftovers import LeftFile, clear, count_left, kind_of, read_left, remove_tree, write_left
+from harness.record.reader import read_record
+from tests.record.small_record import BROKEN, add
 
 RECORD = Path("/record")
 
@@ -28,7 +30,7 @@ RECORD = Path("/record")
     ],
 )
 def test_kinds(path, kind):
-    """The kind of a file follows from the names that ZeMosaic gives."""
+    """The kind of a file follows from the name that ZeMosaic gives it."""
     assert kind_of(path) == kind
 
 
@@ -45,7 +47,7 @@ def record(fs):
 
 
 def test_every_file_is_counted(record):
-    """All files are counted by path, size and kind; a link is a file of its own, and nothing behind it counts."""
+    """All files are counted with path, size and kind. A link counts as a file, and its target is not counted."""
     counted = count_left(record)
     assert [(file.path, file.kind) for file in counted] == [
         ("outputs/.zemosaic_img_cache/hp_mask_a_0.npy", "mask"),
@@ -58,14 +60,14 @@ def test_every_file_is_counted(record):
 
 
 def test_counts_come_back_from_the_record(record):
-    """What is written is what a reader of the record gets."""
+    """The written counts are read back unchanged."""
     counted = count_left(record)
     write_left(record, counted)
     assert read_left(record) == counted
 
 
 def test_caches_and_masks_are_cleared(record):
-    """Caches and masks are removed; products, and a user's file behind a link, stay."""
+    """Caches and masks are removed. Products, and a user's file behind a link, are kept."""
     assert clear(record, count_left(record)) == ()
     assert [file.path for file in count_left(record)] == [
         "outputs/folder",
@@ -76,15 +78,15 @@ def test_caches_and_masks_are_cleared(record):
 
 
 def test_a_cache_that_is_a_link_is_cleared_as_a_link(fs, record):
-    """A cache that the target made a link to a user's file loses the link only."""
+    """If a cache is a link to a user's file, only the link is removed."""
     fs.create_symlink(record / "outputs" / "preprocessed_b_1.npy", "/user/frame.fits")
     clear(record, count_left(record))
     assert not (record / "outputs" / "preprocessed_b_1.npy").is_symlink()
     assert Path("/user/frame.fits").stat().st_size == 7
 
 
-def test_a_refused_removal_is_told(record, monkeypatch):
-    """A cache that the system won't remove is named with the reason; the others are removed all the same."""
+def test_a_refused_removal_is_returned(record, monkeypatch):
+    """A cache that the system does not remove is returned with the reason; the others are removed."""
     paths = type(record)  # pyfakefs puts a class of its own in place of Path
     really = paths.unlink
 
@@ -99,25 +101,25 @@ def test_a_refused_removal_is_told(record, monkeypatch):
 
 
 def test_a_file_that_vanishes_is_not_counted(record, monkeypatch):
-    """A file that is gone when it is looked at is left out."""
+    """A file that vanishes before its size is read is left out."""
     monkeypatch.setattr(leftovers, "_files", lambda _folder: iter([record / "outputs" / "gone"]))
     assert count_left(record) == ()
 
 
 def test_an_empty_record_has_nothing_left(fs):
-    """A target that made nothing leaves nothing."""
+    """An empty output folder gives no left-over files."""
     fs.create_dir(RECORD / "outputs")
     assert count_left(RECORD) == ()
 
 
 def test_a_cache_already_gone_is_no_problem(fs):
-    """Clearing what is no longer there succeeds."""
+    """Clearing a file that no longer exists succeeds."""
     fs.create_dir(RECORD / "outputs")
     assert clear(RECORD, [LeftFile("outputs/preprocessed_a_0.npy", 1, "cache")]) == ()
 
 
 def test_a_tree_is_removed_not_what_its_links_point_to(fs):
-    """Removing a folder removes links in it, and nothing behind them; a folder that isn't there is no error."""
+    """Removing a folder removes the links in it and keeps their targets. A folder that does not exist is no error."""
     fs.create_file("/user/frame.fits")
     fs.create_file("/record/work/tmp/a")
     fs.create_symlink("/record/work/tmp/user", "/user")
@@ -143,3 +145,12 @@ def test_a_tree_is_removed_at_the_second_attempt(fs, monkeypatch):
     remove_tree(RECORD / "work")
     assert len(attempts) == 2
     assert not (RECORD / "work").exists()
+
+
+@pytest.mark.parametrize("text", [*BROKEN, '{"path": "outputs/a.npy", "kind": "cache"}'])
+def test_a_torn_list_of_what_is_left_is_not_known(folder, text):
+    """An unreadable line may hide a cache: the list counts as unknown, and the line is named."""
+    add(folder / "left.jsonl", text)
+    record = read_record(folder)
+    assert record.left is None
+    assert record.history.torn == ("left.jsonl, line 2",)

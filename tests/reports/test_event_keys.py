@@ -11,6 +11,7 @@ from harness.language.catalogue import Language
 from harness.language.message import say
 from harness.verdict import Outcome, Verdict
 from reports.event_keys import KEYS, keys_in, keys_of
+from reports.material import Material
 from reports.write import write_views
 from tests.sample_session import sample_session
 
@@ -57,7 +58,7 @@ def test_every_key_that_judges_has_a_sentence():
 def test_keys_stand_beside_their_sentences(tmp_path):
     """In the report and on job pages the key is code, as a log has it, and its sentence in the page's language beside it."""
     sample_session(tmp_path, "zemosaic")
-    write_views(tmp_path)
+    write_views(Material(tmp_path))
     key = "mastertile_warn_cache_file_missing"
     for name, language in (("report.html", "en"), ("report.fr.html", "fr")):
         ((found, sentence),) = keys_in(key, Language(language))

@@ -9,6 +9,7 @@ from harness.language.message import say
 from harness.session.model import JudgedRun, Session, TestEntry
 from harness.verdict import Outcome, Verdict
 from reports.junit import junit
+from reports.material import Material
 from reports.write import write_views
 from tests.sample_session import sample_session
 
@@ -70,7 +71,7 @@ def test_a_finding_tells_whether_it_is_new():
 def test_hostile_text_is_still_xml(tmp_path):
     """Characters that XML can't hold become escapes; markup becomes text."""
     sample_session(tmp_path, "zemosaic", hostile=True)
-    write_views(tmp_path)
+    write_views(Material(tmp_path))
     root = ET.parse(tmp_path / "junit.xml").getroot()
     names = [c.get("name") for c in root.iter("testcase")]
     assert any("<script>" in name and "\\u0000" in name for name in names)

@@ -9,8 +9,9 @@ from harness.language.message import Message, say
 from harness.record.values import sha256_of
 from harness.session.model import JudgedRun, Session, TestEntry
 from harness.verdict import Outcome, Verdict
-from reports import markdown
-from reports.markdown import MAX_BYTES, code, escape, summary
+from reports.markdown import code, escape
+from reports.material import Material
+from reports.summary import MAX_BYTES, MAX_FOUND, summary
 from reports.write import write_views
 from tests.sample_session import sample_session
 
@@ -22,7 +23,7 @@ def red(tmp_path_factory):
     """Return a session that loses a tile, and its folder with every view."""
     folder = tmp_path_factory.mktemp("red")
     session = sample_session(folder, "zemosaic")
-    write_views(folder)
+    write_views(Material(folder))
     return session, folder
 
 
@@ -118,7 +119,7 @@ def test_what_is_left_out_is_counted():
     """Of many failures the first stand with their cause, the rest is counted; a long cause is cut, and says so."""
     judged = JudgedRun("k", case="c", role="subject", verdicts=verdicts(25))
     page = summary(replace(EMPTY, judged=(judged,)), "en", "0")
-    assert page.count("**fail**") == markdown.MAX_FOUND
+    assert page.count("**fail**") == MAX_FOUND
     assert "- and more, in session.json: 5" in page
     assert "  13. and more, in session.json: 38" in page
 

@@ -1,4 +1,4 @@
-"""Bad input: each gets an error that says what to do, a readable record of the right state, and changes nothing of the user's."""
+"""Bad input: an error that says what to do, a readable record of the right state, and unchanged files of the user."""
 
 import json
 import os
@@ -29,13 +29,13 @@ def frames(tmp_path):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Return where the record goes."""
+    """Return the folder of the record."""
     return tmp_path / "session" / "record"
 
 
 @pytest.fixture
 def make(frames, folder):
-    """Return a function that makes a run of a script, and shows that the user's frames stay as they are."""
+    """Return a function that makes a run of a script, and asserts that the user's frames stay unchanged."""
 
     def made(script, **changes):
         request = command(frames, script, **changes)
@@ -53,20 +53,20 @@ def test_no_frames(frames, folder):
     """A dataset without frames starts nothing and leaves no record."""
     request = command(frames, "")
     request = replace(request, dataset=replace(request.dataset, frames=()))
-    with pytest.raises(InputError, match=r"Expected frames in the dataset tiny .* found none: put FITS lights"):
+    with pytest.raises(InputError, match=r"Expected frames in the dataset tiny .* found no frame: put FITS lights"):
         make_run(request, folder, frames)
     assert not folder.exists()
 
 
 def test_a_plan_that_names_an_absent_frame(make, folder):
-    """A plan with a frame that isn't there starts nothing and leaves no record."""
+    """A plan with a missing frame starts nothing and leaves no record."""
     with pytest.raises(InputError, match=r"Expected the plan to name frames of tiny, found absent.fits for tile 1"):
         make("", plan=(("é 0.fits",), ("absent.fits",)))
     assert not folder.exists()
 
 
 def test_a_target_that_is_not_there(make):
-    """A program that doesn't exist is a run that crashed at once, with the reason and what to do."""
+    """A missing program is a run that crashed at once; the reason says what to do."""
     target = TargetFacts("command", "absent", "", "", {}, ("/no/such/program",))
     record = make("", target=target)
     assert (record.seal.state, record.seal.exit_code) == ("crashed", None)
@@ -76,7 +76,7 @@ def test_a_target_that_is_not_there(make):
 
 
 def test_an_interpreter_that_is_not_there(make):
-    """A checkout whose interpreter has gone is a run that crashed at once, with the reason."""
+    """A checkout with a missing interpreter is a run that crashed at once; the reason names it."""
     target = TargetFacts("zemosaic", "zemosaic", "/no/such/checkout", "/no/such/python")
     record = make("", target=target)
     assert record.seal.state == "crashed"
@@ -85,14 +85,14 @@ def test_an_interpreter_that_is_not_there(make):
 
 
 def test_an_empty_command(make):
-    """A command of no words is a run that crashed at once."""
+    """A command without words is a run that crashed at once."""
     record = make("", target=TargetFacts("command", "nothing", "", "", {}, ()))
     assert record.seal.state == "crashed"
     assert "could not be started" in record.seal.reason
 
 
 def test_exits_at_once(make):
-    """A target that fails at once, without a word of the protocol, has its last output in the reason."""
+    """The reason of a target that fails before its first event quotes its last output."""
     record = make("print('no module named numpy'); sys.exit(2)")
     assert (record.seal.state, record.seal.exit_code) == ("crashed", 2)
     assert record.seal.reason == (
@@ -102,20 +102,20 @@ def test_exits_at_once(make):
 
 
 def test_exits_at_once_in_silence(make):
-    """A target that says nothing at all is told as such."""
+    """The reason of a target without output says that it printed nothing."""
     assert "it printed nothing" in make("sys.exit(2)").seal.reason
 
 
 @POSIX
 def test_dies_by_a_signal(make):
-    """A target that dies by a signal has its name in the reason."""
+    """The reason of a target that a signal ends names the signal."""
     record = make("os.kill(os.getpid(), signal.SIGSEGV)")
     assert (record.seal.state, record.seal.exit_code) == ("crashed", -11)
     assert "an end by SIGSEGV" in record.seal.reason
 
 
 def test_hangs(make, folder):
-    """A target that hangs is ended on its time limit, with a grandchild that ignores SIGTERM in a session of its own."""
+    """A hanging target is ended at its time limit, with a grandchild that ignores SIGTERM in a session of its own."""
     record = make("hello(); event('PHASE_UPDATE', '3')\n" + CLINGING + "print('waiting'); time.sleep(60)", seconds=1.0)
     assert (record.seal.state, record.seal.exit_code) == ("timed out", None)
     assert "within 1 s" in record.seal.reason
@@ -128,7 +128,7 @@ def test_hangs(make, folder):
 
 
 def test_prints_binary(make, folder):
-    """Binary output is kept as it came, and shown in the reason without a byte that upsets a terminal."""
+    """Binary output is kept unchanged, and quoted in the reason without control characters."""
     record = make("sys.stdout.buffer.write(bytes(range(256)) + b'\\nthe end'); sys.exit(1)")
     assert bytes(range(256)) in (folder / "console.log").read_bytes()
     assert record.seal.reason.isprintable()
@@ -136,24 +136,27 @@ def test_prints_binary(make, folder):
 
 
 def test_ends_well_without_a_word(make):
-    """A target that ends with status 0 and no event is done, and the reason says what is missing and what to do."""
+    """A target with status 0 and no event is done; the reason names what is missing and what to do."""
     record = make("print('nothing to do')")
     assert record.seal.state == "done"
-    assert "Expected progress events, found none although it ended with status 0" in record.seal.reason
+    assert (
+        "Expected progress events, found no events-*.jsonl with entries although it ended with status 0"
+        in record.seal.reason
+    )
     assert "nothing to do" in record.seal.reason
     assert "docs/protocol.md" in record.seal.reason
 
 
 def test_ends_well_without_a_mosaic(make):
-    """A target that ends with status 0 and no mosaic is done, with products that hold none, and the reason says so."""
+    """A target with status 0 and no mosaic is done, with products without a mosaic; the reason says so."""
     record = make("hello(); event('PROCESS_DONE')")
     assert record.seal.state == "done"
     assert record.products.mosaic is None
-    assert "Expected a mosaic in outputs, found none" in record.seal.reason
+    assert "Expected a mosaic in outputs, found no file" in record.seal.reason
 
 
 def test_a_mosaic_that_is_none(make):
-    """A file that only has a mosaic's name is told, and the record is sealed."""
+    """A file with the name of a mosaic that is not FITS is reported, and the record is sealed."""
     record = make("hello(); event('PROCESS_DONE'); (outputs / 'zemosaic_MT4_R8.fits').write_bytes(b'not FITS' * 1000)")
     assert record.seal.state == "done"
     assert record.products is None
@@ -161,7 +164,7 @@ def test_a_mosaic_that_is_none(make):
 
 
 def test_a_torn_last_line(make):
-    """A line that the target's end cut off is named, and everything before it is read."""
+    """An incomplete last line is reported, and everything before it is read."""
     record = make("hello(); event('PHASE_UPDATE', '3'); events.open('a').write('{\"t\": 12'); sys.exit(1)")
     assert [event.key for event in record.history.events] == ["PHASE_UPDATE"]
     assert len(record.history.torn) == 1
@@ -169,7 +172,7 @@ def test_a_torn_last_line(make):
 
 
 def test_a_record_of_a_newer_format(make, folder):
-    """Events of a newer format are refused by name; the record is sealed all the same."""
+    """Events of a newer format are refused by name; the record is sealed nevertheless."""
     with pytest.raises(
         RecordError, match=r"expected format 'phase3-events/1' .* found 'phase3-events/9'.* harness that wrote it"
     ):
@@ -179,7 +182,7 @@ def test_a_record_of_a_newer_format(make, folder):
 
 @pytest.mark.parametrize("name", ["request.json", "seal.json"])
 def test_a_newer_request_or_seal(make, folder, name):
-    """A request or a seal of a newer format is refused with what to do."""
+    """A request or a seal of a newer format is refused; the message says what to do."""
     make("hello(); event('PROCESS_DONE')")
     path = folder / name
     data = json.loads(path.read_text(encoding="utf-8"))
@@ -204,7 +207,7 @@ def sealed(tmp_path_factory):
 @pytest.mark.parametrize("name", SEALED)
 @pytest.mark.parametrize("how", ["changed", "missing"])
 def test_a_tampered_record(sealed, folder, name, how):
-    """Any file changed or removed after the seal is named, and the record is of no use as evidence any more."""
+    """A file that was changed or removed after the seal is named, and the record is no longer usable as evidence."""
     shutil.copytree(sealed, folder)
     if how == "missing":
         (folder / name).unlink()
@@ -224,14 +227,14 @@ def test_a_tampered_record(sealed, folder, name, how):
 
 
 def test_a_record_with_a_file_added(sealed, folder):
-    """An event file slipped in after the seal is named."""
+    """An event file that was added after the seal is named."""
     shutil.copytree(sealed, folder)
     (folder / "events-1.jsonl").write_text("")
     assert read_record(folder).damage == ("events-1.jsonl: added since the record was sealed",)
 
 
 def test_a_record_folder_that_cannot_be_made(make, folder):
-    """A place where no folder can be made is refused with what to do, and stays as it is."""
+    """A path where no folder can be made is refused, says what to do, and stays unchanged."""
     folder.parent.write_bytes(b"a file")
     with pytest.raises(InputError, match=r"Expected to write a record in .* Name a folder that can be written"):
         make("")
@@ -242,7 +245,7 @@ def test_a_record_folder_that_cannot_be_made(make, folder):
     os.name == "nt" or not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere"
 )
 def test_a_record_folder_that_may_not_be_written(make, folder):
-    """A folder without the right to write is refused with what to do."""
+    """A read-only folder is refused; the message says what to do."""
     folder.parent.mkdir()
     folder.parent.chmod(0o500)
     with pytest.raises(InputError, match="Name a folder that can be written"):
@@ -250,7 +253,7 @@ def test_a_record_folder_that_may_not_be_written(make, folder):
 
 
 def in_a_namespace(tmp_path, prepare, script):
-    """Make a run of a script with its record on a small volume of its own, in a user namespace, and return what came out."""
+    """Make a run of a script with its record on a small volume, in a user namespace, and return its result."""
     if sys.platform != "linux" or shutil.which("unshare") is None:
         pytest.skip("small volumes of one's own need Linux and unshare")
     if subprocess.run(["unshare", "-Urm", "true"], capture_output=True, check=False).returncode:
@@ -263,9 +266,9 @@ def in_a_namespace(tmp_path, prepare, script):
     program = """
 import json, sys
 from pathlib import Path
-from harness.request import Request
-from harness.run import make_run
-from harness.inputs import InputError
+from harness.record.request import Request
+from harness.run.runner import make_run
+from harness.run.inputs import InputError
 request = Request.from_json(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
 try:
     record = make_run(request, Path(sys.argv[2]), Path(sys.argv[3]), grace=0.2)
@@ -302,7 +305,7 @@ else:
 
 
 def test_a_full_output_folder(tmp_path):
-    """A target that fills the disk crashes with its own error; the record is sealed whole all the same."""
+    """A target that fills the disk crashes with its own error; the record is sealed nevertheless."""
     script = """
     hello(); event("PHASE_UPDATE", "1")
     with (outputs / "zemosaic_big.bin").open("wb", buffering=0) as stream:
@@ -332,7 +335,7 @@ def test_a_volume_that_is_read_only(tmp_path):
 
 
 def test_output_that_may_not_be_written(make):
-    """A target whose output folder is no folder any more crashes with its own error, and the record is sealed."""
+    """A target whose output folder was replaced by a file crashes with its own error, and the record is sealed."""
     record = make("hello(); outputs.rmdir(); outputs.write_bytes(b''); (outputs / 'a').write_bytes(b'x')")
     assert record.seal.state == "crashed"
     assert "NotADirectoryError" in record.seal.reason or "FileNotFoundError" in record.seal.reason
@@ -340,7 +343,7 @@ def test_output_that_may_not_be_written(make):
 
 
 def test_the_scripts_speak_the_protocol(make):
-    """The small targets of these tests do speak it: otherwise they would prove nothing."""
+    """The small targets of these tests follow the protocol; otherwise the tests would prove nothing."""
     record = make("hello(); event('PHASE_UPDATE', '3', n=1)")
     assert record.history.capabilities == {"callback"}
     assert dict(record.history.events[0].fields) == {"n": 1}

@@ -28,7 +28,7 @@ def put(path, data):
 
 
 def facts_of(folder, **changes):
-    """Return what a dataset says of the frames in a folder."""
+    """Return the dataset facts of the frames in a folder."""
     frames = tuple(
         FrameFacts(path.name, hashlib.sha256(path.read_bytes()).hexdigest(), (8, 10), WCS)
         for path in sorted(folder.glob("*.fits"))
@@ -44,23 +44,23 @@ def with_frame(facts, index, **changes):
 
 
 def the_problem(*args, **kwargs):
-    """Return the one problem that is found, in English."""
+    """Return the only problem, in English."""
     (message,) = check_inputs(*args, **kwargs)
     return message.render()
 
 
 def test_good_frames_have_no_problems(folder):
-    """Frames that are as they should be, with a plan that names them, may be run on."""
+    """Good frames, with a plan that names them, have no problems."""
     assert check_inputs(folder, facts_of(folder), [["f0.fits", "f1.fits"], ["f1.fits", "f2.fits"]], room=folder) == ()
 
 
 def test_no_frames(tmp_path):
-    """A dataset without frames is refused first of all."""
+    """A dataset without frames is refused before any other problem."""
     assert the_problem(tmp_path, facts_of(tmp_path), None).startswith("Expected frames in the dataset night")
 
 
 def test_require_raises_every_problem(folder):
-    """All problems are raised together, so that they can be mended together."""
+    """All problems are raised together, so that the user can correct them together."""
     facts = with_frame(facts_of(folder), 1, wcs={})
     with pytest.raises(InputError) as caught:
         require_inputs(folder, facts, [["absent.fits"]])
@@ -70,7 +70,7 @@ def test_require_raises_every_problem(folder):
 
 
 def test_good_inputs_raise_nothing(folder):
-    """Good inputs pass."""
+    """Good inputs raise no error."""
     assert require_inputs(folder, facts_of(folder), None) is None
 
 
@@ -83,18 +83,18 @@ def test_a_plan_that_names_an_absent_frame(folder):
 
 
 def test_a_plan_without_tiles(folder):
-    """An empty plan is told from no plan."""
+    """An empty plan differs from no plan, and is refused."""
     assert "an empty one" in the_problem(folder, facts_of(folder), [])
 
 
 def test_a_tile_without_frames(folder):
-    """A tile of nothing is named."""
+    """An empty tile is named."""
     assert the_problem(folder, facts_of(folder), [["f0.fits"], []]).startswith("Expected frames for tile 1")
 
 
 @pytest.mark.parametrize("twin", ["f0.fits", "F0.FITS"])
 def test_duplicate_names(folder, twin):
-    """Names that differ in case only would be one file on some systems."""
+    """Names that differ only in case are refused: on some systems they are one file."""
     facts = with_frame(facts_of(folder), 1, name=twin)
     (folder / twin).write_bytes((folder / "f0.fits").read_bytes())
     assert f"found f0.fits and {twin}" in the_problem(folder, facts, None)
@@ -108,13 +108,13 @@ def test_names_that_leave_the_folder(folder, name):
 
 
 def test_mixed_shapes(folder):
-    """The odd ones out are counted and named."""
+    """Frames of another shape are counted and named."""
     facts = with_frame(facts_of(folder), 2, shape=(9, 10))
     assert "found 1 that are not 8 x 10 (f2.fits)" in the_problem(folder, facts, None)
 
 
 def test_an_absent_frame(folder):
-    """A frame of the dataset that is not in the folder is named."""
+    """A frame of the dataset that is missing in the folder is named."""
     facts = facts_of(folder)
     (folder / "f1.fits").unlink()
     assert the_problem(folder, facts, None).startswith("Expected the frame f1.fits in ")
@@ -132,13 +132,13 @@ def test_an_absent_frame(folder):
     ],
 )
 def test_no_celestial_wcs(folder, wcs):
-    """A frame without a celestial WCS would be moved away by the target, so it is refused."""
+    """A frame without a celestial WCS is refused, because the target would move it away."""
     facts = with_frame(facts_of(folder), 0, wcs=wcs)
     assert the_problem(folder, facts, None).startswith("Expected a celestial WCS in f0.fits")
 
 
 def test_a_truncated_frame(folder):
-    """A file shorter than its header says is named with both lengths."""
+    """A file shorter than its header requires is named with both lengths."""
     path = folder / "f1.fits"
     path.write_bytes(path.read_bytes()[:2900])
     assert the_problem(folder, facts_of(folder), None) == (
@@ -147,27 +147,27 @@ def test_a_truncated_frame(folder):
 
 
 def test_a_frame_without_its_padding(folder):
-    """A file that lacks only the padding after its pixels is whole."""
+    """A file that lacks only the padding after its pixels is complete."""
     path = folder / "f1.fits"
     path.write_bytes(path.read_bytes()[:3040])
     assert check_inputs(folder, facts_of(folder), None) == ()
 
 
 def test_a_frame_cut_off_in_its_header(folder):
-    """A file that ends within its header can't be read."""
+    """A file that ends within its header is unreadable."""
     (folder / "f1.fits").write_bytes((folder / "f1.fits").read_bytes()[:300])
     assert the_problem(folder, facts_of(folder), None).startswith("Expected a FITS file in f1.fits")
 
 
 @pytest.mark.parametrize("data", [b"", b"not FITS at all" * 500])
 def test_a_file_that_is_no_fits(folder, data):
-    """A file of another kind, or an empty one, can't be read."""
+    """A file of another format, or an empty one, is unreadable."""
     (folder / "f1.fits").write_bytes(data)
     assert the_problem(folder, facts_of(folder), None).startswith("Expected a FITS file in f1.fits")
 
 
 def test_a_frame_of_nan_only(folder):
-    """A frame without a single number is refused."""
+    """A frame of NaN only is refused."""
     put(folder / "f1.fits", np.full((8, 10), np.nan, dtype=np.float32))
     assert the_problem(folder, facts_of(folder), None) == (
         "Expected numbers in f1.fits, found only NaN: leave the frame out."
@@ -175,7 +175,7 @@ def test_a_frame_of_nan_only(folder):
 
 
 def test_a_frame_with_one_number(folder):
-    """One number in the last row is enough to look further."""
+    """One finite value in the last row is enough."""
     data = np.full((8, 10), np.nan, dtype=np.float32)
     data[7, 9] = 1.0
     put(folder / "f1.fits", data)
@@ -183,16 +183,17 @@ def test_a_frame_with_one_number(folder):
 
 
 def test_a_file_without_an_image(folder):
-    """A table is no frame."""
+    """A file with only a table is not a frame."""
     table = fits.BinTableHDU.from_columns([fits.Column("x", "J", array=np.arange(3))])
     fits.HDUList([fits.PrimaryHDU(), table]).writeto(folder / "f1.fits", overwrite=True)
     assert (
-        the_problem(folder, facts_of(folder), None) == "Expected an image in f1.fits, found none: leave the file out."
+        the_problem(folder, facts_of(folder), None)
+        == "Expected an image in f1.fits, found no image HDU: leave the file out."
     )
 
 
 def test_an_image_in_an_extension(folder):
-    """The image may stand in an extension, and a packed one is read too."""
+    """The image may be in an extension, and compressed images are read too."""
     hdus = fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(np.ones((8, 10), dtype=np.float32))])
     hdus.writeto(folder / "f1.fits", overwrite=True)
     put(folder / "f2.fits", np.ones((8, 10), dtype=np.float32))
@@ -200,13 +201,13 @@ def test_an_image_in_an_extension(folder):
 
 
 def test_contents_are_looked_at_on_request_only(folder):
-    """Without contents no frame is opened."""
+    """Without ``contents`` no frame is opened."""
     (folder / "f1.fits").write_bytes(b"not FITS")
     assert check_inputs(folder, facts_of(folder), None, contents=False) == ()
 
 
 def test_nothing_is_changed(folder):
-    """Checking leaves every file as it is."""
+    """The checks leave every file unchanged."""
     before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
     check_inputs(folder, facts_of(folder), [["x"]], room=folder)
     assert {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()} == before
@@ -221,7 +222,7 @@ def test_room_is_estimated_from_pixels_and_files(fs):
 
 @pytest.mark.parametrize(("free", "problems"), [(7_000_000, 0), (5_000_000, 1)])
 def test_too_little_room(fs, free, problems):
-    """A volume that lacks the room is refused before the run; the record's folder need not exist yet."""
+    """A volume without room is refused before the run; the record's folder need not exist yet."""
     fs.add_mount_point("/frames", total_size=100_000_000)
     fs.add_mount_point("/sessions", total_size=free)
     fs.create_file("/frames/a.fits", st_size=600_000)
@@ -232,7 +233,7 @@ def test_too_little_room(fs, free, problems):
 
 
 def test_a_volume_that_does_not_answer(folder, monkeypatch):
-    """Where the free room can't be had, the run shows it."""
+    """Where the free space is unknown, no problem is reported."""
 
     def refuse(_path):
         raise OSError(5, "Input/output error")

@@ -1,4 +1,4 @@
-"""Measuring: what is covered, how deep, which stars, which tiles; on files like those that each version of a target writes."""
+"""Measuring coverage, depth, stars and tiles, on files as each version of a target writes them."""
 
 import hashlib
 import json
@@ -42,7 +42,7 @@ def write(path, pixels, cards=WCS, **others):
 
 
 def older(folder, covered, depth, name="zemosaic_MT4_R48"):
-    """Write a mosaic as the older versions do: channels first, zero outside, alpha, and the coverage beside."""
+    """Write a mosaic as older versions do: channels first, zero outside, alpha, and the coverage in a file of its own."""
     pixels = np.where(covered, np.stack([sky(covered.shape, n) for n in range(3)]), np.float32(0))
     outputs = folder / "outputs"
     write(outputs / f"{name}.fits", pixels, first="RGB", ALPHA=np.where(covered, 255, 0).astype(np.uint8))
@@ -60,7 +60,7 @@ def holed(shape=SHAPE):
 
 
 def test_an_older_mosaic(folder):
-    """Zeros outside: coverage and alpha say what is covered; the grid's cards, the depth and the paths are those of the file."""
+    """Zero outside: coverage and alpha define what is covered; grid, depth and paths are those of the file."""
     covered, depth = holed()
     older(folder, covered, depth)
     measure(folder, a_request())
@@ -74,7 +74,7 @@ def test_an_older_mosaic(folder):
 
 
 def test_a_newer_mosaic(folder):
-    """Two products: the scientific one is measured, NaN outside; the aesthetic one, which fills holes, is not looked at."""
+    """Of two products the scientific one is measured, NaN outside; the aesthetic one, which fills holes, is ignored."""
     covered, _ = holed()
     outputs = folder / "outputs"
     pixels = np.where(covered, np.stack([sky()] * 3), np.float32(np.nan))
@@ -90,14 +90,14 @@ def test_a_newer_mosaic(folder):
 
 
 def test_the_users_own_name_for_the_data_product(folder):
-    """A configuration may name the scientific product otherwise."""
+    """A configuration may give the scientific product another name."""
     write(folder / "outputs/zemosaic_MT5_R48_data.fits", np.stack([sky()] * 3))
     measure(folder, a_request(config={"scientific_fits_suffix": "_data"}))
     assert read_products(folder).mosaic == "outputs/zemosaic_MT5_R48_data.fits"
 
 
 def test_a_grid_mosaic(folder):
-    """Grid mode's mosaic is meant in grid mode only: mono or in colour, its weights channels last, its tiles by number."""
+    """Grid mode's mosaic counts in grid mode only: mono or colour, weights with channels last, tiles by number."""
     covered, depth = holed()
     older(folder, np.ones(SHAPE, bool), depth)
     outputs = folder / "outputs"
@@ -116,7 +116,7 @@ def test_a_grid_mosaic(folder):
 
 
 def test_a_mosaic_in_colour_with_its_channels_last(folder):
-    """Pixels are the same whether the channels come first or last."""
+    """Pixels are the same with channels first or last."""
     covered, depth = holed()
     pixels = np.where(covered, np.stack([sky(), sky(), sky()]), np.float32(np.nan))
     for axis in (0, -1):
@@ -127,7 +127,7 @@ def test_a_mosaic_in_colour_with_its_channels_last(folder):
 
 
 def test_the_newest_of_several_mosaics_is_meant(folder):
-    """Where a target wrote more than one mosaic, the last one written is what it made."""
+    """Of several mosaics the last one written is measured."""
     covered, depth = holed()
     for age, name in enumerate(("zemosaic_MT3_R30", "zemosaic_MT4_R48", "zemosaic_MT1_R12")):
         older(folder, covered, depth, name)
@@ -138,7 +138,7 @@ def test_the_newest_of_several_mosaics_is_meant(folder):
 
 @pytest.mark.parametrize("alpha", [True, False])
 def test_a_mosaic_without_a_coverage_map(folder, alpha):
-    """The depth is then not known, and stated as NaN; alpha, or else a signal, tells what is covered."""
+    """The depth is then unknown and stored as NaN; alpha, or else a signal, defines what is covered."""
     covered, _ = holed()
     pixels = np.where(covered, sky(), np.float32(0))
     others = {"ALPHA": np.where(covered, 1, 0).astype(np.uint8)} if alpha else {}
@@ -150,7 +150,7 @@ def test_a_mosaic_without_a_coverage_map(folder, alpha):
 
 
 def test_alpha_and_coverage_must_both_agree(folder):
-    """A pixel that coverage counts but alpha hides is not covered, nor the other way round; NaN coverage counts nothing."""
+    """A pixel is covered only if both coverage and alpha say so; NaN coverage is no coverage."""
     depth, alpha = np.ones(SHAPE, np.float32), np.full(SHAPE, 255, np.uint8)
     depth[10, 10], depth[20, 20], alpha[30, 30] = 0, np.nan, 0
     write(folder / "outputs/zemosaic_MT2_R9.fits", np.stack([sky()] * 3), ALPHA=alpha)
@@ -162,7 +162,7 @@ def test_alpha_and_coverage_must_both_agree(folder):
 
 
 def test_tiles_say_what_their_headers_say(folder):
-    """Tiles come with id, counts and reference wherever they lie; an unreadable tile is there, with nothing known of it."""
+    """Tiles in any folder have id, counts and reference; an unreadable tile is listed with unknown counts."""
     tiles = folder / "outputs/zemosaic_temp_master_tiles"
     tiles.mkdir()
     write(
@@ -184,7 +184,7 @@ def test_tiles_say_what_their_headers_say(folder):
 
 @pytest.mark.parametrize("left", [(), ("zemosaic_MT4_R48_coverage", "zemosaic_MT4_R48_aesthetic", "global_mosaic_wcs")])
 def test_a_run_without_a_mosaic_has_products_too(folder, left):
-    """No mosaic, empty masks, no stars, no thumbnail: read back as such. Display products and helpers are no mosaic."""
+    """The products are then empty masks without stars or thumbnail; display products and helper files are not mosaics."""
     for name in left:
         write(folder / f"outputs/{name}.fits", sky())
     measure(folder, a_request())
@@ -195,13 +195,13 @@ def test_a_run_without_a_mosaic_has_products_too(folder, left):
 
 
 def test_a_run_without_an_output_folder_has_products_too(tmp_path):
-    """A target that made nothing at all is measured as having made nothing."""
+    """A target without an output folder has empty products."""
     measure(tmp_path, a_request())
     assert read_products(tmp_path).mosaic is None
 
 
 def test_a_large_mosaic_is_decimated_and_hides_no_hole(folder, monkeypatch):
-    """Above the limit an element is covered only if all its pixels are, and as deep as the least of them, partial ones too."""
+    """Above the limit an element is covered only if all its pixels are, with their minimum depth, partial elements too."""
     monkeypatch.setattr(module, "MASK_PIXELS", 1000)
     monkeypatch.setattr(module, "_STRIP_PIXELS", 700)
     covered, depth = holed()
@@ -219,7 +219,7 @@ def test_a_large_mosaic_is_decimated_and_hides_no_hole(folder, monkeypatch):
 
 
 def test_each_image_has_a_digest_and_statistics_by_blocks(folder, monkeypatch):
-    """Mosaic, alpha and coverage, in the order of the files: stored bytes digested, each block counted; by strips."""
+    """Mosaic, alpha and coverage, in the order of the files: stored bytes are digested and each block is counted, by strips."""
     monkeypatch.setattr(module, "_STRIP_PIXELS", 3300)
     covered, depth = holed()
     older(folder, covered, depth)
@@ -244,7 +244,7 @@ def test_each_image_has_a_digest_and_statistics_by_blocks(folder, monkeypatch):
 
 
 def test_a_difference_of_one_pixel_shows(folder):
-    """One pixel that differs by one unit in its last place has another digest, and another sum in its block alone."""
+    """One pixel that differs in its last bit changes the digest, and the sum of its block only."""
     found = []
     pixels = np.stack([sky(seed=n) for n in range(3)])
     for value in (pixels[2, 40, 50], np.nextafter(pixels[2, 40, 50], np.float32(0))):
@@ -259,7 +259,7 @@ def test_a_difference_of_one_pixel_shows(folder):
 
 
 def test_a_block_without_a_finite_value(folder):
-    """It counts none, sums to nothing, and has neither least nor largest value."""
+    """Its count and sum are 0, and it has no minimum and no maximum."""
     pixels = sky()
     pixels[32:64, 64:96] = np.nan
     write(folder / "outputs/zemosaic_MT2_R9.fits", pixels)
@@ -271,7 +271,7 @@ def test_a_block_without_a_finite_value(folder):
 
 
 def test_a_compressed_image_is_digested_by_its_values(folder):
-    """A compressed mosaic has planes too."""
+    """A compressed mosaic has digests and statistics too."""
     primary = fits.PrimaryHDU()
     image = fits.CompImageHDU(
         sky(), fits.Header(list(WCS.items())), compression_type="GZIP_2", name="RGB", quantize_level=0
@@ -284,7 +284,7 @@ def test_a_compressed_image_is_digested_by_its_values(folder):
 
 @pytest.mark.parametrize("fill", ["a value", "zero", "rounded", "rows repeated", "columns repeated", "one channel"])
 def test_constant_areas_are_what_filling_leaves(folder, fill, monkeypatch):
-    """A value, zeros, an interpolated constant, an edge repeated: constant where covered. One channel alone is not enough."""
+    """A value, zeros, an interpolated constant, a repeated edge are constant where covered; one channel is not enough."""
     monkeypatch.setattr(module, "_STRIP_PIXELS", 700)
     pixels = np.stack([sky(seed=n) for n in range(3)])
     area = np.s_[:, 20:45, 60:90]
@@ -313,7 +313,7 @@ def test_constant_areas_are_what_filling_leaves(folder, fill, monkeypatch):
 
 
 def test_noisy_sky_is_nowhere_constant(folder):
-    """Nor are the edges of what is covered, nor a missing channel."""
+    """Noise, the edges of the coverage and a missing channel are not constant."""
     covered, depth = holed()
     older(folder, covered, depth)
     measure(folder, a_request())
@@ -321,7 +321,7 @@ def test_noisy_sky_is_nowhere_constant(folder):
 
 
 def test_a_decimated_element_is_constant_only_if_all_its_pixels_are(folder):
-    """Decimating keeps the mask, the digests and the statistics together."""
+    """Decimation keeps the mask, the digests and the statistics."""
     pixels = sky()
     pixels[20:45, 60:90] = 7
     write(folder / "outputs/zemosaic_MT2_R9.fits", pixels)
@@ -356,7 +356,7 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("step", [1, 2, 7])
 def test_decimated_cards_keep_the_sky(form, step):
-    """The centre of each block has, by astropy, the same sky on the decimated grid as on the mosaic's."""
+    """By astropy, the centre of each block has the same sky on the decimated grid as on the mosaic's."""
     cards = FORMS[form]
     small = decimated_cards(cards, step)
     at = np.array([[0.0, 0], [3, 5], [9, 2], [14, 14]])
@@ -379,7 +379,7 @@ def stars_on(shape, positions, fluxes, fwhm=3.2):
 
 @pytest.fixture
 def field():
-    """Return a gradient with noise and 60 stars far enough from each other: image, positions and fluxes."""
+    """Return a gradient with noise and 60 well separated stars: image, positions and fluxes."""
     rng = np.random.default_rng(3)
     shape = (300, 400)
     grid = np.array([(x, y) for x in range(30, 380, 36) for y in range(30, 280, 38)], dtype=float)
@@ -392,7 +392,7 @@ def field():
 
 @pytest.mark.parametrize("strip", [1 << 22, 400 * 90])
 def test_stars_are_where_and_as_bright_as_they_are(folder, field, monkeypatch, strip):
-    """Every star once, within 0.1 pixels and 2 % in the median, on a gradient; also when the mosaic is read in bands."""
+    """Every star is found once, within 0.1 pixels and 2 % in the median, on a gradient, also when read in strips."""
     monkeypatch.setattr(module, "_STRIP_PIXELS", strip)
     image, positions, fluxes = field
     write(folder / "outputs/zemosaic_MT1_R9.fits", np.stack([image * 0.5, image, image * 1.5]))
@@ -410,7 +410,7 @@ def test_stars_are_where_and_as_bright_as_they_are(folder, field, monkeypatch, s
 
 
 def test_only_the_brightest_stars_are_kept_and_always_the_same(folder, field, monkeypatch):
-    """The table is cut at its length, brightest first, and is the same whenever it is measured."""
+    """The table has a maximum length, brightest first, and repeats exactly."""
     monkeypatch.setattr(module, "STARS", 10)
     image, _, fluxes = field
     write(folder / "outputs/zemosaic_MT1_R9.fits", image)
@@ -422,7 +422,7 @@ def test_only_the_brightest_stars_are_kept_and_always_the_same(folder, field, mo
 
 
 def test_stars_at_the_edge_of_what_is_covered_are_left_out(folder):
-    """A star whose aperture a hole cuts has no flux to compare; the uncovered zeros around make no stars."""
+    """A star whose aperture a hole cuts has no comparable flux; uncovered zeros make no stars."""
     image = sky((200, 200)) + stars_on((200, 200), [(60, 60), (98, 140)], [20000, 20000])
     covered = np.ones((200, 200), bool)
     covered[:, 100:150] = False
@@ -434,7 +434,7 @@ def test_stars_at_the_edge_of_what_is_covered_are_left_out(folder):
 
 @pytest.mark.parametrize("value", [0.0, 500.0])
 def test_a_mosaic_without_stars(folder, value):
-    """A constant mosaic, covered or not, has a table of no stars."""
+    """A constant mosaic, covered or not, has an empty table of stars."""
     write(folder / "outputs/zemosaic_MT1_R9.fits", np.full((3, *SHAPE), value, np.float32))
     measure(folder, a_request())
     products = read_products(folder)
@@ -443,7 +443,7 @@ def test_a_mosaic_without_stars(folder, value):
 
 
 def test_a_sliver_of_cover_has_no_background_and_no_stars(folder):
-    """Where too little is covered to tell a background, nothing is called a star."""
+    """Where too few pixels are covered for a background, no star is found."""
     covered = np.zeros((200, 200), bool)
     covered[::30, ::30] = True
     write(folder / "outputs/zemosaic_MT1_R9.fits", np.where(covered, 50, 0).astype(np.float32))
@@ -452,7 +452,7 @@ def test_a_sliver_of_cover_has_no_background_and_no_stars(folder):
 
 
 def test_the_thumbnail_shows_what_is_covered(folder, monkeypatch):
-    """Small, in the mask's order of rows, transparent exactly where nothing is covered, and with contrast elsewhere."""
+    """It is small, in the mask's order of rows, transparent exactly where uncovered, and has contrast elsewhere."""
     monkeypatch.setattr(module, "_THUMBNAIL", 50)
     covered, depth = holed()
     older(folder, covered, depth)
@@ -467,7 +467,7 @@ def test_the_thumbnail_shows_what_is_covered(folder, monkeypatch):
 
 
 def test_products_made_smaller_keep_their_sky_and_hide_no_hole(folder):
-    """At a larger step: all must be covered, the least depth counts, stars and tiles stay, pixels go."""
+    """At a larger step all pixels must be covered, the minimum depth counts, stars and tiles stay, pixels go."""
     covered, depth = holed()
     older(folder, covered, depth)
     measure(folder, a_request())
@@ -487,8 +487,8 @@ def test_products_made_smaller_keep_their_sky_and_hide_no_hole(folder):
 
 
 def test_products_can_only_be_made_smaller_by_whole_steps(folder):
-    """A step that is no multiple of the present one, no products at all, and torn ones are refused."""
-    with pytest.raises(MeasureError, match="found none: measure the run first"):
+    """A step that is not a multiple of the present one, missing products and torn ones are refused."""
+    with pytest.raises(MeasureError, match="found no such file: measure the run first"):
         decimate_products(folder, 2)
     older(folder, *holed())
     measure(folder, a_request())
@@ -501,7 +501,7 @@ def test_products_can_only_be_made_smaller_by_whole_steps(folder):
 
 
 def test_empty_products_can_be_made_smaller(folder):
-    """A golden record may be that of a run without a mosaic."""
+    """A golden record may be of a run without a mosaic."""
     measure(folder, a_request())
     decimate_products(folder, 4)
     assert read_products(folder).covered.shape == (0, 0)
@@ -518,7 +518,7 @@ def cut_pixels(path):
 
 
 def huge(path):
-    """Claim far more pixels than the file has."""
+    """Claim far more pixels than the file holds."""
     data = path.read_bytes()
     path.write_bytes(data.replace(b"NAXIS1  =                  100", b"NAXIS1  =            100000000", 1))
 
@@ -547,7 +547,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("how", BROKEN)
 def test_a_mosaic_that_can_not_be_measured_says_why(folder, how):
-    """Each broken file gives one kind of error, that names it and says what was expected and what to do."""
+    """Each broken file gives one kind of error, which names the file, what was expected and what to do."""
     older(folder, *holed())
     path = folder / "outputs/zemosaic_MT4_R48.fits"
     breaking, message = BROKEN[how]
@@ -562,7 +562,7 @@ def test_a_mosaic_that_can_not_be_measured_says_why(folder, how):
 
 @pytest.mark.parametrize("how", ["empty", "no image", "another shape"])
 def test_a_coverage_map_that_can_not_be_read_says_why(folder, how):
-    """A broken coverage map is no reason to guess what is covered."""
+    """A broken coverage map is an error; coverage is not guessed."""
     older(folder, *holed())
     path = folder / "outputs/zemosaic_MT4_R48_coverage.fits"
     {
@@ -575,7 +575,7 @@ def test_a_coverage_map_that_can_not_be_read_says_why(folder, how):
 
 
 def test_products_whose_mask_lost_bits_are_refused(folder):
-    """Missing bits would read as uncovered pixels: as a hole that is none."""
+    """Missing bits would read as uncovered pixels, and so as a false hole."""
     older(folder, *holed())
     measure(folder, a_request())
     data = json.loads((folder / "products.json").read_text(encoding="utf-8"))

@@ -11,13 +11,13 @@ import threading
 import time
 from pathlib import Path
 
-import harness.measure
 import numpy as np
 import pytest
 
 from harness.record.reader import read_record
 from harness.record.truth import Truth
-from harness.run import runner
+from harness.run import finish, runner
+from harness.run import measure as measure_module
 from harness.run.inputs import InputError
 from harness.run.runner import make_run
 from harness.watch.guard import Ended
@@ -44,7 +44,7 @@ def frames(tmp_path):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Return where the record goes, which does not exist yet."""
+    """Return the folder of the record, which does not exist yet."""
     return tmp_path / "un été" / "record"
 
 
@@ -63,7 +63,7 @@ def test_a_good_run_leaves_a_sealed_record(frames, folder):
 
 
 def test_what_the_frames_show_goes_into_the_record(frames, folder):
-    """A truth that is known is written before the start and sealed; without one there is no such file."""
+    """A known ground truth is written before the start and sealed; without one there is no such file."""
     truth = Truth(np.array([[10.0, 41.0, 5e3]]), 300.0, (1.0, 1.0, 1.0))
     code = GOOD + 'assert (record / "truth.json").exists()\n'
     record = make_run(command(frames, code), folder, frames, truth=truth)
@@ -74,7 +74,7 @@ def test_what_the_frames_show_goes_into_the_record(frames, folder):
 
 
 def test_what_is_left_is_counted_before_caches_are_removed(frames, folder):
-    """Caches and masks stand in left.jsonl with their size, and are gone from the record; tiles stay."""
+    """Caches and masks are listed in left.jsonl with their size, and removed from the record; tiles stay."""
     record = make_run(command(frames, GOOD), folder, frames)
     assert {(Path(file.path).name, file.size, file.kind) for file in record.left} == {
         ("hp_mask_a_0.npy", 250, "mask"),
@@ -85,7 +85,7 @@ def test_what_is_left_is_counted_before_caches_are_removed(frames, folder):
 
 
 def test_disk_and_processes_are_watched_to_the_end(frames, folder):
-    """The first samples see the start, the last ones what was there after the end, when no process was left."""
+    """The first samples are from the start, the last ones from after the end, when no process is left."""
     watched = """
     while len((record / "process.jsonl").read_text().splitlines()) < 3:
         time.sleep(0.02)
@@ -101,7 +101,7 @@ def test_disk_and_processes_are_watched_to_the_end(frames, folder):
 
 
 def test_the_users_frames_are_copies_to_the_target(frames, folder):
-    """A target that rewrites and removes its inputs changes nothing of the user's."""
+    """A target that rewrites and removes its inputs leaves the user's frames unchanged."""
     script = """
     for path in sorted((record / "work" / "input").iterdir()):
         path.write_bytes(b"rewritten")
@@ -116,7 +116,7 @@ def test_the_users_frames_are_copies_to_the_target(frames, folder):
 
 
 def test_a_changed_frame_is_refused(frames, folder):
-    """A frame whose content is not what the request means starts no run and leaves no record."""
+    """A frame with another content than the request's starts no run and leaves no record."""
     request = command(frames, GOOD)
     (frames / "é 1.fits").write_bytes(b"other")
     with pytest.raises(InputError, match=r"Expected the frame é 1.fits with SHA-256 .* found .*read it again"):
@@ -125,7 +125,7 @@ def test_a_changed_frame_is_refused(frames, folder):
 
 
 def test_a_folder_in_use_is_refused(frames, folder):
-    """A folder with anything in it is refused and left as it is."""
+    """A folder that is not empty is refused and left unchanged."""
     folder.mkdir(parents=True)
     (folder / "mine.txt").write_text("mine")
     with pytest.raises(InputError, match="Expected a new or empty folder"):
@@ -134,13 +134,13 @@ def test_a_folder_in_use_is_refused(frames, folder):
 
 
 def test_an_empty_folder_is_taken(frames, folder):
-    """An empty folder that is there already is used."""
+    """An existing empty folder is used."""
     folder.mkdir(parents=True)
     assert make_run(command(frames, GOOD), folder, frames).usable
 
 
 def test_an_input_that_fails_leaves_an_empty_folder_empty(frames, folder):
-    """What was made before a refused frame is taken away; the folder that was given stays."""
+    """Files made before a refused frame are removed; the given folder stays."""
     folder.mkdir(parents=True)
     request = command(frames, GOOD)
     (frames / "é 0.fits").write_bytes(b"other")
@@ -175,7 +175,7 @@ def test_ctrl_c_ends_the_tree_and_seals(frames, folder, number):
 
 
 def test_any_error_of_the_caller_ends_the_run(frames, folder):
-    """An exception out of the callback is raised again after the tree was ended and the record sealed."""
+    """An exception in the callback is raised again after all processes have ended and the record is sealed."""
 
     def fail(_pid):
         raise LookupError("mine")
@@ -187,13 +187,13 @@ def test_any_error_of_the_caller_ends_the_run(frames, folder):
 
 
 def test_an_interrupt_while_measuring_kills_the_record(frames, folder, monkeypatch):
-    """Ctrl-C while products are measured seals the record as killed, without half of the products."""
+    """Ctrl-C during the measuring seals the record as killed, without incomplete products."""
 
     def measure(record, _request):
         (record / "products.json").write_text("{}")
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(harness.measure, "measure", measure)
+    monkeypatch.setattr(measure_module, "measure", measure)
     with pytest.raises(KeyboardInterrupt):
         make_run(command(frames, GOOD), folder, frames)
     record = read_record(folder)
@@ -202,14 +202,14 @@ def test_an_interrupt_while_measuring_kills_the_record(frames, folder, monkeypat
 
 
 def test_an_interrupt_while_sealing_waits(frames, folder, monkeypatch):
-    """Ctrl-C while the record is sealed waits for the seal, which tells how the run really ended."""
-    really = runner.seal
+    """Ctrl-C during the sealing waits for the seal, which holds the true end of the run."""
+    really = finish.seal
 
     def interrupted(*args):
         signal.raise_signal(signal.SIGINT)
         really(*args)
 
-    monkeypatch.setattr(runner, "seal", interrupted)
+    monkeypatch.setattr(finish, "seal", interrupted)
     with pytest.raises(KeyboardInterrupt):
         make_run(command(frames, GOOD), folder, frames)
     assert read_record(folder).usable
@@ -231,7 +231,7 @@ def test_a_failure_to_measure_is_told(frames, folder, monkeypatch):
         (record / "products.json").write_text("half")
         raise RuntimeError("no such plane")
 
-    monkeypatch.setattr(harness.measure, "measure", measure)
+    monkeypatch.setattr(measure_module, "measure", measure)
     record = make_run(command(frames, GOOD), folder, frames)
     assert record.seal.state == "done"
     assert "RuntimeError: no such plane" in record.seal.reason
@@ -240,7 +240,7 @@ def test_a_failure_to_measure_is_told(frames, folder, monkeypatch):
 
 
 def test_a_failure_to_watch_is_told(frames, folder, monkeypatch):
-    """A sampler that fails doesn't end the run; the seal tells it."""
+    """A sampler that fails does not end the run; the seal reports it."""
 
     class Failing:
         def __init__(self, _record):
@@ -249,7 +249,7 @@ def test_a_failure_to_watch_is_told(frames, folder, monkeypatch):
         def sample(self, *, last):
             raise RuntimeError(f"blind, last={last}")
 
-    monkeypatch.setattr(runner, "DiskSampler", Failing)
+    monkeypatch.setattr(finish, "DiskSampler", Failing)
     record = make_run(command(frames, GOOD), folder, frames)
     assert record.seal.state == "done"
     assert "the disk was not watched to the end (RuntimeError: blind, last=False)" in record.seal.reason
@@ -257,15 +257,15 @@ def test_a_failure_to_watch_is_told(frames, folder, monkeypatch):
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="processes are killed by signal on POSIX only")
 def test_a_controller_killed_at_once_leaves_no_process(frames, folder):
-    """When the process that makes the run is killed abruptly, the target ends too, and the record stays unsealed."""
+    """When the process that makes the run is killed, the target ends too, and the record stays unsealed."""
     request = command(frames, "hello()\n" + CLINGING + "event('READY')\ntime.sleep(60)")
     path = frames.parent / "asked.json"
     request.write(path)
     controller = f"""
 import json
 from pathlib import Path
-from harness.request import Request
-from harness.run import make_run
+from harness.record.request import Request
+from harness.run.runner import make_run
 from harness.watch.guard import Ended
 request = Request.from_json(json.loads(Path({str(path)!r}).read_text(encoding="utf-8")))
 make_run(request, Path({str(folder)!r}), Path({str(frames)!r}), on_start=lambda pid: print(pid, flush=True), grace=0.2)
@@ -288,7 +288,7 @@ make_run(request, Path({str(folder)!r}), Path({str(frames)!r}), on_start=lambda 
 
 
 def test_read_only_leftovers_are_removed(frames, folder):
-    """Working folders and caches that the target made read-only are removed all the same."""
+    """Working folders and caches that the target made read-only are removed too."""
     script = """
     hello(); event("PROCESS_DONE")
     cache = outputs / ".zemosaic_img_cache"
@@ -306,7 +306,7 @@ def test_read_only_leftovers_are_removed(frames, folder):
 
 
 def test_what_remained_is_told():
-    """Processes that outlived the target or could not be ended, and output that was dropped, are told in the reason."""
+    """The reason names processes that outlived the target or could not be ended, and dropped output."""
     end = runner._judge_end(Ended("ended", 0, strays=2, left=(11, 12), dropped=3), None, 1.0, 60.0)
     assert end.state == "done"
     assert end.reasons == (
@@ -317,7 +317,7 @@ def test_what_remained_is_told():
 
 
 def test_a_guard_ended_from_outside_kills_the_run():
-    """When the guard is gone, nobody knows how the target would have ended."""
+    """Without the guard the target's end is unknown."""
     end = runner._judge_end(Ended("lost", None), None, 1.0, 60.0)
     assert (end.state, end.code) == ("killed", None)
     assert "guard process ended from outside: run it again" in end.reasons[0]
@@ -330,14 +330,14 @@ def test_codes_have_names(code, text):
 
 
 def test_the_seal_holds_every_file(frames, folder):
-    """Outputs are sealed too: one that changes later is damage."""
+    """Outputs are sealed too; a later change is damage."""
     make_run(command(frames, GOOD), folder, frames)
     (folder / "outputs" / "master_tile_000.fits").write_bytes(b"changed")
     assert read_record(folder).damage == ("outputs/master_tile_000.fits: changed since the record was sealed",)
 
 
 def test_samples_are_lines_of_json(frames, folder):
-    """Every line of the samples is one whole JSON object, also for readers that are not ours."""
+    """Every line of the samples is one complete JSON object, readable by other programs."""
     make_run(command(frames, GOOD), folder, frames)
     for name in ("disk.jsonl", "process.jsonl"):
         samples = [json.loads(line) for line in (folder / name).read_text(encoding="utf-8").splitlines()]
@@ -346,7 +346,7 @@ def test_samples_are_lines_of_json(frames, folder):
 
 
 def test_an_interrupt_that_python_lost_is_raised_again():
-    """An exception that a signal raises within a finaliser is printed and lost: the waiting run asks once more."""
+    """Python prints and drops an exception that a signal raises within a finaliser; the run raises it again."""
     from harness.run.runner import _Signals
 
     signals = _Signals()

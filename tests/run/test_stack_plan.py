@@ -1,4 +1,4 @@
-"""The table of frames that a grid run is given: a user's own, or one of all frames; and the reference's reading of it."""
+"""The table of frames for a grid run: a user's own or one of all frames; and how the reference reads it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def table(text: str, delimiter: str = ",") -> list[list[str]]:
 
 
 def test_without_a_plan_every_frame_is_named_in_order(tmp_path: Path) -> None:
-    """A header line and a row a frame, with the place of its copy, or its name alone."""
+    """A header line and one row per frame, with the path of its copy or its name only."""
     write = stack_plan(tmp_path, frames_in(tmp_path))
     assert table(write("")) == [["file_path", "order"], ["é 0.fits", "0"], ["é 1.fits", "1"]]
     assert table(write("/a b/input"))[1] == ["/a b/input/é 0.fits", "0"]
@@ -38,7 +38,7 @@ def test_without_a_plan_every_frame_is_named_in_order(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_a_users_plan_is_kept_but_for_the_places(tmp_path: Path, delimiter: str) -> None:
-    """Columns, order and other fields stay; paths of any system lead to the copies; a mark and line ends are no matter."""
+    """Columns, order and other fields stay; paths of any system become the copies', with any byte order mark and line ends."""
     dataset = frames_in(tmp_path)
     rows = [
         ["Filter", "File_Path", "exposure"],
@@ -57,7 +57,7 @@ def test_a_users_plan_is_kept_but_for_the_places(tmp_path: Path, delimiter: str)
 
 
 def test_every_column_that_a_target_may_prefer_leads_to_the_copies(tmp_path: Path) -> None:
-    """Two columns of frames, one of them empty in a row, two of one name: no field leads to an original."""
+    """Of two columns of frames, one empty in a row, or two of one name, no field leads to an original."""
     dataset = frames_in(tmp_path)
     text = "path|file|PATH|night\n/mine/é 0.fits|/mine/é 0.fits|/mine/é 1.fits|1\n|é 1.fits\n"
     (tmp_path / "stack_plan.csv").write_text(text, encoding="utf-8")
@@ -71,7 +71,7 @@ def test_every_column_that_a_target_may_prefer_leads_to_the_copies(tmp_path: Pat
 
 
 def test_who_guesses_the_delimiter_is_not_misled(tmp_path: Path) -> None:
-    """Paths with spaces and semicolons, in one column or two."""
+    """Paths with spaces and semicolons, in one column or two, do not mislead a reader that guesses the delimiter."""
     write = stack_plan(tmp_path, frames_in(tmp_path))
     assert csv.Sniffer().sniff(write("/a b; c/d e"), delimiters=",;|\t ").delimiter == ","
 
@@ -86,7 +86,7 @@ def test_who_guesses_the_delimiter_is_not_misled(tmp_path: Path) -> None:
     ],
 )
 def test_a_users_plan_that_leads_elsewhere_starts_no_run(tmp_path: Path, text: str, says: str) -> None:
-    """A file that is no frame of the dataset would be an original; no record is left."""
+    """A file outside the dataset would be an original; no record is left."""
     request = command(tmp_path / "frames", COPYING, mode="grid")
     (tmp_path / "frames" / "stack_plan.csv").write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=says):
@@ -95,7 +95,7 @@ def test_a_users_plan_that_leads_elsewhere_starts_no_run(tmp_path: Path, text: s
 
 
 def test_a_grid_run_has_its_plan_beside_its_copies_and_in_its_record(tmp_path: Path) -> None:
-    """Absolute paths of the copies for the target, names alone in the record; both are sealed or gone at the end."""
+    """The target gets absolute paths of the copies, the record names only."""
     request = command(tmp_path / "frames", COPYING, mode="grid")
     record = make_run(request, tmp_path / "record à moi", tmp_path / "frames")
     folder = tmp_path / "record à moi"
@@ -108,13 +108,13 @@ def test_a_grid_run_has_its_plan_beside_its_copies_and_in_its_record(tmp_path: P
 
 
 def copying(frames: Path) -> Request:
-    """Ask for a grid run that keeps the plan it was given, of a dataset that a case can be of."""
+    """Return a request for a grid run that keeps its plan, of a dataset that a case can have."""
     request = command(frames, COPYING, mode="grid")
     return replace(request, dataset=replace(request.dataset, sha256=cases.dataset_digest(request.dataset)))
 
 
 def test_a_case_of_the_grid_brings_its_plan(tmp_path: Path) -> None:
-    """The table is pinned with exposures and order, but for places of the machine; a run of the case has it, and no other."""
+    """The table keeps exposures and order without the machine's paths; a run of the case uses it and no other."""
     frames = tmp_path / "frames"
     request = copying(frames)
     text = "path,exposure,dark\né 1.fits,20,/home/me/dark.fits\né 0.fits,10,\n"
@@ -135,7 +135,7 @@ def test_a_case_of_the_grid_brings_its_plan(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("lines", [None, ["path", "ghost.fits"], ["a"], ["path", '"é 0.fits'], 5])
 def test_a_case_of_the_grid_has_a_plan_of_its_frames(tmp_path: Path, lines: object) -> None:
-    """Without a table, or with one that leads elsewhere or is none, no case is read."""
+    """A case without a table, or with a bad one, is refused."""
     request = copying(tmp_path / "frames")
     data = cases.make(make_run(request, tmp_path / "record", tmp_path / "frames")).to_json()
     (tmp_path / "case.json").write_text(json.dumps({**data, "stack_plan": lines}), encoding="utf-8")
@@ -144,7 +144,7 @@ def test_a_case_of_the_grid_has_a_plan_of_its_frames(tmp_path: Path, lines: obje
 
 
 def test_no_other_mode_is_given_a_plan(tmp_path: Path) -> None:
-    """A plan in the input would turn any run of the target into one of the grid."""
+    """A plan in the input folder would turn any run of the target into a grid run."""
     request = command(
         tmp_path / "frames", 'hello(); event("SEEN", ",".join(p.name for p in (record / "work" / "input").iterdir()))'
     )
@@ -161,7 +161,7 @@ def test_no_other_mode_is_given_a_plan(tmp_path: Path) -> None:
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252"])
 def test_the_reference_reads_what_planners_write(tmp_path: Path, delimiter: str, end: str, encoding: str) -> None:
-    """Delimiters, line ends, a byte order mark, quotes, spaces, accents, names of columns in any case, empty lines."""
+    """Delimiters, line ends, a byte order mark, quotes, spaces, accents, column names in any case, empty lines."""
     rows = [
         ["PATH", " Exp ", "Band", "session", "seq"],
         ['"été 1.fits"', " 10.5", "IR ", "a", "2"],
@@ -178,7 +178,7 @@ def test_the_reference_reads_what_planners_write(tmp_path: Path, delimiter: str,
 
 
 def test_the_reference_tells_each_bad_row(tmp_path: Path) -> None:
-    """Its line, and what is wrong; an exposure with a comma is a number where commas are no delimiters."""
+    """The error names line and fault; an exposure with a decimal comma is read where the comma is not the delimiter."""
     lines = [
         "path;exposure;order",
         "a.fits;1,5;",
@@ -204,7 +204,7 @@ def test_the_reference_tells_each_bad_row(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("text", "says"), [("", "found nothing"), ("a,b\n", "found a,b"), ('path\n"a', "in line 2")])
 def test_the_reference_refuses_what_is_no_plan(tmp_path: Path, text: str, says: str) -> None:
-    """An empty file, a table without a path column, a quote that never closes."""
+    """An empty file, a table without a path column, an unclosed quote."""
     (tmp_path / "stack_plan.csv").write_text(text, encoding="utf-8")
     with pytest.raises(StackPlanError, match=says):
         read_stack_plan(tmp_path / "stack_plan.csv")

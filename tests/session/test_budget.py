@@ -1,4 +1,4 @@
-"""What the large run may take, and which subset fits: parsed, estimated, chosen."""
+"""The budget of the large run: parsing, estimate, choice of a subset."""
 
 import json
 from dataclasses import replace
@@ -29,7 +29,7 @@ ROOM = Budget(1e5, 1e15)
     ],
 )
 def test_a_budget_is_a_time_and_a_size(text, budget):
-    """Either may come first; units are those that people write."""
+    """Time and size come in either order, with the usual units."""
     assert parse(text) == budget
 
 
@@ -37,13 +37,13 @@ def test_a_budget_is_a_time_and_a_size(text, budget):
     "text", ["", "20min", "10GiB", "20min,5h", "20,10", "0min,1GiB", "-1min,1GiB", "1min,1GiB,1s", "x"]
 )
 def test_anything_else_is_refused(text):
-    """A budget without a time or a size, or with two, or of nothing, is no budget; the message shows one."""
+    """A budget without a time or a size, with two, or of zero is refused; the message shows a good one."""
     with pytest.raises(ValueError, match="20min,10GiB"):
         parse(text)
 
 
 def test_the_largest_subset_that_fits_is_chosen():
-    """With room enough the large one; the choice says what it is expected to take."""
+    """With enough room it is the largest; the choice states its expected cost."""
     choice = choose(SIZES, PILOT, ROOM, free=1e15)
     assert choice.name == "large"
     # 4 runs, twenty times the pilot's frames and inputs: 4 x 10 s x 20.
@@ -51,26 +51,26 @@ def test_the_largest_subset_that_fits_is_chosen():
 
 
 def test_time_decides():
-    """The large one would take 800 s, the small one 400 s."""
+    """The large subset would take 800 s, the small one 400 s."""
     assert choose(SIZES, PILOT, replace(ROOM, seconds=800.0), free=1e15).name == "large"
     assert choose(SIZES, PILOT, replace(ROOM, seconds=799.0), free=1e15).name == "small"
 
 
 def test_tiles_that_share_more_take_longer():
-    """Of frames and inputs what grows more decides on the time."""
+    """The time scales with frames or inputs, whichever grows more."""
     sharing = [SIZES[0], replace(SIZES[1], inputs=800)]
     assert choose(sharing, PILOT, replace(ROOM, seconds=1600.0), free=1e15).name == "large"
     assert choose(sharing, PILOT, replace(ROOM, seconds=1599.0), free=1e15).name == "small"
 
 
 def test_disk_decides():
-    """At the peak of the last run the records of the others are there: 3 x 2 GB and 20 GB for the large one."""
+    """At the peak of the last run the records of the others exist: 3 x 2 GB and 20 GB for the large subset."""
     assert choose(SIZES, PILOT, replace(ROOM, bytes=26e9), free=1e15).name == "large"
     assert choose(SIZES, PILOT, replace(ROOM, bytes=25.9e9), free=1e15).name == "small"
 
 
 def test_the_free_disk_decides_whatever_the_budget_allows():
-    """What the disk can't hold is refused before it starts, with the figures and what to do; a part of it stays free."""
+    """A run that exceeds the free disk is refused before its start, with figures and what to do; a reserve stays free."""
     assert choose(SIZES, PILOT, ROOM, free=26e9 + GIB).name == "large"
     assert choose(SIZES, PILOT, ROOM, free=26e9 + GIB - 1).name == "small"
     choice = choose(SIZES, PILOT, ROOM, free=5e9)
@@ -82,12 +82,12 @@ def test_the_free_disk_decides_whatever_the_budget_allows():
 
 
 def test_without_a_pilot_nothing_is_chosen():
-    """A pilot that did not come to its end says nothing of larger runs."""
+    """A pilot without a regular end gives no estimate."""
     assert choose(SIZES, None, ROOM, free=1e15).name is None
 
 
 def test_a_choice_survives_its_file():
-    """Workers of one session read what the first of them chose."""
+    """Workers of one session read the first one's choice."""
     for name in ("x", None):
         choice = Choice(name, say("because of {what}", what=3))
         assert from_json(json.loads(json.dumps(to_json(choice))), Choice) == choice
@@ -95,14 +95,14 @@ def test_a_choice_survives_its_file():
 
 @pytest.mark.parametrize(("borrowed", "inputs"), [(2, 22), (6, 30), (9, 30)])
 def test_the_inputs_of_a_plan_are_counted_from_its_panels(borrowed, inputs):
-    """Every tile takes its own frames and some of the next panel's, at most all: counted from the pointings."""
+    """Every tile takes its own frames and some of the next panel's, at most all; counted from the pointings."""
     size = Size.of("x", [p.panel for p in datasets.SYNTHETIC["chain3x1"].pointings], 1, borrowed)
     assert (size.frames, size.tiles, size.inputs) == (18, 3, inputs)
 
 
 @pytest.mark.parametrize("name", catalogue.STRESS_SUBSETS)
 def test_every_subset_is_large_enough(name):
-    """The named subsets are what the test asks for: 96 frames and 12 tiles or more, the smallest first."""
+    """Every subset has at least the 96 frames and 12 tiles of the test; the smallest comes first."""
     size = Size.of(name, [p.panel for p in datasets.SYNTHETIC[name].pointings], 1, catalogue.STRESS_BORROWED)
     assert size.frames >= 96
     assert size.tiles >= 12
@@ -110,7 +110,7 @@ def test_every_subset_is_large_enough(name):
 
 
 def test_a_pilot_is_measured_from_its_record():
-    """Frames, inputs, seconds, peak with the copies of the frames, and what stays: caches don't."""
+    """Frames, inputs, seconds, peak with the copies of the frames, and the bytes that stay, without caches."""
     record = micro.counted().record()
     left = (LeftFile("outputs/a.npy", 7, "cache"), LeftFile("outputs/m.fits", 50, "mosaic"))
     disk = (DiskSample(1, "outputs", 500, 1, 9), DiskSample(2, "outputs", 300, 1, 9), DiskSample(2, "x", 10**6, 1, 9))

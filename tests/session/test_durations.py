@@ -1,4 +1,4 @@
-"""How long runs took, kept between sessions."""
+"""The store of durations, shared between sessions."""
 
 import threading
 from dataclasses import replace
@@ -15,36 +15,36 @@ NEW = a_request(target=TargetFacts("zemosaic", "zemosaic 271f109", "", "python")
 
 @pytest.fixture
 def durations(tmp_path):
-    """Return an empty store in a folder that doesn't exist yet."""
+    """Return an empty store in a folder that does not exist yet."""
     return Durations(tmp_path / ".phase3" / "durations.json")
 
 
 def expected(durations, request):
-    """Return what is expected of a request."""
+    """Return the expected duration of a request."""
     return durations.expected(request.target.label, request.case, request.dataset.name, request.profile)
 
 
 def test_nothing_is_known_at_first(durations):
-    """Without a past run there is no expectation."""
+    """Without an earlier run there is no estimate."""
     assert expected(durations, OLD) == (None, False)
 
 
 def test_the_median_of_past_runs_is_expected(durations):
-    """One slow run doesn't change what is expected."""
+    """One slow run does not change the estimate."""
     for seconds in (8.0, 90.0, 9.0):
         durations.add(OLD, seconds)
     assert expected(durations, OLD) == (9.0, True)
 
 
 def test_only_recent_runs_count(durations):
-    """Old runs are forgotten."""
+    """Old durations are dropped."""
     for seconds in (100.0, *[8.0] * KEPT):
         durations.add(OLD, seconds)
     assert expected(durations, OLD) == (8.0, True)
 
 
 def test_another_commit_of_the_same_kind_is_a_guess(durations):
-    """A commit never run is expected to take as long as another, and that is said."""
+    """A new commit gets the duration of another one, marked as such."""
     durations.add(OLD, 8.0)
     assert expected(durations, NEW) == (8.0, False)
 
@@ -59,7 +59,7 @@ def test_another_commit_of_the_same_kind_is_a_guess(durations):
     ],
 )
 def test_other_work_is_not_compared(durations, other):
-    """Another profile, case, dataset or kind of target says nothing."""
+    """Another profile, case, dataset or kind of target gives no estimate."""
     durations.add(OLD, 8.0)
     assert expected(durations, other) == (None, False)
 
@@ -68,7 +68,7 @@ def test_other_work_is_not_compared(durations, other):
     "text", ["", "[]", "{}", '{"format": "phase3-durations/9", "seconds": {}}', "{", '{"format": 1}']
 )
 def test_a_file_that_cannot_be_read_counts_as_empty(durations, text):
-    """A broken or newer store is replaced by what the next runs bring."""
+    """The next runs replace a broken or newer store."""
     durations._path.parent.mkdir()
     durations._path.write_text(text)
     assert expected(durations, OLD) == (None, False)
@@ -77,7 +77,7 @@ def test_a_file_that_cannot_be_read_counts_as_empty(durations, text):
 
 
 def test_writers_do_not_lose_each_others_times(durations):
-    """Workers that finish at the same time all get their times in."""
+    """Workers that finish at the same time all store their durations."""
     requests = [replace(OLD, case=f"case {n}") for n in range(8)]
     threads = [threading.Thread(target=durations.add, args=(request, 5.0)) for request in requests]
     for thread in threads:

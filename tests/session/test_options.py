@@ -15,7 +15,7 @@ def resolve(cli=None, env=None, ini=None):
 
 
 def test_defaults():
-    """Without anything the reference is validated with two workers."""
+    """By default the reference is validated with two workers."""
     settings = resolve()
     assert (settings.target, settings.workers, settings.profile, settings.quick) == ("reference", 2, "fast", False)
 
@@ -37,7 +37,7 @@ def test_the_readme_names_every_option(name):
 
 
 def test_every_option_has_its_three_names():
-    """Names follow one rule, so that they can be guessed."""
+    """The three names follow one rule, so that users can guess them."""
     for option in OPTIONS:
         assert option.cli == f"--phase3-{option.name}"
         assert option.env == f"PHASE3_{option.name.upper()}"
@@ -45,7 +45,7 @@ def test_every_option_has_its_three_names():
 
 
 def test_what_decides_on_the_runs_can_be_said_again():
-    """Given once more as they are told, the options that decide on the runs resolve to the same; empty ones are left out."""
+    """The options that decide on the runs, given again as printed, resolve to the same; empty ones are left out."""
     asked = {
         "phase3_target": "zemosaic:x@abc",
         "phase3_seconds": "90.5",
@@ -65,12 +65,12 @@ def test_what_decides_on_the_runs_can_be_said_again():
 
 
 def test_a_long_time_is_told_as_digits():
-    """A number of seconds that is written with an exponent would be no value of the option."""
+    """Seconds are written without an exponent, which the option would refuse."""
     assert resolve(cli={"phase3_seconds": "1234567"}).deciding()["seconds"] == "1234567"
 
 
 def test_own_settings_are_run_as_they_are():
-    """With a settings file the fast profile would be overridden setting by setting: it is refused, and default is meant."""
+    """With a settings file the fast profile is refused, because it would override the user's settings; the default applies."""
     assert resolve(cli={"phase3_config": "c.json"}).profile == "default"
     with pytest.raises(OptionError, match="expected --phase3-profile=default with --phase3-config"):
         resolve(cli={"phase3_config": "c.json", "phase3_profile": "fast"})
@@ -78,7 +78,7 @@ def test_own_settings_are_run_as_they_are():
 
 @pytest.mark.parametrize("text", ["1", "true", "Yes", "on"])
 def test_a_flag_from_the_environment(text):
-    """A flag is set by the usual words."""
+    """A flag accepts the usual words."""
     assert resolve(env={"PHASE3_QUICK": text}).quick
 
 
@@ -95,19 +95,19 @@ def test_a_flag_from_the_environment(text):
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused(name, value):
-    """The error names the option and what was found."""
+    """The error names the option and its value."""
     with pytest.raises(OptionError, match=f"{name} to be .*found '{value}'"):
         resolve(cli={f"phase3_{name}": value})
 
 
 @pytest.mark.parametrize(("asked", "language"), [("fr", "fr"), ("", "en"), ("de", "en")])
 def test_the_language_is_known_before_the_rest(asked, language):
-    """An error in another option is said in the language that was asked for, where it is one that there is."""
+    """An error in another option is written in the requested language, if that exists."""
     assert resolve_language({}.get, {"phase3_lang": asked}.get, {}) == language
 
 
 def test_what_is_refused_is_said_in_the_language():
-    """The error keeps its sentence and what was found apart, the budget's too."""
+    """The error keeps sentence and value apart for translation, the budget's too."""
     for options in ({"phase3_budget": "much"}, {"phase3_workers": "much"}, {"phase3_lang": "much"}):
         with pytest.raises(OptionError) as caught:
             resolve(cli=options)

@@ -1,8 +1,7 @@
-"""Progress, read from records while they grow."""
+"""The progress of runs, read from growing records."""
 
 import json
 import time
-from types import SimpleNamespace
 
 import pytest
 
@@ -10,6 +9,7 @@ from harness.record.seal import seal
 from harness.session import progress
 from harness.session.durations import Durations
 from harness.session.progress import Progress, ProgressMonitor, ProgressReader, expected_table, lines
+from harness.session.run_matrix import PlannedRun
 from tests.requests_ import a_request
 
 CACHE = "outputs/.zemosaic_img_cache"
@@ -43,29 +43,29 @@ def session(tmp_path):
 
 @pytest.fixture
 def living(session):
-    """Return a record of a run that lives."""
+    """Return the record of a running run."""
     return _Run(session / "runs" / "one")
 
 
 def look(reader):
-    """Return the state of the one run there is."""
+    """Return the state of the only run."""
     (state,) = reader.look()
     return state
 
 
 def test_a_session_without_runs(session):
-    """Before the first run there is nothing to show, not even a folder."""
+    """Before the first run there is no folder, and nothing to show."""
     assert ProgressReader(session).look() == ()
 
 
 @pytest.mark.usefixtures("living")
 def test_a_run_that_has_just_begun(session):
-    """A new record tells who runs, and since when."""
+    """A new record gives target, role, case and start time."""
     assert look(ProgressReader(session)) == Progress("runs/one", "reference", "subject", "chain", since=2_000_000_000)
 
 
 def test_events_and_samples_move_it_on(session, living):
-    """Phase, tiles, stage and cache bytes follow the record, look by look."""
+    """Phase, tiles, stage and cache bytes follow the record."""
     reader = ProgressReader(session)
     reader.look()
     living.event("PHASE_UPDATE", "3")
@@ -82,7 +82,7 @@ def test_events_and_samples_move_it_on(session, living):
 
 
 def test_a_line_that_is_being_written_waits(session, living):
-    """Half a line is left until it is whole, and then counts once."""
+    """An incomplete line is left until it is complete, and then counts once."""
     reader = ProgressReader(session)
     line = json.dumps({"t": 3, "key": "PHASE_UPDATE", "text": "5", "source": "callback"})
     living.raw("events-7.jsonl", line[:20])
@@ -92,7 +92,7 @@ def test_a_line_that_is_being_written_waits(session, living):
 
 
 def test_what_is_no_entry_is_passed_over(session, living):
-    """Torn, foreign and nonsensical lines stop nothing."""
+    """Torn, foreign and malformed lines are skipped."""
     for text in ("{torn\n", "[1, 2]\n", "\x00\xff\n", "\n"):
         living.raw("events-7.jsonl", text)
     living.event("MASTER_TILE_COUNT_UPDATE", "x/5")
@@ -103,7 +103,7 @@ def test_what_is_no_entry_is_passed_over(session, living):
 
 
 def test_a_line_without_end_is_passed_over(session, living, monkeypatch):
-    """A line longer than any record's doesn't hold up what follows."""
+    """A line longer than any record's does not block the lines after it."""
     monkeypatch.setattr(progress, "CHUNK", 200)
     living.raw("events-7.jsonl", "x" * 500 + "\n")
     living.event("PHASE_UPDATE", "4")
@@ -115,10 +115,10 @@ def test_a_line_without_end_is_passed_over(session, living, monkeypatch):
 
 @pytest.mark.usefixtures("living")
 def test_only_what_was_added_is_read(session, monkeypatch):
-    """A look reads each line of a record once."""
+    """Each line of a record is read once."""
     told = []
-    really = progress._told
-    monkeypatch.setattr(progress, "_told", lambda state, data: told.append(data) or really(state, data))
+    really = progress._advanced
+    monkeypatch.setattr(progress, "_advanced", lambda state, data: told.append(data) or really(state, data))
     reader = ProgressReader(session)
     reader.look()
     reader.look()
@@ -126,7 +126,7 @@ def test_only_what_was_added_is_read(session, monkeypatch):
 
 
 def test_an_ended_run_keeps_its_time(session, living):
-    """A sealed record shows how the run ended and how long it took."""
+    """A sealed record gives the end state and the duration."""
     reader = ProgressReader(session)
     reader.look()
     seal(living.folder, "timed out", None, "", 12.5)
@@ -136,13 +136,13 @@ def test_an_ended_run_keeps_its_time(session, living):
 
 
 def test_a_seal_that_cannot_be_read_ends_the_run_too(session, living):
-    """A record with any seal is no living run."""
+    """A record with an unreadable seal is not a running run."""
     (living.folder / "seal.json").write_text("{")
     assert look(ProgressReader(session)).state == "sealed"
 
 
 def test_a_request_that_is_being_written_waits(session, living):
-    """A record whose request isn't whole yet is passed over until it is."""
+    """A record is skipped until its request is complete."""
     (living.folder / "request.json").write_text('{"format":')
     reader = ProgressReader(session)
     assert reader.look() == ()
@@ -151,14 +151,14 @@ def test_a_request_that_is_being_written_waits(session, living):
 
 
 def test_folders_are_not_searched_for_ever(session, living):
-    """Records lie near the top of a session; nothing inside one is taken for another."""
+    """Records are near the top of a session; folders within a record are skipped."""
     _Run(session / "a" / "b" / "c" / "d")
     _Run(living.folder / "outputs" / "inner")
     assert [state.record for state in ProgressReader(session).look()] == ["runs/one"]
 
 
 def test_a_line_for_each_run():
-    """A line tells target, case, role, phase, tile, cache and time; what isn't known is left out."""
+    """A line gives target, case, role, phase, tile, cache and time; unknown parts are left out."""
     begun = Progress("r", "zemosaic b59a65f", "subject", "chain")
     tiles = Progress("r", "reference", "pair", "chain", "3", "", 4, 9, 112_400_000, 1_000_000_000)
     stage = Progress("r", "reference", "pair", "chain", stage="phase1_scan 3/8", since=1_000_000_000)
@@ -172,7 +172,7 @@ def test_a_line_for_each_run():
 
 
 def test_lines_can_be_translated():
-    """The wording goes through a catalogue."""
+    """The words of a line are translated."""
     state = Progress("r", "reference", "pair", "chain", "3")
     french = {"phase {phase},": "phase no {phase},", "{seconds} s": "{seconds} secondes"}
     (line,) = lines([state], lambda text: french.get(text, text))
@@ -180,13 +180,13 @@ def test_lines_can_be_translated():
 
 
 def test_the_present_time_is_taken_by_default():
-    """Without a time the line is of now."""
+    """Without a time the present time is used."""
     (line,) = lines([Progress("r", "t", "pair", "c", since=time.monotonic_ns() - 61 * 10**9)])
     assert line.endswith("61 s")
 
 
 def wait_for(condition):
-    """Wait until a condition comes true."""
+    """Wait until a condition is true."""
     deadline = time.monotonic() + 20
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -194,29 +194,32 @@ def wait_for(condition):
 
 
 def test_the_monitor_writes_a_line_a_change(session, living):
-    """A run gets a line when it changed, and none while it stays as it is."""
+    """A run gets a line for each change, and no line without a change."""
     shown = []
-    with ProgressMonitor(session, shown.append, interval=0.01):
-        wait_for(lambda: len(shown) == 1)
-        living.event("PHASE_UPDATE", "3")
-        wait_for(lambda: len(shown) == 2)
-        seal(living.folder, "done", 0, "", 3.0)
+    monitor = ProgressMonitor(session, shown.append, interval=0.01)
+    monitor.start()
+    wait_for(lambda: len(shown) == 1)
+    living.event("PHASE_UPDATE", "3")
+    wait_for(lambda: len(shown) == 2)
+    seal(living.folder, "done", 0, "", 3.0)
+    monitor.stop()
     assert ["phase 3" in line for line in shown] == [False, True, False]
     assert shown[-1] == "reference · chain · subject: done after 3 s"
 
 
 def test_runs_of_another_time_get_no_line(session, living):
-    """A record sealed before the monitor started is not shown."""
+    """A record that was sealed before the start of the monitor is not shown."""
     seal(living.folder, "done", 0, "", 3.0)
     shown = []
-    with ProgressMonitor(session, shown.append, interval=0.01):
-        pass
+    monitor = ProgressMonitor(session, shown.append, interval=0.01)
+    monitor.start()
+    monitor.stop()
     assert shown == []
 
 
 @pytest.mark.usefixtures("living")
 def test_a_closed_stream_ends_the_monitor_quietly(session):
-    """When nobody reads any more, the monitor ends without an error."""
+    """When the stream is closed, the monitor ends without an error."""
 
     def closed(_line):
         raise ValueError("I/O operation on closed file")
@@ -228,11 +231,11 @@ def test_a_closed_stream_ends_the_monitor_quietly(session):
 
 
 def test_the_table_of_runs_to_come(tmp_path):
-    """Each run to come has a line with the time expected: known, guessed, or not known."""
+    """Each run has a line with the expected time: known, estimated or unknown."""
     durations = Durations(tmp_path / "durations.json")
     durations.add(a_request(), 8.4)
     coming = [
-        SimpleNamespace(case="chain", role="subject", retention="per_tile", target=target, dataset=dataset)
+        PlannedRun("chain", "subject", "per_tile", target, dataset)
         for target, dataset in (("reference", "small"), ("reference (naive)", "small"), ("reference", "large"))
     ]
     assert expected_table(coming, durations).splitlines() == [
@@ -247,16 +250,13 @@ def test_the_table_of_runs_to_come(tmp_path):
 @pytest.mark.parametrize(
     ("datasets", "told"),
     [
-        (("large", "large"), "2 runs; how long they take is not known here yet."),
+        (("large", "large"), "2 runs; their duration is not known yet."),
         (("small", "small"), "2 runs, about 17 s one after the other."),
     ],
 )
 def test_the_sum_of_all_or_of_none(tmp_path, datasets, told):
-    """Where no time is known no sum is stated, and where every time is, none is said to be missing."""
+    """The sum is left out where every time is unknown, and names no unknown times where all are known."""
     durations = Durations(tmp_path / "durations.json")
     durations.add(a_request(), 8.4)
-    coming = [
-        SimpleNamespace(case="chain", role="subject", retention="per_tile", target="reference", dataset=dataset)
-        for dataset in datasets
-    ]
+    coming = [PlannedRun("chain", "subject", "per_tile", "reference", dataset) for dataset in datasets]
     assert expected_table(coming, durations).splitlines()[-1] == told

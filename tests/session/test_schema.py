@@ -81,7 +81,7 @@ def test_every_part_fits(tmp_path):
         timed=(("k", "p"),),
         sizes=("s",),
     )
-    test = TestEntry("t.py::t[c]", "Title", Outcome.NOT_EVALUATED, "", "c", "truth", "k", "subject")
+    test = TestEntry("t.py::t[c]", "Title", Outcome.NOT_EVALUATED, "", "c", "truth", "k", "subject", "start")
     run = RunEntry("k", "c", "subject", "per_tile", "t", "d", "user", "runs/k", "done", 1.5, "sds", 3)
     session = Session("2026-01-01T00:00:00+00:00", "t", "command", {"a": [1]}, "pytest", {"harness": "1"})
     requirement = Requirement("A.1", "A", "texte", ("t.py::t",), Outcome.UNKNOWN)
@@ -103,10 +103,12 @@ def test_a_session_of_before_is_read(tmp_path, written):
     """What came to the format later may be missing: such a session tells nothing of it."""
     older = {name: part for name, part in written.items() if name not in {"options", "patch"}}
     older["judged"] = [{name: part for name, part in j.items() if name != "questions"} for j in written["judged"]]
+    older["tests"] = [{name: part for name, part in t.items() if name != "part"} for t in written["tests"]]
     (tmp_path / "session.json").write_text(json.dumps(older), encoding="utf-8")
     session = read_session(tmp_path)
     assert (dict(session.options), session.patch) == ({}, ())
     assert [j.questions for j in session.judged] == [()] * len(written["judged"])
+    assert [t.part for t in session.tests] == [None] * len(written["tests"])
 
 
 def test_numbers_that_are_not_finite_are_named(tmp_path):
@@ -236,7 +238,7 @@ def test_what_is_no_json_is_refused(tmp_path, text):
 def test_the_schema_has_the_fields_of_the_classes(owner, schema, besides):
     """A field that is added to a class, or to the schema, is added to the other, and all but what came later are required."""
     names = {f.name for f in fields(owner)} | besides
-    later = {Session: {"options", "patch"}, JudgedRun: {"questions"}}.get(owner, set())
+    later = {Session: {"options", "patch"}, JudgedRun: {"questions"}, TestEntry: {"part"}}.get(owner, set())
     assert set(schema["properties"]) == names
     assert set(schema["required"]) == names - later
     assert schema["additionalProperties"] is False

@@ -1,4 +1,4 @@
-"""Settings of the stub, by the contract of ZeMosaic's own: ``DEFAULT_CONFIG`` and ``load_config``. Written for these tests."""
+"""Settings of the stub, with the interface of ZeMosaic's: ``DEFAULT_CONFIG`` and ``load_config``. Written for these tests."""
 
 DEFAULT_CONFIG = {
     "cache_retention": "run_end",
@@ -15,5 +15,5 @@ DEFAULT_CONFIG = {
 
 
 def load_config():
-    """Return the stored settings: here always the defaults."""
+    """Return the stored settings, here the defaults."""
     return dict(DEFAULT_CONFIG)

@@ -1,20 +1,20 @@
 # ruff: noqa: PTH100, PTH107, PTH109, PTH110, PTH111, PTH118, PTH119, PTH120, ARG001, PLR0917 -- names, arguments and text paths are those of the contract
-"""A stub with ZeMosaic's entry contract, to test the adapter without ZeMosaic. Written for these tests from its interface.
+"""Stand in for ZeMosaic's worker, to test the adapter without ZeMosaic. Written for these tests from its interface.
 
-Its tiles are means of caches, side by side they are its mosaic. It misbehaves as the setting ``stub_mode`` says, or the
-environment variable ``PHASE3_STUB``:
+A tile is the mean of its caches. The mosaic is the tiles in a row. The setting ``stub_mode`` or the environment variable
+``PHASE3_STUB`` selects a misbehaviour:
 
 =============  =====================================================================================
-``naive``      a tile that was made deletes its caches, whoever still needs them
-``no mosaic``  ends well, without a mosaic
+``naive``      deletes the caches of a tile when it is made, although other tiles need them
+``no mosaic``  succeeds without a mosaic
 ``exit``       ends the process at once, with status 7
-``crash``      raises where nobody catches it
+``crash``      raises an exception that is not caught
 ``hang``       never ends
-``binary``     writes bytes to standard output that are no text, then runs as usual
+``binary``     writes bytes to standard output that are not UTF-8, then runs as usual
 ``no tiles``   (environment only) makes tiles by a function of another name
-``children``   has a child process remove a file of its output folder
-``litter``     writes a file in every place that it takes for its user's, and says in an event where these are
-``samples``    says in an event what numpy's generators draw, two that are given no seed and one that is, and shuffle
+``children``   lets a child process remove a file of its output folder
+``litter``     writes a file in every folder that it takes for its user's, and sends an event with their paths
+``samples``    sends an event with the numbers of numpy's generators, two without a seed and one with, and of shuffle
 =============  =====================================================================================
 """
 
@@ -46,7 +46,7 @@ def _mode():
 
 
 def create_master_tile(seestar_stack_group_info, tile_id, output_temp_dir, progress_callback):
-    """Return ``((path, wcs), retry groups)``; a frame whose cache is not there is left out."""
+    """Return ``((path, wcs), retry groups)``. A frame without its cache is left out."""
     progress_callback("mastertile_info_creation_started_from_cache", None, "INFO", tile_id=tile_id)
     found = []
     for entry in seestar_stack_group_info:
@@ -69,7 +69,7 @@ def create_master_tile(seestar_stack_group_info, tile_id, output_temp_dir, progr
     header["ZMT_NRAW"], header["HIERARCH ZMT_NALGN"] = len(seestar_stack_group_info), len(found)
     path = os.path.join(output_temp_dir, f"master_tile_{tile_id:03d}.fits")
     fits.writeto(path, np.mean(found, axis=0), header)
-    # Frames of this name are said not to fit: each goes round once more, in a group of its own.
+    # Frames of this name count as not aligned: they are submitted once more, in a retry group.
     unfit = [e for e in seestar_stack_group_info if os.path.basename(e["path_raw"]).startswith("retry")]
     retries = [{**entry, "retry_attempt": 1} for entry in unfit if "retry_attempt" not in entry]
     return (path, reference["wcs"]), [retries] if retries else []
@@ -89,7 +89,7 @@ def run_hierarchical_mosaic(
     filtered_header_items=None,
     logging_level="INFO",
 ):
-    """Make a mosaic, as the settings say."""
+    """Make a mosaic as the settings say."""
     config = zemosaic_config.load_config()
     report = progress_callback
     report("run_info_processing_started", None, "INFO")
@@ -181,7 +181,7 @@ def _release(group, users):
 
 
 def _litter():
-    """Leave a file in each place; return the places, and the modules of the harness that could be imported."""
+    """Write a file in each folder; return the folders, and the modules of the harness that could be imported."""
     variables = ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "APPDATA", "LOCALAPPDATA")
     places = {"cwd": os.getcwd(), "home": str(Path.home()), "tmp": tempfile.gettempdir()}
     places |= {"user": os.path.expanduser("~"), "source": os.path.dirname(os.path.abspath(__file__))}
@@ -206,12 +206,12 @@ def _misbehave(mode):
 def _samples():
     generators = (np.random.default_rng(), np.random.default_rng(seed=None), np.random.default_rng(7))
     order = np.arange(1000)
-    np.random.shuffle(order)  # noqa: NPY002 -- as a library of the original's does
+    np.random.shuffle(order)  # noqa: NPY002 -- as a library of ZeMosaic does
     return [*(float(generator.random()) for generator in generators), int(order[0]), int(order[-1])]
 
 
 def run_hierarchical_mosaic_process(progress_queue, *, solver_settings_dict=None, **kwargs):
-    """Run with what a graphical interface sends: keys are renamed, unknown ones dropped in silence."""
+    """Run with the arguments of a graphical interface: keys are renamed, and unknown ones are dropped without a message."""
 
     def callback(key, progress=None, level="INFO", **fields):
         if level in {"INFO", "WARN", "ERROR", "SUCCESS", "ETA_LEVEL"}:
@@ -231,7 +231,7 @@ def run_hierarchical_mosaic_process(progress_queue, *, solver_settings_dict=None
     wanted.update({f"{key}_config": value for key, value in kwargs.items()})
     try:
         run_hierarchical_mosaic(progress_callback=callback, **{k: v for k, v in wanted.items() if k in known})
-    except Exception as error:  # as the original: the entry point returns
+    except Exception as error:  # like ZeMosaic's: the entry point returns
         logger.exception("the stub failed")
         progress_queue.put(("PROCESS_ERROR", None, "ERROR", {"error": str(error)}))
     finally:

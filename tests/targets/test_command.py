@@ -1,6 +1,7 @@
-"""How a command line becomes the words of a command, on each system."""
+"""Split a command line into words as each system does."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -24,16 +25,16 @@ from harness.targets import command
     ],
 )
 def test_quotes_and_backslashes_are_those_of_the_system(monkeypatch, windows, line, words):
-    """Quotes group and go; on Windows a backslash parts folders, and an apostrophe is a letter of a name."""
+    """Quotes group words and are removed; on Windows a backslash separates folders and an apostrophe is an ordinary character."""
     monkeypatch.setattr(command, "WINDOWS", windows)
-    assert list(command.resolve(f'"{sys.executable}" {line}').command[1:]) == words
+    assert list(command.Command().resolve(f'"{sys.executable}" {line}', None, Path()).command[1:]) == words
 
 
 def test_a_quoted_program_is_found_on_windows(monkeypatch):
-    """The program's own quotes are no part of its name, so one in a folder with a space is found."""
+    """The quotes around a program are not part of its name, so a program in a folder with a space is found."""
     monkeypatch.setattr(command, "WINDOWS", True)
     seen = []
     monkeypatch.setattr(command.shutil, "which", lambda name: seen.append(name) or sys.executable)
-    facts = command.resolve(r'"C:\Program Files\Python\python.exe" -c "x"')
+    facts = command.Command().resolve(r'"C:\Program Files\Python\python.exe" -c "x"', None, Path())
     assert seen == [r"C:\Program Files\Python\python.exe"]
     assert facts.command == (sys.executable, "-c", "x")

@@ -1,4 +1,4 @@
-"""How targets are started: interpreters, isolation, commands, the reference."""
+"""Start targets: interpreters, isolation, commands, the reference."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ from tests.requests_ import a_request
 
 
 def test_environment_keeps_a_target_inside_its_record(tmp_path):
-    """Home, settings and temporary files lie in the record, in folders that are there; the rest stays as it was."""
+    """Home, settings and temporary files are in existing folders of the record; other variables stay unchanged."""
     base = {"PATH": "/bin", "HOME": "/home/me", "PYTHONPATH": os.pathsep.join([str(ROOT), "/mine"])}
     env = environment(tmp_path, base)
     work = tmp_path / "work"
@@ -40,7 +40,7 @@ def test_environment_keeps_a_target_inside_its_record(tmp_path):
 
 
 def test_no_switch_reaches_a_target_unrecorded(tmp_path):
-    """Switches of the target, of its solver, of this project and of Python stay out; what tells where modules are stays."""
+    """Switches of the target, its solver, this project and Python are removed; variables for the place of modules stay."""
     switches = ("ZEMOSAIC_X", "ZEM_ALTALPHA_Y", "ASTAP_Z", "PHASE3_TARGET_ROOT", "PHASE3_DATA_DIR", "PythonInspect")
     switches += ("PYTHONOPTIMIZE", "PYTHONSTARTUP", "PYTHONPYCACHEPREFIX", "PYTHONWARNINGS")
     kept = {"PYTHONHOME": "/p", "PYTHONUSERBASE": "/u", "PYTHONUTF8": "1", "LANG": "fr_FR.UTF-8", "MY_ZEMOSAIC_X": "1"}
@@ -50,14 +50,14 @@ def test_no_switch_reaches_a_target_unrecorded(tmp_path):
 
 
 def test_order_of_sets_is_the_requests(tmp_path):
-    """Runs that are compared order their sets alike: the hash seed follows the request's seed, which is recorded."""
+    """The hash seed, which orders sets of text, follows the request's seed, so compared runs have the same order."""
     for seed, expected in ((0, "0"), (7, "7"), (2**32 + 1, "1")):
         start = prepare(tmp_path, a_request(target=TargetFacts("reference", "r", "", sys.executable), seed=seed))
         assert start.env["PYTHONHASHSEED"] == expected
 
 
 def test_launcher_is_started_by_the_targets_interpreter(tmp_path):
-    """The interpreter gets the launcher and the record, in the working folder of the run, and finds a user's packages."""
+    """The interpreter gets the launcher and the record, starts in the run's working folder, and finds the user's own packages."""
     target = TargetFacts("reference", "r", "", sys.executable)
     start = prepare(tmp_path, a_request(target=target))
     assert start.argv[0] == sys.executable
@@ -68,13 +68,13 @@ def test_launcher_is_started_by_the_targets_interpreter(tmp_path):
 
 
 def test_old_interpreters_are_not_given_options_that_they_lack():
-    """-P is of Python 3.11."""
+    """Option -P exists since Python 3.11; older interpreters are started without it."""
     assert interpreter.Interpreter("p", (3, 10, 1), "", {}).safe_path == ()
     assert interpreter.Interpreter("p", (3, 11, 0), "", {}).safe_path == ("-P",)
 
 
 def test_command_is_started_as_its_words(tmp_path):
-    """A command is split once and never given to a shell; it learns its record from the environment."""
+    """A command line is split once and never given to a shell; the environment names its record."""
     facts = resolve(f'command:"{sys.executable}" -c "print(1); x" $HOME', None, tmp_path)
     assert facts.command[1:] == ("-c", "print(1); x", "$HOME")
     start = prepare(tmp_path, a_request(target=facts))
@@ -87,13 +87,13 @@ def test_command_is_started_as_its_words(tmp_path):
     [("", "found nothing"), ('"open', "quote it"), ("no-such-program-here x", "found no 'no-such-program-here'")],
 )
 def test_command_that_cannot_be_started_is_told(words, match, tmp_path):
-    """A command line is checked before a run is made of it."""
+    """A command line is checked before any run."""
     with pytest.raises(TargetError, match=match):
         resolve(f"command:{words}", None, tmp_path)
 
 
 def test_reference_names_its_defects(tmp_path):
-    """The reference runs in this interpreter; defects are part of its identity, unknown ones are refused."""
+    """The reference runs in this interpreter; its defects are part of its identity, and unknown defects are refused."""
     good = resolve("reference", None, tmp_path)
     bad = resolve("reference:naive_per_tile_deletion", None, tmp_path)
     assert (good.kind, good.python, good.root) == ("reference", sys.executable, str(ROOT))
@@ -108,7 +108,7 @@ def test_reference_names_its_defects(tmp_path):
 
 
 def test_versions_of_what_matters():
-    """Python's version and those of the libraries that are there; absent ones are not made up."""
+    """The versions are those of Python and of the installed libraries only."""
     found = versions(None)
     assert found["python"] == ".".join(map(str, sys.version_info[:3]))
     assert found["numpy"]
@@ -116,7 +116,7 @@ def test_versions_of_what_matters():
 
 
 def script(folder, text):
-    """Write a program that stands for an interpreter."""
+    """Write a program that is used in place of an interpreter."""
     path = folder / "python"
     path.write_text(f"#!{sys.executable}\n{text}\n")
     path.chmod(0o755)
@@ -136,14 +136,14 @@ def script(folder, text):
     ],
 )
 def test_what_is_no_interpreter_is_told(text, match, tmp_path):
-    """A program that does not answer as Python does, or an old one, is refused with what to do."""
+    """A program that does not answer as Python does, or an old Python, is refused with what to do."""
     with pytest.raises(TargetError, match=match):
         interpreter.examine(script(tmp_path, text))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="scripts are not programs there")
 def test_interpreter_is_found_from_wherever_a_run_starts(tmp_path, monkeypatch):
-    """A relative path, the home folder and a bare name become absolute; links, which lead to an environment, are kept."""
+    """A relative path, the home folder and a bare name become absolute; links into a virtual environment are kept."""
     (tmp_path / "env").mkdir()
     link = tmp_path / "env" / "python"
     link.symlink_to(sys.executable)
@@ -156,13 +156,13 @@ def test_interpreter_is_found_from_wherever_a_run_starts(tmp_path, monkeypatch):
 
 
 def test_interpreter_that_is_not_there_is_told(tmp_path):
-    """A wrong path names the option that sets it."""
+    """A wrong path gives an error that names the option."""
     with pytest.raises(TargetError, match="--phase3-python"):
         interpreter.examine(str(tmp_path / "none"))
 
 
 def test_interpreter_that_never_answers_is_told(monkeypatch, tmp_path):
-    """A program that hangs is given up."""
+    """A program that hangs is ended after a time limit."""
 
     def hang(*_args, **_kwargs):
         raise interpreter.subprocess.TimeoutExpired("python", 120)

@@ -1,4 +1,4 @@
-"""ZeMosaic as a target: commits and checkouts, copied without touching them, and what goes wrong."""
+"""ZeMosaic as a target: copies of commits and checkouts, and the errors of bad ones."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from harness.targets import exports, git, interpreter, zemosaic
 from harness.targets.errors import TargetError
-from harness.targets.resolve import is_commit, resolve
+from harness.targets.resolve import resolve
 from harness.targets.start import prepare
 from harness.targets.zemosaic import read_config
 from tests.requests_ import a_request
@@ -23,7 +23,7 @@ STUB = Path(__file__).parents[1] / "stub_zemosaic"
 
 
 def run_git(folder, *words):
-    """Run git, unaffected by anybody's settings, and return what it says."""
+    """Run git without anybody's settings, and return its output."""
     env = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
     who = ["-c", "user.name=t", "-c", "user.email=t@t", "-c", "init.defaultBranch=main", "-c", "core.autocrlf=false"]
     return subprocess.run(
@@ -47,7 +47,7 @@ def checkout(tmp_path):
 
 
 def contents(folder):
-    """Return every file by name, but for those that an interpreter compiled."""
+    """Return the content of every file by name, without compiled files."""
     return {
         p.relative_to(folder).as_posix(): p.read_bytes()
         for p in folder.rglob("*")
@@ -61,7 +61,7 @@ def resolved(spec, tmp_path):
 
 
 def test_commit_is_copied_whole(checkout, tmp_path):
-    """A commit becomes a folder named by its full id, with the commit's files, and the repository stays as it was."""
+    """A commit is copied to a folder named by its full id, and the repository is unchanged."""
     before = contents(checkout)
     first = run_git(checkout, "rev-parse", "HEAD~1")
     facts = resolved(f"{checkout}@{first[:8]}", tmp_path)
@@ -73,18 +73,18 @@ def test_commit_is_copied_whole(checkout, tmp_path):
 
 
 def test_names_of_commits_are_resolved(checkout, tmp_path):
-    """A branch or a tag names a commit; the identity is the commit's full id and the version that it states."""
+    """A branch or a tag names a commit; the identity has the commit's full id and its stated version."""
     facts = resolved(f"{checkout}@main", tmp_path)
     assert facts.identity["commit"] == run_git(checkout, "rev-parse", "HEAD")
     assert facts.identity["version"] == "4.5.0"
-    assert is_commit(checkout, "main")
-    assert not is_commit(checkout, "nope")
-    assert not is_commit(checkout, "--help")
-    assert not is_commit(tmp_path / "none", "main")
+    assert git.commit_of(checkout, "main") == facts.identity["commit"]
+    assert git.commit_of(checkout, "nope") is None
+    assert git.commit_of(checkout, "--help") is None
+    assert git.commit_of(tmp_path / "none", "main") is None
 
 
 def test_clean_checkout_is_its_commit(checkout, tmp_path):
-    """A checkout without changes is the same target as its commit: one copy serves both."""
+    """An unchanged checkout is the same target as its commit and shares its copy."""
     clean = resolved(checkout, tmp_path)
     assert clean.root == resolved(f"{checkout}@main", tmp_path).root
     assert clean.identity["dirty"] is None
@@ -113,7 +113,7 @@ def test_changed_checkout_is_run_as_it_is(checkout, tmp_path):
 
 
 def test_deleted_file_changes_the_identity(checkout, tmp_path):
-    """A tracked file that was deleted is missing in the copy too."""
+    """A deleted tracked file is missing in the copy and changes the identity."""
     (checkout / "version.txt").unlink()
     facts = resolved(checkout, tmp_path)
     assert facts.identity["dirty"]
@@ -121,7 +121,7 @@ def test_deleted_file_changes_the_identity(checkout, tmp_path):
 
 
 def test_folder_without_git_is_known_by_its_files(tmp_path):
-    """A folder that is no git checkout is identified by its source; hidden folders, environments and data stay out."""
+    """A folder without git is identified by its source; hidden folders, environments and data are left out."""
     folder = tmp_path / "plain"
     shutil.copytree(STUB, folder, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / ".hidden").mkdir()
@@ -138,7 +138,7 @@ def test_folder_without_git_is_known_by_its_files(tmp_path):
 
 
 def test_every_file_that_is_copied_identifies_a_folder_without_git(tmp_path):
-    """Settings beside the source are part of the target: changed ones are another target, never run from an old copy."""
+    """Settings files next to the source are part of the target: a changed one makes another target and another copy."""
     folder = tmp_path / "plain"
     shutil.copytree(STUB, folder, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "zemosaic_config.json").write_text('{"a": 1}')
@@ -151,7 +151,7 @@ def test_every_file_that_is_copied_identifies_a_folder_without_git(tmp_path):
 
 @pytest.mark.parametrize("harm", ["change", "add", "remove", "forget"])
 def test_copy_that_was_touched_is_made_anew(harm, checkout, tmp_path):
-    """A copy that is not as it was made, or has lost its hashes, is replaced before anything runs from it."""
+    """A changed copy, or one without its hashes, is replaced before anything runs from it."""
     root = Path(resolved(checkout, tmp_path).root)
     whole = contents(root)
     if harm == "change":
@@ -168,7 +168,7 @@ def test_copy_that_was_touched_is_made_anew(harm, checkout, tmp_path):
 
 
 def test_copy_that_is_whole_is_kept(checkout, tmp_path):
-    """A copy that is as it was made is not made again; what an ended process left half made is cleared away."""
+    """An unchanged copy is used again, and drafts of a killed process are removed."""
     root = Path(resolved(checkout, tmp_path).root)
     inode = root.stat().st_ino
     (tmp_path / "exports" / "draft-left" / "new").mkdir(parents=True)
@@ -178,7 +178,7 @@ def test_copy_that_is_whole_is_kept(checkout, tmp_path):
 
 
 def test_each_run_gets_a_copy_of_its_own(checkout, tmp_path):
-    """What a run writes beside its source changes no other run's; a copy that was changed since is refused."""
+    """A run's files next to its source are in its own copy; a changed shared copy is refused."""
     target = resolved(checkout, tmp_path)
     request = a_request(target=target)
     roots = []
@@ -200,7 +200,7 @@ def test_each_run_gets_a_copy_of_its_own(checkout, tmp_path):
 
 
 def test_hashes_beside_a_copy_lead_nowhere_else(checkout, tmp_path):
-    """A path in them that leaves the copy is refused, whatever is there."""
+    """A path in the hashes that leaves the copy is refused."""
     target = resolved(checkout, tmp_path)
     beside = Path(f"{target.root}.json")
     beside.write_text(json.dumps({"format": exports.FORMAT, "files": {"../x": "0"}, "left_out": []}))
@@ -210,7 +210,7 @@ def test_hashes_beside_a_copy_lead_nowhere_else(checkout, tmp_path):
 
 
 def test_lock_that_somebody_holds_is_told(checkout, tmp_path, monkeypatch):
-    """Nobody waits for ever: the error names the lock."""
+    """A held lock is an error after a time limit, and the error names the lock."""
     monkeypatch.setattr(exports, "LOCK_SECONDS", 0.05)
     (tmp_path / "exports").mkdir()
     with FileLock(tmp_path / "exports" / ".lock"), pytest.raises(TargetError, match=r"exports.\.lock within 0\.05 s"):
@@ -218,7 +218,7 @@ def test_lock_that_somebody_holds_is_told(checkout, tmp_path, monkeypatch):
 
 
 def test_bare_repository_needs_a_commit(checkout, tmp_path):
-    """Any commit of a bare repository is a target; the repository itself has no files to run."""
+    """Any commit of a bare repository is a target; the repository itself is not."""
     bare = tmp_path / "bare.git"
     run_git(tmp_path, "clone", "-q", "--bare", str(checkout), str(bare))
     assert resolved(f"{bare}@main", tmp_path).identity["commit"] == run_git(checkout, "rev-parse", "HEAD")
@@ -227,7 +227,7 @@ def test_bare_repository_needs_a_commit(checkout, tmp_path):
 
 
 def drop(repository, path):
-    """Remove a file's content from a repository, as in a partial copy."""
+    """Remove a file's content from a repository, as in a partial clone."""
     oid = run_git(repository, "rev-parse", f"HEAD:{path}")
     loose = repository / ".git" / "objects" / oid[:2] / oid[2:]
     loose.chmod(0o644)
@@ -235,7 +235,7 @@ def drop(repository, path):
 
 
 def test_missing_picture_is_left_out_and_missing_code_is_refused(checkout, tmp_path):
-    """A partial copy without a picture serves; one without code does not, and leaves no half copy."""
+    """A partial clone without a picture is copied; one without code is refused and leaves no half copy."""
     drop(checkout, "picture.gif")
     facts = resolved(f"{checkout}@HEAD", tmp_path)
     assert "picture.gif" not in contents(Path(facts.root))
@@ -248,7 +248,7 @@ def test_missing_picture_is_left_out_and_missing_code_is_refused(checkout, tmp_p
 
 @pytest.mark.skipif(os.name == "nt", reason="making links needs rights there")
 def test_links_are_neither_made_nor_followed(checkout, tmp_path):
-    """A link in a commit or a work tree could lead anywhere: it is left out, and named in the identity."""
+    """A link can point anywhere, so it is left out, and the identity names it."""
     (tmp_path / "secret.txt").write_text("secret")
     (checkout / "link.txt").symlink_to(tmp_path / "secret.txt")
     (checkout / "folder").symlink_to(tmp_path)
@@ -268,7 +268,7 @@ def test_links_are_neither_made_nor_followed(checkout, tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="making links needs rights there")
 def test_linked_source_is_refused(checkout, tmp_path):
-    """A module that is a link would be missing in the copy, and another program would run: refused, with its name."""
+    """A module that is a link is refused: without it another program would run."""
     (checkout / "link.py").symlink_to(checkout / "zemosaic_config.py")
     run_git(checkout, "add", ".")
     with pytest.raises(TargetError, match=r"expected the source link\.py .* found a link: put the source itself"):
@@ -282,7 +282,7 @@ def test_linked_source_is_refused(checkout, tmp_path):
 
 
 def test_large_files_are_left_out_and_large_source_is_refused(checkout, tmp_path, monkeypatch):
-    """What is too large for source is named in the identity; a module of that size is an error."""
+    """A large data file is left out and the identity names it; a large module is an error."""
     monkeypatch.setattr(zemosaic, "_LARGEST", 2**20)
     (checkout / "picture.gif").write_bytes(bytes(2**20 + 1))
     facts = resolved(checkout, tmp_path)
@@ -293,7 +293,7 @@ def test_large_files_are_left_out_and_large_source_is_refused(checkout, tmp_path
 
 
 def test_submodules_are_named(checkout, tmp_path):
-    """A commit of another repository in the tree is no file of this one: left out, and named."""
+    """A submodule is left out, and the identity names it."""
     other = run_git(checkout, "rev-parse", "HEAD")
     run_git(checkout, "update-index", "--add", "--cacheinfo", f"160000,{other},theirs")
     run_git(checkout, "commit", "-q", "-m", "submodule")
@@ -302,13 +302,13 @@ def test_submodules_are_named(checkout, tmp_path):
 
 @pytest.mark.parametrize("path", ["../a.py", "/a.py", "a/../../b.py", ".git/config", "a\\b.py", "a/.GIT/x", "a\0.py"])
 def test_paths_that_would_leave_the_folder_are_refused(path):
-    """A commit may hold any path; only those inside its own folder are written."""
+    """A commit may hold any path; a path that leaves the folder is refused."""
     assert git.safe(path) is None
 
 
 @pytest.mark.parametrize("path", ["a./b.py", "b.py ", "NUL.py", "com1.txt", "con", "a:b.py", "LPT¹"])
 def test_paths_that_windows_gives_another_file_are_refused_there(path, monkeypatch):
-    """Names of devices, and such as end in a dot or a space, are written to something else there; elsewhere they are names."""
+    """Device names, and names that end in a dot or a space, are refused on Windows only."""
     assert git.safe(path) is not None
     with monkeypatch.context() as patch:
         patch.setattr(git.os, "name", "nt")
@@ -321,12 +321,12 @@ def test_paths_that_windows_gives_another_file_are_refused_there(path, monkeypat
     ("names", "match"),
     [
         (["../a.py"], "stay inside the folder"),
-        (["a.py", "A.py"], "tells apart, found 'a.py' and 'A.py'"),
-        (["\u00e9.py", "e\u0301.py"], "tells apart"),
+        (["a.py", "A.py"], "differ on every system, found 'a.py' and 'A.py'"),
+        (["\u00e9.py", "e\u0301.py"], "differ on every system"),
     ],
 )
 def test_copy_that_some_system_could_not_hold_is_refused(names, match, tmp_path):
-    """A path that leaves, and two that are one file on Windows or macOS, refuse the whole copy everywhere."""
+    """A path that leaves the folder, or two paths that are one file on Windows or macOS, refuse the copy on every system."""
     with pytest.raises(TargetError, match=match):
         exports.keep(lambda: [(name, b"") for name in names], tmp_path / "exports", "k", "it", lambda _: None)
     assert [p.name for p in (tmp_path / "exports").iterdir()] == [".lock"]
@@ -334,7 +334,7 @@ def test_copy_that_some_system_could_not_hold_is_refused(names, match, tmp_path)
 
 
 def test_two_who_copy_at_once_share_one_copy(checkout, tmp_path):
-    """Workers that need the same target make it once; none ever sees a part of it."""
+    """Threads that need the same target share one complete copy."""
     found = []
     threads = [
         threading.Thread(target=lambda: found.append(resolved(f"{checkout}@HEAD", tmp_path).root)) for _ in range(4)
@@ -349,7 +349,7 @@ def test_two_who_copy_at_once_share_one_copy(checkout, tmp_path):
 
 
 def test_what_is_no_target_is_told(checkout, tmp_path):
-    """Each wrong specification says what was expected, what was found, what to do."""
+    """The error for each wrong specification says what was expected, what was found, and what to do."""
     for spec, match in [
         (f"zemosaic:{tmp_path / 'none'}", "found no folder"),
         (f"zemosaic:{tmp_path / 'none'}@main", "found no folder"),
@@ -364,7 +364,7 @@ def test_what_is_no_target_is_told(checkout, tmp_path):
 
 
 def test_worker_without_the_entry_point_is_no_target(tmp_path):
-    """A folder that only looks like ZeMosaic is refused before anything starts."""
+    """A folder with ZeMosaic's files but without the entry point is refused before anything starts."""
     folder = tmp_path / "old"
     folder.mkdir()
     for name in ("zemosaic_worker.py", "zemosaic_config.py"):
@@ -374,7 +374,7 @@ def test_worker_without_the_entry_point_is_no_target(tmp_path):
 
 
 def test_commit_needs_git(checkout, tmp_path, monkeypatch):
-    """Without git a commit can't be read, and the message says so; a plain folder still can."""
+    """Without git a commit is an error; a plain folder still works."""
     monkeypatch.setattr(git, "is_there", lambda: False)
     with pytest.raises(TargetError, match="install git"):
         resolved(f"{checkout}@main", tmp_path)
@@ -382,13 +382,13 @@ def test_commit_needs_git(checkout, tmp_path, monkeypatch):
 
 
 def test_damaged_repository_is_told(checkout):
-    """What git says of a repository that it can't read is passed on."""
+    """Git's error about a repository that it can't read is passed on."""
     with pytest.raises(TargetError, match="expected git to read"):
         git.blobs(checkout, "0" * 40)
 
 
 def test_repository_that_git_refuses_is_no_plain_folder(checkout, tmp_path, monkeypatch):
-    """Where git won't read a repository, of another user say, its words and its advice are told, in every way to name it."""
+    """A repository that git refuses, such as another user's, is an error with git's words and advice, however it is named."""
 
     def refusing(_folder, *words, **_options):
         said = b"fatal: detected dubious ownership in repository at 'x'\nTo add an exception, ...\n"
@@ -401,11 +401,11 @@ def test_repository_that_git_refuses_is_no_plain_folder(checkout, tmp_path, monk
         ):
             resolved(spec, tmp_path)
     with pytest.raises(TargetError, match="dubious ownership"):
-        is_commit(checkout, "main")
+        git.commit_of(checkout, "main")
 
 
 def test_a_partial_copy_whose_rest_is_out_of_reach_is_told(checkout, monkeypatch):
-    """A git that fetches what a partial copy lacks, and can't, is passed on with what to do: its repository is not damaged."""
+    """A partial clone whose missing content can't be fetched is an error with what to do."""
 
     def refusing(_folder, *words, **_options):
         said = b"fatal: could not fetch 0123 from promisor remote\n"
@@ -419,13 +419,13 @@ def test_a_partial_copy_whose_rest_is_out_of_reach_is_told(checkout, monkeypatch
 
 
 def test_the_command_that_lists_commits_can_be_pasted(checkout, tmp_path):
-    """A folder whose name has a space is quoted in the command that a message gives."""
+    """A folder with a space is quoted in the command that the message gives."""
     with pytest.raises(TargetError, match=re.escape(f"git -C '{checkout}' log")):
         resolved(f"{checkout}@nope", tmp_path)
 
 
 def test_work_tree_without_its_repository_is_told(checkout, tmp_path):
-    """A .git that leads nowhere is an error in git's words, and not a folder without git."""
+    """A .git that points nowhere is an error; the folder does not pass for one without git."""
     shutil.rmtree(checkout / ".git")
     (checkout / ".git").write_text("gitdir: nowhere\n")
     with pytest.raises(TargetError, match=r"found: fatal: .*check the repository with: git -C"):
@@ -433,14 +433,14 @@ def test_work_tree_without_its_repository_is_told(checkout, tmp_path):
 
 
 def test_repository_without_a_commit_is_known_by_its_files(checkout, tmp_path):
-    """Before its first commit a repository says nothing of its files: they are read as they are."""
+    """A repository without a commit is identified by its files."""
     shutil.rmtree(checkout / ".git")
     run_git(checkout, "init", "-q")
     assert resolved(checkout, tmp_path).identity["commit"] is None
 
 
 def test_git_that_never_ends_is_given_up(checkout, monkeypatch):
-    """A question to git has a time limit; the error names the folder."""
+    """A git command has a time limit; the error names the folder."""
 
     def hang(command, **options):
         raise subprocess.TimeoutExpired(command, options["timeout"])
@@ -451,7 +451,7 @@ def test_git_that_never_ends_is_given_up(checkout, monkeypatch):
 
 
 def test_missing_libraries_are_all_named(checkout, tmp_path, monkeypatch):
-    """An interpreter that lacks what the version imports is refused, with every library and the command."""
+    """An interpreter that lacks imported libraries is refused, with every library and the command to install them."""
     bare = interpreter.Interpreter(sys.executable, (3, 11, 0), "", dict.fromkeys(interpreter.ZEMOSAIC_LIBRARIES))
     monkeypatch.setattr(interpreter, "examine", lambda _: bare)
     with pytest.raises(TargetError, match=r"astropy, numpy missing.*--phase3-python.*pip install astropy numpy"):
@@ -459,7 +459,7 @@ def test_missing_libraries_are_all_named(checkout, tmp_path, monkeypatch):
 
 
 def test_own_settings_are_read_without_their_folders(tmp_path):
-    """A user's own settings file is read, with a byte order mark or not; where to read and write is not his to say here."""
+    """A user's settings file is read, with or without a byte order mark, without the folders that it names."""
     path = tmp_path / "zemosaic_config.json"
     path.write_text(
         json.dumps({"stacking_kappa_low": 2.5, "input_dir": "/x", "output_dir": "/y"}), encoding="utf-8-sig"
@@ -469,5 +469,5 @@ def test_own_settings_are_read_without_their_folders(tmp_path):
         path.write_text(content)
         with pytest.raises(TargetError, match=match):
             read_config(path)
-    with pytest.raises(TargetError, match="found none that can be read"):
+    with pytest.raises(TargetError, match="found no file that can be read"):
         read_config(tmp_path / "none.json")

@@ -1,4 +1,4 @@
-"""The disk sampler, on a file system in memory."""
+"""Test the disk sampler on a file system in memory."""
 
 import os
 from pathlib import Path
@@ -31,7 +31,7 @@ def at(monkeypatch):
 
 
 def test_the_cache_is_part_of_the_whole(fs, outputs):
-    """Every file counts once in all, those of the cache folder also there, at any depth."""
+    """Every file counts once in the total; files of the cache folder, at any depth, count there too."""
     fs.create_file(outputs / "mosaic.fits", st_size=500)
     fs.create_file(outputs / "tiles" / "deep" / "a.fits", st_size=30)
     fs.create_file(RECORD / CACHE / "preprocessed_a_0.npy", st_size=100)
@@ -41,12 +41,12 @@ def test_the_cache_is_part_of_the_whole(fs, outputs):
 
 @pytest.mark.usefixtures("fs")
 def test_a_folder_that_is_not_there_is_empty():
-    """Before the target makes its folders there is nothing in them."""
+    """A folder that does not exist counts as empty."""
     assert usage(Path("/nowhere"), Path("/nowhere/cache")) == (Usage(0, 0), Usage(0, 0))
 
 
 def test_links_are_not_followed(fs, outputs):
-    """A link to somebody's large file or folder counts nothing."""
+    """A link to a large file or folder does not count."""
     fs.create_file("/elsewhere/large", st_size=5000)
     fs.create_symlink(outputs / "file", "/elsewhere/large")
     fs.create_symlink(outputs / "folder", "/elsewhere")
@@ -54,7 +54,7 @@ def test_links_are_not_followed(fs, outputs):
 
 
 def test_what_vanishes_while_looking_is_not_counted(fs, outputs, monkeypatch):
-    """A file removed between the listing and the look at it is left out, without an error."""
+    """A file that is removed between listing and reading its size is left out, without an error."""
     fs.create_file(outputs / "a", st_size=5)
     fs.create_file(outputs / "b", st_size=7)
     really = os.scandir
@@ -81,7 +81,7 @@ def test_what_vanishes_while_looking_is_not_counted(fs, outputs, monkeypatch):
 
 @pytest.mark.usefixtures("outputs", "at")
 def test_a_sample_has_the_free_bytes_of_the_volume(fs):
-    """Each line names its folder, relative to the record, with bytes, files and the volume's free bytes."""
+    """Each line has its folder relative to the record, bytes, files and the free bytes of the volume."""
     fs.set_disk_usage(10_000, "/record")
     fs.create_file(RECORD / CACHE / "preprocessed_a_0.npy", st_size=4000)
     assert DiskSampler(RECORD).sample(last=False) == [
@@ -91,7 +91,7 @@ def test_a_sample_has_the_free_bytes_of_the_volume(fs):
 
 
 def test_only_what_changed_is_written(fs, outputs, at):
-    """A folder that stays as it is gets no line until a second is over; one that changes gets it at once."""
+    """An unchanged folder gets no line within a second; a changed one gets it at once."""
     sampler = DiskSampler(RECORD)
     sampler.sample(last=False)
     at(5.3)
@@ -104,7 +104,7 @@ def test_only_what_changed_is_written(fs, outputs, at):
 
 @pytest.mark.usefixtures("outputs", "at")
 def test_the_last_look_writes_everything():
-    """The last look has a line for each folder whether it changed or not."""
+    """The last sample has a line for each folder, changed or not."""
     sampler = DiskSampler(RECORD)
     sampler.sample(last=False)
     assert [line["folder"] for line in sampler.sample(last=True)] == [OUTPUTS, CACHE]
@@ -112,7 +112,7 @@ def test_the_last_look_writes_everything():
 
 @pytest.mark.usefixtures("outputs", "at")
 def test_a_volume_that_does_not_answer(monkeypatch):
-    """Free bytes that can't be had are -1."""
+    """Free bytes that can't be read are -1."""
 
     def refuse(_path):
         raise OSError(5, "Input/output error")

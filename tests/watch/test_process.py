@@ -1,4 +1,4 @@
-"""The process sampler, on real processes and on ones that refuse."""
+"""Test the process sampler on real processes and on fake ones that refuse access."""
 
 import contextlib
 import os
@@ -61,7 +61,7 @@ def tree_of(monkeypatch):
 
 
 def sample(sampler):
-    """Return the one line of a look, without its time."""
+    """Return the only line of a sample, without its time."""
     (line,) = sampler.sample(last=False)
     return {key: value for key, value in line.items() if key != "t"}
 
@@ -75,7 +75,7 @@ def test_a_tree_is_summed(tree_of):
 
 
 def test_cpu_never_falls(tree_of):
-    """The CPU time of a process that ended stays in the sum."""
+    """The CPU time of an ended process stays in the sum."""
     sampler = ProcessSampler(os.getpid())
     tree_of(_Fake(1), _Fake(2, cpu=2.0))
     sample(sampler)
@@ -84,13 +84,13 @@ def test_cpu_never_falls(tree_of):
 
 
 def test_zombies_and_the_vanished_are_left_out(tree_of):
-    """A zombie and a process that vanishes while it is looked at count as ended."""
+    """A zombie, and a process that vanishes while it is read, count as ended."""
     tree_of(_Fake(1), _Fake(2, status=psutil.STATUS_ZOMBIE), _Fake(3, error=psutil.NoSuchProcess(3)))
     assert sample(ProcessSampler(os.getpid()))["processes"] == 1
 
 
 def test_a_process_that_refuses_is_counted(tree_of):
-    """A process that can't be looked into counts as one, and makes open files unknown."""
+    """A process that can't be read counts as one, and open files are unknown."""
     tree_of(_Fake(1), _Fake(2, error=psutil.AccessDenied(2)), _Fake(3))
     line = sample(ProcessSampler(os.getpid()))
     assert (line["processes"], line["rss"], line["open_files"]) == (3, 200, -1)
@@ -100,25 +100,25 @@ def test_a_process_that_refuses_is_counted(tree_of):
     ("fds", "expected"), [(psutil.NoSuchProcess(1), 3), (psutil.AccessDenied(1), -1), (OSError(13, "denied"), -1)]
 )
 def test_open_files_that_cannot_be_had(tree_of, fds, expected):
-    """Open files are -1 where any process refuses; one that has just ended has none."""
+    """Open files are -1 if any process refuses; a process that has just ended counts 0."""
     tree_of(_Fake(1, fds=fds), _Fake(2))
     assert sample(ProcessSampler(os.getpid()))["open_files"] == expected
 
 
 def test_a_system_without_counts():
-    """Where neither descriptors nor handles can be counted, open files are -1."""
+    """If neither descriptors nor handles can be counted, open files are -1."""
     assert process._open_files(object()) == -1
 
 
 def test_a_guard_that_has_gone():
-    """The tree of a process that is not there is empty."""
+    """The tree of an ended guard is empty."""
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         pass
     assert sample(ProcessSampler(ended.pid))["processes"] == 0
 
 
 def test_real_processes():
-    """A child that works is seen with its memory, threads and open files."""
+    """A working child is sampled with its memory, threads and open files."""
     busy = "import time\nwhile True: time.sleep(0.01)"
     with subprocess.Popen([sys.executable, "-c", busy]) as child:
         try:

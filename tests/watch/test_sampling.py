@@ -1,4 +1,4 @@
-"""When samplers look, and how lines get into a file."""
+"""Test when samples are taken, and how lines are written."""
 
 import json
 import os
@@ -10,33 +10,33 @@ from harness.watch.sampling import LONGEST, SHORTEST, Lines, Pace, Watch
 
 
 def test_a_cheap_look_is_repeated_soon():
-    """A look that costs next to nothing is repeated after the shortest wait."""
+    """A cheap sample is repeated after the shortest wait."""
     assert Pace().wait(0.0001, 1.0) == SHORTEST
 
 
 def test_a_long_run_is_looked_at_less_often():
-    """The wait grows with the time of the run, up to a bound, so that records stay small."""
+    """The wait grows with the time of the run up to a limit, so that records stay small."""
     assert Pace().wait(0.0001, 1000.0) == pytest.approx(0.5)
     assert Pace().wait(0.0001, 100_000.0) == LONGEST
 
 
 @pytest.mark.parametrize("cost", [0.01, 0.4])
 def test_looking_takes_two_percent_at_most(cost):
-    """However much a look costs, the waits keep it to its share of a core."""
+    """At any cost of a sample, the waits keep sampling to its share of a core."""
     pace = Pace()
     waits = [pace.wait(cost, 1.0) for _ in range(20)]
     assert 20 * cost / sum(waits) <= sampling.SHARE + 1e-9
 
 
 def test_a_coarse_clock_is_smoothed():
-    """Looks that seem to cost nothing after one that seemed to cost much keep the wait long for a while."""
+    """After one sample that seemed expensive, the wait stays long for a while, although the next ones seem free."""
     pace = Pace()
     pace.wait(0.016, 1.0)
     assert pace.wait(0.0, 1.0) == pytest.approx(0.4)
 
 
 def test_lines_are_appended(tmp_path):
-    """Each object is one line of JSON, after what was there."""
+    """Each object becomes one line of JSON at the end of the file."""
     path = tmp_path / "disk.jsonl"
     for number in (1, 2):
         lines = Lines(path)
@@ -46,7 +46,7 @@ def test_lines_are_appended(tmp_path):
 
 
 class _Disk:
-    """The os module with a disk that takes so many bytes."""
+    """The os module with a disk that takes a given number of bytes."""
 
     def __init__(self, room):
         self.room = room
@@ -63,7 +63,7 @@ class _Disk:
 
 
 def test_a_full_disk_costs_lines_only(tmp_path, monkeypatch):
-    """Lines that a full disk cuts off or refuses are counted, and the next one that fits is whole again."""
+    """Lines that a full disk cuts off or refuses are counted, and the next line that fits is whole."""
     disk = _Disk(11)
     monkeypatch.setattr(sampling, "os", disk)
     lines = Lines(tmp_path / "disk.jsonl")
@@ -78,7 +78,7 @@ def test_a_full_disk_costs_lines_only(tmp_path, monkeypatch):
 
 
 class _Counting:
-    """A sampler that counts its looks."""
+    """A sampler that counts its samples."""
 
     def __init__(self):
         self.looks = []
@@ -89,7 +89,7 @@ class _Counting:
 
 
 def test_a_watch_looks_first_and_last(tmp_path):
-    """A watch looks at once, and once more when it is stopped, and its lines are then in the file."""
+    """A watch samples at once and again when it is stopped, and its lines are in the file then."""
     sampler = _Counting()
     watch = Watch("disk", tmp_path / "disk.jsonl", lambda: sampler)
     assert watch.stop() == ""
@@ -100,7 +100,7 @@ def test_a_watch_looks_first_and_last(tmp_path):
 
 
 def test_a_watch_tells_what_it_lost(tmp_path, monkeypatch):
-    """Samples that could not be written are told when the watch is stopped."""
+    """Samples that could not be written are reported when the watch is stopped."""
     monkeypatch.setattr(sampling, "os", _Disk(0))
     watch = Watch("disk", tmp_path / "disk.jsonl", _Counting)
     assert watch.stop().endswith("samples of the disk could not be written")
@@ -114,6 +114,6 @@ class _Blind:
 
 
 def test_a_watch_that_fails_tells_why(tmp_path):
-    """A sampler that fails ends its watch, not the run, and says why."""
+    """A failing sampler ends its watch and not the run, and its error is reported."""
     watch = Watch("disk", tmp_path / "disk.jsonl", _Blind)
     assert watch.stop().startswith("the disk was not watched to the end (RuntimeError: blind")

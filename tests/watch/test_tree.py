@@ -1,4 +1,4 @@
-"""Process trees, and the guard that leaves nothing of one behind."""
+"""Test how the processes of a target are found and ended, and the guard that does it."""
 
 import contextlib
 import os
@@ -54,7 +54,7 @@ def soon(condition):
 
 
 def test_the_exit_code_comes_through(guarded, tmp_path):
-    """A target's own exit code and output come through the guard."""
+    """The target's exit code and output are passed on by the guard."""
     made = guarded("print('out', flush=True); print('err', file=sys.stderr); sys.exit(7)")
     made.start()
     assert made.wait(20) == Ended("ended", 7, printed="out\nerr\n")
@@ -63,14 +63,14 @@ def test_the_exit_code_comes_through(guarded, tmp_path):
 
 @POSIX
 def test_a_signal_comes_through(guarded):
-    """A target that dies by a signal has its negative number as code."""
+    """The exit code of a target killed by a signal is the negative signal number."""
     made = guarded("os.kill(os.getpid(), signal.SIGABRT)")
     made.start()
     assert made.wait(20) == Ended("ended", -signal.SIGABRT)
 
 
 def test_a_target_that_is_not_there(guarded, tmp_path):
-    """A program that doesn't exist is named, with what to do."""
+    """The error on a program that doesn't exist names it and says what to do."""
     made = guarded("", argv=[str(tmp_path / "no such program")])
     with pytest.raises(
         NotStartedError, match=r"expected to start .*no such program.* found: FileNotFoundError.* name a "
@@ -79,7 +79,7 @@ def test_a_target_that_is_not_there(guarded, tmp_path):
 
 
 def test_a_run_that_goes_on_is_not_over(guarded):
-    """Waiting for less than the run takes returns nothing."""
+    """Waiting for less than the run takes returns ``None``."""
     made = guarded("time.sleep(60)")
     made.start()
     assert made.wait(0.05) is None
@@ -87,7 +87,7 @@ def test_a_run_that_goes_on_is_not_over(guarded):
 
 
 def test_a_clinging_tree_is_ended_on_the_time_limit(guarded, tmp_path):
-    """Descendants that left the group, ignore SIGTERM and lost their parent end with the target on its time limit."""
+    """Descendants that left the group, ignore SIGTERM and lost their parent are ended with the target at its time limit."""
     made = guarded(CLINGING + "time.sleep(60)", seconds=1.0)
     pid = made.start()
     pids = [pid, *pids_in(tmp_path)]
@@ -97,7 +97,7 @@ def test_a_clinging_tree_is_ended_on_the_time_limit(guarded, tmp_path):
 
 
 def test_processes_that_outlive_the_target_are_ended(guarded, tmp_path):
-    """A target that ends and leaves processes has them counted and ended."""
+    """Processes that outlive the target are counted and ended."""
     made = guarded(CLINGING + "sys.exit(0)")
     made.start()
     ended = made.wait(20)
@@ -107,7 +107,7 @@ def test_processes_that_outlive_the_target_are_ended(guarded, tmp_path):
 
 @POSIX
 def test_the_tree_is_ended_when_the_guard_is_killed(guarded, tmp_path):
-    """When somebody kills the guard, the harness finds the tree by its mark and ends it."""
+    """If the guard is killed, the harness finds the tree by its mark and ends it."""
     made = guarded(CLINGING + "time.sleep(60)")
     pid = made.start()
     pids = [pid, *pids_in(tmp_path)]
@@ -118,7 +118,7 @@ def test_the_tree_is_ended_when_the_guard_is_killed(guarded, tmp_path):
 
 @POSIX
 def test_the_guard_asked_to_end_ends_the_tree(guarded, tmp_path):
-    """SIGTERM to the guard ends the tree, and the guard still answers."""
+    """SIGTERM to the guard ends the tree, and the guard answers."""
     made = guarded(CLINGING + "time.sleep(60)")
     pid = made.start()
     pids = [pid, *pids_in(tmp_path)]
@@ -128,7 +128,7 @@ def test_the_guard_asked_to_end_ends_the_tree(guarded, tmp_path):
 
 
 def test_a_closed_pipe_ends_the_tree(guarded, tmp_path):
-    """The guard ends the tree when the harness's end of its pipe closes, which is how it learns of the harness's end."""
+    """The guard ends the tree when the harness's end of the pipe closes: this shows that the harness has ended."""
     made = guarded(CLINGING + "time.sleep(60)")
     pid = made.start()
     pids = [pid, *pids_in(tmp_path)]
@@ -137,7 +137,7 @@ def test_a_closed_pipe_ends_the_tree(guarded, tmp_path):
 
 
 def test_a_guard_that_never_answers(guarded):
-    """A guard that ends before it started anything is a target that could not be started."""
+    """If the guard ends before it started anything, the target counts as not started."""
     made = guarded("pass")
     made._process.stdin.close()
     with pytest.raises(NotStartedError, match="no answer from the guard process"):
@@ -145,14 +145,14 @@ def test_a_guard_that_never_answers(guarded):
 
 
 def test_a_target_reads_nothing(guarded):
-    """A target's standard input is empty, so it can't wait for a key."""
+    """The standard input of a target is empty, so it can't wait for a key."""
     made = guarded("sys.exit(3 if sys.stdin.read() == '' else 4)")
     made.start()
     assert made.wait(20).code == 3
 
 
 def test_only_the_marked_are_found_without_a_keeper():
-    """Without a keeper a process is found by the mark in its environment, and by no other value of it."""
+    """Without a keeper a process is found by the mark in its environment, and not by another value of it."""
     sleeping = [sys.executable, "-c", "import time; time.sleep(60)"]
     with subprocess.Popen(sleeping, env={**os.environ, tree.MARK: "mine"}) as process:
         try:
@@ -165,7 +165,7 @@ def test_only_the_marked_are_found_without_a_keeper():
 
 @POSIX
 def test_the_members_of_a_session_are_found():
-    """A process with an environment of its own is found by its session."""
+    """A process with a changed environment is found by its session."""
     sleeping = [sys.executable, "-c", "import time; time.sleep(60)"]
     with subprocess.Popen(sleeping, env={}, start_new_session=True) as process:
         try:
@@ -175,18 +175,18 @@ def test_the_members_of_a_session_are_found():
 
 
 class _Fake:
-    """A process that counts what it is told."""
+    """A process that counts the signals that it gets."""
 
     def __init__(self, *, stubborn=False, refuses=False):
-        self.pid, self.told, self.alive = 4711, [], True
+        self.pid, self.signals, self.alive = 4711, [], True
         self._stubborn, self._refuses = stubborn, refuses
 
     def terminate(self):
-        self.told.append("terminate")
+        self.signals.append("terminate")
         self.alive = self._stubborn
 
     def kill(self):
-        self.told.append("kill")
+        self.signals.append("kill")
         if self._refuses:
             raise psutil.AccessDenied(self.pid)
         self.alive = False
@@ -199,22 +199,22 @@ class _Fake:
 
 
 def test_asked_first_and_killed_when_stubborn():
-    """Every process is asked to end; only one that doesn't is killed."""
+    """Every process is terminated; only one that does not end is killed."""
     meek, stubborn = _Fake(), _Fake(stubborn=True)
     assert tree.end(lambda: [p for p in (meek, stubborn) if p.alive], grace=0.05) == ()
-    assert (meek.told, stubborn.told) == (["terminate"], ["terminate", "kill"])
+    assert (meek.signals, stubborn.signals) == (["terminate"], ["terminate", "kill"])
 
 
 def test_what_cannot_be_ended_is_named(monkeypatch):
-    """A process that the system protects is named in the end, after a bounded time."""
+    """A process that can't be ended is reported, after a bounded time."""
     monkeypatch.setattr(tree, "KILL_SECONDS", 0.05)
     refusing = _Fake(stubborn=True, refuses=True)
     assert tree.end(lambda: [refusing], grace=0.0) == (4711,)
-    assert "kill" in refusing.told
+    assert "kill" in refusing.signals
 
 
 class _Telling(_Fake):
-    """A process whose state can't be had, or that has gone."""
+    """A process whose state can't be read, or that has ended."""
 
     def __init__(self, error):
         super().__init__()
@@ -225,26 +225,26 @@ class _Telling(_Fake):
 
 
 def test_a_process_that_vanishes_is_not_alive():
-    """Gone is not alive; hidden counts as alive, for it can't be shown to have ended."""
+    """An ended process is not alive. One whose state can't be read counts as alive, because it may run."""
     assert not tree.is_alive(_Telling(psutil.NoSuchProcess(1)))
     assert tree.is_alive(_Telling(psutil.AccessDenied(1)))
 
 
 class _Gone:
-    """A keeper that has gone."""
+    """A keeper that has ended."""
 
     def children(self, *, recursive):
         raise psutil.NoSuchProcess(1, str(recursive))
 
 
 def test_a_keeper_that_is_gone_has_no_descendants():
-    """The descendants of a process that has gone are none."""
+    """An ended process has no descendants."""
     assert tree.descendants(_Gone()) == []
 
 
 @pytest.fixture
 def console(tmp_path):
-    """Return a function that prints bytes through the guard's console, and the file's bytes and what was dropped."""
+    """Return a function that prints bytes through the guard's console, and returns the file's bytes and the number dropped."""
 
     def through(data):
         path = tmp_path / "console.log"
@@ -262,13 +262,13 @@ def console(tmp_path):
 
 
 def test_output_is_kept_byte_for_byte(console):
-    """Binary output is kept as it came."""
+    """Binary output is kept unchanged."""
     data = bytes(range(256))
     assert console(data) == (data, 0)
 
 
 def test_output_is_bounded(console, monkeypatch):
-    """Output beyond the bound is read and dropped, and the last line says how much."""
+    """Output beyond the limit is read and dropped, and the last line of the file has the number of bytes."""
     monkeypatch.setattr(guard, "CONSOLE_BYTES", 10)
     assert console(b"0123456789abc") == (b"0123456789\n[3 further bytes of output were left out]\n", 3)
 
@@ -284,13 +284,13 @@ def test_a_full_disk_does_not_block_the_target(console, monkeypatch):
             return full if name == "write" else getattr(os, name)
 
     monkeypatch.setattr(guard, "os", Os())
-    data, dropped = console(b"lost")  # what it returns as printed is held against this too
+    data, dropped = console(b"lost")  # the returned last output is checked too
     assert data == b""
     assert dropped >= 4
 
 
 def test_nothing_is_imported_from_the_working_folder(guarded, tmp_path):
-    """A module of the same name in the target's working folder doesn't get into the guard."""
+    """A module of the same name in the target's working folder is not imported by the guard."""
     Path(tmp_path, "psutil.py").write_text("raise SystemExit(9)")
     made = guarded("sys.exit(5)")
     made.start()

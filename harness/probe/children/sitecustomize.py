@@ -1,6 +1,6 @@
-"""Loads the probe in a child process of the target, then the ``sitecustomize`` that would have been loaded without it.
+"""Load the probe in a child process of the target, then run the ``sitecustomize`` that this one hides.
 
-In a command that somebody runs as always (``phase3 record``) nothing is loaded until ZeMosaic's worker is imported.
+Under ``phase3 record`` the probe is loaded only when ZeMosaic's worker is imported.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import importlib.util
 import os
 import sys
 
-TYPE_CHECKING = False  # of typing, which would be imported into every process
+TYPE_CHECKING = False  # as typing has it; importing typing would slow every process
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
@@ -26,13 +26,13 @@ def _run(spec: importlib.machinery.ModuleSpec | None, name: str) -> None:
 
 
 def _chain() -> None:
-    """Run the ``sitecustomize`` that was there before, in the place of this one, as if this one were not."""
+    """Run the ``sitecustomize`` that comes next on the path, under its own name, as Python would without this one."""
     rest = [entry for entry in sys.path if os.path.abspath(entry or os.curdir) != _HERE]
     _run(importlib.machinery.PathFinder.find_spec("sitecustomize", rest), "sitecustomize")
 
 
 def _probe() -> None:
-    """Load the probe's folder as a package of a name that no target has."""
+    """Import the probe's folder as a package whose name no target uses."""
     probe = os.path.dirname(_HERE)
     spec = importlib.util.spec_from_file_location(
         "_phase3_probe", os.path.join(probe, "__init__.py"), submodule_search_locations=[probe]
@@ -41,7 +41,7 @@ def _probe() -> None:
 
 
 def _observe(record: str) -> None:
-    """Observe this process, which a process of a run started."""
+    """Install the probe in this process, a child of a process of a run."""
     if "_phase3_probe" in sys.modules:
         return
     _probe()
@@ -51,12 +51,12 @@ def _observe(record: str) -> None:
 
 
 class _WorkerFinder:
-    """Finds ZeMosaic's worker as the others would, and has the probe put around it; looks at no other module.
+    """Wrap the import of ZeMosaic's worker with the probe. Other modules are left to the other finders.
 
     Parameters
     ----------
     folder
-        Where runs are recorded.
+        The folder of the records.
 
     """
 
@@ -66,7 +66,7 @@ class _WorkerFinder:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """Return what the next finder finds."""
+        """Return the spec from the other finders, its loader wrapped if the module is ZeMosaic's worker."""
         if name.rpartition(".")[2] != "zemosaic_worker":
             return None
         found = (finder.find_spec(name, path, target) for finder in sys.meta_path if finder is not self)
@@ -77,7 +77,7 @@ class _WorkerFinder:
             from _phase3_probe.foreign import surround  # type: ignore[import-not-found]
 
             surround(spec, self._folder)
-        except Exception as error:  # noqa: BLE001 -- what can't be observed must still run
+        except Exception as error:  # noqa: BLE001 -- the program must run even if it can't be observed
             sys.stderr.write(f"phase3 probe: ZeMosaic is not observed ({error!r})\n")
         return spec
 
@@ -94,6 +94,6 @@ def _begin() -> None:
 
 try:
     _begin()
-except Exception as error:  # noqa: BLE001 -- a child that can't be observed must still run
+except Exception as error:  # noqa: BLE001 -- the child must run even if it can't be observed
     sys.stderr.write(f"phase3 probe: a child process is not observed ({error!r})\n")
 _chain()

@@ -1,0 +1,57 @@
+"""``phase3 report [SESSION]``: a session's report, summary and JUnit, written again."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from harness.commands.words import Commands, Text, tell
+from harness.language.message import Translate, say
+from harness.verdict import exit_status
+
+
+def register(commands: Commands, text: Text) -> None:
+    """Add ``report``."""
+    report = commands.add_parser("report", help=text(say("write a session's report, summary and JUnit again")))
+    folder = say("a session's folder (default: the latest in PHASE3_DIR, or in the nearest .phase3)")
+    report.add_argument("session", type=Path, nargs="?", help=text(folder))
+    report.set_defaults(command=_report)
+
+
+def _report(options: argparse.Namespace, translate: Translate) -> int:
+    from reports.material import Material
+    from reports.write import write_views
+
+    material = Material(options.session or _latest())
+    for path in write_views(material):
+        tell(say("Written: {path}", path=str(path)), translate)
+    return exit_status(material.session.outcome)
+
+
+def _latest() -> Path:
+    """Return the latest session in ``PHASE3_DIR``, or in the ``.phase3`` of this folder or the nearest one above it.
+
+    Raises
+    ------
+    harness.session.model.SessionError
+        When there is no session, or the pointer to it leads out of the folder.
+
+    """
+    from harness.record.values import inside
+    from harness.session.model import SessionError
+
+    given = os.environ.get("PHASE3_DIR")
+    here = Path.cwd()
+    roots = [Path(given).expanduser()] if given else [folder / ".phase3" for folder in (here, *here.parents)]
+    root = next((root for root in roots if (root / "latest").is_file()), None)
+    if root is None:
+        where = str(roots[0]) if given else f"{here} and the folders above it"
+        raise SessionError(
+            say(
+                "expected a session below {where}, found no file named latest: run pytest -m phase3, name a session's folder, "
+                "or set PHASE3_DIR to the folder that --phase3-dir named",
+                where=where,
+            )
+        )
+    return inside(root, (root / "latest").read_text(encoding="utf-8").strip())

@@ -1,0 +1,60 @@
+"""Drive the release of caches outside a run. No run can do so: a target never releases more tiles than it has.
+
+``harness/probe/release.py`` does the work in the target's own interpreter and writes a small file of facts.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.patch.release_check import FORMAT
+from harness.record.request import TargetFacts
+from harness.targets.resolve import TARGETS
+from harness.targets.start import environment
+from harness.targets.target import PROBE, observed
+
+SECONDS = 180
+
+
+def drive(target: TargetFacts, folder: Path) -> Mapping[str, Any]:
+    """Drive a target's release in a process of its own, isolated as a run is, and return the facts that it wrote.
+
+    Parameters
+    ----------
+    target
+        A target of a kind whose release is known.
+    folder
+        A new folder. It gets the request, the files that are released, and ``release.json`` with the facts.
+
+    Raises
+    ------
+    harness.targets.errors.TargetError
+        When the target or its interpreter no longer exists.
+    OSError
+        When the folder can't be written.
+
+    """
+    folder.mkdir(parents=True)
+    folder = folder.absolute()
+    env = environment(folder)
+    argv = observed(target.python, PROBE / "release.py", folder, env)
+    kind = TARGETS[target.kind]
+    root = kind.source(target, folder / "work")
+    asked = {"release": kind.release, "root": str(root), "defects": list(target.identity.get("defects", ()))}
+    (folder / "request.json").write_text(json.dumps(asked, indent=1), encoding="utf-8")
+    try:
+        done = subprocess.run(
+            argv, env=env, cwd=folder / "work" / "cwd", capture_output=True, timeout=SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return {"format": FORMAT, "problem": f"it took more than {SECONDS} s"}
+    try:
+        found = json.loads((folder / "release.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        return {"format": FORMAT, "problem": last or f"it ended with status {done.returncode}"}
+    return found if isinstance(found, dict) else {"format": FORMAT, "problem": "it wrote no object"}

@@ -1,0 +1,89 @@
+"""End a run: stop watching it, list what it left, measure its products, seal its record.
+
+Runs of the harness (`harness.run.runner`) and observed runs of others (`harness.field.observe`) end in these steps.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+from harness.record import leftovers
+from harness.record.request import Request
+from harness.record.seal import EndState, seal
+from harness.watch.disk import DiskSampler
+from harness.watch.process import SHARE as PROCESS_SHARE
+from harness.watch.process import ProcessSampler
+from harness.watch.sampling import Watch
+
+CONSOLE = "console.log"
+GRACE_SECONDS = 5.0
+"""How long a process has for its end after a request; newer ZeMosaic ignores the request."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a run ended: state and exit status for the seal, reasons in sentences, and the run's time in seconds."""
+
+    state: EndState
+    code: int | None
+    seconds: float
+    reasons: tuple[str, ...] = ()
+
+    def because(self, *reasons: str) -> Self:
+        """Return the end with further reasons; empty ones are left out."""
+        return replace(self, reasons=(*self.reasons, *(reason for reason in reasons if reason)))
+
+
+def watch(folder: Path, guard: int) -> Iterator[Watch]:
+    """Start to sample a run's disk and its processes, which descend from the guard process."""
+    yield Watch("disk", folder / "disk.jsonl", lambda: DiskSampler(folder))
+    yield Watch("processes", folder / "process.jsonl", lambda: ProcessSampler(guard), share=PROCESS_SHARE)
+
+
+def stop(watches: list[Watch]) -> list[str]:
+    """Stop sampling and empty the list; return a reason for each watch that failed."""
+    problems = [watch.stop() for watch in watches]
+    watches.clear()
+    return [f"Watching failed: {problem}." for problem in problems if problem]
+
+
+def list_left(folder: Path, files: Iterable[leftovers.LeftFile]) -> str:
+    """Write the list of the files that a run left; return the reason where it can't be written."""
+    try:
+        leftovers.write_left(folder, files)
+    except OSError as error:
+        (folder / "left.jsonl").unlink(missing_ok=True)
+        return f"What the target left could not be listed: {error}."
+    return ""
+
+
+def measure_products(folder: Path, request: Request) -> str:
+    """Measure what a run made; return the reason where that fails, with the traceback in ``console.log``."""
+    from harness.run.measure import measure  # noqa: PLC0415 -- loads astropy and photutils, for use after the end only
+
+    try:
+        measure(folder, request)
+    except Exception as error:  # noqa: BLE001 -- products of a broken target may break anything
+        with contextlib.suppress(OSError), (folder / CONSOLE).open("a", encoding="utf-8") as console:
+            console.write("\n[measuring the products failed]\n" + traceback.format_exc())
+        discard_products(folder)
+        return (
+            f"Expected products that can be measured, found {type(error).__name__}: {error}: see the end of {CONSOLE}."
+        )
+    return ""
+
+
+def discard_products(folder: Path) -> None:
+    """Remove a record's measurements, which are incomplete or belong to another run."""
+    for name in ("products.json", "products.npz", "thumbnail.png"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def seal_end(folder: Path, end: End) -> None:
+    """Seal a record with the end of its run."""
+    seal(folder, end.state, end.code, " ".join(end.reasons), end.seconds)

@@ -1,0 +1,135 @@
+"""How the sessions of a document were made, and what nothing in it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from harness.language.catalogue import Language
+from harness.session.definition_of_done import Done, Part
+from harness.session.model import JudgedRun
+from reports.document.coverage_table import Requests
+from reports.document.page import DatasetView, Limits, SessionView
+from reports.document.rerun import settings_of, shown
+
+MAX_NAMES = 12
+# Facts of the environment that have a column of their own in the table of sessions.
+_IN_TABLE = frozenset({"harness", "harness_commit", "platform", "processors"})
+
+
+def session_view(part: Part, name: str, requests: Requests, lang: Language) -> SessionView:
+    """Return how a session was made."""
+    session, environment = part.session, part.session.environment
+    platform = environment.get("platform", "?")
+    if processors := environment.get("processors", ""):
+        platform = lang.say("{platform}, processors: {count}", platform=platform, count=processors)
+    return SessionView(
+        id=name,
+        target=session.target,
+        created=lang.when(session.created),
+        platform=platform,
+        harness=" ".join(filter(None, (environment.get("harness", "?"), _harness(environment)))),
+        options=_options(part, requests, lang),
+        sha256=part.sha256,
+    )
+
+
+def limits(
+    done: Done, names: Mapping[str, str], subjects: Iterable[JudgedRun], requests: Requests, lang: Language
+) -> Limits:
+    """Return what the sessions rest on, and what none of them shows.
+
+    Parameters
+    ----------
+    done
+        The sessions taken together.
+    names
+        The short name of each session, by its hash.
+    subjects
+        The runs under validation that the document names.
+    requests
+        What the runs were asked to do.
+    lang
+        The language.
+
+    """
+    versions: dict[str, list[str]] = {}
+    for part in done.parts:
+        for key, value in _versions(part):
+            versions.setdefault(lang.say("{label}: {text}", label=key, text=value), []).append(names[part.sha256])
+    return Limits(
+        versions=tuple((text, ", ".join(sessions)) for text, sessions in versions.items()),
+        datasets=tuple(_datasets(done, requests, lang)),
+        gpu=_gpu(list(subjects), lang),
+        sentences=tuple(_not_seen(done, lang)),
+    )
+
+
+def _options(part: Part, requests: Requests, lang: Language) -> str:
+    """Return the settings that a session's runs were asked for, and the other options that the session holds."""
+    found = [r for run in part.session.runs if (r := requests.of(part, run)) is not None]
+    options: dict[str, set[str]] = {name: {value} for name, value in shown(settings_of(part.session)).items()}
+    if found:
+        options = {**options, "profile": {r.profile for r in found}, "workers": {str(r.workers) for r in found}}
+    return ", ".join(lang.say("{label}: {text}", label=k, text="; ".join(sorted(v))) for k, v in options.items() if v)
+
+
+def _not_seen(done: Done, lang: Language) -> Iterator[str]:
+    """Yield a sentence for each set that no session judged, and for what only some machines or versions showed."""
+    absent = dict.fromkeys(s.name for p in done.own for s in p.session.real_sets if not s.judged)
+    judged = {s.name for p in done.own for s in p.session.real_sets if s.judged}
+    for known in absent:
+        if known not in judged:
+            yield lang.say("The set {name} was not judged: nothing here rests on it.", name=known)
+    if len({part.session.environment.get("platform") for part in done.own}) == 1:
+        yield lang.say("All of it was run on one platform: nothing here was seen on another.")
+    if len({_harness(part.session.environment) for part in done.own}) > 1:
+        yield lang.say("These sessions were not all judged by the same version of the harness.")
+
+
+def _gpu(subjects: list[JudgedRun], lang: Language) -> str:
+    """Count the runs in which the target reported that it can't use a GPU: its GPU code was not tried there."""
+    without = [j for j in subjects if any("gpu" in n and "fallback" in n for n in _fallbacks(j))]
+    return lang.say(
+        "GPU: in {count} of {all} runs the target said that it could use none; the others say nothing of one.",
+        count=len(without),
+        all=len(subjects),
+    )
+
+
+def _fallbacks(judged: JudgedRun) -> Iterator[str]:
+    for verdict in judged.verdicts:
+        rows = verdict.evidence.get("same") if verdict.check == "fallback" else None
+        for entry in rows if isinstance(rows, list) else ():
+            if isinstance(entry, Mapping):
+                yield str(entry.get("name", ""))
+
+
+def _datasets(done: Done, requests: Requests, lang: Language) -> Iterator[DatasetView]:
+    found: dict[tuple[str, str, str, int], None] = {}
+    for part in done.parts:
+        for run in part.session.runs:
+            request = requests.of(part, run)
+            if request is not None:
+                dataset = request.dataset
+                found[dataset.name, dataset.kind, dataset.sha256, len(dataset.frames)] = None
+    for name, kind, sha256, frames in sorted(found):
+        yield DatasetView(name, lang.say("{kind}, {count} frames, SHA-256", kind=kind, count=frames), sha256)
+
+
+def _versions(part: Part) -> Iterator[tuple[str, str]]:
+    """Yield what identifies a target, and the versions of the libraries of the session."""
+    for key, value in part.session.identity.items():
+        if isinstance(value, Mapping):
+            yield key, ", ".join(f"{k} {v}" for k, v in value.items())
+        elif isinstance(value, list):
+            yield key, ", ".join(map(str, value[:MAX_NAMES]))
+        elif value is not None:
+            yield key, str(value)
+    libraries = {k: v for k, v in part.session.environment.items() if k not in _IN_TABLE}
+    yield "harness", ", ".join(f"{k} {v}" for k, v in libraries.items())
+
+
+def _harness(environment: Mapping[str, str]) -> str:
+    """Return the short commit of the harness, and whether files differed from it; for a merged session, of each shard."""
+    known = (commit.partition(" ") for commit in environment.get("harness_commit", "").split("; "))
+    return "; ".join(f"{commit[:7]}{space}{changed}" for commit, space, changed in known)

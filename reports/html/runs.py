@@ -1,0 +1,351 @@
+"""The data of a judged run: its verdicts, and what is drawn of its record."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from harness.language.catalogue import Language
+from harness.record.history import Tile
+from harness.record.reader import Record
+from harness.record.request import RETENTIONS
+from harness.session.model import JudgedRun
+from harness.verdict import Verdict, rank, worst_first
+from reports.badges import (
+    BEFORE,
+    badge,
+    control_badge,
+    expected_red,
+    finding_word,
+    found_red,
+    role_rank,
+    role_word,
+    state_word,
+)
+from reports.event_keys import keys_of
+from reports.html import charts, skymap
+from reports.html.evidence import node
+from reports.html.overview import RunKey, run_key
+from reports.html.page import LevelView, Picture, RunView, SkyView, TileView, TimeView, VerdictView
+from reports.material import Material
+
+MAX_TILES = 200
+
+
+class _Words(NamedTuple):
+    """What the drawings over time are about: below them, for those who can't see them, and in place of an empty one."""
+
+    caption: str
+    look_for: str
+    no_bytes: str
+    no_tiles: str
+
+
+class Runs:
+    """Builds the views of judged runs in one language.
+
+    Parameters
+    ----------
+    material
+        The session and its records.
+    lang
+        The language.
+    case_ids, run_ids
+        The ids of the sections of cases and runs.
+    side
+        The longest side of a picture, in pixels; ``None`` leaves every drawing out.
+
+    """
+
+    def __init__(
+        self,
+        material: Material,
+        lang: Language,
+        case_ids: Mapping[str, str],
+        run_ids: Mapping[RunKey, str],
+        side: int | None,
+    ) -> None:
+        self.material = material
+        self.lang = lang
+        self.case_ids = case_ids
+        self.run_ids = run_ids
+        self.side = side
+        judged = material.session.judged
+        self.baselines = {(j.case, j.run) for j in judged if j.role == "baseline"}
+        self.baselines |= {(j.case, j.baseline) for j in judged if j.baseline is not None}
+
+    def run(self, judged: JudgedRun) -> RunView:
+        """Return the view of a judged run."""
+        lang, material = self.lang, self.material
+        entry = material.runs.get(judged.run)
+        found, pair = material.record(judged.run), material.record(judged.pair)
+        problems = self._problems(found, judged)
+        if isinstance(pair, str):
+            problems.append(lang.say("The record of the pair can't be read: {error}", error=pair))
+        record = found if isinstance(found, Record) else None
+        pair_record = pair if isinstance(pair, Record) else None
+        target = entry.target if entry else judged.run
+        retention = entry.retention if entry else lang.say("unknown")
+        photograph = None
+        if record is not None and self.side is not None:
+            taken = material.photograph(record)
+            photograph = Picture(*skymap.photograph(taken, self.side)) if taken is not None else None
+        return RunView(
+            id=self.run_ids[run_key(judged)],
+            title=self.role(judged.case, judged.run, judged.role),
+            target=target,
+            retention=retention,
+            badge=badge(judged.outcome, lang),
+            control=judged.expected_red is not None,
+            is_pair=judged.role.endswith("pair"),
+            expected=expected_red(judged, lang),
+            found=found_red(judged, lang),
+            compared=self._compared(judged),
+            problems=tuple(problems),
+            verdicts=tuple(
+                self.verdict(v, judged, n) for n, v in enumerate(sorted(judged.verdicts, key=worst_first), 1)
+            ),
+            photograph=photograph,
+            photograph_alt=lang.say(
+                "Mosaic made by {target} with {retention}. Look for a missing or cut panel, for steps at seams, and for stars"
+                " that are doubled or gone.",
+                target=target,
+                retention=retention,
+            ),
+            sky=self._sky(judged, record, pair_record, self.side) if self.side is not None else None,
+            time=self._time(record) if record is not None and self.side is not None else None,
+            retained=self._retained(judged) if self.side is not None else (),
+            retained_said=next((lang.render(v.sentence) for v in judged.verdicts if v.check == "disk"), ""),
+            cost=self._cost(judged) if self.side is not None else (),
+        )
+
+    def _problems(self, found: Record | str | None, judged: JudgedRun) -> list[str]:
+        say = self.lang.say
+        if found is None:
+            return [say("The session has no run {run}: nothing can be drawn.", run=judged.run)]
+        if isinstance(found, str):
+            return [say("The record can't be read: {error}", error=found)]
+        problems = []
+        if found.seal is None:
+            problems.append(say("The record was never sealed: the run may have been cut off."))
+        elif found.seal.state != "done":
+            state = state_word(found.seal.state, self.lang)
+            problems.append(say("The run ended as: {state}. {reason}", state=state, reason=found.seal.reason))
+        if found.damage:
+            problems.append(say("The record was changed since it was sealed: {what}", what="; ".join(found.damage[:5])))
+        if found.history.torn:
+            problems.append(say("Lines that could not be read: {what}", what="; ".join(found.history.torn[:5])))
+        if found.products is None or found.products.mosaic is None:
+            problems.append(say("No mosaic was made, or it was not measured."))
+        return problems
+
+    def _compared(self, judged: JudgedRun) -> str:
+        parts = []
+        for role, key in (("pair", judged.pair), ("baseline", judged.baseline)):
+            entry = self.material.runs.get(key) if key is not None else None
+            if entry is not None:
+                # A pair is named by what it is here: another subject's or control's pair may be the same run.
+                own = entry.role if role == "baseline" else role
+                run = f"{entry.target}, {entry.retention}"
+                parts.append(self.lang.say("{role}: {run}", role=self.role(entry.case, entry.key, own), run=run))
+        return " · ".join(parts)
+
+    def role(self, case: str, run: str, role: str) -> str:
+        """Return the word for a run's role; the run before the patch may be a control and the baseline at once."""
+        word = role_word(role, self.lang)
+        if role != "baseline" and (case, run) in self.baselines:
+            return self.lang.say("{role}, also the baseline", role=word)
+        return word
+
+    def verdict(self, verdict: Verdict, judged: JudgedRun, number: int) -> VerdictView:
+        """Return the view of a verdict on a run, which is the run's verdict of this number."""
+        lang = self.lang
+        entry = self.material.runs.get(judged.run)
+        control = judged.expected_red is not None
+        shown = control_badge(verdict, judged, lang) if control else badge(verdict.outcome, lang)
+        run_id = self.run_ids[run_key(judged)]
+        return VerdictView(
+            id=f"{run_id}-verdict-{number}",
+            case=judged.case,
+            case_id=self.case_ids[judged.case],
+            role=self.role(judged.case, judged.run, judged.role),
+            run=f"{entry.target}, {entry.retention}" if entry else judged.run,
+            check=verdict.check,
+            badge=shown,
+            sentence=lang.render(verdict.sentence),
+            finding=finding_word(verdict, lang),
+            cause=tuple(lang.render(link) for link in verdict.cause),
+            evidence=node(_without_drawn(verdict.evidence), lang) if verdict.evidence else None,
+            keys=keys_of(verdict, lang),
+            outcome=verdict.outcome,
+            subject=judged.role == "subject",
+            before=judged.role in BEFORE,
+            order=(rank(verdict.outcome), not verdict.gates, judged.case, role_rank(judged.role), verdict.check),
+        )
+
+    def _sky(self, judged: JudgedRun, run: Record | None, pair: Record | None, side: int) -> SkyView | None:
+        lang = self.lang
+        holes = next((v for v in judged.verdicts if v.check == "holes"), None)
+        outlines = _outlines(holes.evidence if holes else {})
+        maps = skymap.maps(run.products if run else None, pair.products if pair else None, outlines, side)
+        if maps is None:
+            return None
+        numbers = ", ".join(h.number for h in (maps.run or maps.pair or _NO_MAP).holes)
+        if numbers:
+            alt = lang.say(
+                "Coverage of the run. Holes are outlined and numbered: {numbers}. Compare each place with the pair.",
+                numbers=numbers,
+            )
+        else:
+            alt = lang.say("Coverage of the run. No hole is outlined. Compare its edges with those of the pair.")
+        any_map = maps.pair or maps.run
+        compass = any_map.compass if any_map else None
+        return SkyView(
+            maps=maps,
+            levels=tuple(LevelView(level.colour, _level(level, lang)) for level in maps.levels),
+            bar=lang.angle(compass.arcminutes) if compass else "",
+            run_alt=alt,
+            pair_alt=lang.say("Coverage of the pair, the same target with run_end: what the run must cover too."),
+        )
+
+    def _time(self, record: Record) -> TimeView | None:
+        lang, history = self.lang, record.history
+        axis = charts.clock(history)
+        if axis is None:
+            return None
+        chart = charts.bytes_chart(history, axis, lang)
+        made = sum(t.made for t in history.tiles)
+        words = self._words(record.request.mode)
+        return TimeView(
+            chart=chart,
+            chart_caption=words.caption,
+            chart_alt=lang.say(
+                "Live bytes of caches over time: {peak} at most, {last} at the end of the trace. {what}",
+                peak=lang.size(chart.peak),
+                last=lang.size(chart.last),
+                what=words.look_for,
+            ),
+            no_bytes=words.no_bytes,
+            no_tiles=words.no_tiles,
+            timeline=charts.timeline(history, axis, lang),
+            timeline_alt=lang.say(
+                "Master tiles over time, a row a thread: {made} made of {all}. Look for caches that are removed before a tile"
+                " that reads them has ended.",
+                made=made,
+                all=len(history.tiles),
+            ),
+            tiles=tuple(self._tile(t, axis) for t in history.tiles[:MAX_TILES]),
+            tiles_left_out=max(0, len(history.tiles) - MAX_TILES),
+        )
+
+    def _words(self, mode: str) -> _Words:
+        """Return what the drawings over time are about in a mode: a run that leaves its mode may still have other parts."""
+        say = self.lang.say
+        missing = say("Neither the trace nor the samples hold any cache: nothing can be drawn.")
+        no_tiles = say("SDS and grid mode make no master tiles: there is nothing to draw.")
+        if mode == "sds":
+            stay = say("With SDS the coadd reads every cache: they stay until it is over.")
+            return _Words(say("All caches are written in Phase 1. {what}", what=stay), stay, missing, no_tiles)
+        if mode == "grid":
+            none = say("Grid mode writes no caches.")
+            return _Words(none, none, say("Grid mode writes no caches: there is nothing to draw."), no_tiles)
+        return _Words(
+            say("All caches are written in Phase 1; with per_tile they must go step by step during Phase 3."),
+            say("With per_tile the line must come down in steps during Phase 3, not at its end."),
+            missing,
+            say("The record holds no step of any tile: nothing can be drawn."),
+        )
+
+    def _retained(self, judged: JudgedRun) -> tuple[charts.Retained, ...]:
+        """Draw the three retentions side by side, where the session has them all."""
+        records = [self.material.record(key) for key in (judged.run, judged.pair, *judged.equals)]
+        histories = {r.request.retention: r.history for r in reversed(records) if isinstance(r, Record)}
+        if judged.role != "subject" or set(histories) < set(RETENTIONS):
+            return ()
+        return charts.retained({name: histories[name] for name in reversed(RETENTIONS)}, self.lang)
+
+    def _cost(self, judged: JudgedRun) -> tuple[charts.Spread, ...]:
+        """Draw what the cost check measured: the ratio of times and the growth of bookkeeping, each with its interval."""
+        say, number = self.lang.say, self.lang.number
+        evidence = next((v.evidence for v in judged.verdicts if v.check == "cost"), {})
+        drawn = []
+        for name, label, marks in (
+            ("ratio", say("Phase 3 time, per_tile to run_end"), ((1.0, say("equal")),)),
+            ("exponent", say("Growth of bookkeeping with the inputs"), ((1.0, say("linear")), (2.0, say("quadratic")))),
+        ):
+            found = [_finite(evidence.get(f"{name}{end}")) for end in ("", "_low", "_high", "_limit")]
+            if None in found:
+                continue
+            value, low, high, limit = (f for f in found if f is not None)
+            pairs = evidence.get("phase_3_seconds") if name == "ratio" else ()
+            listed = pairs if isinstance(pairs, list | tuple) else ()
+            points = [_finite(p.get("ratio")) for p in listed if isinstance(p, Mapping)]
+            figures = {"value": number(value, digits=3), "low": number(low, digits=3), "high": number(high, digits=3)}
+            text = say("{value}; 95 % interval {low} to {high}", **figures)
+            lines = [
+                charts.Tick(at, word)
+                for at, word in (*marks, (limit, say("limit {value}", value=number(limit, digits=3))))
+            ]
+            shown = [p for p in points[:MAX_TILES] if p is not None]
+            drawn.append(charts.spread(label, text, (value, low, high), shown, lines))
+        return tuple(drawn)
+
+    def _tile(self, tile: Tile, axis: charts.Clock) -> TileView:
+        def at(t: int | None) -> str:
+            return "–" if t is None else self.lang.seconds(axis.seconds(t))
+
+        return TileView(
+            tile=str(tile.tile),
+            retry_of="" if tile.retry_of is None else str(tile.retry_of),
+            frames=self.lang.number(len(tile.frames)),
+            thread=tile.thread or "–",
+            submitted=at(tile.submitted),
+            started=at(tile.started),
+            ended=at(tile.ended),
+            collected=at(tile.collected),
+            outcome=charts.outcome_word(tile, self.lang),
+            failed=not tile.made,
+            error=tile.error or "",
+        )
+
+
+_NO_MAP = skymap.Map("", 1, 1, (), None)
+
+
+def _level(level: skymap.Level, lang: Language) -> str:
+    if level.low == level.high:
+        return lang.number(level.low)
+    # More decimals than a tenth of the step would tell nothing.
+    decimals = max(0, math.ceil(-math.log10(level.high - level.low)) + 1)
+    return "–".join(lang.number(round(edge, decimals)) for edge in (level.low, level.high))
+
+
+def _finite(value: Any) -> float | None:
+    """Return a number from evidence, which anybody may have edited; ``None`` where it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def _without_drawn(evidence: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Leave out the holes' edges and lines over time: they are drawn."""
+    return {key: value for key, value in evidence.items() if key not in {"outlines", "series"}}
+
+
+def _outlines(evidence: Mapping[str, Any]) -> tuple[skymap.Outline, ...]:
+    """Return the edges of the holes that a verdict's evidence holds; what can't be read as one is left out."""
+    found = evidence.get("outlines")
+    if not isinstance(found, Mapping):
+        return ()
+    outlines = []
+    for number, points in found.items():
+        try:
+            edge = np.asarray(points, dtype=np.float64)
+        except (TypeError, ValueError):
+            continue
+        if edge.ndim == 2 and edge.shape[1] == 2 and len(edge) > 2 and np.isfinite(edge).all():
+            outlines.append(skymap.Outline(str(number), edge))
+    return tuple(outlines)

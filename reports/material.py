@@ -1,0 +1,58 @@
+"""A session and its records, each read and hashed once for all views in all languages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from PIL import Image
+
+from harness.record.reader import Record, read_record
+from harness.record.values import RecordError, inside
+from harness.session.model import RunEntry, Session, read_hashed
+from reports.html import skymap
+
+
+class Material:
+    """A session and its records, read when they are first asked for and then kept.
+
+    Parameters
+    ----------
+    folder
+        The session's folder.
+
+    Raises
+    ------
+    ValueError
+        When there is no session in the folder, or none that can be read.
+
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        session, self.sha256 = read_hashed(folder)
+        self.session: Session = session
+        self.runs: Mapping[str, RunEntry] = {run.key: run for run in self.session.runs}
+        self._records: dict[str, Record | str] = {}
+        self._photographs: dict[Path, Image.Image | None] = {}
+
+    def record(self, key: str | None) -> Record | str | None:
+        """Return the record of a run, what went wrong when it was read, or ``None`` where the session has no such run."""
+        if key is None or key not in self.runs:
+            return None
+        if key not in self._records:
+            try:
+                self._records[key] = read_record(inside(self.folder, self.runs[key].record))
+            except (RecordError, OSError) as error:
+                self._records[key] = str(error)
+        return self._records[key]
+
+    def photograph(self, record: Record) -> Image.Image | None:
+        """Return the decoded picture of a record's mosaic; ``None`` where there is none that can be read."""
+        name = record.products.thumbnail if record.products is not None else None
+        if name is None:
+            return None
+        path = record.folder / name
+        if path not in self._photographs:
+            self._photographs[path] = skymap.read_photograph(record.folder, name)
+        return self._photographs[path]

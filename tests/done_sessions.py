@@ -1,0 +1,108 @@
+"""Sessions in which a Definition of Done was judged, for tests: small, and changed by keyword."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from fixtures import catalogue
+from harness.language.message import say
+from harness.session.checklist import DEFINITION_OF_DONE, read_lines, scenario_of
+from harness.session.definition_of_done import Part, together
+from harness.session.model import JudgedRun, RunEntry, Session, TestEntry
+from harness.targets.resolve import TARGETS
+from harness.verdict import Outcome, Verdict
+from reports.document.definition_of_done import document
+
+ROOT = Path(__file__).parents[1]
+ZEMOSAIC = TARGETS["zemosaic"]
+LINES = read_lines()
+DONE = [line for line in LINES if line.section == DEFINITION_OF_DONE]
+FIXED = "zemosaic b59a65f"
+COMMIT = "b59a65fa1503b290715602c18c3b65bdba9e1712"
+MADE = {"num_master_tiles": 6, "tiles_total": 6}
+LOST = {"num_master_tiles": 5, "tiles_total": 6}
+
+
+def verdict(check, evidence=None, outcome="pass", **parts):
+    """Return a verdict of a check."""
+    return Verdict(check, Outcome(outcome), say("The {check} sentence.", check=check), evidence or {}, **parts)
+
+
+def entry(key, role, target, case="chain", dataset="chain3x2"):
+    """Return the entry of a run."""
+    return RunEntry(key, case, role, "per_tile", target, dataset, "synthetic", f"runs/{key}", "done", 1.0, "classic", 2)
+
+
+def a_session(target=FIXED, commit=COMMIT, *, tests=(), **parts):
+    """Return a session in which every test of the checklist passed, but for those that are given: name and outcome.
+
+    One run was judged, beside a baseline that is its control too.
+    """
+    subject = JudgedRun(
+        "s", None, "b", case="chain", role="subject", verdicts=(verdict("tiles", MADE), verdict("holes"))
+    )
+    before = JudgedRun("b", case="chain", role="baseline", verdicts=(verdict("tiles", LOST, "fail"), verdict("holes")))
+    control = replace(before, role="control", expected_red=("tiles",))
+    outcomes = dict.fromkeys((name for line in LINES for name in line.tests), "pass") | dict(tests)
+    found = []
+    for name, outcome in outcomes.items():
+        case, check, run, role = "chain", "tiles", "s", "subject"
+        if "guard_rails" in name:
+            case, check, run, role = None, "4.1", None, None
+        elif "before_the_fix" in name:
+            check, run, role = None, "b", "control"
+        nodeid = f"{name}[{case}]" if case else name
+        if outcome is not None:
+            found.append(TestEntry(nodeid, "Title.", Outcome(outcome), "", case, check, run, role))
+            others = [other for other in cases_of(name) if other != case]
+            found += [TestEntry(f"{name}[{other}]", "Title.", Outcome(outcome), "", other) for other in others]
+    facts = {
+        "created": "2026-11-25T02:04:02+00:00",
+        "target_kind": "zemosaic",
+        "identity": {"commit": commit, "versions": {"numpy": "2"}},
+        "command": "pytest -m phase3",
+        "environment": {"harness": "0.1.0", "platform": "any", "processors": "2", "harness_commit": "c" * 40},
+        "runs": (entry("s", "subject", target), entry("b", "baseline", "zemosaic 63bcc2c")),
+        "judged": (subject, before, control),
+        "tests": tuple(found),
+        "options": {"profile": "fast", "workers": "2"},
+        "patch": (verdict("4.1", {"added": 30, "removed": 12, "other": 0}),),
+    }
+    return Session(target=target, **{**facts, **parts})
+
+
+def cases_of(name):
+    """Return the synthetic cases that a real target has in the scenario of a test; those of one of part 1 go without saying."""
+    letter = scenario_of(name)
+    return [c.name for c in catalogue.CASES if (c.scenario, c.kind) == (letter, "synthetic") and c.suits(ZEMOSAIC)]
+
+
+def taken(*sessions, subject=""):
+    """Return sessions taken together, as if they had been read."""
+    return together([Part(Path("none"), session, f"{n:064x}") for n, session in enumerate(sessions)], subject)
+
+
+def outcomes(done):
+    """Return what each line came to."""
+    return {line.id: line.outcome for line in done.lines}
+
+
+def page(*sessions, lang="en"):
+    """Return the document of some sessions."""
+    return document(taken(*sessions), lang)
+
+
+def detail(text, line):
+    """Return what a document says on how a line was judged."""
+    return re.split(r"^### ", text.partition(f"\n### {line}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def row(text, line):
+    """Return a line's row of the checklist."""
+    return next(row for row in text.splitlines() if row.startswith(f"| [{line}]"))
+
+
+def judging(name, session, **parts):
+    """Return a session of which one test, by its function, is changed."""
+    tests = (replace(t, **parts) if t.nodeid.endswith(f"::{name}[chain]") else t for t in session.tests)
+    return replace(session, tests=tuple(tests))

@@ -1,0 +1,86 @@
+"""Which target was tried on which dataset in which test of the checklist."""
+
+from dataclasses import replace
+
+from harness.record.request import DatasetFacts, Request, TargetFacts
+from harness.session.definition_of_done import read, together
+from harness.session.model import RealSet, TestEntry
+from harness.verdict import Outcome
+from reports.document.coverage_table import Gap, Requests, Tried, table
+from reports.document.definition_of_done import document
+from tests.done_sessions import COMMIT, FIXED, MADE, a_session, page, taken, verdict
+
+
+def row_of(tried, scenario, dataset):
+    """Return the cells of a row by target."""
+    (row,) = [row for row in tried.rows if (row.scenario, row.dataset) == (scenario, dataset)]
+    return dict(zip([column.target for column in tried.columns], row.cells, strict=True))
+
+
+def test_what_was_tried():
+    """A run stands with the verdicts that pass; a control that is red by its checks is as expected; the rest was not run."""
+    tried = table(taken(a_session(), a_session("zemosaic 271f109", "2" * 40, judged=(), runs=())), Requests())
+    assert [c.target for c in tried.columns] == ["zemosaic 63bcc2c", FIXED, "zemosaic 271f109"]
+    cells = row_of(tried, "A", "chain3x2")
+    assert cells[FIXED] == Tried(Outcome.PASS, 2, 2, 1, (), as_expected=False)
+    assert cells["zemosaic 63bcc2c"] == Tried(Outcome.FAIL, 1, 2, 1, ("tiles",), as_expected=True)
+    assert cells["zemosaic 271f109"] == Gap("not run")
+    before = replace(a_session().judged[1], role="subject")
+    both = a_session("zemosaic 63bcc2c", "6" * 40, judged=(before, a_session().judged[2]))
+    cells = row_of(table(taken(a_session(), both), Requests()), "A", "chain3x2")
+    assert cells["zemosaic 63bcc2c"] == Tried(Outcome.FAIL, 2, 4, 2, ("tiles",), as_expected=True)
+    assert set(row_of(tried, "C", "bayer2x1").values()) == {Gap("not run")}
+    blind = replace(a_session().judged[2], verdicts=(verdict("tiles", MADE),))
+    sessions = (a_session(), a_session(judged=(a_session().judged[0], blind)))
+    assert not row_of(table(taken(*sessions), Requests()), "A", "chain3x2")["zemosaic 63bcc2c"].as_expected
+
+
+def test_findings_of_quality_that_gate_nothing_are_not_counted():
+    """A pre-existing finding is no verdict on the patch."""
+    (judged, *others) = a_session().judged
+    found = verdict("accuracy", {}, "fail", axis="quality", standing="pre-existing")
+    session = a_session(judged=(replace(judged, verdicts=(*judged.verdicts, found)), *others))
+    assert row_of(table(taken(session), Requests()), "A", "chain3x2")[FIXED].passes == 2
+    assert row_of(table(taken(session), Requests()), "A", "chain3x2")[FIXED].all == 2
+
+
+def test_every_combination_has_its_place():
+    """Each dataset stands in each test of the checklist once: as a row, or apart with the reason."""
+    tried = table(taken(a_session()), Requests())
+    rows = [(row.scenario, row.dataset) for row in tried.rows]
+    apart = [(scenario, dataset) for scenario, dataset, _ in tried.apart]
+    datasets = {dataset for _, dataset in rows}
+    assert sorted(rows + apart) == sorted((s, d) for s in "ABCD" for d in datasets)
+    assert all((gap.kind == "not applicable") == (gap.reason is not None) for _, _, gap in tried.apart)
+
+
+def test_a_set_that_was_not_there():
+    """A case that was skipped for want of its set was not evaluated; where nobody had the case, it was not run."""
+    skipped = TestEntry("scenarios/test_c_sds.py::t[sds-m94]", "T.", "not evaluated", "absent", "sds-m94")
+    session = a_session(real_sets=(RealSet("seestar_m94_2panels", judged=False, command="phase3 data fetch"),))
+    sessions = (replace(session, tests=(*session.tests, skipped)), a_session("zemosaic 271f109", "2" * 40))
+    cells = row_of(table(taken(*sessions), Requests()), "C", "seestar_m94_2panels")
+    assert cells[FIXED].kind == "not evaluated"
+    assert cells["zemosaic 271f109"] == Gap("not run")
+    assert "○ not evaluated: the set was not there" in page(*sessions)
+    there = replace(sessions[0], real_sets=(RealSet("seestar_m94_2panels", judged=True, command="x"),))
+    assert row_of(table(taken(there), Requests()), "C", "seestar_m94_2panels")[FIXED] == Gap("not run")
+
+
+def test_profiles_stand_apart(written):
+    """Runs of two profiles have a column each; how a run was made is in its record."""
+    folders = [written(a_session(created=f"2026-11-2{n}T00:00:00Z"), f"session {n}") for n in range(2)]
+    for folder, profile in zip(folders, ("default", "fast"), strict=True):
+        target = TargetFacts("zemosaic", FIXED, "/x", "python", {"commit": COMMIT})
+        facts = DatasetFacts("chain3x2", "synthetic", "d" * 64, ())
+        request = Request("chain", "subject", target, facts, None, "per_tile", 2, profile=profile)
+        (folder / "runs" / "s").mkdir(parents=True)
+        request.write(folder / "runs" / "s" / "request.json")
+    done = together(read(folders))
+    tried = table(done, Requests())
+    assert [c.profile for c in tried.columns if c.target == FIXED] == ["fast", "default"]
+    (cells,) = (r.cells for r in tried.rows if (r.scenario, r.dataset) == ("A", "chain3x2"))
+    assert [cell.runs for cell, column in zip(cells, tried.columns, strict=True) if column.target == FIXED] == [1, 1]
+    text = document(done, "en")
+    assert f"- `chain3x2`: synthetic, 0 frames, SHA-256 `{'d' * 12}`" in text
+    assert "profile: default, workers: 2" in text
