@@ -1,3 +1,3 @@
-"""Loads the harness's pytest plugin: one place, so that it is never registered twice."""
+"""Load the harness's pytest plugin. No other file loads it, so that it is not registered twice."""
 
-pytest_plugins = ["harness.plugin.hooks"]
+pytest_plugins = ["harness.plugin.hooks", "harness.plugin.fixtures"]

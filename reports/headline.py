@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.language.catalogue import Language
-from harness.session.checklist import DEFINITION_OF_DONE, scenario_of
+from harness.session.checklist import DEFINITION_OF_DONE
 from harness.session.model import JudgedRun, Session, TestEntry
 from harness.verdict import Outcome, Verdict, rank
 from reports.badges import BEFORE, Badge, badge
@@ -60,13 +60,9 @@ def _self_test(session: Session, lang: Language) -> str:
 
 
 def _partial(session: Session, lang: Language) -> str:
-    scenarios = sorted(
-        {
-            scenario
-            for test in session.tests
-            if test.outcome in (Outcome.FAIL, Outcome.UNKNOWN, Outcome.PASS) and (scenario := scenario_of(test.nodeid))
-        }
-    )
+    judged = [test for test in session.tests if test.outcome in (Outcome.FAIL, Outcome.UNKNOWN, Outcome.PASS)]
+    # Part 1 of the checklist, whose tests have an occasion, is no scenario to a reader.
+    scenarios = sorted({test.scenario for test in judged if test.scenario and not test.occasion})
     target = session.target
     if len(scenarios) == 1:
         title = lang.say("{target}: what was evaluated passes (scenario {name})", target=target, name=scenarios[0])

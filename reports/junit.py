@@ -10,7 +10,6 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 
 from harness.language.message import visible
-from harness.session.checklist import scenario_of
 from harness.session.model import Session, TestEntry
 from harness.verdict import Outcome
 
@@ -57,7 +56,7 @@ def _facts(session: Session, test: TestEntry) -> Iterator[tuple[str, str]]:
     judged = next((j for j in session.judged if (j.case, j.run, j.role) == (test.case, test.run, test.role)), None)
     verdict = next((v for v in judged.verdicts if v.check == test.check), None) if judged else None
     for name, value in (
-        ("scenario", scenario_of(test.nodeid)),
+        ("scenario", test.scenario),
         ("case", test.case),
         ("check", test.check),
         ("verdict", verdict.sentence.render() if verdict else None),

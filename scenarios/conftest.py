@@ -1,4 +1,4 @@
-"""What the scenarios' tests share."""
+"""Fixtures that only the tests of the scenarios use; ``harness/plugin/fixtures.py`` has the others."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import pytest
 
 @pytest.fixture
 def case(phase3_campaign, case_name):
-    """Return the case that a test runs on."""
+    """Return the case on which a test runs."""
     return next(c for c in phase3_campaign.cases if c.name == case_name)
 
 
 @pytest.fixture
 def records(phase3_campaign, case):
-    """Return a function that gives the record of a run under per_tile."""
+    """Return a function that gives the record of a run with per_tile."""
     return lambda subject: phase3_campaign.run(case, subject, "per_tile")
 
 
 @pytest.fixture
 def newly_red(phase3_campaign, case):
-    """Return a function that gives what the subject fails and a baseline passes."""
+    """Return a function that gives the verdicts that fail on the subject and pass on a baseline."""
     from harness.verdict import Outcome
 
     def found(baseline):
@@ -32,10 +32,10 @@ def newly_red(phase3_campaign, case):
 
 @pytest.fixture
 def put_to_the_test(request, records, phase3_campaign):
-    """Ask that the run came to what its case is about: else it shows nothing, and the test is unknown."""
+    """Require that the run came to the occasion of its test. Otherwise it shows nothing, and the test is unknown."""
     from harness.checks.premises import NAMED_TWICE, RETRIED
     from harness.language.catalogue import translator
-    from harness.plugin.hooks import UnknownVerdictError
+    from harness.plugin.fixtures import UnknownVerdictError
     from harness.record.comparison import Comparison
 
     premise = {"frame named twice": NAMED_TWICE, "retry": RETRIED}[

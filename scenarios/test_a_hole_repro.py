@@ -1,4 +1,18 @@
-"""Test A of the checklist: the dataset and configuration that made a hole, run again; every sentence of it is a test."""
+"""Test A of the checklist: run the dataset and the settings that made a hole again.
+
+A test runs once for each case of the scenario (``fixtures/catalogue.py``); a case is a dataset with a plan and settings.
+
+Marks: ``judges(check, subject=…, retention=…)`` names the check and the run. ``subject`` is "subject" (the version under test,
+the default), "control" (a version with the bug, which the harness must see fail) or "baseline" (the version before the patch).
+``retention`` is ``per_tile`` by default; the run with ``run_end`` is the pair with which per_tile is compared. ``checklist``
+names the lines of ``docs/checklist.md`` that the test answers; ``beyond=True`` marks a test that no line asks for.
+
+Fixtures: ``verdict`` is the verdict of the check on the run; a missing one is an error, and one that is not applicable a skip.
+``concluded`` is the judged run with all its verdicts, which together pass or fail; a control passes if the checks that must
+see the bug fail (``expected_red``), and no other check that the bug does not concern. ``records(subject)`` gives the record of
+a run, ``case`` its case. ``newly_red(judged)`` gives the checks that fail now and pass in a baseline. ``explain(verdict)``
+writes a verdict out for a failed assertion.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +28,14 @@ FAILED = "run_warn_phase3_master_tile_creation_failed_thread"
 
 
 def first_groups(record):
-    """Return the groups of frames that were really submitted, retries left out: which frames fail to fit may differ."""
+    """Return the submitted groups of frames without retries, since two runs may retry different frames."""
     return sorted(sorted(tile.frames) for tile in record.history.tiles if tile.retry_of is None)
 
 
 @pytest.mark.judges("warnings", subject="control")
+@pytest.mark.checklist("A.1")
 def test_the_very_dataset_and_config_that_made_a_hole(concluded, records):
-    """Both runs had the same frames, groups, schedule and settings: those with which the run before the fix loses tiles."""
+    """Both runs use the same frames, groups, schedule and settings; with these, the version before the fix loses tiles."""
     assert concluded.expected_red
     run, control = records("subject"), records("control")
     assert run.request.dataset.sha256 == control.request.dataset.sha256
@@ -37,148 +52,171 @@ def test_the_very_dataset_and_config_that_made_a_hole(concluded, records):
 
 
 @pytest.mark.judges("warnings", subject="control")
+@pytest.mark.checklist("A.1", "4.2")
 def test_the_run_before_the_fix_is_red(concluded, explain):
-    """Without counting references the same run is red, by the checks named for it and no others: a hole can be seen."""
+    """Without reference counting the run fails the checks named for it and no others: the harness sees a hole."""
     assert concluded.expected_red
     assert concluded.outcome is Outcome.PASS, "\n".join(explain(v) for v in concluded.verdicts)
 
 
 @pytest.mark.judges("warnings", subject="control", retention="run_end")
+@pytest.mark.checklist("A.1")
 def test_the_run_before_the_fix_is_green_when_it_keeps_its_caches(concluded, explain):
-    """The same target with run_end is green: what is red above is due to the retention of caches and to nothing else."""
+    """The version before the fix passes with run_end: only the retention of caches makes it fail with per_tile."""
     assert concluded.outcome is Outcome.PASS, "\n".join(explain(v) for v in concluded.verdicts)
 
 
 @pytest.mark.judges("warnings", part=MISSING)
+@pytest.mark.checklist("A.3")
 def test_no_cache_file_is_missing(verdict, explain):
-    """The event mastertile_warn_cache_file_missing stays away."""
+    """The event mastertile_warn_cache_file_missing is not sent."""
     assert verdict.evidence["counts"][MISSING] == 0, explain(verdict)
 
 
 @pytest.mark.judges("warnings", part=STARVED)
+@pytest.mark.checklist("A.4")
 def test_no_tile_is_without_valid_images(verdict, explain):
-    """The event mastertile_error_no_valid_images_from_cache stays away."""
+    """The event mastertile_error_no_valid_images_from_cache is not sent."""
     assert verdict.evidence["counts"][STARVED] == 0, explain(verdict)
 
 
 @pytest.mark.judges("warnings", part=FAILED)
+@pytest.mark.checklist("A.5")
 def test_no_master_tile_creation_fails(verdict, explain):
-    """The event run_warn_phase3_master_tile_creation_failed_thread stays away."""
+    """The event run_warn_phase3_master_tile_creation_failed_thread is not sent."""
     assert verdict.evidence["counts"][FAILED] == 0, explain(verdict)
 
 
 @pytest.mark.judges("warnings")
+@pytest.mark.checklist("A.2", "4.2")
 def test_the_three_events_are_gone(verdict, explain):
-    """None of the three events of a lost cache appears; beside a baseline the reduction is stated."""
+    """The run sends no event of a lost cache; if a baseline was run, the verdict states the reduction."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @pytest.mark.judges("tiles")
+@pytest.mark.checklist("A.6", "4.2")
 def test_every_master_tile_is_made(verdict, explain):
-    """num_master_tiles equals tiles_total, and every planned tile is among those made."""
+    """num_master_tiles equals tiles_total, and every planned tile was made."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @pytest.mark.judges("holes")
+@pytest.mark.checklist("A.7", "4.2")
 def test_the_hole_is_gone(verdict, explain):
-    """The final image covers all sky that its pair with run_end covers and all that its tiles promise."""
+    """The final image covers all sky that the same run with run_end covers, and all sky that its tiles promise."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @pytest.mark.judges("depth")
+@pytest.mark.checklist("4.2")
 def test_no_frame_is_lost_on_the_way(verdict, explain):
-    """Every frame of every tile reaches it, or a retry of it: a tile made from fewer frames would hide a loss."""
+    """Every frame of a tile goes into the tile or a retry of it; a tile of fewer frames would hide a loss."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @pytest.mark.judges("cache")
+@pytest.mark.checklist("1.6", "4.2")
 def test_every_deletion_is_safe(verdict, explain):
-    """Each cache is removed once, after its last user, retries included, and none is left."""
+    """Each cache is removed once, after the last tile that uses it, retries included; no cache is left."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @pytest.mark.judges("products")
+@pytest.mark.checklist("4.2")
 def test_what_was_made_stays_made(verdict, explain):
-    """No master tile is overwritten or removed before its last reader, and the mosaic is there."""
+    """No master tile is overwritten or removed before it was read for the last time, and the mosaic is saved."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @pytest.mark.judges("truth")
+@pytest.mark.checklist("4.2")
 def test_the_stars_of_every_panel_are_there(verdict, explain):
-    """Stars are where and as bright as in the pair, panel by panel: a panel whose frames were lost may still be covered."""
+    """Star positions and fluxes in each panel equal those with run_end; a panel that lost frames may still be covered."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @pytest.mark.judges("content")
+@pytest.mark.checklist(beyond=True)
 def test_covered_sky_is_sky(verdict, explain):
-    """No covered area is padding, and the stars are there."""
+    """No covered area is padding, and every covered panel shows its stars."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @pytest.mark.judges("parity")
+@pytest.mark.checklist(beyond=True)
 def test_the_outputs_are_those_of_the_pair(verdict, explain):
     """per_tile and run_end give the same mosaic and the same coverage."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @pytest.mark.judges("fallback")
+@pytest.mark.checklist(beyond=True)
 def test_nothing_falls_back_in_silence(verdict, explain):
-    """The classic mode was taken, and no fallback is new."""
+    """The run uses the classic mode, and has no new fallback."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @pytest.mark.judges("disk")
+@pytest.mark.checklist(beyond=True)
 def test_caches_free_themselves(verdict, explain):
-    """Caches go as soon as no tile needs them, and none is left."""
+    """Each cache is removed as soon as no tile needs it; no cache is left."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 def clause(verdict, name):
-    """Return what became of one clause of the log contract."""
+    """Return the outcome of one clause of the log contract."""
     return verdict.evidence["clauses"][name]["outcome"]
 
 
 @pytest.mark.judges("logs", part="start")
+@pytest.mark.checklist("1.4", "2.1")
 def test_the_start_is_said_once_with_the_number_of_caches(verdict, explain):
-    """Under per_tile one INFO line at the start of Phase 3 says how many caches are tracked, and the number is true."""
+    """With per_tile one INFO line at the start of Phase 3 gives the number of tracked caches, and the number is right."""
     assert {clause(verdict, name) for name in ("start_line", "start_place", "start_number")} == {"pass"}, explain(
         verdict
     )
 
 
 @pytest.mark.judges("logs", part="no_warning_per_file")
+@pytest.mark.checklist("2.2")
 def test_no_deleted_file_is_a_warning(verdict, explain):
-    """No warning is sent for a file that was deleted."""
+    """A deleted file causes no warning."""
     assert clause(verdict, "no_warning_per_file") == "pass", explain(verdict)
 
 
 @pytest.mark.judges("logs", part="end")
+@pytest.mark.checklist("2.3")
 def test_the_end_is_said_with_the_number_removed(verdict, explain):
-    """The INFO line at the end of Phase 3 is optional and sent once at most; its number is that of the files removed."""
-    # "not met" is a line that is not there, which the checklist allows.
+    """Phase 3 ends with at most one INFO line, which is optional; its number is that of the removed files."""
+    # "not met" means that the line is absent, which the checklist allows.
     assert {clause(verdict, name) for name in ("end_line", "end_numbers")} <= {"pass", "not met"}, explain(verdict)
 
 
 @pytest.mark.judges("logs", part="never_negative")
+@pytest.mark.checklist("1.8")
 def test_no_number_in_the_log_is_negative(verdict, explain):
-    """No count that the target tells is below zero."""
+    """No count in the log is below zero."""
     assert clause(verdict, "never_negative") == "pass", explain(verdict)
 
 
 @pytest.mark.judges("accuracy")
+@pytest.mark.checklist(beyond=True)
 def test_findings_of_quality_are_not_new(verdict, explain):
-    """What the target always does to stars is shown and does not count against the patch; what is new does."""
+    """No finding of quality is new; what the target always does to stars does not count against the patch."""
     assert verdict.standing != "new", explain(verdict)
 
 
 @pytest.mark.judges("warnings", retention="run_end")
+@pytest.mark.checklist("4.2")
 def test_the_pair_is_sound(concluded, explain):
-    """The same run with run_end is green, so that it can serve as the measure for per_tile."""
+    """The same run with run_end passes, so that per_tile can be compared with it."""
     assert concluded.outcome is Outcome.PASS, "\n".join(explain(v) for v in concluded.verdicts)
 
 
 @pytest.mark.judges("warnings", subject="baseline")
+@pytest.mark.checklist("4.2")
 def test_nothing_is_worse_than_before_the_patch(concluded, newly_red, explain):
-    """No check that the baseline passes is red here: the patch cures without making anything else ill."""
+    """No check fails that the baseline passes."""
     new = newly_red(concluded)
     assert not new, "\n".join(explain(v) for v in new)

@@ -1,4 +1,18 @@
-"""Test C of the checklist: a short SDS run. SDS makes no master tiles; its phases 4 and 5 are the coadd and the polish."""
+"""Test C of the checklist: make a short SDS run. SDS makes no master tiles; its phases 4 and 5 are the coadd and the polish.
+
+A test runs once for each case of the scenario (``fixtures/catalogue.py``); a case is a dataset with a plan and settings.
+
+Marks: ``judges(check, subject=…, retention=…)`` names the check and the run. ``subject`` is "subject" (the version under test,
+the default), "control" (a version with the bug, which the harness must see fail) or "baseline" (the version before the patch).
+``retention`` is ``per_tile`` by default; the run with ``run_end`` is the pair with which per_tile is compared. ``checklist``
+names the lines of ``docs/checklist.md`` that the test answers; ``beyond=True`` marks a test that no line asks for.
+
+Fixtures: ``verdict`` is the verdict of the check on the run; a missing one is an error, and one that is not applicable a skip.
+``concluded`` is the judged run with all its verdicts, which together pass or fail; a control passes if the checks that must
+see the bug fail (``expected_red``), and no other check that the bug does not concern. ``records(subject)`` gives the record of
+a run, ``case`` its case. ``newly_red(judged)`` gives the checks that fail now and pass in a baseline. ``explain(verdict)``
+writes a verdict out for a failed assertion.
+"""
 
 from __future__ import annotations
 
@@ -10,81 +24,94 @@ pytestmark = [pytest.mark.phase3, pytest.mark.scenario("C")]
 
 
 @pytest.mark.judges("fallback")
+@pytest.mark.checklist("C.1", "C.2")
 def test_sds_is_taken_and_nothing_falls_back(verdict, records, explain):
-    """The mode that was asked for is the mode that ran, through coadd and polish, and no fallback is new."""
+    """The run uses SDS as asked, through coadd and polish, and has no new fallback."""
     assert records("subject").request.mode == "sds"
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @pytest.mark.judges("tiles")
+@pytest.mark.checklist("C.1", "C.2")
 def test_every_batch_is_coadded(verdict, explain):
-    """All batches that SDS announced went into the global coadd."""
+    """Every batch that SDS announces goes into the global coadd."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @pytest.mark.judges("warnings")
+@pytest.mark.checklist(beyond=True)
 def test_no_cache_is_missed(verdict, explain):
-    """None of the three events of a lost cache appears: the coadd finds every cache."""
+    """The coadd finds every cache: no event of a lost cache is sent."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @pytest.mark.judges("holes")
+@pytest.mark.checklist("C.2")
 def test_the_sky_is_covered(verdict, explain):
-    """All sky is covered that its pair covers and that enough frames saw."""
+    """The mosaic covers all sky that the same run with run_end covers, and all sky that enough frames show."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @pytest.mark.judges("content")
+@pytest.mark.checklist("C.2")
 def test_covered_sky_is_sky(verdict, explain):
-    """No covered area is padding, and the stars are there."""
+    """No covered area is padding, and every covered panel shows its stars."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @pytest.mark.judges("truth")
+@pytest.mark.checklist("C.2")
 def test_stars_are_where_and_as_bright_as_in_the_pair(verdict, explain):
-    """Positions and fluxes by panel are those of the pair."""
+    """Star positions and fluxes in each panel equal those of the same run with run_end."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @pytest.mark.judges("parity")
+@pytest.mark.checklist("C.3", "4.3")
 def test_the_outputs_are_the_same(verdict, explain):
-    """per_tile, run_end, another number of workers and the version before the patch come to the same outputs."""
+    """per_tile, run_end, another number of workers and the version before the patch give the same outputs."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @pytest.mark.judges("disk")
+@pytest.mark.checklist(beyond=True)
 def test_no_cache_is_left(verdict, explain):
-    """Caches live as long as the coadd needs them, and none is left."""
+    """Each cache stays until the coadd has used it; no cache is left."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @pytest.mark.judges("fallback")
+@pytest.mark.checklist("4.3")
 def test_the_whole_run_is_green(concluded, explain):
-    """Every check that decides on the patch passes on the SDS run."""
+    """The SDS run passes every check that decides on the patch."""
     assert concluded.outcome is Outcome.PASS, "\n".join(explain(v) for v in concluded.verdicts)
 
 
 @pytest.mark.judges("fallback", retention="run_end")
+@pytest.mark.checklist("4.3")
 def test_the_pair_is_sound(concluded, explain):
-    """The same run with run_end is green, so that it can serve as the measure."""
+    """The same run with run_end passes, so that per_tile can be compared with it."""
     assert concluded.outcome is Outcome.PASS, "\n".join(explain(v) for v in concluded.verdicts)
 
 
 @pytest.mark.judges("fallback", subject="control")
+@pytest.mark.checklist("C.2", "4.3")
 def test_a_silent_fallback_is_seen(concluded, explain):
-    """A reference that leaves SDS without a word is red: on the same frames the harness can see what it looks for."""
+    """A reference that leaves SDS without a message fails on the same frames: the harness sees such a fallback."""
     assert concluded.expected_red
     assert concluded.outcome is Outcome.PASS, "\n".join(explain(v) for v in concluded.verdicts)
 
 
 @pytest.mark.judges("fallback", subject="baseline")
+@pytest.mark.checklist("4.3")
 def test_nothing_is_worse_than_before_the_patch(concluded, newly_red, explain):
-    """No check that the baseline passes is red here."""
+    """No check fails that the baseline passes."""
     new = newly_red(concluded)
     assert not new, "\n".join(explain(v) for v in new)
 
 
 @pytest.mark.judges("accuracy")
+@pytest.mark.checklist(beyond=True)
 def test_findings_of_quality_are_not_new(verdict, explain):
-    """What the target always does to stars is shown and does not count against the patch; what is new does."""
+    """No finding of quality is new; what the target always does to stars does not count against the patch."""
     assert verdict.standing != "new", explain(verdict)

@@ -1,4 +1,18 @@
-"""Test D of the checklist: a run in grid mode, from a stack plan. It makes tiles of the sky, without caches and retention."""
+"""Test D of the checklist: make a run in grid mode, from a stack plan. Grid mode has no caches, and so no retention.
+
+A test runs once for each case of the scenario (``fixtures/catalogue.py``); a case is a dataset with a plan and settings.
+
+Marks: ``judges(check, subject=…, retention=…)`` names the check and the run. ``subject`` is "subject" (the version under test,
+the default), "control" (a version with the bug, which the harness must see fail) or "baseline" (the version before the patch).
+``retention`` is ``per_tile`` by default; the run with ``run_end`` is the pair with which per_tile is compared. ``checklist``
+names the lines of ``docs/checklist.md`` that the test answers; ``beyond=True`` marks a test that no line asks for.
+
+Fixtures: ``verdict`` is the verdict of the check on the run; a missing one is an error, and one that is not applicable a skip.
+``concluded`` is the judged run with all its verdicts, which together pass or fail; a control passes if the checks that must
+see the bug fail (``expected_red``), and no other check that the bug does not concern. ``records(subject)`` gives the record of
+a run, ``case`` its case. ``newly_red(judged)`` gives the checks that fail now and pass in a baseline. ``explain(verdict)``
+writes a verdict out for a failed assertion.
+"""
 
 from __future__ import annotations
 
@@ -10,69 +24,80 @@ pytestmark = [pytest.mark.phase3, pytest.mark.scenario("D")]
 
 
 @pytest.mark.judges("fallback")
+@pytest.mark.checklist("D.1", "D.2")
 def test_the_grid_is_taken_and_nothing_falls_back_in_silence(verdict, records, explain):
-    """The mode that was asked for is the mode that ran, and no fallback is new."""
+    """The run uses grid mode as asked, and has no new fallback."""
     assert records("subject").request.mode == "grid"
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @pytest.mark.judges("tiles")
+@pytest.mark.checklist("D.1", "D.3")
 def test_every_tile_is_made(verdict, explain):
-    """Every tile of the grid that frames touch is made, saved and assembled."""
+    """Every tile of the grid that contains frames is made, saved and assembled."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @pytest.mark.judges("holes")
+@pytest.mark.checklist("D.3")
 def test_the_sky_is_covered(verdict, explain):
-    """All sky is covered that its pair covers and that its frames saw."""
+    """The mosaic covers all sky that the same run with run_end covers, and all sky that its frames show."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @pytest.mark.judges("content")
+@pytest.mark.checklist("D.3")
 def test_covered_sky_is_sky(verdict, explain):
-    """No covered area is padding, and the stars are there."""
+    """No covered area is padding, and every covered panel shows its stars."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @pytest.mark.judges("truth")
+@pytest.mark.checklist("D.3")
 def test_stars_are_where_and_as_bright_as_in_the_pair(verdict, explain):
-    """Positions and fluxes by panel are those of the pair."""
+    """Star positions and fluxes in each panel equal those of the same run with run_end."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @pytest.mark.judges("parity")
+@pytest.mark.checklist("4.3")
 def test_the_outputs_are_the_same(verdict, explain):
-    """per_tile, run_end and another number of workers come to the same outputs."""
+    """per_tile, run_end and another number of workers give the same outputs."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @pytest.mark.judges("fallback")
+@pytest.mark.checklist("4.3")
 def test_the_whole_run_is_green(concluded, explain):
-    """Every check that decides on the patch passes on the run in grid mode."""
+    """The run in grid mode passes every check that decides on the patch."""
     assert concluded.outcome is Outcome.PASS, "\n".join(explain(v) for v in concluded.verdicts)
 
 
 @pytest.mark.judges("fallback", retention="run_end")
+@pytest.mark.checklist("4.3")
 def test_the_pair_is_sound(concluded, explain):
-    """The same run with run_end is green, so that it can serve as the measure."""
+    """The same run with run_end passes, so that per_tile can be compared with it."""
     assert concluded.outcome is Outcome.PASS, "\n".join(explain(v) for v in concluded.verdicts)
 
 
 @pytest.mark.judges("fallback", subject="control")
+@pytest.mark.checklist("D.2", "4.3")
 def test_a_silent_fallback_is_seen(concluded, explain):
-    """A reference that leaves the grid without a word is red: on the same frames the harness can see what it looks for."""
+    """A reference that leaves grid mode without a message fails on the same frames: the harness sees such a fallback."""
     assert concluded.expected_red
     assert concluded.outcome is Outcome.PASS, "\n".join(explain(v) for v in concluded.verdicts)
 
 
 @pytest.mark.judges("fallback", subject="baseline")
+@pytest.mark.checklist("4.3")
 def test_nothing_is_worse_than_before_the_patch(concluded, newly_red, explain):
-    """No check that the baseline passes is red here."""
+    """No check fails that the baseline passes."""
     new = newly_red(concluded)
     assert not new, "\n".join(explain(v) for v in new)
 
 
 @pytest.mark.judges("accuracy")
+@pytest.mark.checklist(beyond=True)
 def test_findings_of_quality_are_not_new(verdict, explain):
-    """What the target always does to stars is shown and does not count against the patch; what is new does."""
+    """No finding of quality is new; what the target always does to stars does not count against the patch."""
     assert verdict.standing != "new", explain(verdict)

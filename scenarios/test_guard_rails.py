@@ -1,7 +1,13 @@
-"""The guard rails (§0), the code review (§1) and "minimal" (4.1) of the checklist, read in the source of two versions.
+"""The guard rails (0), the code review (1) and the minimal patch (4.1) of the checklist, read in the source of two versions.
 
-A test a line. Nothing is run: the subject's source is compared with the baseline's, statement by statement. What a line says
-about behaviour (a cache that is released once, a removal that fails) is judged by runs besides, in the other scenarios.
+Each test answers one line or two. Nothing is run: the source of the version under test is compared with that of the baseline,
+statement by statement. What a line says about behaviour, such as a removal that fails, is judged by runs in the other modules.
+
+Marks: ``judges(line)`` names the line of the checklist that is read in the source. ``checklist`` names the lines that the test
+answers, as the reports count them.
+
+Fixtures: ``patch_row`` is the verdict on that line. It skips the test if there are no two versions of ZeMosaic to compare, and
+is an error if the source does not show the answer. ``explain(verdict)`` writes a verdict out for a failed assertion.
 """
 
 from __future__ import annotations
@@ -10,83 +16,96 @@ import pytest
 
 from harness.verdict import Outcome
 
-# One worker reads the source for all lines.
+# One worker runs all of these tests, so that the source is read once.
 pytestmark = [pytest.mark.phase3, pytest.mark.xdist_group("patch")]
 
 
 @pytest.mark.judges("0.1")
+@pytest.mark.checklist("0.1", "4.1")
 def test_no_file_is_added(patch_row, explain):
     """The patch adds no file to the program, its tests or its data."""
     assert patch_row.outcome is Outcome.PASS, explain(patch_row)
 
 
 @pytest.mark.judges("0.2")
+@pytest.mark.checklist("0.2")
 def test_no_logging_is_set_up(patch_row, explain):
-    """The patch adds no logger, handler, level, configuration or print: it uses the logger that is there."""
+    """The patch adds no logger, handler, level, logging configuration or print; it uses the existing logger."""
     assert patch_row.outcome is Outcome.PASS, explain(patch_row)
 
 
 @pytest.mark.judges("0.3")
+@pytest.mark.checklist("0.3")
 def test_the_batch_size_acts_as_before(patch_row, explain):
-    """No changed statement reads, writes or depends on a setting other than the retention's, so on no batch size."""
+    """No changed statement uses a setting other than the retention's, and so none uses the batch size."""
     assert patch_row.outcome is Outcome.PASS, explain(patch_row)
 
 
 @pytest.mark.judges("0.4")
+@pytest.mark.checklist("0.4")
 def test_sds_and_grid_change_in_retention_only(patch_row, explain):
-    """What changed in the code of SDS and grid mode, and in code that they share, is cache retention alone."""
+    """In the code of SDS and grid mode, and in code that they share, only cache retention changed."""
     assert patch_row.outcome is Outcome.PASS, explain(patch_row)
 
 
 @pytest.mark.judges("1.1")
+@pytest.mark.checklist("1.1")
 def test_phase_3_is_located(patch_row, explain):
-    """The pool, the submission of master tiles and the loop over their futures are found."""
+    """The source has the pool of Phase 3, the submission of master tiles and the loop over their futures."""
     assert patch_row.outcome is Outcome.PASS, explain(patch_row)
 
 
 @pytest.mark.judges("1.2")
+@pytest.mark.checklist("1.2")
 def test_the_cleanup_block_is_identified(patch_row, explain):
-    """The removal under per_tile is found, before and after the patch."""
+    """The source removes caches for per_tile, before and after the patch."""
     assert patch_row.outcome is Outcome.PASS, explain(patch_row)
 
 
 @pytest.mark.judges("1.3")
+@pytest.mark.checklist("1.3")
 def test_naive_removal_is_replaced(patch_row, explain):
-    """A removal without a count was there, and every one that is there now is guarded by a count."""
+    """Before the patch caches were removed without a count; now a count guards every removal."""
     assert patch_row.outcome is Outcome.PASS, explain(patch_row)
 
 
 @pytest.mark.judges("1.4")
+@pytest.mark.checklist("1.4")
 def test_references_are_counted_first(patch_row, explain):
-    """References of all tiles are counted before the first tile is submitted, each path once a tile."""
+    """The references of all tiles are counted before the first tile is submitted, each path once for each tile."""
     assert patch_row.outcome is Outcome.PASS, explain(patch_row)
 
 
 @pytest.mark.judges("1.5")
+@pytest.mark.checklist("1.5")
 def test_each_tile_has_a_set_of_normalised_paths(patch_row, explain):
-    """A mapping leads from a tile to its set of paths, each the result of a function that normalises it."""
+    """A mapping gives the set of paths of each tile; a function normalises each path."""
     assert patch_row.outcome is Outcome.PASS, explain(patch_row)
 
 
 @pytest.mark.judges("1.6")
+@pytest.mark.checklist("1.6")
 def test_a_finished_tile_releases_its_caches(patch_row, explain):
-    """The loop over futures counts a tile's caches down, and removes one past a test of its count."""
+    """The loop over futures decreases the counts of a tile's caches, and tests a count before it removes the cache."""
     assert patch_row.outcome is Outcome.PASS, explain(patch_row)
 
 
 @pytest.mark.judges("1.7")
+@pytest.mark.checklist("1.7")
 def test_a_removal_that_fails_is_told_at_debug(patch_row, explain):
     """The errors of a removal are caught and logged at DEBUG, and the release goes on."""
     assert patch_row.outcome is Outcome.PASS, explain(patch_row)
 
 
 @pytest.mark.judges("1.8")
+@pytest.mark.checklist("1.8")
 def test_no_count_goes_below_zero(patch_row, explain):
-    """Counting down is bounded, as the source reads: no run can make a count negative from outside."""
+    """The source bounds each count at zero when it decreases it."""
     assert patch_row.outcome is Outcome.PASS, explain(patch_row)
 
 
 @pytest.mark.judges("4.1")
+@pytest.mark.checklist("4.1")
 def test_the_patch_is_retention_alone(patch_row, explain):
-    """Every changed statement of the program is cache retention, and no other file of it changed."""
+    """Every changed statement of the program is part of cache retention, and no other file changed."""
     assert patch_row.outcome is Outcome.PASS, explain(patch_row)

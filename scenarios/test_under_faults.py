@@ -1,10 +1,22 @@
-"""Part 1 of the checklist by whole runs: what the release of caches does when something else goes wrong.
+"""Part 1 of the checklist in whole runs: what the release of caches does when something else goes wrong.
 
-The release is a function within a function, which nothing calls from outside. So each run has a mishap, or two that don't meet,
-and the tests of `test_guard_rails.py` read in the source what these see in the runs: a file that can't be deleted, a tile that
-fails, a cache that somebody took, a frame that its tile names twice, a group that is tried again. No run can make a count
-negative; for that the release is taken out of the target and driven by itself. What a fault does by itself (the tile that it
-ended, the frame whose cache it took) is told as the fault's; everything else is judged as in any other run.
+The release is a function within a function, which no test can call from outside. So each run meets a fault, or two that do not
+interfere: a file that can't be deleted, a tile that fails, a cache that is deleted from outside, a frame that its tile names
+twice, a group that is tried again. ``test_guard_rails.py`` reads the same lines in the source. No run can make a count
+negative; for that, the release is taken out of the target and called alone. The direct effect of a fault (the tile that it
+ends, the frame whose cache it deletes) counts as the fault's. Everything else is judged as in any other run.
+
+A test runs once for each case of its occasion (``fixtures/catalogue.py``); a case is a dataset with a plan and its faults.
+
+Marks: ``scenario("1", occasion=…)`` names what happens in the run. ``judges(check, subject=…)`` names the check and the run:
+"subject" is the version under test (the default), "control" a version with a bug, which the harness must see fail.
+``put_to_the_test`` requires that the run really came to its occasion. ``checklist`` names the lines of ``docs/checklist.md``
+that the test answers.
+
+Fixtures: ``verdict`` is the verdict of the check on the run; a missing one is an error, and one that is not applicable a skip.
+``concluded`` is the judged run with all its verdicts; a control passes if the checks that must see the bug fail
+(``expected_red``), and no other check that the bug does not concern. ``records(subject)`` gives the record of a run.
+``driven`` is the verdict on a release that is called alone. ``explain(verdict)`` writes a verdict out for a failed assertion.
 """
 
 from __future__ import annotations
@@ -24,20 +36,22 @@ put_to_the_test = pytest.mark.usefixtures("put_to_the_test")
 
 
 def clauses(verdict, *names):
-    """Return what became of clauses of the log contract."""
+    """Return the outcomes of clauses of the log contract."""
     return {verdict.evidence["clauses"][name]["outcome"] for name in names}
 
 
 @refused
 @pytest.mark.judges("products")
+@pytest.mark.checklist("1.7")
 def test_a_refused_removal_ends_no_run(verdict, records, explain):
-    """A file that can't be deleted, denied or in use, ends no run: it comes to its end, and the mosaic is saved."""
+    """A cache that can't be deleted, denied or in use, does not stop the run: it ends, and the mosaic is saved."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
     assert records("subject").seal.state == "done"
 
 
 @refused
 @pytest.mark.judges("tiles")
+@pytest.mark.checklist("1.7")
 def test_all_tiles_are_made_past_a_refused_removal(verdict, explain):
     """Every master tile is made, before and after the removal that fails."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
@@ -45,40 +59,45 @@ def test_all_tiles_are_made_past_a_refused_removal(verdict, explain):
 
 @refused
 @pytest.mark.judges("logs")
+@pytest.mark.checklist("1.7")
 def test_a_refused_removal_is_told_at_debug(verdict, explain):
-    """Each file that can't be deleted has a DEBUG line, and no warning."""
+    """Each cache that can't be deleted has a DEBUG line, and no warning."""
     assert clauses(verdict, "failed_unlink", "no_warning_per_file") == {"pass"}, explain(verdict)
 
 
 @refused
 @pytest.mark.judges("logs")
+@pytest.mark.checklist("1.7")
 def test_a_file_that_stays_is_not_counted_as_removed(verdict, explain):
-    """The numbers in the lines are true: what could not be deleted is not among the files removed, and none is negative."""
+    """The log does not count a cache that can't be deleted as removed, and no count is negative."""
     assert verdict.evidence["failed_removals"], "no removal failed"
-    # "not met" is a line at the end that is not there, which the checklist allows.
+    # "not met" means that the line at the end is absent, which the checklist allows.
     assert clauses(verdict, "end_numbers") <= {"pass", "not met"}, explain(verdict)
     assert clauses(verdict, "never_negative", "start_number") == {"pass"}, explain(verdict)
 
 
 @refused
 @pytest.mark.judges("disk")
+@pytest.mark.checklist("1.7")
 def test_the_other_files_go_all_the_same(verdict, explain):
-    """Every cache but those refused goes right after its last user, and at the end none is left, for the target tries again."""
+    """The other caches are removed after their last tile; the target tries again, and at the end no cache is left."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
     assert verdict.evidence["removals_refused"]
 
 
 @refused
 @pytest.mark.judges("cache")
+@pytest.mark.checklist("1.7")
 def test_a_refused_removal_makes_no_other_unsafe(verdict, explain):
-    """Each cache is removed once, after its last user."""
+    """After a refused removal each cache is still removed once, after the last tile that uses it."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @refused
 @pytest.mark.judges("logs", subject="control")
+@pytest.mark.checklist("1.7")
 def test_a_warning_for_a_refused_removal_is_seen(concluded, explain):
-    """A target that warns of a file that can't be deleted is red by that clause: the harness can see what it looks for."""
+    """A version that warns of a cache that can't be deleted fails the check of the log: the harness sees the warning."""
     assert concluded.outcome is Outcome.PASS, "\n".join(explain(v) for v in concluded.verdicts)
     (logs,) = (v for v in concluded.verdicts if v.check == "logs")
     assert clauses(logs, "failed_unlink", "no_warning_per_file") == {"fail"}, explain(logs)
@@ -86,104 +105,118 @@ def test_a_warning_for_a_refused_removal_is_seen(concluded, explain):
 
 @failed
 @pytest.mark.judges("disk")
+@pytest.mark.checklist("1.6")
 def test_the_caches_of_a_failed_tile_are_released(verdict, explain):
-    """A tile that fails needs its caches no more: those that no other tile needs go at once."""
+    """When a tile fails, the caches that no other tile needs are removed at once."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @failed
 @pytest.mark.judges("cache")
+@pytest.mark.checklist("1.6")
 def test_caches_that_a_failed_tile_shares_still_serve_the_others(verdict, explain):
-    """No cache of a tile that fails goes before the other tiles that use it have ended, and each goes once."""
+    """A cache that a failed tile shares stays until the other tiles that use it have ended, and is removed once."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @failed
 @pytest.mark.judges("tiles")
+@pytest.mark.checklist("1.6")
 def test_only_the_tile_that_was_to_fail_is_missing(verdict, explain):
-    """All other master tiles are made."""
+    """Every master tile is made, except the tile that the fault makes fail."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
     assert [tile["tile"] for tile in verdict.evidence["not_made"]] == [0]
 
 
 @failed
 @pytest.mark.judges("depth")
+@pytest.mark.checklist("1.6")
 def test_the_other_tiles_have_all_their_frames(verdict, explain):
-    """No frame is missing from them, those neither that the failed tile had too."""
+    """The other tiles have all their frames, also those that they share with the failed tile."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @failed
 @pytest.mark.judges("warnings")
+@pytest.mark.checklist("1.6")
 def test_a_failed_tile_is_not_blamed_on_caches(verdict, explain):
-    """None of the three events of a lost cache is sent for it."""
+    """A tile that fails for another reason sends no event of a lost cache."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @failed
 @pytest.mark.judges("logs")
+@pytest.mark.checklist("1.6")
 def test_the_numbers_are_true_past_a_failed_tile(verdict, explain):
-    """The lines at the start and at the end say what the trace shows."""
+    """After a failed tile the log lines at start and end of Phase 3 agree with the recorded removals."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @failed
 @pytest.mark.judges("disk", subject="control")
+@pytest.mark.checklist("1.6")
 def test_caches_that_a_failed_tile_keeps_are_seen(concluded, explain):
-    """A target that releases only the tiles that it made leaves the failed one's caches, and is red by that."""
+    """A version that does not release the caches of a failed tile fails the check of the disk: the harness sees them."""
     assert concluded.expected_red
     assert concluded.outcome is Outcome.PASS, "\n".join(explain(v) for v in concluded.verdicts)
 
 
 @missing
 @pytest.mark.judges("warnings")
+@pytest.mark.checklist("1.8")
 def test_a_missing_cache_is_said(verdict, explain):
-    """A tile whose cache somebody took away says so, of that one and of no other."""
+    """A tile whose cache was deleted from outside reports that cache as missing, and no other."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
     assert verdict.evidence["said_of_them"]
 
 
 @missing
 @pytest.mark.judges("tiles")
+@pytest.mark.checklist("1.8")
 def test_a_missing_cache_ends_no_tile(verdict, explain):
-    """Every master tile is made."""
+    """Every master tile is made although a cache is missing."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @missing
 @pytest.mark.judges("depth")
+@pytest.mark.checklist("1.8")
 def test_a_missing_cache_costs_its_own_frame_alone(verdict, explain):
-    """The frame whose cache was taken is missing from tiles that came after, and no other frame is."""
+    """The later tiles lack the frame of the missing cache, and no other frame."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
     assert set(verdict.evidence["lost"]) == {"fault"}
 
 
 @missing
 @pytest.mark.judges("cache")
+@pytest.mark.checklist("1.8")
 def test_the_release_goes_on_past_a_missing_cache(verdict, explain):
-    """All others go once, each after its last user; nobody goes to remove the missing one a second time."""
+    """All other caches are removed once, after the last tile that uses them; the missing one is not removed again."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @missing
 @pytest.mark.judges("logs")
+@pytest.mark.checklist("1.8")
 def test_a_missing_cache_is_not_counted_as_removed(verdict, explain):
-    """The number of caches removed is true, and none is negative."""
+    """The log does not count a missing cache as removed, and no count is negative."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @missing
 @pytest.mark.judges("products")
+@pytest.mark.checklist("1.8")
 def test_a_missing_cache_ends_no_run(verdict, records, explain):
-    """The run comes to its end, and the mosaic is saved."""
+    """A missing cache does not stop the run: it ends, and the mosaic is saved."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
     assert records("subject").seal.state == "done"
 
 
 @missing
 @pytest.mark.judges("logs", subject="control")
+@pytest.mark.checklist("1.8")
 def test_a_wrong_release_of_a_missing_cache_is_seen(concluded, explain):
-    """A target that counts a missing cache as removed, or counts nothing, is red by the checks named for it."""
+    """A version that counts a missing cache as removed, or does not count, fails the checks named for it."""
     assert concluded.expected_red
     assert concluded.outcome is Outcome.PASS, "\n".join(explain(v) for v in concluded.verdicts)
 
@@ -191,39 +224,44 @@ def test_a_wrong_release_of_a_missing_cache_is_seen(concluded, explain):
 @twice
 @put_to_the_test
 @pytest.mark.judges("logs")
+@pytest.mark.checklist("1.4")
 def test_a_frame_named_twice_is_counted_once(verdict, explain):
-    """The number of caches that are tracked is that of the files, however often a tile names one."""
+    """The log counts a cache once, also if its tile names the frame twice."""
     assert clauses(verdict, "start_number") == {"pass"}, explain(verdict)
 
 
 @twice
 @put_to_the_test
 @pytest.mark.judges("cache")
+@pytest.mark.checklist("1.5")
 def test_a_frame_named_twice_is_not_deleted_early(verdict, explain):
-    """Its cache is there until the last tile that uses it has ended, and goes once."""
+    """The cache of a frame that is named twice stays until the last tile that uses it has ended, and is removed once."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @twice
 @put_to_the_test
 @pytest.mark.judges("disk")
+@pytest.mark.checklist("1.5")
 def test_a_frame_named_twice_is_not_kept(verdict, explain):
-    """Its cache goes right after its last user, as the others do."""
+    """The cache of a frame that is named twice is removed right after the last tile that uses it."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @twice
 @put_to_the_test
 @pytest.mark.judges("warnings")
+@pytest.mark.checklist("1.5")
 def test_a_frame_named_twice_is_missed_by_no_tile(verdict, explain):
-    """No tile finds its cache missing."""
+    """No tile reports the cache of a frame that is named twice as missing."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @twice
 @pytest.mark.judges("disk", subject="control")
+@pytest.mark.checklist("1.4")
 def test_a_frame_that_is_counted_twice_is_seen(concluded, explain):
-    """A target that counts a path twice, or does not count at all, is red by the checks named for it."""
+    """A version that counts a path twice, or does not count, fails the checks named for it."""
     assert concluded.expected_red
     assert concluded.outcome is Outcome.PASS, "\n".join(explain(v) for v in concluded.verdicts)
 
@@ -231,22 +269,25 @@ def test_a_frame_that_is_counted_twice_is_seen(concluded, explain):
 @retry
 @put_to_the_test
 @pytest.mark.judges("cache")
+@pytest.mark.checklist("1.6")
 def test_caches_outlive_the_tile_whose_frames_are_tried_again(verdict, explain):
-    """The caches of a group that is tried again, which another tile needs too, go after all three have ended."""
+    """Caches that a tile, its retry and another tile use stay until all three have ended."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @retry
 @put_to_the_test
 @pytest.mark.judges("warnings")
+@pytest.mark.checklist("1.6")
 def test_what_is_tried_again_finds_its_caches(verdict, explain):
-    """None of the three events of a lost cache is sent, by the retry or by who shares with it."""
+    """A retry, and the tile that shares its caches, send no event of a lost cache."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @retry
 @put_to_the_test
 @pytest.mark.judges("tiles")
+@pytest.mark.checklist("1.6")
 def test_what_is_tried_again_is_made(verdict, explain):
     """All master tiles are made, retries included."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
@@ -255,27 +296,31 @@ def test_what_is_tried_again_is_made(verdict, explain):
 @retry
 @put_to_the_test
 @pytest.mark.judges("disk")
+@pytest.mark.checklist("1.6")
 def test_caches_go_when_the_last_try_has_ended(verdict, explain):
-    """They go right after it, and none is left."""
+    """The caches of a retried group are removed right after the last tile that uses them; no cache is left."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
 @retry
 @pytest.mark.judges("cache", subject="control")
+@pytest.mark.checklist("1.6")
 def test_a_retry_that_is_not_counted_is_seen(concluded, explain):
-    """A target that deletes what a retry still needs is red by the checks named for it."""
+    """A version that deletes caches which a retry still needs fails the checks named for it."""
     assert concluded.expected_red
     assert concluded.outcome is Outcome.PASS, "\n".join(explain(v) for v in concluded.verdicts)
 
 
 @pytest.mark.judges("release")
+@pytest.mark.checklist("1.8")
 def test_a_release_too_many_makes_no_count_negative(driven, explain):
-    """Driven by itself, the release survives one too many, an unknown tile, a missing file and one that can't be deleted."""
+    """The release, called alone, accepts an extra release, an unknown tile, a missing file and one that can't be deleted."""
     assert driven.outcome is Outcome.PASS, explain(driven)
 
 
 @pytest.mark.judges("release", subject="control")
+@pytest.mark.checklist("1.8")
 def test_a_count_below_zero_is_seen(driven, explain):
-    """A reference that counts on below zero is red when it is driven in the same way; in a whole run nothing would show."""
+    """A reference that counts below zero fails when its release is called alone; a whole run would not show it."""
     assert driven.outcome is Outcome.FAIL, explain(driven)
     assert min(count for step in driven.evidence["steps"] for counts in step["counts"] for count in counts.values()) < 0

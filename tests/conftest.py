@@ -1,4 +1,4 @@
-"""What the project's own tests share; keeps them out of the validation, which is installed without their tools."""
+"""Keep the project's own tests out of the validation, whose installation lacks their tools, and share fixtures among them."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from harness.session.model import write_session
 
 
 def pytest_ignore_collect(config):
-    """Collect nothing here when ``-m phase3`` selects the scenarios."""
+    """Ignore every file here when ``-m phase3`` selects the validation."""
     return True if selected(config) else None
 
 

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from fixtures import catalogue
 from harness.language.message import say
-from harness.session.checklist import DEFINITION_OF_DONE, read_lines, scenario_of
+from harness.session.checklist import DEFINITION_OF_DONE, read_lines
 from harness.session.definition_of_done import Part, together
 from harness.session.model import JudgedRun, RunEntry, Session, TestEntry
 from harness.targets.resolve import TARGETS
 from harness.verdict import Outcome, Verdict
 from reports.document.definition_of_done import document
+from tests.scenario_marks import MARKS
 
 ROOT = Path(__file__).parents[1]
 ZEMOSAIC = TARGETS["zemosaic"]
@@ -49,13 +50,16 @@ def a_session(target=FIXED, commit=COMMIT, *, tests=(), **parts):
         case, check, run, role = "chain", "tiles", "s", "subject"
         if "guard_rails" in name:
             case, check, run, role = None, "4.1", None, None
+        elif not any(scenario_of(name)):
+            case, check, run, role = None, None, None, None
         elif "before_the_fix" in name:
             check, run, role = None, "b", "control"
         nodeid = f"{name}[{case}]" if case else name
         if outcome is not None:
-            found.append(TestEntry(nodeid, "Title.", Outcome(outcome), "", case, check, run, role))
+            marks = dict(zip(("scenario", "occasion"), scenario_of(name), strict=True))
+            found.append(TestEntry(nodeid, "Title.", Outcome(outcome), "", case, check, run, role, **marks))
             others = [other for other in cases_of(name) if other != case]
-            found += [TestEntry(f"{name}[{other}]", "Title.", Outcome(outcome), "", other) for other in others]
+            found += [TestEntry(f"{name}[{one}]", "Title.", Outcome(outcome), "", one, **marks) for one in others]
     facts = {
         "created": "2026-11-25T02:04:02+00:00",
         "target_kind": "zemosaic",
@@ -71,10 +75,16 @@ def a_session(target=FIXED, commit=COMMIT, *, tests=(), **parts):
     return Session(target=target, **{**facts, **parts})
 
 
+def scenario_of(name):
+    """Return the scenario and the occasion that a test's marker names."""
+    return MARKS[name].scenario
+
+
 def cases_of(name):
-    """Return the synthetic cases that a real target has in the scenario of a test; those of one of part 1 go without saying."""
-    letter = scenario_of(name)
-    return [c.name for c in catalogue.CASES if (c.scenario, c.kind) == (letter, "synthetic") and c.suits(ZEMOSAIC)]
+    """Return the synthetic cases on which a test runs for a real target."""
+    mark = scenario_of(name)
+    cases = [c.name for c in catalogue.CASES if c.kind == "synthetic" and c.suits(ZEMOSAIC) and c.is_for(*mark)]
+    return cases if any(mark) else []
 
 
 def taken(*sessions, subject=""):

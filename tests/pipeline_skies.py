@@ -153,6 +153,17 @@ def measure(image: np.ndarray, wcs: WCS, sky: np.ndarray, radius: float = 6.0) -
     return np.array(found)
 
 
+def assert_like_the_truth(mosaic: Path, sky: np.ndarray) -> None:
+    """Assert that stars agree with the truth: medians within 2 % of flux and 0.1 px, each within 5 % and 0.3 px."""
+    image, header = fits.getdata(mosaic, header=True)
+    found = measure(image[0], WCS(header, naxis=2), sky)
+    assert len(found) > 25
+    assert abs(np.median(found[:, 0]) - 1) <= 0.02
+    assert np.median(found[:, 1]) < 0.1
+    assert np.abs(found[:, 0] - 1).max() < 0.05
+    assert found[:, 1].max() < 0.3
+
+
 class Events:
     """A progress callback that keeps its events."""
 

@@ -202,12 +202,12 @@ def _real_sets() -> Iterator[Finding]:
 def _frames(folder: str | Path | None) -> Iterator[Finding]:
     if folder is None:
         return
-    from fixtures import plans, user  # as above
+    from fixtures import plans, user_frames  # as above
 
     path, name = Path(folder).expanduser(), say("own frames")
     try:
-        facts = user.frames_of(path).facts
-    except user.FramesError as error:
+        facts = user_frames.frames_of(path).facts
+    except user_frames.FramesError as error:
         yield from (_bad(name, message) for message in error.messages)
     except OSError as error:
         yield _bad(name, say("{error}", error=str(error)))

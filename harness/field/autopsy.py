@@ -357,7 +357,7 @@ def _is_there(folder: Path, saved: str) -> bool:
 
 
 def _dataset(folder: Path, frames: Path | None) -> DatasetFacts:
-    from fixtures.user import frames_of  # noqa: PLC0415 -- astropy is slow
+    from fixtures.user_frames import frames_of  # noqa: PLC0415 -- astropy is slow
 
     if frames is not None:
         return frames_of(frames).facts

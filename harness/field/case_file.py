@@ -389,7 +389,7 @@ def verify(case: CaseFile, folder: Path) -> Verification:
         When there is no such folder.
 
     """
-    from fixtures.facts import is_frame_name  # noqa: PLC0415 -- frames are looked for by this command only
+    from fixtures.frame_facts import is_frame_name  # noqa: PLC0415 -- frames are looked for by this command only
 
     if not folder.is_dir():
         raise CaseError(

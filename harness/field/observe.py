@@ -272,7 +272,7 @@ def _end_of(run: _Run, ended: Ended | None, spent: float, *, stopped: bool) -> E
 
 def _inputs(facts: Mapping[str, Any]) -> list[Path]:
     """Return the frames of the run: the selected ones, else all below its input folder, as the target searches it."""
-    from fixtures.facts import is_frame_name  # noqa: PLC0415 -- astropy is slow
+    from fixtures.frame_facts import is_frame_name  # noqa: PLC0415 -- astropy is slow
 
     selected = [Path(name) for name in facts["selected"]]
     if selected:
@@ -286,7 +286,7 @@ def _inputs(facts: Mapping[str, Any]) -> list[Path]:
 
 def _frames(facts: Mapping[str, Any], places: Sequence[Path]) -> tuple[tuple[FrameFacts, ...], list[str]]:
     """Read the frames in place; return their facts, and reasons for unreadable and changed ones."""
-    from fixtures.facts import FrameError, frame_facts, read_header  # noqa: PLC0415 -- as above
+    from fixtures.frame_facts import FrameError, frame_facts, read_header  # noqa: PLC0415 -- as above
 
     paths = {path.name: path for path in places}
     found, gone, changed = [], [], []
@@ -310,7 +310,7 @@ def _frames(facts: Mapping[str, Any], places: Sequence[Path]) -> tuple[tuple[Fra
 
 
 def _request(run: _Run, notes: Sequence[Mapping[str, Any]], frames: tuple[FrameFacts, ...]) -> Request:
-    from fixtures.facts import dataset_facts  # noqa: PLC0415 -- astropy is slow
+    from fixtures.frame_facts import dataset_facts  # noqa: PLC0415 -- astropy is slow
 
     settings = _settings(run.folder)
     retention: Retention = next((r for r in RETENTIONS if r == settings.get("cache_retention")), "run_end")

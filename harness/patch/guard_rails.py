@@ -1,8 +1,8 @@
 """Judge a patch by the guard rails of the checklist, on two versions of a program's source.
 
-Each row is one line of the checklist (its id in ``docs/requirements.toml``) and rests on the syntax trees: nothing is run, and
-no text is compared with known code. What the trees do not show is ``unknown``, with what was looked for. A row gives the
-version's own names and lines, so that a reviewer finds the place.
+Each row is one line of the checklist, named by its id, and rests on the syntax trees: nothing is run, and no text is compared
+with known code. What the trees do not show is ``unknown``, with what was looked for. A row gives the version's own names and
+lines, so that a reviewer finds the place.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The pytest face: options, fixtures and hooks, and the session that ``pytest -m phase3`` writes."""
+"""The pytest plugin: options, hooks and fixtures, and the session that ``pytest -m phase3`` writes."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from fixtures import catalogue
-from fixtures.catalogue import PLAIN, Beside, CaseSpec, Variant
+from fixtures.catalogue import PLAIN, CaseSpec, ExtraRuns, Variant
 from harness.checks.judge import judge
 from harness.convert import from_json, to_json
 from harness.language.message import Message, SaidError, say
@@ -174,12 +174,12 @@ class Campaign:
             When a real set is not on this machine; the message holds the command that fetches it.
 
         """
-        from fixtures import datasets, real, reference_mosaic, user
+        from fixtures import datasets, real, reference_mosaic, user_frames
 
         if case.name not in self._datasets:
             match case.kind:
                 case "user":
-                    found = user.frames_of(Path(self.settings.frames))
+                    found = user_frames.frames_of(Path(self.settings.frames))
                 case "real":
                     found = reference_mosaic.with_truth(real.load(case.dataset), self.root / "datasets")
                 case _:
@@ -293,12 +293,12 @@ class Campaign:
         baseline = None
         if subject == "subject" and retention in ("per_tile", "run_end") and self._has_baseline(case):
             baseline = self.run(case, "baseline", retention)
-        beside = case.beside if subject == "subject" and retention == "per_tile" else Beside()
-        equals = tuple(made[kind] for kind in beside.equals)
+        extra = case.extra_runs if subject == "subject" and retention == "per_tile" else ExtraRuns()
+        equals = tuple(made[kind] for kind in extra.equals)
         pairs = tuple(
-            (made["per_tile", Variant(repeat=n)], made["run_end", Variant(repeat=n)]) for n in range(beside.timed)
+            (made["per_tile", Variant(repeat=n)], made["run_end", Variant(repeat=n)]) for n in range(extra.timed)
         )
-        sizes = tuple(made["per_tile", variant] for variant in run_matrix.sizes(case)) if beside.sizes else ()
+        sizes = tuple(made["per_tile", variant] for variant in run_matrix.sizes(case)) if extra.sizes else ()
         control = subject == "control" and retention == "per_tile"
         runs = Comparison(run, pair, baseline, equals, pairs, sizes)
         judged = JudgedRun(

@@ -1,25 +1,36 @@
-"""The user's checklist, line by line, and what the tests of a session concluded on each line."""
+"""Read the user's checklist, and give each of its lines what the tests of a session concluded.
+
+``docs/checklist.md`` holds the lines in the user's words. A test of the scenarios names the lines that it answers with
+``@pytest.mark.checklist("A.3")``, or says ``@pytest.mark.checklist(beyond=True)`` where the checklist does not ask for it.
+
+The marks are read from the source of the scenarios, not from the tests that a session collected: a session that leaves a test
+out (``-k``, one module, ``--phase3-quick``) must not pass a line that needs this test.
+"""
 
 from __future__ import annotations
 
+import ast
 import re
-import tomllib
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.session.model import Requirement, TestEntry
 from harness.verdict import Outcome, merge
 
-# The section that the reviewer signs: a run of the embedded reference says nothing on it.
+# The section that the reviewer signs. A run of the embedded reference does not evaluate it.
 DEFINITION_OF_DONE = "4) Definition of Done"
-_SCENARIO = re.compile(r"\btest_([a-z])_\w+\.py::")
-DEFAULT = Path(__file__).resolve().parents[2] / "docs" / "requirements.toml"
+CHECKLIST = Path(__file__).resolve().parents[2] / "docs" / "checklist.md"
+SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
+# "## 1) Code review" has the lines 1.1, 1.2, …; "### Test A — Repro" has A.1, A.2, …
+_SECTION = re.compile(r"##+ ((?:Test )?(\w+).*)")
+_LINE = re.compile(r"\s*- (?:\[.\] )?(.+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of the checklist: its id, section, words, and the tests that judge it (without parameters)."""
+    """One line of the checklist: its id, section and words, and the ids of the tests that answer it (without parameters)."""
 
     id: str
     section: str
@@ -27,23 +38,42 @@ class Line:
     tests: tuple[str, ...]
 
 
-def read_lines(path: Path = DEFAULT) -> tuple[Line, ...]:
-    """Read the requirement map. Raises ``ValueError`` when an id stands twice or a line lacks a part."""
+def read_lines(checklist: Path = CHECKLIST, scenarios: Path = SCENARIOS) -> tuple[Line, ...]:
+    """Read the lines of the checklist, each with the tests that are marked for it, in the order of their source.
+
+    Raises
+    ------
+    ValueError
+        When a mark names no line.
+
+    """
+    marks = tuple(_marks(scenarios))
     lines: list[Line] = []
-    for entry in tomllib.loads(path.read_text(encoding="utf-8"))["line"]:
-        missing = {"id", "section", "text", "tests"} - set(entry)
-        if missing:
-            raise ValueError(
-                f"expected every line of {path} to have {', '.join(sorted(missing))}, found {entry}: add them"
-            )
-        if any(line.id == entry["id"] for line in lines):
-            raise ValueError(f"expected each id of {path} once, found {entry['id']!r} twice: give one another id")
-        lines.append(Line(entry["id"], entry["section"], entry["text"], tuple(entry["tests"])))
+    section, part, count = "", "", Counter[str]()
+    for row in checklist.read_text(encoding="utf-8").splitlines():
+        if heading := _SECTION.fullmatch(row.rstrip()):
+            section, part = heading[1], heading[2]
+        elif item := _LINE.fullmatch(row.rstrip()):
+            count[part] += 1
+            name = f"{part}.{count[part]}"
+            lines.append(Line(name, section, item[1], tuple(test for test, known in marks if known == name)))
+    for test, name in marks:
+        if name not in {line.id for line in lines}:
+            raise ValueError(f"expected {test} to name a line of {checklist}, found {name!r}: correct its mark")
     return tuple(lines)
 
 
+def _marks(scenarios: Path) -> Iterator[tuple[str, str]]:
+    """Yield the id of each marked test with each line that its marks name."""
+    for path in sorted(scenarios.glob("test_*.py")):
+        functions = [n for n in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(n, ast.FunctionDef)]
+        for test, mark in ((f"scenarios/{path.name}::{f.name}", mark) for f in functions for mark in f.decorator_list):
+            if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.checklist":
+                yield from ((test, ast.literal_eval(line)) for line in mark.args)
+
+
 def evaluate(lines: Iterable[Line], tests: Iterable[TestEntry], *, self_test: bool) -> tuple[Requirement, ...]:
-    """Give each line what its tests concluded. A line of which any test did not run, or was skipped, can't pass."""
+    """Give each line what its tests concluded. A line passes only if each of its tests was evaluated."""
     ran = tuple(tests)
     return tuple(
         Requirement(
@@ -58,7 +88,7 @@ def evaluate(lines: Iterable[Line], tests: Iterable[TestEntry], *, self_test: bo
 
 
 def _outcome(line: Line, tests: tuple[TestEntry, ...]) -> Outcome:
-    """Merge the line's tests. A line passes only when every test that it names was evaluated: part of the proof is none."""
+    """Merge the outcomes of a line's tests. A pass becomes "not evaluated" if a test of the line was skipped or did not run."""
     outcomes: list[Outcome] = []
     complete = bool(line.tests)
     for name in line.tests:
@@ -70,9 +100,3 @@ def _outcome(line: Line, tests: tuple[TestEntry, ...]) -> Outcome:
     if not outcomes or (merged is Outcome.PASS and not complete):
         return Outcome.NOT_EVALUATED
     return merged
-
-
-def scenario_of(nodeid: str) -> str:
-    """Return the letter of the scenario that a test belongs to; nothing for another test."""
-    match = _SCENARIO.search(nodeid)
-    return match[1].upper() if match else ""

@@ -1,12 +1,12 @@
-"""The Definition of Done of one target, from the sessions in which it was under validation, taken together.
+"""Work out the Definition of Done of one target from all sessions that validated it.
 
-Sessions are not merged into one (``harness.session.merge`` does that for shards of a session): they may have other settings,
-other cases and other times. What every test concluded in each of them counts: fail outranks unknown, and unknown outranks pass.
-Together they must have asked each test about each synthetic case: these need no set, so that one is missing is a choice, and
-half of the proof.
+Sessions are not merged into one, as ``harness.session.merge`` does for shards of a session: their settings, cases and times may
+differ. The outcome of each test in each session counts: fail outranks unknown, and unknown outranks pass. Together the sessions
+must have run each test on each of its synthetic cases. These cases need no download, so a session that lacks one left it out,
+and its pass would be half of the proof.
 
-One profile decides: that of the first session. With settings in which a target does not repeat itself, red may be the scatter
-of equal runs; such sessions are shown with all that fails in them, and neither carry nor break a line.
+Only sessions with the profile of the first session decide. With another profile a target may not repeat its outputs, so that a
+failure may be the scatter of equal runs. Such sessions are shown with their failures, and decide on no line.
 """
 
 from __future__ import annotations
@@ -23,18 +23,17 @@ from harness.language.message import say
 from harness.patch.guard_rails import ROWS
 from harness.record.seal import SEAL
 from harness.record.values import inside
-from harness.session.checklist import DEFINITION_OF_DONE, evaluate, read_lines, scenario_of
+from harness.session.checklist import DEFINITION_OF_DONE, evaluate, read_lines
 from harness.session.model import Requirement, Session, SessionError, TestEntry, read_hashed
-from harness.targets.resolve import kind_of
 from harness.verdict import Outcome, merge
 
 SHORTEST_COMMIT = 7
-"""Fewer characters of a commit than these name too many."""
+"""A shorter prefix of a commit may be that of several commits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One session as it was read: its folder, and the hash of its ``session.json``."""
+    """One session that was read, with its folder and the hash of its ``session.json``."""
 
     folder: Path
     session: Session
@@ -43,18 +42,18 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What the sessions of a subject say together.
+    """The sessions of a subject, and the outcome of each line of the checklist over all of them.
 
     Parameters
     ----------
     subject
-        How the target is called whose Definition of Done it is.
+        The name of the target whose Definition of Done it is.
     own
-        The sessions in which it was under validation, with one profile.
+        The sessions that validated it with the deciding profile.
     others
-        Sessions of other targets, and of the same with another profile: they decide nothing, and show what was tried where.
+        Sessions of other targets, and of the same target with another profile. They decide nothing; tables show them.
     lines
-        The checklist of today, line by line, with what all tests of ``own`` concluded.
+        The lines of the current checklist, with their outcomes over all tests of ``own``.
 
     """
 
@@ -65,7 +64,7 @@ class Done:
 
     @property
     def aside(self) -> tuple[Part, ...]:
-        """The sessions of the subject that decide nothing, for their profile is another."""
+        """The sessions of the subject that decide nothing because of their profile."""
         return tuple(part for part in self.others if part.session.target == self.subject)
 
     @property
@@ -74,24 +73,31 @@ class Done:
         return (*self.own, *self.others)
 
     def unasked(self, test: str) -> tuple[str, ...]:
-        """Return the synthetic cases of a test of the checklist about which no session of the subject asked it."""
+        """Return the synthetic cases on which no session of the subject ran a test."""
         return _unasked(test, self.own)
 
     @property
+    def beyond(self) -> tuple[str, ...]:
+        """The tests that answer no line of the checklist, by their ids without parameters."""
+        answering = {test for line in self.lines for test in line.tests}
+        run = {test.nodeid.partition("[")[0] for part in self.own for test in part.session.tests}
+        return tuple(sorted(run - answering))
+
+    @property
     def outcome(self) -> Outcome:
-        """The lines of the Definition of Done together; one that was not evaluated is not fulfilled, and not known to fail."""
+        """The merged outcome of the lines of the Definition of Done. A line that was not evaluated counts as unknown."""
         rows = [line.outcome for line in self.lines if line.section == DEFINITION_OF_DONE]
         return merge(row if row in (Outcome.PASS, Outcome.FAIL) else Outcome.UNKNOWN for row in rows)
 
 
 def read(folders: Iterable[Path]) -> tuple[Part, ...]:
-    """Read sessions; one that is given twice counts once.
+    """Read sessions; a session that is given twice counts once.
 
     Raises
     ------
     SessionError
-        When one can't be read, or two hold the same run, as a merged session and one that it was made of do: its figures would
-        count twice.
+        When a session can't be read, or two sessions hold the same run, such as a merged session and one of its parts: the
+        figures of the run would count twice.
 
     """
     found = (Part(folder, *read_hashed(folder)) for folder in folders)
@@ -114,10 +120,10 @@ def read(folders: Iterable[Path]) -> tuple[Part, ...]:
 
 
 def _marks(part: Part) -> Iterator[tuple[str, str]]:
-    """Yield the key of each run, and what tells it from every other: the hashes of its files. A run without a seal has none."""
+    """Yield the key of each sealed run with the hashes of its files, which identify the run."""
     for run in part.session.runs:
         try:
-            # A copy's seal may say that outputs were left out; the hashes are those of the run all the same.
+            # A copy without outputs has another seal, but the same hashes.
             files = json.loads((inside(part.folder, run.record) / SEAL).read_text(encoding="utf-8"))["files"]
         except (OSError, ValueError, LookupError, TypeError):
             continue
@@ -126,19 +132,19 @@ def _marks(part: Part) -> Iterator[tuple[str, str]]:
 
 
 def together(sessions: Iterable[Part], subject: str = "") -> Done:
-    """Take together the sessions of one subject.
+    """Work out the lines of the checklist from the sessions of one subject.
 
     Parameters
     ----------
     sessions
         The sessions, each once.
     subject
-        How the target is called, or its commit; the first session's target when left out.
+        The name of the target, or its commit; by default the target of the first session.
 
     Raises
     ------
     SessionError
-        When no session is of the subject, or two have a target of the same name that is not the same.
+        When no session has the subject as its target, or the targets of two sessions have the same name and differ.
 
     """
     parts = tuple(sessions)
@@ -166,25 +172,25 @@ def together(sessions: Iterable[Part], subject: str = "") -> Done:
 
 
 def tests_of(name: str, part: Part) -> tuple[TestEntry, ...]:
-    """Return what a session holds of a test of the checklist: an entry for each case, or one."""
+    """Return a session's entries of a test, one for each case."""
     return tuple(test for test in part.session.tests if test.nodeid.partition("[")[0] == name)
 
 
 def _profile(part: Part) -> str:
-    """Return the profile that a session was made with; the fast one for those that don't say."""
+    """Return the profile of a session; older sessions do not hold it, and were made with the fast one."""
     return part.session.options.get("profile") or "fast"
 
 
 def _is(session: Session, subject: str) -> bool:
     commit = str(session.identity.get("commit") or "")
-    # A work tree that differs from its commit is not that commit: only its own name means it.
+    # A work tree with changes is not its commit, so only its name selects it.
     clean = not session.identity.get("dirty")
     named = clean and len(subject) >= SHORTEST_COMMIT and commit.startswith(subject)
     return not subject or subject == session.target or named
 
 
 def _require_same(one: Part, other: Part) -> None:
-    """Refuse sessions whose targets have the same name and are not the same: a work tree that was changed between them."""
+    """Refuse sessions whose targets have the same name and differ, such as a work tree that was changed between them."""
     mine, theirs = (
         {name: value for name, value in part.session.identity.items() if name != "versions"} for part in (one, other)
     )
@@ -202,24 +208,33 @@ def _require_same(one: Part, other: Part) -> None:
 
 
 def _whole(line: Requirement, own: Sequence[Part]) -> Requirement:
-    """Take the pass from a line of which a test was not asked about all its synthetic cases."""
+    """Return a line that passes as not evaluated if one of its tests was not run on all its synthetic cases."""
     if line.outcome is Outcome.PASS and any(_unasked(test, own) for test in line.tests):
         return replace(line, outcome=Outcome.NOT_EVALUATED)
     return line
 
 
 def _unasked(test: str, own: Sequence[Part]) -> tuple[str, ...]:
-    asked = {entry.case for part in own for entry in tests_of(test, part) if entry.outcome is not Outcome.NOT_EVALUATED}
-    kind, scenario = kind_of(own[0].session.target_kind), scenario_of(test)
+    """Return the synthetic cases on which a test is to run, and on which no session ran it.
+
+    In a session written before the scenario was kept, tests have no scenario. They count as tests of all cases. Otherwise such
+    a session could pass a line although it lacks cases.
+    """
+    entries = [entry for part in own for entry in tests_of(test, part) if entry.case]
+    asked = {entry.case for entry in entries if entry.outcome is not Outcome.NOT_EVALUATED}
+    kind, marks = own[0].session.kind, {(entry.scenario, entry.occasion) for entry in entries}
     return tuple(
         case.name
         for case in catalogue.CASES
-        if case.scenario == scenario and case.kind == "synthetic" and case.suits(kind) and case.name not in asked
+        if case.kind == "synthetic"
+        and case.suits(kind)
+        and case.name not in asked
+        and any(case.is_for(*mark) for mark in marks)
     )
 
 
 def _without_question(line: Requirement, tests: Sequence[TestEntry]) -> Requirement:
-    """Tell a line whose tests had no question to ask, everywhere, from one that nobody evaluated."""
+    """Return a line that was not evaluated as not applicable if all its tests were not applicable in every session."""
     asked = [[t.outcome for t in tests if t.nodeid.partition("[")[0] == name] for name in line.tests]
     none = line.section != DEFINITION_OF_DONE and line.outcome is Outcome.NOT_EVALUATED
     if none and asked and all(found and set(found) == {Outcome.NOT_APPLICABLE} for found in asked):

@@ -21,10 +21,11 @@ from harness.convert import ShapeError, from_json, other_names, read_only, to_js
 from harness.language.message import SaidError, say
 from harness.record.comparison import Comparison
 from harness.targets.resolve import kind_of
+from harness.targets.target import Target
 from harness.verdict import Conclusion, Outcome, Verdict, merge
 
 FORMAT = "phase3-session/2"
-OPTIONAL = frozenset({"options", "part", "patch", "questions"})
+OPTIONAL = frozenset({"occasion", "options", "part", "patch", "questions", "scenario"})
 """Fields that older sessions do not have."""
 
 Key = Annotated[
@@ -100,7 +101,8 @@ class TestEntry:
 
     ``run`` is the key of the run that it judged, in ``role``, and ``check`` the check whose verdict it asserts. They are
     ``null`` for a test that ended before it judged a run; ``check`` also for a test that asserts all verdicts of a run,
-    or none. ``part`` names the part of the verdict that it asserts; it is ``null`` for the whole verdict.
+    or none. ``part`` names the part of the verdict that it asserts; it is ``null`` for the whole verdict. ``scenario`` and
+    ``occasion`` are those of the test's marker; they are empty for a test without one.
     """
 
     __test__: ClassVar[bool] = False  # pytest would take the name for a test class
@@ -114,6 +116,8 @@ class TestEntry:
     run: Key | None = None
     role: str | None = None
     part: str | None = None
+    scenario: str = ""
+    occasion: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +179,14 @@ class Session:
         read_only(self)
 
     @property
+    def kind(self) -> Target:
+        """The kind of the target under validation."""
+        return kind_of(self.target_kind)
+
+    @property
     def self_test(self) -> bool:
         """Whether the session judged the embedded reference, which says nothing about ZeMosaic."""
-        return kind_of(self.target_kind).embedded
+        return self.kind.embedded
 
     def to_json(self) -> dict[str, Any]:
         """Return built-in types only, in a stable order."""

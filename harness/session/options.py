@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from harness.language.message import SaidError, say
 from harness.session.budget import Budget, BudgetError, parse
+from harness.targets.errors import TargetError
+from harness.targets.resolve import parse as parse_target
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,15 @@ def resolve_language(
     (option,) = (option for option in OPTIONS if option.name == "lang")
     asked = _value(option, cli, ini, os.environ if env is None else env)
     return asked if asked in LANGUAGES else option.default
+
+
+def shown_target(spec: str, place: str) -> str:
+    """Return a target's specification with ``place`` for its folder; empty if the kind is unknown or it can't be shown safely."""
+    try:
+        kind, rest = parse_target(spec)
+    except TargetError:
+        return ""
+    return kind.shown(rest, place)
 
 
 def _value(option: Option, cli: Callable[[str], object], ini: Callable[[str], object], env: Mapping[str, str]) -> str:

@@ -45,24 +45,24 @@ def runs_to_judge(case: CaseSpec, subject: Subject, retention: Retention = "per_
         return ((retention, PLAIN),)
     runs: list[RunKind] = [("per_tile", PLAIN), ("run_end", PLAIN)]
     if subject == "subject":
-        for n in range(1, case.beside.timed):
+        for n in range(1, case.extra_runs.timed):
             turn: list[RunKind] = [("per_tile", Variant(repeat=n)), ("run_end", Variant(repeat=n))]
             runs += turn[:: -1 if n % 2 else 1]
-        runs += case.beside.equals
+        runs += case.extra_runs.equals
         runs += [("per_tile", variant) for variant in sizes(case) if variant != PLAIN]
     return tuple(runs)
 
 
 def sizes(case: CaseSpec) -> tuple[Variant, ...]:
     """Return the variants of growing size; the last is the plain run."""
-    return tuple(Variant(panels=n) if n != case.beside.sizes[-1] else PLAIN for n in case.beside.sizes)
+    return tuple(Variant(panels=n) if n != case.extra_runs.sizes[-1] else PLAIN for n in case.extra_runs.sizes)
 
 
 def is_timed(case: CaseSpec, subject: Subject, retention: Retention, variant: Variant) -> bool:
     """Return whether a run's time is compared, so that it needs the machine for itself."""
     return (
         subject == "subject"
-        and bool(case.beside.timed)
+        and bool(case.extra_runs.timed)
         and retention in ("per_tile", "run_end")
         and variant == Variant(repeat=variant.repeat)
     )
@@ -86,7 +86,7 @@ def workers_of(variant: Variant, usual: int) -> int:
 
 def first_panels(facts: DatasetFacts, count: int) -> DatasetFacts:
     """Return the facts of the frames of the first panels; 0 stands for all."""
-    from fixtures.facts import dataset_facts  # noqa: PLC0415 -- loads astropy, which would slow every collection of tests
+    from fixtures.frame_facts import dataset_facts  # noqa: PLC0415 -- loads astropy, which would slow every collection of tests
 
     if not count:
         return facts

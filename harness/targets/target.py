@@ -28,7 +28,8 @@ class Target(Protocol):
     versioned
         The source lies in a git repository, so a patch can be reviewed and the version before it can be run.
     release
-        How ``harness/probe/release.py`` finds the function that releases caches; empty if that function is not known.
+        How ``harness/probe/release.py`` finds the function that releases caches (a key of ``FINDERS`` there); empty if that
+        function is not known.
     libraries
         The modules that the target's interpreter needs, each with its name for pip. Empty if the user has no interpreter to name.
 

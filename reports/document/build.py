@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from harness.language.catalogue import Language
-from harness.session.checklist import DEFINITION_OF_DONE, scenario_of
+from harness.session.checklist import DEFINITION_OF_DONE
 from harness.session.definition_of_done import Done, Part, figures_of
 from harness.session.model import JudgedRun, Requirement, TestEntry
 from harness.verdict import Outcome, rank
@@ -61,8 +61,10 @@ class _Builder:
         self.lang = lang
         self.requests = requests
         self.session_ids = {part.sha256: f"S{n}" for n, part in enumerate(done.parts, 1)}
-        self.proofs = {line.id: tuple(proofs_of(line, done)) for line in done.lines}
-        self.runs = named_runs((proof for proofs in self.proofs.values() for proof in proofs), done.parts)
+        self.proofs = {line.id: tuple(proofs_of(line.tests, done)) for line in done.lines}
+        self.beyond = {test: tuple(proofs_of((test,), done)) for test in done.beyond}
+        every = (*self.proofs.values(), *self.beyond.values())
+        self.runs = named_runs((proof for proofs in every for proof in proofs), done.parts)
 
     def document(self) -> DocumentView:
         done, lang = self.done, self.lang
@@ -99,6 +101,7 @@ class _Builder:
                 SectionView(title, tuple(line for line in others if titles[line.id] == title))
                 for title in dict.fromkeys(titles[line.id] for line in others)
             ),
+            beyond=tuple(self._test(test, proofs) for test, proofs in self.beyond.items()),
             runs=tuple(map(self._run, self.runs.values())),
             verdicts=tuple(verdict for run in self.runs.values() for verdict in self._verdicts(run)),
             sessions=tuple(sessions.values()),
@@ -186,8 +189,8 @@ class _Builder:
             if proof.verdict is None or proof.verdict.outcome is Outcome.NOT_APPLICABLE:
                 continue
             if proof.judged is None or proof.judged.role == "subject":
-                # A tile that was made to fail must not be added to those of runs that were left alone.
-                apart = proof.judged is not None and not scenario_of(proof.test.nodeid)
+                # A tile that was made to fail must not be added to the tiles of runs without faults.
+                apart = proof.judged is not None and bool(proof.test.occasion)
                 groups.setdefault((proof.verdict.check, proof.test.part, apart), {})[proof.key] = proof
         for (check, part, apart), found in groups.items():
             for figure in self._of_verdicts(check, part, tuple(found.values())):

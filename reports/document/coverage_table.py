@@ -10,18 +10,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fixtures import applicable, catalogue
-from fixtures.catalogue import Scenario
 from harness.language.message import Message, say
 from harness.record.reader import read_request
 from harness.record.request import Request
 from harness.record.values import RecordError, inside
-from harness.session.checklist import scenario_of
 from harness.session.definition_of_done import Done, Part
 from harness.session.model import JudgedRun, RunEntry
 from harness.session.roles import ROLES
 from harness.verdict import Outcome, merge
 
-SCENARIOS: tuple[Scenario, ...] = ("A", "B", "C", "D")
 OWN_ROLES = ("subject", "control", "baseline")
 """Roles of runs that stand for their target; pairs are what these are measured against."""
 
@@ -65,7 +62,7 @@ Cell = Tried | Gap
 class Row:
     """A test of the checklist on a dataset, with a cell for each column."""
 
-    scenario: Scenario
+    scenario: str
     dataset: str
     cells: tuple[Cell, ...]
 
@@ -76,7 +73,7 @@ class Table:
 
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
-    apart: tuple[tuple[Scenario, str, Gap], ...]
+    apart: tuple[tuple[str, str, Gap], ...]
 
 
 class Requests:
@@ -112,12 +109,12 @@ def table(done: Done, requests: Requests) -> Table:
     found = [entry for part in done.parts for entry in _found(part, requests)]
     columns = _columns(done, found)
     # Part 1 of the checklist has runs too, on a set or two of its own: which sets suit it is no question.
-    cases = [case for case in catalogue.CASES if case.targets != "the reference" and case.scenario in SCENARIOS]
-    planned = {(case.scenario, dataset) for case in cases for dataset in _datasets(case)}
-    keys = planned | {(s, f.dataset) for f in found for s in SCENARIOS if f.scenario == s}
+    cases = [case for case in catalogue.CASES if case.targets != "the reference" and not case.occasions]
+    keys = {(case.scenario, dataset) for case in cases for dataset in _datasets(case)}
+    keys |= {(f.scenario, f.dataset) for f in found if f.scenario}
     datasets = sorted({dataset for _, dataset in keys}, key=_place)
     rows, apart = [], []
-    for scenario in SCENARIOS:
+    for scenario in sorted({scenario for scenario, _ in keys}):
         for dataset in datasets:
             if (scenario, dataset) in keys:
                 cells = tuple(_cell(scenario, dataset, column, found, done) for column in columns)
@@ -140,8 +137,9 @@ def _place(dataset: str) -> tuple[int, str]:
 def _found(part: Part, requests: Requests) -> Iterator[_Found]:
     session = part.session
     runs = {run.key: run for run in session.runs}
-    letters = {t.case: letter for t in session.tests if t.case and (letter := scenario_of(t.nodeid))}
-    letters |= {case.name: str(case.scenario) for case in (*catalogue.CASES, catalogue.QUICK_CASE)}
+    # Cases of part 1, which have occasions, stay out of the table: they need no other set than their own small one.
+    letters = {t.case: t.scenario for t in session.tests if t.case and not t.occasion}
+    letters |= {case.name: case.scenario for case in (*catalogue.CASES, catalogue.QUICK_CASE) if not case.occasions}
     judged: dict[tuple[str, str], list[JudgedRun]] = {}
     for one in session.judged:
         if one.role in OWN_ROLES and one.run in runs:
@@ -178,7 +176,7 @@ def _standing(column: Column, done: Done) -> int:
     return 0 if {"control", "baseline"} & set(column.roles) else 2
 
 
-def _cell(scenario: Scenario, dataset: str, column: Column, found: Sequence[_Found], done: Done) -> Cell:
+def _cell(scenario: str, dataset: str, column: Column, found: Sequence[_Found], done: Done) -> Cell:
     here = [
         f.judged
         for f in found
@@ -206,13 +204,13 @@ def _tried(runs: Sequence[tuple[JudgedRun, ...]]) -> Tried:
     )
 
 
-def _gap(scenario: Scenario, dataset: str) -> Gap:
+def _gap(scenario: str, dataset: str) -> Gap:
     suits = applicable.known(dataset)
     reason = applicable.why_not(scenario, suits) if suits else None
     return Gap("not applicable", reason) if reason else Gap("not run")
 
 
-def _absent(scenario: Scenario, dataset: str, target: str, done: Done) -> bool:
+def _absent(scenario: str, dataset: str, target: str, done: Done) -> bool:
     """Whether a session of a target had a case on a set, and not the set."""
     cases = {c.name for c in catalogue.CASES if c.scenario == scenario and c.dataset == dataset}
     sessions = [part.session for part in done.parts if part.session.target == target]

@@ -189,6 +189,7 @@ class DocumentView:
     apart: tuple[ApartView, ...]
     findings: tuple[FindingView, ...]
     sections: tuple[SectionView, ...]
+    beyond: tuple[TestView, ...]
     runs: tuple[RunView, ...]
     verdicts: tuple[VerdictView, ...]
     sessions: tuple[SessionView, ...]

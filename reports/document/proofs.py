@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from harness.analysis.figure import Evidence
 from harness.session.definition_of_done import Done, Part, tests_of
-from harness.session.model import JudgedRun, Requirement, RunEntry, TestEntry
+from harness.session.model import JudgedRun, RunEntry, TestEntry
 from harness.verdict import Outcome, Verdict
 from reports.badges import role_rank
 
@@ -45,9 +45,9 @@ class NamedRun:
         return next((judged for judged in self.judged if judged.role == "subject"), None)
 
 
-def proofs_of(line: Requirement, done: Done) -> Iterator[Proof]:
-    """Yield what each test of a line concluded in each session of the subject."""
-    for test in line.tests:
+def proofs_of(tests: Iterable[str], done: Done) -> Iterator[Proof]:
+    """Yield what each test concluded in each session of the subject."""
+    for test in tests:
         for part in done.own:
             for entry in tests_of(test, part):
                 judged = next(

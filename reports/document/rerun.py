@@ -7,10 +7,8 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice, product
 
-from harness.session.checklist import scenario_of
 from harness.session.model import Session
-from harness.session.options import OPTIONS
-from harness.targets.resolve import TARGETS, kind_of
+from harness.session.options import OPTIONS, shown_target
 
 PATH, PYTHON = "PATH", "PYTHON"
 MOST = 8
@@ -41,7 +39,11 @@ def commands(tests: Sequence[str], session: Session) -> tuple[str, ...]:
 
     """
     nodes = [_quoted(test) for test in tests if _NODE.fullmatch(test)]
-    known = {name: value for name, value in settings_of(session).items() if name != "budget" or _has_large_runs(tests)}
+    known = {
+        name: value
+        for name, value in settings_of(session).items()
+        if name != "budget" or _has_large_runs(tests, session)
+    }
     each = (dict(zip(known, values, strict=True)) for values in product(*(v.split("; ") for v in known.values())))
     lines = (" ".join(["python -m pytest -m phase3", *nodes, *_options(session, options)]) for options in each)
     return tuple(dict.fromkeys(islice(lines, MOST)))
@@ -54,7 +56,7 @@ def settings_of(session: Session) -> Mapping[str, str]:
 
 def shown(known: Mapping[str, str]) -> dict[str, str]:
     """Return the options that decide on the runs as they may be shown: no place of a machine, and no default of a target."""
-    targets = {role: found for role in ("baseline", "control") if (found := _place_free(known.get(role, "")))}
+    targets = {role: found for role in ("baseline", "control") if (found := shown_target(known.get(role, ""), PATH))}
     places = {name: place for name, place in _PLACES.items() if known.get(name)}
     plain = {name: known[name] for name in (*_VALUES, "quick") if name in known}
     return {**plain, **targets, **places}
@@ -74,13 +76,12 @@ def _read(line: str) -> Iterator[tuple[str, str]]:
 
 
 def _options(session: Session, known: Mapping[str, str]) -> Iterator[str]:
-    kind = kind_of(session.target_kind)
-    again = kind.again(session.identity, PATH) or ""
-    yield _quoted(f"--phase3-target={_place_free(again) or kind.name}")
+    again = session.kind.again(session.identity, PATH) or ""
+    yield _quoted(f"--phase3-target={shown_target(again, PATH) or session.kind.name}")
     for role in ("baseline", "control"):
-        if found := _place_free(known.get(role, "")):
+        if found := shown_target(known.get(role, ""), PATH):
             yield _quoted(f"--phase3-{role}={found}")
-    if kind.libraries:
+    if session.kind.libraries:
         yield _quoted(f"--phase3-python={PYTHON}")
     for name, pattern in _VALUES.items():
         value = known.get(name, "")
@@ -99,9 +100,13 @@ def _quoted(word: str) -> str:
     return word if _BARE.fullmatch(word) else f'"{word}"'
 
 
-def _has_large_runs(tests: Sequence[str]) -> bool:
-    """Whether the budget decides on what tests run: it is that of the large run."""
-    return any(scenario_of(test) == "B" for test in tests)
+def _has_large_runs(tests: Sequence[str], session: Session) -> bool:
+    """Return whether the budget, which is that of the large run, can change what the tests run.
+
+    The session holds the scenario of its tests. A test without an entry there may be of the large run.
+    """
+    scenarios = {entry.nodeid.partition("[")[0]: entry.scenario for entry in session.tests}
+    return any(scenarios.get(test, "B") == "B" for test in tests)
 
 
 def _usual(name: str, value: str) -> bool:
@@ -116,10 +121,3 @@ def _usual(name: str, value: str) -> bool:
         return parse(value) == parse(_DEFAULTS["budget"])
     except BudgetError:
         return True
-
-
-def _place_free(target: str) -> str:
-    """Return a target as the options name it, its folder left out; empty for no target or an unknown kind."""
-    name, colon, rest = target.partition(":")
-    kind = TARGETS.get(name)
-    return kind.shown(rest, PATH) if kind and (colon or name in kind.forms) else ""

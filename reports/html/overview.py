@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.language.catalogue import Language
-from harness.session.checklist import scenario_of
 from harness.session.model import JudgedRun, RunEntry, Session
 from harness.verdict import Outcome, rank
 from reports.badges import Badge, badge, finding_word, role_word
@@ -71,14 +70,14 @@ class Glance:
 
 
 def scenarios(session: Session) -> Mapping[str, str]:
-    """Return the letter of the scenario that each case belongs to, as far as its tests tell."""
-    return {t.case: letter for t in session.tests if t.case and (letter := scenario_of(t.nodeid))}
+    """Return the scenario of each case, as its tests were marked; older sessions do not hold it, and no case then has one."""
+    return {t.case: t.scenario for t in session.tests if t.case and t.scenario}
 
 
 def scenario_title(session: Session, letter: str) -> str:
-    """Return the words that the checklist has for a scenario; nothing where it has none, or there is no scenario."""
+    """Return the section of the checklist for a scenario: its test, or its part 1; empty if the checklist has none for it."""
     sections = (r.section for r in session.requirements)
-    return next((s for s in sections if letter and f"{s} ".startswith(f"Test {letter} ")), "")
+    return next((s for s in sections if letter and f"{s} ".startswith((f"Test {letter} ", f"{letter}) "))), "")
 
 
 def glance(
@@ -126,8 +125,8 @@ def glance(
 
 
 def _groups(rows: Sequence[GlanceRow], session: Session) -> Iterable[GlanceGroup]:
-    """Put the rows under their scenarios, A first; within one they stay as they are, the worst first."""
-    ordered = sorted(rows, key=lambda row: row.scenario or "~")
+    """Group the rows by scenario: A first, then part 1, then rows without one. Each group keeps its order, worst first."""
+    ordered = sorted(rows, key=lambda row: (not row.scenario, row.scenario.isdigit(), row.scenario))
     for letter, group in itertools.groupby(ordered, key=lambda row: row.scenario):
         yield GlanceGroup(scenario_title(session, letter), tuple(group))
 

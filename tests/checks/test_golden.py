@@ -17,7 +17,7 @@ from astropy.io import fits
 from fixtures import real
 from fixtures.catalogue import CASES
 from fixtures.datasets import SYNTHETIC
-from fixtures.facts import dataset_facts, wcs_cards_of
+from fixtures.frame_facts import dataset_facts, wcs_cards_of
 from fixtures.frames import wcs_cards
 from harness.checks.judge import judge
 from harness.record.comparison import Comparison

@@ -94,7 +94,7 @@ def test_without_a_session_the_set_up_is_wrong(runner, capsys):
     assert main(["conclude", str(runner / "out"), str(runner / "p3"), "--ended=failure"]) == 2
     out = capsys.readouterr().out
     assert out.startswith("::error title=phase3%3A set-up wrong::expected a session in ")
-    assert "p3, found none" in out
+    assert "p3, found no session.json" in out
     shown = (runner / "GITHUB_STEP_SUMMARY").read_text(encoding="utf-8")
     assert shown.startswith("# ✗ set-up wrong\n\n- expected a session in ")
     assert (runner / "GITHUB_OUTPUT").read_text(encoding="utf-8") == "verdict=set-up wrong\n"
@@ -114,7 +114,7 @@ def test_each_folder_must_hold_a_session(made, runner, capsys):
     """A system whose session is missing is named, and the report of the other systems is still written."""
     green = below(runner / "green", made, "pass")
     assert main(["conclude", str(runner / "out"), str(green), str(runner / "lost system"), "--ended=failure"]) == 2
-    assert "lost system, found none" in capsys.readouterr().out
+    assert "lost system, found no session.json" in capsys.readouterr().out
     assert read_session(runner / "out").outcome is Outcome.PASS
     shown = (runner / "GITHUB_STEP_SUMMARY").read_text(encoding="utf-8")
     assert "lost system" in shown
@@ -125,7 +125,7 @@ def test_a_failure_outranks_a_missing_session(made, runner, capsys):
     """A failure stays red when another system's session is missing; the missing session is reported too."""
     red = below(runner / "red", made, "fail")
     assert main(["conclude", str(runner / "out"), str(red), str(runner / "lost system")]) == 1
-    assert "lost system, found none" in capsys.readouterr().out
+    assert "lost system, found no session.json" in capsys.readouterr().out
 
 
 def test_the_worst_of_several_counts(made, runner):
@@ -170,7 +170,7 @@ def test_what_was_read_is_no_command(runner, capsys):
     name = "x%0A::notice::all is well\n::notice::pass"
     assert main(["conclude", str(runner / "out"), name]) == 2
     (line,) = capsys.readouterr().out.splitlines()
-    assert "x%250A::notice::all is well%0A::notice::pass, found none" in line
+    assert "x%250A::notice::all is well%0A::notice::pass, found no session.json" in line
 
 
 def test_what_targets_made_is_left_out(made, runner):

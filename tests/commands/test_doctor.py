@@ -120,7 +120,7 @@ def test_own_frames_that_cannot_be_listed_are_a_fault(tmp_path, monkeypatch):
     def refuse(_folder):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("fixtures.user.frames_of", refuse)
+    monkeypatch.setattr("fixtures.user_frames.frames_of", refuse)
     finding = by_name(None, None, tmp_path)["own frames"]
     assert finding.ok is False
     assert "Permission denied" in finding.found.render()

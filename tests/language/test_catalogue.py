@@ -40,7 +40,9 @@ def french():
 def test_every_sentence_has_a_french_translation():
     """Every sentence of ``say`` and of the templates is in the French catalogue."""
     missing = sorted(templates() - {k for k, v in french().items() if v})
-    assert missing == [], "add them to reports/locale/fr/LC_MESSAGES/phase3.po (see harness/language/catalogue.py)"
+    assert missing == [], (
+        "add them to harness/language/locale/fr/LC_MESSAGES/phase3.po (see harness/language/catalogue.py)"
+    )
 
 
 def test_the_catalogue_holds_nothing_that_nobody_says():
@@ -49,8 +51,8 @@ def test_the_catalogue_holds_nothing_that_nobody_says():
 
 
 def test_what_tests_state_is_in_the_catalogue():
-    """The title of each scenario test, which the report shows, is among the sentences."""
-    assert "The event mastertile_warn_cache_file_missing stays away." in templates()
+    """The title of each test of the scenarios, which the report shows, is among the sentences."""
+    assert "The event mastertile_warn_cache_file_missing is not sent." in templates()
 
 
 def test_babel_sees_every_call_of_say():

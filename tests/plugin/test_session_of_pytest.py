@@ -1,4 +1,4 @@
-"""The pytest face, tested by running pytest on the project's own scenarios in processes of their own."""
+"""Test the pytest plugin by running pytest on the project's own scenarios, each time in a new process."""
 
 import json
 import os
@@ -14,10 +14,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fixtures import bad
+from fixtures import bad_input
 from fixtures.datasets import SYNTHETIC, build
 from harness.language.message import say
-from harness.plugin.hooks import note, of_unknown_standing, selected
+from harness.plugin.fixtures import note, of_unknown_standing
+from harness.plugin.hooks import selected
 from harness.record.reader import read_record
 from harness.record.values import sha256_of
 from harness.session.model import JudgedRun, normal_form, read_session
@@ -27,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def run_pytest(*arguments, **environment):
-    """Run pytest on the scenarios, free of whatever this process was given, and return the finished process."""
+    """Run pytest on the scenarios, without the options of this process, and return the finished process."""
     env = {k: v for k, v in os.environ.items() if not k.startswith(("PHASE3_", "PYTEST_"))} | environment
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", *arguments]
     return subprocess.run(
@@ -42,14 +43,14 @@ def latest(root):
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    """Return a quick session on the reference, made by one process, and what it printed."""
+    """Return the root of a quick session on the reference, made by one process, and the finished process."""
     root = tmp_path_factory.mktemp("une seule étape")
     done = run_pytest("-m", "phase3", "--phase3-quick", f"--phase3-dir={root}", f"--junit-xml={root / 'junit.xml'}")
     return root, done
 
 
 def test_a_quick_session_is_green_and_leaves_everything(alone):
-    """The session ends well and leaves its verdicts, both reports, and a pointer to itself."""
+    """The session passes and writes its verdicts, both reports, and a pointer to itself."""
     root, done = alone
     assert done.returncode == 0, done.stdout + done.stderr
     folder = latest(root)
@@ -66,8 +67,8 @@ def test_a_quick_session_is_green_and_leaves_everything(alone):
     assert {t.outcome for t in session.tests if "guard_rails" in t.nodeid} == {"not applicable"}
 
 
-def test_a_session_tells_what_it_was_made_with(alone):
-    """Options that decide on the runs, processors and, in a checkout, the commit of the harness are in the session."""
+def test_a_session_holds_its_options_and_environment(alone):
+    """The session holds the options that decide on its runs, the processors and, in a checkout, the harness's commit."""
     root, _ = alone
     session = read_session(latest(root))
     assert session.options == {
@@ -83,7 +84,7 @@ def test_a_session_tells_what_it_was_made_with(alone):
 
 
 def test_the_runs_to_come_are_shown_first(alone):
-    """Before anything starts the terminal names each run to be made."""
+    """The terminal lists the planned runs before the first one starts."""
     _, done = alone
     head = done.stdout.partition("passed")[0]
     assert head.count("chain") >= 4
@@ -108,7 +109,7 @@ def test_junit_holds_flat_text_only(alone):
 
 
 def test_a_test_is_bound_to_the_verdict_that_it_asserts(alone):
-    """The session says of each test which run it judged, in which role, and which check's verdict it asserts."""
+    """The session holds the run that each test judged, the role of the run, and the check whose verdict is asserted."""
     root, _ = alone
     session = read_session(latest(root))
     test = next(t for t in session.tests if "test_every_master_tile_is_made" in t.nodeid)
@@ -122,8 +123,43 @@ def test_a_test_is_bound_to_the_verdict_that_it_asserts(alone):
     assert (part.check, part.part, test.part) == ("warnings", "mastertile_warn_cache_file_missing", None)
 
 
+def test_the_session_holds_the_scenario_of_each_marker(tmp_path):
+    """A module of a new scenario E needs no other change: the session holds its scenario and its occasion."""
+    module = tmp_path / "test_e_new.py"
+    module.write_text(
+        """
+import pytest
+pytestmark = pytest.mark.phase3
+@pytest.mark.scenario("E", occasion="rain")
+def test_new():
+    "Rain."
+def test_unmarked():
+    pass
+""",
+        encoding="utf-8",
+    )
+    plugins = ("-p", "harness.plugin.hooks", "-p", "harness.plugin.fixtures")
+    options = ("-c", str(ROOT / "pyproject.toml"), f"--phase3-dir={tmp_path / 'session'}", "--phase3-quick")
+    done = run_pytest(str(module), "-m", "phase3", *plugins, *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {t.nodeid.rpartition("::")[2]: t for t in read_session(latest(tmp_path / "session")).tests}
+    assert (found["test_new"].scenario, found["test_new"].occasion, found["test_new"].title) == ("E", "rain", "Rain.")
+    assert (found["test_unmarked"].scenario, found["test_unmarked"].occasion) == ("", "")
+
+
+def test_each_test_of_a_session_has_the_scenario_of_its_marker(alone):
+    """The session holds the scenario of each test; tests that read the source, or call the release alone, have none."""
+    root, _ = alone
+    tests = read_session(latest(root)).tests
+    assert {(t.nodeid.partition("::")[0], t.scenario) for t in tests} == {
+        ("scenarios/test_a_hole_repro.py", "A"),
+        ("scenarios/test_guard_rails.py", ""),
+        ("scenarios/test_under_faults.py", ""),
+    }
+
+
 def test_what_is_noted_of_a_test_is_built_in_text():
-    """A number of numpy's among the properties would end a session with workers: whatever is noted becomes plain text."""
+    """Notes become plain text, since a number of numpy's among the properties would end a session with workers."""
     node = SimpleNamespace(user_properties=[])
     note(node, seconds=np.float64(1.5), count=np.int64(3), case=np.str_("c"), outcome=Outcome.PASS, check=None)
     assert node.user_properties == [
@@ -146,15 +182,15 @@ def test_what_is_noted_of_a_test_is_built_in_text():
         ("patch", "fail", "", "b", False),
     ],
 )
-def test_a_finding_beside_a_baseline_that_does_not_tell_is_unknown(axis, outcome, standing, baseline, unknown):
-    """Without a baseline there are findings only; with one, whether they are new must be known before they count as old."""
+def test_a_finding_that_may_be_new_is_unknown(axis, outcome, standing, baseline, unknown):
+    """If a baseline was run, but it does not show whether a finding is new, the finding is not taken for an old one."""
     verdict = Verdict("accuracy", Outcome(outcome), say("x"), axis=axis, standing=standing)
     judged = JudgedRun("k", None, baseline, case="chain", role="subject", verdicts=(verdict,))
     assert of_unknown_standing(verdict, judged) is unknown
 
 
 def noted(junit):
-    """Return what JUnit holds of each test, but for the times, and for figures in sentences, which hang on them."""
+    """Return the properties of each test in JUnit, without times and without figures in sentences, which depend on times."""
     cases = ET.parse(junit).getroot().iter("testcase")
     return {
         case.get("name"): {
@@ -167,9 +203,9 @@ def noted(junit):
 
 
 def test_two_workers_make_the_same_session(alone, tmp_path):
-    """With ``-n 2`` the session is that of one process, in the normal form without times, names of runs, or orders.
+    """With ``-n 2`` the session equals that of one process in the normal form, which has no times and no order of runs.
 
-    The tests of the case are dealt out to both workers, so that they share its runs.
+    Both workers get tests of the case, so that they share its runs.
     """
     root, _ = alone
     junit = f"--junit-xml={tmp_path / 'junit.xml'}"
@@ -186,7 +222,7 @@ def test_two_workers_make_the_same_session(alone, tmp_path):
 
 
 def test_a_defective_subject_is_red_and_explained(tmp_path):
-    """A subject that deletes naively fails, and the failure tells which tile lost which cache and who removed it."""
+    """A subject that deletes caches without counting fails, and the cause of the hole is explained."""
     done = run_pytest(
         "-m",
         "phase3",
@@ -206,7 +242,7 @@ def test_a_defective_subject_is_red_and_explained(tmp_path):
 
 
 def test_a_target_that_dies_is_unknown_and_an_error(tmp_path):
-    """A run without evidence gives errors, never passes or skips, and the session is unknown."""
+    """A run without evidence gives errors, not passes or skips, and the session is unknown."""
     target = f'command:"{sys.executable}" -c "raise SystemExit(7)"'
     done = run_pytest("-m", "phase3", "--phase3-quick", f"--phase3-dir={tmp_path}", f"--phase3-target={target}")
     assert done.returncode == 1
@@ -222,7 +258,7 @@ def test_a_target_that_dies_is_unknown_and_an_error(tmp_path):
 
 
 def test_part_of_a_session_does_not_pass_what_needs_the_whole(tmp_path):
-    """With ``-k`` the tests that ran count, and a line of the checklist that needs others is not evaluated."""
+    """With ``-k`` a line of the checklist passes if all its tests ran; a line that needs other tests is not evaluated."""
     done = run_pytest(
         "-m", "phase3", "--phase3-quick", f"--phase3-dir={tmp_path}", "-k", "test_every_master_tile_is_made"
     )
@@ -237,7 +273,7 @@ def test_part_of_a_session_does_not_pass_what_needs_the_whole(tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to a process group, which Windows has not")
 @pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "two workers"])
 def test_ctrl_c_leaves_a_sealed_record_and_no_process(tmp_path, stub, workers):
-    """Interrupted in a run that hangs: the record is sealed, the tests are unknown, and nothing lives on."""
+    """After an interrupt in a run that hangs the record is sealed, the tests are unknown, and no process is left."""
     import signal
     import time
 
@@ -275,7 +311,7 @@ def test_ctrl_c_leaves_a_sealed_record_and_no_process(tmp_path, stub, workers):
 
 @pytest.fixture
 def stub(tmp_path):
-    """Return a function that copies the stub of ZeMosaic into a folder of its own, with a mode for all its runs."""
+    """Return a function that copies the stub of ZeMosaic into a new folder and sets the mode of its runs."""
 
     def copy(mode):
         folder = tmp_path / f"stub {mode or 'good'}"
@@ -292,7 +328,7 @@ def stub(tmp_path):
 
 
 def test_a_checkout_goes_through_the_whole_session(tmp_path, stub):
-    """A target with ZeMosaic's entry contract: green, beside its naive copy as the control that must be red."""
+    """A target with ZeMosaic's entry points passes, and its copy that does not count, as the control, fails."""
     root = tmp_path / "session"
     done = run_pytest(
         "-m",
@@ -316,7 +352,7 @@ def test_a_checkout_goes_through_the_whole_session(tmp_path, stub):
 
 
 def test_a_users_own_frames_go_through_the_whole_session(tmp_path):
-    """A folder of one's own is judged with a chain plan; its control may lose tiles besides; nothing in it is changed."""
+    """A user's folder is judged with a chain plan; its control may also lose tiles; no file in the folder changes."""
     frames = tmp_path / "mes images d'été"
     build(SYNTHETIC["chain3x1"], frames)
     before = {p.name: sha256_of(p) for p in frames.rglob("*") if p.is_file()}
@@ -332,7 +368,7 @@ def test_a_users_own_frames_go_through_the_whole_session(tmp_path):
 
 
 def test_a_real_set_that_is_not_here_is_skipped_with_its_command(tmp_path):
-    """An absent set is no failure: its tests are skipped, with the command that gets it, and the session says so."""
+    """The tests of a set that is not on this machine are skipped with the command that downloads it."""
     done = run_pytest(
         "-m",
         "phase3",
@@ -355,13 +391,13 @@ def test_a_real_set_that_is_not_here_is_skipped_with_its_command(tmp_path):
 
 @pytest.mark.parametrize("name", ["empty", "truncated", "no_wcs", "nan_only", "one_pointing"])
 def test_frames_that_no_run_can_start_with_are_a_usage_error(tmp_path, name):
-    """A user's own folder is looked at before anything starts, and nothing in it is changed."""
+    """A user's folder is checked before the first run starts, and no file in it changes."""
     frames = tmp_path / "mes images"
     if name == "one_pointing":
         spec = SYNTHETIC["chain3x1"]
         build(replace(spec, pointings=tuple(p for p in spec.pointings if p.panel == 0)), frames)
     else:
-        bad.build(name, frames)
+        bad_input.build(name, frames)
     before = {p.name: sha256_of(p) for p in frames.rglob("*") if p.is_file()}
     done = run_pytest("-m", "phase3", f"--phase3-dir={tmp_path / 'session'}", f"--phase3-frames={frames}")
     assert done.returncode == pytest.ExitCode.USAGE_ERROR, done.stdout + done.stderr
@@ -383,7 +419,7 @@ def test_frames_that_no_run_can_start_with_are_a_usage_error(tmp_path, name):
     ],
 )
 def test_what_selects_the_validation(pytestconfig, monkeypatch, expression, selects):
-    """An expression that holds with the mark and not without it."""
+    """An expression selects the validation if it is true with the mark and false without it."""
     monkeypatch.setattr(pytestconfig.option, "markexpr", expression)
     assert selected(pytestconfig) is selects
 
@@ -399,7 +435,7 @@ def test_what_selects_the_validation(pytestconfig, monkeypatch, expression, sele
     ],
 )
 def test_a_wrong_setup_is_a_usage_error(tmp_path, arguments, message):
-    """What can't be run is refused before anything starts, with the usage status."""
+    """A set-up that can't run is refused before the first run starts, with pytest's usage status."""
     done = run_pytest("-m", "phase3", f"--phase3-dir={tmp_path}", *arguments)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert message in done.stderr
@@ -408,7 +444,7 @@ def test_a_wrong_setup_is_a_usage_error(tmp_path, arguments, message):
 
 @pytest.mark.parametrize("target", ["reference", "zemosaic"])
 def test_a_session_folder_that_cannot_be_made_is_a_usage_error(tmp_path, target):
-    """Where nothing can be written the message says so, whatever the target writes there first, and what to do."""
+    """If the session's folder can't be written, the message says so and names the option, for each kind of target."""
     (tmp_path / "taken").write_text("a file", encoding="utf-8")
     spec = target if target == "reference" else f"zemosaic:{Path(__file__).parents[1] / 'stub_zemosaic'}"
     done = run_pytest("-m", "phase3", f"--phase3-dir={tmp_path / 'taken'}", f"--phase3-target={spec}")
@@ -418,7 +454,7 @@ def test_a_session_folder_that_cannot_be_made_is_a_usage_error(tmp_path, target)
 
 
 def test_a_refused_setup_leaves_no_session(tmp_path):
-    """What never started does not look like a session that broke."""
+    """A refused set-up removes its session's folder, which would look like a session that broke."""
     run_pytest("-m", "phase3", f"--phase3-dir={tmp_path}", "--phase3-target=zemosaic:/nowhere/at/all")
     assert list((tmp_path / "sessions").iterdir()) == []
 
@@ -430,8 +466,8 @@ def test_a_bare_pytest_leaves_the_validation_out():
     assert "deselected" in done.stdout
 
 
-def test_every_option_stands_in_the_help():
-    """The help names each option, and each ini twin."""
+def test_the_help_has_every_option():
+    """The help has each option and the ini setting of the same name."""
     done = run_pytest("--help")
     from harness.session.options import OPTIONS
 

@@ -1,20 +1,45 @@
-"""Test that the page on the architecture and the tree agree."""
+"""Test that the page on the architecture, the layers of import-linter and the tree agree."""
 
 import re
+import tomllib
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PATH = re.compile(r"(?<![\w./-])(?:harness|fixtures|reports|scenarios|tests|docs|benchmarks)/[\w./-]*")
+SECTIONS = dict(re.findall(r"^##+ (.+?)\n(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL))
+ROOMS = [name for name in SECTIONS if name.startswith(("harness/", "reports", "fixtures"))]
 
 
-def test_the_page_names_every_room_and_only_paths_that_exist():
-    """Every package is named on the page by its path, and every path on the page exists."""
-    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    named = {path.rstrip("./-") for path in PATH.findall(text)}
-    rooms = {
-        file.parent.relative_to(ROOT).as_posix()
-        for top in ("harness", "fixtures", "reports")
-        for file in (ROOT / top).rglob("*/__init__.py")
-    }
-    assert sorted(room for room in rooms if not re.search(rf"(?<![\w/]){room}(?![\w-])", text)) == []
+def layers():
+    """Return the rooms in the order of import-linter's layers, as paths."""
+    (contract,) = (c for c in SETTINGS["tool"]["importlinter"]["contracts"] if c["type"] == "layers")
+    names = [name.replace(".", "/") for layer in contract["layers"] for name in layer.split(" | ")]
+    return [path if (ROOT / path).is_dir() else f"{path}.py" for path in names]
+
+
+def test_the_page_has_a_section_for_each_room():
+    """The sections are the layers that import-linter checks, in the same order. An inner room follows the room around it."""
+    assert [name for name in ROOMS if name in layers()] == layers()
+    packages = {package.replace(".", "/") for package in SETTINGS["tool"]["setuptools"]["packages"]}
+    assert packages - {"harness", "harness/probe/children"} <= set(ROOMS)
+
+
+@pytest.mark.parametrize("room", [room for room in ROOMS if not room.endswith(".py")])
+def test_a_section_names_modules_of_its_room(room):
+    """A module that a section names exists, in its room or at its full path. A section says what goes in and out."""
+    names = re.findall(r"`([\w./-]+\.(?:py|toml|po)|\w+/)`", SECTIONS[room])
+    assert names
+    assert [name for name in names if not (ROOT / room / name).exists() and not (ROOT / name).exists()] == []
+    if room in layers():
+        assert "- **In:** " in SECTIONS[room]
+        assert "**Out:** " in SECTIONS[room]
+
+
+def test_every_path_on_the_page_exists():
+    """A path of the project on the page is a file or a folder."""
+    named = {path.rstrip("./-") for path in PATH.findall(PAGE)}
     assert sorted(path for path in named if not (ROOT / path).exists()) == []

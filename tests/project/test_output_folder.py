@@ -1,4 +1,4 @@
-"""The script that shows what the output folder does to a run: what it lays out, and what it counts."""
+"""Tests of the script that shows the effect of the output folder on a run: how it arranges frames, and what it counts."""
 
 import importlib.util
 import sys
@@ -20,7 +20,7 @@ SPEC = SyntheticSpec("two", 5, SKY, CAMERA, grid(CAMERA, 2, 1, 1, overlap=0.2, s
 
 @pytest.fixture(scope="module")
 def script():
-    """Give the script as a module; its classes look for it among those that are known."""
+    """Yield the script as a module; its dataclasses need it in ``sys.modules``."""
     spec = importlib.util.spec_from_file_location("output_folder", SCRIPT)
     module = sys.modules["output_folder"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -35,12 +35,12 @@ def dataset(tmp_path_factory):
 
 
 def names(folder):
-    """Return the frames of a folder and those below it."""
+    """Return the frames in a folder and its subfolders."""
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.fits"))
 
 
 def test_frames_of_two_nights_have_the_same_names(script, dataset, tmp_path):
-    """With folders, a panel's frames lie in one of their own and their names do not tell the panel; panels can be left out."""
+    """With folders, each panel has its own folder and equal file names. The number of panels can be limited."""
     script.lay_out(script.FolderCase("two", 2, folders=True), dataset.folder, tmp_path / "apart")
     script.lay_out(script.FolderCase("two", 1, folders=False), dataset.folder, tmp_path / "flat")
     assert names(tmp_path / "apart") == ["night0_lights/light_000.fits", "night1_lights/light_000.fits"]
@@ -49,7 +49,7 @@ def test_frames_of_two_nights_have_the_same_names(script, dataset, tmp_path):
 
 @pytest.mark.parametrize("clouded", [False, True])
 def test_stars_are_counted_where_they_should_be(script, dataset, tmp_path, clouded):
-    """Each panel's stars are all found in an image of the sky, and none in one without stars."""
+    """In an image of the sky all stars of each panel are found, in a clouded image none."""
     wide = Camera(shape=(300, 640))
     pointing = Pointing(0, 0, 0.0, 0.0, clouded=clouded)
     image = scene(SKY, wide, pointing, truth_of(SPEC).stars, ())

@@ -1,4 +1,4 @@
-"""What an installation holds, as pyproject.toml lists it."""
+"""Tests of the contents of an installation, as pyproject.toml lists them."""
 
 import tomllib
 from pathlib import Path
@@ -9,7 +9,7 @@ TOOL = SETTINGS["tool"]["setuptools"]
 
 
 def installed():
-    """Return the files that setuptools takes: modules of each package, and what each one's patterns match."""
+    """Return the files that setuptools installs: modules of each package, and matches of its data patterns."""
     files = set()
     for package in TOOL["packages"]:
         folder = ROOT / package.replace(".", "/")
@@ -20,7 +20,7 @@ def installed():
 
 
 def test_every_file_of_a_package_is_installed():
-    """Modules, the children's sitecustomize, thresholds, manifests, templates, catalogues: none needs the project's folder."""
+    """All modules, sitecustomize, thresholds, manifests, templates and catalogues are installed with their package."""
     there = {
         path
         for top in ("harness", "fixtures", "reports")
@@ -33,8 +33,13 @@ def test_every_file_of_a_package_is_installed():
     assert sorted(path.relative_to(ROOT).as_posix() for path in there - installed()) == []
 
 
+def test_type_checkers_read_the_annotations():
+    """Each top package has its py.typed, and an installation contains it."""
+    assert {ROOT / top / "py.typed" for top in ("harness", "fixtures", "reports")} <= installed()
+
+
 def test_what_only_tests_need_is_no_dependency_of_the_main_job():
-    """Who only runs the validation installs neither the developers' tools nor the geometry that checks our own."""
+    """The validation installs neither the developers' tools nor shapely, which only the tests use."""
     names = {line.partition(">")[0].partition("[")[0] for line in SETTINGS["project"]["dependencies"]}
     tools = {line.partition(">")[0].partition("[")[0] for line in SETTINGS["project"]["optional-dependencies"]["dev"]}
     assert {"shapely", "hypothesis", "ruff", "mypy", "pytest-cov"} <= tools

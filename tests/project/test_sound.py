@@ -1,4 +1,4 @@
-"""No check raises a false alarm: one of the sound runs that ``benchmarks/sound.py`` draws, each with its pair."""
+"""Tests that no check raises a false alarm, on one of the random correct runs of ``benchmarks/sound.py`` with its pair."""
 
 from benchmarks import sound
 from harness.checks.judge import judge
@@ -6,7 +6,7 @@ from harness.verdict import Outcome
 
 
 def test_a_sound_run_has_no_finding(tmp_path):
-    """Frames in random groups, by four workers, with retries: nothing fails."""
+    """Frames in random groups, four workers, with retries: no check fails."""
     case = sound.made(sound.drawn(12), tmp_path)
     verdicts = judge(case)
     assert sound.findings(case, verdicts) == []
@@ -14,7 +14,7 @@ def test_a_sound_run_has_no_finding(tmp_path):
 
 
 def test_a_trial_is_the_same_for_the_same_seed():
-    """What a finding is repeated by is its seed."""
+    """The seed of a finding is enough to repeat it."""
     assert sound.drawn(3) == sound.drawn(3)
     assert sound.drawn(3) != sound.drawn(12)
     assert {sound.drawn(seed).kind for seed in range(9)} == set(sound.KINDS)

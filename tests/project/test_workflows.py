@@ -1,4 +1,4 @@
-"""The workflows: what they must be to be safe and to say the truth, read as data; and their steps, run as they stand."""
+"""Tests of the workflow files: safety rules, read as data, and their steps, run unchanged."""
 
 import os
 import re
@@ -22,14 +22,14 @@ ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 NIGHTLY = ROOT / ".github" / "workflows" / "nightly.yml"
 PINNED = re.compile(r"\s*(?:- )?uses: (?P<action>[\w.-]+/[\w./-]+)@(?P<sha>[0-9a-f]{40}) # v\d+\.\d+\.\d+")
-# What a workflow may set beside the options of a session, and what of a repository it may read beside these.
+# Further variables that a workflow may set, besides session options, and repository variables that it may read.
 OTHERS = {"PHASE3_DATA_DIR"}
 OF_THE_RUNNER = {"PHASE3_RUNNER", "PHASE3_ZEMOSAIC", "PHASE3_COMMIT"}
 BASH = shutil.which("bash")
 
 
 def steps(workflow):
-    """Yield each step with its job's name."""
+    """Yield each step with the name of its job."""
     for name, job in workflow["jobs"].items():
         for step in job["steps"]:
             yield name, step
@@ -41,13 +41,13 @@ def named(workflow, job, name):
 
 
 def commands(script):
-    """Return the commands of a script as lists of words, a variable as its name."""
+    """Return the commands of a script as lists of words, with variables by name."""
     lines = script.replace("\\\n", " ").splitlines()
     return [shlex.split(line) for line in lines if line.strip()]
 
 
 def unpinned(text, workflow):
-    """Say which actions are not named by a commit, with the version as a comment."""
+    """Yield actions that are not pinned to a commit with the version as a comment."""
     pinned = [PINNED.fullmatch(line) for line in text.splitlines() if "uses:" in line]
     used = [step["uses"] for _, step in steps(workflow) if "uses" in step]
     found = [match for match in pinned if match]
@@ -59,46 +59,46 @@ def unpinned(text, workflow):
 
 
 def open_handed(_, workflow):
-    """Say where a job may do more than it needs, or what it needs would outlive it."""
+    """Yield permissions and credentials beyond the need of a job, or kept after it."""
     if workflow.get("permissions") != {}:
-        yield "permissions for every job"
+        yield "permissions at workflow level"
     for name, job in workflow["jobs"].items():
         if job.get("permissions") != {"contents": "read"}:
             yield f"{name}: permissions"
     for name, step in steps(workflow):
         checkout = step.get("uses", "").startswith("actions/checkout@")
         if checkout and step.get("with", {}).get("persist-credentials") is not False:
-            yield f"{name}: credentials stay"
+            yield f"{name}: credentials are kept"
         if "${{" in step.get("run", ""):
             yield f"{name}: an expression in a script"
     if "self-hosted" in str(workflow) or "vars.PHASE3_RUNNER" in str(workflow):
-        # True is what YAML 1.1 reads in the word `on`.
+        # YAML 1.1 reads the key `on` as True.
         triggers = set(workflow[True])
         if triggers - {"schedule", "workflow_dispatch"}:
-            yield "somebody's own machine runs what strangers propose"
+            yield "a self-hosted machine runs the code of strangers"
 
 
 def endless(_, workflow):
-    """Say what may run without an end, or beside itself."""
+    """Yield jobs without a time limit, and workflows that could run twice at the same time."""
     if not workflow.get("concurrency", {}).get("group"):
-        yield "concurrency"
+        yield "no concurrency group"
     for name, job in workflow["jobs"].items():
         limit = job.get("timeout-minutes")
         if not isinstance(limit, int):
             yield f"{name}: no time limit"
         elif any(step.get("timeout-minutes", 0) >= limit for step in job["steps"]):
-            yield f"{name}: a step may take what the steps after it need"
+            yield f"{name}: a step may use up the time of the job"
 
 
 def options(text, workflow):
-    """Say which settings of the harness there are not, and which commands it does not take."""
+    """Yield unknown settings of the harness, and commands that it does not accept."""
     known = {option.env for option in OPTIONS} | OTHERS
     given = re.findall(r"\bPHASE3_[A-Z_]+(?=:)", text)
-    yield from (f"{name}: no option" for name in given if name not in known)
+    yield from (f"{name}: unknown option" for name in given if name not in known)
     read = set(re.findall(r"\bvars\.([A-Z0-9_]+)", text))
-    yield from (f"{name}: no variable" for name in read - known - OF_THE_RUNNER)
+    yield from (f"{name}: unknown variable" for name in read - known - OF_THE_RUNNER)
     flags = re.findall(r"--(phase3-[a-z]+)", text)
-    yield from (f"--{name}: no option" for name in flags if f"--{name}" not in {option.cli for option in OPTIONS})
+    yield from (f"--{name}: unknown option" for name in flags if f"--{name}" not in {option.cli for option in OPTIONS})
     parser = _parser(str)
     for name, step in steps(workflow):
         for words in commands(step.get("run", "")):
@@ -113,21 +113,21 @@ def options(text, workflow):
 
 
 def unconcluded(_, workflow):
-    """Say which verdict would not be heard, because it is not concluded from."""
+    """Yield jobs whose verdict is not passed on to the workflow."""
     for name, job in workflow["jobs"].items():
         validates = [step for step in job["steps"] if "pytest -m phase3" in step.get("run", "")]
         concludes = [step for step in job["steps"] if "phase3 conclude" in step.get("run", "")]
         if validates and not concludes:
-            yield f"{name}: no conclusion"
+            yield f"{name}: no phase3 conclude step"
         for step in concludes:
             if not step.get("if", "").startswith("${{ always()") or step.get("continue-on-error"):
-                yield f"{name}: a conclusion may be left out"
+                yield f"{name}: phase3 conclude may be skipped"
             if step.get("env", {}).get("ENDED") not in ENDED_FROM:
-                yield f"{name}: how the session's maker ended is not told"
+                yield f"{name}: ENDED is not the outcome of the session"
 
 
 def unkept(_, workflow):
-    """Say what would be kept on success only, or for ever."""
+    """Yield artifacts that are kept only on success, or without a time limit."""
     for name, step in steps(workflow):
         if step.get("uses", "").startswith("actions/upload-artifact@"):
             if not step.get("if", "").startswith("${{ always()"):
@@ -137,19 +137,19 @@ def unkept(_, workflow):
 
 
 def overridden(text, workflow):
-    """Say which variable of the repository a manual start would override with a choice that nobody made."""
-    triggers = workflow[True]  # what YAML 1.1 reads in the word `on`
+    """Yield repository variables that the default of a manual start would override."""
+    triggers = workflow[True]  # YAML 1.1 reads the key `on` as True
     started = triggers.get("workflow_dispatch") if isinstance(triggers, dict) else None
     for name, asked in ((started or {}).get("inputs") or {}).items():
-        # Without a default the first option of a choice is taken.
+        # Without a default, GitHub takes the first option of a choice.
         first = asked.get("default", (asked.get("options") or [""])[0])
         passed_by = f"inputs.{name} != '{first}' && inputs.{name} || vars."
         if first and f"inputs.{name} || vars." in text and passed_by not in text:
-            yield f"{name}: a choice that nobody made"
+            yield f"{name}: the default choice overrides a variable"
 
 
 def unreported(_, workflow):
-    """Say what the report would leave out: it waits for every system of the matrix, whatever became of it."""
+    """Yield causes of an incomplete report: it must cover every system of the matrix, also after failures."""
     if "report" not in workflow["jobs"]:
         return
     if workflow["jobs"]["report"].get("if") != "${{ always() }}":
@@ -158,14 +158,14 @@ def unreported(_, workflow):
     made = {f"parts/session-{entry['system']}-{entry['python']}" for entry in matrix}
     (words,) = (w for w in commands(named(workflow, "report", "Conclude")["run"]) if w[:2] == ["phase3", "conclude"])
     if {word for word in words if word.startswith("parts/")} != made:
-        yield "report: other systems than the matrix has"
-    # Where one artifact alone is found, download-artifact unpacks it without a folder of its name.
+        yield "report: systems differ from the matrix"
+    # download-artifact unpacks a single artifact without a folder of its name.
     kept = named(workflow, "reference", "Keep the session")["with"]
     folder = kept["path"].replace("${{ runner.temp }}", "$RUNNER_TEMP")
     step = named(workflow, "reference", "Conclude")
     whole = f'"{folder}/$NAME"' in step["run"] and step["env"].get("NAME") == kept["name"]
     if not whole or named(workflow, "report", "Fetch the sessions")["with"].get("merge-multiple") is not True:
-        yield "report: a session that is alone is not found"
+        yield "report: a single session is not found"
 
 
 ENDED_FROM = {"${{ steps.validate.outcome }}", "${{ needs.reference.result }}"}
@@ -173,14 +173,14 @@ RULES = (unpinned, open_handed, endless, options, unconcluded, unkept, overridde
 
 
 def problems(text):
-    """Return what is wrong with a workflow."""
+    """Return all broken rules of a workflow."""
     workflow = yaml.safe_load(text)
     return [problem for rule in RULES for problem in rule(text, workflow)]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_a_workflow_keeps_every_rule(path):
-    """Actions are pinned, permissions least, times limited, options known, and no verdict is lost."""
+    """Actions are pinned, permissions minimal, times limited, options known, and every verdict is reported."""
     assert problems(path.read_text(encoding="utf-8")) == []
 
 
@@ -190,46 +190,46 @@ def test_a_workflow_keeps_every_rule(path):
         ("@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1", "@v7", "an action is not pinned"),
         (" # v7.0.1", "", "an action is not pinned"),
         ("@3d3c42e5aac5ba805825da76410c181273ba90b1", "@" + "0" * 40, "one action at two commits"),
-        ("permissions: {}", "permissions: read-all", "permissions for every job"),
+        ("permissions: {}", "permissions: read-all", "permissions at workflow level"),
         ("contents: read #", "contents: write #", "reference: permissions"),
-        ("persist-credentials: false", "persist-credentials: true", "reference: credentials stay"),
+        ("persist-credentials: false", "persist-credentials: true", "reference: credentials are kept"),
         ('--ended="$ENDED"', "--ended=${{ inputs.commit }}", "reference: an expression in a script"),
-        ("workflow_dispatch:", "pull_request:", "somebody's own machine runs what strangers propose"),
-        ("group: nightly-${{ github.ref }}", 'group: ""', "concurrency"),
+        ("workflow_dispatch:", "pull_request:", "a self-hosted machine runs the code of strangers"),
+        ("group: nightly-${{ github.ref }}", 'group: ""', "no concurrency group"),
         ("    timeout-minutes: 90\n", "", "reference: no time limit"),
-        ("timeout-minutes: 75", "timeout-minutes: 90", "reference: a step may take what the steps after it need"),
-        ("PHASE3_BUDGET:", "PHASE3_BUDGETS:", "PHASE3_BUDGETS: no option"),
-        ("vars.PHASE3_LANG", "vars.PHASE3_LANGUAGE", "PHASE3_LANGUAGE: no variable"),
-        ("--phase3-dir=", "--phase3-folder=", "--phase3-folder: no option"),
+        ("timeout-minutes: 75", "timeout-minutes: 90", "reference: a step may use up the time of the job"),
+        ("PHASE3_BUDGET:", "PHASE3_BUDGETS:", "PHASE3_BUDGETS: unknown option"),
+        ("vars.PHASE3_LANG", "vars.PHASE3_LANGUAGE", "PHASE3_LANGUAGE: unknown variable"),
+        ("--phase3-dir=", "--phase3-folder=", "--phase3-folder: unknown option"),
         ("run: phase3 doctor", "run: phase3 doctor --commit=x", "zemosaic: phase3 doctor --commit=x"),
         ("phase3 conclude report --ended=", "phase3 conclude report --end=x --ends=", "report: phase3 conclude"),
-        ("always() && steps.install", "steps.install", "reference: a conclusion may be left out"),
-        ("        id: conclude\n", "        continue-on-error: true\n", "reference: a conclusion may be left out"),
+        ("always() && steps.install", "steps.install", "reference: phase3 conclude may be skipped"),
+        ("        id: conclude\n", "        continue-on-error: true\n", "reference: phase3 conclude may be skipped"),
         (
             "ENDED: ${{ steps.validate.outcome }}",
             "ENDED: success",
-            "reference: how the session's maker ended is not told",
+            "reference: ENDED is not the outcome of the session",
         ),
         ("        if: ${{ always() }}\n        uses", "        uses", "reference: kept on success only"),
         ("          retention-days: 14\n", "", "reference: kept for ever"),
         ("    if: ${{ always() }}\n    runs-on", "    runs-on", "report: only on success"),
-        ("{ system: macos-15,", "{ system: macos-26,", "report: other systems than the matrix has"),
-        ("run: phase3 conclude", "run: phase3 report", "reference: no conclusion"),
-        ("options: [as the variable says, fast", "options: [fast", "profile: a choice that nobody made"),
-        ("inputs.language != 'as the variable says' && ", "", "language: a choice that nobody made"),
-        ("          merge-multiple: true\n", "", "report: a session that is alone is not found"),
-        ('"$RUNNER_TEMP/kept/$NAME"', '"$RUNNER_TEMP/kept"', "report: a session that is alone is not found"),
+        ("{ system: macos-15,", "{ system: macos-26,", "report: systems differ from the matrix"),
+        ("run: phase3 conclude", "run: phase3 report", "reference: no phase3 conclude step"),
+        ("options: [as the variable says, fast", "options: [fast", "profile: the default choice overrides a variable"),
+        ("inputs.language != 'as the variable says' && ", "", "language: the default choice overrides a variable"),
+        ("          merge-multiple: true\n", "", "report: a single session is not found"),
+        ('"$RUNNER_TEMP/kept/$NAME"', '"$RUNNER_TEMP/kept"', "report: a single session is not found"),
     ],
 )
 def test_each_rule_sees_its_fault(old, new, problem):
-    """A workflow that breaks one rule, once, is found by it."""
+    """Each change that breaks a rule is found by that rule."""
     text = NIGHTLY.read_text(encoding="utf-8")
     assert old in text
     assert any(found.startswith(problem) for found in problems(text.replace(old, new, 1)))
 
 
 def test_what_the_variables_mean_is_written_down():
-    """Each variable of the repository that the nightly job reads has its line in the document."""
+    """The document has a line for each repository variable that the nightly job reads."""
     read = set(re.findall(r"\bvars\.([A-Z0-9_]+)", NIGHTLY.read_text(encoding="utf-8")))
     page = (ROOT / "docs" / "nightly.md").read_text(encoding="utf-8")
     rows = set(re.findall(r"^\| `(PHASE3_\w+)` \|", page, re.MULTILINE))
@@ -237,7 +237,7 @@ def test_what_the_variables_mean_is_written_down():
 
 
 def linter(name):
-    """Return a linter of the developers' tools, beside the interpreter that runs this."""
+    """Return the path of a linter, from the folder of this interpreter or from PATH."""
     found = shutil.which(name, path=os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
     if found is None:
         pytest.skip(f"{name} is not installed here")
@@ -245,7 +245,7 @@ def linter(name):
 
 
 def lint(name, *words):
-    """Run a linter, with the others of the developers' tools in reach; return its status and what it said."""
+    """Run a linter with the other developers' tools on its PATH; return its status and output."""
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
     done = subprocess.run(
         [linter(name), *words], env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
@@ -261,7 +261,7 @@ LINTS = {
 
 @pytest.mark.parametrize("name", LINTS)
 def test_the_linters_find_nothing(name):
-    """Both linters, with the words that .ci/run gives them, pass the workflows as they are."""
+    """The workflows pass both linters, with the options of .ci/run."""
     status, said = lint(name, *LINTS[name], *map(str, FILES))
     assert status == 0, said
 
@@ -276,7 +276,7 @@ def test_the_linters_find_nothing(name):
     ],
 )
 def test_the_linters_see_faults(tmp_path, name, old, new, finding):
-    """The linters are no ornament: a fault in the same file is found by the one that is there for it."""
+    """Each linter finds a fault of its kind in the same file, so the linters really run."""
     text = NIGHTLY.read_text(encoding="utf-8")
     assert old in text
     path = tmp_path / ".github" / "workflows" / "nightly.yml"
@@ -288,7 +288,7 @@ def test_the_linters_see_faults(tmp_path, name, old, new, finding):
 
 
 def test_ci_runs_the_linters():
-    """What lints here is what .ci/run runs, after the types."""
+    """.ci/run runs these linters, after mypy."""
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     lines = [line for line in script.splitlines() if line.startswith("step '")]
     after = lines[lines.index("step 'mypy'") + 1 :]
@@ -301,7 +301,7 @@ needs_bash = pytest.mark.skipif(BASH is None, reason="this system has no bash")
 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory):
-    """Return the folder of a session, whose outcome a test chooses."""
+    """Return the folder of a session; each test sets its outcome."""
     folder = tmp_path_factory.mktemp("sample") / "session"
     folder.mkdir()
     sample_session(folder)
@@ -310,7 +310,7 @@ def sample(tmp_path_factory):
 
 @pytest.fixture
 def runner(tmp_path):
-    """Return a runner's temporary folder, whose name has a space, with the programs that the steps call."""
+    """Return the temporary folder of a runner, with a space in its name, and the programs that the steps call."""
     temp = tmp_path / "runner temp"
     tools = tmp_path / "tools"
     for folder in (temp, tools):
@@ -322,7 +322,7 @@ def runner(tmp_path):
 
 
 def run(runner, step, folder=ROOT, **values):
-    """Run a step's script as a runner does, with what its expressions would be; return its status and all it said."""
+    """Run the script of a step as a runner does, with values for its expressions; return its status and output."""
     path = os.pathsep.join((str(runner.parent / "tools"), os.environ["PATH"]))
     files = {name: str(runner / name) for name in ("GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT", "GITHUB_PATH")}
     here = {name: value for name, value in os.environ.items() if not name.startswith(("PHASE3_", "GITHUB_"))}
@@ -341,7 +341,7 @@ def run(runner, step, folder=ROOT, **values):
 
 
 def concluded(sample, folder, outcome):
-    """Put a session with this outcome into a folder."""
+    """Write a session with this outcome to a folder."""
     shutil.copytree(sample, folder)
     session = read_session(folder)
     write_session(replace(session, tests=tuple(replace(t, outcome=outcome) for t in session.tests)), folder)
@@ -358,7 +358,7 @@ def concluded(sample, folder, outcome):
     ],
 )
 def test_the_step_that_concludes(sample, runner, *, outcome, ended, status, said):
-    """Green, red, unknown and none at all: the step ends with the verdict and says which it is."""
+    """For a green, red, unknown or missing session, the step ends with the verdict and names it."""
     workflow = yaml.safe_load(NIGHTLY.read_text(encoding="utf-8"))
     step = named(workflow, "reference", "Conclude")
     assert named(workflow, "zemosaic", "Conclude")["run"] == step["run"]
@@ -382,7 +382,7 @@ def test_the_step_that_concludes(sample, runner, *, outcome, ended, status, said
     ],
 )
 def test_the_step_that_merges(sample, runner, *, outcomes, ended, status, said):
-    """The last job's report is of all systems; one that is not there is named, and the worst of the others counts."""
+    """The last job reports all systems. A missing one is named, and the worst verdict of the others counts."""
     workflow = yaml.safe_load(NIGHTLY.read_text(encoding="utf-8"))
     step = named(workflow, "report", "Conclude")
     (words,) = (w for w in commands(step["run"]) if w[:2] == ["phase3", "conclude"])
@@ -401,7 +401,7 @@ def test_the_step_that_merges(sample, runner, *, outcomes, ended, status, said):
 
 @needs_bash
 def test_the_step_that_fetches_zemosaic(runner, tmp_path):
-    """A clone's path may have a space; what is fetched is bare, and the target names a commit of it."""
+    """The path of a clone may have a space. The clone is bare, and the target names a commit of it."""
     workflow = yaml.safe_load(NIGHTLY.read_text(encoding="utf-8"))
     source, work = tmp_path / "a clone", tmp_path / "work"
     work.mkdir()
@@ -418,7 +418,7 @@ def test_the_step_that_fetches_zemosaic(runner, tmp_path):
 @needs_bash
 @pytest.mark.parametrize("bin_folder", ["bin", "Scripts"])
 def test_the_step_that_installs_on_somebodys_own_machine(runner, bin_folder):
-    """The harness goes into an environment that ends with the job, wherever that system puts its programs."""
+    """The harness is installed in an environment that is deleted after the job, on any system."""
     workflow = yaml.safe_load(NIGHTLY.read_text(encoding="utf-8"))
     python = runner.parent / "tools" / "python"
     inner = f'#!/bin/sh\necho "$@" >> "{runner}/called"\n'

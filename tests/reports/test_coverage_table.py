@@ -2,13 +2,16 @@
 
 from dataclasses import replace
 
+import pytest
+
+from fixtures import catalogue
 from harness.record.request import DatasetFacts, Request, TargetFacts
 from harness.session.definition_of_done import read, together
 from harness.session.model import RealSet, TestEntry
 from harness.verdict import Outcome
 from reports.document.coverage_table import Gap, Requests, Tried, table
 from reports.document.definition_of_done import document
-from tests.done_sessions import COMMIT, FIXED, MADE, a_session, page, taken, verdict
+from tests.done_sessions import COMMIT, FIXED, LINES, MADE, a_session, outcomes, page, taken, verdict
 
 
 def row_of(tried, scenario, dataset):
@@ -84,3 +87,31 @@ def test_profiles_stand_apart(written):
     text = document(done, "en")
     assert f"- `chain3x2`: synthetic, 0 frames, SHA-256 `{'d' * 12}`" in text
     assert "profile: default, workers: 2" in text
+
+
+@pytest.mark.parametrize("asked", [("E-one",), ("E-one", "E-two")], ids=len)
+def test_a_new_scenario_is_in_the_document_by_its_marks_and_cases_alone(monkeypatch, asked):
+    """Scenario E has a row of the table for each of its sets, and its tests are listed, with the cases that nobody asked."""
+    case = replace(catalogue.CASES[0], scenario="E")
+    cases = (replace(case, name="E-one"), replace(case, name="E-two", dataset="natural"))
+    monkeypatch.setattr(catalogue, "CASES", (*catalogue.CASES, *cases))
+    new = "scenarios/test_e_new.py::test_new"
+    tests = tuple(TestEntry(f"{new}[{name}]", "T.", Outcome.PASS, "", name, scenario="E") for name in asked)
+    session = a_session()
+    run = replace(session.runs[0], key="e", case="E-one")
+    judged = replace(session.judged[0], case="E-one", run="e")
+    parts = {"tests": (*session.tests, *tests), "runs": (*session.runs, run), "judged": (*session.judged, judged)}
+    done = taken(replace(session, **parts))
+    tried = table(done, Requests())
+    assert row_of(tried, "E", "chain3x2")[FIXED] == Tried(Outcome.PASS, 2, 2, 1, (), as_expected=False)
+    assert row_of(tried, "E", "natural")[FIXED] == Gap("not run")
+    assert {row.scenario for row in tried.rows} == {"A", "B", "C", "D", "E"}
+    assert done.unasked(new) == (() if len(asked) == 2 else ("E-two",))
+    beyond = document(done, "en").partition("## Tests beyond the checklist")[2].partition("\n## ")[0]
+    assert beyond.count("\n- ") == len(done.beyond) == 1
+    assert f"- `test_e_new.py::test_new`: ✓ {len(asked)} (" in beyond
+    assert ("not run: `E-two`" in beyond) is (len(asked) == 1)
+    # As the test of a line, its cases are asked for.
+    lines = (replace(LINES[0], tests=(new,)), *LINES[1:])
+    monkeypatch.setattr("harness.session.definition_of_done.read_lines", lambda: lines)
+    assert outcomes(taken(replace(session, **parts)))["0.1"] == ("pass" if len(asked) == 2 else "not evaluated")

@@ -654,23 +654,26 @@ def done_lines(*outcomes):
 
 
 @pytest.mark.parametrize(
-    ("files", "outcomes", "title"),
+    ("scenarios", "outcomes", "title"),
     [
         (
-            "a",
+            "A",
             ("not evaluated", "pass", "not evaluated"),
             " (scenario A); not evaluated yet: 2 of 3 Definition-of-Done rows",
         ),
-        ("ca", ("not evaluated", "pass"), " (scenarios A, C); not evaluated yet: 1 of 2 Definition-of-Done rows"),
+        ("CA", ("not evaluated", "pass"), " (scenarios A, C); not evaluated yet: 1 of 2 Definition-of-Done rows"),
         ("", ("not evaluated",), "; not evaluated yet: 1 of 1 Definition-of-Done rows"),
-        ("a", (), " (scenario A)"),
+        ("A", (), " (scenario A)"),
+        ("E", (), " (scenario E)"),
     ],
 )
-def test_the_title_claims_no_more_than_was_evaluated(files, outcomes, title, tmp_path):
+def test_the_title_claims_no_more_than_was_evaluated(scenarios, outcomes, title, tmp_path):
     """While lines of the Definition of Done are open the title says so, and bears no tick."""
-    names = [f"scenarios/test_{letter}_case.py::t" for letter in files] or ["elsewhere.py::t"]
-    tests = tuple(TestEntry(name, "t", Outcome.PASS, "", None) for name in names)
-    tests += (TestEntry("scenarios/test_d_grid_mode.py::t", "t", Outcome.NOT_EVALUATED, "", None),)
+    tests = tuple(
+        TestEntry(f"{n}.py::t", "t", Outcome.PASS, "", None, scenario=s) for n, s in enumerate(scenarios or [""])
+    )
+    tests += (TestEntry("d.py::t", "t", Outcome.NOT_EVALUATED, "", None, scenario="D"),)
+    tests += (TestEntry("faults.py::t", "t", Outcome.PASS, "", None, scenario="1", occasion="retry"),)
     session = a_session(tests=tests, requirements=done_lines(*outcomes))
     page = written(session, tmp_path)
     assert f"◐ zemosaic abc: what was evaluated passes{title}" in page.words
@@ -680,7 +683,7 @@ def test_the_title_claims_no_more_than_was_evaluated(files, outcomes, title, tmp
 
 def test_the_title_says_it_in_french():
     """The same in French."""
-    tests = (TestEntry("scenarios/test_a_hole_repro.py::t", "t", Outcome.PASS, "", None),)
+    tests = (TestEntry("scenarios/test_a_hole_repro.py::t", "t", Outcome.PASS, "", None, scenario="A"),)
     session = a_session(tests=tests, requirements=done_lines("pass", "not evaluated"))
     assert summary_lines(session, "fr")[0] == (
         "zemosaic abc\u00a0: ce qui a été évalué réussit (scénario A)\u00a0; pas encore évalué\u00a0:"

@@ -14,7 +14,7 @@ from reports.write import write_views
 from tests.sample_session import sample_session
 
 EMPTY = Session("2026-01-01T00:00:00+00:00", "reference", "reference", {}, "pytest", {})
-TEST = TestEntry("scenarios/test_a_hole_repro.py::test_x[chain]", "Title", Outcome.PASS, "", "chain")
+TEST = TestEntry("scenarios/test_a_hole_repro.py::test_x[chain]", "Title", Outcome.PASS, "", "chain", scenario="A")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from fixtures.catalogue import CASES, PLAIN, Beside, Variant
+from fixtures.catalogue import CASES, PLAIN, ExtraRuns, Variant
 from harness.session.run_matrix import (
     PlannedRun,
     first_panels,
@@ -22,7 +22,7 @@ CHAIN, STRESS = (next(case for case in CASES if case.name == name) for name in (
 
 def test_timed_runs_alternate():
     """Each repetition swaps per_tile and run_end, so a machine that slows down favours neither; other runs follow."""
-    case = replace(STRESS, beside=Beside((("keep", PLAIN),), 3, (2, 3, 40)))
+    case = replace(STRESS, extra_runs=ExtraRuns((("keep", PLAIN),), 3, (2, 3, 40)))
     assert runs_to_judge(case, "subject") == (
         ("per_tile", PLAIN),
         ("run_end", PLAIN),
@@ -56,7 +56,7 @@ def test_only_timed_runs_get_the_machine_for_themselves(subject, retention, vari
 
 def test_a_run_that_serves_in_two_roles_is_planned_once():
     """A target that is both control and baseline runs once, in the first of the two roles."""
-    case = replace(CHAIN, beside=Beside())
+    case = replace(CHAIN, extra_runs=ExtraRuns())
     runs = planned([(case, {"subject": "new", "control": "old", "baseline": "old"})])
     assert runs == tuple(
         PlannedRun("chain", role_of(subject, retention), retention, target, case.dataset)

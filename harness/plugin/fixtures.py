@@ -1,0 +1,236 @@
+"""The fixtures that the tests of the scenarios use: they make the run that a test's marks name, and return its verdict.
+
+A fixture also notes, for the session and JUnit, which run and which check the test is about. It ends the test in its set-up
+where there is no verdict to assert: with a skip, or, if the evidence is missing, with an error.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+import pytest
+
+from harness.language.catalogue import translator
+from harness.language.message import Message, SaidError, say
+from harness.plugin.assemble import scenario_of, title_of
+from harness.plugin.hooks import Validation, usage_error, validation_of
+from harness.verdict import Outcome, Verdict
+
+if TYPE_CHECKING:
+    from harness.patch.guard_rails import PatchReport
+    from harness.session.campaign import Campaign
+    from harness.session.model import JudgedRun
+
+
+class UnknownVerdictError(Exception):
+    """The evidence for a verdict is missing. pytest shows an error, not a failure, a pass or a skip."""
+
+
+class AskingTest:
+    """The test that asks for a fixture: its marks, its notes, and how it ends without a verdict."""
+
+    def __init__(self, node: pytest.Item, lang: str) -> None:
+        self.node = node
+        self.translate = translator(lang)
+        marker = node.get_closest_marker("judges")
+        self.check: str = marker.args[0] if marker else ""
+        self.given: Mapping[str, Any] = marker.kwargs if marker else {}
+
+    def conclude(self, outcome: Outcome) -> None:
+        """Note the outcome of the test's verdict."""
+        note(self.node, outcome=outcome)
+
+    def skip(self, outcome: Outcome, *sentences: Message) -> NoReturn:
+        """Note the outcome and skip the test with the reason."""
+        self.conclude(outcome)
+        pytest.skip("\n".join(self.words(*sentences)))
+
+    def unknown(self, *sentences: Message) -> NoReturn:
+        """Note that the verdict is unknown and raise, so that pytest shows an error."""
+        self.conclude(Outcome.UNKNOWN)
+        raise UnknownVerdictError("\n".join(self.words(*sentences))) from None
+
+    def words(self, *sentences: Message) -> tuple[str, ...]:
+        """Return sentences in the session's language."""
+        return tuple(sentence.render(self.translate) for sentence in sentences)
+
+
+def note(node: pytest.Item, **facts: object) -> None:
+    """Note facts of a test that are not ``None``, as built-in text.
+
+    Notes go from worker to controller, where any type that is not built in ends the session, and into JUnit, where a structure
+    would become a Python expression.
+    """
+    node.user_properties += [(f"phase3_{name}", str(value)) for name, value in facts.items() if value is not None]
+
+
+@pytest.fixture(scope="session")
+def phase3_validation(request: pytest.FixtureRequest) -> Validation:
+    """Return the validation of this pytest run."""
+    validation = validation_of(request.config)
+    if validation is None:
+        message = say("expected the validation to be selected, found that it is not: run pytest -m phase3")
+        raise usage_error(request.config, SaidError(message))
+    return validation
+
+
+@pytest.fixture(scope="session")
+def phase3_campaign(phase3_validation: Validation) -> Campaign:
+    """Return the runs and judgements of the session."""
+    return phase3_validation.campaign
+
+
+@pytest.fixture
+def asking(request: pytest.FixtureRequest, phase3_campaign: Campaign) -> AskingTest:
+    """Return the test that asks for a fixture."""
+    return AskingTest(cast("pytest.Item", request.node), phase3_campaign.settings.lang)
+
+
+@pytest.fixture
+def judged(asking: AskingTest, phase3_campaign: Campaign, case_name: str) -> JudgedRun:
+    """Return the judged run that the test's ``judges`` mark names. The first test that needs a run makes it."""
+    from fixtures.real import AbsentSet
+    from harness.session.campaign import NoRoom, NoSuchRun
+
+    subject = asking.given.get("subject", "subject")
+    retention = asking.given.get("retention", "per_tile")
+    case = next(c for c in phase3_campaign.cases if c.name == case_name)
+    scenario, _ = scenario_of(asking.node)
+    note(asking.node, case=case_name, title=title_of(asking.node), scenario=scenario)
+    try:
+        found = phase3_campaign.judged(case, subject, retention)
+    except AbsentSet as absent:
+        asking.skip(Outcome.NOT_EVALUATED, *absent.messages)
+    except NoRoom as missing:
+        asking.unknown(*missing.messages)
+    except NoSuchRun as missing:
+        if subject == "control":
+            unseen = say("No control was run, so the harness has not shown that it sees a hole.")
+            asking.unknown(*missing.messages, unseen)
+        asking.skip(Outcome.NOT_EVALUATED, *missing.messages)
+    run = phase3_campaign.entry(found.run)
+    note(asking.node, run=run.key, role=found.role, target=run.target, retention=run.retention, seconds=run.seconds)
+    return found
+
+
+@pytest.fixture
+def verdict(asking: AskingTest, judged: JudgedRun) -> Verdict:
+    """Return the verdict of the check that the test's ``judges`` mark names.
+
+    A verdict that is not applicable skips the test. An unknown verdict is an error in set-up, and so is a finding of quality
+    if the baseline was run but does not show whether the finding is new.
+    """
+    found = next(v for v in judged.verdicts if v.check == asking.check)
+    note(asking.node, check=found.check, part=asking.given.get("part"), verdict=found.sentence.render(asking.translate))
+    if found.outcome is Outcome.UNKNOWN:
+        asking.unknown(found.sentence)
+    if found.outcome is Outcome.NOT_APPLICABLE:
+        asking.skip(Outcome.NOT_APPLICABLE, found.sentence)
+    if of_unknown_standing(found, judged):
+        asking.unknown(found.sentence, say("The run of the baseline does not show whether this finding is new."))
+    asking.conclude(found.outcome)
+    return found
+
+
+def of_unknown_standing(verdict: Verdict, judged: JudgedRun) -> bool:
+    """Return whether a baseline was run and does not show whether a finding is new, for example because it crashed."""
+    finding = verdict.axis == "quality" and verdict.outcome is Outcome.FAIL
+    return finding and not verdict.standing and judged.baseline is not None
+
+
+@pytest.fixture
+def concluded(asking: AskingTest, judged: JudgedRun) -> JudgedRun:
+    """Return the judged run if all its verdicts together conclude pass or fail; an unknown is an error in set-up."""
+    asking.conclude(judged.outcome)
+    if judged.outcome is Outcome.UNKNOWN:
+        unknown = [v for v in judged.verdicts if v.outcome is Outcome.UNKNOWN]
+        raise UnknownVerdictError("; ".join(f"{v.check}: {v.sentence.render(asking.translate)}" for v in unknown))
+    return judged
+
+
+@pytest.fixture(scope="session")
+def patch_report(phase3_validation: Validation) -> Callable[[], PatchReport]:
+    """Return a function that judges the guard rails on the sources of subject and baseline, once."""
+    from harness.patch import guard_rails
+    from harness.patch.versions import read_folder
+    from harness.session.campaign import NoSuchRun
+    from harness.targets.resolve import TARGETS
+
+    @cache
+    def judged() -> PatchReport:
+        sides = [phase3_validation.campaign.target(role) for role in ("baseline", "subject")]
+        commits = [(side.identity.get("commit"), side.identity.get("dirty")) for side in sides]
+        known = TARGETS[sides[0].kind].versioned and None not in {commit for commit, _ in commits}
+        if not known or commits[0] == commits[1]:
+            raise NoSuchRun(
+                say(
+                    "expected two versions under git to compare, found {one} and {two}: name a commit before the patch"
+                    " with --phase3-baseline",
+                    one=sides[0].label,
+                    two=sides[1].label,
+                )
+            )
+        before, after = (read_folder(Path(s.root), s.identity.get("left_out", ())) for s in sides)
+        report = guard_rails.judge(before, after)
+        phase3_validation.patch = report.rows
+        return report
+
+    return judged
+
+
+@pytest.fixture
+def patch_row(asking: AskingTest, phase3_campaign: Campaign, patch_report: Callable[[], PatchReport]) -> Verdict:
+    """Return what the source shows on the line of the checklist that the test's ``judges`` mark names."""
+    from harness.session.campaign import NoSuchRun
+
+    if not phase3_campaign.kind.versioned:
+        without = say("the target has no versions to compare: give one that has with --phase3-target=zemosaic:PATH")
+        asking.skip(Outcome.NOT_APPLICABLE, without)
+    try:
+        row = patch_report().row(asking.check)
+    except NoSuchRun as missing:
+        asking.skip(Outcome.NOT_EVALUATED, *missing.messages)
+    note(asking.node, check=row.check)
+    if row.outcome is Outcome.UNKNOWN:
+        asking.unknown(row.sentence, *row.cause)
+    asking.conclude(row.outcome)
+    return row
+
+
+@pytest.fixture
+def driven(asking: AskingTest, phase3_campaign: Campaign) -> Verdict:
+    """Return the verdict on a release that is called outside of any run: the subject's, or as control one that miscounts."""
+    from fixtures.pipeline.defects import COUNT_NOT_BOUNDED
+    from harness.patch.release_check import judge
+    from harness.patch.release_driver import drive
+    from harness.targets.resolve import TARGETS, resolve
+
+    role = asking.given.get("subject", "subject")
+    target = phase3_campaign.target("subject")
+    if not TARGETS[target.kind].release:
+        foreign = say("the function that releases caches is not known in this target: name another target")
+        asking.skip(Outcome.NOT_APPLICABLE, foreign)
+    if role == "control":
+        target = resolve(f"reference:{COUNT_NOT_BOUNDED}", None, phase3_campaign.root / "targets")
+    folder = phase3_campaign.folder / "release" / f"{role}-{uuid.uuid4().hex[:6]}"
+    found = judge(drive(target, folder))
+    if found.outcome is Outcome.UNKNOWN:
+        asking.unknown(found.sentence)
+    asking.conclude(found.outcome)
+    return found
+
+
+@pytest.fixture
+def explain(phase3_campaign: Campaign) -> Callable[[Verdict], str]:
+    """Return a function that writes out a verdict with its cause, for the message of a failed assertion."""
+    translate = translator(phase3_campaign.settings.lang)
+
+    def write_out(verdict: Verdict) -> str:
+        causes = [f"  {n}. {link.render(translate)}" for n, link in enumerate(verdict.cause, 1)]
+        return "\n".join([f"{verdict.check}: {verdict.sentence.render(translate)}", *causes])
+
+    return write_out
