@@ -1,4 +1,4 @@
-"""Verdicts: what a check concluded, how verdicts merge, and which exit status they give.
+"""The outcomes of checks, how they merge, and the exit status of each.
 
 The order follows Jepsen's ``merge-valid``: ``unknown`` never hides under ``pass``, and ``fail`` outranks both.
 """
@@ -9,9 +9,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
 
 from harness.language.message import Message
+from harness.record.convert import read_only
 
 Axis = Literal["patch", "quality"]
 Standing = Literal["", "new", "pre-existing"]
@@ -31,35 +34,41 @@ class Outcome(StrEnum):
     NOT_EVALUATED = "not evaluated"
 
 
+Conclusion = Annotated[
+    Outcome, Meta(extra_json_schema={"enum": [o.value for o in Outcome if o is not Outcome.NOT_EVALUATED]})
+]
+"""The outcome of a check or of several together: never ``NOT_EVALUATED``."""
+
 _RANK = {outcome: place for place, outcome in enumerate(Outcome)}
 _EXIT = {Outcome.FAIL: 1, Outcome.UNKNOWN: 3, Outcome.PASS: 0, Outcome.NOT_APPLICABLE: 0, Outcome.NOT_EVALUATED: 3}
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The outcome of one check on one run.
+    """The conclusion of one check about one run.
 
     Parameters
     ----------
     check
         The check's name, such as ``"holes"``.
     outcome
-        What was concluded.
+        The conclusion.
     sentence
         The conclusion in one sentence.
     evidence
         Figures and names that the sentence rests on; built-in JSON types only.
     cause
-        The chain that explains a failure to its end, one sentence a link.
+        The chain of causes that explains a failure, one sentence each.
     axis
-        ``patch`` verdicts gate the Definition of Done; ``quality`` findings are shown and gate only when new.
+        ``patch`` verdicts decide on the Definition of Done; ``quality`` findings are always shown, and decide only when new.
     standing
-        Whether a failed ``quality`` finding is ``new`` or the baseline has it too; empty where nobody knows, or nothing failed.
+        ``new`` for a failed ``quality`` finding that the baseline does not have, ``pre-existing`` for one that it has; empty
+        where the baseline is unknown, and for every other verdict.
 
     """
 
     check: str
-    outcome: Outcome
+    outcome: Conclusion
     sentence: Message
     evidence: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     cause: tuple[Message, ...] = ()
@@ -71,42 +80,12 @@ class Verdict:
             raise ValueError(
                 f"expected a conclusion of the check {self.check!r}, found {Outcome.NOT_EVALUATED.value!r}"
             )
+        read_only(self)
 
     @property
     def gates(self) -> bool:
-        """Whether the verdict decides on the patch: those of the patch do, and findings that the baseline has not."""
+        """Whether the verdict decides on the patch: every verdict on the patch does, and every new finding."""
         return self.axis == "patch" or self.standing == "new"
-
-    def to_json(self) -> dict[str, Any]:
-        """Return built-in types only."""
-        return {
-            "check": self.check,
-            "outcome": str(self.outcome),
-            "sentence": self.sentence.to_json(),
-            "evidence": dict(self.evidence),
-            "cause": [link.to_json() for link in self.cause],
-            "axis": self.axis,
-            "standing": self.standing,
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Verdict:
-        """Rebuild a verdict. Raises ``ValueError`` or ``KeyError`` when the data is not one."""
-        axis = data["axis"]
-        if axis not in ("patch", "quality"):
-            raise ValueError(f"a verdict's axis must be 'patch' or 'quality', found {axis!r}")
-        standing = data["standing"]
-        if standing not in ("", "new", "pre-existing"):
-            raise ValueError(f"a finding must be 'new' or 'pre-existing', found {standing!r}")
-        return cls(
-            check=str(data["check"]),
-            outcome=Outcome(data["outcome"]),
-            sentence=Message.from_json(data["sentence"]),
-            evidence=MappingProxyType(dict(data["evidence"])),
-            cause=tuple(Message.from_json(link) for link in data["cause"]),
-            axis=axis,
-            standing=standing,
-        )
 
 
 def rank(outcome: Outcome) -> int:
@@ -120,7 +99,7 @@ def merge(outcomes: Iterable[Outcome]) -> Outcome:
 
 
 def worst_first(verdict: Verdict) -> tuple[int, str]:
-    """Sort key: failures, then unknowns, then passes, by name within each."""
+    """Return a sort key: failures, then unknowns, then passes, by name within each."""
     return rank(verdict.outcome), verdict.check
 
 

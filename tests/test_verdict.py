@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from harness.language.message import say
+from harness.record.convert import from_json, to_json
 from harness.verdict import Outcome, Verdict, exit_status, merge, worst_first
 
 F, U, P, N = Outcome.FAIL, Outcome.UNKNOWN, Outcome.PASS, Outcome.NOT_APPLICABLE
@@ -39,11 +40,11 @@ def test_worst_first():
 def test_json_round_trip():
     """A verdict survives JSON with its cause and evidence."""
     verdict = Verdict("holes", F, say("{n} holes", n=1), {"components": [1]}, (say("because"),), "quality")
-    assert Verdict.from_json(verdict.to_json()) == verdict
+    assert from_json(to_json(verdict), Verdict) == verdict
 
 
 def test_an_unknown_axis_is_refused():
     """A verdict on an axis that does not exist would gate nothing: it is refused."""
-    data = Verdict("holes", P, say("x")).to_json() | {"axis": "none"}
-    with pytest.raises(ValueError, match="'patch' or 'quality', found 'none'"):
-        Verdict.from_json(data)
+    data = to_json(Verdict("holes", P, say("x"))) | {"axis": "none"}
+    with pytest.raises(ValueError, match="axis: expected one of 'patch', 'quality', found 'none'"):
+        from_json(data, Verdict)

@@ -32,6 +32,7 @@ from harness.checks.premises import ALWAYS, REMOVALS, SHARED, TILES, standard
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, Value, say
 from harness.record.comparison import Comparison
+from harness.record.convert import to_json
 from harness.record.history import History
 from harness.record.reader import Record
 from harness.verdict import Outcome, Verdict
@@ -348,7 +349,7 @@ def _evidence(found: Findings, limits: Thresholds) -> dict[str, Any]:
         "inputs_told": told.get("inputs"),
         "bookkeeping_seconds_told": told.get("seconds"),
         "timed_pairs": len(found.pairs),
-        "timed_pairs_left_out": [why.to_json() for why in found.left_out],
+        "timed_pairs_left_out": [to_json(why) for why in found.left_out],
         "phase_3_seconds": [{"per_tile": a, "run_end": b, "ratio": float(f"{a / b:.6g}")} for a, b in found.pairs],
         **ends("ratio", found.ratio),
         "ratio_limit": limits["cost.ratio"],

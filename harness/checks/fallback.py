@@ -23,6 +23,7 @@ from harness.checks.base import Check, Runs
 from harness.checks.premises import CALLBACK, ELSEWHERE, LOG, baseline_of, standard
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, say
+from harness.record.convert import to_json
 from harness.record.history import Event, History
 from harness.record.reader import Record
 from harness.verdict import Outcome, Verdict
@@ -123,11 +124,11 @@ def _judge(runs: Runs, _: Thresholds) -> Verdict:
         "not_known_by_name": sorted({f.name for f in found if f.means is None})[:MAX_LISTED],
         "said_not_to_be_taken": dict(Counter(denied).most_common(MAX_LISTED)),
         "mode": run.request.mode,
-        "signs_of_another_mode": [sign.to_json() for sign in other_mode],
+        "signs_of_another_mode": [to_json(sign) for sign in other_mode],
         "compared_with": [n for n, c in (("pair", pair_counts), ("baseline", before)) if c is not None],
     }
     if left_out is not None:
-        evidence["baseline"] = left_out.to_json()
+        evidence["baseline"] = to_json(left_out)
     outcome, sentence = _conclude(run, counts, new, other_mode, compared=bool(evidence["compared_with"]))
     cause: tuple[Message, ...] = ()
     if outcome is Outcome.FAIL:
@@ -199,7 +200,7 @@ def _rows(
                 "count": count,
                 "in_pair": None if pair is None else pair.get(kind, 0),
                 "in_baseline": None if before is None else before.get(kind, 0),
-                "means": None if meaning is None else meaning.to_json(),
+                "means": None if meaning is None else to_json(meaning),
             }
         )
     return rows

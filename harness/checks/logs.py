@@ -23,6 +23,7 @@ from harness.checks.base import Check, Runs, gap
 from harness.checks.premises import ALWAYS, LOG, shared_caches
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, say
+from harness.record.convert import to_json
 from harness.record.history import Event, History
 from harness.record.reader import Record
 from harness.verdict import Outcome, Verdict
@@ -394,7 +395,7 @@ def _evidence(lines: Lines, found: Mapping[str, Clause]) -> dict[str, Any]:
         return [f"{e.level} {e.text}" for e in events[:MAX_LISTED]]
 
     return {
-        "clauses": {name: {"outcome": c.answer, "found": c.sentence.to_json()} for name, c in found.items()},
+        "clauses": {name: {"outcome": c.answer, "found": to_json(c.sentence)} for name, c in found.items()},
         "lines": texts([*lines.start, *lines.shared, *lines.end]),
         "above_info": texts(lines.loud),
         "caches_of_planned_tiles": len(lines.planned) if lines.traced else None,

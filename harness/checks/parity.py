@@ -29,6 +29,7 @@ from harness.checks.base import Check, Runs
 from harness.checks.premises import ALWAYS, ELSEWHERE, SHARED, baseline_of, repeats, standard
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, say
+from harness.record.convert import to_json
 from harness.record.products import Plane, Products
 from harness.record.reader import Record
 from harness.record.request import REPEATABLE
@@ -323,7 +324,7 @@ def _judge(runs: Runs, limits: Thresholds) -> Verdict:
                 {
                     "with": c.other,
                     "grade": c.grade,
-                    "differences": [m.to_json() for m in c.what],
+                    "differences": [to_json(m) for m in c.what],
                     "images": [image.to_json() for image in c.images],
                 }
                 for c in made

@@ -15,6 +15,7 @@ from harness.checks.base import Check, Runs
 from harness.checks.premises import ALWAYS, CALLBACK, ELSEWHERE, MODE_REACHED, SHARED, baseline_of
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, say
+from harness.record.convert import to_json
 from harness.record.reader import Record
 from harness.verdict import Outcome, Verdict
 
@@ -67,7 +68,7 @@ def _judge(runs: Runs, _: Thresholds) -> Verdict:
     if before is not None:
         evidence["baseline_total"] = before
     if left_out is not None:
-        evidence["baseline"] = left_out.to_json()
+        evidence["baseline"] = to_json(left_out)
     taken = taken_caches(history)
     unsaid = _unsaid(runs.run, causes, taken)
     if taken:

@@ -25,7 +25,9 @@ from harness.targets.target import Target
 ENOUGH_BYTES = 2 * 2**30
 OLDEST = (3, 11)
 # Each module that the harness needs, with its name for pip.
-_SAME = "astropy babel filelock jinja2 jsonschema markupsafe numpy photutils platformdirs pooch psutil pytest reproject scipy"
+_SAME = (
+    "astropy babel filelock jinja2 markupsafe msgspec numpy photutils platformdirs pooch psutil pytest reproject scipy"
+)
 OWN_LIBRARIES = {
     **{name: name for name in _SAME.split(" ")},
     "PIL": "pillow",

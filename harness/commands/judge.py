@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.commands.verdicts import show
 from harness.commands.words import Commands, Text
 from harness.language.message import Translate, say
+from harness.record.convert import to_json
 from harness.session.roles import role_name
 from harness.verdict import exit_status, merge
 
@@ -52,12 +53,12 @@ def _judge(options: argparse.Namespace, translate: Translate) -> int:
     if not options.json:
         return show(verdicts, translate)
     outcome = merge(v.outcome for v in verdicts if v.gates)
-    _print_json({"outcome": str(outcome), "verdicts": [v.to_json() for v in verdicts]})
+    _print_json({"outcome": str(outcome), "verdicts": verdicts})
     return exit_status(outcome)
 
 
 def _session(options: argparse.Namespace, translate: Translate) -> int:
-    from harness.session.model import SessionError, judged_to_json, read_session
+    from harness.session.model import SessionError, read_session
     from harness.session.rejudge import changes, judge_again
     from reports.badges import BEFORE
 
@@ -71,7 +72,7 @@ def _session(options: argparse.Namespace, translate: Translate) -> int:
     again = judge_again(options.record, session, options.check)
     outcome = merge(judged.outcome for judged in again if judged.role not in BEFORE)
     if options.json:
-        _print_json({"outcome": str(outcome), "judged": [judged_to_json(judged) for judged in again]})
+        _print_json({"outcome": str(outcome), "judged": again})
         return exit_status(outcome)
     changed = 0
     for before, after in zip(session.judged, again, strict=True):
@@ -88,6 +89,4 @@ def _session(options: argparse.Namespace, translate: Translate) -> int:
 
 
 def _print_json(data: object) -> None:
-    from harness.session.model import finite
-
-    print(json.dumps(finite(data), indent=1, allow_nan=False))
+    print(json.dumps(to_json(data), indent=1, allow_nan=False))

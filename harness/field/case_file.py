@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import MappingProxyType
@@ -17,6 +17,7 @@ from typing import Any
 
 from harness.analysis.phase3 import origins
 from harness.language.message import SaidError, say
+from harness.record import convert
 from harness.record.reader import Record
 from harness.record.request import FORMAT as REQUEST_FORMAT
 from harness.record.request import DatasetFacts, Request, Retention, TargetFacts
@@ -76,6 +77,9 @@ class CaseFile:
     table: str | None = None
     made_from: str = ""
     left_out: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        convert.read_only(self)
 
     @property
     def followed(self) -> bool | None:
@@ -255,6 +259,23 @@ def read(path: Path) -> CaseFile:
         ) from error
 
 
+@dataclass(frozen=True, slots=True)
+class _Plans:
+    submitted: Plan | None
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """The parts of a case file that are not those of a request."""
+
+    plan: _Plans
+    settings: Mapping[str, Any]
+    outputs: Mapping[str, str]
+    made_from: str
+    left_out: tuple[str, ...]
+    stack_plan: tuple[str, ...] | None = None
+
+
 def from_json(data: Mapping[str, Any]) -> CaseFile:
     """Rebuild a case. Raises ``CaseError``, ``ValueError``, ``TypeError`` or ``KeyError`` on data of another form."""
     if data["format"] != FORMAT:
@@ -273,25 +294,14 @@ def from_json(data: Mapping[str, Any]) -> CaseFile:
             "target": {**target, "root": "", "python": "", "command": []},
         }
     )
-    groups = data["plan"]["submitted"]
-    case = CaseFile(
-        request=request,
-        plan=None if groups is None else tuple(tuple(str(name) for name in group) for group in groups),
-        settings=MappingProxyType(dict(data["settings"])),
-        outputs=MappingProxyType({str(name): str(digest) for name, digest in data["outputs"].items()}),
-        table=_lines_of(data.get("stack_plan")),
-        made_from=str(data["made_from"]),
-        left_out=tuple(str(name) for name in data["left_out"]),
-    )
+    file = convert.from_json(data, _File)
+    table = None if file.stack_plan is None else "".join(f"{line}\n" for line in file.stack_plan)
+    case = CaseFile(request, file.plan.submitted, file.settings, file.outputs, table, file.made_from, file.left_out)
     for problem in _problems(case):
         raise CaseError(
             say("Expected a case that only names frames and settings, found {problem}: don't run it.", problem=problem)
         )
     return case
-
-
-def _lines_of(lines: Sequence[str] | None) -> str | None:
-    return None if lines is None else "".join(f"{line}\n" for line in lines)
 
 
 def _problems(case: CaseFile) -> Iterator[str]:
@@ -301,7 +311,6 @@ def _problems(case: CaseFile) -> Iterator[str]:
     groups = len(request.plan or ())
     impossible = {
         "a target of no known kind": request.target.kind not in TARGETS,
-        "a dataset of no known kind": request.dataset.kind not in ("synthetic", "real", "user"),
         "no possible number of workers": not 1 <= request.workers <= 1024,
         "no possible time limit": not all(
             0 < s <= _LONGEST for s in (request.seconds, *(h.seconds for h in request.schedule))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
-from unittest.mock import patch
 
 from harness.language.message import Message, Translate, say
 
@@ -36,5 +35,9 @@ WORDS: tuple[Message, ...] = (
 @contextmanager
 def speaking(translate: Translate) -> Iterator[None]:
     """Translate the words of ``argparse`` with this function."""
-    with patch.object(argparse, "_", translate):
+    before = argparse._  # type: ignore[attr-defined]
+    argparse._ = translate  # type: ignore[attr-defined]
+    try:
         yield
+    finally:
+        argparse._ = before  # type: ignore[attr-defined]

@@ -10,9 +10,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
 
-Value = str | int | float
+Value = str | int | float | bool
 Translate = Callable[[str], str]
 
 _FIELD = re.compile(r"\{([a-z_]+)\}")
@@ -30,6 +29,9 @@ class Message:
     text: str
     values: Mapping[str, Value] = field(default_factory=lambda: MappingProxyType({}))
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", MappingProxyType(dict(self.values)))
+
     def render(self, translate: Translate = str) -> str:
         """Translate the template and insert the values. A field without a value stays visible.
 
@@ -42,16 +44,6 @@ class Message:
             return f"{value:.4g}" if isinstance(value, float) else str(value)
 
         return visible(_FIELD.sub(fill, translate(self.text)))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the message as built-in types."""
-        return {"text": self.text, "values": dict(self.values)}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Message:
-        """Rebuild a message. Values of other types than string, integer and float are converted to text."""
-        values = {str(k): v if isinstance(v, str | int | float) else str(v) for k, v in dict(data["values"]).items()}
-        return cls(str(data["text"]), MappingProxyType(values))
 
 
 def visible(text: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePosixPath
 from types import MappingProxyType
@@ -21,6 +21,7 @@ from harness.patch.configuration import batch_size_names, limits_a_group, set_up
 from harness.patch.phase3_source import Phase3
 from harness.patch.retention_only import STRICT, Touched, words_of
 from harness.patch.versions import Sources, Versions, kind_of
+from harness.record.convert import to_json
 from harness.verdict import Outcome, Verdict, merge
 
 SHOWN = 20
@@ -45,7 +46,7 @@ class PatchReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return built-in types only."""
-        return {"outcome": str(self.outcome), "rows": [row.to_json() for row in self.rows]}
+        return {"outcome": str(self.outcome), "rows": to_json(self.rows)}
 
 
 def judge(before: Sources, after: Sources) -> PatchReport:
@@ -201,7 +202,7 @@ def _is_mode(path: str, found: Touched) -> bool:
 def _located(versions: Versions) -> Verdict:
     """1.1: Phase 3 is found: the pool, the submission of tiles, the loop over their futures."""
     found = versions.phases[1]
-    evidence = {"phase3": [_as_json(p) for p in found]}
+    evidence = {"phase3": [to_json(p) for p in found]}
     if not found or not all(p.pool and p.collect for p in found):
         return _unseen(
             "1.1", say("a pool, a submission of master tiles, and a loop that takes their results"), evidence
@@ -218,7 +219,7 @@ def _located(versions: Versions) -> Verdict:
 def _identified(versions: Versions) -> Verdict:
     """1.2: the release under ``per_tile`` is found in both versions."""
     old, new = versions.phases
-    evidence = {"before": [_as_json(p) for p in old], "after": [_as_json(p) for p in new]}
+    evidence = {"before": [to_json(p) for p in old], "after": [to_json(p) for p in new]}
     if not (old and new and all(p.releases for p in (*old, *new))):
         return _unseen("1.2", say("a removal of files under per_tile, in each place that makes master tiles"), evidence)
     text = say(
@@ -339,7 +340,7 @@ def _each(
 ) -> Verdict:
     """Pass a line when every place that makes master tiles satisfies it; one place that does not show it makes it unknown."""
     found = versions.phases[1]
-    evidence = {"phase3": [_as_json(p) for p in found]}
+    evidence = {"phase3": [to_json(p) for p in found]}
     if not found or not all(map(holds, found)):
         return _unseen(line, sought, evidence)
     return Verdict(line, Outcome.PASS, passed, evidence, tuple(map(place, found)))
@@ -424,11 +425,6 @@ def _place(phase3: Phase3) -> str:
 
 def _releases(phases: Iterable[Phase3]) -> str:
     return _some(f"{p.file}:{r.line} {r.function}" for p in phases for r in p.releases)
-
-
-def _as_json(phase3: Phase3) -> dict[str, Any]:
-    data = asdict(phase3)
-    return {**data, "policy": list(data["policy"]), "releases": list(data["releases"])}
 
 
 # ---- the rows, and their figures ----

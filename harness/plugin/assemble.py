@@ -17,13 +17,12 @@ import pytest
 
 from harness.language.catalogue import translator
 from harness.language.message import say
+from harness.record.convert import from_json, to_json
 from harness.session.checklist import Line, evaluate
 from harness.session.model import (
     Session,
     Share,
     TestEntry,
-    share_from_json,
-    share_to_json,
     with_shares,
     write_session,
 )
@@ -104,7 +103,7 @@ def write_collected(folder: Path, worker: str, items: Iterable[pytest.Item]) -> 
 
 def write_share(folder: Path, worker: str, share: Share) -> None:
     """Write the runs and verdicts of one worker."""
-    (folder / "shares" / f"{worker}.json").write_text(json.dumps(share_to_json(share)), encoding="utf-8")
+    (folder / "shares" / f"{worker}.json").write_text(json.dumps(to_json(share)), encoding="utf-8")
 
 
 def assemble(
@@ -136,7 +135,7 @@ def assemble(
         environment=_environment(),
         options=campaign.settings.deciding(),
     )
-    shares = [share_from_json(json.loads(p.read_text(encoding="utf-8"))) for p in sorted(folder.glob("shares/*.json"))]
+    shares = [from_json(json.loads(p.read_text(encoding="utf-8")), Share) for p in sorted(folder.glob("shares/*.json"))]
     cut_off = say("The session ended before this test did.").render(translator(campaign.settings.lang))
     tests = tuple(_entries(folder, reports, Report(Outcome.UNKNOWN, cut_off, {})))
     session = with_shares(session, [*shares, Share(tests=tests)])

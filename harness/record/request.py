@@ -1,21 +1,21 @@
-"""What a run is asked to do: the ``request.json`` of a record.
+"""The request of a run: the ``request.json`` of a record.
 
-A request holds everything that decides a run's outcome and nothing of how it is judged. It is written before the run
-starts, read by the launcher in the target's interpreter, and read again by the checks.
+A request holds everything that decides a run's outcome, and nothing about how the run is judged. It is written before the
+run starts. The launcher reads it in the target's interpreter, and the checks read it again.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal
+
+from harness.record.convert import from_json, read_only, to_json
 
 FORMAT = "phase3-request/1"
-
-T = TypeVar("T", bound=str)
 
 Retention = Literal["keep", "run_end", "per_tile"]
 Role = Literal["subject", "pair", "baseline", "baseline-pair", "control", "control-pair"]
@@ -32,7 +32,7 @@ def _nothing() -> Mapping[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class FrameFacts:
-    """One input frame, as far as judging needs it: no pixels.
+    """One input frame without its pixels.
 
     Parameters
     ----------
@@ -45,20 +45,24 @@ class FrameFacts:
     wcs
         The celestial WCS cards of the header (``CTYPE1``, ``CRVAL1``, ``CD1_1``, ...).
     panel
-        Index of the pointing that the frame belongs to, where the dataset knows it.
+        Index of the frame's pointing; ``None`` where the dataset does not state it.
 
     """
 
     name: str
     sha256: str
     shape: tuple[int, int]
-    wcs: Mapping[str, str | int | float]
+    wcs: Mapping[str, str | int | float | bool]
     panel: int | None = None
+
+    def __post_init__(self) -> None:
+        _file_name(self.name)
+        read_only(self)
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetFacts:
-    """Name, origin and frames of a dataset. ``sha256`` is that of the sorted ``name sha256`` lines of its frames."""
+    """Name, origin and frames of a dataset. ``sha256`` is the SHA-256 of the sorted ``name sha256`` lines of its frames."""
 
     name: str
     kind: Literal["synthetic", "real", "user"]
@@ -68,7 +72,7 @@ class DatasetFacts:
 
 @dataclass(frozen=True, slots=True)
 class TargetFacts:
-    """Which target a run starts, and what identifies it.
+    """The target that a run starts, and its identity.
 
     Parameters
     ----------
@@ -81,7 +85,7 @@ class TargetFacts:
     python
         The interpreter to start.
     identity
-        What tells two versions apart: commit, dirty hash, version, defects.
+        Facts that differ between two versions: commit, hash of uncommitted changes, version, defects.
     command
         The argument list of a ``command`` target.
 
@@ -94,13 +98,16 @@ class TargetFacts:
     identity: Mapping[str, Any] = field(default_factory=_nothing)
     command: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        read_only(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Makes the tile of one planned group wait at its start until another group's tile was released.
+    """A tile that waits at its start until another tile was released.
 
-    Groups are named by their index in the plan. The hold ends unmet after ``seconds``, or at once when it can't be met
-    (the awaited tile was submitted later and no worker is free to make it).
+    ``group`` and ``until_released`` are indexes of groups in the plan. The hold ends unmet after ``seconds``. It ends unmet at
+    once when it cannot be met: the awaited tile was submitted later and no worker is free to make it.
     """
 
     group: int
@@ -127,9 +134,15 @@ class Request:
     seconds: float = 300.0
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        for name in (name for group in self.plan or () for name in group):
+            _file_name(name)
+        read_only(self)
+        object.__setattr__(self, "faults", tuple(MappingProxyType(dict(fault)) for fault in self.faults))
+
     def to_json(self) -> dict[str, Any]:
         """Return built-in types only."""
-        return {"format": FORMAT, **asdict(_plain(self))}
+        return {"format": FORMAT, **to_json(self)}
 
     def write(self, path: Path) -> None:
         """Write the request as UTF-8 JSON."""
@@ -137,71 +150,16 @@ class Request:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Request:
-        """Rebuild a request. Raises ``ValueError``, ``TypeError`` or ``KeyError`` when the data is not one."""
+        """Rebuild a request. Raises ``ValueError`` when the format is another, or a part is missing or of another type."""
         found = data.get("format")
         if found != FORMAT:
             raise ValueError(
                 f"expected a request of format {FORMAT!r}, found {found!r}: judge it with the harness that wrote it"
             )
-        dataset, target = data["dataset"], data["target"]
-        frames = tuple(
-            FrameFacts(
-                name=_file_name(f["name"]),
-                sha256=str(f["sha256"]),
-                shape=(int(f["shape"][0]), int(f["shape"][1])),
-                wcs=MappingProxyType(dict(f["wcs"])),
-                panel=None if f["panel"] is None else int(f["panel"]),
-            )
-            for f in dataset["frames"]
-        )
-        return cls(
-            case=str(data["case"]),
-            role=cast("Role", str(data["role"])),
-            target=TargetFacts(
-                kind=str(target["kind"]),
-                label=str(target["label"]),
-                root=str(target["root"]),
-                python=str(target["python"]),
-                identity=MappingProxyType(dict(target["identity"])),
-                command=tuple(str(word) for word in target["command"]),
-            ),
-            dataset=DatasetFacts(str(dataset["name"]), dataset["kind"], str(dataset["sha256"]), frames),
-            plan=None if data["plan"] is None else tuple(tuple(_file_name(n) for n in group) for group in data["plan"]),
-            retention=_one_of("retention", data["retention"], RETENTIONS),
-            workers=int(data["workers"]),
-            mode=_one_of("mode", data["mode"], MODES),
-            profile=_one_of("profile", data["profile"], ("fast", "default")),
-            config=MappingProxyType(dict(data["config"])),
-            schedule=tuple(
-                Hold(int(h["group"]), int(h["until_released"]), float(h["seconds"])) for h in data["schedule"]
-            ),
-            faults=tuple(MappingProxyType(dict(fault)) for fault in data["faults"]),
-            seconds=float(data["seconds"]),
-            seed=int(data["seed"]),
-        )
+        return from_json(data, cls)
 
 
-def _plain(request: Request) -> Request:
-    """Undo the read-only mappings, which ``asdict`` can't copy."""
-    return replace(
-        request,
-        config=dict(request.config),
-        faults=tuple(dict(f) for f in request.faults),
-        target=replace(request.target, identity=dict(request.target.identity)),
-        dataset=replace(request.dataset, frames=tuple(replace(f, wcs=dict(f.wcs)) for f in request.dataset.frames)),
-    )
-
-
-def _file_name(name: Any) -> str:
-    """Refuse a name that would leave the input folder."""
-    text = str(name)
-    if text in {"", ".", ".."} or "/" in text or "\\" in text or "\0" in text:
-        raise ValueError(f"expected a plain file name for a frame, found {text!r}: rename the file")
-    return text
-
-
-def _one_of(what: str, value: Any, allowed: tuple[T, ...]) -> T:
-    for choice in allowed:
-        if value == choice:
-            return choice
-    raise ValueError(f"expected {what} to be one of {', '.join(allowed)}, found {value!r}")
+def _file_name(name: str) -> None:
+    """Refuse a name that is a path: the frame would lie outside the input folder."""
+    if name in {"", ".", ".."} or "/" in name or "\\" in name or "\0" in name:
+        raise ValueError(f"expected a plain file name for a frame, found {name!r}: rename the file")

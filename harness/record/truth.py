@@ -1,4 +1,4 @@
-"""What a dataset shows, as far as that is known without the target."""
+"""The known sky of a dataset: its stars and its background."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.language.message import say
-from harness.record.values import UNREADABLE, RecordError, one_of, read_json
+from harness.record.convert import from_json
+from harness.record.values import UNREADABLE, RecordError, read_json
 
 TRUTH_FORMAT = "phase3-truth/2"
 Origin = Literal["synthetic", "frames"]
-ORIGINS: tuple[Origin, ...] = ("synthetic", "frames")
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What a dataset shows, as far as that is known without the target.
+    """The known sky of a dataset, from a source other than the target.
 
     Parameters
     ----------
     stars
         Shape ``(n, 3)``, float64, brightest first: right ascension and declination (degrees, ICRS), flux (ADU per
-        exposure, without colour filters). Stars of the whole field, also such as no frame covers.
+        exposure, without colour filters). Stars of the whole field, including those that no frame covers.
     sky
-        Level of the empty sky, in ADU per pixel and exposure, without colour filters; a frame adds a gradient to it.
+        Level of the empty sky, in ADU per pixel and exposure, without colour filters. Each frame adds a gradient.
     filters
-        What the red, green and blue filters let pass; ones for a camera without filters.
+        Transmission of the red, green and blue filters; 1 for a camera without filters.
     origin
-        ``synthetic``: the stars that the frames were drawn from. ``frames``: stars that were found in a mosaic made straight from
-        observed frames, with their fluxes there; what is too faint for that is not among them.
+        ``synthetic``: the stars that were drawn into the frames. ``frames``: the stars detected in a mosaic made directly from
+        observed frames, with their fluxes in it; fainter stars are missing.
     clouded
         Names of the frames that show no stars.
 
@@ -58,17 +58,22 @@ class Truth:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Truth:
-        """Rebuild a truth. Raises ``ValueError``, ``TypeError`` or ``KeyError`` when the data is not one."""
-        if data["format"] != TRUTH_FORMAT:
-            raise ValueError(f"expected a truth of format {TRUTH_FORMAT!r}, found {data['format']!r}")
-        red, green, blue = (float(share) for share in data["filters"])
-        return cls(
-            stars=np.array(data["stars"], dtype=np.float64).reshape(-1, 3),
-            sky=float(data["sky"]),
-            filters=(red, green, blue),
-            origin=one_of(data["origin"], ORIGINS),
-            clouded=tuple(str(name) for name in data["clouded"]),
-        )
+        """Rebuild a truth. Raises ``ShapeError`` when the data is not one."""
+        file = from_json(data, _File)
+        stars = np.array(file.stars, dtype=np.float64).reshape(-1, 3)
+        return cls(stars, file.sky, file.filters, file.origin, file.clouded)
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """The parts of ``truth.json``, which holds the stars as lists."""
+
+    format: Literal["phase3-truth/2"]
+    stars: tuple[tuple[float, float, float], ...]
+    sky: float
+    filters: tuple[float, float, float]
+    origin: Origin
+    clouded: tuple[str, ...]
 
 
 def read_truth(folder: Path) -> Truth | None:

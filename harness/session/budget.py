@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from harness.language.message import Message, SaidError, Value, say
 
@@ -83,15 +83,6 @@ class Choice:
 
     name: str | None
     why: Message
-
-    def to_json(self) -> dict[str, Any]:
-        """Return built-in types only."""
-        return {"name": self.name, "why": self.why.to_json()}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Rebuild a choice."""
-        return cls(None if data["name"] is None else str(data["name"]), Message.from_json(data["why"]))
 
 
 def parse(text: str) -> Budget:

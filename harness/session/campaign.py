@@ -20,6 +20,7 @@ from fixtures.catalogue import PLAIN, CaseSpec, ExtraRuns, Variant
 from harness.checks.judge import judge
 from harness.language.message import Message, SaidError, say
 from harness.record.comparison import Comparison
+from harness.record.convert import from_json, to_json
 from harness.record.leftovers import remove_tree
 from harness.record.reader import Record, read_record
 from harness.record.request import Request, Retention, TargetFacts
@@ -212,8 +213,8 @@ class Campaign:
                 }
                 sizes = [budget.Size.of(name, panels[name], runs, catalogue.STRESS_BORROWED) for name in panels]
                 choice = budget.choose(sizes, pilot, self.settings.budget, free=shutil.disk_usage(self.folder).free)
-                path.write_text(json.dumps(choice.to_json(), indent=1), encoding="utf-8")
-            choice = budget.Choice.from_json(json.loads(path.read_text(encoding="utf-8")))
+                path.write_text(json.dumps(to_json(choice), indent=1), encoding="utf-8")
+            choice = from_json(json.loads(path.read_text(encoding="utf-8")), budget.Choice)
         if choice.name is None:
             raise NoRoom(choice.why)
         return choice.name

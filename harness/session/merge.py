@@ -1,11 +1,13 @@
-"""Merges sessions that were made apart (shards of a job, several platforms) into one that stands by itself."""
+"""Merge sessions of several jobs or platforms into one complete session."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 from harness.language.message import say
 from harness.record.leftovers import remove_tree
@@ -15,10 +17,13 @@ from harness.session.checklist import Line, evaluate
 from harness.session.model import JudgedRun, RealSet, Session, SessionError, TestEntry, read_session, write_session
 from harness.verdict import Verdict, rank
 
+K = TypeVar("K")
+E = TypeVar("E", JudgedRun, TestEntry, Verdict)
+
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One of the sessions, with the name that each of its runs has in the merged one."""
+    """One of the sessions, with the key that each of its runs has in the merged session."""
 
     folder: Path
     session: Session
@@ -26,11 +31,10 @@ class _Part:
 
 
 def merge_sessions(out: Path, folders: Sequence[Path], *, outputs: bool = True) -> Session:
-    """Merge sessions into a new folder, their records copied into it, and return the merged session.
+    """Merge sessions into a new folder, with copies of their records, and return the merged session.
 
-    A run that several sessions hold (the same sealed record) counts once. Runs that only have the key in common were made
-    apart, on another platform perhaps: both are kept, and what was judged on each. Of a test that several sessions hold
-    the worst outcome counts.
+    A run that several sessions hold (the same sealed record) counts once. Runs with the same key and different records, for
+    example of two platforms, are all kept, with their verdicts. Of a test that several sessions hold the worst outcome counts.
 
     Parameters
     ----------
@@ -39,14 +43,14 @@ def merge_sessions(out: Path, folders: Sequence[Path], *, outputs: bool = True) 
     folders
         The sessions' folders.
     outputs
-        Whether the records are copied with the files that the targets made, which are most of a session and which no check
-        reads. The seal of a copy says that they were left out.
+        Whether to copy the targets' output files, which are the largest part of a session and which no check reads. The seal
+        of a copy without them states that they were left out.
 
     Raises
     ------
     SessionError
-        When the folder is in use, a session or a record can't be read, or the sessions are not of one target, one version
-        of the harness and one checklist: what differs, and where.
+        When the folder is in use, a session or a record cannot be read, or the sessions differ in target, in version of the
+        harness or in checklist: what differs, and where.
 
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -67,7 +71,7 @@ def merge_sessions(out: Path, folders: Sequence[Path], *, outputs: bool = True) 
         merged = _merged(parts)
         write_session(merged, out)
     except BaseException:
-        remove_tree(out)  # half a session would be read as one
+        remove_tree(out)  # an incomplete session would be read as a complete one
         raise
     return merged
 
@@ -109,7 +113,7 @@ def _require_equal(first: tuple[Path, Session], other: tuple[Path, Session]) -> 
 
 
 def _identity(session: Session) -> dict[str, object]:
-    """Return what must be the same on every platform: not the versions of libraries."""
+    """Return the identity without the versions of libraries, which may differ between platforms."""
     return {name: value for name, value in session.identity.items() if name != "versions"}
 
 
@@ -118,7 +122,7 @@ def _lines(session: Session) -> tuple[Line, ...]:
 
 
 def _named(sessions: Iterable[tuple[Path, Session]]) -> tuple[_Part, ...]:
-    """Give each run a name in the merged session: its key, or with a number where another run has that."""
+    """Give each run its key in the merged session: its own, with a number where another run has the same."""
     taken: dict[str, str] = {}
     parts = []
     for folder, session in sessions:
@@ -135,19 +139,20 @@ def _named(sessions: Iterable[tuple[Path, Session]]) -> tuple[_Part, ...]:
 
 
 def _mark(folder: Path, record: str) -> str:
-    """Return what tells a run from every other: its seal holds the hash of every file. One without is like no other."""
+    """Return a text that only copies of the same run share: the hash of its seal, or its path where it has no seal."""
     place = _place(folder, record)
     seal = place / SEAL
     return sha256_of(seal) if seal.is_file() else str(place)
 
 
 def _place(folder: Path, record: str) -> Path:
-    """Return the folder of a record; what a session says of it is not trusted."""
+    """Return the folder of a record. Raises ``SessionError`` for a path outside the session: its text is not trusted."""
     place = inside(folder, record)
     if not place.resolve().is_relative_to(folder.resolve()) or not (place / "request.json").is_file():
         raise SessionError(
             say(
-                "expected the record {record} in the session {folder}, found none: merge whole sessions, with their runs",
+                "expected the record {record} in the session {folder}, found no such record: merge whole sessions, with "
+                "their runs",
                 record=record,
                 folder=str(folder),
             )
@@ -156,7 +161,7 @@ def _place(folder: Path, record: str) -> Path:
 
 
 def _records(parts: Iterable[_Part]) -> Iterator[tuple[Path, str]]:
-    """Yield each record that is to be copied, and its name."""
+    """Yield the folder of each record to copy, and its new name."""
     done = set()
     for part in parts:
         for run in part.session.runs:
@@ -167,7 +172,7 @@ def _records(parts: Iterable[_Part]) -> Iterator[tuple[Path, str]]:
 
 
 def _copy(source: Path, target: Path, *, outputs: bool) -> None:
-    """Copy the files of a record. Links are left out: they may lead anywhere, and no seal counts them."""
+    """Copy the files of a record. Links are left out: they may lead out of the record, and no seal counts them."""
     noted = not outputs and _unchanged(source)
     target.mkdir(parents=True)
     for path in sorted(source.rglob("*")):
@@ -185,7 +190,7 @@ def _copy(source: Path, target: Path, *, outputs: bool) -> None:
 
 
 def _unchanged(record: Path) -> bool:
-    """Whether a record is as it was sealed: the note that its outputs were left out must not hide that one was changed."""
+    """Whether a record is unchanged since it was sealed. A copy of a changed one keeps its seal, so that the change shows."""
     try:
         return (record / SEAL).is_file() and not damage_of(record)
     except RecordError:
@@ -199,62 +204,47 @@ def _merged(parts: Sequence[_Part]) -> Session:
         for part in reversed(parts)
         for run in part.session.runs
     }
-    tests = tuple(_worst_tests(parts))
+    tests = tuple(_worst(chain.from_iterable(map(_tests, parts))).values())
+    rows = _worst((row.check, row) for part in parts for row in part.session.patch)
     return replace(
         first,
         created=max(part.session.created for part in parts),
         command="\n".join(dict.fromkeys(part.session.command for part in parts)),
-        environment=_told_apart([part.session.environment for part in parts]),
+        environment=_joined([part.session.environment for part in parts]),
         runs=tuple(runs[key] for key in sorted(runs)),
-        judged=tuple(_worst_judged(parts)),
+        judged=tuple(_worst(chain.from_iterable(map(_judged, parts))).values()),
         tests=tests,
         requirements=evaluate(_lines(first), tests, self_test=first.self_test),
         real_sets=tuple(_real_sets(part.session for part in parts)),
-        options=_told_apart([part.session.options for part in parts]),
-        patch=_worst_rows(part.session for part in parts),
+        options=_joined([part.session.options for part in parts]),
+        patch=tuple(rows[line] for line in sorted(rows)),
     )
 
 
-def _told_apart(facts: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """Return what the sessions ran in, or with; where they differ, all of it."""
+def _joined(facts: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Merge the environments, or the options, of sessions: different values are joined by semicolons."""
     names = dict.fromkeys(name for known in facts for name in known)
     return {name: "; ".join(dict.fromkeys(known[name] for known in facts if name in known)) for name in names}
 
 
-def _worst_rows(sessions: Iterable[Session]) -> tuple[Verdict, ...]:
-    found: dict[str, Verdict] = {}
-    for session in sessions:
-        for row in session.patch:
-            known = found.setdefault(row.check, row)
-            if rank(row.outcome) < rank(known.outcome):
-                found[row.check] = row
-    return tuple(found[line] for line in sorted(found))
+def _worst(entries: Iterable[tuple[K, E]]) -> dict[K, E]:
+    """Return the entry with the worst outcome for each key, the first of several equals."""
+    worst: dict[K, E] = {}
+    for key, entry in entries:
+        if rank(entry.outcome) < rank(worst.setdefault(key, entry).outcome):
+            worst[key] = entry
+    return worst
 
 
-def _worst_judged(parts: Iterable[_Part]) -> Iterator[JudgedRun]:
-    found: dict[tuple[str, str, str], JudgedRun] = {}
-    for part in parts:
-        for judged in part.session.judged:
-            moved = _renamed(judged, part.names)
-            known = found.setdefault((moved.case, moved.role, moved.run), moved)
-            if rank(moved.outcome) < rank(known.outcome):
-                found[moved.case, moved.role, moved.run] = moved
-    return iter(found.values())
+def _judged(part: _Part) -> Iterator[tuple[tuple[str, str, str], JudgedRun]]:
+    for judged in part.session.judged:
+        moved = replace(judged, **judged.map(lambda key: part.names.get(key, key)).parts())
+        yield (moved.case, moved.role, moved.run), moved
 
 
-def _renamed(judged: JudgedRun, names: dict[str, str]) -> JudgedRun:
-    return replace(judged, **judged.map(lambda key: names.get(key, key)).parts())
-
-
-def _worst_tests(parts: Iterable[_Part]) -> Iterator[TestEntry]:
-    found: dict[str, TestEntry] = {}
-    for part in parts:
-        for test in part.session.tests:
-            moved = replace(test, run=part.names.get(test.run, test.run)) if test.run else test
-            known = found.setdefault(moved.nodeid, moved)
-            if rank(moved.outcome) < rank(known.outcome):
-                found[moved.nodeid] = moved
-    return iter(found.values())
+def _tests(part: _Part) -> Iterator[tuple[str, TestEntry]]:
+    for test in part.session.tests:
+        yield test.nodeid, replace(test, run=part.names.get(test.run, test.run)) if test.run else test
 
 
 def _real_sets(sessions: Iterable[Session]) -> Iterator[RealSet]:

@@ -1,4 +1,4 @@
-"""Judges the runs of a session again, from their records, with the checks of today. Nothing of the session is changed."""
+"""Judge the runs of a session again with the current checks. The session itself is not changed."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from harness.verdict import Verdict
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A check that concludes otherwise than in the session; ``before`` is ``None`` for one that the session has not."""
+    """A check whose verdict differs from the session's; ``before`` is ``None`` where the session has no verdict of it."""
 
     before: Verdict | None
     after: Verdict
 
 
 def judge_again(folder: Path, session: Session, names: Iterable[str] | None = None) -> tuple[JudgedRun, ...]:
-    """Return the judged runs of a session, judged anew beside the same runs.
+    """Judge every run of a session again, compared with the same runs.
 
     Parameters
     ----------
@@ -32,12 +32,12 @@ def judge_again(folder: Path, session: Session, names: Iterable[str] | None = No
     session
         The session.
     names
-        Names of checks; all of them when left out.
+        Names of checks; all checks if ``None``.
 
     Raises
     ------
     ValueError
-        When a record is missing or can't be read, or there is no check of a name.
+        When a record is missing or cannot be read, or a check has none of the known names.
 
     """
     record = _reader(folder, session)
@@ -52,14 +52,14 @@ def judge_again(folder: Path, session: Session, names: Iterable[str] | None = No
 
 
 def _asked(judged: JudgedRun, wanted: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    """Return the checks to be judged again: of a case for some questions those, of others what is wanted."""
+    """Return the wanted checks, restricted to the questions of the case where it has some."""
     if not judged.questions:
         return wanted
     return judged.questions if wanted is None else tuple(name for name in wanted if name in judged.questions)
 
 
 def changes(before: JudgedRun, after: JudgedRun) -> tuple[Change, ...]:
-    """Return the checks whose outcome or standing is no longer what it was."""
+    """Return the checks whose outcome or standing changed."""
     known = {v.check: v for v in before.verdicts}
     found = ((known.get(v.check), v) for v in after.verdicts)
     return tuple(
@@ -70,7 +70,7 @@ def changes(before: JudgedRun, after: JudgedRun) -> tuple[Change, ...]:
 
 
 def _reader(folder: Path, session: Session) -> Callable[[str], Record]:
-    """Return a function that reads the record of a run, each once."""
+    """Return a function that reads the record of a run by its key, each record once."""
     places = {run.key: run.record for run in session.runs}
     known: dict[str, Record] = {}
 
@@ -78,7 +78,7 @@ def _reader(folder: Path, session: Session) -> Callable[[str], Record]:
         if key not in places:
             raise SessionError(
                 say(
-                    "expected the run {run} among those of the session in {folder}, found none: the session was changed; "
+                    "expected the run {run} among those of the session in {folder}, found no such run: the session was changed; "
                     "run the validation again",
                     run=key,
                     folder=str(folder),

@@ -1,46 +1,38 @@
-"""The shape of ``session.json``, as a JSON Schema (draft 2020-12) that any program can read, and what differs from it.
+"""The JSON Schema of ``session.json`` (draft 2020-12), for programs that read sessions without this project.
 
-A session may come from anywhere: it is compared with the schema before anything else looks at it.
+It is made from the classes of a session. ``python -m harness.session.schema`` writes it after a class has changed.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
+import msgspec
+
+from harness.session.model import FORMAT, OPTIONAL, Session
 
 SCHEMA = Path(__file__).with_name("schemas") / "session-2.schema.json"
-LONGEST = 200
-"""More characters than these of a problem tell nothing: the library quotes the part that is wrong, however large."""
 
 
-class Difference(NamedTuple):
-    """One part that is not as the schema says: its JSON path, and what is wrong with it."""
-
-    place: str
-    problem: str
-
-
-@cache
-def _validator() -> Draft202012Validator:
-    return Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
-
-
-def differences(data: Any) -> Iterator[Difference]:
-    """Yield what differs from the schema of a session."""
-    for error in _validator().iter_errors(data):
-        yield Difference(error.json_path, _short(_first(error).message))
-
-
-def _first(error: ValidationError) -> ValidationError:
-    """Return what the first of the alternatives that fit none says: of that one there is something to tell."""
-    return error.context[0] if error.context else error
+def schema() -> dict[str, Any]:
+    """Return the schema. Every field is required but those that older sessions do not have; other fields are refused."""
+    parts: dict[str, Any] = msgspec.json.schema(Session)["$defs"]
+    parts["Session"]["properties"] = {"format": {"const": FORMAT}, **parts["Session"]["properties"]}
+    for part in parts.values():
+        if properties := part.get("properties"):
+            for field in properties.values():
+                field.pop("default", None)
+            part["required"] = [name for name in properties if name not in OPTIONAL]
+            part["additionalProperties"] = False
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:zemosaic-phase3-validation:session:{FORMAT.rpartition('/')[2]}",
+        **parts.pop("Session"),
+        "$defs": parts,
+    }
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
+if __name__ == "__main__":
+    SCHEMA.write_text(json.dumps(schema(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

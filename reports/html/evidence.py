@@ -62,7 +62,8 @@ def _scalar(value: Any, language: Language) -> str:
     if value is None:
         return "–"
     if _is_message(value):
-        return _short(language.render(Message.from_json(value)))
+        values = {str(k): v if isinstance(v, str | int | float) else str(v) for k, v in value["values"].items()}
+        return _short(language.render(Message(str(value["text"]), values)))
     if isinstance(value, bool):
         return language.say("yes") if value else language.say("no")
     if isinstance(value, int | float):

@@ -13,6 +13,7 @@ from harness.checks import cost
 from harness.checks.judge import judge
 from harness.language.message import Message
 from harness.record.comparison import Comparison
+from harness.record.convert import from_json
 from harness.verdict import Outcome
 from tests import micro
 
@@ -168,7 +169,7 @@ def test_pairs_that_are_no_measure_are_left_out():
     for why, part in zip(
         told, ("did not reach", "must be one run", "seed", "different numbers", "not seen"), strict=True
     ):
-        assert part in Message.from_json(why).render()
+        assert part in from_json(why, Message).render()
 
 
 def test_linear_bookkeeping_passes_and_quadratic_fails():

@@ -11,6 +11,7 @@ from harness.checks.judge import ALL, judge
 from harness.checks.thresholds import read_thresholds
 from harness.language.message import say
 from harness.record.comparison import Comparison
+from harness.record.convert import from_json, to_json
 from harness.verdict import Outcome, Verdict
 from tests import micro
 
@@ -37,8 +38,8 @@ def test_the_chain_is_red_and_green_as_the_design_says():
 def test_verdicts_are_built_of_json():
     """A verdict survives its way through a file, word for word."""
     for verdict in judge(micro.runs(micro.naive(), baseline=micro.naive().record())):
-        text = json.dumps(verdict.to_json(), allow_nan=False)
-        assert Verdict.from_json(json.loads(text)).to_json() == json.loads(text)
+        text = json.dumps(to_json(verdict), allow_nan=False)
+        assert to_json(from_json(json.loads(text), Verdict)) == json.loads(text)
 
 
 def test_checks_are_chosen_by_name():
@@ -51,7 +52,7 @@ def test_checks_are_chosen_by_name():
 def test_judging_twice_gives_the_same():
     """Checks are pure: neither the runs nor an earlier verdict changes a later one."""
     runs = micro.runs(micro.naive())
-    assert [v.to_json() for v in judge(runs)] == [v.to_json() for v in judge(runs)]
+    assert to_json(judge(runs)) == to_json(judge(runs))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 
 from harness.checks.judge import judge
 from harness.language.message import Message
+from harness.record.convert import from_json
 from harness.record.request import Hold, TargetFacts
 from harness.verdict import Outcome
 from tests import micro
@@ -217,7 +218,7 @@ def test_a_foreign_baseline_is_left_out_and_said(changes, named):
     assert found.outcome is Outcome.PASS
     assert "baseline" not in found.sentence.render()
     assert "baseline_total" not in found.evidence
-    assert Message.from_json(found.evidence["baseline"]).render().endswith(f"differs in: {named}.")
+    assert from_json(found.evidence["baseline"], Message).render().endswith(f"differs in: {named}.")
     version = TargetFacts("reference", "older", "", "python", {"commit": "older"})
     assert (
         "the baseline sent"

@@ -1,6 +1,9 @@
 """Test messages: templates and values, rendered without following attributes or indexes."""
 
+import pytest
+
 from harness.language.message import Message, say
+from harness.record.convert import ShapeError, from_json, to_json
 
 
 def test_fields_are_filled():
@@ -16,7 +19,7 @@ def test_the_template_is_translated_before_it_is_filled():
 
 def test_a_template_from_a_file_can_not_reach_into_objects():
     """Attributes and indexes in a template stay text, because session files may have been edited."""
-    message = Message.from_json({"text": "{a.__class__} {a[0]} {a}", "values": {"a": "x"}})
+    message = from_json({"text": "{a.__class__} {a[0]} {a}", "values": {"a": "x"}}, Message)
     assert message.render() == "{a.__class__} {a[0]} x"
 
 
@@ -38,7 +41,8 @@ def test_a_missing_value_stays_visible():
 
 
 def test_json_round_trip():
-    """A message is unchanged by JSON; values of other types become text."""
+    """A message is unchanged by JSON; a value of another type is refused, with its place."""
     message = say("{n} in {what}", n=1, what="panel")
-    assert Message.from_json(message.to_json()) == message
-    assert Message.from_json({"text": "{a}", "values": {"a": [1]}}).render() == "[1]"
+    assert from_json(to_json(message), Message) == message
+    with pytest.raises(ShapeError, match=r"values.*expected .*, found"):
+        from_json({"text": "{a}", "values": {"a": [1]}}, Message)

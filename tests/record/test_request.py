@@ -43,5 +43,5 @@ def test_a_frame_name_that_leaves_its_folder_is_refused(name):
 def test_a_value_outside_the_protocol_is_refused(field, value):
     """The error names the choices and what was found."""
     data = a_request().to_json() | {field: value}
-    with pytest.raises(ValueError, match=f"expected {field} to be one of .*, found '{value}'"):
+    with pytest.raises(ValueError, match=rf"\$\.{field}: expected one of .*, found '{value}'"):
         Request.from_json(data)

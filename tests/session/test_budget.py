@@ -7,6 +7,7 @@ import pytest
 
 from fixtures import catalogue, datasets
 from harness.language.message import say
+from harness.record.convert import from_json, to_json
 from harness.record.history import DiskSample
 from harness.record.leftovers import LeftFile
 from harness.session.budget import Budget, Choice, Pilot, Size, choose, measured, parse
@@ -89,7 +90,7 @@ def test_a_choice_survives_its_file():
     """Workers of one session read the first one's choice."""
     for name in ("x", None):
         choice = Choice(name, say("because of {what}", what=3))
-        assert Choice.from_json(json.loads(json.dumps(choice.to_json()))) == choice
+        assert from_json(json.loads(json.dumps(to_json(choice))), Choice) == choice
 
 
 @pytest.mark.parametrize(("borrowed", "inputs"), [(2, 22), (6, 30), (9, 30)])

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from harness.language.message import say
+from harness.record.convert import from_json, to_json
 from harness.session.model import (
     JudgedRun,
     RealSet,
@@ -13,8 +14,6 @@ from harness.session.model import (
     Share,
     TestEntry,
     read_session,
-    share_from_json,
-    share_to_json,
     with_shares,
     write_session,
 )
@@ -117,7 +116,7 @@ def test_a_share_survives_json():
         (RealSet("m", judged=True, command="c"),),
         verdicts(tiles="unknown"),
     )
-    assert share_from_json(share_to_json(share)) == share
+    assert from_json(to_json(share), Share) == share
 
 
 @pytest.mark.parametrize(
@@ -140,11 +139,11 @@ def test_what_a_session_merges_to(outcomes, merged):
 def test_what_is_no_session(tmp_path, text):
     """A broken or newer session is refused with what to do."""
     (tmp_path / "session.json").write_text(text)
-    with pytest.raises(ValueError, match=r"Expecting|expected a session"):
+    with pytest.raises(ValueError, match=r"expected JSON|expected a session"):
         read_session(tmp_path)
 
 
 def test_no_session_at_all(tmp_path):
     """A folder without one says what to name."""
-    with pytest.raises(ValueError, match="found none: name a session's folder"):
+    with pytest.raises(ValueError, match="found no such file: name a session's folder"):
         read_session(tmp_path)
