@@ -12,7 +12,10 @@ from tests.report_pages import a_run, a_session, a_verdict, done_lines, written
 
 def test_an_unknown_test_is_never_a_pass_in_the_title(tmp_path):
     """One test that could not conclude makes the whole session unknown."""
-    tests = (TestEntry("a::b", "t", Outcome.PASS, "", None), TestEntry("a::c", "t", Outcome.UNKNOWN, "no evidence", None))
+    tests = (
+        TestEntry("a::b", "t", Outcome.PASS, "", None),
+        TestEntry("a::c", "t", Outcome.UNKNOWN, "no evidence", None),
+    )
     words = written(a_session(tests=tests), tmp_path).words
     assert "could not conclude" in words
     assert "the validation passes" not in words

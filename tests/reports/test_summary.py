@@ -106,7 +106,9 @@ def test_the_page_is_bounded():
 
 def test_a_test_without_a_verdict_is_shown_too():
     """What fails without a verdict of its own, such as a comparison, stands with its message; one with is not said twice."""
-    test = TestEntry("scenarios/t.py::t[c]", "Nothing is worse.", Outcome.FAIL, "holes\nmore", "c", None, "k", "subject")
+    test = TestEntry(
+        "scenarios/t.py::t[c]", "Nothing is worse.", Outcome.FAIL, "holes\nmore", "c", None, "k", "subject"
+    )
     page = summary(replace(EMPTY, tests=(test,)), "en", "0")
     assert "- ✗ **fail** Nothing is worse.: holes\n" in page
     judged = JudgedRun("k", case="c", role="subject", verdicts=verdicts(1))
