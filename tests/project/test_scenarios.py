@@ -8,6 +8,7 @@ import pytest
 from fixtures import catalogue
 from fixtures.catalogue import Occasion
 from harness.session.checklist import read_lines
+from harness.targets.resolve import TARGETS
 from tests.scenario_marks import MARKS
 
 CASES = (*catalogue.CASES, catalogue.QUICK_CASE, catalogue.user_case("frames"))
@@ -38,12 +39,12 @@ def test_a_marker_agrees_with_its_module(test):
 @pytest.mark.parametrize("kind", ["reference", "zemosaic"])
 def test_every_marker_has_a_case(kind):
     """No test is left out because the catalogue has no case for its scenario and occasion."""
-    cases = [case for case in catalogue.CASES if kind in case.kinds]
+    cases = [case for case in catalogue.CASES if case.suits(TARGETS[kind])]
     marks = {marks.scenario for marks in MARKS.values()}
     assert {mark for mark in marks if not any(case.is_for(*mark) for case in cases)} == set()
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.name}-{'-'.join(sorted(case.kinds))}")
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.name}-{case.targets}")
 def test_a_case_agrees_with_the_tests_that_run_on_it(case):
     """A case has tests; its mode is that of its scenario, and its name is the module's, the occasion's or one of test A."""
     asking = {test for test, marks in MARKS.items() if any(marks.scenario) and case.is_for(*marks.scenario)}
