@@ -215,11 +215,7 @@ def _whole(line: Requirement, own: Sequence[Part]) -> Requirement:
 
 
 def _unasked(test: str, own: Sequence[Part]) -> tuple[str, ...]:
-    """Return the synthetic cases on which a test is to run, and on which no session ran it.
-
-    In a session written before the scenario was kept, tests have no scenario. They count as tests of all cases. Otherwise such
-    a session could pass a line although it lacks cases.
-    """
+    """Return the synthetic cases on which a test is to run, and on which no session ran it."""
     entries = [entry for part in own for entry in tests_of(test, part) if entry.case]
     asked = {entry.case for entry in entries if entry.outcome is not Outcome.NOT_EVALUATED}
     kind, marks = own[0].session.kind, {(entry.scenario, entry.occasion) for entry in entries}

@@ -270,7 +270,7 @@ def read_hashed(folder: Path) -> tuple[Session, str]:
             )
         )
     try:
-        return Session.from_json(data), hashlib.sha256(content).hexdigest()
+        return _with_scenarios(Session.from_json(data)), hashlib.sha256(content).hexdigest()
     except ShapeError as error:
         raise SessionError(
             say(
@@ -282,6 +282,26 @@ def read_hashed(folder: Path) -> tuple[Session, str]:
                 problem=error.problem,
             )
         ) from error
+
+
+def _with_scenarios(session: Session) -> Session:
+    """Give each test of an older session, which holds no scenarios, the scenario of its case.
+
+    Without a scenario, no case would be required of its tests, and a line could pass on a part of the cases.
+    """
+    if any(test.scenario for test in session.tests):
+        return session
+    from fixtures import catalogue  # noqa: PLC0415 -- for older sessions only, and slow to load
+
+    cases = {case.name: case for case in (*catalogue.CASES, catalogue.QUICK_CASE, catalogue.user_case(""))}
+
+    def marked(test: TestEntry) -> TestEntry:
+        case = cases.get(test.case or "")
+        if case is None:
+            return test
+        return replace(test, scenario=case.scenario, occasion=next(iter(case.occasions), ""))
+
+    return replace(session, tests=tuple(map(marked, session.tests)))
 
 
 def write_session(session: Session, folder: Path) -> Path:

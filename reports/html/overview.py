@@ -69,7 +69,7 @@ class Glance:
 
 
 def scenarios(session: Session) -> Mapping[str, str]:
-    """Return the scenario of each case, as its tests were marked; older sessions do not hold it, and no case then has one."""
+    """Return the scenario of each case, as its tests were marked."""
     return {t.case: t.scenario for t in session.tests if t.case and t.scenario}
 
 

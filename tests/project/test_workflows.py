@@ -16,6 +16,7 @@ from harness.commands.conclude import ENDS
 from harness.commands.main import _parser
 from harness.session.model import read_session, write_session
 from harness.session.options import OPTIONS
+from harness.verdict import Outcome
 from tests.sample_session import sample_session
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -344,7 +345,7 @@ def concluded(sample, folder, outcome):
     """Write a session with this outcome to a folder."""
     shutil.copytree(sample, folder)
     session = read_session(folder)
-    write_session(replace(session, tests=tuple(replace(t, outcome=outcome) for t in session.tests)), folder)
+    write_session(replace(session, tests=tuple(replace(t, outcome=Outcome(outcome)) for t in session.tests)), folder)
 
 
 @needs_bash

@@ -100,13 +100,15 @@ def test_every_part_fits(tmp_path):
 
 
 def test_a_session_of_before_is_read(tmp_path, written):
-    """What came to the format later may be missing: such a session tells nothing of it."""
+    """Fields that came to the format later may be missing; they then have their defaults."""
     older = {name: part for name, part in written.items() if name not in {"options", "patch"}}
     older["judged"] = [{name: part for name, part in j.items() if name != "questions"} for j in written["judged"]]
-    older["tests"] = [{name: part for name, part in t.items() if name != "part"} for t in written["tests"]]
+    later = {"part", "scenario", "occasion"}
+    older["tests"] = [{name: part for name, part in t.items() if name not in later} for t in written["tests"]]
     (tmp_path / "session.json").write_text(json.dumps(older), encoding="utf-8")
     session = read_session(tmp_path)
     assert (dict(session.options), session.patch) == ({}, ())
+    assert {(test.scenario, test.occasion) for test in session.tests} == {("", "")}  # their case is in no catalogue
     assert [j.questions for j in session.judged] == [()] * len(written["judged"])
     assert [t.part for t in session.tests] == [None] * len(written["tests"])
 
