@@ -1,4 +1,4 @@
-"""The sign and the word that stand for an outcome, so that colour is never the only sign."""
+"""Show outcomes by a sign and a word as well as a colour, so that they can be told apart without colour."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.verdict import Outcome, Verdict
 
 @dataclass(frozen=True, slots=True)
 class Badge:
-    """An outcome as it is shown: a sign, a word, and the name of its style."""
+    """How an outcome is shown: its sign, its word, and the name of its style."""
 
     sign: str
     word: str
@@ -32,7 +32,7 @@ _SIGNS: Mapping[str, tuple[str, Message, str]] = MappingProxyType(
     }
 )
 
-# What the subject is measured against: its verdicts are shown and gate nothing.
+# Roles that the subject is compared with: their verdicts are shown and do not count against the patch.
 BEFORE = frozenset({"baseline", "baseline-pair"})
 
 _STATES: Mapping[str, Message] = MappingProxyType(
@@ -47,13 +47,13 @@ _STATES: Mapping[str, Message] = MappingProxyType(
 
 
 def badge(outcome: str, language: Language) -> Badge:
-    """Return how an outcome is shown; a word that is no outcome is shown as unknown, with the word itself."""
+    """Return how an outcome is shown; any other word is shown in the style of unknown."""
     sign, word, style = _SIGNS.get(outcome, ("?", Message(outcome), "unknown"))
     return Badge(sign, language.render(word), style)
 
 
 def role_rank(role: str) -> int:
-    """Return the place of a role in a list."""
+    """Return the sort key of a role; unknown roles come last."""
     return list(ROLES).index(role) if role in ROLES else len(ROLES)
 
 
@@ -63,7 +63,7 @@ def role_word(role: str, language: Language) -> str:
 
 
 def told_apart(judged: Iterable[JudgedRun]) -> tuple[JudgedRun, ...]:
-    """Leave out the baseline where the same run is judged in another role too: that one names both."""
+    """Drop the baseline where the same run is judged in another role too: that entry is labelled with both roles."""
     known = tuple(judged)
     others = {(j.case, j.run) for j in known if j.role not in BEFORE}
     return tuple(j for j in known if j.role not in BEFORE or (j.case, j.run) not in others)
@@ -75,21 +75,21 @@ def state_word(state: str, language: Language) -> str:
 
 
 def expected_red(judged: JudgedRun, language: Language) -> str:
-    """Return the checks that must be red on a control, with those that may be red besides."""
+    """Return the checks that must be red on a control, and those that are allowed to be red."""
     expected = _listed(judged.expected_red or (), language)
     if not judged.allowed_red:
         return expected
     others = _listed(judged.allowed_red, language)
-    return language.say("{checks} (and perhaps {others})", checks=expected, others=others)
+    return language.say("{checks} (allowed too: {others})", checks=expected, others=others)
 
 
 def found_red(judged: JudgedRun, language: Language) -> str:
-    """Return the checks that are red on a control, of those that gate."""
+    """Return the gating checks that are red on a control."""
     return _listed([v.check for v in judged.verdicts if _red(v)], language)
 
 
 def control_badge(verdict: Verdict, judged: JudgedRun, language: Language) -> Badge:
-    """Return how a verdict on a control is shown: red is right where it was expected, and wrong elsewhere."""
+    """Return how a verdict on a control is shown: red counts as right where it was expected, and as wrong elsewhere."""
     expected = verdict.check in (judged.expected_red or ())
     if expected and _red(verdict):
         return Badge("✓", language.say("red, as expected"), "pass")
@@ -105,7 +105,7 @@ def control_badge(verdict: Verdict, judged: JudgedRun, language: Language) -> Ba
 
 
 def finding_word(verdict: Verdict, language: Language) -> str:
-    """Return the word for a finding of quality, with its standing where it is known; nothing for a verdict on the patch."""
+    """Return the label of a quality finding, with its standing if known; empty for a verdict on the patch."""
     if verdict.axis != "quality":
         return ""
     words = {"new": language.say("finding, new"), "pre-existing": language.say("finding, pre-existing")}

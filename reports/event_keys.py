@@ -1,4 +1,4 @@
-"""What ZeMosaic's event keys mean, in a sentence each. A key stands untranslated beside its sentence: logs hold the key."""
+"""Explain ZeMosaic's event keys in one sentence each. The key itself is not translated, so that it can be found in logs."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ KEYS: Mapping[str, Message] = MappingProxyType(
         "mastertile_error_loading_cache": say("A master tile could not read the cache of one of its frames."),
         "mastertile_error_memory_loading_cache": say("There was not enough memory to read a cache."),
         "mastertile_error_no_valid_images_from_cache": say("A master tile found no usable cache at all."),
-        "mastertile_error_no_images_after_alignment": say("None of a master tile's frames could be aligned."),
+        "mastertile_error_no_images_after_alignment": say("No frame of a master tile could be aligned."),
         "mastertile_error_stacking_failed": say("A master tile's frames could not be stacked."),
         "mastertile_error_saving": say("A master tile could not be saved."),
         "run_warn_phase3_master_tile_creation_failed_thread": say("A master tile was not made."),
         "run_error_phase3_thread_exception": say("An exception ended the making of a master tile."),
-        "run_error_phase3_no_master_tiles_created": say("Not one master tile was made."),
+        "run_error_phase3_no_master_tiles_created": say("No master tile was made."),
         "run_info_phase3_retry_submitted": say(
             "Frames that could not be aligned were submitted again, as a tile of their own."
         ),
-        "run_warn_phase3_alignment_retry_abandoned": say("Frames that could not be aligned were given up."),
+        "run_warn_phase3_alignment_retry_abandoned": say("Frames that could not be aligned were dropped."),
         "run_info_phase3_started_from_cache": say("Phase 3 began."),
         "run_info_phase3_finished_from_cache": say("Phase 3 ended, with the number of master tiles made."),
         "run_warn_phase4_invalid_master_tile_for_grid": say(
@@ -51,7 +51,7 @@ KEYS: Mapping[str, Message] = MappingProxyType(
 
 
 def keys_in(text: str, language: Language) -> tuple[tuple[str, str], ...]:
-    """Return the event keys that a text names, each with its sentence, in the order of the text."""
+    """Return the known event keys in a text, each with its sentence, in the order of the text."""
     found = ((word, _meaning(word)) for word in dict.fromkeys(_WORD.findall(text)))
     return tuple((key, language.render(sentence)) for key, sentence in found if sentence is not None)
 
@@ -63,7 +63,7 @@ def keys_of(verdict: Verdict, language: Language) -> tuple[tuple[str, str], ...]
 
 
 def _meaning(word: str) -> Message | None:
-    """Return what a key means; those of fallbacks are the check's to know."""
+    """Return what a key means; the keys of fallbacks are defined with the fallback check."""
     if word in KEYS:
         return KEYS[word]
     fallback = named(word)
@@ -71,5 +71,5 @@ def _meaning(word: str) -> Message | None:
 
 
 def _part(value: object) -> object:
-    """Return what JSON makes of evidence that is not one of its types."""
+    """Convert evidence of a type that JSON lacks."""
     return dict(value) if isinstance(value, Mapping) else str(value)

@@ -1,4 +1,4 @@
-"""What a session concluded, in a title and one sentence. The title never claims more than was evaluated."""
+"""Summarise a session in a title and one sentence. The title never claims more than was evaluated."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from reports.badges import BEFORE, Badge, badge
 
 
 def headline(session: Session, lang: Language) -> tuple[Badge, str, str]:
-    """Return how the title is marked, the title, and one sentence with its figures."""
+    """Return the badge of the title, the title, and one sentence with counts."""
     if session.self_test:
         return badge(session.outcome, lang), _self_test(session, lang), _figures(session, lang)
     if session.outcome is Outcome.PASS and _open_lines(session) != 0:
-        # A tick would be read as the whole's.
+        # A tick would look like a pass of the whole checklist.
         return Badge("◐", "", "none"), _partial(session, lang), _figures(session, lang)
     say = lang.say
     titles = {
@@ -28,7 +28,7 @@ def headline(session: Session, lang: Language) -> tuple[Badge, str, str]:
 
 
 def answering(session: Session) -> tuple[tuple[Verdict, JudgedRun], ...]:
-    """Return the verdicts that fail or are unknown on runs that answer for themselves: no control, nothing before the patch."""
+    """Return the verdicts that fail or are unknown, other than those on controls and on runs before the patch."""
     return tuple(
         (verdict, judged)
         for judged in session.judged
@@ -39,7 +39,7 @@ def answering(session: Session) -> tuple[tuple[Verdict, JudgedRun], ...]:
 
 
 def without_verdict(session: Session) -> tuple[TestEntry, ...]:
-    """Return the tests that fail or are unknown, the worst first, for which none of these verdicts stands."""
+    """Return the tests that fail or are unknown and assert none of these verdicts, worst first."""
     told = {(j.case, j.run, j.role, v.check) for v, j in answering(session)}
     left = (
         t
@@ -75,7 +75,7 @@ def _partial(session: Session, lang: Language) -> str:
     if not lines:
         return title
     return lang.say(
-        "{title}; not evaluated yet: {open} of {all} Definition-of-Done rows",
+        "{title}; lines of the Definition of Done not evaluated yet: {open} of {all}",
         title=title,
         open=_open_lines(session) or 0,
         all=len(lines),
@@ -83,13 +83,13 @@ def _partial(session: Session, lang: Language) -> str:
 
 
 def _whose(session: Session, lang: Language) -> str:
-    """Tell a harness that could not show that it sees from a target that is wrong: both make a session red."""
+    """Say so when only controls are wrong: then the session is red because of the harness, not because of the target."""
     off = sorted({j.case for j in session.judged if j.expected_red is not None and j.outcome is not Outcome.PASS})
     own = [j for j in session.judged if j.role == "subject"]
     if not off or not own or any(j.outcome is not Outcome.PASS for j in own):
         return ""
     return lang.say(
-        "Every verdict that gates on the run under validation passes; controls that are not as expected: {cases}.",
+        "Every gating verdict on the run under validation passes, but these controls are not as expected: {cases}.",
         cases=", ".join(off),
     )
 
@@ -106,7 +106,7 @@ def _figures(session: Session, lang: Language) -> str:
     fails, unknowns, passes = (outcomes.count(o) for o in (Outcome.FAIL, Outcome.UNKNOWN, Outcome.PASS))
     total = fails + unknowns + passes
     if total == 0:
-        return say("Nothing was judged, and no evidence is no pass.")
+        return say("No test was evaluated, so the validation does not pass.")
     if session.outcome is Outcome.FAIL:
         return say(
             "Tests that fail: {fails} of {total}. Tests that could not conclude: {unknowns}.",
@@ -116,7 +116,7 @@ def _figures(session: Session, lang: Language) -> str:
         )
     if session.outcome is Outcome.UNKNOWN:
         return say(
-            "No test fails, but {unknowns} of {total} could not conclude: this is no pass.",
+            "No test fails, but {unknowns} of {total} could not conclude, so the validation does not pass.",
             unknowns=unknowns,
             total=total,
         )

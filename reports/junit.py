@@ -1,7 +1,7 @@
-"""The session as JUnit, for services that know nothing else: one case a test, with flat text about what it judged.
+"""Write a session as JUnit, for services that read no other format: one case per test, with properties as plain text.
 
-pytest writes a file of its own with ``--junit-xml``; this one is made from ``session.json``, so that a merged session has
-it too, and tells ``unknown`` (an error) from ``fail`` and from what was not evaluated (skipped).
+pytest writes its own file with ``--junit-xml``. This one is made from ``session.json``, so that a merged session has one too,
+and it separates ``unknown`` (an error) from ``fail`` and from tests that were not evaluated (skipped).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _TAGS = {
 
 
 def junit(session: Session) -> bytes:
-    """Return the document, in the order of the tests' ids."""
+    """Return the document, with tests sorted by id."""
     tests = sorted(session.tests, key=lambda test: test.nodeid)
     tags = [_TAGS.get(test.outcome) for test in tests]
     counts = {
@@ -49,7 +49,7 @@ def junit(session: Session) -> bytes:
 
 
 def _facts(session: Session, test: TestEntry) -> Iterator[tuple[str, str]]:
-    """Yield what there is to say of a test, under the names that the plugin uses."""
+    """Yield the properties of a test, under the names that the plugin uses."""
     yield "outcome", test.outcome
     yield "title", test.title
     run = next((r for r in session.runs if r.key == test.run), None)

@@ -1,4 +1,4 @@
-"""A session and its records, each read and hashed once for all views in all languages."""
+"""Read a session and its records once, for all views in all languages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reports.html import skymap
 
 
 class Material:
-    """A session and its records, read when they are first asked for and then kept.
+    """A session and its records. A record is read on first use and then kept.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ class Material:
     Raises
     ------
     ValueError
-        When there is no session in the folder, or none that can be read.
+        When the folder contains no readable session.
 
     """
 
@@ -37,7 +37,7 @@ class Material:
         self._photographs: dict[Path, Image.Image | None] = {}
 
     def record(self, key: str | None) -> Record | str | None:
-        """Return the record of a run, what went wrong when it was read, or ``None`` where the session has no such run."""
+        """Return the record of a run, the error message if it can't be read, or ``None`` if the session has no such run."""
         if key is None or key not in self.runs:
             return None
         if key not in self._records:

@@ -1,6 +1,6 @@
-"""The session as a page of Markdown, for the pages on which job runners show what a job came to.
+"""Summarise a session as a page of Markdown, for the result pages of job runners (CI).
 
-The page is bounded. It says so when something is left out, and never leaves out a failure for the sake of a pass.
+The page has a limited size. It says how much is left out, and lists failures before anything else.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from reports.html.overview import Glance, glance, run_key
 from reports.markdown import render
 
 MAX_BYTES = 60_000
-"""What every place takes where such a page is shown: a comment on GitHub holds 65,536 characters."""
+"""The largest page that every service shows: a comment on GitHub may have 65,536 characters."""
 
 MAX_FOUND = 20
 MAX_LINKS = 12
@@ -43,7 +43,7 @@ class VerdictView:
 
 @dataclass(frozen=True, slots=True)
 class TestView:
-    """A test that fails or is unknown without a verdict that says why."""
+    """A test that fails or is unknown and asserts no such verdict."""
 
     badge: Badge
     title: str
@@ -99,7 +99,8 @@ def summary(session: Session, name: Code, sha256: str) -> str:
     page = render("summary.md.j2", _view(replace(session, judged=told_apart(session.judged)), lang, sha256), name)
     if len(page.encode()) <= MAX_BYTES:
         return page
-    end = f"\n\n{lang.say('The page is cut here: the whole is in the report and in session.json.')}\n"
+    notice = lang.say("The page is cut here: the whole is in the report and in session.json.")
+    end = f"\n\n{notice}\n"
     whole_lines, _, _ = page.encode()[: MAX_BYTES - len(end.encode())].rpartition(b"\n")
     return whole_lines.decode() + end
 

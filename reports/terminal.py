@@ -1,4 +1,4 @@
-"""The session in the terminal: a few lines of plain text, the worst first."""
+"""Summarise a session for the terminal, in a few lines of plain text, worst first."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from harness.verdict import Outcome, rank, worst_first
 from reports.badges import BEFORE, badge, expected_red, finding_word, found_red, role_rank, role_word, told_apart
 from reports.headline import headline
 
-# The no-break spaces of French typography, which Python counts among what can't be printed.
+# No-break spaces of French typography: str.isprintable counts them as not printable.
 _SPACES = "\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"
 
 
@@ -42,7 +42,7 @@ def _judged(judged: JudgedRun, lang: Language) -> list[str]:
         names = {"expected": expected_red(judged, lang), "found": found_red(judged, lang)}
         told = lang.say("expected red: {expected}; found red: {found}", **names)
         return [f"{head} ({told})"]
-    # One sentence may be that of many checks: a run that did not reach its end leaves nearly all of them without evidence.
+    # Several checks may have the same sentence: a run that broke off leaves most of them without evidence.
     sharing: dict[tuple[str, str], list[str]] = {}
     for verdict in sorted(judged.verdicts, key=worst_first):
         if verdict.outcome in {Outcome.FAIL, Outcome.UNKNOWN}:
@@ -58,7 +58,7 @@ def _judged(judged: JudgedRun, lang: Language) -> list[str]:
 
 
 def _one_line(text: str) -> str:
-    """Keep what was read from steering the terminal: anything that can't be printed becomes an escape."""
+    """Escape characters that can't be printed, so that text from records can't send control sequences to the terminal."""
     return "".join(
         c if c.isprintable() or c in _SPACES else f"\\x{ord(c):02x}" if ord(c) < 0x100 else f"\\u{ord(c):04x}"
         for c in text

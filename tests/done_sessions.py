@@ -1,4 +1,4 @@
-"""Sessions in which a Definition of Done was judged, for tests: small, and changed by keyword."""
+"""Make small sessions with a Definition of Done, for tests."""
 
 import re
 from dataclasses import replace
@@ -35,7 +35,7 @@ def entry(key, role, target, case="chain", dataset="chain3x2"):
 
 
 def a_session(target=FIXED, commit=COMMIT, *, tests=(), **parts):
-    """Return a session in which every test of the checklist passed, but for those that are given: name and outcome.
+    """Return a session in which every test of the checklist passed, except the given ones (name and outcome).
 
     One run was judged, beside a baseline that is its control too.
     """
@@ -88,12 +88,12 @@ def cases_of(name):
 
 
 def taken(*sessions, subject=""):
-    """Return sessions taken together, as if they had been read."""
+    """Return the Definition of Done of sessions, as if they had been read from files."""
     return together([Part(Path("none"), session, f"{n:064x}") for n, session in enumerate(sessions)], subject)
 
 
 def outcomes(done):
-    """Return what each line came to."""
+    """Return the outcome of each line."""
     return {line.id: line.outcome for line in done.lines}
 
 
@@ -103,16 +103,16 @@ def page(*sessions, lang="en"):
 
 
 def detail(text, line):
-    """Return what a document says on how a line was judged."""
+    """Return the details of a line in a document."""
     return re.split(r"^### ", text.partition(f"\n### {line}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
 
 
 def row(text, line):
-    """Return a line's row of the checklist."""
+    """Return a line's row of the overview."""
     return next(row for row in text.splitlines() if row.startswith(f"| [{line}]"))
 
 
 def judging(name, session, **parts):
-    """Return a session of which one test, by its function, is changed."""
+    """Return a session with changes to one test, given by its function."""
     tests = (replace(t, **parts) if t.nodeid.endswith(f"::{name}[chain]") else t for t in session.tests)
     return replace(session, tests=tuple(tests))

@@ -1,4 +1,4 @@
-"""A sample session with small records: a model of Phase 3 written to disk through the real formats, judged by the real checks.
+"""Write a sample session with small records: a model of Phase 3 in the real formats, judged by the real checks.
 
 Four panels, two by two, of three frames each; every tile also takes the frames of the next panel (chain plan). With naive
 deletion the last tile finds no cache: a panel is missing from the mosaic.
@@ -31,7 +31,7 @@ FRAMES = 3
 SIZE = 4_320_128
 CACHE = "outputs/.zemosaic_img_cache"
 TILES = "outputs/zemosaic_temp_master_tiles"
-# The model has neither pixels nor stars: what compares these could only be unknown.
+# The model has no pixels and no stars: checks that compare them would be unknown.
 JUDGED = tuple(name for name in ALL if name not in {"parity", "content", "truth", "accuracy"})
 RED = ("cache", "depth", "holes", "logs", "tiles", "warnings")
 HOSTILE = "<script>alert('x')</script>\"'&{{ 7*7 }}\u202e\x00"
@@ -83,7 +83,7 @@ def a_request(case, role, target, retention, *, held=True, hostile=False):
 
 @dataclass
 class Run:
-    """Writes one record. Times in seconds since the start."""
+    """Writer of one record. Times are in seconds since the start."""
 
     folder: Path
     request: Request
@@ -239,7 +239,7 @@ class Run:
         self.products()
 
     def products(self):
-        """Write what the run made, measured."""
+        """Write the measured products of the run."""
         wcs = cards()
         wcs["CRPIX1"] += PAD
         wcs["CRPIX2"] += PAD
@@ -343,7 +343,7 @@ def sample_session(folder, kind="reference", *, hostile=False, sealed=True):
             check,
             subject.run,
             "subject",
-            "A",
+            scenario="A",
         )
         for check, (name, title) in words.items()
     ]

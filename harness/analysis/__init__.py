@@ -1,1 +1,1 @@
-"""Work out what a record shows, without judging it."""
+"""Compute facts from a record, without judging them."""

@@ -405,7 +405,7 @@ CHECK = Check(
     ),
     for_pass=(SHARED, MODE_REACHED),
     figures=(
-        Figure(say("caches removed before their last user had ended, of all"), Unit.SHARE, _unsafe),
+        Figure(say("caches removed before their last tile had ended"), Unit.SHARE, _unsafe),
         Figure(say("caches left"), Unit.COUNT, numbers("left")),
     ),
 )

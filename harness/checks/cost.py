@@ -375,11 +375,11 @@ CHECK = Check(
     for_pass=(SHARED,),
     figures=(
         Figure(
-            say("time of Phase 3 beside that of run_end"),
+            say("duration of Phase 3, relative to run_end"),
             Unit.INTERVAL,
             numbers("ratio", "ratio_low", "ratio_high", "timed_pairs"),
             widest,
         ),
-        Figure(say("removals tried, an input"), Unit.COUNT, numbers("removals_tried_per_input"), largest),
+        Figure(say("removal attempts per input frame"), Unit.COUNT, numbers("removals_tried_per_input"), largest),
     ),
 )

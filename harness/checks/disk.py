@@ -472,9 +472,14 @@ CHECK = Check(
     ),
     for_pass=(SHARED, Premise("every cache was seen to be written", _all_written)),
     figures=(
-        Figure(say("live bytes over the lower bound of any safe policy"), Unit.RATIO, _over_bound, largest),
-        Figure(say("held beyond that bound, of what run_end holds"), Unit.PERCENT, _excess, largest),
-        Figure(say("total peak beside that of run_end"), Unit.RATIO, numbers("total_peak_ratio"), largest),
+        Figure(
+            say("bytes held over time, relative to the least that a safe retention holds"),
+            Unit.RATIO,
+            _over_bound,
+            largest,
+        ),
+        Figure(say("bytes held beyond that minimum, relative to run_end"), Unit.PERCENT, _excess, largest),
+        Figure(say("peak of disk use, relative to run_end"), Unit.RATIO, numbers("total_peak_ratio"), largest),
         Figure(say("caches left at the end of the run"), Unit.COUNT, numbers("left_at_end")),
     ),
 )

@@ -555,7 +555,7 @@ CHECK = Check(
     MappingProxyType({"classic": ALWAYS, "sds": ELSEWHERE, "grid": ELSEWHERE}),
     for_pass=(SHARED, MODE_REACHED),
     figures=(
-        Figure(say("holes that run_end has not"), Unit.SKY, _own_holes),
-        Figure(say("promised sky that is uncovered with run_end too"), Unit.AREA, _shared_holes),
+        Figure(say("holes that the pair with run_end does not have"), Unit.SKY, _own_holes),
+        Figure(say("required sky that the pair with run_end does not cover either"), Unit.AREA, _shared_holes),
     ),
 )

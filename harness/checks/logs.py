@@ -426,7 +426,7 @@ def _kept(*names: str) -> Figure:
         had = len(outcomes) - outcomes.count("not met")
         return (outcomes.count("pass"), had) if had else None
 
-    return Figure(say("clauses of the log contract kept, of those that had an occasion"), Unit.SHARE, take)
+    return Figure(say("clauses of the log contract kept, of those that apply to the run"), Unit.SHARE, take)
 
 
 CHECK = Check(

@@ -1,1 +1,1 @@
-"""The ``phase3`` command: one module a command."""
+"""Provide the ``phase3`` command, with one module for each subcommand."""

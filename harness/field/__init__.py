@@ -1,1 +1,1 @@
-"""Observe, dissect and repeat somebody else's run."""
+"""Observe a user's own run, explain it from what it left, and repeat it."""

@@ -1,1 +1,1 @@
-"""Review two versions of a source."""
+"""Review the changes between two versions of a target's source."""

@@ -459,7 +459,7 @@ ROWS: Mapping[str, _Row] = MappingProxyType(
         "0.1": _Row(_files, (Figure(say("files"), Unit.FILES, _file_counts),)),
         "0.2": _Row(
             _logging,
-            (Figure(say("places that set up logging or print, and did not before"), Unit.COUNT, numbers("count")),),
+            (Figure(say("new places that set up logging or print"), Unit.COUNT, numbers("count")),),
         ),
         "0.3": _Row(
             _batch_size,

@@ -1,1 +1,1 @@
-"""The pytest plugin: options, hooks and fixtures, and the session that ``pytest -m phase3`` writes."""
+"""Provide the options, fixtures and hooks of pytest, and write the session of ``pytest -m phase3``."""

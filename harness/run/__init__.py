@@ -1,1 +1,1 @@
-"""Turn a request into a sealed record."""
+"""Run a target as a request asks, and seal the record."""

@@ -1,1 +1,1 @@
-"""Decide which runs to make, and hold what they came to."""
+"""Decide which runs to make, and store their verdicts."""

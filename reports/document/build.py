@@ -116,7 +116,9 @@ class _Builder:
             Outcome.PASS: say("Every line of the Definition of Done passes."),
             Outcome.FAIL: say("A line of the Definition of Done fails."),
         }
-        return sentences.get(self.done.outcome, say("The Definition of Done is not shown: a line is open."))
+        return sentences.get(
+            self.done.outcome, say("The Definition of Done is not proved: a line is unknown or was not evaluated.")
+        )
 
     def _aside(self, part: Part) -> AsideView:
         red = {
@@ -194,7 +196,11 @@ class _Builder:
                 groups.setdefault((proof.verdict.check, proof.test.part, apart), {})[proof.key] = proof
         for (check, part, apart), found in groups.items():
             for figure in self._of_verdicts(check, part, tuple(found.values())):
-                label = self.lang.say("{figure}, under faults", figure=figure.label) if apart else figure.label
+                label = (
+                    self.lang.say("{figure}, in runs with injected faults", figure=figure.label)
+                    if apart
+                    else figure.label
+                )
                 yield FigureView(label, figure.value, figure.before)
         yield from self._of_runs(proofs)
 
@@ -216,10 +222,10 @@ class _Builder:
             if proof.judged is not None and proof.test.check is None:
                 runs.setdefault(proof.judged.role, {})[proof.key] = proof
         labels = {
-            "subject": say("runs whose every verdict that decides passes"),
-            "control": say("controls red by the checks named for them"),
-            "control-pair": say("runs of the control with run_end that are green"),
-            "pair": say("runs with run_end that are green"),
+            "subject": say("runs on which all gating verdicts pass"),
+            "control": say("controls that are red in the expected checks"),
+            "control-pair": say("runs of the control with run_end that pass"),
+            "pair": say("runs with run_end that pass"),
         }
         for role, found in runs.items():
             judged = [proof.judged for proof in found.values() if proof.judged]
@@ -229,7 +235,7 @@ class _Builder:
             elif role == "baseline":
                 worse = [n for proof in found.values() if (n := newly_red(proof)) is not None]
                 if len(worse) == len(judged):
-                    label = say("checks that are red here and green in the baseline")
+                    label = say("checks that fail here and pass in the baseline")
                     yield FigureView(label, self.lang.number(sum(worse)))
 
     # ---- dataset, test, target ----
@@ -266,7 +272,7 @@ class _Builder:
             for verdict in judged.verdicts:
                 if verdict.axis == "quality" and verdict.outcome is Outcome.FAIL:
                     found.setdefault((verdict.check, verdict.standing), []).append(judged.case)
-        words = {"new": say("new"), "pre-existing": say("pre-existing"), "": say("nobody knows whether it is new")}
+        words = {"new": say("new"), "pre-existing": say("pre-existing"), "": say("not known whether it is new")}
         for (check, standing), cases in sorted(found.items()):
             yield FindingView(check, words[standing], len(cases), tuple(dict.fromkeys(cases)))
 

@@ -1,6 +1,6 @@
-"""Which target was tried with which dataset in which test of the checklist, and what came of it.
+"""Build the table of tests, datasets and targets: which combinations were run, and how many verdicts pass.
 
-A combination that no session holds was not run; where it makes no sense, the reason stands instead.
+A combination that is in no session is "not run", or "not applicable" with the reason.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from harness.session.roles import ROLES
 from harness.verdict import Outcome, merge
 
 OWN_ROLES = ("subject", "control", "baseline")
-"""Roles of runs that stand for their target; pairs are what these are measured against."""
+"""Roles of the runs that are counted for their target; pairs are only compared with."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A target under one profile, with the roles that it had."""
+    """A target under one profile, with the roles of its runs."""
 
     target: str
     profile: str
@@ -34,9 +34,9 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What came of a combination that was run: how many verdicts that decide on the patch pass, of how many, over how many runs.
+    """The result of a combination that was run: gating verdicts that pass, all gating verdicts, and the number of runs.
 
-    ``as_expected`` tells that each of the runs was a control that was red by the checks named for it.
+    ``as_expected`` is true if every run was a control that was red in the expected checks.
     """
 
     outcome: Outcome
@@ -49,7 +49,7 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A combination that no session holds, with the reason where there is one."""
+    """A combination that is in no session, with the reason if there is one."""
 
     kind: Literal["not run", "not applicable", "not evaluated"]
     reason: Message | None = None
@@ -69,7 +69,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What was tried; ``apart`` holds what is in no row, for it is not applicable, or nobody runs it."""
+    """The table; ``apart`` lists the combinations without a row: not applicable, or in no case of the catalogue."""
 
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
@@ -77,7 +77,7 @@ class Table:
 
 
 class Requests:
-    """What the runs of sessions were asked to do, each read once; a record that can't be read tells nothing."""
+    """The requests of runs, each read once; ``None`` for a record that can't be read."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str], Request | None] = {}
@@ -95,7 +95,7 @@ class Requests:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """One run, as often judged as it had roles."""
+    """One run with its judgements, one per role."""
 
     scenario: str
     dataset: str
@@ -105,10 +105,10 @@ class _Found:
 
 
 def table(done: Done, requests: Requests) -> Table:
-    """Lay out what the sessions tried."""
+    """Build the table from sessions."""
     found = [entry for part in done.parts for entry in _found(part, requests)]
     columns = _columns(done, found)
-    # Part 1 of the checklist has runs too, on a set or two of its own: which sets suit it is no question.
+    # Part 1 of the checklist has runs of its own on fixed sets; they are no part of this table.
     cases = [case for case in catalogue.CASES if case.targets != "the reference" and not case.occasions]
     keys = {(case.scenario, dataset) for case in cases for dataset in _datasets(case)}
     keys |= {(f.scenario, f.dataset) for f in found if f.scenario}
@@ -129,7 +129,7 @@ def _datasets(case: catalogue.CaseSpec) -> tuple[str, ...]:
 
 
 def _place(dataset: str) -> tuple[int, str]:
-    """Return where a dataset stands in the table: as in the catalogue, then what is not in it."""
+    """Return the sort key of a dataset: the order of the catalogue, then other datasets by name."""
     known = [name for case in catalogue.CASES for name in _datasets(case)]
     return (known.index(dataset) if dataset in known else len(known)), dataset
 
@@ -151,9 +151,9 @@ def _found(part: Part, requests: Requests) -> Iterator[_Found]:
 
 
 def _columns(done: Done, found: Sequence[_Found]) -> tuple[Column, ...]:
-    """Return the targets that were under validation, or before the patch, each with its profiles.
+    """Return the targets that were under validation or are a baseline, each with its profiles.
 
-    Controls of another kind (the reference with a seeded defect) show that the harness sees, and are no target of the table.
+    Controls of another kind (the reference with a seeded defect) test the harness and have no column.
     """
     targets = {part.session.target for part in done.parts}
     targets |= {f.target for f in found if any(j.role == "baseline" for j in f.judged)}
@@ -170,7 +170,7 @@ def _columns(done: Done, found: Sequence[_Found]) -> tuple[Column, ...]:
 
 
 def _standing(column: Column, done: Done) -> int:
-    """Return what comes first: what the subject is compared with, the subject, then every other target."""
+    """Return the sort key of a column: first what the subject is compared with, then the subject, then others."""
     if column.target == done.subject:
         return 1
     return 0 if {"control", "baseline"} & set(column.roles) else 2
@@ -186,12 +186,12 @@ def _cell(scenario: str, dataset: str, column: Column, found: Sequence[_Found], 
         return _tried(here)
     gap = _gap(scenario, dataset)
     if gap.kind == "not run" and _absent(scenario, dataset, column.target, done):
-        return Gap("not evaluated", say("the set was not there"))
+        return Gap("not evaluated", say("the set is not on this machine"))
     return gap
 
 
 def _tried(runs: Sequence[tuple[JudgedRun, ...]]) -> Tried:
-    """Count the verdicts of each run once: as the subject where it was one, for such a run is judged beside most others."""
+    """Count the verdicts of each run once, in its role as subject if it had it: that role has the most comparison runs."""
     judged = [min(ones, key=lambda j: OWN_ROLES.index(j.role)) for ones in runs]
     verdicts = [v for j in judged for v in j.verdicts if v.gates and v.outcome is not Outcome.NOT_APPLICABLE]
     return Tried(
@@ -211,7 +211,7 @@ def _gap(scenario: str, dataset: str) -> Gap:
 
 
 def _absent(scenario: str, dataset: str, target: str, done: Done) -> bool:
-    """Whether a session of a target had a case on a set, and not the set."""
+    """Return whether a session of a target skipped a case because its set was missing."""
     cases = {c.name for c in catalogue.CASES if c.scenario == scenario and c.dataset == dataset}
     sessions = [part.session for part in done.parts if part.session.target == target]
     skipped = any(t.case in cases and t.outcome is Outcome.NOT_EVALUATED for s in sessions for t in s.tests)

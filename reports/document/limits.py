@@ -79,9 +79,9 @@ def _not_seen(done: Done, lang: Language) -> Iterator[str]:
     judged = {s.name for p in done.own for s in p.session.real_sets if s.judged}
     for known in absent:
         if known not in judged:
-            yield lang.say("The set {name} was not judged: nothing here rests on it.", name=known)
+            yield lang.say("The set {name} was not judged: no line here is based on it.", name=known)
     if len({part.session.environment.get("platform") for part in done.own}) == 1:
-        yield lang.say("All of it was run on one platform: nothing here was seen on another.")
+        yield lang.say("All runs were made on one platform; no other platform was tested.")
     if len({_harness(part.session.environment) for part in done.own}) > 1:
         yield lang.say("These sessions were not all judged by the same version of the harness.")
 
@@ -90,7 +90,7 @@ def _gpu(subjects: list[JudgedRun], lang: Language) -> str:
     """Count the runs in which the target reported that it can't use a GPU: its GPU code was not tried there."""
     without = [j for j in subjects if any("gpu" in n and "fallback" in n for n in _fallbacks(j))]
     return lang.say(
-        "GPU: in {count} of {all} runs the target said that it could use none; the others say nothing of one.",
+        "GPU: not available in {count} of {all} runs, as the target reported; the other runs do not mention a GPU.",
         count=len(without),
         all=len(subjects),
     )

@@ -1,4 +1,4 @@
-"""The command that repeats a line of the checklist, with the options that a session had and no place of this machine."""
+"""Write the command that repeats a line of the checklist, with the session's options but without paths of its machine."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from harness.session.options import OPTIONS, shown_target
 
 PATH, PYTHON = "PATH", "PYTHON"
 MOST = 8
-"""More commands than these for one line say nothing more."""
+"""The largest number of commands shown for one line."""
 _DEFAULTS: Mapping[str, str] = {option.name: option.default for option in OPTIONS}
-# Told as they were, when they look like what they are: a session may hold anything.
+# An option is repeated only if its value has the expected form: a session file may contain anything.
 _VALUES: Mapping[str, re.Pattern[str]] = {
     "profile": re.compile(r"fast|default"),
     "workers": re.compile(r"[1-9]\d*"),
@@ -23,19 +23,19 @@ _VALUES: Mapping[str, re.Pattern[str]] = {
 }
 _PLACES: Mapping[str, str] = {"config": "CONFIG", "frames": "FRAMES"}
 _NODE = re.compile(r"scenarios/\w+\.py::\w+")
-# What cmd, PowerShell and the shells of Unix all leave as it is. A comma makes two words in PowerShell.
+# Words that cmd, PowerShell and Unix shells all leave unchanged. (PowerShell splits words at commas.)
 _BARE = re.compile(r"--phase3-[a-z]+=[a-z0-9.]+")
 
 
 def commands(tests: Sequence[str], session: Session) -> tuple[str, ...]:
-    """Return what runs tests of the checklist again, as a session did: one command, or several for shards with other options.
+    """Return the command that runs tests of the checklist again with a session's options; one per option set of its shards.
 
     Parameters
     ----------
     tests
         The ids of the tests, without parameters.
     session
-        The session whose options are meant.
+        The session whose options are used.
 
     """
     nodes = [_quoted(test) for test in tests if _NODE.fullmatch(test)]
@@ -50,12 +50,12 @@ def commands(tests: Sequence[str], session: Session) -> tuple[str, ...]:
 
 
 def settings_of(session: Session) -> Mapping[str, str]:
-    """Return the options that decided on a session's runs: those that it holds, else those of its command."""
+    """Return the options that determined a session's runs; an old session has them only in its command."""
     return session.options or dict(_read(session.command))
 
 
 def shown(known: Mapping[str, str]) -> dict[str, str]:
-    """Return the options that decide on the runs as they may be shown: no place of a machine, and no default of a target."""
+    """Return the options that determined the runs, without paths of a machine and without default targets."""
     targets = {role: found for role in ("baseline", "control") if (found := shown_target(known.get(role, ""), PATH))}
     places = {name: place for name, place in _PLACES.items() if known.get(name)}
     plain = {name: known[name] for name in (*_VALUES, "quick") if name in known}
@@ -63,7 +63,7 @@ def shown(known: Mapping[str, str]) -> dict[str, str]:
 
 
 def _read(line: str) -> Iterator[tuple[str, str]]:
-    """Read the options from the command of a session that does not hold them. An environment or an ini file is not seen."""
+    """Read the options from a command line; those set by environment variables or an ini file are unknown."""
     try:
         words = shlex.split(line.partition("\n")[0])
     except ValueError:
@@ -93,9 +93,9 @@ def _options(session: Session, known: Mapping[str, str]) -> Iterator[str]:
 
 
 def _quoted(word: str) -> str:
-    """Quote a word where a shell may read more in it, or a place be put in, in the way that all of them know.
+    """Put a word in double quotes, which all shells understand, if it has special characters or a placeholder for a path.
 
-    No word holds a quote, a dollar or a backtick.
+    No word contains a quote, a dollar or a backtick.
     """
     return word if _BARE.fullmatch(word) else f'"{word}"'
 
@@ -110,7 +110,7 @@ def _has_large_runs(tests: Sequence[str], session: Session) -> bool:
 
 
 def _usual(name: str, value: str) -> bool:
-    """Whether a value says in other words what goes without saying."""
+    """Return whether the value equals the option's default."""
     from harness.session.budget import BudgetError, parse  # noqa: PLC0415 -- beside the options that it belongs to
 
     if name == "profile":

@@ -1,6 +1,6 @@
-"""From a session and its records to the data of a page in one language. All is decided here; the templates lay it out.
+"""Build the data of the report page in one language from a session and its records; the templates only lay it out.
 
-The report is a view of the session. It draws no conclusion of its own: outcomes, sentences and causes are the session's.
+The report draws no conclusion of its own: outcomes, sentences and causes are those of the session.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from reports.material import Material
 
 REAL_COMMAND = "pytest -m phase3 --phase3-target=zemosaic:PATH@COMMIT --phase3-python=PYTHON"
 FILES: Mapping[str, str] = {"en": "report.html", "fr": "report.fr.html"}
-# More passes of the subject than this are folded away: what they say together, the matrix above them says.
+# With more passes of the subject than this they are folded: the matrix above already shows them.
 MAX_PASSES = 12
 
 
@@ -96,7 +96,7 @@ class _Builder:
         smaller = ""
         if self.side is None:
             smaller = lang.say(
-                "The drawings are left out, to keep this page small: there are too many runs. The records hold all."
+                "The drawings are left out, to keep this page small: there are too many runs. The records contain the data."
             )
         return ReportView(
             language=lang,
@@ -131,9 +131,9 @@ class _Builder:
         )
 
     def _folded(self, verdicts: Sequence[VerdictView]) -> tuple[tuple[VerdictView, ...], tuple[FoldView, ...]]:
-        """Part the verdicts to be read at once from those that can wait.
+        """Split the verdicts into those shown at once and those folded.
 
-        Failures and unknowns are never folded; passes of what the subject is compared with always are, its own when many.
+        Failures and unknowns are never folded; passes of comparison runs always are, and the subject's when there are many.
         """
         say = self.lang.say
         before = tuple(v for v in verdicts if v.before)
@@ -147,11 +147,11 @@ class _Builder:
         count = len(passes)
         told = say("Verdicts that pass: {count}", count=count)
         if not all_of_them:
-            told = say("Verdicts that pass on the runs compared with: {count}", count=count)
+            told = say("Verdicts that pass on the comparison runs: {count}", count=count)
         folds = (
             FoldView(told, passes),
             FoldView(say("Verdicts not applicable: {count}", count=len(others)), others),
-            FoldView(say("Verdicts on the baseline, which gate nothing: {count}", count=len(before)), before),
+            FoldView(say("Verdicts on the baseline, for comparison only: {count}", count=len(before)), before),
         )
         return tuple(v for v in verdicts if v.id not in ids), tuple(f for f in folds if f.verdicts)
 
@@ -216,7 +216,7 @@ class _Builder:
 
     def _line(self, requirement: Requirement) -> LineView:
         outcome = requirement.outcome
-        # A run of the embedded reference says nothing on what is to be signed, whatever the file holds.
+        # A run of the embedded reference never counts for the Definition of Done, whatever the file contains.
         if self.session.self_test and requirement.section == DEFINITION_OF_DONE:
             outcome = Outcome.NOT_EVALUATED
         judging = [t for t in self.tests if t.nodeid.partition("[")[0] in requirement.tests]
@@ -229,7 +229,7 @@ class _Builder:
         return TestView(self.test_ids[test.nodeid], title, test.nodeid, test.case or "", shown, test.message)
 
     def _title(self, test: TestEntry) -> str:
-        """Return what a test states, the first line of its docstring, which the catalogue knows too."""
+        """Return the title of a test in this language: the first line of its docstring, which is in the catalogue."""
         return self.lang.render(Message(test.title))
 
     def _entry(self, run: RunEntry) -> EntryView:
@@ -252,21 +252,21 @@ class _Builder:
         )
 
     def _purpose(self, run: RunEntry) -> str:
-        """Return what a run is for that is not judged itself: it stands beside one that is."""
+        """Return the purpose of a run that is not judged itself but compared with a judged one; empty for a judged run."""
         if any((j.case, j.run) == (run.case, run.key) for j in self.session.judged):
             return ""
         beside = [j for j in self.session.judged if j.case == run.case]
         if any(run.key in pair for j in beside for pair in j.timed):
-            return self.lang.say("made again to be timed, not judged")
+            return self.lang.say("repeated to measure its time, not judged")
         if any(run.key in j.sizes for j in beside):
             record = self.material.record(run.key)
             frames = len(record.request.dataset.frames) if isinstance(record, Record) else 0
-            return self.lang.say("one of growing size, not judged; frames: {count}", count=frames)
-        return self.lang.say("made to be compared with, not judged")
+            return self.lang.say("made to measure how the cost grows ({count} frames), not judged", count=frames)
+        return self.lang.say("made for comparison, not judged")
 
 
 def _worst(judged: Iterable[JudgedRun]) -> Outcome:
-    """Return the worst outcome of a case; the run before the patch has none to answer for, unless it is alone."""
+    """Return the worst outcome of a case, without runs before the patch unless there are no others."""
     known = list(judged)
     answering = [j for j in known if j.role not in BEFORE] or known
     return merge(j.outcome for j in answering)

@@ -1,4 +1,4 @@
-"""What the drawings over time show: live cache bytes, and the timeline of the master tiles.
+"""Compute the drawings over time: live cache bytes, and the timeline of the master tiles.
 
 Pure functions from a run's history to positions in percent of the drawing's width, so that a drawing keeps the size of its
 words whatever the width of the page. The templates write the SVG.
@@ -20,10 +20,10 @@ from harness.analysis.removals import removals
 from harness.language.catalogue import Language
 from harness.record.history import History, HoldStep, Tile
 
-# The drawing's own box, stretched to the width of the page; a position of `BOX` is its right end.
+# Width of the drawing's coordinate system, which is stretched to the width of the page.
 BOX = 1000
 MAX_BARS = 600
-# Narrower than this, in percent, a band has no room for its word.
+# The smallest width of a band, in percent, that has room for its label.
 ROOM = 2.5
 # The room that a bar's label takes on a narrow page, in percent: around it, and for each character.
 _MARGIN, _CHARACTER = 1.5, 2.0
@@ -86,7 +86,7 @@ class BytesChart:
 
 @dataclass(frozen=True, slots=True)
 class Retained:
-    """Live bytes of caches during Phase 3 of one run, and their lower bound, beside those of other retentions.
+    """Live bytes of caches during Phase 3 of one run, and their lower bound, to be compared with other retentions.
 
     The lines are the points of polylines in a box of `BOX` by `BOX`, on a vertical scale that all share, each in its own time.
     """
@@ -100,7 +100,7 @@ class Retained:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """An estimate with its interval, beside values that mean something. Positions in percent."""
+    """An estimate with its interval and reference values. Positions in percent."""
 
     label: str
     text: str
@@ -151,7 +151,7 @@ class Timeline:
 
 
 def clock(history: History) -> Clock | None:
-    """Return the time axis of a run, from the target's first sign of life to the last thing seen; ``None`` without any.
+    """Return the time axis of a run, from the first to the last record of the target; ``None`` without records.
 
     The folders are watched from before the target runs: what was sampled until its first sign is not drawn.
     """
@@ -192,7 +192,7 @@ def bytes_chart(history: History, axis: Clock, language: Language) -> BytesChart
     bound = lower_bound(lives(history))
     folder = _cache_folder(history)
     watched = [s for s in history.disk if s.folder == folder]
-    # The last look before the target's first sign tells what was there at that sign.
+    # The last sample before the target's first record gives the value at that record.
     samples = [*[s for s in watched if s.t < axis.start][-1:], *(s for s in watched if s.t >= axis.start)]
     sampled_t = np.array([max(s.t, axis.start) for s in samples], dtype=np.int64)
     sampled = np.array([s.size for s in samples], dtype=np.float64)
@@ -212,7 +212,7 @@ def bytes_chart(history: History, axis: Clock, language: Language) -> BytesChart
 
 
 def retained(histories: Mapping[str, History], language: Language) -> tuple[Retained, ...]:
-    """Draw the live bytes of several retentions side by side, as far as their Phase 3 was seen to begin and end."""
+    """Draw the live bytes of several retentions, leaving out runs whose Phase 3 has no recorded start or end."""
     spans = {name: (phase_3_start(h), phase_3_end(h)) for name, h in histories.items()}
     axes = {name: Clock(a, b) for name, (a, b) in spans.items() if a is not None and b is not None and b > a}
     lines = {name: (live_bytes(histories[name]), lower_bound(lives(histories[name]))) for name in axes}
@@ -253,7 +253,7 @@ def spread(
 
 
 def timeline(history: History, axis: Clock, language: Language) -> Timeline:
-    """Draw the master tiles over time: who made them, how long they waited, and when caches were removed."""
+    """Draw the master tiles over time: their threads, how long they waited, and when caches were removed."""
     seen = [t for t in history.tiles if t.submitted is not None or t.started is not None]
     drawn = seen[:MAX_BARS]
     threads = sorted({t.thread for t in drawn if t.thread is not None})
@@ -317,7 +317,7 @@ def _bar(tile: Tile, axis: Clock, language: Language) -> Bar:
 
 
 def outcome_word(tile: Tile, language: Language) -> str:
-    """Return what became of a tile, as a word."""
+    """Return the word for the outcome of a tile."""
     if tile.ended is None:
         return language.say("never ended")
     words = {"made": language.say("made"), "failed": language.say("failed"), "raised": language.say("raised an error")}
@@ -325,7 +325,7 @@ def outcome_word(tile: Tile, language: Language) -> str:
 
 
 def _holds(steps: Sequence[HoldStep], axis: Clock, language: Language) -> tuple[Band, ...]:
-    """Pair each wait with what ended it."""
+    """Match each wait of the schedule with the event that ended it."""
     bands: list[Band] = []
     for step in steps:
         if step.state != "waiting":

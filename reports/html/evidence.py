@@ -1,4 +1,4 @@
-"""Evidence as something that can be printed: bounded in depth, length and width, saying what it leaves out.
+"""Prepare evidence for display, limited in depth, length and width, with a count of what is left out.
 
 Evidence comes from a file that anybody may have edited, so nothing is assumed of its shape.
 """
@@ -20,7 +20,7 @@ MAX_COLUMNS = 10
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One piece of evidence: a text, named pieces, a table, or a list. ``left_out`` counts what is not shown."""
+    """One piece of evidence: a text, named pieces, a table, or a list. ``left_out`` counts the pieces not shown."""
 
     kind: Literal["text", "pairs", "table", "items"]
     text: str = ""
@@ -32,7 +32,7 @@ class Node:
 
 
 def node(value: Any, language: Language, depth: int = 0) -> Node:
-    """Turn a JSON value into a printable piece of evidence."""
+    """Convert a JSON value to a piece of evidence for display."""
     if _is_message(value):
         return Node("text", text=_scalar(value, language))
     if isinstance(value, Mapping | list | tuple) and not value:
@@ -75,7 +75,7 @@ def _scalar(value: Any, language: Language) -> str:
 
 
 def _is_message(value: Any) -> bool:
-    """Whether a check put a sentence there, to be shown in the reader's language."""
+    """Return whether the value is a stored sentence, to be shown in the reader's language."""
     return isinstance(value, Mapping) and value.keys() == {"text", "values"} and isinstance(value["values"], Mapping)
 
 

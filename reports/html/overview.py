@@ -1,8 +1,7 @@
-"""The session at a glance: a row a case, a column a check, and whether its control and its pair are as they must be.
+"""Lay out the verdicts of a session as a matrix: one row per case, one column per check, and one each for control and pair.
 
-Rows stand under the test of the checklist that their case belongs to, in its own words.
-
-It concludes nothing: a cell is a verdict of the session, or says that there is none.
+Rows are grouped by the test of the checklist that their case belongs to. A cell shows a verdict of the session, or that there
+is no verdict.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from harness.session.model import JudgedRun, RunEntry, Session
 from harness.verdict import Outcome, rank
 from reports.badges import Badge, badge, finding_word, role_word
 
-# With more columns than this not even signs fit side by side: the cells then flow, each with its column's name.
+# With more columns than this the signs do not fit in one line: cells then wrap, each with the name of its column.
 MAX_COLUMNS = 20
 
 
@@ -24,13 +23,13 @@ RunKey = tuple[str, str, str]
 
 
 def run_key(judged: JudgedRun) -> RunKey:
-    """Return what tells a judged run from every other: one run may be judged in several roles."""
+    """Return the key of a judged run; the role is part of it, since one run may be judged in several roles."""
     return judged.case, judged.role, judged.run
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One cell: how it is shown, the id of the run that it leads to (empty: none), and what it is called as a finding."""
+    """One cell: its badge, the id of the run that it links to (may be empty), and its label as a finding (may be empty)."""
 
     column: str
     badge: Badge
@@ -40,7 +39,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class GlanceRow:
-    """One run under validation, or a case that has none. ``run`` is empty where the case leaves no doubt."""
+    """One run under validation, or a case without one. ``run`` is empty if the case has a single such run."""
 
     scenario: str
     case: str
@@ -53,7 +52,7 @@ class GlanceRow:
 
 @dataclass(frozen=True, slots=True)
 class GlanceGroup:
-    """The rows of one test of the checklist, under its words; no words where the session does not tell which it is."""
+    """The rows of one test of the checklist, with its title; empty if the session does not say which test it is."""
 
     title: str
     rows: tuple[GlanceRow, ...]
@@ -61,7 +60,7 @@ class GlanceGroup:
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """The matrix, with the signs in it and their words. ``flowing`` tells that its columns are too many to stand side by side."""
+    """The matrix and the legend of its signs. ``flowing`` is true if it has too many columns for one line."""
 
     columns: tuple[str, ...]
     groups: tuple[GlanceGroup, ...]
@@ -87,7 +86,7 @@ def glance(
     run_ids: Mapping[RunKey, str],
     datasets: Mapping[str, str],
 ) -> Glance:
-    """Lay the verdicts of a session out as a matrix.
+    """Build the matrix of a session.
 
     Parameters
     ----------
@@ -100,7 +99,7 @@ def glance(
     run_ids
         The id of each judged run's section.
     datasets
-        What each case ran on, in words.
+        The dataset of each case, in words.
 
     """
     subjects = [j for j in session.judged if j.role == "subject"]
@@ -143,7 +142,7 @@ def _control(judged: Sequence[JudgedRun], lang: Language, run_ids: Mapping[RunKe
     column = role_word("control", lang)
     controls = [j for j in judged if j.expected_red is not None]
     if not controls:
-        return Cell(column, Badge("○", lang.say("none made"), "none"), "", "")
+        return Cell(column, Badge("○", lang.say("not made"), "none"), "", "")
     worst = min(controls, key=lambda j: rank(j.outcome))
     known = badge(worst.outcome, lang)
     words = {Outcome.PASS: lang.say("red found"), Outcome.FAIL: lang.say("not as expected")}
@@ -155,7 +154,7 @@ def _pair(judged: Sequence[JudgedRun], lang: Language, run_ids: Mapping[RunKey, 
     column = role_word("pair", lang)
     pairs = [j for j in judged if j.role == "pair"]
     if not pairs:
-        return Cell(column, Badge("○", lang.say("none made"), "none"), "", "")
+        return Cell(column, Badge("○", lang.say("not made"), "none"), "", "")
     worst = min(pairs, key=lambda j: rank(j.outcome))
     return Cell(column, badge(worst.outcome, lang), run_ids[run_key(worst)], "")
 

@@ -1,6 +1,6 @@
-"""The data of a report's page: frozen, in one language, ready to be laid out.
+"""Data classes of the report page in one language, ready for the templates.
 
-Texts are as they are shown; the templates escape them. Ids are unique in the page and made of counters.
+Texts are unescaped; the templates escape them. Ids are unique in the page and made of counters.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from reports.html.overview import Glance
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many of something had an outcome."""
+    """The number of tests with an outcome."""
 
     badge: Badge
     number: str
@@ -25,7 +25,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class VerdictView:
-    """One verdict: where it stands, what it says, what it rests on."""
+    """One verdict: its case and run, its sentence and cause, and its evidence."""
 
     id: str
     case: str
@@ -47,7 +47,7 @@ class VerdictView:
 
 @dataclass(frozen=True, slots=True)
 class FoldView:
-    """Verdicts that need no look at first: what they have in common, and they themselves."""
+    """Folded verdicts, with the line that is shown in their place."""
 
     summary: str
     verdicts: tuple[VerdictView, ...]
@@ -55,7 +55,7 @@ class FoldView:
 
 @dataclass(frozen=True, slots=True)
 class ControlView:
-    """A control: which checks had to be red, which were, and whether these are the same."""
+    """A control: the checks expected to be red, those found red, and whether they agree."""
 
     run_id: str
     case: str
@@ -69,7 +69,7 @@ class ControlView:
 
 @dataclass(frozen=True, slots=True)
 class TileView:
-    """One master tile as a row of figures: the drawing's text alternative."""
+    """One master tile as a row of the table that goes with the drawing."""
 
     tile: str
     retry_of: str
@@ -103,7 +103,7 @@ class LevelView:
 
 @dataclass(frozen=True, slots=True)
 class SkyView:
-    """The coverage of a run beside that of its pair."""
+    """The coverage maps of a run and its pair."""
 
     maps: skymap.Maps
     levels: tuple[LevelView, ...]
@@ -114,7 +114,7 @@ class SkyView:
 
 @dataclass(frozen=True, slots=True)
 class TimeView:
-    """Live bytes and tiles over time, with what the drawings say put in words, and what stands in place of an empty one."""
+    """Live bytes and tiles over time, with text alternatives and the texts that replace an empty drawing."""
 
     chart: charts.BytesChart
     chart_caption: str
@@ -129,7 +129,7 @@ class TimeView:
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """One judged run with its drawings. A part that the record lacks is ``None``; ``problems`` say why."""
+    """One judged run with its drawings. A part missing from the record is ``None``; ``problems`` say why."""
 
     id: str
     title: str
@@ -154,7 +154,7 @@ class RunView:
 
 @dataclass(frozen=True, slots=True)
 class CaseView:
-    """One case: its dataset, and each run judged on it."""
+    """One case: its dataset and its judged runs."""
 
     id: str
     name: str
@@ -223,7 +223,7 @@ class EntryView:
 
 @dataclass(frozen=True, slots=True)
 class RealSetView:
-    """A real set: judged or not, and the command that gets it."""
+    """A real set: whether it was judged, and the command that downloads it."""
 
     name: str
     judged: bool

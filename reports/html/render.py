@@ -1,4 +1,4 @@
-"""Writes the report of a session: one HTML page a language, which opens from disk without network or JavaScript."""
+"""Write the report of a session: one HTML page per language, which needs neither network nor JavaScript."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _write(material: Material, code: Code) -> Path:
 
 
 def render(view: ReportView) -> str:
-    """Lay a page out."""
+    """Lay out a page by its template."""
     return _environment(view.language.code).get_template("report.html.j2").render(view=view, language=view.language)
 
 
@@ -56,7 +56,7 @@ def _environment(code: Code) -> Environment:
 
 
 def _visible(value: Any) -> Any:
-    """Replace characters that can't be shown by an escape that can; what is markup already went through here."""
+    """Escape characters that can't be shown; markup was made from texts that are escaped already."""
     if hasattr(value, "__html__") or not isinstance(value, str):
         return value
     return visible(value)

@@ -1,4 +1,4 @@
-"""The data of a judged run: its verdicts, and what is drawn of its record."""
+"""Build the data of a judged run: its verdicts, and the drawings of its record."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MAX_TILES = 200
 
 
 class _Words(NamedTuple):
-    """What the drawings over time are about: below them, for those who can't see them, and in place of an empty one."""
+    """The texts of the drawings over time: caption, text alternative, and what replaces an empty drawing."""
 
     caption: str
     look_for: str
@@ -110,8 +110,8 @@ class Runs:
             ),
             photograph=photograph,
             photograph_alt=lang.say(
-                "Mosaic made by {target} with {retention}. Look for a missing or cut panel, for steps at seams, and for stars"
-                " that are doubled or gone.",
+                "Mosaic made by {target} with {retention}. Look for a missing or cut panel, for steps at seams, and for "
+                "stars that are doubled or missing.",
                 target=target,
                 retention=retention,
             ),
@@ -147,7 +147,7 @@ class Runs:
         for role, key in (("pair", judged.pair), ("baseline", judged.baseline)):
             entry = self.material.runs.get(key) if key is not None else None
             if entry is not None:
-                # A pair is named by what it is here: another subject's or control's pair may be the same run.
+                # A pair is labelled by its role here: the same run may be the pair of several subjects or controls.
                 own = entry.role if role == "baseline" else role
                 run = f"{entry.target}, {entry.retention}"
                 parts.append(self.lang.say("{role}: {run}", role=self.role(entry.case, entry.key, own), run=run))
@@ -232,8 +232,8 @@ class Runs:
             no_tiles=words.no_tiles,
             timeline=charts.timeline(history, axis, lang),
             timeline_alt=lang.say(
-                "Master tiles over time, a row a thread: {made} made of {all}. Look for caches that are removed before a tile"
-                " that reads them has ended.",
+                "Master tiles over time, one row per thread: {made} of {all} made. Look for caches removed before a tile "
+                "that reads them has ended.",
                 made=made,
                 all=len(history.tiles),
             ),
@@ -242,25 +242,25 @@ class Runs:
         )
 
     def _words(self, mode: str) -> _Words:
-        """Return what the drawings over time are about in a mode: a run that leaves its mode may still have other parts."""
+        """Return the texts of the drawings over time for a mode: what is expected of caches differs between modes."""
         say = self.lang.say
-        missing = say("Neither the trace nor the samples hold any cache: nothing can be drawn.")
+        missing = say("The trace and the disk samples contain no cache: there is nothing to draw.")
         no_tiles = say("SDS and grid mode make no master tiles: there is nothing to draw.")
         if mode == "sds":
-            stay = say("With SDS the coadd reads every cache: they stay until it is over.")
+            stay = say("With SDS the coadd reads every cache, so caches stay until it ends.")
             return _Words(say("All caches are written in Phase 1. {what}", what=stay), stay, missing, no_tiles)
         if mode == "grid":
             none = say("Grid mode writes no caches.")
             return _Words(none, none, say("Grid mode writes no caches: there is nothing to draw."), no_tiles)
         return _Words(
-            say("All caches are written in Phase 1; with per_tile they must go step by step during Phase 3."),
+            say("All caches are written in Phase 1; with per_tile they must be removed step by step during Phase 3."),
             say("With per_tile the line must come down in steps during Phase 3, not at its end."),
             missing,
-            say("The record holds no step of any tile: nothing can be drawn."),
+            say("The record contains no steps of tiles: there is nothing to draw."),
         )
 
     def _retained(self, judged: JudgedRun) -> tuple[charts.Retained, ...]:
-        """Draw the three retentions side by side, where the session has them all."""
+        """Draw the three retentions side by side, if the session has all of them."""
         records = [self.material.record(key) for key in (judged.run, judged.pair, *judged.equals)]
         histories = {r.request.retention: r.history for r in reversed(records) if isinstance(r, Record)}
         if judged.role != "subject" or set(histories) < set(RETENTIONS):
@@ -268,7 +268,7 @@ class Runs:
         return charts.retained({name: histories[name] for name in reversed(RETENTIONS)}, self.lang)
 
     def _cost(self, judged: JudgedRun) -> tuple[charts.Spread, ...]:
-        """Draw what the cost check measured: the ratio of times and the growth of bookkeeping, each with its interval."""
+        """Draw the measurements of the cost check: the ratio of times and the growth of bookkeeping, each with its interval."""
         say, number = self.lang.say, self.lang.number
         evidence = next((v.evidence for v in judged.verdicts if v.check == "cost"), {})
         drawn = []
@@ -318,25 +318,25 @@ _NO_MAP = skymap.Map("", 1, 1, (), None)
 def _level(level: skymap.Level, lang: Language) -> str:
     if level.low == level.high:
         return lang.number(level.low)
-    # More decimals than a tenth of the step would tell nothing.
+    # A tenth of the step is enough precision.
     decimals = max(0, math.ceil(-math.log10(level.high - level.low)) + 1)
     return "–".join(lang.number(round(edge, decimals)) for edge in (level.low, level.high))
 
 
 def _finite(value: Any) -> float | None:
-    """Return a number from evidence, which anybody may have edited; ``None`` where it is none."""
+    """Return a finite number from evidence, ``None`` for anything else: the file may have been edited."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return float(value)
 
 
 def _without_drawn(evidence: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Leave out the holes' edges and lines over time: they are drawn."""
+    """Drop the outlines of holes and the time series: they are drawn."""
     return {key: value for key, value in evidence.items() if key not in {"outlines", "series"}}
 
 
 def _outlines(evidence: Mapping[str, Any]) -> tuple[skymap.Outline, ...]:
-    """Return the edges of the holes that a verdict's evidence holds; what can't be read as one is left out."""
+    """Return the outlines of holes in a verdict's evidence; malformed ones are left out."""
     found = evidence.get("outlines")
     if not isinstance(found, Mapping):
         return ()

@@ -1,4 +1,4 @@
-"""Maps of the coverage of a run and of its pair, on one sky and one scale, with the holes outlined and numbered.
+"""Draw maps of the coverage of a run and its pair, on the same sky and scale, with numbered outlines of the holes.
 
 Both coverages are brought, by the nearest element, onto the pair's grid, extended where the run or a hole reaches beyond it.
 When that grid is too fine for a drawing, blocks are joined: a block with any uncovered element counts as uncovered, so that
@@ -33,10 +33,10 @@ SCALE: tuple[tuple[int, int, int], ...] = (
     (25, 68, 113),
     (13, 41, 77),
 )
-# What the mosaic's picture shows where nothing is covered.
+# Colour of uncovered sky in the picture of the mosaic.
 UNCOVERED = (122, 122, 118)
 MAX_PIXELS = 100_000_000
-# A canvas that holds both coverages may be this much wider or higher than the pair's; beyond, each is drawn by itself.
+# The common canvas may be this much wider or higher than the pair's; if it needs more, each map is drawn separately.
 MAX_GROWTH = 3.0
 _NEAR = 1.5
 _STRIP = 256
@@ -55,7 +55,7 @@ class Outline:
 
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """A hole on a map: its number, where that stands, and its edge as an SVG path, in the map's units."""
+    """A hole on a map: its number, the position of the number, and its edge as an SVG path, in map units."""
 
     number: str
     x: float
@@ -65,7 +65,7 @@ class Hole:
 
 @dataclass(frozen=True, slots=True)
 class Compass:
-    """Where north and east are, as unit vectors in the drawing, and a length to measure by (map units, arc minutes)."""
+    """The directions of north and east as unit vectors in the drawing, and a scale bar (map units, arcminutes)."""
 
     north: tuple[float, float]
     east: tuple[float, float]
@@ -86,7 +86,7 @@ class Map:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One step of the legend: a colour, and the lowest and highest value that it stands for."""
+    """One step of the legend: a colour, and the lowest and highest value with that colour."""
 
     colour: str
     low: float
@@ -113,7 +113,7 @@ class _Plane:
 
 
 def maps(run: Products | None, pair: Products | None, outlines: Sequence[Outline], side: int) -> Maps | None:
-    """Draw the coverage of a run beside that of its pair; ``None`` when neither made a mosaic.
+    """Draw the coverage of a run and of its pair; ``None`` when neither made a mosaic.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def maps(run: Products | None, pair: Products | None, outlines: Sequence[Outline
 
 
 def read_photograph(folder: Path, name: str) -> Image.Image | None:
-    """Decode a record's picture; ``None`` where there is none that can be read, or it is too large."""
+    """Decode a record's picture; ``None`` if it is missing, unreadable or too large."""
     try:
         with Image.open(inside(folder, name), formats=("PNG",)) as opened:
             return opened.convert("RGBA") if opened.width * opened.height <= MAX_PIXELS else None
@@ -173,20 +173,20 @@ def photograph(taken: Image.Image, side: int) -> tuple[str, int, int]:
 def _plane(products: Products | None) -> _Plane | None:
     if products is None or products.mosaic is None or products.covered.size == 0:
         return None
-    # What is covered with a weight too small to be told from 0 is still covered.
+    # A weight that rounds to 0 still counts as covered.
     weight = np.nan_to_num(products.depth, nan=0.0, posinf=0.0, neginf=0.0)
     depth = np.where(products.covered, np.maximum(weight, np.finfo(np.float32).tiny), 0).astype(np.float32)
     return _Plane(depth, products.wcs)
 
 
 def _canvas(base: _Plane, run: _Plane | None, outlines: Sequence[Outline]) -> _Plane | None:
-    """Return an empty plane that holds everything to be drawn; ``None`` where no moderate one does."""
+    """Return an empty plane large enough for both maps and the holes; ``None`` if it would be too large."""
     height, width = base.depth.shape
     points = []
     try:
         for outline in outlines:
             across, down = pixel_of(base.wcs, outline.sky[:, 0], outline.sky[:, 1])
-            # What lies far away is not worth a canvas on which all else is a dot; false for NaN too.
+            # A hole far away would need a canvas on which the mosaic is a dot; the comparison is false for NaN too.
             if (np.abs(across / width - 0.5) < _NEAR).all() and (np.abs(down / height - 0.5) < _NEAR).all():
                 points.append((across, down))
         if run is not None and run is not base:
@@ -232,7 +232,7 @@ def _on(canvas: _Plane, plane: _Plane) -> _Plane:
 
 
 def _levels(depths: Sequence[Depth]) -> tuple[Level, ...]:
-    """Return the steps of the scale that all maps share: one a value where there are few, else equal steps."""
+    """Return the steps of the scale that all maps share: one per value if there are few, else equal steps."""
     values = np.unique(np.concatenate([np.unique(d[d > 0]) for d in depths]))
     if values.size == 0:
         return ()
@@ -271,7 +271,7 @@ def _paint(depth: Depth, levels: tuple[Level, ...], *, flipped: bool) -> Image.I
 
 
 def _holes(canvas: _Plane, outlines: Sequence[Outline]) -> tuple[Hole, ...]:
-    """Place the outlines on the canvas; a place in its units is right of its left edge and below its upper one."""
+    """Place the outlines on the canvas; positions are measured from its upper left corner."""
     height, width = canvas.depth.shape
     placed = []
     for outline in outlines:

@@ -1,4 +1,4 @@
-"""What the drawings show: bytes and tiles over time, coverage on the sky."""
+"""Test the drawings: bytes and tiles over time, coverage on the sky."""
 
 import base64
 import io
@@ -59,12 +59,12 @@ def test_decimation_keeps_extremes():
 
 
 def test_decimation_of_nothing():
-    """An empty series has nothing to keep."""
+    """An empty series stays empty."""
     assert charts.decimate(np.zeros(0), np.zeros(0, dtype=np.int64)).size == 0
 
 
 def test_the_bytes_chart_shows_trace_and_samples():
-    """Both lines are drawn on one scale, with the peak and what is left at the end."""
+    """Both lines are drawn on one scale, with the peak and the bytes left at the end."""
     folder = "outputs/.zemosaic_img_cache"
     seen = history(
         events=(phase(0, 1), phase(5 * 10**9, 3)),
@@ -93,7 +93,7 @@ def test_nothing_seen_has_no_clock_and_no_lines():
 
 
 def test_retentions_share_a_scale_of_bytes_and_have_their_own_time():
-    """What is live when Phase 3 begins is drawn from its beginning; a run whose Phase 3 was not seen to end is left out."""
+    """The line starts with the bytes live when Phase 3 begins; a run without a recorded end of Phase 3 is left out."""
     runs = {name: micro.counted(retention=name).record().history for name in ("per_tile", "run_end")}
     runs["keep"] = micro.Micro().begin().record(products=None).history
     drawn = charts.retained(runs, EN)
@@ -106,7 +106,7 @@ def test_retentions_share_a_scale_of_bytes_and_have_their_own_time():
 
 
 def test_an_interval_stands_beside_what_it_means():
-    """Everything lies within the scale, in the order of its values."""
+    """All marks lie within the scale, in the order of their values."""
     one = charts.spread(
         "ratio", "words", (1.05, 0.95, 1.2), (0.9, 1.3), (charts.Tick(1.0, "equal"), charts.Tick(1.1, "limit"))
     )
@@ -117,7 +117,7 @@ def test_an_interval_stands_beside_what_it_means():
 
 
 def test_the_timeline_shows_tiles_by_thread():
-    """Waiting, making, collecting and failing are told apart; a tile that never ended stays open to the end."""
+    """Waiting, making, collecting and failing look different; a tile that never ended extends to the end."""
     seen = history(
         steps=(
             step(0, "submitted", 0),
@@ -147,7 +147,7 @@ def test_the_timeline_shows_tiles_by_thread():
 
 
 def test_the_timeline_shows_removals_and_holds():
-    """Each removed cache is a mark; a hold is a band from the wait to its end, with what became of it."""
+    """Each removed cache is a mark; a hold is a band from the wait to its end, labelled with its result."""
     seen = history(
         steps=(step(0, "submitted"), step(1000, "collected")),
         operations=(op(500, "remove", CACHE.format("a")), op(600, "remove", "outputs/other.fits")),
@@ -169,7 +169,7 @@ def test_the_timeline_shows_removals_and_holds():
 
 
 def test_too_many_tiles_are_counted():
-    """A drawing has so many bars at most, and says how many it leaves out."""
+    """The number of bars is limited, and the drawing says how many are left out."""
     many = charts.MAX_BARS + 7
     steps = tuple(step(n, state, n) for n in range(many) for state in ("submitted", "started"))
     drawn = charts.timeline(history(steps=steps), charts.Clock(0, many), EN)
@@ -178,7 +178,7 @@ def test_too_many_tiles_are_counted():
 
 
 def test_a_tile_that_failed_at_once_can_be_seen():
-    """A bar too short for its label has it beside it when the tile failed, and goes without when it was made."""
+    """A bar too short for its label has the label next to it if the tile failed, and no label if it was made."""
     seen = history(
         steps=(
             step(0, "submitted", 0),
@@ -209,7 +209,7 @@ def test_a_bar_has_its_label_where_there_is_room():
 
 
 def test_the_clock_starts_with_the_target():
-    """Samples from before the target's first sign are not drawn; without any sign they are all there is."""
+    """Samples from before the target's first record are not drawn, unless the target left no record."""
     folder = "outputs/.zemosaic_img_cache"
     disk = tuple(DiskSample(t, folder, t, 1, 1) for t in (0, 50, 100))
     seen = history(disk=disk, operations=(op(50, "save", CACHE.format("a"), size=1),))
@@ -258,7 +258,7 @@ def test_coverage_is_drawn_with_its_lowest_row_below():
 
 
 def test_run_and_pair_share_sky_and_scale():
-    """The run's smaller canvas is laid on the pair's, and the hole beyond it is outlined at its place."""
+    """The run's smaller canvas is placed on the pair's, and a hole outside it is outlined at its position."""
     whole = np.ones((40, 60))
     whole[:, 20:30] = 2
     shifted = dict(cards())
@@ -300,14 +300,14 @@ def test_far_skies_are_drawn_apart():
 
 
 def test_a_small_hole_survives_a_small_drawing():
-    """When elements are joined, one that is not covered keeps its block uncovered."""
+    """When elements are binned, one uncovered element makes its block uncovered."""
     depth = np.ones((1000, 1000))
     depth[500, 500] = 0
     assert (pixels(skymap.maps(products(depth), None, (), 100).run)[..., 3] == 0).sum() == 1
 
 
 def test_many_values_are_shown_in_steps():
-    """A coverage with many values has as many steps as the scale, from the lowest to the highest."""
+    """A coverage with many values uses all steps of the scale, from the lowest to the highest value."""
     depth = np.linspace(1, 50, 2400).reshape(40, 60)
     levels = skymap.maps(products(depth), None, (), 100).levels
     assert len(levels) == len(skymap.SCALE)
@@ -327,14 +327,14 @@ def test_cards_that_make_no_sense_still_give_a_map():
 
 
 def test_a_far_outline_shrinks_no_map():
-    """A hole that lies nowhere near the mosaic is counted and not drawn; the maps keep their canvas."""
+    """A hole far from the mosaic is counted but not drawn; the canvas stays the same."""
     whole = products(np.ones((40, 60)))
     drawn = skymap.maps(whole, whole, [skymap.Outline("1", square(0, 5, 0, 5, dict(cards()) | {"CRVAL1": 36.0}))], 100)
     assert (drawn.run.width, drawn.same_sky, drawn.unplaced) == (60, True, 1)
 
 
 def test_north_is_up_and_east_is_left():
-    """The compass follows the WCS; the bar is a round length."""
+    """The compass follows the WCS; the scale bar has a round length."""
     compass = skymap.maps(products(np.ones((40, 60))), None, (), 100).run.compass
     assert compass.north == pytest.approx((0, -1), abs=0.01)
     assert compass.east == pytest.approx((-1, 0), abs=0.01)
@@ -343,13 +343,13 @@ def test_north_is_up_and_east_is_left():
 
 
 def test_nothing_covered_has_no_map():
-    """Without any mosaic there is nothing to draw; an empty one is drawn as uncovered."""
+    """Without a mosaic there is no map; an empty mosaic is drawn as uncovered."""
     assert skymap.maps(None, None, (), 100) is None
     assert skymap.maps(products(np.zeros((4, 6))), None, (), 100).levels == ()
 
 
 def test_photographs_are_decoded_and_written_anew(tmp_path):
-    """A record's picture is made small and turned the right way up; uncovered places are grey."""
+    """A record's picture is scaled down and flipped to match the maps; uncovered sky is grey."""
     picture = np.zeros((60, 80, 4), dtype=np.uint8)
     picture[:20] = (255, 0, 0, 255)
     Image.fromarray(picture, "RGBA").save(tmp_path / "t.png")
@@ -363,6 +363,6 @@ def test_photographs_are_decoded_and_written_anew(tmp_path):
 
 @pytest.mark.parametrize("name", ["absent.png", "../outside.png", "text.png"])
 def test_a_picture_that_is_none_is_left_out(tmp_path, name):
-    """A missing, outlying or broken picture is no picture."""
+    """A missing or broken picture, or one outside the record, is ignored."""
     (tmp_path / "text.png").write_text("no picture", encoding="utf-8")
     assert skymap.read_photograph(tmp_path, name) is None

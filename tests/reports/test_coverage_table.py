@@ -1,4 +1,4 @@
-"""Which target was tried on which dataset in which test of the checklist."""
+"""Test the table of tests, datasets and targets."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ def row_of(tried, scenario, dataset):
 
 
 def test_what_was_tried():
-    """A run stands with the verdicts that pass; a control that is red by its checks is as expected; the rest was not run."""
+    """A cell counts the verdicts that pass; a control red in its checks is as expected; other combinations are "not run"."""
     tried = table(taken(a_session(), a_session("zemosaic 271f109", "2" * 40, judged=(), runs=())), Requests())
     assert [c.target for c in tried.columns] == ["zemosaic 63bcc2c", FIXED, "zemosaic 271f109"]
     cells = row_of(tried, "A", "chain3x2")
@@ -39,7 +39,7 @@ def test_what_was_tried():
 
 
 def test_findings_of_quality_that_gate_nothing_are_not_counted():
-    """A pre-existing finding is no verdict on the patch."""
+    """A pre-existing finding is not counted."""
     (judged, *others) = a_session().judged
     found = verdict("accuracy", {}, "fail", axis="quality", standing="pre-existing")
     session = a_session(judged=(replace(judged, verdicts=(*judged.verdicts, found)), *others))
@@ -48,7 +48,7 @@ def test_findings_of_quality_that_gate_nothing_are_not_counted():
 
 
 def test_every_combination_has_its_place():
-    """Each dataset stands in each test of the checklist once: as a row, or apart with the reason."""
+    """Each pair of dataset and test is listed once: as a row, or apart with the reason."""
     tried = table(taken(a_session()), Requests())
     rows = [(row.scenario, row.dataset) for row in tried.rows]
     apart = [(scenario, dataset) for scenario, dataset, _ in tried.apart]
@@ -58,20 +58,20 @@ def test_every_combination_has_its_place():
 
 
 def test_a_set_that_was_not_there():
-    """A case that was skipped for want of its set was not evaluated; where nobody had the case, it was not run."""
-    skipped = TestEntry("scenarios/test_c_sds.py::t[sds-m94]", "T.", "not evaluated", "absent", "sds-m94")
+    """A case skipped because its set is missing is "not evaluated"; one that is in no session is "not run"."""
+    skipped = TestEntry("scenarios/test_c_sds.py::t[sds-m94]", "T.", Outcome.NOT_EVALUATED, "absent", "sds-m94")
     session = a_session(real_sets=(RealSet("seestar_m94_2panels", judged=False, command="phase3 data fetch"),))
     sessions = (replace(session, tests=(*session.tests, skipped)), a_session("zemosaic 271f109", "2" * 40))
     cells = row_of(table(taken(*sessions), Requests()), "C", "seestar_m94_2panels")
     assert cells[FIXED].kind == "not evaluated"
     assert cells["zemosaic 271f109"] == Gap("not run")
-    assert "○ not evaluated: the set was not there" in page(*sessions)
+    assert "○ not evaluated: the set is not on this machine" in page(*sessions)
     there = replace(sessions[0], real_sets=(RealSet("seestar_m94_2panels", judged=True, command="x"),))
     assert row_of(table(taken(there), Requests()), "C", "seestar_m94_2panels")[FIXED] == Gap("not run")
 
 
 def test_profiles_stand_apart(written):
-    """Runs of two profiles have a column each; how a run was made is in its record."""
+    """Runs with two profiles have two columns; the profile is read from the record."""
     folders = [written(a_session(created=f"2026-11-2{n}T00:00:00Z"), f"session {n}") for n in range(2)]
     for folder, profile in zip(folders, ("default", "fast"), strict=True):
         target = TargetFacts("zemosaic", FIXED, "/x", "python", {"commit": COMMIT})

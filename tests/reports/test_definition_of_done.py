@@ -1,4 +1,4 @@
-"""The Definition of Done as a document: its lines, figures, runs and limits."""
+"""Test the Definition of Done as a document: its lines, figures, runs and limits."""
 
 import re
 from dataclasses import replace
@@ -33,7 +33,7 @@ from tests.sample_session import sample_session
 
 @pytest.mark.parametrize("lang", ["en", "fr"])
 def test_every_line_is_there(lang):
-    """Each line stands in the checklist with its own words, and below with its tests and a command; the first section first."""
+    """Each line has its own words in the overview, and its tests and a command below; the Definition of Done comes first."""
     text = page(a_session(), lang=lang)
     for line in LINES:
         assert len(re.findall(rf"^\| \[{re.escape(line.id)}\]\(#", text, re.MULTILINE)) == 1
@@ -48,14 +48,14 @@ def test_every_line_is_there(lang):
 
 
 def test_both_languages_have_the_same_lines(tmp_path):
-    """One call writes both; they differ in words alone."""
+    """One call writes both languages, line by line the same."""
     paths = write(taken(a_session()), tmp_path / "x.md")
     assert [p.name for p in paths] == ["x.md", "x.fr.md"]
     assert len({p.read_text(encoding="utf-8").count("\n") for p in paths}) == 1
 
 
 def test_figures_stand_beside_those_of_the_baseline():
-    """The figure of a line is that of its evidence, and the baseline's stands beside it under its own name."""
+    """The figure of a line is taken from its evidence and followed by the baseline's, with the baseline's name."""
     text = page(a_session())
     row = next(line for line in text.splitlines() if line.startswith("| [A.6]"))
     assert row.startswith("| [A.6](#a6) | ✓ pass |")
@@ -63,11 +63,11 @@ def test_figures_stand_beside_those_of_the_baseline():
     row = next(line for line in text.splitlines() if line.startswith("| [4.1]"))
     assert "changed statements that are cache retention: **42 of 42**" in row
     row = next(line for line in text.splitlines() if line.startswith("| [A.1]"))
-    assert "controls red by the checks named for them: **1 of 1**" in row
+    assert "controls that are red in the expected checks: **1 of 1**" in row
 
 
 def test_figures_are_of_the_runs_under_validation():
-    """What a control comes to is no figure of the subject."""
+    """A verdict on a control gives no figure of the subject."""
     text = page(judging("test_every_master_tile_is_made", a_session(), run="b", role="control"))
     assert row(text, "A.6").endswith("| – |")
 
@@ -79,29 +79,29 @@ def test_what_is_newly_red_is_counted(outcome, count):
     judged = replace(judged, verdicts=(verdict("tiles", LOST, "fail"), verdict("holes", {}, outcome)))
     name, session = "test_nothing_is_worse_than_before_the_patch", a_session(judged=(judged, *others))
     text = page(judging(name, session, run="b", role="baseline", check=None))
-    assert f"checks that are red here and green in the baseline: **{count}**" in row(text, "4.2")
+    assert f"checks that fail here and pass in the baseline: **{count}**" in row(text, "4.2")
 
 
 def test_a_control_that_is_not_red_is_not_counted():
-    """A control whose named check passes does not show that the harness sees."""
+    """A control whose expected check passes is not counted as red."""
     (judged, before, control) = a_session().judged
     blind = replace(control, verdicts=(verdict("tiles", MADE), verdict("holes")))
     text = page(a_session(judged=(judged, before, blind)))
-    assert "controls red by the checks named for them: **0 of 1**" in row(text, "A.1")
+    assert "controls that are red in the expected checks: **0 of 1**" in row(text, "A.1")
 
 
 def test_runs_under_faults_are_counted_apart():
-    """A tile that was made to fail is no tile that the target lost: figures of such runs stand beside the others."""
+    """A tile that failed through an injected fault is not added to the tiles that the target lost."""
     line = next(line for line in LINES if line.id == "1.7")
     assert any("test_under_faults" in name for name in line.tests)
     row = next(row for row in page(a_session()).splitlines() if row.startswith("| [1.7]"))
-    assert "num\\_master\\_tiles of tiles\\_total, under faults: **6 of 6**" in row
+    assert "num\\_master\\_tiles of tiles\\_total, in runs with injected faults: **6 of 6**" in row
     row = next(row for row in page(a_session()).splitlines() if row.startswith("| [A.6]"))
-    assert "under faults" not in row
+    assert "injected faults" not in row
 
 
 def test_runs_are_added_up():
-    """Over several sessions figures are sums, and the runs are listed with their records and sessions."""
+    """Figures of several sessions are added up, and the runs are listed with their records and sessions."""
     text = page(a_session(), a_session())
     assert "**12 of 12** (zemosaic 63bcc2c: 10 of 12)" in text
     assert "| R1 | `chain` | `chain3x2` | subject | `zemosaic b59a65f` | `per_tile` | S1 | `s` |" in text
@@ -110,14 +110,14 @@ def test_runs_are_added_up():
 
 
 def test_a_run_without_a_baseline_tells_nothing_of_it():
-    """Where one of two runs has no baseline the baseline's figure is of the other, and says so."""
+    """If only one of two runs has a baseline, the baseline's figure says that it is from one of two runs."""
     (judged, *others) = a_session().judged
     text = page(a_session(), a_session(judged=(replace(judged, baseline=None), *others)))
     assert "**12 of 12** (zemosaic 63bcc2c: 5 of 6 (in 1 of 2 runs))" in text
 
 
 def test_the_command_is_that_of_a_session_that_concluded():
-    """A session in which a test could not conclude does not say how to repeat the line where another session does."""
+    """The command comes from the sessions that concluded, if there are any."""
     name = next(line for line in LINES if line.id == "B.3").tests[0]
     short = a_session(tests={name: "unknown"}, options={"budget": "1min,1GiB"})
     assert "--phase3-budget=1min,1GiB" in detail(page(short), "B.3")
@@ -125,7 +125,7 @@ def test_the_command_is_that_of_a_session_that_concluded():
 
 
 def test_what_is_not_in_the_evidence_is_no_figure():
-    """Without evidence a line has its verdict and no figure."""
+    """A line without evidence has a verdict but no figure."""
     (judged, *others) = a_session().judged
     bare = replace(judged, verdicts=(verdict("tiles"),), baseline=None)
     text = page(a_session(judged=(bare, *others), patch=()))
@@ -134,7 +134,7 @@ def test_what_is_not_in_the_evidence_is_no_figure():
 
 
 def test_what_is_red_says_why():
-    """A test that fails stands with its verdict's sentence, else its own; no place of the machine is in it."""
+    """A failing test is shown with its message, without paths of the machine."""
     name = next(line for line in LINES if line.id == "B.3").tests[0]
     session = a_session(tests={name: "unknown"})
     message = "harness.plugin.SomeError: no lock on /tmp/w/runs/machine.db or C:\\Users\\me\\x.db: held\nmore"
@@ -146,7 +146,7 @@ def test_what_is_red_says_why():
 
 
 def test_a_verdict_explains_its_test():
-    """Where a verdict is unknown its own sentence stands, in the reader's language, and not what the test once wrote."""
+    """The sentence of an unknown verdict is shown, in the reader's language, instead of the test's message."""
     (name,) = next(line for line in LINES if line.id == "A.6").tests
     session = a_session(tests={name: "unknown"})
     judged = tuple(
@@ -161,7 +161,7 @@ def test_a_verdict_explains_its_test():
 
 
 def test_the_head_counts_all_lines():
-    """Beside the Definition of Done the first lines say how many lines of the whole checklist are open."""
+    """The first lines count the outcomes of all lines of the checklist."""
     name = next(line for line in LINES if line.id == "B.3").tests[0]
     head = page(a_session(tests={name: "unknown"})).partition("\n## ")[0]
     assert "✓ **pass**. Every line of the Definition of Done passes." in head
@@ -169,7 +169,7 @@ def test_the_head_counts_all_lines():
 
 
 def test_the_sessions_are_bound_by_their_hashes(written):
-    """The document names the hash of each session that it rests on, and what these were made with."""
+    """The document names the hash of each of its sessions, and the versions with which they were made."""
     folder = written(a_session())
     text = document(together(read([folder])), "en")
     assert f"- S1 `{sha256_of(folder / 'session.json')}`" in text.partition("\n## ")[0]
@@ -180,7 +180,7 @@ def test_the_sessions_are_bound_by_their_hashes(written):
 
 
 def test_what_a_session_was_made_with_is_told():
-    """A harness with changed files says so, of shards each one's; options that decide on the runs stand without their place."""
+    """Changes to the harness are named for each shard; options that determine the runs are shown without paths."""
     environment = dict(a_session().environment)
     changed = {**environment, "harness_commit": f"{'a' * 40} (changed); {'b' * 40}"}
     options = {"profile": "fast", "control": "zemosaic:/home/me/zm@63bcc2c", "frames": "/home/me/f", "quick": "true"}
@@ -194,7 +194,7 @@ def test_what_a_session_was_made_with_is_told():
 
 
 def test_findings_are_counted_by_standing():
-    """Findings of quality stand by check, new or not, with the cases that show them."""
+    """Quality findings are listed by check and standing, with their cases."""
     (judged, *others) = a_session().judged
     found = verdict("accuracy", {"findings": ["x"]}, "fail", axis="quality", standing="pre-existing")
     guard_rails = verdict("tiles", LOST, "fail")
@@ -204,7 +204,7 @@ def test_findings_are_counted_by_standing():
 
 
 def test_what_nothing_rests_on_is_told():
-    """A set that no session judged, and runs that had no GPU, are named as limits; a set that one judged is not."""
+    """Sets that no session judged, and runs without a GPU, are named as limits."""
     (judged, *others) = a_session().judged
     alone = verdict("fallback", {"same": [{"name": "gpu_fallback_cpu", "count": 1}]})
     sets = tuple(RealSet(name, judged=name == "m94", command="x") for name in ("m94", "hatp32"))
@@ -212,11 +212,11 @@ def test_what_nothing_rests_on_is_told():
     text = page(session, a_session())
     assert "The set hatp32 was not judged" in text
     assert "The set m94" not in text
-    assert "GPU: in 1 of 2 runs the target said that it could use none" in text
+    assert "GPU: not available in 1 of 2 runs" in text
 
 
 def test_hostile_text_stays_where_it_is(tmp_path):
-    """Whatever a session holds, no line begins with markup that is not ours, and no element gets in but our own."""
+    """Text from a session never starts a line with markup and adds no element."""
     sample_session(tmp_path, "zemosaic", hostile=True)
     text = document(together(read([tmp_path])), "en")
     assert set(re.findall(r"<[^>]*>", text)) <= {"<br>", "<details>", "</details>", "<summary>", "</summary>"}
@@ -228,7 +228,7 @@ def test_hostile_text_stays_where_it_is(tmp_path):
 
 @pytest.mark.parametrize(("outcome", "status"), [("pass", 0), ("fail", 1), ("unknown", 3), (None, 3)])
 def test_the_command_writes_both_and_says_how_it_went(written, tmp_path, monkeypatch, capsys, *, outcome, status):
-    """The exit status is the Definition of Done's; without a name the files are called after the target."""
+    """The exit status is that of the Definition of Done; by default the files are named after the target."""
     monkeypatch.chdir(tmp_path)
     folder = written(a_session(tests={DONE[1].tests[0]: outcome}))
     assert main(["dod", str(folder)]) == status
@@ -245,7 +245,7 @@ def test_the_command_writes_both_and_says_how_it_went(written, tmp_path, monkeyp
 
 @pytest.mark.parametrize("arguments", [[], ["--subject", "nobody"]])
 def test_what_is_no_session_is_an_error_of_usage(written, tmp_path, capsys, arguments):
-    """A folder without a session, or a subject that no session has, ends with 2 and what to do; nothing is written."""
+    """A folder without a session, or an unknown subject, gives status 2 and an error message; nothing is written."""
     folder = tmp_path if not arguments else written(a_session())
     assert main(["dod", str(folder), "-o", str(tmp_path / "x.md"), *arguments]) == 2
     assert "expected" in capsys.readouterr().err

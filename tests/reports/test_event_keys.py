@@ -1,4 +1,4 @@
-"""What event keys mean: each key stands untranslated beside its sentence, in the report and on job pages."""
+"""Test the explanations of event keys: the key is not translated, its sentence is, in the report and on job pages."""
 
 import re
 from types import MappingProxyType
@@ -36,19 +36,19 @@ def test_keys_are_found_in_a_verdict():
 
 @pytest.mark.parametrize("text", ["per_tile", "num_master_tiles 5", "a_key_that_nobody_knows", "", "MASTER_TILE"])
 def test_other_words_are_left_alone(text):
-    """What is no known key has no sentence."""
+    """An unknown key has no sentence."""
     assert keys_in(text, ENGLISH) == ()
 
 
 def test_fallbacks_are_explained_by_the_check_that_knows_them():
-    """A fallback's key means here what the check of fallbacks says that it means."""
+    """The key of a fallback has the meaning defined with the fallback check."""
     known = next(k for k in KNOWN if k.pattern.search("center_anchor_soft_fallback"))
     assert keys_in("center_anchor_soft_fallback", ENGLISH) == (("center_anchor_soft_fallback", known.means.text),)
     assert not [key for key in KEYS if any(k.pattern.search(key) for k in KNOWN)]
 
 
 def test_every_key_that_judges_has_a_sentence():
-    """A key on which a fact of the checks rests is explained."""
+    """Every key that checks use is explained."""
     names = [v for k, v in vars(phase3).items() if k.isupper() for v in (v if isinstance(v, tuple) else (v,))]
     keys = [name for name in names if isinstance(name, str) and re.fullmatch(r"(run|mastertile)_[a-z0-9_]+", name)]
     assert keys
@@ -56,7 +56,7 @@ def test_every_key_that_judges_has_a_sentence():
 
 
 def test_keys_stand_beside_their_sentences(tmp_path):
-    """In the report and on job pages the key is code, as a log has it, and its sentence in the page's language beside it."""
+    """In the report and on job pages the key is shown as code, followed by its sentence in the page's language."""
     sample_session(tmp_path, "zemosaic")
     write_views(Material(tmp_path))
     key = "mastertile_warn_cache_file_missing"

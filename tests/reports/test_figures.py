@@ -1,4 +1,4 @@
-"""Figures in words: each is that of the evidence, and what is not there gives none."""
+"""Test the figures of checks and guard rails: their values, and that missing evidence gives none."""
 
 import importlib
 import inspect
@@ -87,7 +87,7 @@ KEYS = [
 
 @pytest.mark.parametrize(("check", "part"), KEYS)
 def test_no_evidence_no_figure(check, part):
-    """What is missing, null, a word, a truth value or not finite gives no figure, whatever else is there."""
+    """A missing value, null, a word, a truth value or an infinite number gives no figure."""
     source = inspect.getsource(guard_rails if check in ROWS else sys.modules[ALL[check].judge.__module__])
     names = set(re.findall(r'"([a-z_0-9]+)"', source))
     known = figures_of(check, part)
@@ -100,13 +100,13 @@ def test_no_evidence_no_figure(check, part):
 
 
 def test_a_figure_of_some_runs_says_so():
-    """Where one of two runs tells nothing the sum is of the other alone, and says so; the baseline's likewise."""
+    """If only one of two runs has a figure, the text says so; the same for the baseline."""
     (figure,) = draw(figures_of("tiles"), [MADE, {}], [{}, LOST], EN)
     assert (figure.value, figure.before) == ("6 of 6 (in 1 of 2 runs)", "5 of 6 (in 1 of 2 runs)")
 
 
 def test_an_interval_is_one_runs():
-    """Of several intervals the one that reaches highest stands whole: parts of two would be nobody's."""
+    """Of several intervals the one with the highest upper end is shown, without mixing limits of two runs."""
     names = ("ratio", "ratio_low", "ratio_high", "timed_pairs")
     runs = [dict(zip(names, found, strict=True)) for found in ((1.3, 1.2, 1.4, 3), (1.0, 0.2, 5.0, 2))]
     (figure,) = draw(figures_of("cost"), runs, [], EN)
@@ -114,7 +114,7 @@ def test_an_interval_is_one_runs():
 
 
 def test_every_check_and_row_has_a_figure():
-    """No check, no part of one and no row of the guard rails is without a figure; an unknown name has none."""
+    """Every check, every part of one and every row of the guard rails has a figure; an unknown name has none."""
     assert all(figures_of(check, part) for check, part in KEYS)
     assert all(isinstance(figure.unit, Unit) for check, part in KEYS for figure in figures_of(check, part))
     assert set(_TEXTS) == set(Unit)
@@ -132,7 +132,7 @@ def markers():
 
 
 def test_each_part_is_asserted_by_a_test_of_the_checklist():
-    """The parts that scenario tests name in their markers are those of the checks, and each test stands in the checklist."""
+    """The parts in the markers of scenario tests are exactly those of the checks, and each such test is in the checklist."""
     found = list(markers())
     assert {(check, part) for check, part, _ in found} == {key for key in KEYS if key[1] is not None}
     assert {test for _, _, test in found} <= {name for line in LINES for name in line.tests}

@@ -1,4 +1,4 @@
-"""JUnit made from a session: which tags outcomes become, and what stands beside each test."""
+"""Test JUnit made from a session: the tag of each outcome, and the properties of each test."""
 
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -28,7 +28,7 @@ TEST = TestEntry("scenarios/test_a_hole_repro.py::test_x[chain]", "Title", Outco
     ],
 )
 def test_what_outcomes_become(outcome, tag):
-    """Unknown is an error, never a skip; what was skipped says why; a pass has no tag."""
+    """Unknown is an error, never a skip; a skipped test has its reason; a pass has no tag."""
     root = ET.fromstring(junit(replace(EMPTY, tests=(replace(TEST, outcome=Outcome(outcome), message="why\nmore"),))))
     (case,) = root.iter("testcase")
     assert (case.get("classname"), case.get("name")) == ("scenarios.test_a_hole_repro", "test_x[chain]")
@@ -44,7 +44,7 @@ def test_what_outcomes_become(outcome, tag):
 
 
 def test_a_test_tells_what_it_judged(tmp_path):
-    """Scenario, case, check, verdict, role, target, retention and seconds are flat text beside the test."""
+    """Scenario, case, check, verdict, role, target, retention and seconds are plain-text properties of a test."""
     session = sample_session(tmp_path, "zemosaic")
     root = ET.fromstring(junit(session))
     case = next(c for c in root.iter("testcase") if "test_the_hole_is_gone" in c.get("name"))
@@ -57,7 +57,7 @@ def test_a_test_tells_what_it_judged(tmp_path):
 
 
 def test_a_finding_tells_whether_it_is_new():
-    """The standing of a finding stands beside its test; a verdict on the patch has none."""
+    """The standing of a finding is a property of its test; a verdict on the patch has none."""
     finding = Verdict("accuracy", Outcome.FAIL, say("x"), axis="quality", standing="pre-existing")
     judged = JudgedRun("k", case="chain", role="subject", verdicts=(finding, Verdict("holes", Outcome.PASS, say("x"))))
     tests = [

@@ -1,75 +1,13 @@
-"""The page for job runners: what it says, in both languages, and that nothing that was read gets out of its place."""
+"""Test the escaping of Markdown, and its templates."""
 
 import re
-from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from harness.language.message import Message, say
-from harness.record.values import sha256_of
-from harness.session.model import JudgedRun, Session, TestEntry
-from harness.verdict import Outcome, Verdict
-from reports.markdown import code, escape
-from reports.material import Material
-from reports.summary import MAX_BYTES, MAX_FOUND, summary
-from reports.write import write_views
-from tests.sample_session import sample_session
+from reports.markdown import Markdown, _environment, code, escape
 
-EMPTY = Session("2026-01-01T00:00:00+00:00", "zemosaic abc", "zemosaic", {}, "pytest", {})
-
-
-@pytest.fixture(scope="module")
-def red(tmp_path_factory):
-    """Return a session that loses a tile, and its folder with every view."""
-    folder = tmp_path_factory.mktemp("red")
-    session = sample_session(folder, "zemosaic")
-    write_views(Material(folder))
-    return session, folder
-
-
-def test_the_page_says_what_matters_first(red):
-    """Title, lines of the Definition of Done, then what fails with its whole cause, then the matrix and the sets."""
-    _, folder = red
-    page = (folder / "summary.md").read_text(encoding="utf-8")
-    assert page.startswith("# ✗ zemosaic 63bcc2c: the validation fails\n")
-    titles = re.findall(r"^## (.*)$", page, re.MULTILINE)
-    assert titles == ["Definition of Done", "What fails or is unknown", "At a glance", "Real sets"]
-    holes = page[page.index("**fail** holes") :]
-    assert "\n  1. Hole 1," in holes
-    assert "\n  3. MainThread removed preprocessed\\_p3\\_0.npy" in holes
-    assert "`phase3 data fetch microobs_hatp32_4panels`" in page
-    assert f"`{sha256_of(folder / 'session.json')}`" in page
-    assert "[report.html](report.html)" in page
-
-
-def test_the_page_speaks_french(red):
-    """The French page has the same rows, with its own words and figures."""
-    _, folder = red
-    pages = [(folder / name).read_text(encoding="utf-8") for name in ("summary.md", "summary.fr.md")]
-    assert "échec" in pages[1]
-    assert "55,99" in pages[1]
-    assert [page.count("\n") for page in pages] == [pages[0].count("\n")] * 2
-
-
-def test_a_self_test_says_so_and_shows_its_control(tmp_path):
-    """A run of the reference claims nothing on ZeMosaic: its lines are not evaluated, and it names the command that does."""
-    page = summary(sample_session(tmp_path, "reference"), "en", "0" * 64)
-    assert "--phase3-target=zemosaic:PATH@COMMIT" in page
-    assert "- ○ not evaluated: Repro du trou corrigée" in page
-    assert "## Controls" in page
-
-
-def test_the_matrix_has_words_where_one_must_look(red):
-    """A row names its scenario; a pass is a sign alone, anything else has its word, and the signs are explained."""
-    session, folder = red
-    page = (folder / "summary.md").read_text(encoding="utf-8")
-    row = next(line for line in page.splitlines() if line.startswith("| A chain |"))
-    assert "✗ fail" in row
-    assert "✓ pass" not in row
-    assert "Signs: ✗ fail, ✓ pass, ○ not evaluated" in page
-    old = Verdict("accuracy", Outcome.FAIL, say("x"), axis="quality", standing="pre-existing")
-    judged = replace(session.judged[0], verdicts=(old,))
-    assert "✗ fail (finding, pre-existing)" in summary(replace(session, judged=(judged,)), "en", "0")
+TEMPLATES = Path(__file__).parents[2] / "reports" / "templates"
 
 
 @pytest.mark.parametrize(
@@ -100,48 +38,33 @@ def test_code_can_be_copied(text, shown):
     assert code(text) == shown
 
 
-def test_hostile_names_stay_where_they_are(tmp_path):
-    """Whatever names and texts hold, no line but ours begins with markup, and no element gets into the page."""
-    page = summary(sample_session(tmp_path, "zemosaic", hostile=True), "en", "0" * 64)
-    assert "<" not in page
-    assert "\x00" not in page
-    assert "\u202e" not in page
-    ours = re.compile(r"#{1,2} \S|- [✗?✓○`] ?|  \d+\. |\| |[A-Z]|\\\\?\w|&lt;script")
-    assert [line for line in page.splitlines() if line and not ours.match(line)] == []
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ("{{ text }}", "a\\*&lt;b&gt;"),
+        ("{% macro m(t) %}[{{ t }}]{% endmacro %}{{ m(text) }}", "[a\\*&lt;b&gt;]"),
+        ("{% set t %}**{{ text }}**{% endset %}{{ t }}", "**a\\*&lt;b&gt;**"),
+        ('{{ _("{label}: {text}", label="n"|code, text=text) }}', "`n`: a\\*&lt;b&gt;"),
+        ('{{ _("{label}: {text}", label="*", text=text) }}', "\\*: a\\*&lt;b&gt;"),
+        ("{{ text|bold }}", "**a\\*&lt;b&gt;**"),
+        ("{{ [text, 'b c']|terms }}", "a\\*&lt;b&gt;, `b c`"),
+        ("{{ 1 }}", "1"),
+    ],
+)
+def test_templates_escape_by_default(source, shown):
+    """A text is escaped once wherever it is put in: alone, in a macro, a block or a sentence; marked text stays as it is."""
+    assert _environment("en").from_string(source).render(text="a*<b>") == shown
 
 
-def verdicts(count, text="x"):
-    """Return so many verdicts that fail."""
-    return tuple(Verdict(f"c{n}", Outcome.FAIL, Message(text), {}, (say("x"),) * 50) for n in range(count))
+def test_marked_text_escapes_what_is_joined_to_it():
+    """Adding to, joining or formatting Markdown escapes the other text."""
+    assert Markdown("**a**") + "*" == "**a**\\*"
+    assert Markdown(", ").join(["*", Markdown("`b`")]) == "\\*, `b`"
+    assert Markdown("- %s") % "<" == "- &lt;"
 
 
-def test_what_is_left_out_is_counted():
-    """Of many failures the first stand with their cause, the rest is counted; a long cause is cut, and says so."""
-    judged = JudgedRun("k", case="c", role="subject", verdicts=verdicts(25))
-    page = summary(replace(EMPTY, judged=(judged,)), "en", "0")
-    assert page.count("**fail**") == MAX_FOUND
-    assert "- and more, in session.json: 5" in page
-    assert "  13. and more, in session.json: 38" in page
-
-
-def test_the_page_is_bounded():
-    """A page that would be too large for where it is shown is cut at the end of a line, and says so."""
-    judged = tuple(
-        JudgedRun("k", case=f"case {n}", role="subject", verdicts=verdicts(20, "é" * 900)) for n in range(200)
-    )
-    page = summary(replace(EMPTY, judged=judged), "fr", "0")
-    assert len(page.encode()) <= MAX_BYTES
-    assert page.endswith("\n")
-    assert "session.json" in page.splitlines()[-1]
-
-
-def test_a_test_without_a_verdict_is_shown_too():
-    """What fails without a verdict of its own, such as a comparison, stands with its message; one with is not said twice."""
-    test = TestEntry(
-        "scenarios/t.py::t[c]", "Nothing is worse.", Outcome.FAIL, "holes\nmore", "c", None, "k", "subject"
-    )
-    page = summary(replace(EMPTY, tests=(test,)), "en", "0")
-    assert "- ✗ **fail** Nothing is worse.: holes\n" in page
-    judged = JudgedRun("k", case="c", role="subject", verdicts=verdicts(1))
-    page = summary(replace(EMPTY, tests=(replace(test, check="c0"),), judged=(judged,)), "en", "0")
-    assert page.count("**fail**") == 1
+@pytest.mark.parametrize("path", sorted(TEMPLATES.glob("*.md.j2")), ids=lambda path: path.name)
+def test_templates_use_nothing_that_passes_by_the_escaping(path):
+    """Jinja's own concatenation, ``join`` and ``safe`` escape as HTML or not at all."""
+    source = path.read_text(encoding="utf-8")
+    assert not re.search(r"~|\|\s*(safe|join|e|escape|replace|format)\b", source)

@@ -1,4 +1,4 @@
-"""The command that repeats a line of the checklist."""
+"""Test the command that repeats a line of the checklist."""
 
 import ast
 import shlex
@@ -22,7 +22,7 @@ def defined():
 
 @pytest.mark.parametrize("line", LINES, ids=lambda line: line.id)
 def test_a_command_repeats_its_line(line):
-    """A line's command names its tests, which exist, and options that exist, with the values that the session had."""
+    """The command of a line has its tests, which exist, and existing options with the session's values."""
     session = a_session(
         options={
             "target": "zemosaic:/home/me/zm@b59a65f",
@@ -70,13 +70,13 @@ def test_a_command_repeats_its_line(line):
     ],
 )
 def test_options_that_go_without_saying_or_make_no_sense(parts, options):
-    """Defaults are left out, and what is no value of an option; older sessions have their options in their command."""
+    """Defaults and malformed values are left out; options of older sessions are read from their command."""
     words = shlex.split(*commands(DONE[0].tests, a_session(**parts)))
     assert words[-len(options) - 2 :] == ["--phase3-target=zemosaic:PATH@b59a65f", "--phase3-python=PYTHON", *options]
 
 
 def test_no_shell_reads_more_in_a_command():
-    """What holds a comma or a place stands in double quotes, which cmd, PowerShell and Unix shells all know."""
+    """Words with a comma or a path are in double quotes, which cmd, PowerShell and Unix shells all understand."""
     options = {"workers": "3", "budget": "9min, 1GiB", "config": "x", "control": "reference:naive_per_tile_deletion,x"}
     (line,) = commands(("scenarios/test_b_stress.py::test_the_run_is_not_slowed",), a_session(options=options))
     assert line == (
@@ -87,7 +87,7 @@ def test_no_shell_reads_more_in_a_command():
 
 
 def test_shards_with_other_options_have_a_command_each():
-    """Where a merged session's options differ each of them is said again, and not half of them."""
+    """A merged session has one command for each set of options."""
     session = a_session(options={"profile": "fast; default", "workers": "2"})
     found = commands(DONE[0].tests, session)
     assert [line.partition('PYTHON"')[2] for line in found] == ["", " --phase3-profile=default"]
@@ -103,5 +103,5 @@ def test_shards_with_other_options_have_a_command_each():
     ],
 )
 def test_the_target_of_a_command(parts, target):
-    """A commit is named where it was the target; a work tree and other kinds have no place of their own."""
+    """The commit of a target is named; a changed work tree and other kinds of target are given without one."""
     assert f"--phase3-target={target}" in shlex.split(*commands(DONE[0].tests, a_session(**parts)))

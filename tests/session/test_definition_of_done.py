@@ -1,4 +1,4 @@
-"""The Definition of Done of several sessions: which outcomes count, and when a line passes."""
+"""Test the Definition of Done of several sessions: which outcomes count, and when a line passes."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from tests.sample_session import sample_session
 
 
 def test_a_line_passes_when_all_its_tests_were_evaluated():
-    """Where every test was run and none failed, every line passes, and with them the whole."""
+    """If every test was run and none failed, every line passes, and so does the whole."""
     done = taken(a_session())
     assert set(outcomes(done).values()) == {"pass"}
     assert done.outcome is Outcome.PASS
@@ -44,7 +44,7 @@ def test_nothing_else_becomes_a_pass(line, outcome):
     ],
 )
 def test_sessions_of_one_subject_are_taken_together(found, merged):
-    """A test that failed anywhere has failed, one that was unknown stays so; it must have been evaluated once at least."""
+    """Fail in any session outranks unknown, which outranks pass; a test must be evaluated at least once."""
     (name,) = next(line for line in LINES if line.id == "A.7").tests
     for order in (found, found[::-1]):
         assert outcomes(taken(*(a_session(tests={name: one}) for one in order)))["A.7"] == merged
@@ -54,11 +54,11 @@ def test_sessions_of_one_subject_are_taken_together(found, merged):
     ("line", "case"), [("4.2", "gui"), ("4.2", "natural"), ("4.2", "chain"), ("4.3", "sds"), ("4.3", "grid")]
 )
 def test_a_case_that_nobody_ran_is_half_of_the_proof(line, case):
-    """A line does not pass on some of the synthetic cases, which every machine has; the document names what is missing."""
+    """A line passes only if all synthetic cases were run; the document names the missing ones."""
     session = a_session()
     for left in (
         [t for t in session.tests if t.case != case or (case == "chain" and t.scenario != "A")],
-        [replace(t, outcome="not evaluated") if t.case == case else t for t in session.tests],
+        [replace(t, outcome=Outcome.NOT_EVALUATED) if t.case == case else t for t in session.tests],
     ):
         part = replace(session, tests=tuple(left))
         assert outcomes(taken(part))[line] == "not evaluated"
@@ -77,14 +77,14 @@ def test_a_session_that_holds_no_scenarios_passes_no_line_on_part_of_the_cases()
 
 
 def test_a_case_without_the_question_was_asked():
-    """Where a verdict says that a case has no such question, the line rests on the others."""
+    """A case to which a check does not apply does not keep the line from passing."""
     session = a_session()
-    tests = tuple(replace(t, outcome="not applicable") if t.case == "gui" else t for t in session.tests)
+    tests = tuple(replace(t, outcome=Outcome.NOT_APPLICABLE) if t.case == "gui" else t for t in session.tests)
     assert outcomes(taken(replace(session, tests=tests)))["4.2"] == "pass"
 
 
 def test_halves_make_a_whole():
-    """Tests that were run in one session and those of another prove a line together."""
+    """Tests of several sessions together can make a line pass."""
     (line,) = [line for line in DONE if line.id == "4.3"]
     halves = [dict.fromkeys(line.tests[n::2]) for n in range(2)]
     sessions = [a_session(tests=half) for half in halves]
@@ -104,7 +104,7 @@ def test_the_reference_says_nothing(tmp_path):
 
 
 def test_other_targets_decide_nothing():
-    """A session of another target, red or green, changes no line; it stands in the table."""
+    """A session of another target changes no line; it is only in the table."""
     red = dict.fromkeys((name for line in LINES for name in line.tests), "fail")
     sessions = (a_session(), a_session("zemosaic 271f109", "2" * 40, tests=red))
     done = taken(*sessions)
@@ -116,13 +116,13 @@ def test_other_targets_decide_nothing():
 
 
 def test_another_profile_decides_nothing_and_is_told():
-    """With settings in which a target does not repeat itself, red may be scatter: it breaks no line, and is said at the top."""
+    """A session with another profile changes no line; its failures are named at the top."""
     red = dict.fromkeys((name for line in LINES for name in line.tests), "fail")
     verdicts = (
         Verdict("parity", Outcome.FAIL, say("Other outputs."), {}),
         Verdict("holes", Outcome.PASS, say("None."), {}),
     )
-    judged = (JudgedRun("gui", "r", "subject", None, None, verdicts),)
+    judged = (JudgedRun("r", case="gui", role="subject", verdicts=verdicts),)
     default = replace(a_session(tests=red), options={"profile": "default"}, judged=judged, runs=())
     done = taken(a_session(), default)
     assert (done.outcome, len(done.own), len(done.aside)) == (Outcome.PASS, 1, 1)
@@ -133,13 +133,13 @@ def test_another_profile_decides_nothing_and_is_told():
 
 
 def test_a_session_that_is_given_twice_counts_once(written):
-    """The same session under two names is one."""
+    """A session given twice is counted once."""
     folder = written(a_session())
     assert len(together(read([folder, folder])).own) == 1
 
 
 def test_a_run_counts_once(written):
-    """A merged session beside one that it was made of holds the same runs, whose figures would be added up twice."""
+    """A merged session and one of its shards contain the same runs, which must not be counted twice."""
     folders = [written(a_session(created=f"2026-11-2{n}T00:00:00Z"), f"session {n}") for n in range(2)]
     for n, folder in enumerate(folders):
         for key in ("s", "b"):
@@ -157,19 +157,19 @@ def test_a_run_counts_once(written):
 
 @pytest.mark.parametrize("subject", ["zemosaic abc", "b59a6", "63bcc2c"])
 def test_a_subject_without_a_session(subject):
-    """A name that no session's target has, or too few characters of a commit, is an error that names what there is."""
+    """An unknown target, or too few characters of a commit, is an error that names the known targets."""
     with pytest.raises(SessionError, match=r"found sessions of zemosaic b59a65f"):
         taken(a_session(), subject=subject)
 
 
 def test_versions_of_libraries_part_nothing():
-    """The same commit with other libraries is one target."""
+    """The same commit with other libraries is the same target."""
     same = a_session(identity={"commit": COMMIT, "versions": {"numpy": "1"}})
     assert len(taken(a_session(), same).own) == 2
 
 
 def test_a_changed_work_tree_is_another_target():
-    """Sessions whose targets have the same name and are not the same are not taken together."""
+    """Sessions of different targets with the same name are refused."""
     for parts in ({"identity": {"commit": COMMIT, "dirty": "x"}}, {"target_kind": "command"}):
         with pytest.raises(SessionError, match="same name and are not the same"):
             taken(a_session(), a_session(**parts))

@@ -103,7 +103,8 @@ def test_a_session_of_before_is_read(tmp_path, written):
     """What came to the format later may be missing: such a session tells nothing of it."""
     older = {name: part for name, part in written.items() if name not in {"options", "patch"}}
     older["judged"] = [{name: part for name, part in j.items() if name != "questions"} for j in written["judged"]]
-    older["tests"] = [{name: part for name, part in t.items() if name not in {"part", "scenario", "occasion"}} for t in written["tests"]]
+    later = {"part", "scenario", "occasion"}
+    older["tests"] = [{name: part for name, part in t.items() if name not in later} for t in written["tests"]]
     (tmp_path / "session.json").write_text(json.dumps(older), encoding="utf-8")
     session = read_session(tmp_path)
     assert (dict(session.options), session.patch) == ({}, ())
@@ -238,7 +239,9 @@ def test_what_is_no_json_is_refused(tmp_path, text):
 def test_the_schema_has_the_fields_of_the_classes(owner, schema, besides):
     """A field that is added to a class, or to the schema, is added to the other, and all but what came later are required."""
     names = {f.name for f in fields(owner)} | besides
-    later = {Session: {"options", "patch"}, JudgedRun: {"questions"}, TestEntry: {"part", "scenario", "occasion"}}.get(owner, set())
+    later = {Session: {"options", "patch"}, JudgedRun: {"questions"}, TestEntry: {"part", "scenario", "occasion"}}.get(
+        owner, set()
+    )
     assert set(schema["properties"]) == names
     assert set(schema["required"]) == names - later
     assert schema["additionalProperties"] is False
