@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -56,7 +57,6 @@ class FrameFacts:
     panel: int | None = None
 
     def __post_init__(self) -> None:
-        _file_name(self.name)
         read_only(self)
 
 
@@ -135,8 +135,6 @@ class Request:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in (name for group in self.plan or () for name in group):
-            _file_name(name)
         read_only(self)
         object.__setattr__(self, "faults", tuple(MappingProxyType(dict(fault)) for fault in self.faults))
 
@@ -156,7 +154,10 @@ class Request:
             raise ValueError(
                 f"expected a request of format {FORMAT!r}, found {found!r}: judge it with the harness that wrote it"
             )
-        return from_json(data, cls)
+        request = from_json(data, cls)
+        for name in (*(frame.name for frame in request.dataset.frames), *chain.from_iterable(request.plan or ())):
+            _file_name(name)
+        return request
 
 
 def _file_name(name: str) -> None:

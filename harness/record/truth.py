@@ -58,7 +58,9 @@ class Truth:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Truth:
-        """Rebuild a truth. Raises ``ShapeError`` when the data is not one."""
+        """Rebuild a truth. Raises ``ValueError`` when the format is another, or a part is missing or of another type."""
+        if data.get("format") != TRUTH_FORMAT:
+            raise ValueError(f"expected a truth of format {TRUTH_FORMAT!r}, found {data.get('format')!r}")
         file = from_json(data, _File)
         stars = np.array(file.stars, dtype=np.float64).reshape(-1, 3)
         return cls(stars, file.sky, file.filters, file.origin, file.clouded)
@@ -68,7 +70,6 @@ class Truth:
 class _File:
     """The parts of ``truth.json``, which holds the stars as lists."""
 
-    format: Literal["phase3-truth/2"]
     stars: tuple[tuple[float, float, float], ...]
     sky: float
     filters: tuple[float, float, float]

@@ -1,5 +1,6 @@
 """Test the display of evidence."""
 
+from harness.convert import to_json
 from harness.language.catalogue import Language
 from harness.language.message import say
 from reports.html.evidence import MAX_ITEMS, node
@@ -7,7 +8,7 @@ from reports.html.evidence import MAX_ITEMS, node
 
 def test_a_sentence_among_evidence_is_in_the_readers_language():
     """Sentences in the evidence are translated, whether alone, in a list or in a table."""
-    told = say("No tile was submitted.").to_json()
+    told = to_json(say("No tile was submitted."))
     french = Language("fr")
     spoken = "Aucune tuile n’a été soumise."
     assert node(told, french).text == spoken
@@ -34,3 +35,8 @@ def test_evidence_is_bounded_and_says_what_it_leaves_out():
     assert node([[1, 2], {"a": True}], lang).kind == "items"
     assert node({}, lang).text == "–"
     assert node(34.204167, lang).text == "34.204167"
+
+
+def test_a_value_of_another_kind_in_a_sentence_is_shown_as_text():
+    """Evidence may come from an edited file: a sentence with a list for a value is shown, never an error."""
+    assert node({"text": "{a}", "values": {"a": [1]}}, Language("en")).text == "[1]"
