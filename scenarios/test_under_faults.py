@@ -1,4 +1,4 @@
-"""Part 1 of the checklist in whole runs: what the release of caches does when something else goes wrong.
+"""Part 1 of the checklist in whole runs: the release of caches when a removal, a tile or a frame fails, or a group is retried.
 
 The release is a function within a function, which no test can call from outside. So each run meets a fault, or two that do not
 interfere. Its direct effect (the tile that it ends, the frame whose cache it deletes) counts as the fault's; everything else is
