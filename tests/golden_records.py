@@ -23,11 +23,13 @@ from harness.analysis.fallback_patterns import speaks
 from harness.analysis.footprint import pixel_of
 from harness.checks.judge import judge
 from harness.record.comparison import Comparison
+from harness.record.products import read_products
 from harness.record.reader import Record, read_record
 from harness.record.request import FrameFacts
 from harness.record.seal import seal
 from harness.record.truth import Truth
-from harness.run.measure import decimate_products
+from harness.record.values import RecordError
+from harness.run.measure import MeasureError, blocks, decimated_cards, write_products
 
 STEP = 4
 LEFT_OUT = (
@@ -130,6 +132,41 @@ def shrink(record: Path, folder: Path, step: int = STEP) -> None:
             f"expected the copy of {record} to be judged as the record is, found {different}: "
             "keep what these checks read, or decimate less"
         )
+
+
+def decimate_products(folder: Path, step: int) -> None:
+    """Rewrite a record's products at a larger step and without a thumbnail. The record must be sealed again.
+
+    An element is covered, or constant, only if all elements that it replaces are. Digests and statistics of the images stay
+    unchanged.
+
+    Raises
+    ------
+    MeasureError
+        When there are no products, or ``step`` is no multiple of their step.
+
+    """
+    try:
+        products = read_products(folder)
+    except RecordError as error:
+        raise MeasureError(str(error)) from error
+    if products is None:
+        raise MeasureError(f"expected products.json in {folder}, found no such file: measure the run first")
+    factor, rest = divmod(step, products.step)
+    if rest or factor < 1:
+        raise MeasureError(f"expected a step that is a multiple of {products.step}, found {step}")
+    flat = products.constant
+    smaller = replace(
+        products,
+        wcs=decimated_cards(products.wcs, factor),
+        step=step,
+        covered=blocks(products.covered, factor, np.logical_and, fill=True),
+        depth=blocks(products.depth, factor, np.minimum, fill=np.inf),
+        constant=None if flat is None else blocks(flat, factor, np.logical_and, fill=True),
+        thumbnail=None,
+    )
+    write_products(folder, smaller)
+    (folder / "thumbnail.png").unlink(missing_ok=True)
 
 
 def _on_frames(truth: Truth, frames: Sequence[FrameFacts]) -> Truth:

@@ -28,8 +28,7 @@ OLDEST = (3, 11)
 _SAME = (
     "astropy babel filelock jinja2 markupsafe msgspec numpy photutils platformdirs pooch psutil pytest reproject scipy"
 )
-OWN_LIBRARIES = {
-    **{name: name for name in _SAME.split(" ")},
+OWN_LIBRARIES = {name: name for name in _SAME.split(" ")} | {
     "PIL": "pillow",
     "skimage": "scikit-image",
     "xdist": "pytest-xdist",
@@ -38,19 +37,9 @@ OWN_LIBRARIES = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of looking at one part of the machine.
+    """The result of looking at one part of the machine: what was found, and what to do about it, if anything.
 
-    Parameters
-    ----------
-    name
-        The part.
-    ok
-        Whether it is as needed; ``None`` for a part that is optional and missing.
-    found
-        What is there.
-    todo
-        What to do about it, if anything.
-
+    ``ok`` is ``None`` for a part that is optional and missing.
     """
 
     name: Message
@@ -88,15 +77,8 @@ def _doctor(options: argparse.Namespace, translate: Translate) -> int:
 def examine(target_spec: str | None, python: str | None, frames: str | Path | None) -> tuple[Finding, ...]:
     """Look at every part of this machine that a validation needs.
 
-    Parameters
-    ----------
-    target_spec
-        The target to be validated, as for ``--phase3-target``; ``None`` for the embedded reference.
-    python
-        The interpreter with the target's libraries; ``None`` for this one.
-    frames
-        A folder of the user's own frames, if any.
-
+    ``target_spec`` is the target to be validated, as for ``--phase3-target`` (default: the embedded reference), ``python`` the
+    interpreter with its libraries (default: this one), ``frames`` a folder of the user's own frames.
     """
     spec = target_spec or "reference"
     kind = TARGETS.get(spec.partition(":")[0])
@@ -178,13 +160,10 @@ def _libraries_of(kind: Target, chosen: interpreter.Interpreter) -> Finding:
 
 
 def _functions(found: Mapping[str, bool]) -> Iterator[Finding]:
+    todo = say("Nothing to do: the checks that need this function conclude unknown.")
     for function, there in found.items():
         name = say("function {name}", name=function)
-        if there:
-            yield _good(name, say("there"))
-        else:
-            todo = say("Nothing to do: the checks that need this function conclude unknown.")
-            yield _optional(name, say("not in this version"), todo)
+        yield _good(name, say("there")) if there else _optional(name, say("not in this version"), todo)
 
 
 def _real_sets() -> Iterator[Finding]:
@@ -228,14 +207,10 @@ def _session_folder(folder: Path) -> Iterator[Finding]:
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
-        yield _bad(
-            say("session folder"),
-            say("{folder} can't be written: {error}", folder=str(folder), error=str(error)),
-            todo,
-        )
+        problem = say("{folder} can't be written: {error}", folder=str(folder), error=str(error))
+        yield _bad(say("session folder"), problem, todo)
         return
     yield _good(say("session folder"), say("{folder} can be written", folder=str(folder)))
     free = shutil.disk_usage(existing).free
-    gib = say("{free} GiB free", free=free / 2**30)
-    name = say("disk space")
+    name, gib = say("disk space"), say("{free} GiB free", free=free / 2**30)
     yield _good(name, gib) if free >= ENOUGH_BYTES else _optional(name, gib, todo)

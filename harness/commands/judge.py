@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from harness.commands.verdicts import show
-from harness.commands.words import Commands, Text
+from harness.commands.words import Commands, Text, tell
 from harness.language.message import Translate, say
 from harness.record.convert import to_json
 from harness.session.roles import role_name
@@ -74,17 +74,15 @@ def _session(options: argparse.Namespace, translate: Translate) -> int:
     if options.json:
         _print_json({"outcome": str(outcome), "judged": again})
         return exit_status(outcome)
-    changed = 0
-    for before, after in zip(session.judged, again, strict=True):
-        for change in changes(before, after):
-            changed += 1
-            was = translate(change.before.outcome) if change.before else "–"
-            label = f"{after.case}, {role_name(after.role).render(translate)}, {change.after.check}"
-            told = say("{label}: {text}", label=label, text=f"{was} → {translate(change.after.outcome)}")
-            print(told.render(translate))
-            print(f"    {change.after.sentence.render(translate)}")
-    told = say("Judged again: {runs} runs; verdicts that changed: {changed}.", runs=len(again), changed=changed)
-    print(told.render(translate))
+    runs = zip(session.judged, again, strict=True)
+    found = [(after, change) for before, after in runs for change in changes(before, after)]
+    for run, change in found:
+        was = translate(change.before.outcome) if change.before else "–"
+        label = f"{run.case}, {role_name(run.role).render(translate)}, {change.after.check}"
+        tell(say("{label}: {text}", label=label, text=f"{was} → {translate(change.after.outcome)}"), translate)
+        print(f"    {change.after.sentence.render(translate)}")
+    count = len(found)
+    tell(say("Judged again: {runs} runs; verdicts that changed: {changed}.", runs=len(again), changed=count), translate)
     return exit_status(outcome)
 
 

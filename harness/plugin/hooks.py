@@ -155,10 +155,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add each option and the ini setting of the same name."""
     group = parser.getgroup("phase3", "validation of ZeMosaic's Phase 3 cache retention")
     for option in OPTIONS:
-        if option.flag:
-            group.addoption(option.cli, dest=option.ini, action="store_true", default=None, help=option.help)
-        else:
-            group.addoption(option.cli, dest=option.ini, default=None, help=option.help)
+        action = "store_true" if option.flag else "store"
+        group.addoption(option.cli, dest=option.ini, action=action, default=None, help=option.help)
         parser.addini(option.ini, f"{option.help} (as {option.cli})", default="")
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from harness.language.message import SaidError, say
 from harness.session.budget import Budget, BudgetError, parse
@@ -94,19 +95,9 @@ class Settings:
 
     def deciding(self) -> dict[str, str]:
         """Return the options that decide on the runs, as a command line writes them, without empty ones."""
-        found = {
-            "target": self.target,
-            "baseline": self.baseline,
-            "control": self.control,
-            "profile": self.profile,
-            "config": self.config,
-            "frames": self.frames,
-            "workers": str(self.workers),
-            "seconds": f"{self.seconds:.12g}",
-            "budget": str(self.budget),
-            "quick": "true" if self.quick else "",
-        }
-        return {name: value for name, value in found.items() if value}
+        found = {field.name: str(getattr(self, field.name)) for field in fields(self)}
+        found |= {"seconds": f"{self.seconds:.12g}", "quick": "true" if self.quick else ""}
+        return {name: value for name, value in found.items() if value and name not in ("python", "dir", "lang")}
 
 
 def resolve_options(
@@ -124,21 +115,15 @@ def resolve_options(
     quick = found["quick"].strip().lower()
     if quick not in _TRUE | _FALSE:
         raise OptionError(say("expected phase3_quick to be true or false, found {found}", found=repr(found["quick"])))
-    return Settings(
-        target=found["target"],
-        baseline=found["baseline"],
-        control=found["control"],
-        python=found["python"],
-        profile=_profile(found["profile"], found["config"]),
-        config=found["config"],
-        frames=found["frames"],
-        dir=found["dir"],
-        workers=int(_positive("workers", found["workers"], whole=True)),
-        seconds=_positive("seconds", found["seconds"], whole=False),
-        budget=_budget(found["budget"]),
-        lang=_among("lang", found["lang"], LANGUAGES),
-        quick=quick in _TRUE,
-    )
+    read: dict[str, Any] = {
+        "profile": _profile(found["profile"], found["config"]),
+        "workers": int(_positive("workers", found["workers"], whole=True)),
+        "seconds": _positive("seconds", found["seconds"], whole=False),
+        "budget": _budget(found["budget"]),
+        "lang": _among("lang", found["lang"], LANGUAGES),
+        "quick": quick in _TRUE,
+    }
+    return Settings(**{**found, **read})
 
 
 def resolve_language(
