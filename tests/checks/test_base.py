@@ -35,7 +35,7 @@ def test_a_mode_without_the_question_is_not_applicable():
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"), [({"state": None}, "never sealed"), ({"damage": ["x: missing"]}, "x: missing")]
+    ("changes", "words"), [({"state": None}, "has no seal"), ({"damage": ["x: missing"]}, "x: missing")]
 )
 def test_an_unsealed_or_damaged_record_is_unknown(changes, words):
     """Nothing is concluded from a record that may have been changed."""
@@ -93,7 +93,7 @@ def test_lost_evidence_is_no_pass_and_hides_no_failure():
     lossy = replace(micro.counted().record(), history=replace(micro.counted().record().history, lost=3))
     found = a_check()(micro.runs(lossy), LIMITS)
     assert (found.evidence["premise"], found.evidence["seen"]) == ("whole", 1)
-    assert "lines: 3." in found.sentence.render()
+    assert "3 of the probe's lines could not be written" in found.sentence.render()
 
 
 def test_a_pair_must_be_whole_and_differ_in_retention_only():
@@ -122,7 +122,7 @@ def test_a_pair_must_be_whole_and_differ_in_retention_only():
     for name, request in requests.items():
         pair, why_not = standard(replace(runs, pair=replace(runs.pair, request=request)))
         assert pair is None
-        assert why_not.render() == f"The pair is no measure for the run; it differs in: {name}."
+        assert why_not.render() == f"The run with run_end can't be compared; it differs in: {name}."
     torn = replace(runs.pair, history=replace(runs.pair.history, torn=("trace-1.jsonl, line 3",)))
     assert standard(replace(runs, pair=torn))[0] is None
 

@@ -43,7 +43,7 @@ def test_naive_deletion_fails_with_the_minimal_witness():
     assert found.evidence["unsafe_count"] == 4
     assert [link.render() for link in found.cause] == [
         "preprocessed_p1_0.npy is used by tiles 0, 1.",
-        "MainThread removed preprocessed_p1_0.npy, 0.170 s after the start of Phase 3.",
+        "Thread MainThread removed preprocessed_p1_0.npy 0.170 s after the start of Phase 3.",
         "It did so after tile 0 had ended, at 0.100 s.",
         "Tile 1, which needed it, had been submitted and started only 0.050 s later.",
     ]
@@ -56,7 +56,7 @@ def test_a_retry_is_a_user_too():
     found = verdict(micro.runs(run))
     assert found.outcome is Outcome.FAIL
     assert found.evidence["unsafe"][0]["needed_by"] == 3
-    assert "Tile 3, which retries frames of tile 1, was submitted with it only" in micro.prose(found)
+    assert "Tile 3, a retry of tile 1, was submitted with it only" in micro.prose(found)
 
 
 def test_a_removal_between_end_and_collection_is_luck():
@@ -65,8 +65,8 @@ def test_a_removal_between_end_and_collection_is_luck():
     found = verdict(micro.runs(run))
     assert found.outcome is Outcome.FAIL
     assert (found.evidence["unsafe_count"], found.evidence["unordered_count"]) == (0, 2)
-    assert "unordered" in found.sentence.render()
-    assert "had ended 0.010 s before, but MainThread had not collected it" in micro.prose(found)
+    assert "nothing made the removal wait" in found.sentence.render()
+    assert "had ended 0.010 s before, but MainThread had not collected its result" in micro.prose(found)
 
 
 def test_a_removal_while_a_user_runs_is_unsafe():
@@ -180,7 +180,7 @@ def test_removing_the_folder_in_phase_3_is_not():
     found = verdict(micro.runs(run))
     assert found.outcome is Outcome.FAIL
     assert found.evidence["unsafe_count"] == 4
-    assert "with its whole folder" in micro.prose(found)
+    assert "MainThread removed the folder of preprocessed_p1_" in micro.prose(found)
 
 
 def test_renaming_a_cache_away_is_a_removal():
@@ -229,10 +229,10 @@ def test_what_can_not_be_told_is_unknown():
     assert "not counted" in verdict(micro.runs(micro.counted(), left=None)).sentence.render()
     unseen = micro.counted()
     unseen.operations = unseen.operations[2:-2]
-    assert "nobody was seen to remove" in verdict(micro.runs(unseen)).sentence.render()
+    assert "gone without a traced removal" in verdict(micro.runs(unseen)).sentence.render()
     unsettled = submitted(micro.PRIVATE).work(0).operation("remove", micro.cache_of("p1_0.fits"), "attempt")
     unsettled.work(1).work(2).remove(*micro.PRIVATE[2]).finish()
-    assert "lacks an outcome or an end" in verdict(micro.runs(unsettled)).sentence.render()
+    assert "lacks the end of a removal or of a tile" in verdict(micro.runs(unsettled)).sentence.render()
     stopped = submitted(micro.PRIVATE).work(0).remove(*micro.PRIVATE[0])
     assert "did not succeed" in verdict(micro.runs(stopped)).sentence.render()
 

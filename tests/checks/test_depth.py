@@ -51,7 +51,7 @@ def test_a_partly_starved_tile_fails_though_the_count_of_tiles_agrees():
     assert found.evidence["frames_lost"] == {"1": {"p2_0.fits": "caches", "p2_1.fits": "caches"}}
     assert [link.render() for link in found.cause] == [
         "Tile 1 was made without 2 of its 4 frames, whose caches it lacked, among them preprocessed_p2_0.npy of p2_0.fits.",
-        "MainThread removed preprocessed_p2_0.npy, 0.130 s after the start of Phase 3.",
+        "Thread MainThread removed preprocessed_p2_0.npy 0.130 s after the start of Phase 3.",
         "It did so after tile 2 had ended, at 0.100 s.",
         "Tile 1, which needed it, had been submitted and started only 0.100 s later.",
     ]
@@ -70,7 +70,7 @@ def test_a_starved_retry_loses_the_frames_of_its_tile():
     assert found.outcome is Outcome.FAIL
     assert found.evidence["tiles"][0]["tile"] == 1
     assert "Tile 3 was not made" in micro.prose(found)
-    assert "which retries frames of tile 1, was submitted with it only" in micro.prose(found)
+    assert "Tile 3, a retry of tile 1, was submitted with it only" in micro.prose(found)
 
 
 def test_frames_that_no_retry_could_align_are_noted():
@@ -78,7 +78,7 @@ def test_frames_that_no_retry_could_align_are_noted():
     found = verdict(micro.runs(retried(abandoned=True)))
     assert found.outcome is Outcome.PASS
     assert found.evidence["lost"] == {"alignment": 1}
-    assert "Lost for stated causes of their own: 1 of 7." in found.sentence.render()
+    assert "Lost for other stated causes: 1 of 7." in found.sentence.render()
 
 
 @pytest.mark.parametrize("key", ["mastertile_warn_invalid_cached_data", "mastertile_error_loading_cache"])
@@ -158,7 +158,7 @@ def test_a_planned_frame_that_the_pair_does_not_submit_either_is_told():
     """What both leave out is the dataset's doing, or the target's in any case; the sentence says it."""
     found = verdict(micro.runs(short(), pair=short("run_end").record()))
     assert found.outcome is Outcome.PASS
-    assert "Planned and not submitted, in the pair neither: 1." in found.sentence.render()
+    assert "Planned but not submitted, as with run_end: 1." in found.sentence.render()
 
 
 @pytest.mark.parametrize("misfit", [None, {"workers": 5}])
@@ -167,7 +167,7 @@ def test_without_a_pair_nobody_knows_of_planned_frames(misfit):
     pair = None if misfit is None else micro.run_end(micro.CHAIN, **misfit)
     found = verdict(micro.runs(short(), pair=pair))
     assert found.outcome is Outcome.UNKNOWN
-    assert ("workers" if misfit else "No pair with run_end was made.") in micro.prose(found)
+    assert ("workers" if misfit else "There is no run with run_end to compare with.") in micro.prose(found)
 
 
 def test_a_group_split_in_two_loses_nothing():

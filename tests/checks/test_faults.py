@@ -63,14 +63,14 @@ def test_a_cache_that_a_fault_took_is_no_loss_of_the_targets():
     assert verdicts["depth"].evidence["lost"] == {"fault": 2}
     assert verdicts["cache"].evidence["taken_by_faults"] == ["preprocessed_p1_1.npy"]
     assert (verdicts["disk"].evidence["judged"], verdicts["disk"].evidence["taken_by_faults"]) == (5, 1)
-    assert "fault took away: preprocessed_p1_1.npy" in micro.prose(verdicts["cache"])
+    assert "A fault deleted: preprocessed_p1_1.npy" in micro.prose(verdicts["cache"])
 
 
 def test_a_target_that_says_nothing_of_a_missing_cache_is_red():
     """A tile made of fewer frames without a word is a failure, whoever took the cache."""
     run = robbed(says=False)
     assert red(run) == {"warnings", "depth"}
-    assert "tile 0 does not say that it lacked it" in micro.prose(found(run)["warnings"])
+    assert "tile 0 did not report it missing" in micro.prose(found(run)["warnings"])
 
 
 def test_a_fault_hides_no_loss_of_the_targets_own():
@@ -160,4 +160,4 @@ def test_a_retry_must_have_shared_a_cache():
     for plan, shares in ((micro.CHAIN, True), (micro.PRIVATE, False)):
         run = begun(FAIL, plan).work(0).submit(3, plan[0][1:], retry_of=0)
         assert (RETRIED.met(micro.runs(run)) is None) is shares
-    assert "tried again" in RETRIED.met(micro.runs(micro.counted())).render()
+    assert "No retry shared a cache" in RETRIED.met(micro.runs(micro.counted())).render()

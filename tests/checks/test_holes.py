@@ -46,9 +46,9 @@ def test_a_lost_edge_tile_is_a_hole_beyond_the_shrunk_canvas():
     found = verdict(runs)
     assert found.outcome is Outcome.FAIL
     assert [link.render() for link in found.cause] == [
-        "Hole 1, 23.04 square arc minutes around 9.7747° +40.9998°, was promised by tile 2, on frame p2_0.fits.",
+        "Hole 1 (23.04 arcmin² at 9.7747° +40.9998°) is in tile 2, whose reference frame is p2_0.fits.",
         "Tile 2 was not made: it lacked the caches of 2 of its 2 frames, among them preprocessed_p2_0.npy of p2_0.fits.",
-        "MainThread removed preprocessed_p2_0.npy, 0.170 s after the start of Phase 3.",
+        "Thread MainThread removed preprocessed_p2_0.npy 0.170 s after the start of Phase 3.",
         "It did so after tile 1 had ended, at 0.100 s.",
         "Tile 2, which needed it, had been submitted and started only 0.160 s later.",
     ]
@@ -95,7 +95,7 @@ def test_two_small_holes_are_two():
     found = verdict(micro.runs(micro.counted(), products=with_gaps(*gaps)))
     assert found.outcome is Outcome.FAIL
     assert [(h["number"], h["pixels"], h["tiles"]) for h in found.evidence["holes"]] == [(1, 400, [0]), (2, 256, [2])]
-    assert "its caches are not the cause" in micro.prose(found)
+    assert "so caches are not the cause" in micro.prose(found)
 
 
 def test_trimmed_edges_are_told_and_not_gated():
@@ -143,7 +143,7 @@ def test_the_crop_margin_is_no_promise():
     uncut = micro.counted(retention="run_end", config={"apply_master_tile_crop": False})
     found = verdict(micro.runs(uncut, products=with_gaps(np.s_[:30, :])))
     assert found.outcome is Outcome.FAIL
-    assert "where tiles promised sky" in found.sentence.render()
+    assert "of required sky" in found.sentence.render()
     default = micro.counted(retention="run_end", config={})
     assert verdict(micro.runs(default, products=with_gaps(np.s_[:30, :]))).outcome is Outcome.FAIL
 
@@ -163,7 +163,7 @@ def test_a_broken_promise_that_the_pair_breaks_too_is_told_only():
     found = verdict(micro.runs(micro.counted(), pair=pair, products=with_gaps(gap)))
     assert found.outcome is Outcome.PASS
     assert found.evidence["holes"][0]["in_pair"] is True
-    assert "uncovered with run_end too: 1 areas" in found.sentence.render()
+    assert "run_end lacks the same 5.76 arcmin² of required sky" in found.sentence.render()
 
 
 def test_without_a_pair_what_was_uncovered_before_the_patch_is_no_new_hole():
@@ -173,7 +173,7 @@ def test_without_a_pair_what_was_uncovered_before_the_patch_is_no_new_hole():
     assert verdict(Comparison(run)).outcome is Outcome.FAIL
     found = verdict(Comparison(run, baseline=replace(run, request=replace(run.request, role="baseline-pair"))))
     assert found.outcome is Outcome.PASS
-    assert "uncovered before the patch too: 1 areas" in found.sentence.render()
+    assert "The baseline lacks the same 5.76 arcmin² of required sky" in found.sentence.render()
     assert found.evidence["holes"][0]["in_baseline"] is True
     sound = replace(run, products=micro.run_end().products)
     assert verdict(Comparison(run, baseline=sound)).outcome is Outcome.FAIL
@@ -215,7 +215,7 @@ def test_a_starved_tile_may_have_taken_another_reference():
     run.steps = [replace(s, reference="p2_0.fits") if s.tile == 1 and s.reference else s for s in run.steps]
     found = verdict(micro.runs(run, products=with_gaps(np.s_[:, 104:164])))
     assert found.evidence["holes"][0]["tiles"] == [1]
-    assert "promised by tile 1, on frame p1_0.fits" in micro.prose(found)
+    assert "in tile 1, whose reference frame is p1_0.fits" in micro.prose(found)
     assert "Tile 1 was made without 2 of its 4 frames" in micro.prose(found)
 
 
@@ -223,7 +223,7 @@ def test_without_a_pair_a_covered_sky_is_unknown():
     """Nothing tells what run_end would have covered; the promises are judged all the same."""
     found = verdict(micro.runs(micro.counted(), pair=None))
     assert found.outcome is Outcome.UNKNOWN
-    assert "No pair with run_end was made." in micro.prose(found)
+    assert "There is no run with run_end to compare with." in micro.prose(found)
     assert found.evidence["promised_pixels"] > 0
 
 
@@ -258,7 +258,7 @@ def test_no_mosaic_where_the_pair_has_one_is_one_large_hole():
     for state in ("done", "crashed"):
         found = verdict(micro.runs(nothing_left(), state=state))
         assert found.outcome is Outcome.FAIL
-        assert "There is no mosaic, where run_end covers 74.88" in found.sentence.render()
+        assert "The run made no mosaic; run_end covers 74.88 arcmin²." in found.sentence.render()
         assert found.evidence["holes"][0]["tiles"] == [0, 1, 2]
 
 
@@ -325,7 +325,7 @@ def test_sky_that_grid_mode_covered_before_the_patch_is_to_be_covered():
     """Grid mode has no retention, so the pair lacks what the run lacks; a version that drops a part of the sky is seen."""
     found = verdict(in_grid_mode(EAST))
     assert found.outcome is Outcome.FAIL
-    assert found.sentence.render().endswith("The target covered this sky before the patch.")
+    assert found.sentence.render().endswith("the baseline covers this sky.")
     (hole,) = found.evidence["holes"]
     assert (hole["pixels"], hole["in_pair"], hole["in_baseline"]) == (50 * 40, True, False)
     assert verdict(in_grid_mode()).outcome is Outcome.PASS

@@ -92,7 +92,7 @@ def test_frames_that_reach_no_batch_fail():
     runs = micro.runs(micro.sds((3, 2)))
     noted = verdict("depth", replace(runs, pair=replace(runs.pair, history=same.history)))
     assert noted.outcome is Outcome.PASS
-    assert "Not read, or not coadded: 1 of 6." in noted.sentence.render()
+    assert "Not read or not coadded: 1 of 6." in noted.sentence.render()
 
 
 def test_the_coadds_own_number_of_frames_counts():
@@ -194,7 +194,7 @@ def test_a_sky_tile_without_usable_pixels_is_compared():
     assert verdict("tiles", micro.runs(run, pair=None)).outcome is Outcome.UNKNOWN
     same = verdict("tiles", against(run, micro.grid((1, 2), empty=(3,))))
     assert same.outcome is Outcome.PASS
-    assert "without usable pixels in each: 3" in same.sentence.render()
+    assert "Without usable pixels in every run: 3" in same.sentence.render()
 
 
 def test_a_canvas_that_was_cut_otherwise_is_no_measure_of_its_tiles():
@@ -279,7 +279,7 @@ def test_a_gap_that_the_pair_has_not_fails(mode):
     assert "run_end covers this sky" in found.sentence.render()
     alone = verdict("holes", replace(runs, pair=None))
     assert alone.outcome is Outcome.FAIL
-    assert "where frames promised sky" in micro.prose(alone)
+    assert "is in sky that frames cover" in micro.prose(alone)
 
 
 def test_sds_promises_what_enough_frames_cover():

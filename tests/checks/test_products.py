@@ -70,7 +70,7 @@ def test_a_tile_that_is_overwritten_fails_unless_the_pair_does_the_same(operatio
     run = meddled(operation)
     found = verdict(micro.runs(run))
     assert found.outcome is Outcome.FAIL
-    assert "wrote master_tile_001.fits of tile 1 anew" in micro.prose(found)
+    assert "wrote master_tile_001.fits of tile 1 again" in micro.prose(found)
     same = meddled(operation, retention="run_end").record()
     assert verdict(micro.runs(run, pair=same)).outcome is Outcome.PASS
 
@@ -80,17 +80,17 @@ def test_without_a_pair_nobody_knows_whether_a_tile_is_always_written_twice():
     run = meddled(("save", TILE, {}))
     found = verdict(micro.runs(run, pair=None))
     assert found.outcome is Outcome.UNKNOWN
-    assert "No pair with run_end was made." in micro.prose(found)
+    assert "There is no run with run_end to compare with." in micro.prose(found)
 
 
 def test_whether_opens_were_recorded_is_said():
     """Overwriting by opening is seen by opens alone: without the source no pass, without any in the record a word of it."""
     bare = verdict(micro.runs(micro.counted()))
     assert (bare.outcome, bare.evidence["opens_in_record"]) == (Outcome.PASS, 0)
-    assert "overwriting in this way would not be seen" in bare.sentence.render()
+    assert "Overwriting by open() would not show" in bare.sentence.render()
     told = verdict(micro.runs(meddled(("open", TILE, {"mode": "rb", "state": "attempt"}))))
     assert told.evidence["opens_in_record"] == 1
-    assert "overwriting" not in told.sentence.render()
+    assert "Overwriting" not in told.sentence.render()
     run = micro.counted()
     run.capabilities = micro.SOURCES - {"opens"}
     assert verdict(micro.runs(run)).evidence["premise"] == "source opens"

@@ -41,7 +41,7 @@ def test_a_lost_tile_fails_with_its_cause():
     """The tile that is not among the made ones is named, with its planned group, and explained to its end."""
     found = verdict(micro.runs(micro.naive(order=(1, 0, 2))))
     assert found.outcome is Outcome.FAIL
-    assert found.sentence.render() == "2 of 3 master tiles were made; not made: 2."
+    assert found.sentence.render() == "Tile 2 is missing (2 of 3 made)."
     assert found.evidence["not_made"] == [
         {"tile": 2, "group": 2, "retry_of": None, "frames": 2, "lacked": 2, "why": "caches"}
     ]
@@ -58,7 +58,7 @@ def test_a_retry_makes_the_total_grow():
     assert bad.outcome is Outcome.FAIL
     assert (bad.evidence["num_master_tiles"], bad.evidence["tiles_total"]) == (3, 4)
     assert bad.evidence["not_made"][0]["retry_of"] == 1
-    assert "Tile 3, which retries frames of tile 1, was submitted with it only" in micro.prose(bad)
+    assert "Tile 3, a retry of tile 1, was submitted with it only" in micro.prose(bad)
 
 
 def test_telemetrys_later_number_does_not_count():
@@ -93,7 +93,7 @@ def test_without_a_pair_nobody_knows_whose_fault_it_is():
     """A tile that failed for a stated cause other than caches is neither a failure nor nothing."""
     found = verdict(micro.runs(rejected(), pair=None))
     assert found.outcome is Outcome.UNKNOWN
-    assert "No pair with run_end was made." in micro.prose(found)
+    assert "There is no run with run_end to compare with." in micro.prose(found)
 
 
 @pytest.mark.parametrize("change", ["no count", "no end", "no callback", "no trace"])
@@ -135,7 +135,7 @@ def test_no_tile_at_all_is_zero_of_three():
     run.event("run_error_phase3_no_master_tiles_created")
     found = verdict(micro.runs(run))
     assert found.outcome is Outcome.FAIL
-    assert found.sentence.render().startswith("0 of 3 master tiles were made")
+    assert found.sentence.render() == "Tiles 0, 1, 2 are missing (0 of 3 made)."
 
 
 def test_a_planned_group_that_was_never_submitted_is_missed():

@@ -32,10 +32,10 @@ def test_missing_caches_fail_and_are_explained_to_their_end():
     assert found.evidence["counts"] == {micro.MISSING: 4, micro.STARVED: 1, micro.FAILED: 1}
     assert [link.render() for link in found.cause] == [
         "Tile 2 was not made: it lacked the caches of 2 of its 2 frames, among them preprocessed_p2_0.npy of p2_0.fits.",
-        "MainThread removed preprocessed_p2_0.npy, 0.280 s after the start of Phase 3.",
+        "Thread MainThread removed preprocessed_p2_0.npy 0.280 s after the start of Phase 3.",
         "It did so after tile 1 had ended, at 0.250 s.",
         "Tile 2, which needed it, had been submitted and started only 0.050 s later.",
-        "Tiles hit in the same way: 1.",
+        "Other tiles with the same problem: 1.",
     ]
 
 
@@ -44,14 +44,15 @@ def test_beside_a_baseline_the_reduction_is_stated():
     before = micro.naive().record()
     gone = verdict(micro.runs(micro.counted(), baseline=before))
     assert (gone.outcome, gone.evidence["baseline_total"]) == (Outcome.PASS, 6)
-    assert "the baseline sent 6" in gone.sentence.render()
+    assert "in the baseline: 6." in gone.sentence.render()
     fewer = micro.Micro().begin()
     for tile, group in enumerate(micro.CHAIN):
         fewer.submit(tile, group)
     fewer.work(0).remove("p0_0.fits", "p0_1.fits", "p1_0.fits").work(1).work(2).finish()
     left = verdict(micro.runs(fewer, baseline=before))
     assert left.outcome is Outcome.FAIL
-    assert "In all: 1; in the baseline: 6." in left.sentence.render()
+    assert "Events of a lost cache: 1 (" in left.sentence.render()
+    assert "; in the baseline: 6." in left.sentence.render()
 
 
 def a_tile_that_fails(*keys, **fields):
@@ -163,7 +164,7 @@ def test_under_per_tile_a_cache_must_have_been_shared():
     for runs in (micro.runs(run), micro.runs(micro.counted(micro.PRIVATE)), micro.runs(unplanned(micro.PRIVATE))):
         found = verdict(runs)
         assert (found.outcome, found.evidence["premise"]) == (Outcome.UNKNOWN, "a cache was shared")
-        assert "nothing was put to the test" in found.sentence.render()
+        assert "No two tiles shared a cache" in found.sentence.render()
     assert verdict(micro.runs(micro.counted(micro.PRIVATE, retention="run_end"))).outcome is Outcome.PASS
     assert verdict(micro.runs(unplanned(micro.CHAIN))).outcome is Outcome.PASS
 
@@ -221,7 +222,7 @@ def test_a_foreign_baseline_is_left_out_and_said(changes, named):
     assert from_json(found.evidence["baseline"], Message).render().endswith(f"differs in: {named}.")
     version = TargetFacts("reference", "older", "", "python", {"commit": "older"})
     assert (
-        "the baseline sent"
+        "in the baseline: "
         in verdict(micro.runs(micro.counted(), baseline=other(before, target=version))).sentence.render()
     )
 
