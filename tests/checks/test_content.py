@@ -93,7 +93,7 @@ def test_missing_evidence_is_unknown():
     """No mosaic, no pair, a record that was measured by an earlier version, too few stars."""
     runs = micro.runs(micro.counted())
     assert verdict(replace(runs, run=replace(runs.run, products=None))).outcome is Outcome.UNKNOWN
-    assert "No pair" in micro.prose(verdict(Comparison(runs.run)))
+    assert "There is no run with run_end" in micro.prose(verdict(Comparison(runs.run)))
     old = replace(runs.run, products=replace(runs.run.products, constant=None))
     assert verdict(replace(runs, run=old)).outcome is Outcome.UNKNOWN
     bare = replace(runs.pair, products=replace(runs.pair.products, stars=runs.pair.products.stars[:3]))

@@ -117,7 +117,7 @@ def test_without_a_measure_nobody_knows_what_is_new():
     """Under per_tile a fallback is neither new nor known then; run_end is the measure itself."""
     found = verdict(micro.runs(with_events("cpu_kappa_fallback_done"), pair=None))
     assert found.outcome is Outcome.UNKNOWN
-    assert "No pair with run_end was made." in micro.prose(found)
+    assert "There is no run with run_end to compare with." in micro.prose(found)
     measure = verdict(micro.runs(with_events("cpu_kappa_fallback_done", retention="run_end")))
     assert measure.outcome is Outcome.PASS
     assert measure.evidence["same"][0]["count"] == 1

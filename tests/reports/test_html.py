@@ -140,7 +140,7 @@ def test_the_worst_comes_first_with_its_cause(folders):
     words = read(folders["zemosaic"]).words
     table = words[words.index("What was found") : words.index("Dataset:")]
     assert table.index("✗ fail") < table.index("✓ pass")
-    assert "3 of 4 master tiles were made; not made: 3." in table
+    assert "Tile 3 is missing (3 of 4 made)." in table
     assert "Tile 3 was not made: it lacked the caches of 3 of its 3 frames" in table
     assert "zemosaic 63bcc2c: the validation fails" in words
 
@@ -243,7 +243,7 @@ def test_a_record_that_can_not_be_read_is_named(folders, tmp_path, path):
     runs = tuple(replace(r, record=path) for r in session.runs)
     words = written(replace(session, runs=runs), tmp_path).words
     assert "The record can't be read" in words
-    assert "3 of 4 master tiles were made; not made: 3." in words
+    assert "Tile 3 is missing (3 of 4 made)." in words
 
 
 def test_a_crashed_and_changed_record_is_shown_with_what_it_has(tmp_path):
