@@ -216,8 +216,8 @@ def _nothing_wrong(found: Findings) -> tuple[Outcome, Message]:  # noqa: PLR0911
     values: dict[str, Value] = {"count": freed, "percent": round(100 * found.excess, 2)}
     if early:
         return Outcome.PASS, say(
-            "{count} caches were removed soon after their last user. The excess over the lower bound is {percent} % of what run_end"
-            " holds. Not counted are {early} caches that were removed before their last use: see the cache check.",
+            "{count} caches were removed soon after their last user. The excess over the lower bound is {percent} % of what"
+            " run_end holds. Not counted are {early} caches that were removed before their last use: see the cache check.",
             **values,
             early=early,
         )
