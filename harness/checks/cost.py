@@ -215,8 +215,8 @@ def _conclude(runs: Runs, found: Findings, limits: Thresholds) -> tuple[Outcome,
     operations = found.operations
     if operations is not None and operations > limits["cost.operations"]:
         return Outcome.FAIL, say(
-            "The target reports {ratio} bookkeeping operations per input and tile (limit {limit}), for {inputs} inputs and {tiles}"
-            " tiles.",
+            "The target reports {ratio} bookkeeping operations per input and tile (limit {limit}), for {inputs} inputs and"
+            " {tiles} tiles.",
             ratio=operations,
             limit=limits["cost.operations"],
             inputs=found.inputs,
@@ -252,8 +252,8 @@ def _unanswered(runs: Runs, found: Findings, limits: Thresholds) -> Message | No
     if found.ratio is not None and found.ratio.high > limits["cost.ratio_told"]:
         return say(
             "The times vary too much: Phase 3 takes {value} times as long as with run_end, 95 % interval {low} to {high}, from"
-            " {points} pairs. The timing check passes only if the confidence interval excludes a slowdown of {limit}×. Run it"
-            " again on a quieter machine.",
+            " {points} pairs. The timing check passes only if the confidence interval excludes a slowdown by a factor of"
+            " {limit}. Run it again on a quieter machine.",
             **_values(found.ratio),
             limit=limits["cost.ratio_told"],
         )
@@ -291,8 +291,8 @@ def _nothing_wrong(found: Findings, attempts: float) -> Message:
         )
     if growth:
         return say(
-            "{attempts} removal attempts per input ({inputs} inputs). Bookkeeping grows with the inputs to the power {power_value},"
-            " 95 % interval {power_low} to {power_high}. Times were not measured.",
+            "{attempts} removal attempts per input ({inputs} inputs). Bookkeeping grows with the inputs to the power"
+            " {power_value}, 95 % interval {power_low} to {power_high}. Times were not measured.",
             **values,
             **growth,
         )

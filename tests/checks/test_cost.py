@@ -137,7 +137,7 @@ def test_noise_in_which_a_doubling_could_hide_is_no_pass():
     found = verdict(timed((20.0, 10.0), (9.0, 10.0), (14.0, 10.0)))
     assert found.outcome is Outcome.UNKNOWN
     assert found.evidence["ratio_high"] > 2.0
-    assert "passes only if the confidence interval excludes a slowdown of 2×" in micro.prose(found)
+    assert "passes only if the confidence interval excludes a slowdown by a factor of 2" in micro.prose(found)
     assert "on a quieter machine" in micro.prose(found)
 
 
