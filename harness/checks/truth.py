@@ -4,8 +4,8 @@ The stars of the truth (or of the pair, without a truth) are matched in both run
 blended. Errors of the target itself, such as a flux of 0.84 in a panel with a clouded frame, are in both runs and cancel; the
 accuracy check reports them. The scale is the median flux ratio of all stars.
 
-A tile may cover only a part of a panel. Besides the medians, the check therefore counts the stars that changed: lost, with another
-flux, or elsewhere. It also counts doubled stars, and stars that neither the pair nor the truth has.
+A tile may cover only a part of a panel. Besides the medians, the check therefore counts the stars that changed: lost, with
+another flux, or elsewhere. It also counts the stars that neither the pair nor the truth has, such as second images.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def _wrong(panel: Panel, limits: Thresholds) -> list[Message]:
     if panel.changed > limits["truth.changed"] * panel.stars and panel.changed > 1:
         found.append(
             say(
-                "Panel {panel}: {changed} of {stars} stars are lost ({lost}), have another flux, or lie elsewhere.",
+                "Panel {panel}: {changed} of {stars} stars differ: {lost} are lost, the others have another flux or lie elsewhere.",
                 panel=panel.panel,
                 stars=panel.stars,
                 lost=panel.lost,
