@@ -149,7 +149,8 @@ def _wrong(panel: Panel, limits: Thresholds) -> list[Message]:
     if panel.changed > limits["truth.changed"] * panel.stars and panel.changed > 1:
         found.append(
             say(
-                "Panel {panel}: {changed} of {stars} stars differ: {lost} are lost, the others have another flux or lie elsewhere.",
+                "Panel {panel}: {changed} of {stars} stars differ: {lost} are lost, the others have another flux or"
+                " lie elsewhere.",
                 panel=panel.panel,
                 stars=panel.stars,
                 lost=panel.lost,
