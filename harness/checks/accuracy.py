@@ -1,7 +1,8 @@
-"""Compare the mosaic with the known sky. This is a quality finding: it fails the validation only if the baseline does not have it.
+"""Compare the mosaic with the known sky.
 
-Stars of the truth are searched where the run covers the sky. The check compares their fluxes by panel on a common scale, their
-positions, how many are doubled, and how many of the brighter ones are not found.
+This is a quality finding: it fails the validation only if the baseline does not have it. Stars of the truth are searched where
+the run covers the sky. The check compares their fluxes by panel on a common scale, their positions, how many are doubled, and
+how many of the brighter ones are not found.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _PLENTY = 12  # so many stars on a panel's frames can't all be outside the cover
 class Panel:
     """The stars of a panel compared with the truth; ``flux`` is on the mosaic's own scale, ``offset`` in mosaic pixels.
 
-    ``stars_on_its_frames`` counts the stars on the panel's frames, ``stars`` the brighter ones on covered sky, which are searched.
+    ``stars_on_its_frames`` counts the stars on the panel's frames, ``stars`` the brighter ones on covered sky.
     """
 
     panel: int
@@ -125,19 +126,19 @@ def _findings(panel: Panel, limits: Thresholds, scatter: float | None) -> dict[s
         # Lost stars have no flux or position either. Otherwise a baseline that shows them badly would look better.
         return dict.fromkeys(("stars", "flux", "positions"), message)
     found = {}
-    flux = round(100 * panel.flux, 1) if np.isfinite(panel.flux) else "?"
+    percent = round(100 * panel.flux, 1)
     if _off(panel, limits) and panel.clouded_frames:
         found["flux"] = say(
             "Panel {panel}: star fluxes are {percent} % of those in the other panels; {clouded} of its {frames} frames show no"
             " stars.",
             panel=panel.panel,
-            percent=flux,
+            percent=percent,
             frames=panel.frames,
             clouded=panel.clouded_frames,
         )
     elif _off(panel, limits):
         found["flux"] = say(
-            "Panel {panel}: star fluxes are {percent} % of those in the other panels.", panel=panel.panel, percent=flux
+            "Panel {panel}: star fluxes are {percent} % of those in the other panels.", panel=panel.panel, percent=percent
         )
     elif scatter is not None:
         found["flux"] = say(
