@@ -8,7 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
+from functools import cache
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from harness.language.message import SaidError, say
@@ -91,6 +94,22 @@ def read_samples(path: Path, torn: list[str], make: Callable[[Mapping[str, Any]]
     return tuple(found)
 
 
+def built(kind: Callable[..., T], data: Mapping[str, Any], **given: Any) -> T:
+    """Build an object of a frozen class from a line, with each value converted to the type of its field.
+
+    Raises one of `UNREADABLE` if a value can't be converted, or a field without a default is missing.
+    """
+    known = _converters(kind)
+    parts = {name: known[name](value) for name, value in data.items() if name in known and name not in given}
+    return kind(**parts, **given)
+
+
+@cache
+def _converters(kind: Any) -> Mapping[str, Callable[[Any], Any]]:
+    """Return the converter of each field of a class that a line can hold, by its name."""
+    return {part.name: _CONVERTERS[part.type] for part in fields(kind) if part.type in _CONVERTERS}
+
+
 def int_or_none(value: Any) -> int | None:
     """Convert to an integer, keeping ``None``."""
     return None if value is None else int(value)
@@ -106,3 +125,15 @@ def one_of(value: Any, known: tuple[T, ...]) -> T:
     if value not in known:
         raise ValueError(f"expected one of {known}, found {value!r}")
     return known[known.index(value)]
+
+
+# By the types as the classes write them.
+_CONVERTERS: Mapping[Any, Callable[[Any], Any]] = {
+    "int": int,
+    "float": float,
+    "str": str,
+    "int | None": int_or_none,
+    "str | None": text_or_none,
+    "tuple[str, ...]": lambda names: tuple(map(str, names)),
+    "Mapping[str, Any]": lambda entries: MappingProxyType(dict(entries or {})),
+}
