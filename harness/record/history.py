@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -248,8 +248,8 @@ def read_history(folder: Path) -> History:
         reading.take(path, EVENTS_FORMAT, reading.event)
     for path in sorted(folder.glob("trace-*.jsonl")):
         reading.take(path, TRACE_FORMAT, reading.trace)
-    disk = read_samples(folder / "disk.jsonl", reading.torn, partial(built, DiskSample))
-    processes = read_samples(folder / "process.jsonl", reading.torn, partial(built, ProcessSample))
+    disk = read_samples(folder / "disk.jsonl", reading.torn, DiskSample)
+    processes = read_samples(folder / "process.jsonl", reading.torn, ProcessSample)
     return History(
         events=tuple(sorted(reading.events, key=lambda e: e.t)),
         operations=tuple(sorted(reading.operations, key=lambda o: o.t)),

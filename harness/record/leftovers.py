@@ -10,10 +10,9 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
-from functools import partial
 from pathlib import Path, PurePosixPath
 
-from harness.record.values import built, read_samples
+from harness.record.values import read_samples
 
 PASSING = ("cache", "mask", "probe")
 """The kinds that are removed after they were counted: they are large and not a product."""
@@ -87,11 +86,7 @@ def clear(record: Path, left: Iterable[LeftFile]) -> tuple[str, ...]:
 def remove_tree(folder: Path) -> None:
     """Remove a folder that the harness made, including read-only parts. Links in it are removed, not followed.
 
-    Raises
-    ------
-    OSError
-        When a part can't be removed at the second attempt. The first may fail because a system still holds a closed file.
-
+    Raises ``OSError`` when the second attempt fails too. The first may fail because a system still holds a closed file.
     """
     if not folder.exists():
         return
@@ -135,7 +130,7 @@ def read_left(folder: Path, torn: list[str] | None = None) -> tuple[LeftFile, ..
     if not path.exists():
         return None
     unread: list[str] = []
-    found = read_samples(path, unread, partial(built, LeftFile))
+    found = read_samples(path, unread, LeftFile)
     if torn is not None:
         torn.extend(unread)
     return None if unread else found

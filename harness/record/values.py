@@ -81,14 +81,14 @@ def read_lines(path: Path, torn: list[str]) -> Iterator[tuple[int, dict[str, Any
                 torn.append(f"{path.name}, line {number}")
 
 
-def read_samples(path: Path, torn: list[str], make: Callable[[Mapping[str, Any]], T]) -> tuple[T, ...]:
-    """Convert every line of a file with ``make``. Lines that can't be read are named in ``torn``."""
+def read_samples(path: Path, torn: list[str], kind: type[T]) -> tuple[T, ...]:
+    """Build an object of a class from every line of a file. Lines that can't be read are named in ``torn``."""
     if not path.exists():
         return ()
     found: list[T] = []
     for number, data in read_lines(path, torn):
         try:
-            found.append(make(data))
+            found.append(built(kind, data))
         except UNREADABLE:
             torn.append(f"{path.name}, line {number}")
     return tuple(found)
