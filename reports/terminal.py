@@ -13,14 +13,7 @@ _SPACES = "\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"
 
 
 def summary_lines(session: Session, code: str) -> tuple[str, ...]:
-    """Return the summary of a session in a language, line by line.
-
-    Raises
-    ------
-    ValueError
-        When there is no such language.
-
-    """
+    """Return the summary of a session in a language, line by line. Raises ``ValueError`` when there is no such language."""
     lang = language(code)
     _, title, sentence = headline(session, lang)
     judged = sorted(

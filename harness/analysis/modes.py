@@ -96,17 +96,14 @@ def not_reached(run: Record) -> Message | None:
     if run.request.mode == "classic":
         return None if phase_3_start(history) is not None else say("Phase 3 was not reached.")
     if run.request.mode == "grid":
-        if not any(text.startswith(GRID_DONE) for _, text in grid_texts(history)):
-            return say("Grid mode did not finish.")
-        return None
-    for keys, missing in (
-        ((COADD_FINISHED,), say("The coadd of SDS did not finish.")),
-        ((POLISH_STARTED,), say("The polish of SDS was not reached.")),
-        ((SDS_DONE,), say("SDS did not finish.")),
-    ):
-        if not history.named(*keys):
-            return missing
-    return None
+        done = any(text.startswith(GRID_DONE) for _, text in grid_texts(history))
+        return None if done else say("Grid mode did not finish.")
+    signs = {
+        COADD_FINISHED: say("The coadd of SDS did not finish."),
+        POLISH_STARTED: say("The polish of SDS was not reached."),
+        SDS_DONE: say("SDS did not finish."),
+    }
+    return next((missing for key, missing in signs.items() if not history.named(key)), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,11 +24,7 @@ class Command(Target):
     def resolve(self, rest: str, _python: str | None, _exports: Path, /) -> TargetFacts:
         """Return the target that a command line starts. The line is split into words once; no shell ever reads it.
 
-        Raises
-        ------
-        TargetError
-            When the line can't be split, is empty, or names a program that does not exist.
-
+        Raises ``TargetError`` when the line can't be split, is empty, or names a program that does not exist.
         """
         try:
             words = _split(rest)

@@ -28,8 +28,8 @@ from reports.badges import (
 from reports.event_keys import keys_of
 from reports.html import charts, skymap
 from reports.html.evidence import node
-from reports.html.overview import RunKey, run_key
-from reports.html.page import LevelView, Picture, RunView, SkyView, TileView, TimeView, VerdictView
+from reports.html.overview import RunKey, run_key, run_words
+from reports.html.page import Picture, RunView, SkyView, TileView, TimeView, VerdictView
 from reports.material import Material
 
 MAX_TILES = 200
@@ -45,19 +45,10 @@ class _Words(NamedTuple):
 
 
 class Runs:
-    """Builds the views of judged runs in one language.
+    """Build the views of judged runs in one language.
 
-    Parameters
-    ----------
-    material
-        The session and its records.
-    lang
-        The language.
-    case_ids, run_ids
-        The ids of the sections of cases and runs.
-    side
-        The longest side of a picture, in pixels; ``None`` leaves every drawing out.
-
+    ``case_ids`` and ``run_ids`` are the ids of the sections of cases and runs. ``side`` is the longest side of a picture in
+    pixels; ``None`` leaves every drawing out.
     """
 
     def __init__(
@@ -163,18 +154,16 @@ class Runs:
     def verdict(self, verdict: Verdict, judged: JudgedRun, number: int) -> VerdictView:
         """Return the view of a verdict on a run, which is the run's verdict of this number."""
         lang = self.lang
-        entry = self.material.runs.get(judged.run)
         control = judged.expected_red is not None
-        shown = control_badge(verdict, judged, lang) if control else badge(verdict.outcome, lang)
         run_id = self.run_ids[run_key(judged)]
         return VerdictView(
             id=f"{run_id}-verdict-{number}",
             case=judged.case,
             case_id=self.case_ids[judged.case],
             role=self.role(judged.case, judged.run, judged.role),
-            run=f"{entry.target}, {entry.retention}" if entry else judged.run,
+            run=run_words(self.material.runs.get(judged.run), judged),
             check=verdict.check,
-            badge=shown,
+            badge=control_badge(verdict, judged, lang) if control else badge(verdict.outcome, lang),
             sentence=lang.render(verdict.sentence),
             finding=finding_word(verdict, lang),
             cause=tuple(lang.render(link) for link in verdict.cause),
@@ -205,7 +194,7 @@ class Runs:
         compass = any_map.compass if any_map else None
         return SkyView(
             maps=maps,
-            levels=tuple(LevelView(level.colour, _level(level, lang)) for level in maps.levels),
+            levels=tuple((level.colour, _level(level, lang)) for level in maps.levels),
             bar=lang.angle(compass.arcminutes) if compass else "",
             run_alt=alt,
             pair_alt=lang.say("Coverage of the pair, the same target with run_end: what the run must cover too."),
