@@ -287,7 +287,7 @@ def test_findings_are_marked(standing, told, tmp_path):
     finding = Verdict("truth", Outcome.FAIL, say("No tile was submitted."), axis="quality", standing=standing)
     session = a_session(judged=(JudgedRun("r", case="chain", role="subject", verdicts=(finding,)),))
     words = written(session, tmp_path).words
-    assert f"truth ✗ fail {told} control" in words
+    assert f"truth ✗ fail {told} version with the bug" in words
     assert f"✗ fail truth {told} chain" in words
     assert any(f"truth ({told}): No tile was submitted." in line for line in summary_lines(session, "en"))
 

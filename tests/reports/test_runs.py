@@ -77,6 +77,6 @@ def test_drawings_over_time_speak_of_the_mode(mode, told, empty, tmp_path):
         trace.write_text(first + "\n", encoding="utf-8")
     (folder / "disk.jsonl").unlink(missing_ok=True)
     words = shown(tmp_path / "session").words
-    subject = words[words.index("subject reference, per_tile") :]
+    subject = words[words.index("version under test reference, per_tile") :]
     assert told in subject
     assert empty in subject
