@@ -394,7 +394,7 @@ def verify(case: CaseFile, folder: Path) -> Verification:
     if not folder.is_dir():
         raise CaseError(
             say(
-                "Expected a folder of frames, found none at {folder}: name the folder that holds them.",
+                "Expected a folder of frames, found no folder {folder}: name the folder that contains the frames.",
                 folder=str(folder),
             )
         )

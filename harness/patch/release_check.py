@@ -22,7 +22,8 @@ def judge(found: Mapping[str, Any]) -> Verdict:
     evidence = MappingProxyType(dict(found))
     if found.get("format") != FORMAT or found.get("problem"):
         failed = say(
-            "The release could not be driven: {problem}.", problem=str(found.get("problem") or found.get("format"))
+            "The release function could not be called: {problem}.",
+            problem=str(found.get("problem") or found.get("format")),
         )
         return Verdict("release", Outcome.UNKNOWN, failed, evidence)
     if not found.get("function"):
@@ -34,13 +35,16 @@ def judge(found: Mapping[str, Any]) -> Verdict:
     steps: dict[str, Step] = {str(step["step"]): step for step in found.get("steps", ())}
     undriven = [name for name in EXPECTED if name not in steps]
     if undriven:
-        sentence = say("The release was not driven through every step; missing: {names}.", names=", ".join(undriven))
+        sentence = say(
+            "The release function was not called in every step; missing: {names}.", names=", ".join(undriven)
+        )
         return Verdict("release", Outcome.UNKNOWN, sentence, evidence)
     wrong = [problem for name, fits in EXPECTED.items() if (problem := _problem(steps[name], fits)) is not None]
     if wrong:
         return Verdict("release", Outcome.FAIL, wrong[0], evidence, tuple(wrong[1:]))
     sentence = say(
-        "{function} was driven through {count} steps: no count fell below zero, and no cache was removed that was still needed.",
+        "{function} was called in {count} steps: no count fell below zero, and no cache that was still "
+        "needed was removed.",
         function=str(found["function"]),
         count=len(EXPECTED),
     )
@@ -56,7 +60,7 @@ def _problem(step: Step, fits: Callable[[list[str]], bool]) -> Message | None:
         return say("{step}: a count fell to {count}.", step=name, count=min(negative))
     if not fits(list(step["there"])):
         return say(
-            "{step}: wrong files are left after the releases: {files}.",
+            "{step}: the wrong files remain after the releases: {files}.",
             step=name,
             files=", ".join(step["there"]),
         )

@@ -80,7 +80,7 @@ def test_bad_frames_are_told_in_the_language(capsys, monkeypatch):
         assert main(["--lang", "fr", "doctor"]) == 2
         return capsys.readouterr().err.splitlines()
 
-    problem = InputError(say("The record can't be read: {error}", error="x"), say("all there"))
+    problem = InputError(say("The record can't be read: {error}", error="x"), say("all installed"))
     assert refuse(problem) == ["phase3\N{NO-BREAK SPACE}: L’enregistrement est illisible\N{NO-BREAK SPACE}: x", ANY]
     assert refuse(OSError("expected a, found b: c")) == ["phase3\N{NO-BREAK SPACE}: expected a, found b: c"]
 
@@ -298,7 +298,9 @@ def test_a_check_that_the_session_has_not_is_a_change(capsys, a_session):
     assert "chain, version under test, tiles: – → fail" in capsys.readouterr().out
     write_session(replace(session, judged=(replace(session.judged[0], case="a\x1b[2J", verdicts=fewer),)), a_session)
     main(["judge", str(a_session)])
-    assert "a\\u001b[2J, version under test, tiles" in capsys.readouterr().out  # whoever wrote the session steers no terminal
+    assert (
+        "a\\u001b[2J, version under test, tiles" in capsys.readouterr().out
+    )  # whoever wrote the session steers no terminal
 
 
 def test_a_session_says_itself_what_stands_beside_its_runs(capsys, a_session):

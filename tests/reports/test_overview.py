@@ -13,13 +13,13 @@ from tests.sample_session import JUDGED
 
 def test_the_matrix_shows_every_case_at_a_glance(folders):
     """The matrix has one row per case, one cell per check with sign and word, and one cell each for control and pair."""
-    matrix = section(read(folders["reference"]), "The verdict of each check", "All verdicts on runs")
+    matrix = section(read(folders["reference"]), "The verdict of each check", "Verdicts on all runs")
     assert f"Case {' '.join(sorted(JUDGED))} version with the bug same version, other retention" in matrix
     assert 'Test A — Repro "trou" chain chain2x2 (synthetic frames), classic' in matrix
     assert matrix.count("✓ pass") == len(JUDGED) + 1  # the signs are explained below
     assert "version with the bug ✓ red found" in matrix
     assert "same version, other retention ○ not made" in matrix
-    red = section(read(folders["zemosaic"]), "The verdict of each check", "All verdicts on runs")
+    red = section(read(folders["zemosaic"]), "The verdict of each check", "Verdicts on all runs")
     assert "holes ✗ fail" in red
     assert "products ✓ pass" in red
     assert "version with the bug ○ not made" in red
@@ -36,14 +36,17 @@ def test_the_matrix_leads_to_the_run_and_hides_nothing(tmp_path):
         a_run("b", "pair", (a_verdict("holes"),)),
     )
     page = written(a_session(judged=judged), tmp_path)
-    matrix = section(page, "The verdict of each check", "All verdicts on runs")
+    matrix = section(page, "The verdict of each check", "Verdicts on all runs")
     first, second = matrix[matrix.index("same version", matrix.index("Case")) :].split(" b ")
     assert "a a-subject" in first
     assert "a again" in first
     assert first.count("holes ? unknown") == first.count("holes ✓ pass") == 1
     assert "truth ✗ fail finding" in first
     assert first.count("version with the bug ✗ not as expected") == first.count("other retention ✗ fail") == 2
-    assert "holes ○ not evaluated truth ○ not evaluated version with the bug ○ not made same version, other retention ✓ pass" in second
+    assert (
+        "holes ○ not evaluated truth ○ not evaluated version with the bug ○ not made same version, other retention ✓ pass"
+        in second
+    )
     cells = [a["href"] for a in page.all("a") if re.fullmatch("#run-[0-9]+", a.get("href", ""))]
     # By case, role and name: the control, its sound pair, the pair that fails, and the two runs of the subject.
     assert {"#run-1", "#run-3", "#run-4", "#run-5"} <= set(cells)
@@ -65,7 +68,7 @@ def test_passes_are_folded_and_failures_never(tmp_path):
     pair = a_run("a", "pair", (a_verdict("depth"), a_verdict("holes", Outcome.FAIL)))
     few = (a_verdict("tiles"), a_verdict("cache", Outcome.UNKNOWN), a_verdict("disk", Outcome.NOT_APPLICABLE))
     page = written(a_session(judged=(pair, a_run("a", "subject", few))), tmp_path)
-    table = section(page, "All verdicts on runs", "Cases")
+    table = section(page, "Verdicts on all runs", "Cases")
     assert "No verdict fails" not in table
     shown, folded = table.split("Verdicts that pass on the comparison runs: 1", 1)
     assert all(text in shown for text in ("✗ fail holes", "? unknown cache", "✓ pass tiles", "– not applicable disk"))
@@ -98,7 +101,7 @@ def test_a_control_may_be_red_where_it_is_allowed(tmp_path):
     )
     control = a_run("a", "control", verdicts, expected_red=("cache",), allowed_red=("holes",))
     words = written(a_session(judged=(control,)), tmp_path).words
-    assert "Expected red: cache (allowed too: holes); found red: cache, holes." in words
+    assert "Expected red: cache (allowed too: holes); red: cache, holes." in words
     assert "– red, allowed holes" in words
     assert "red, not expected" not in words
     assert "version with the bug ✓ red found" in words
@@ -167,7 +170,10 @@ def test_runs_beside_a_judged_one_say_what_they_are_for(tmp_path):
     )
     words = written(a_session(runs=tuple(entries), judged=(subject,)), tmp_path).words
     table = words[words.index("Every run of the session") :]
-    assert "version under test, chain3x2 (synthetic frames) classic, workers: 2 repeated to measure its time, not judged" in table
+    assert (
+        "version under test, chain3x2 (synthetic frames) classic, workers: 2 repeated to measure its time, not judged"
+        in table
+    )
     assert "made to measure how the cost grows (0 frames), not judged" in table
     assert "made for comparison, not judged" in table
     assert table.count("not judged") == 3

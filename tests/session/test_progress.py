@@ -243,7 +243,7 @@ def test_the_table_of_runs_to_come(tmp_path):
         "1    reference          chain  version under test  small    per_tile   8 s",
         "2    reference (naive)  chain  version under test  small    per_tile   ~8 s",
         "3    reference          chain  version under test  large    per_tile   ?",
-        "3 runs, about 17 s one after the other; 1 not known.",
+        "3 runs, about 17 s if run one after the other; 1 of unknown duration.",
     ]
 
 
@@ -251,7 +251,7 @@ def test_the_table_of_runs_to_come(tmp_path):
     ("datasets", "told"),
     [
         (("large", "large"), "2 runs; their duration is not known yet."),
-        (("small", "small"), "2 runs, about 17 s one after the other."),
+        (("small", "small"), "2 runs, about 17 s if run one after the other."),
     ],
 )
 def test_the_sum_of_all_or_of_none(tmp_path, datasets, told):
