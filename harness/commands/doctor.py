@@ -51,14 +51,14 @@ class Finding:
 def register(commands: Commands, text: Text) -> None:
     """Add ``doctor``."""
     doctor = commands.add_parser(
-        "doctor", help=text(say("list what this machine lacks for a validation, and what to do"))
+        "doctor", help=text(say("list what this machine lacks for a validation, and how to add it"))
     )
     for name, kind in (("target", str), ("python", str), ("frames", Path)):
         doctor.add_argument(
             f"--{name}",
             type=kind,
             default=os.environ.get(f"PHASE3_{name.upper()}"),
-            help=text(say("as pytest's {option}", option=f"--phase3-{name}")),
+            help=text(say("same as pytest's {option}", option=f"--phase3-{name}")),
         )
     doctor.set_defaults(command=_doctor)
 
@@ -119,7 +119,7 @@ def _own_libraries() -> Finding:
         again = say("Install the harness again: {command}", command=f'"{sys.executable}" -m pip install -e "{ROOT}"')
         return _bad(name, say("missing: {names}", names=", ".join(missing)), again)
     versions = ", ".join(f"{pip} {metadata.version(pip)}" for pip in ("numpy", "astropy", "pytest"))
-    return _good(name, say("all there ({versions})", versions=versions))
+    return _good(name, say("all installed ({versions})", versions=versions))
 
 
 def _git(*, needed: bool) -> Finding:
@@ -154,16 +154,16 @@ def _libraries_of(kind: Target, chosen: interpreter.Interpreter) -> Finding:
     name = say("libraries of the target")
     missing = sorted(pip for module, pip in kind.libraries.items() if chosen.libraries.get(module) is None)
     if not missing:
-        return _good(name, say("all there"))
+        return _good(name, say("all installed"))
     install = say("Install them: {command}", command=f'"{chosen.path}" -m pip install {" ".join(missing)}')
     return _optional(name, say("missing: {names}", names=", ".join(missing)), install)
 
 
 def _functions(found: Mapping[str, bool]) -> Iterator[Finding]:
-    todo = say("Nothing to do: the checks that need this function conclude unknown.")
+    todo = say("Nothing to do: the checks that need this function will be unknown.")
     for function, there in found.items():
         name = say("function {name}", name=function)
-        yield _good(name, say("there")) if there else _optional(name, say("not in this version"), todo)
+        yield _good(name, say("present")) if there else _optional(name, say("not in this version"), todo)
 
 
 def _real_sets() -> Iterator[Finding]:
@@ -175,7 +175,7 @@ def _real_sets() -> Iterator[Finding]:
             yield _good(name, say("{folder}", folder=str(status.folder)))
         else:
             todo = say("Get it with: {command}", command=real.command_to_get(status.name))
-            yield _optional(name, say("not here: this set is not judged"), todo)
+            yield _optional(name, say("not on this machine: this set will not be judged"), todo)
 
 
 def _frames(folder: str | Path | None) -> Iterator[Finding]:

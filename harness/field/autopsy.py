@@ -157,7 +157,7 @@ def read_log(path: Path) -> Log:
         return Log((), gaps=(f"{name}: no line of it can be read",), notes=(note,))
     begins = [n for n, event in enumerate(lines) if event.key == _BEGUN]
     events = tuple(lines[_beginning(lines, begins) :])
-    several = say("The log holds {count} runs; the last one is examined.", count=len(begins))
+    several = say("The log contains {count} runs; the last one is examined.", count=len(begins))
     retention = _found(_RETENTION, events) or _found(_COUNTED, events)
     workers = _found(_WORKERS, events)
     return Log(
@@ -349,7 +349,8 @@ def _measured(folder: Path, request: Request) -> tuple[Products | None, tuple[Le
         if not link(place / "outputs", folder.resolve()):
             raise SaidError(
                 say(
-                    "Expected to read {folder} through a link, found that the system refuses links: allow links.",
+                    "Expected to read {folder} through a symbolic link, found that the system refuses "
+                    "symbolic links: allow them.",
                     folder=str(folder),
                 )
             )
@@ -396,8 +397,8 @@ def _left(record: Record, log: Log | None, *, strange: bool) -> Verdict:
     # Without a mosaic's name nothing connects the log with the folder.
     if log is None or strange or log.saved is None or log.retention is None or not done:
         sentence = say(
-            "Caches left: {count}. Whether that is right is known only with the complete log of the run "
-            "that left them.",
+            "Caches left: {count}. Only the complete log of the run that left them can tell whether they "
+            "should be there.",
             count=len(caches),
         )
         return verdict(Outcome.UNKNOWN, sentence)
@@ -418,7 +419,7 @@ def _notes_of_folder(record: Record) -> Iterator[Message]:
     products = record.products
     kinds = Counter(file.kind for file in record.left or ())
     yield say(
-        "The folder holds {caches} caches, {masks} hot-pixel masks, {tiles} master tiles.",
+        "The folder contains {caches} caches, {masks} hot-pixel masks, {tiles} master tiles.",
         caches=kinds["cache"],
         masks=kinds["mask"],
         tiles=kinds["tile"],
@@ -431,7 +432,7 @@ def _notes_of_folder(record: Record) -> Iterator[Message]:
     yield say("The mosaic is {name}; {share} % of it is covered.", name=name, share=round(100 * covered, 1))
     if made := _MADE_OF.match(name):
         yield say(
-            "According to its name it was made from {tiles} master tiles and {frames} frames.",
+            "According to its file name, it was made from {tiles} master tiles and {frames} frames.",
             tiles=made[1],
             frames=made[2],
         )

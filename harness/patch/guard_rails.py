@@ -83,7 +83,7 @@ def _files(versions: Versions) -> Verdict:
         text = say("{count} files were added: {files}.", count=len(counted), files=_some(counted))
         return Verdict("0.1", Outcome.FAIL, text, evidence)
     if notes:
-        text = say("No file of the program was added; notes were: {files}.", files=_some(notes))
+        text = say("No file of the program was added. Notes were added: {files}.", files=_some(notes))
         return Verdict("0.1", Outcome.PASS, text, evidence)
     text = say(
         "No file was added; {count} were changed: {files}.", count=len(versions.changed), files=_some(versions.changed)
@@ -134,21 +134,22 @@ def _batch_size(versions: Versions) -> Verdict:
     looked = _some([*names, *switches]) or "-"
     if possible:
         text = say(
-            "No changed statement names a batch size, but {count} touch other settings, and which setting is meant is not "
-            "known (looked at: {looked}).",
+            "No changed statement names a batch size, but {count} use other settings, and it is unknown "
+            "which setting is the batch size (examined: {looked}).",
             count=len(possible),
             looked=looked,
         )
         return Verdict("0.3", Outcome.UNKNOWN, text, evidence, _list(possible))
     if not settings:
         text = say(
-            "No settings were found in the source, so none can be shown to be untouched (looked at: {looked}).",
+            "No settings were found in the source, so it can't be shown that the batch size is unchanged "
+            "(examined: {looked}).",
             looked=looked,
         )
         return Verdict("0.3", Outcome.UNKNOWN, text, evidence)
     text = say(
-        "None of {count} changed statements reads, writes or depends on a setting other than the retention's, so whichever of "
-        "{settings} settings the batch size is, it acts as before (looked at: {looked}).",
+        "The {count} changed statements use no setting other than cache retention, so the batch size acts "
+        "as before, whichever of the {settings} settings it is (examined: {looked}).",
         count=len(versions.statements),
         settings=len(settings),
         looked=looked,
@@ -170,8 +171,8 @@ def _modes(versions: Versions) -> Verdict:
         return Verdict("0.4", Outcome.FAIL, text, evidence, _list(places))
     if versions.others or versions.data:
         text = say(
-            "Nothing that names SDS or grid changed, but {count} other statements and {files} files of the program did, in code "
-            "that every mode may share.",
+            "No statement that names SDS or grid changed. But {count} other statements and {files} program "
+            "files changed, in code that all modes may share.",
             count=len(versions.others),
             files=len(versions.data),
         )
@@ -207,7 +208,9 @@ def _located(versions: Versions) -> Verdict:
             submit=p.submit, collect=p.collect)
         for p in found
     ]  # fmt: skip
-    text = say("Phase 3 is found {count} times: {places}.", count=len(found), places=_some(map(_place, found)))
+    text = say(
+        "The source contains Phase 3 in {count} places: {places}.", count=len(found), places=_some(map(_place, found))
+    )
     return Verdict("1.1", Outcome.PASS, text, evidence, tuple(lines))
 
 
@@ -241,7 +244,8 @@ def _replaced(versions: Versions) -> Verdict:
         return _unseen("1.3", say("a removal of files under per_tile, in each place that makes master tiles"), evidence)
     if not evidence["naive_before"]:
         text = say(
-            "Every removal under per_tile is guarded by a count, but before this patch each was too, or none was found."
+            "Every removal under per_tile is guarded by a count. But no removal without a count was found "
+            "before the patch, so nothing was replaced."
         )
         return Verdict("1.3", Outcome.UNKNOWN, text, evidence)
     text = say(
@@ -275,7 +279,7 @@ _counted_first = _Everywhere(
     lambda p: bool(p.registered and p.once),
     lambda p: say("{place}: counted in line {line}, before the first submission", place=_place(p), line=p.registered),
     sought=say("a loop before the first submission that counts each tile's set of paths"),
-    passed=say("References are counted for all tiles before the first is submitted, each path once a tile."),
+    passed=say("References are counted for all tiles before the first is submitted, each path once for each tile."),
 )
 _stored = _Everywhere(
     "1.5",
@@ -308,7 +312,10 @@ _not_negative = _Everywhere(
     lambda p: bool(p.releases) and all(r.clamped for r in p.releases),
     lambda p: say("{place}: {name} is bounded", place=_place(p), name=_some(r.counts for r in p.releases)),
     sought=say("a bound (max, a test or an assertion) before each counting down"),
-    passed=say("The source keeps every count from going below zero; no run can make one negative from outside."),
+    passed=say(
+        "The source keeps every count at zero or above. No run can force a negative count from outside, so the source is the "
+        "evidence."
+    ),
 )
 
 
@@ -322,7 +329,7 @@ def _forgiven(versions: Versions) -> Verdict:
 
 
 def _unseen(line: str, sought: Message, evidence: Mapping[str, Any]) -> Verdict:
-    return Verdict(line, Outcome.UNKNOWN, say("The source does not show it. Looked for:"), evidence, (sought,))
+    return Verdict(line, Outcome.UNKNOWN, say("The source does not show this. Looked for:"), evidence, (sought,))
 
 
 # ---- 4) definition of done ----

@@ -23,7 +23,7 @@ def judge(found: Mapping[str, Any]) -> Verdict:
     verdict = partial(Verdict, "release", evidence=dict(found))
     if found.get("format") != FORMAT or found.get("problem"):
         reason = str(found.get("problem") or found.get("format"))
-        return verdict(Outcome.UNKNOWN, say("The release could not be driven: {problem}.", problem=reason))
+        return verdict(Outcome.UNKNOWN, say("The release function could not be called: {problem}.", problem=reason))
     if not found.get("function"):
         looked = "; ".join(found.get("looked_at", ()))
         sentence = say("No function that counts users and removes caches was found; looked at: {names}.", names=looked)
@@ -31,13 +31,16 @@ def judge(found: Mapping[str, Any]) -> Verdict:
     steps: dict[str, Step] = {str(step["step"]): step for step in found.get("steps", ())}
     undriven = [name for name in EXPECTED if name not in steps]
     if undriven:
-        sentence = say("The release was not driven through every step; missing: {names}.", names=", ".join(undriven))
+        sentence = say(
+            "The release function was not called in every step; missing: {names}.", names=", ".join(undriven)
+        )
         return verdict(Outcome.UNKNOWN, sentence)
     wrong = [problem for name, fits in EXPECTED.items() if (problem := _problem(steps[name], fits)) is not None]
     if wrong:
         return verdict(Outcome.FAIL, wrong[0], cause=tuple(wrong[1:]))
     sentence = say(
-        "{function} was driven through {count} steps: no count fell below zero, and no cache was removed that was still needed.",
+        "{function} was called in {count} steps: no count fell below zero, and no cache that was still "
+        "needed was removed.",
         function=str(found["function"]),
         count=len(EXPECTED),
     )
@@ -53,7 +56,7 @@ def _problem(step: Step, fits: Callable[[list[str]], bool]) -> Message | None:
         return say("{step}: a count fell to {count}.", step=name, count=min(negative))
     if not fits(list(step["there"])):
         files = ", ".join(step["there"])
-        return say("{step}: wrong files are left after the releases: {files}.", step=name, files=files)
+        return say("{step}: the wrong files remain after the releases: {files}.", step=name, files=files)
     loud = [level for level in step["levels"] if level not in ("DEBUG", "INFO")]
     if loud:
         return say("{step}: the release logged at level {level}, above INFO.", step=name, level=loud[0])

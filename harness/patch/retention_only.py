@@ -186,25 +186,25 @@ class _Version:
         if isinstance(node, ast.Import | ast.ImportFrom):
             modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
             if not all(module.partition(".")[0] in sys.stdlib_module_names for module in modules):
-                yield say("It imports {name}.", name=", ".join(modules))
+                yield say("The statement imports {name}.", name=", ".join(modules))
             return
         if change.keeps and not self._speaks_throughout(change):
-            yield say("It decides on statements that did not change.")
+            yield say("The statement is a condition of statements that did not change.")
         for call in (inner for inner in header(node) if isinstance(inner, ast.Call)):
             if not self._may_call(call, change):
-                yield say("It calls {name}.", name=_short(call.func))
+                yield say("The statement calls {name}.", name=_short(call.func))
         if self._leaves(change):
-            yield say("It leaves a function or loop that is not part of the change.")
+            yield say("The statement leaves a function or loop that is not part of the change.")
         if any(isinstance(n, ast.Raise | ast.Await | ast.Yield | ast.YieldFrom) for n in header(node)):
-            yield say("It raises, or hands over control.")
+            yield say("The statement raises an exception, or yields control.")
         if not self._connected(change):
-            yield say("It names nothing of cache retention.")
+            yield say("The statement names nothing that belongs to cache retention.")
 
     def _wrong_writes(self, change: Change) -> Iterator[Message]:
         wrong = [name for name in sorted(_written(change.node)) if not self._may_write(name, change)]
         wrong += [_short(target) for target in _other_targets(change.node) if not self._may_fill(target, change)]
         for name in wrong:
-            yield say("It writes {name}, which other code uses.", name=name)
+            yield say("The statement writes {name}, which other code uses.", name=name)
 
     def _speaks_throughout(self, change: Change) -> bool:
         """Return whether a condition has names of retention only, so that it may decide on other statements."""

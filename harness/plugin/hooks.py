@@ -258,8 +258,9 @@ def _require_fitting_settings(campaign: Campaign) -> None:
     if len(groups) < FEWEST_POINTINGS:
         raise SaidError(
             say(
-                "expected frames of at least {needed} overlapping pointings in {folder}, found {found}: tiles that share"
-                " no frame put nothing to the test; add a neighbouring panel",
+                "expected frames of at least {needed} overlapping pointings in {folder}, found {found}: "
+                "without frames that tiles share, the retention of caches is not tested; add a neighbouring"
+                " panel",
                 needed=FEWEST_POINTINGS,
                 folder=campaign.settings.frames,
                 found=len(groups),

@@ -144,9 +144,10 @@ def choose(sizes: Sequence[Size], pilot: Pilot | None, budget: Budget, *, free: 
             )
             return Choice(size.name, why)
     why = say(
-        "Expected room for the smallest subset of the large run, {name} ({frames} frames, {tiles} tiles), whose {runs} runs take "
-        "some {minutes} min and {gib} GiB; found a budget of {time} min and {size} GiB, and {free} GiB free, of which one stays "
-        "so: raise --phase3-budget, free disk space, or name another disk with --phase3-dir.",
+        "Expected room for the smallest subset of the large run, {name} ({frames} frames, {tiles} tiles), "
+        "whose {runs} runs take about {minutes} min and {gib} GiB; found a budget of {time} min and {size} "
+        "GiB, and {free} GiB free, of which 1 GiB must stay free: raise --phase3-budget, free disk space, "
+        "or name another disk with --phase3-dir.",
         time=budget.seconds / 60,
         size=budget.bytes / 2**30,
         free=free / 2**30,

@@ -42,28 +42,36 @@ OPTIONS = (
     Option(
         "target", "reference", "target under validation: reference, zemosaic:PATH, zemosaic:PATH@COMMIT or command:ARGV"
     ),
-    Option("baseline", "", "the same target before the patch, to compare with (default: as the control's)"),
+    Option("baseline", "", "the target before the patch, to compare with (default: the default of --phase3-control)"),
     Option(
         "control",
         "",
-        "a target that must be red (default: the reference with naive deletion, or the commit before the fix)",
+        "a version with the bug, which must be red (default: the reference with naive deletion, or the commit before the fix)",
     ),
     Option("python", "", "the interpreter that has the real target's libraries (default: the one that runs pytest)"),
     Option(
         "profile",
         "",
-        "settings of the real target: fast (bit-identical results) or default (with --phase3-config: default)",
+        "settings of the real target: fast (bit-identical results, the default) or default (the only one with --phase3-config)",
     ),
-    Option("config", "", "a zemosaic_config.json of your own, on which runs are based"),
-    Option("frames", "", "a folder of your own frames with a celestial WCS, judged with a chain plan"),
-    Option("dir", "", "where sessions, datasets and exported targets lie (default: .phase3 beside pyproject.toml)"),
-    Option("workers", "2", "Phase 3 workers of the target"),
-    Option("seconds", "600", "time limit of one run"),
+    Option("config", "", "your own zemosaic_config.json, on which the settings of all runs are based"),
     Option(
-        "budget", "20min,10GiB", "what the large run may take, all its runs together, on a real target: time and disk"
+        "frames",
+        "",
+        "a folder of your own frames with a celestial WCS, from which tiles that share frames are made and judged",
+    ),
+    Option(
+        "dir", "", "the folder for sessions, datasets and exported targets (default: .phase3 next to pyproject.toml)"
+    ),
+    Option("workers", "2", "number of Phase 3 workers of the target"),
+    Option("seconds", "600", "time limit of one run, in seconds"),
+    Option(
+        "budget",
+        "20min,10GiB",
+        "time and disk space that all runs of the large case may take together, on a real target",
     ),
     Option("lang", "en", "language of the messages: en or fr (the report is written in both)"),
-    Option("quick", "", "one case only, red and green", flag=True),
+    Option("quick", "", "run one case only, with its control", flag=True),
 )
 
 LANGUAGES = ("en", "fr")

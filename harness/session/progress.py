@@ -192,9 +192,9 @@ def _total(expected: Sequence[float | None]) -> Message:
     if not known:
         return say("{count} runs; their duration is not known yet.", count=count)
     if not unknown:
-        return say("{count} runs, about {seconds} s one after the other.", count=count, seconds=total)
+        return say("{count} runs, about {seconds} s if run one after the other.", count=count, seconds=total)
     return say(
-        "{count} runs, about {seconds} s one after the other; {unknown} not known.",
+        "{count} runs, about {seconds} s if run one after the other; {unknown} of unknown duration.",
         count=count,
         seconds=total,
         unknown=unknown,

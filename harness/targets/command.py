@@ -37,7 +37,7 @@ class Command(Target):
                 )
             ) from error
         if not words:
-            raise TargetError(say("expected a command after command:, found nothing: give command:PROGRAM ARGUMENTS"))
+            raise TargetError(say("expected a command after command:, found no text: give command:PROGRAM ARGUMENTS"))
         program = shutil.which(words[0])
         if program is None:
             raise TargetError(

@@ -47,7 +47,9 @@ class Reference(Target):
             )
         if clash := clashing(wanted):
             raise TargetError(
-                say("expected one defect of a part, found {clash}: name one of them", clash=", ".join(clash)),
+                say(
+                    "expected at most one defect of each part, found {clash}: keep one of them", clash=", ".join(clash)
+                ),
             )
         return TargetFacts(
             kind=self.name,

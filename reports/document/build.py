@@ -100,7 +100,7 @@ class _Builder:
     def _sentence(self) -> str:
         say = self.lang.say
         if self.done.own[0].session.self_test:
-            return say("These sessions ran the embedded reference, which says nothing about ZeMosaic.")
+            return say("These sessions ran the embedded reference pipeline, which says nothing about ZeMosaic.")
         sentences = {
             Outcome.PASS: say("Every line of the Definition of Done passes."),
             Outcome.FAIL: say("A line of the Definition of Done fails."),

@@ -75,7 +75,7 @@ def _gpu(subjects: list[JudgedRun], lang: Language) -> str:
     """Count the runs in which the target reported that it can't use a GPU: its GPU code was not tried there."""
     without = [j for j in subjects if any("gpu" in n and "fallback" in n for n in _fallbacks(j))]
     return lang.say(
-        "GPU: not available in {count} of {all} runs, as the target reported; the other runs do not mention a GPU.",
+        "GPU: not available in {count} of {all} runs, according to the target; the other runs do not mention a GPU.",
         count=len(without),
         all=len(subjects),
     )

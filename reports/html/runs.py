@@ -75,7 +75,7 @@ class Runs:
         found, pair = material.record(judged.run), material.record(judged.pair)
         problems = self._problems(found, judged)
         if isinstance(pair, str):
-            problems.append(lang.say("The record of the pair can't be read: {error}", error=pair))
+            problems.append(lang.say("The record of the run with run_end can't be read: {error}", error=pair))
         record = found if isinstance(found, Record) else None
         pair_record = pair if isinstance(pair, Record) else None
         target = entry.target if entry else judged.run
@@ -185,11 +185,14 @@ class Runs:
         numbers = ", ".join(h.number for h in (maps.run or maps.pair or _NO_MAP).holes)
         if numbers:
             alt = lang.say(
-                "Coverage of the run. Holes are outlined and numbered: {numbers}. Compare each place with the pair.",
+                "Coverage of the run. Holes are outlined and numbered: {numbers}. Compare each place with "
+                "the run with run_end.",
                 numbers=numbers,
             )
         else:
-            alt = lang.say("Coverage of the run. No hole is outlined. Compare its edges with those of the pair.")
+            alt = lang.say(
+                "Coverage of the run. No hole is outlined. Compare its edges with those of the run with run_end."
+            )
         any_map = maps.pair or maps.run
         compass = any_map.compass if any_map else None
         return SkyView(
@@ -197,7 +200,7 @@ class Runs:
             levels=tuple((level.colour, _level(level, lang)) for level in maps.levels),
             bar=lang.angle(compass.arcminutes) if compass else "",
             run_alt=alt,
-            pair_alt=lang.say("Coverage of the pair, the same target with run_end: what the run must cover too."),
+            pair_alt=lang.say("Coverage of the same run with run_end. The run must cover this sky too."),
         )
 
     def _time(self, record: Record) -> TimeView | None:
@@ -212,7 +215,7 @@ class Runs:
             chart=chart,
             chart_caption=words.caption,
             chart_alt=lang.say(
-                "Live bytes of caches over time: {peak} at most, {last} at the end of the trace. {what}",
+                "Size of the caches over time: {peak} at most, {last} at the end of the trace. {what}",
                 peak=lang.size(chart.peak),
                 last=lang.size(chart.last),
                 what=words.look_for,

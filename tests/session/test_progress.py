@@ -164,10 +164,10 @@ def test_a_line_for_each_run():
     stage = Progress("r", "reference", "pair", "chain", stage="phase1_scan 3/8", since=1_000_000_000)
     ended = Progress("r", "reference", "pair", "chain", state="done", seconds=7.6)
     assert [line(state, now=9_400_000_000) for state in (begun, tiles, stage, ended)] == [
-        "zemosaic b59a65f · chain · subject: caches 0 MB, 0 s",
-        "reference · chain · pair: phase 3, tile 4 of 9, caches 112 MB, 8 s",
-        "reference · chain · pair: phase1_scan 3/8, caches 0 MB, 8 s",
-        "reference · chain · pair: done after 8 s",
+        "zemosaic b59a65f · chain · version under test: caches 0 MB, 0 s",
+        "reference · chain · same version, other retention: phase 3, tile 4 of 9, caches 112 MB, 8 s",
+        "reference · chain · same version, other retention: phase1_scan 3/8, caches 0 MB, 8 s",
+        "reference · chain · same version, other retention: done after 8 s",
     ]
 
 
@@ -176,7 +176,7 @@ def test_lines_can_be_translated():
     state = Progress("r", "reference", "pair", "chain", "3")
     french = {"phase {phase},": "phase no {phase},", "{seconds} s": "{seconds} secondes"}
     shown = line(state, lambda text: french.get(text, text))
-    assert shown == "reference · chain · pair: phase no 3, caches 0 MB, 0 secondes"
+    assert shown == "reference · chain · same version, other retention: phase no 3, caches 0 MB, 0 secondes"
 
 
 def test_the_present_time_is_taken_by_default():
@@ -204,7 +204,7 @@ def test_the_monitor_writes_a_line_a_change(session, living):
     seal(living.folder, "done", 0, "", 3.0)
     monitor.stop()
     assert ["phase 3" in line for line in shown] == [False, True, False]
-    assert shown[-1] == "reference · chain · subject: done after 3 s"
+    assert shown[-1] == "reference · chain · version under test: done after 3 s"
 
 
 def test_runs_of_another_time_get_no_line(session, living):
@@ -239,11 +239,11 @@ def test_the_table_of_runs_to_come(tmp_path):
         for target, dataset in (("reference", "small"), ("reference (naive)", "small"), ("reference", "large"))
     ]
     assert expected_table(coming, durations).splitlines() == [
-        "run  target             case   role     dataset  retention  expected",
-        "1    reference          chain  subject  small    per_tile   8 s",
-        "2    reference (naive)  chain  subject  small    per_tile   ~8 s",
-        "3    reference          chain  subject  large    per_tile   ?",
-        "3 runs, about 17 s one after the other; 1 not known.",
+        "run  target             case   role                dataset  retention  expected",
+        "1    reference          chain  version under test  small    per_tile   8 s",
+        "2    reference (naive)  chain  version under test  small    per_tile   ~8 s",
+        "3    reference          chain  version under test  large    per_tile   ?",
+        "3 runs, about 17 s if run one after the other; 1 of unknown duration.",
     ]
 
 
@@ -251,7 +251,7 @@ def test_the_table_of_runs_to_come(tmp_path):
     ("datasets", "told"),
     [
         (("large", "large"), "2 runs; their duration is not known yet."),
-        (("small", "small"), "2 runs, about 17 s one after the other."),
+        (("small", "small"), "2 runs, about 17 s if run one after the other."),
     ],
 )
 def test_the_sum_of_all_or_of_none(tmp_path, datasets, told):
