@@ -23,7 +23,7 @@ EMPTY = Session(
     "2026-01-01T00:00:00+00:00", "reference", "reference", {"version": "1"}, "pytest -m phase3", {"os": "x"}
 )
 RUN = RunEntry("k", "chain", "subject", "per_tile", "reference", "d", "synthetic", "runs/k", "done", 2.5, "classic", 2)
-ENTRY = TestEntry("scenarios/test_a.py::test_x[chain]", "Title", Outcome.PASS, "", "chain")
+ENTRY = TestEntry("scenarios/test_a.py::test_x[chain]", "Title", Outcome.PASS, "", "chain", scenario="A")
 
 
 def verdicts(**outcomes):
