@@ -77,7 +77,7 @@ class TargetFacts:
     Parameters
     ----------
     kind
-        The name of a kind in the table of ``harness/targets/resolve.py``: ``reference``, ``zemosaic`` or ``command``.
+        The name of a kind in the table of ``harness/targets/resolve.py``, such as ``zemosaic``.
     label
         The short name that people read, such as ``zemosaic b59a65f``.
     root
