@@ -1,12 +1,7 @@
 """Translate sentences with a gettext catalogue, and write numbers, units and dates as each language does.
 
 English is the source. The French catalogue is ``locale/fr/LC_MESSAGES/phase3.po``. It is read directly, so no compiled file
-can be out of date. After sentences were added or changed::
-
-    pybabel extract -F pyproject.toml -k say --no-location --sort-output -o phase3.pot harness reports fixtures scenarios
-    pybabel update -w 120 -i phase3.pot -d harness/language/locale -D phase3 -l fr --no-fuzzy-matching
-
-Then translate the sentences that ``tests/language/test_catalogue.py`` reports.
+can be out of date. The part "Sentences" of ``CONTRIBUTING.md`` says how new sentences get into it.
 """
 
 from __future__ import annotations

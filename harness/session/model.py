@@ -157,7 +157,7 @@ class Session:
         ),
     ]
     target: Annotated[str, Meta(description="The label of the target under validation.")]
-    target_kind: Annotated[str, Meta(description="reference, zemosaic or command.")]
+    target_kind: Annotated[str, Meta(description="Kind of target, such as reference or zemosaic.")]
     identity: Annotated[Mapping[str, Any], Meta(description="Commit, changed files and versions of the target.")]
     command: Annotated[str, Meta(description="The command that made the session.")]
     environment: Annotated[

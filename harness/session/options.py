@@ -10,6 +10,7 @@ from typing import Any
 from harness.language.message import SaidError, say
 from harness.session.budget import Budget, BudgetError, parse
 from harness.targets.errors import TargetError
+from harness.targets.resolve import TARGETS
 from harness.targets.resolve import parse as parse_target
 
 
@@ -38,10 +39,9 @@ class Option:
         return f"phase3_{self.name}"
 
 
+_FORMS = ", ".join(form for kind in TARGETS.values() for form in kind.forms)
 OPTIONS = (
-    Option(
-        "target", "reference", "target under validation: reference, zemosaic:PATH, zemosaic:PATH@COMMIT or command:ARGV"
-    ),
+    Option("target", "reference", f"target under validation: {_FORMS}"),
     Option("baseline", "", "the target before the patch, to compare with (default: the default of --phase3-control)"),
     Option(
         "control",

@@ -41,7 +41,7 @@ def test_every_sentence_has_a_french_translation():
     """Every sentence of ``say`` and of the templates is in the French catalogue."""
     missing = sorted(templates() - {k for k, v in french().items() if v})
     assert missing == [], (
-        "add them to harness/language/locale/fr/LC_MESSAGES/phase3.po (see harness/language/catalogue.py)"
+        "add them to harness/language/locale/fr/LC_MESSAGES/phase3.po (see CONTRIBUTING.md, Sentences)"
     )
 
 

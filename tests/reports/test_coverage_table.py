@@ -20,6 +20,11 @@ def row_of(tried, scenario, dataset):
     return dict(zip([column.target for column in tried.columns], row.cells, strict=True))
 
 
+def letters():
+    """Return the scenarios of the catalogue that have rows in the table."""
+    return {case.scenario for case in catalogue.CASES if not case.occasions}
+
+
 def test_what_was_tried():
     """A cell counts the verdicts that pass; a control red in its checks is as expected; other combinations are "not run"."""
     tried = table(taken(a_session(), a_session("zemosaic 271f109", "2" * 40, judged=(), runs=())), Requests())
@@ -53,7 +58,7 @@ def test_every_combination_has_its_place():
     rows = [(row.scenario, row.dataset) for row in tried.rows]
     apart = [(scenario, dataset) for scenario, dataset, _ in tried.apart]
     datasets = {dataset for _, dataset in rows}
-    assert sorted(rows + apart) == sorted((s, d) for s in "ABCD" for d in datasets)
+    assert sorted(rows + apart) == sorted((s, d) for s in letters() for d in datasets)
     assert all((gap.kind == "not applicable") == (gap.reason is not None) for _, _, gap in tried.apart)
 
 
@@ -89,28 +94,28 @@ def test_profiles_stand_apart(written):
     assert "profile: default, workers: 2" in text
 
 
-@pytest.mark.parametrize("asked", [("E-one",), ("E-one", "E-two")], ids=len)
+@pytest.mark.parametrize("asked", [("Z-one",), ("Z-one", "Z-two")], ids=len)
 def test_a_new_scenario_is_in_the_document_by_its_marks_and_cases_alone(monkeypatch, asked):
-    """Scenario E has a row of the table for each of its sets, and its tests are listed, with the cases that nobody asked."""
-    case = replace(catalogue.CASES[0], scenario="E")
-    cases = (replace(case, name="E-one"), replace(case, name="E-two", dataset="natural"))
+    """Scenario Z has a row of the table for each of its sets, and its tests are listed, with the cases that nobody asked."""
+    case = replace(catalogue.CASES[0], scenario="Z")
+    cases = (replace(case, name="Z-one"), replace(case, name="Z-two", dataset="natural"))
     monkeypatch.setattr(catalogue, "CASES", (*catalogue.CASES, *cases))
-    new = "scenarios/test_e_new.py::test_new"
-    tests = tuple(TestEntry(f"{new}[{name}]", "T.", Outcome.PASS, "", name, scenario="E") for name in asked)
+    new = "scenarios/test_z_new.py::test_new"
+    tests = tuple(TestEntry(f"{new}[{name}]", "T.", Outcome.PASS, "", name, scenario="Z") for name in asked)
     session = a_session()
-    run = replace(session.runs[0], key="e", case="E-one")
-    judged = replace(session.judged[0], case="E-one", run="e")
+    run = replace(session.runs[0], key="z", case="Z-one")
+    judged = replace(session.judged[0], case="Z-one", run="z")
     parts = {"tests": (*session.tests, *tests), "runs": (*session.runs, run), "judged": (*session.judged, judged)}
     done = taken(replace(session, **parts))
     tried = table(done, Requests())
-    assert row_of(tried, "E", "chain3x2")[FIXED] == Tried(Outcome.PASS, 2, 2, 1, (), as_expected=False)
-    assert row_of(tried, "E", "natural")[FIXED] == Gap("not run")
-    assert {row.scenario for row in tried.rows} == {"A", "B", "C", "D", "E"}
-    assert done.unasked(new) == (() if len(asked) == 2 else ("E-two",))
+    assert row_of(tried, "Z", "chain3x2")[FIXED] == Tried(Outcome.PASS, 2, 2, 1, (), as_expected=False)
+    assert row_of(tried, "Z", "natural")[FIXED] == Gap("not run")
+    assert {row.scenario for row in tried.rows} == letters() > {"Z"}
+    assert done.unasked(new) == (() if len(asked) == 2 else ("Z-two",))
     beyond = document(done, "en").partition("## Tests beyond the checklist")[2].partition("\n## ")[0]
     assert beyond.count("\n- ") == len(done.beyond) == 1
-    assert f"- `test_e_new.py::test_new`: ✓ {len(asked)} (" in beyond
-    assert ("not run: `E-two`" in beyond) is (len(asked) == 1)
+    assert f"- `test_z_new.py::test_new`: ✓ {len(asked)} (" in beyond
+    assert ("not run: `Z-two`" in beyond) is (len(asked) == 1)
     # As the test of a line, its cases are asked for.
     lines = (replace(LINES[0], tests=(new,)), *LINES[1:])
     monkeypatch.setattr("harness.session.definition_of_done.read_lines", lambda: lines)
