@@ -88,7 +88,8 @@ def summary(session: Session, name: Code, sha256: str) -> str:
     page = render("summary.md.j2", _view(replace(session, judged=told_apart(session.judged)), lang, sha256), name)
     if len(page.encode()) <= MAX_BYTES:
         return page
-    end = f"\n\n{lang.say('The page is cut here: the whole is in the report and in session.json.')}\n"
+    notice = lang.say("The page is cut here: the whole is in the report and in session.json.")
+    end = f"\n\n{notice}\n"
     whole_lines, _, _ = page.encode()[: MAX_BYTES - len(end.encode())].rpartition(b"\n")
     return whole_lines.decode() + end
 
