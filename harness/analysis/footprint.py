@@ -36,18 +36,13 @@ class FootprintError(ValueError):
     """Raised for WCS cards that are not a usable celestial WCS. The message says what was expected, found and what to do."""
 
 
-def outline(frame: FrameFacts) -> Array:
-    """Return the edge of a frame on the sky: right ascension and declination in degrees, shape (n, 2).
+def outlines(frames: Sequence[FrameFacts]) -> list[Array]:
+    """Return the edge of each frame on the sky: right ascension and declination in degrees, shape (n, 2).
 
     The points are at the outer edges of the pixels (-0.5 to n - 0.5): the four corners for TAN without distortion, whose
-    straight edges are great circles; 32 points a side otherwise. Raises ``FootprintError`` when the cards are not a celestial
-    WCS.
+    straight edges are great circles; 32 points a side otherwise. Raises ``FootprintError`` when the cards of a frame are not
+    a celestial WCS.
     """
-    return outlines([frame])[0]
-
-
-def outlines(frames: Sequence[FrameFacts]) -> list[Array]:
-    """Return the edge of each frame on the sky, like `outline`, but fast for thousands of frames."""
     matrices = [_gnomonic(frame.wcs) for frame in frames]
     plain = [i for i, matrix in enumerate(matrices) if matrix is not None]
     found: dict[int, Array] = {}
@@ -74,7 +69,7 @@ def raster(outlines: Sequence[Array], wcs: Cards, shape: tuple[int, int], shrink
     Parameters
     ----------
     outlines
-        Points on the sky in degrees, shape (n, 2) each, as from `outline`. Outlines behind the grid's tangent plane cover
+        Points on the sky in degrees, shape (n, 2) each, as from `outlines`. Outlines behind the grid's tangent plane cover
         no pixel.
     wcs, shape
         WCS cards, and rows and columns of the grid.
@@ -125,19 +120,16 @@ def per_outline(
 
 
 def resample_mask(
-    mask: NDArray[np.bool_], from_wcs: Cards, to_wcs: Cards, to_shape: tuple[int, int], *, outside: bool = False
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Resample a mask to another grid. Each pixel takes the value of the nearest pixel on the sky.
+    mask: NDArray[np.bool_], from_wcs: Cards, to_wcs: Cards, to_shape: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Resample a mask to another grid. Each pixel takes the value of the nearest pixel on the sky, false outside the mask.
 
-    Returns two masks of shape ``to_shape``: the mask on the new grid, with ``outside`` where the old canvas does not reach, and
-    which pixels these are (a lost edge tile shrinks a mosaic's canvas). Raises ``FootprintError`` when the cards are not a
-    celestial WCS.
+    Raises ``FootprintError`` when the cards are not a celestial WCS.
     """
     rows, columns = to_shape
-    values = np.full(to_shape, outside, dtype=np.bool_)
-    beyond = np.ones(to_shape, dtype=np.bool_)
+    values = np.zeros(to_shape, dtype=np.bool_)
     if not rows or not columns or not mask.size:
-        return values, beyond
+        return values
     height = max(1, _STRIP // columns)
     x = np.arange(columns, dtype=np.float64)
     for start in range(0, rows, height):
@@ -147,8 +139,7 @@ def resample_mask(
             inside = (column >= -0.5) & (column < mask.shape[1] - 0.5) & (row >= -0.5) & (row < mask.shape[0] - 0.5)
         at = (np.floor(row[inside] + 0.5).astype(np.intp), np.floor(column[inside] + 0.5).astype(np.intp))
         values[start : start + height][inside] = mask[at]
-        beyond[start : start + height][inside] = False
-    return values, beyond
+    return values
 
 
 def sky_of(wcs: Cards, x: Any, y: Any) -> tuple[Array, Array]:

@@ -48,7 +48,7 @@ def constant_area(run: Products, pair: Products | None, edge: float) -> int | No
     if pair is not None and pair.constant is not None and new.any():
         old = pair.constant
         if dict(pair.wcs) != dict(run.wcs) or pair.covered.shape != run.covered.shape:
-            old = resample_mask(old, pair.wcs, run.wcs, run.covered.shape)[0]
+            old = resample_mask(old, pair.wcs, run.wcs, run.covered.shape)
         new &= ~ndimage.maximum_filter(old, 2 * max(1, round(edge / run.step)) + 1)
     return int(np.count_nonzero(new)) * run.step**2
 

@@ -254,7 +254,7 @@ def _on(canvas: Canvas, products: Products | None, base: Products, place: tuple[
         rows, columns = products.covered.shape
         mask[place[0] : place[0] + rows, place[1] : place[1] + columns] = products.covered
         return mask
-    return resample_mask(products.covered, products.wcs, canvas.cards, canvas.shape)[0]
+    return resample_mask(products.covered, products.wcs, canvas.cards, canvas.shape)
 
 
 def _components(missing: Mask, canvas: Canvas, edge: float, area: float) -> tuple[Component, ...]:

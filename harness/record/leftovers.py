@@ -124,13 +124,12 @@ def _unlock(folder: Path) -> None:
                 path.chmod(stat.S_IRWXU)
 
 
-def read_left(folder: Path, torn: list[str] | None = None) -> tuple[LeftFile, ...] | None:
+def read_left(folder: Path, torn: list[str]) -> tuple[LeftFile, ...] | None:
     """Read ``left.jsonl``; return ``None`` if it is missing or has an unreadable line. These lines are added to ``torn``."""
     path = folder / "left.jsonl"
     if not path.exists():
         return None
     unread: list[str] = []
     found = read_samples(path, unread, LeftFile)
-    if torn is not None:
-        torn.extend(unread)
+    torn += unread
     return None if unread else found

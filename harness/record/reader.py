@@ -48,7 +48,22 @@ def read_record(folder: Path) -> Record:
     Raises ``RecordError`` when there is no request, a file has an unknown format, or the seal or the products can't be read.
     """
     try:
-        return _read_record(folder)
+        request = read_request(folder)
+        seal = read_seal(folder)
+        damaged = tuple(damage(folder, seal)) if seal else ()
+        history = read_history(folder)
+        torn: list[str] = []
+        left = read_left(folder, torn)
+        return Record(
+            folder=folder,
+            request=request,
+            history=replace(history, torn=(*history.torn, *torn)),
+            products=read_products(folder),
+            left=left,
+            seal=seal,
+            damage=damaged,
+            truth=read_truth(folder),
+        )
     except RecordError:
         raise
     except (*UNREADABLE, OSError) as error:
@@ -78,22 +93,3 @@ def read_request(folder: Path) -> Request:
                 error=str(error),
             )
         ) from error
-
-
-def _read_record(folder: Path) -> Record:
-    request = read_request(folder)
-    seal = read_seal(folder)
-    damaged = tuple(damage(folder, seal)) if seal else ()
-    history = read_history(folder)
-    torn: list[str] = []
-    left = read_left(folder, torn)
-    return Record(
-        folder=folder,
-        request=request,
-        history=replace(history, torn=(*history.torn, *torn)),
-        products=read_products(folder),
-        left=left,
-        seal=seal,
-        damage=damaged,
-        truth=read_truth(folder),
-    )

@@ -135,11 +135,7 @@ class Request:
             )
         request = from_json(data, cls)
         for name in (*(frame.name for frame in request.dataset.frames), *chain.from_iterable(request.plan or ())):
-            _file_name(name)
+            # A frame whose name is a path would lie outside the input folder.
+            if name in {"", ".", ".."} or set(name) & set("/\\\0"):
+                raise ValueError(f"expected a plain file name for a frame, found {name!r}: rename the file")
         return request
-
-
-def _file_name(name: str) -> None:
-    """Refuse a name that is a path: the frame would lie outside the input folder."""
-    if name in {"", ".", ".."} or "/" in name or "\\" in name or "\0" in name:
-        raise ValueError(f"expected a plain file name for a frame, found {name!r}: rename the file")

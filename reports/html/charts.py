@@ -193,8 +193,8 @@ def bytes_chart(history: History, axis: Clock, language: Language) -> BytesChart
         phases=phases(history, axis, language),
         x_ticks=_time_ticks(axis, language),
         y_ticks=tuple(Tick(round(100 * (1 - v / ceiling), 3), language.size(v)) for v in y_ticks),
-        traced=_drawn(live, axis, ceiling),
-        bound=_drawn(bound, axis, ceiling),
+        traced=_within(live, axis, ceiling),
+        bound=_within(bound, axis, ceiling),
         sampled=_steps(sampled_t, sampled, axis, ceiling),
         peak=live.peak,
         last=int(live.values[-1]) if live.values.size else 0,
@@ -331,10 +331,6 @@ def _holds(steps: Sequence[HoldStep], axis: Clock, language: Language) -> tuple[
             Band(left, max(round(right - left, 3), 0.3), label, f"{label} {end.reason if end else ''}".strip())
         )
     return tuple(bands)
-
-
-def _drawn(line: Steps, axis: Clock, ceiling: float) -> str:
-    return _steps(np.append(axis.start, line.times), np.append(0.0, line.values), axis, ceiling)
 
 
 def _steps(times: NDArray[np.int64], values: NDArray[np.float64], axis: Clock, ceiling: float) -> str:
