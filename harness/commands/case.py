@@ -41,7 +41,7 @@ def register(commands: Commands, text: Text) -> None:
     run.add_argument("--target", help=text(say("as pytest's {option}", option="--phase3-target")))
     python = say("as pytest's {option}", option="--phase3-python")
     run.add_argument("--python", default=os.environ.get("PHASE3_PYTHON"), help=text(python))
-    pair = say("make the run with run_end too, and judge the case beside it")
+    pair = say("make the run with run_end too, and compare the two")
     run.add_argument("--pair", action="store_true", help=text(pair))
     run.add_argument("--seconds", type=float, help=text(say("time limit of one run (default: the case's)")))
     folder = say("the folder for the records (default: a new one below PHASE3_DIR, or .phase3)")

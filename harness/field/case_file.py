@@ -378,7 +378,10 @@ def verify(case: CaseFile, folder: Path) -> Verification:
 
     if not folder.is_dir():
         raise CaseError(
-            say("Expected a folder of frames, found no folder at {folder}: name one that exists.", folder=str(folder))
+            say(
+                "Expected a folder of frames, found no folder at {folder}: name the folder that holds them.",
+                folder=str(folder),
+            )
         )
     missing, changed = [], []
     for frame in case.request.dataset.frames:

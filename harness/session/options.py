@@ -56,7 +56,11 @@ OPTIONS = (
     ),
     Option("config", "", "a zemosaic_config.json of your own, on which runs are based"),
     Option("frames", "", "a folder of your own frames with a celestial WCS, judged with a chain plan"),
-    Option("dir", "", "where sessions, datasets and exported targets lie (default: .phase3 beside pyproject.toml)"),
+    Option(
+        "dir",
+        "",
+        "where sessions, datasets and exported targets lie (default: .phase3 in the folder of pyproject.toml)",
+    ),
     Option("workers", "2", "Phase 3 workers of the target"),
     Option("seconds", "600", "time limit of one run"),
     Option(
