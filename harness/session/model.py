@@ -101,7 +101,7 @@ class TestEntry:
 
     ``run`` is the key of the run that it judged, in ``role``, and ``check`` the check whose verdict it asserts. They are
     ``null`` for a test that ended before it judged a run; ``check`` also for a test that asserts all verdicts of a run,
-    or no verdict. ``part`` names the part of the verdict that it asserts; it is ``null`` for the whole verdict. ``scenario`` and
+    or none. ``part`` names the part of the verdict that it asserts; it is ``null`` for the whole verdict. ``scenario`` and
     ``occasion`` are those of the test's marker; they are empty for a test without one.
     """
 
