@@ -42,11 +42,11 @@ _LINE = re.compile(
     r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[,.]\d{3}) - ([\w.]+) - ([A-Z]+) - ([\w.<>]+):\d+ - (.*)", re.DOTALL
 )
 # A message of the progress callback, with any encoding of the accent.
-_TOLD = re.compile(r"\[CL.{1,4}_POUR_GUI: (.*?)\](?: \(Args: (\{.*\})\))?", re.DOTALL)
+_PROGRESS = re.compile(r"\[CL.{1,4}_POUR_GUI: (.*?)\](?: \(Args: (\{.*\})\))?", re.DOTALL)
 _ARGUMENT = re.compile(
     r"'(\w+)': (?:np\.\w+\()?(?:'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"|(-?\d+(?:\.\d*)?(?:e[-+]?\d+)?)|(True|False))"
 )
-_TELLER = "_log_and_callback"
+_CALLBACK = "_log_and_callback"
 _LEVELS = MappingProxyType({"WARNING": "WARN"})
 # The second is the patch's own line: newer versions keep a log in the output folder that begins after the first line.
 _RETENTION = re.compile(r"Cache retention mode: (\w+)")
@@ -117,16 +117,16 @@ def examine(folder: Path, log: Path | None = None, frames: Path | None = None) -
         )
     if log is None and (folder / LOG).is_file():
         log = folder / LOG
-    told = read_log(log) if log is not None else None
-    record, problems = _record(folder, told, _dataset(folder, frames))
-    strange = told is not None and told.saved is not None and not _is_there(folder, told.saved)
-    if strange and told is not None:
+    found = read_log(log) if log is not None else None
+    record, problems = _record(folder, found, _dataset(folder, frames))
+    strange = found is not None and found.saved is not None and not _is_there(folder, found.saved)
+    if strange and found is not None:
         # The events of a foreign log happened, but they are not evidence that nothing else happened in the folder's run.
-        gap = f"events-log: the log is of a run that saved {told.saved}, which is not in the folder"
+        gap = f"events-log: the log is of a run that saved {found.saved}, which is not in the folder"
         record = replace(record, history=replace(record.history, torn=(*record.history.torn, gap)))
-    verdicts = [_plainly(v, record, told) for v in judge(Comparison(record))]
-    verdicts.append(_left(record, told, strange=strange))
-    notes = (*_notes_of_folder(record), *problems, *_notes_of_log(told, strange=strange))
+    verdicts = [_plainly(v, record, found) for v in judge(Comparison(record))]
+    verdicts.append(_left(record, found, strange=strange))
+    notes = (*_notes_of_folder(record), *problems, *_notes_of_log(found, strange=strange))
     return Autopsy(record, notes, tuple(verdicts), tuple(_wanted(verdicts, log, frames)))
 
 
@@ -202,7 +202,7 @@ def _is_whole_message(record: Sequence[str]) -> bool:
     if not record[-1].endswith(("]", "})")):
         return False
     line = _LINE.fullmatch("\n".join(record))
-    return line is not None and _TOLD.fullmatch(line[5]) is not None
+    return line is not None and _PROGRESS.fullmatch(line[5]) is not None
 
 
 def _event(text: str) -> Event | None:
@@ -215,11 +215,11 @@ def _event(text: str) -> Event | None:
     except ValueError:
         return None
     t = int((time - datetime(1970, 1, 1)).total_seconds() * 1000) * 1_000_000  # noqa: DTZ001 -- a log names no zone
-    told = _TOLD.fullmatch(message)
-    if told is None and not place.endswith(f".{_TELLER}"):
+    progress = _PROGRESS.fullmatch(message)
+    if progress is None and not place.endswith(f".{_CALLBACK}"):
         return Event(t, 0, "log", "log", message, level, message, MappingProxyType({"logger": logger}))
-    key, rest = split(told[1] if told else message)
-    fields = MappingProxyType(dict(_arguments(told[2] or "") if told else ()))
+    key, rest = split(progress[1] if progress else message)
+    fields = MappingProxyType(dict(_arguments(progress[2] or "") if progress else ()))
     return Event(t, 0, "log", "callback", key, _LEVELS.get(level, level), rest, fields)
 
 
@@ -371,7 +371,7 @@ def _steps(tiles: Iterable[TileProduct]) -> Iterator[TileStep]:
         yield TileStep(0, 0, "log", "ended", tile.tile, (), (), tile.reference, "made", tile.path, None, None)
 
 
-# What is said
+# Verdicts and findings
 
 
 def _plainly(verdict: Verdict, record: Record, log: Log | None) -> Verdict:
@@ -477,8 +477,8 @@ def _notes_of_log(log: Log | None, *, strange: bool) -> Iterator[Message]:
 
 def _stated(log: Log, key: str, field: str) -> int | str:
     """Return the last number that an event stated; "?" without one."""
-    told = [value for event in log.named(key) if (value := number(event, field)) is not None]
-    return told[-1] if told else "?"
+    stated = [value for event in log.named(key) if (value := number(event, field)) is not None]
+    return stated[-1] if stated else "?"
 
 
 def _wanted(verdicts: Iterable[Verdict], log: Path | None, frames: Path | None) -> Iterator[Message]:

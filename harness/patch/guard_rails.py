@@ -52,8 +52,8 @@ def judge(before: Sources, after: Sources) -> PatchReport:
     """Judge every line on two versions. Versions without a difference hold no patch: every line is ``unknown``."""
     versions = Versions(before, after)
     if not versions.changed:
-        none = say("The two versions have the same files: there is no patch to judge.")
-        return PatchReport(tuple(Verdict(line, Outcome.UNKNOWN, none) for line in ROWS))
+        same = say("The two versions have the same files: there is no patch to judge.")
+        return PatchReport(tuple(Verdict(line, Outcome.UNKNOWN, same) for line in ROWS))
     return PatchReport(tuple(row.judge(versions) for row in ROWS.values()))
 
 
@@ -111,7 +111,7 @@ def _logging(versions: Versions) -> Verdict:
 def _batch_size(versions: Versions) -> Verdict:
     """0.3: no changed statement reads, writes or depends on a setting other than the retention's.
 
-    The row need not know which setting is *the* batch size: a change that touches no setting changes the behaviour of none.
+    The row need not know which setting is *the* batch size: a change that touches no setting leaves all of them as they were.
     Names with "batch" and "size" are certainly the batch size. A limit that 0 switches off is possibly meant.
     """
     settings = settings_of(versions)

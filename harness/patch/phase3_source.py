@@ -252,7 +252,7 @@ class _Place:
         return 0
 
     def _sets(self, registers: set[str], counts: set[str]) -> tuple[str, bool, bool]:
-        """Return the mapping from tile to set of paths, whether that set is what is counted, and whether it is normalised."""
+        """Return the mapping from tile to set of paths, whether that set is counted, and whether it is normalised."""
         for function in (self._functions[name] for name in sorted(registers)):
             made = {name: value for name, value in _assignments(function) if _is_set(value)}
             for node in ast.walk(function):

@@ -97,8 +97,8 @@ def measure(folder: Path, request: Request) -> None:
     outputs = folder / "outputs"
     mosaic, coverage = _find(outputs, request)
     if mosaic is None:
-        none = np.zeros((0, 0), np.bool_)
-        products = Products(None, {}, 1, none, np.zeros((0, 0), np.float32), np.zeros((0, 3)), (), None, none)
+        no_mask = np.zeros((0, 0), np.bool_)
+        products = Products(None, {}, 1, no_mask, np.zeros((0, 0), np.float32), np.zeros((0, 3)), (), None, no_mask)
     else:
         with _open(mosaic, coverage) as source:
             products = _measured(source, folder)
@@ -444,9 +444,9 @@ def _stars(source: _Source) -> NDArray[np.float64]:
 
 def detected(luminance: NDArray[np.float64], covered: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return x and y (pixels) and flux (the image's unit) of the stars in an image."""
-    none = np.empty((0, 3))
+    no_stars = np.empty((0, 3))
     if not covered.any():
-        return none
+        return no_stars
     missing = ~covered
     mesh = tuple(min(_MESH, n) for n in luminance.shape)
     with warnings.catch_warnings():
@@ -457,7 +457,7 @@ def detected(luminance: NDArray[np.float64], covered: NDArray[np.bool_]) -> NDAr
                 luminance, mesh, coverage_mask=missing, exclude_percentile=90, interpolator=smooth
             )
         except ValueError:  # no mesh has enough covered pixels for a background
-            return none
+            return no_stars
         signal = np.where(covered, luminance - background.background, 0)
         noise = background.background_rms
         # A mosaic without noise still has stars; the floor avoids a division by zero.
@@ -465,7 +465,7 @@ def detected(luminance: NDArray[np.float64], covered: NDArray[np.bool_]) -> NDAr
         finder = DAOStarFinder(_SIGMAS, _FWHM)
         table = finder(np.where(covered, signal / np.maximum(noise, floor), 0), mask=missing)
     if table is None:
-        return none
+        return no_stars
     positions = np.column_stack([table["x_centroid"], table["y_centroid"]]).astype(np.float64)
     aperture = CircularAperture(positions, _APERTURE)
     sums = aperture_photometry(signal, aperture)["aperture_sum"]

@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filelock import FileLock
 
-from fixtures import catalogue
+from fixtures import catalogue, datasets, real, reference_mosaic, user_frames
 from fixtures.catalogue import PLAIN, CaseSpec, ExtraRuns, Variant
 from harness.checks.judge import judge
 from harness.language.message import Message, SaidError, say
@@ -36,9 +36,6 @@ from harness.targets.errors import TargetError
 from harness.targets.resolve import parse, resolve
 from harness.targets.target import Target
 from harness.targets.zemosaic import read_config
-
-if TYPE_CHECKING:
-    from fixtures.datasets import Dataset
 
 
 class NoSuchRun(SaidError):  # noqa: N818 -- it names what is missing, not a fault
@@ -64,7 +61,7 @@ class Campaign:
         self.machine = Machine(self._records)
         self._runs: dict[str, RunEntry] = {}
         self._judged: dict[tuple[str, str], JudgedRun] = {}
-        self._datasets: dict[str, Dataset] = {}
+        self._datasets: dict[str, datasets.Dataset] = {}
         self._no_control: tuple[Message, ...] = ()
 
     @property
@@ -90,8 +87,6 @@ class Campaign:
     @cached_property
     def real_sets(self) -> tuple[RealSet, ...]:
         """The real sets of this session's cases, each with the command that fetches it and whether one of its cases was run."""
-        from fixtures import real
-
         judged = {run.dataset for run in self._runs.values() if run.dataset_kind == "real"}
         asked = {case.dataset for case in self.cases if case.kind == "real"}
         return tuple(
@@ -156,7 +151,7 @@ class Campaign:
             self._no_control = error.messages
             return ""
 
-    def dataset(self, case: CaseSpec) -> Dataset:
+    def dataset(self, case: CaseSpec) -> datasets.Dataset:
         """Return the frames of a case; synthetic frames are built on first use.
 
         Raises
@@ -165,8 +160,6 @@ class Campaign:
             When a real set is not on this machine; the message holds the command that fetches it.
 
         """
-        from fixtures import datasets, real, reference_mosaic, user_frames
-
         if case.name not in self._datasets:
             match case.kind:
                 case "user":
@@ -190,8 +183,6 @@ class Campaign:
             When even the smallest subset exceeds the budget or the free disk. Nothing large was started.
 
         """
-        from fixtures import datasets
-
         path = self.folder / "subset.json"
         with FileLock(f"{path}.lock"):
             if not path.exists():
@@ -309,9 +300,7 @@ class Campaign:
         return self._runs[key]
 
     def planned(self, names: Iterable[str]) -> tuple[PlannedRun, ...]:
-        """Return the runs that the cases of these names will make; make none."""
-        from fixtures import real
-
+        """Return the runs that the cases of these names will make, without making them."""
         wanted = set(names)
         absent = {s.name for s in real.status() if s.folder is None}
         cases = [case for case in self.cases if case.name in wanted and case.dataset not in absent]

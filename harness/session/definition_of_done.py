@@ -208,7 +208,7 @@ def _without_question(line: Requirement, tests: Sequence[TestEntry]) -> Requirem
 
 
 def figures_of(check: str, part: str | None = None) -> tuple[Figure, ...]:
-    """Return the figures of a check, of a part of it, or of a row of the guard rails; none for an unknown name."""
+    """Return the figures of a check, of a part of it, or of a row of the guard rails; empty for an unknown name."""
     if check in ROWS:
         return ROWS[check].figures
     known = ALL.get(check)

@@ -28,7 +28,7 @@ def judge_again(folder: Path, session: Session, names: Iterable[str] | None = No
     Raises
     ------
     ValueError
-        When a record is missing or cannot be read, or a check has none of the known names.
+        When a record is missing or cannot be read, or there is no check of a given name.
 
     """
     record = _reader(folder, session)

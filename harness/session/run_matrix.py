@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from fixtures.catalogue import PLAIN, CaseSpec, Variant
+from fixtures.frame_facts import dataset_facts
 from harness.record.request import DatasetFacts, Request, Retention, Role
 
 Subject = Literal["subject", "baseline", "control"]
@@ -85,9 +86,7 @@ def workers_of(variant: Variant, usual: int) -> int:
 
 
 def first_panels(facts: DatasetFacts, count: int) -> DatasetFacts:
-    """Return the facts of the frames of the first panels; 0 stands for all."""
-    from fixtures.frame_facts import dataset_facts  # noqa: PLC0415 -- loads astropy, which would slow every collection of tests
-
+    """Return the facts of the frames of the first panels; of all panels if ``count`` is 0."""
     if not count:
         return facts
     return dataset_facts(facts.name, facts.kind, [f for f in facts.frames if f.panel is not None and f.panel < count])
