@@ -138,7 +138,9 @@ def _findings(panel: Panel, limits: Thresholds, scatter: float | None) -> dict[s
         )
     elif _off(panel, limits):
         found["flux"] = say(
-            "Panel {panel}: star fluxes are {percent} % of those in the other panels.", panel=panel.panel, percent=percent
+            "Panel {panel}: star fluxes are {percent} % of those in the other panels.",
+            panel=panel.panel,
+            percent=percent,
         )
     elif scatter is not None:
         found["flux"] = say(

@@ -114,7 +114,7 @@ def test_a_baseline_that_went_another_way_is_no_measure():
 
 
 def test_without_a_run_to_compare_with_new_fallbacks_are_unknown():
-    """Without a pair and a baseline a fallback is unknown with per_tile, and passes with run_end, which others are compared with."""
+    """Without other runs a fallback is unknown with per_tile; with run_end, which others are compared with, it passes."""
     found = verdict(micro.runs(with_events("cpu_kappa_fallback_done"), pair=None))
     assert found.outcome is Outcome.UNKNOWN
     assert "No pair with run_end was made." in micro.prose(found)
