@@ -55,13 +55,13 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """The cost of reference counting. ``told`` is the bookkeeping that the target reports; ``None`` if it reports none."""
+    """The cost of reference counting. ``reported`` is the bookkeeping that the target reports; ``None`` if it reports none."""
 
     inputs: int
     tiles: int
     caches: int
     attempts: int
-    told: dict[str, float] | None
+    reported: dict[str, float] | None
     pairs: tuple[tuple[float, float], ...]
     left_out: tuple[Message, ...]
     ratio: Interval | None
@@ -71,8 +71,8 @@ class Findings:
     @property
     def operations(self) -> float | None:
         """Bookkeeping operations per input and tile. Tiles are counted too, so that small groups do not look expensive."""
-        told = (self.told or {}).get("operations")
-        return None if told is None else told / (self.inputs + self.tiles)
+        reported = (self.reported or {}).get("operations")
+        return None if reported is None else reported / (self.inputs + self.tiles)
 
 
 def _judge(runs: Runs, limits: Thresholds) -> Verdict:
@@ -95,7 +95,7 @@ def _find(runs: Runs) -> Findings:
         tiles=sum(tile.submitted is not None for tile in history.tiles),
         caches=len(used),
         attempts=_attempts(history, used),
-        told=_told(history),
+        reported=_reported(history),
         pairs=pairs,
         left_out=left_out,
         ratio=ratio_of(pairs),
@@ -123,7 +123,7 @@ def _attempts(history: History, caches: set[str]) -> int:
     return max(attempts, len(found) - attempts)
 
 
-def _told(history: History) -> dict[str, float] | None:
+def _reported(history: History) -> dict[str, float] | None:
     """Return the bookkeeping that the target reports; ``None`` if it reports no valid number."""
     events = history.named(BOOKKEEPING)
     if not events:
@@ -172,10 +172,10 @@ def _phase_3_seconds(record: Record) -> float | None:
 
 def _size(record: Record) -> tuple[int, float] | None:
     """Return the inputs of a run and its bookkeeping operations; ``None`` if one of them is unknown or zero."""
-    told, inputs = _told(record.history), _inputs(record.history)
-    if not record.usable or not told or not told.get("operations") or not inputs:
+    reported, inputs = _reported(record.history), _inputs(record.history)
+    if not record.usable or not reported or not reported.get("operations") or not inputs:
         return None
-    return inputs, told["operations"]
+    return inputs, reported["operations"]
 
 
 def ratio_of(pairs: Sequence[tuple[float, float]]) -> Interval | None:
@@ -308,7 +308,7 @@ def _values(interval: Interval) -> dict[str, Value]:
 
 
 def _evidence(found: Findings, limits: Thresholds) -> dict[str, Any]:
-    told = found.told or {}
+    reported = found.reported or {}
 
     def ends(name: str, interval: Interval | None) -> dict[str, float | None]:
         if interval is None:
@@ -323,14 +323,14 @@ def _evidence(found: Findings, limits: Thresholds) -> dict[str, Any]:
         "removals_tried": found.attempts,
         "removals_tried_per_input": significant(found.attempts / found.inputs),
         "removals_tried_per_cache": significant(found.attempts / found.caches),
-        "bookkeeping_told": found.told is not None,
+        "bookkeeping_told": found.reported is not None,
         **{
-            f"{name}_told_per_input": significant(told[name] / found.inputs) if name in told else None
+            f"{name}_told_per_input": significant(reported[name] / found.inputs) if name in reported else None
             for name in ("registrations", "lookups", "operations", "unlinks")
         },
         "operations_told_per_input_and_tile": None if found.operations is None else significant(found.operations),
-        "inputs_told": told.get("inputs"),
-        "bookkeeping_seconds_told": told.get("seconds"),
+        "inputs_told": reported.get("inputs"),
+        "bookkeeping_seconds_told": reported.get("seconds"),
         "timed_pairs": len(found.pairs),
         "timed_pairs_left_out": [to_json(why) for why in found.left_out],
         "phase_3_seconds": [{"per_tile": a, "run_end": b, "ratio": significant(a / b)} for a, b in found.pairs],

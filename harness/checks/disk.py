@@ -237,8 +237,8 @@ def _nothing_wrong(found: Findings) -> tuple[Outcome, Message]:  # noqa: PLR0911
 
 def _at_the_end(run: Record, found: Findings) -> Conclusion:
     """Judge ``run_end``: every cache exists until Phase 7, and is then removed."""
-    told = [e.t for e in run.history.named("run_info_phase7_cleanup_starting")]
-    cleanup = min(told + [e.t for e in run.history.named("PHASE_UPDATE") if e.text.strip() == "7"], default=None)
+    starts = [e.t for e in run.history.named("run_info_phase7_cleanup_starting")]
+    cleanup = min(starts + [e.t for e in run.history.named("PHASE_UPDATE") if e.text.strip() == "7"], default=None)
     if cleanup is None and (found.lives.freed != NEVER).any() and not found.freed_in_phase_3.any():
         return Outcome.UNKNOWN, say("Caches were removed, but the start of Phase 7 was not recorded."), ()
     before = found.lives.freed < (NEVER if cleanup is None else cleanup)

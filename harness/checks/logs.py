@@ -213,9 +213,9 @@ def _end_numbers(lines: Lines) -> Clause:
 
 
 def _never_negative(lines: Lines) -> Clause:
-    told = [e for e in (*lines.start, *lines.end, *lines.others) if any(n < 0 for n in numbers(e))]
-    if told:
-        return "fail", say("A count in the log is negative: {text}", text=told[0].text[:160])
+    negative = [e for e in (*lines.start, *lines.end, *lines.others) if any(n < 0 for n in numbers(e))]
+    if negative:
+        return "fail", say("A count in the log is negative: {text}", text=negative[0].text[:160])
     if not (lines.start or lines.end):
         return "not met", say("The log has no line with a count.")
     return "pass", say("No count in the log is negative.")
@@ -241,9 +241,9 @@ def _failed_unlink(lines: Lines) -> Clause:
     failed = [r for r in lines.removals if r.outcome == "failed" and r.errno != errno.ENOENT]
     if not failed:
         return "not met", say("failed_unlink: no occasion in this run (no removal failed).")
-    told = _mentions(lines.history, {removal.name for removal in failed})
+    mentions = _mentions(lines.history, {removal.name for removal in failed})
     for removal in failed:
-        about = [e for e in told.get(removal.name, ()) if e.t >= removal.t]
+        about = [e for e in mentions.get(removal.name, ()) if e.t >= removal.t]
         above = [e for e in about if _level(e) > _LEVELS["DEBUG"]]
         if above:
             return "fail", say(
@@ -275,14 +275,14 @@ def _mentions(history: History, names: Collection[str]) -> Mapping[str, Sequence
 
 
 def _silent(lines: Lines) -> Clause:
-    told = [*lines.start, *lines.end, *lines.shared]
+    written = [*lines.start, *lines.end, *lines.shared]
     retention = lines.record.request.retention
-    if told:
+    if written:
         return "fail", say(
             "Lines about reference counting with {retention}: {count}, for example: {text}",
             retention=retention,
-            count=len(told),
-            text=told[0].text[:160],
+            count=len(written),
+            text=written[0].text[:160],
         )
     return "pass", say(
         "The log has no line about reference counting, as expected with {retention}.", retention=retention

@@ -50,7 +50,7 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Beside:
+class StarDifferences:
     """A run compared with its pair: the common scale, the panels, the stars of the run, and those that only the run has."""
 
     scale: float
@@ -59,7 +59,7 @@ class Beside:
     shown: int
 
 
-def beside(run: Record, ours: Products, theirs: Products, limits: Thresholds) -> Beside:
+def compare_stars(run: Record, ours: Products, theirs: Products, limits: Thresholds) -> StarDifferences:
     """Match the same stars in a run and in its pair."""
     at = sky(catalogue(run, theirs), run.request.dataset.frames, theirs)
     here, there = look(ours, at), look(theirs, at)
@@ -87,7 +87,7 @@ def beside(run: Record, ours: Products, theirs: Products, limits: Thresholds) ->
                 float(moved),
             )
         )
-    return Beside(scale, tuple(panels), _extra(ours, theirs, at), len(ours.stars))
+    return StarDifferences(scale, tuple(panels), _extra(ours, theirs, at), len(ours.stars))
 
 
 def _extra(ours: Products, theirs: Products, at: Sky) -> int:
@@ -110,7 +110,7 @@ def _judge(runs: Runs, limits: Thresholds) -> Verdict:
     if ours is None or theirs is None:
         sentence = say("The stars can't be compared: the run or its pair has no mosaic.")
         return Verdict("truth", Outcome.UNKNOWN, sentence, cause=() if why_not is None else (why_not,))
-    found = beside(runs.run, ours, theirs, limits)
+    found = compare_stars(runs.run, ours, theirs, limits)
     evidence = {
         "catalogue": runs.run.truth.origin if runs.run.truth is not None else "pair",
         "scale": rounded(found.scale, 4),
@@ -122,7 +122,7 @@ def _judge(runs: Runs, limits: Thresholds) -> Verdict:
     return Verdict("truth", outcome, sentence, MappingProxyType(evidence), cause)
 
 
-def _conclude(found: Beside, limits: Thresholds) -> tuple[Outcome, Message, tuple[Message, ...]]:
+def _conclude(found: StarDifferences, limits: Thresholds) -> tuple[Outcome, Message, tuple[Message, ...]]:
     judged = [panel for panel in found.panels if panel.stars >= ENOUGH]
     wrong = {panel.panel: messages for panel in judged if (messages := _wrong(panel, limits))}
     if wrong:

@@ -114,7 +114,7 @@ def test_a_baseline_that_went_another_way_is_no_measure():
 
 
 def test_without_a_run_to_compare_with_new_fallbacks_are_unknown():
-    """Without a pair and a baseline a fallback is unknown with per_tile; it passes with run_end, the measure of the others."""
+    """Without other runs a fallback is unknown with per_tile; with run_end, which others are compared with, it passes."""
     found = verdict(micro.runs(with_events("cpu_kappa_fallback_done"), pair=None))
     assert found.outcome is Outcome.UNKNOWN
     assert "There is no run with run_end to compare with." in micro.prose(found)
