@@ -34,7 +34,7 @@ def test_the_page_says_what_matters_first(red):
     titles = re.findall(r"^## (.*)$", page, re.MULTILINE)
     assert titles == ["Definition of Done", "What fails or is unknown", "At a glance", "Real sets"]
     holes = page[page.index("**fail** holes") :]
-    assert "\n  1. Hole 1," in holes
+    assert "\n  1. Hole 1 (" in holes
     assert "\n  3. MainThread removed preprocessed\\_p3\\_0.npy" in holes
     assert "`phase3 data fetch microobs_hatp32_4panels`" in page
     assert f"`{sha256_of(folder / 'session.json')}`" in page
