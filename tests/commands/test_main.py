@@ -201,7 +201,7 @@ def test_verdicts_speak_french(capsys):
     """``--lang fr`` translates sentences, but not the names of checks and events."""
     main(["--lang", "fr", "judge", str(RED / "per_tile"), "--pair", str(RED / "run_end")])
     out = capsys.readouterr().out
-    assert "Trous" in out
+    assert "run_end couvre ce ciel" in out
     assert "holes\u00a0:" in out
 
 

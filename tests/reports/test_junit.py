@@ -51,7 +51,7 @@ def test_a_test_tells_what_it_judged(tmp_path):
     facts = {p.get("name"): p.get("value") for p in case.iter("property")}
     assert facts["phase3_scenario"] == "A"
     assert (facts["phase3_case"], facts["phase3_check"], facts["phase3_role"]) == ("chain", "holes", "subject")
-    assert facts["phase3_verdict"].startswith("Holes: 1")
+    assert facts["phase3_verdict"].startswith("1 hole, ")
     assert (facts["phase3_target"], facts["phase3_retention"]) == ("zemosaic 63bcc2c", "per_tile")
     assert float(facts["phase3_seconds"]) > 0
 

@@ -34,8 +34,8 @@ def test_the_page_says_what_matters_first(red):
     titles = re.findall(r"^## (.*)$", page, re.MULTILINE)
     assert titles == ["Definition of Done", "Failed or unknown", "At a glance", "Real sets"]
     holes = page[page.index("**fail** holes") :]
-    assert "\n  1. Hole 1," in holes
-    assert "\n  3. MainThread removed preprocessed\\_p3\\_0.npy" in holes
+    assert "\n  1. Hole 1 (" in holes
+    assert "\n  3. Thread MainThread removed preprocessed\\_p3\\_0.npy" in holes
     assert "`phase3 data fetch microobs_hatp32_4panels`" in page
     assert f"`{sha256_of(folder / 'session.json')}`" in page
     assert "[report.html](report.html)" in page
