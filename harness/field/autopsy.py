@@ -431,13 +431,13 @@ def _left(record: Record, log: Log | None, *, strange: bool) -> Verdict:
         )
     if caches:
         sentence = say(
-            "The run ended well with {retention}, and left {count} caches ({mib} MiB).",
+            "The run finished successfully with {retention} and left {count} caches ({mib} MiB).",
             retention=log.retention,
             count=len(caches),
             mib=round(size / 2**20, 1),
         )
         return Verdict("left", Outcome.FAIL, sentence, evidence)
-    return Verdict("left", Outcome.PASS, say("The run ended well and left no cache."), evidence)
+    return Verdict("left", Outcome.PASS, say("The run finished successfully and left no cache."), evidence)
 
 
 def _notes_of_folder(record: Record) -> Iterator[Message]:
@@ -492,7 +492,7 @@ def _notes_of_log(log: Log | None, *, strange: bool) -> Iterator[Message]:
     for gap in log.gaps:
         yield say("The log is incomplete: {gap}.", gap=gap)
     if strange:
-        yield say("The log is of a run that saved {name}, which is not in the folder.", name=log.saved or "?")
+        yield say("The log is from a run that saved {name}, which is not in the folder.", name=log.saved or "?")
     keys = (MISSING, INVALID, STARVED, FAILED, NONE_MADE)
     counts: Mapping[str, int] = Counter(event.key for event in log.named(*keys))
     for key in keys:
