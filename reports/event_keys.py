@@ -38,7 +38,7 @@ KEYS: Mapping[str, Message] = MappingProxyType(
         ),
         "run_warn_phase5_invalid_tile_skipped_for_assembly": say("A finished master tile was left out of the mosaic."),
         "run_success_mosaic_saved": say("The mosaic was saved."),
-        "run_success_processing_completed": say("The run ended well."),
+        "run_success_processing_completed": say("The run finished successfully."),
         "sds_on_mega_tile_pipeline": say("SDS puts all frames onto one grid."),
         "sds_off_classic_mastertile_pipeline": say("SDS is off: master tiles are made."),
         "sds_info_batches_built": say("SDS divided the frames into batches."),

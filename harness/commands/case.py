@@ -85,7 +85,7 @@ def _contents(case: CaseFile) -> list[Message]:
         )
     ]
     if case.followed is False:
-        lines.append(say("The groups submitted are not those of the plan that was asked for; the case holds both."))
+        lines.append(say("The submitted groups are not those of the requested plan; the case contains both."))
     if case.left_out:
         names = listed(case.left_out)
         lines.append(say("Settings left out because they name places, programs or secrets: {names}.", names=names))
@@ -101,7 +101,7 @@ def _verify(options: argparse.Namespace, translate: Translate) -> int:
     for message, names in (
         (say("Missing: {names}", names=listed(found.missing)), found.missing),
         (say("Changed: {names}", names=listed(found.changed)), found.changed),
-        (say("Not in the case, and left alone: {names}", names=listed(found.extra)), found.extra),
+        (say("Not in the case, and not used: {names}", names=listed(found.extra)), found.extra),
     ):
         if names:
             tell(message, translate)
@@ -139,7 +139,7 @@ def _run(options: argparse.Namespace, translate: Translate) -> int:
     run = make(case.asks(target, retention, options.seconds), folder / retention)
     pair = None
     if options.pair and retention == "run_end":
-        tell(say("No pair is made: the case itself is a run with run_end."), translate)
+        tell(say("No second run is made for comparison: the case itself is a run with run_end."), translate)
     elif options.pair:
         pair = make(case.asks(target, "run_end", options.seconds), folder / "run_end")
     for record in (run, *((pair,) if pair else ())):

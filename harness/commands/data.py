@@ -49,5 +49,5 @@ def _verify(options: argparse.Namespace, translate: Translate) -> int:
         for problem in problems:
             tell(problem.message, translate)
         if not problems:
-            tell(say("{set}: every frame is as its manifest says", set=name), translate)
+            tell(say("{set}: all frames agree with the manifest", set=name), translate)
     return 1 if bad else 0

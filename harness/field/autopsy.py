@@ -406,13 +406,13 @@ def _left(record: Record, log: Log | None, *, strange: bool) -> Verdict:
         return verdict(Outcome.NOT_APPLICABLE, say("The retention of the run is keep: its caches stay."))
     if caches:
         sentence = say(
-            "The run ended well with {retention}, and left {count} caches ({mib} MiB).",
+            "The run finished successfully with {retention} and left {count} caches ({mib} MiB).",
             retention=log.retention,
             count=len(caches),
             mib=round(size / 2**20, 1),
         )
         return verdict(Outcome.FAIL, sentence)
-    return verdict(Outcome.PASS, say("The run ended well and left no cache."))
+    return verdict(Outcome.PASS, say("The run finished successfully and left no cache."))
 
 
 def _notes_of_folder(record: Record) -> Iterator[Message]:
@@ -467,7 +467,7 @@ def _notes_of_log(log: Log | None, *, strange: bool) -> Iterator[Message]:
     for gap in log.gaps:
         yield say("The log is incomplete: {gap}.", gap=gap)
     if strange:
-        yield say("The log is of a run that saved {name}, which is not in the folder.", name=log.saved or "?")
+        yield say("The log is from a run that saved {name}, which is not in the folder.", name=log.saved or "?")
     keys = (MISSING, INVALID, STARVED, FAILED, NONE_MADE)
     counts = Counter(event.key for event in log.named(*keys))
     for key in keys:

@@ -148,9 +148,9 @@ def choose(sizes: Sequence[Size], pilot: Pilot | None, budget: Budget, *, free: 
         "whose {runs} runs take about {minutes} min and {gib} GiB; found a budget of {time} min and {size} "
         "GiB, and {free} GiB free, of which 1 GiB must stay free: raise --phase3-budget, free disk space, "
         "or name another disk with --phase3-dir.",
-        time=budget.seconds / 60,
-        size=budget.bytes / 2**30,
-        free=free / 2**30,
+        time=round(budget.seconds / 60, 1),
+        size=round(budget.bytes / 2**30, 1),
+        free=round(free / 2**30, 1),
         **_figures(sizes[0], pilot),
     )
     return Choice(None, why)
@@ -163,8 +163,8 @@ def _figures(size: Size, pilot: Pilot) -> dict[str, Value]:
         "frames": size.frames,
         "tiles": size.tiles,
         "runs": size.runs,
-        "minutes": seconds / 60,
-        "gib": needed / 2**30,
+        "minutes": round(seconds / 60, 1),
+        "gib": round(needed / 2**30, 1),
     }
 
 

@@ -112,7 +112,7 @@ def test_a_new_scenario_is_in_the_document_by_its_marks_and_cases_alone(monkeypa
     assert row_of(tried, "Z", "natural")[FIXED] == Gap("not run")
     assert {row.scenario for row in tried.rows} == letters() > {"Z"}
     assert done.unasked(new) == (() if len(asked) == 2 else ("Z-two",))
-    beyond = document(done, "en").partition("## Tests beyond the checklist")[2].partition("\n## ")[0]
+    beyond = document(done, "en").partition("## Tests outside the checklist")[2].partition("\n## ")[0]
     assert beyond.count("\n- ") == len(done.beyond) == 1
     assert f"- `test_z_new.py::test_new`: ✓ {len(asked)} (" in beyond
     assert ("not run: `Z-two`" in beyond) is (len(asked) == 1)

@@ -75,7 +75,7 @@ def test_passes_are_folded_and_failures_never(tmp_path):
     assert "✓ pass depth" in folded
     many = tuple(a_verdict(f"c{n}") for n in range(13))
     judged = (pair, a_run("a", "subject", (*many, *few)))
-    shown, passes = section(written(a_session(judged=judged), tmp_path), "All verdicts", "Cases").split(
+    shown, passes = section(written(a_session(judged=judged), tmp_path), "Verdicts on all runs", "Cases").split(
         "Verdicts that pass: 15", 1
     )
     assert "✓" not in shown

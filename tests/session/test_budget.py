@@ -76,8 +76,8 @@ def test_the_free_disk_decides_whatever_the_budget_allows():
     choice = choose(SIZES, PILOT, ROOM, free=5e9)
     assert choice.name is None
     told = choice.why.render()
-    assert "4.657 GiB free" in told
-    assert "small (100 frames, 12 tiles), whose 4 runs take some 6.667 min and 12.11 GiB" in told
+    assert "4.7 GiB free" in told
+    assert "small (100 frames, 12 tiles), whose 4 runs take about 6.7 min and 12.1 GiB" in told
     assert "--phase3-budget" in told
 
 
