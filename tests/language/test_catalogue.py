@@ -40,7 +40,9 @@ def french():
 def test_every_sentence_has_a_french_translation():
     """Every sentence of ``say`` and of the templates is in the French catalogue."""
     missing = sorted(templates() - {k for k, v in french().items() if v})
-    assert missing == [], "add them to harness/language/locale/fr/LC_MESSAGES/phase3.po (see CONTRIBUTING.md, Sentences)"
+    assert missing == [], (
+        "add them to harness/language/locale/fr/LC_MESSAGES/phase3.po (see CONTRIBUTING.md, Sentences)"
+    )
 
 
 def test_the_catalogue_holds_nothing_that_nobody_says():
