@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,7 +39,7 @@ KINDS = ("chain", "hub", "windows", "random", "twice", "private", "single", "one
 
 @dataclass(frozen=True)
 class Trial:
-    """One random run: its sky and its request."""
+    """Describe one random run: its sky and its request."""
 
     seed: int
     spec: SyntheticSpec
@@ -52,24 +52,20 @@ class Trial:
         """Return the plan of the trial's kind, the same for the same seed."""
         draw = random.Random(self.seed)
         names = [frame.name for frame in facts.frames]
-        found: plans.Plan | None = None
-        if self.kind == "chain":
-            found = plans.chain(facts)
-        elif self.kind == "hub":
-            found = plans.hub(facts, draw.randrange(len(plans.panels_of(facts))))
-        elif self.kind == "windows":
-            found = plans.gui_overlap(facts, cap=3)
-        elif self.kind == "random":
-            found = tuple(tuple(draw.sample(names, draw.randint(1, len(names)))) for _ in range(draw.randint(2, 4)))
-        elif self.kind == "twice":
-            found = tuple((*group, *group[:1], *group[-1:]) for group in plans.chain(facts))
-        elif self.kind == "private":
-            found = plans.private(facts)
-        elif self.kind == "single":
-            found = tuple((name,) for name in (*names[:4], *names[:2]))
-        elif self.kind == "one":
-            found = (tuple(names),)
-        return found
+        kinds: dict[str, Callable[[], plans.Plan | None]] = {
+            "chain": lambda: plans.chain(facts),
+            "hub": lambda: plans.hub(facts, draw.randrange(len(plans.panels_of(facts)))),
+            "windows": lambda: plans.gui_overlap(facts, cap=3),
+            "random": lambda: tuple(
+                tuple(draw.sample(names, draw.randint(1, len(names)))) for _ in range(draw.randint(2, 4))
+            ),
+            "twice": lambda: tuple((*group, *group[:1], *group[-1:]) for group in plans.chain(facts)),
+            "private": lambda: plans.private(facts),
+            "single": lambda: tuple((name,) for name in (*names[:4], *names[:2])),
+            "one": lambda: (tuple(names),),
+            "none": lambda: None,
+        }
+        return kinds[self.kind]()
 
 
 def drawn(seed: int) -> Trial:

@@ -47,24 +47,10 @@ _EXIT = {Outcome.FAIL: 1, Outcome.UNKNOWN: 3, Outcome.PASS: 0, Outcome.NOT_APPLI
 class Verdict:
     """The conclusion of one check about one run.
 
-    Parameters
-    ----------
-    check
-        The check's name, such as ``"holes"``.
-    outcome
-        The conclusion.
-    sentence
-        The conclusion in one sentence.
-    evidence
-        Figures and names that the sentence rests on; built-in JSON types only.
-    cause
-        The chain of causes that explains a failure, one sentence each.
-    axis
-        ``patch`` verdicts decide on the Definition of Done; ``quality`` findings are always shown, and decide only when new.
-    standing
-        ``new`` for a failed ``quality`` finding that the baseline does not have, ``pre-existing`` for one that it has; empty
-        where the baseline is unknown, and for every other verdict.
-
+    ``evidence`` has the figures and names that the sentence rests on, in built-in JSON types only. ``cause`` is the chain of
+    causes that explains a failure. ``patch`` verdicts decide on the Definition of Done; ``quality`` findings are always shown,
+    and decide only when new. ``standing`` is ``new`` for a failed finding that the baseline does not have, ``pre-existing`` for
+    one that it has, and empty where the baseline is unknown and for every other verdict.
     """
 
     check: str

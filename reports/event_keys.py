@@ -41,11 +41,11 @@ KEYS: Mapping[str, Message] = MappingProxyType(
         "run_success_processing_completed": say("The run ended well."),
         "sds_on_mega_tile_pipeline": say("SDS puts all frames onto one grid."),
         "sds_off_classic_mastertile_pipeline": say("SDS is off: master tiles are made."),
-        "sds_info_batches_built": say("SDS dealt the frames out to batches."),
+        "sds_info_batches_built": say("SDS divided the frames into batches."),
         "sds_global_finalize_done": say("SDS finished its mosaic."),
         "phase5_sds_polish_start": say("SDS began to polish its mosaic."),
-        "p4_global_coadd_started": say("The frames began to be added up on the global grid."),
-        "p4_global_coadd_finished": say("The frames were added up on the global grid."),
+        "p4_global_coadd_started": say("The coadd of the frames onto the global grid began."),
+        "p4_global_coadd_finished": say("The frames were coadded onto the global grid."),
     }
 )
 

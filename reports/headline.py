@@ -65,12 +65,12 @@ def _partial(session: Session, lang: Language) -> str:
     scenarios = sorted({test.scenario for test in judged if test.scenario and not test.occasion})
     target = session.target
     if len(scenarios) == 1:
-        title = lang.say("{target}: what was evaluated passes (scenario {name})", target=target, name=scenarios[0])
+        title = lang.say("{target}: the evaluated tests pass (scenario {name})", target=target, name=scenarios[0])
     elif scenarios:
         names = ", ".join(scenarios)
-        title = lang.say("{target}: what was evaluated passes (scenarios {names})", target=target, names=names)
+        title = lang.say("{target}: the evaluated tests pass (scenarios {names})", target=target, names=names)
     else:
-        title = lang.say("{target}: what was evaluated passes", target=target)
+        title = lang.say("{target}: the evaluated tests pass", target=target)
     lines = [r for r in session.requirements if r.section == DEFINITION_OF_DONE]
     if not lines:
         return title
@@ -89,7 +89,7 @@ def _whose(session: Session, lang: Language) -> str:
     if not off or not own or any(j.outcome is not Outcome.PASS for j in own):
         return ""
     return lang.say(
-        "Every gating verdict on the run under validation passes, but these controls are not as expected: {cases}.",
+        "All verdicts on the version under test pass, but these controls are not as expected: {cases}.",
         cases=", ".join(off),
     )
 
@@ -120,4 +120,4 @@ def _figures(session: Session, lang: Language) -> str:
             unknowns=unknowns,
             total=total,
         )
-    return say("All tests that were evaluated pass: {passes} of {total}.", passes=passes, total=total)
+    return say("All evaluated tests pass: {passes} of {total}.", passes=passes, total=total)

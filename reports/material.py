@@ -9,29 +9,19 @@ from PIL import Image
 
 from harness.record.reader import Record, read_record
 from harness.record.values import RecordError, inside
-from harness.session.model import RunEntry, Session, read_hashed
+from harness.session.model import RunEntry, read_hashed
 from reports.html import skymap
 
 
 class Material:
     """A session and its records. A record is read on first use and then kept.
 
-    Parameters
-    ----------
-    folder
-        The session's folder.
-
-    Raises
-    ------
-    ValueError
-        When the folder contains no readable session.
-
+    Raises ``ValueError`` when the folder contains no readable session.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        session, self.sha256 = read_hashed(folder)
-        self.session: Session = session
+        self.session, self.sha256 = read_hashed(folder)
         self.runs: Mapping[str, RunEntry] = {run.key: run for run in self.session.runs}
         self._records: dict[str, Record | str] = {}
         self._photographs: dict[Path, Image.Image | None] = {}

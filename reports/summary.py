@@ -83,23 +83,12 @@ class SummaryView:
 
 
 def summary(session: Session, name: Code, sha256: str) -> str:
-    """Return the page in a language.
-
-    Parameters
-    ----------
-    session
-        The session.
-    name
-        The language.
-    sha256
-        The hash of ``session.json``, to tell which session the page shows.
-
-    """
+    """Return the page in a language. ``sha256`` is the hash of ``session.json``: it says which session the page shows."""
     lang = language(name)
     page = render("summary.md.j2", _view(replace(session, judged=told_apart(session.judged)), lang, sha256), name)
     if len(page.encode()) <= MAX_BYTES:
         return page
-    notice = lang.say("The page is cut here: the whole is in the report and in session.json.")
+    notice = lang.say("This page is cut off here. The full list is in the report and in session.json.")
     end = f"\n\n{notice}\n"
     whole_lines, _, _ = page.encode()[: MAX_BYTES - len(end.encode())].rpartition(b"\n")
     return whole_lines.decode() + end

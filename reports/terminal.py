@@ -13,14 +13,7 @@ _SPACES = "\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"
 
 
 def summary_lines(session: Session, code: str) -> tuple[str, ...]:
-    """Return the summary of a session in a language, line by line.
-
-    Raises
-    ------
-    ValueError
-        When there is no such language.
-
-    """
+    """Return the summary of a session in a language, line by line. Raises ``ValueError`` when there is no such language."""
     lang = language(code)
     _, title, sentence = headline(session, lang)
     judged = sorted(
@@ -40,7 +33,7 @@ def _judged(judged: JudgedRun, lang: Language) -> list[str]:
     head = f"{shown.sign} {lang.say('{label}: {text}', label=shown.word, text=what)}"
     if judged.expected_red is not None:
         names = {"expected": expected_red(judged, lang), "found": found_red(judged, lang)}
-        told = lang.say("expected red: {expected}; found red: {found}", **names)
+        told = lang.say("expected red: {expected}; red: {found}", **names)
         return [f"{head} ({told})"]
     # Several checks may have the same sentence: a run that broke off leaves most of them without evidence.
     sharing: dict[tuple[str, str], list[str]] = {}

@@ -1,17 +1,12 @@
 """Test A of the checklist: run the dataset and the settings that made a hole again.
 
-A test runs once for each case of the scenario (``fixtures/catalogue.py``); a case is a dataset with a plan and settings.
-
-Marks: ``judges(check, subject=…, retention=…)`` names the check and the run. ``subject`` is "subject" (the version under test,
-the default), "control" (a version with the bug, which the harness must see fail) or "baseline" (the version before the patch).
-``retention`` is ``per_tile`` by default; the run with ``run_end`` is the pair with which per_tile is compared. ``checklist``
-names the lines of ``docs/checklist.md`` that the test answers; ``beyond=True`` marks a test that no line asks for.
-
-Fixtures: ``verdict`` is the verdict of the check on the run; a missing one is an error, and one that is not applicable a skip.
-``concluded`` is the judged run with all its verdicts, which together pass or fail; a control passes if the checks that must
-see the bug fail (``expected_red``), and no other check that the bug does not concern. ``records(subject)`` gives the record of
-a run, ``case`` its case. ``newly_red(judged)`` gives the checks that fail now and pass in a baseline. ``explain(verdict)``
-writes a verdict out for a failed assertion.
+A test runs once for each case of the scenario (``fixtures/catalogue.py``): a dataset with a plan and settings. Marks: ``judges``
+names the check and the run: ``subject`` is "subject" (the version under test, the default), "control" (a version with a bug that
+the harness must see) or "baseline" (before the patch), ``retention`` is ``per_tile`` by default. ``checklist`` names the lines of
+``docs/checklist.md`` that the test answers (``beyond=True``: none). Fixtures: ``verdict`` is the verdict of the check on the run;
+``concluded`` holds all its verdicts, and of a control also whether the checks that must see the bug failed (``expected_red``);
+``records(subject)`` gives the record of a run, ``newly_red(judged)`` the checks that fail now and pass in a baseline, and
+``explain(verdict)`` writes a verdict out for a failed assertion.
 """
 
 from __future__ import annotations

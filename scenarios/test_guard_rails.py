@@ -1,13 +1,10 @@
 """The guard rails (0), the code review (1) and the minimal patch (4.1) of the checklist, read in the source of two versions.
 
-Each test answers one line or two. Nothing is run: the source of the version under test is compared with that of the baseline,
-statement by statement. What a line says about behaviour, such as a removal that fails, is judged by runs in the other modules.
-
-Marks: ``judges(line)`` names the line of the checklist that is read in the source. ``checklist`` names the lines that the test
-answers, as the reports count them.
-
-Fixtures: ``patch_row`` is the verdict on that line. It skips the test if there are no two versions of ZeMosaic to compare, and
-is an error if the source does not show the answer. ``explain(verdict)`` writes a verdict out for a failed assertion.
+Nothing is run: the source of the version under test is compared with that of the baseline, statement by statement. Runs in the
+other modules judge what a line says about behaviour, such as a removal that fails. Marks: ``judges`` names the line of
+``docs/checklist.md`` that is read in the source, ``checklist`` the lines that the test answers in the reports. Fixtures:
+``patch_row`` is the verdict on that line. It skips the test if there are no two versions of ZeMosaic to compare, and is an error
+if the source does not show the answer. ``explain(verdict)`` writes a verdict out for a failed assertion.
 """
 
 from __future__ import annotations
@@ -37,7 +34,7 @@ def test_no_logging_is_set_up(patch_row, explain):
 @pytest.mark.judges("0.3")
 @pytest.mark.checklist("0.3")
 def test_the_batch_size_acts_as_before(patch_row, explain):
-    """No changed statement uses a setting other than the retention's, and so none uses the batch size."""
+    """No changed statement uses a setting other than cache retention, so none uses the batch size."""
     assert patch_row.outcome is Outcome.PASS, explain(patch_row)
 
 

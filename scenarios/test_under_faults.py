@@ -1,22 +1,17 @@
-"""Part 1 of the checklist in whole runs: what the release of caches does when something else goes wrong.
+"""Part 1 of the checklist in whole runs: the release of caches when a removal, a tile or a frame fails, or a group is retried.
 
 The release is a function within a function, which no test can call from outside. So each run meets a fault, or two that do not
-interfere: a file that can't be deleted, a tile that fails, a cache that is deleted from outside, a frame that its tile names
-twice, a group that is tried again. ``test_guard_rails.py`` reads the same lines in the source. No run can make a count
-negative; for that, the release is taken out of the target and called alone. The direct effect of a fault (the tile that it
-ends, the frame whose cache it deletes) counts as the fault's. Everything else is judged as in any other run.
+interfere. Its direct effect (the tile that it ends, the frame whose cache it deletes) counts as the fault's; everything else is
+judged as in any other run. No run can make a count negative; for that, the release is taken out of the target and called alone.
+``test_guard_rails.py`` reads the same lines of the checklist in the source.
 
-A test runs once for each case of its occasion (``fixtures/catalogue.py``); a case is a dataset with a plan and its faults.
-
-Marks: ``scenario("1", occasion=…)`` names what happens in the run. ``judges(check, subject=…)`` names the check and the run:
-"subject" is the version under test (the default), "control" a version with a bug, which the harness must see fail.
-``put_to_the_test`` requires that the run really came to its occasion. ``checklist`` names the lines of ``docs/checklist.md``
-that the test answers.
-
-Fixtures: ``verdict`` is the verdict of the check on the run; a missing one is an error, and one that is not applicable a skip.
-``concluded`` is the judged run with all its verdicts; a control passes if the checks that must see the bug fail
-(``expected_red``), and no other check that the bug does not concern. ``records(subject)`` gives the record of a run.
-``driven`` is the verdict on a release that is called alone. ``explain(verdict)`` writes a verdict out for a failed assertion.
+A test runs once for each case of its occasion (``fixtures/catalogue.py``): a dataset with a plan and faults. Marks: ``scenario``
+names the occasion, the event in the run; ``put_to_the_test`` requires that it happened. ``judges`` names the check and the run:
+"subject" (the version under test, the default) or "control" (a version with a bug that the harness must see). ``checklist`` names
+the lines of ``docs/checklist.md`` that the test answers. Fixtures: ``verdict`` is the verdict of the check on the run;
+``concluded`` holds all its verdicts, and of a control also whether the checks that must see the bug failed (``expected_red``);
+``records(subject)`` gives the record of a run; ``driven`` is the verdict on a release that is called alone;
+``explain(verdict)`` writes a verdict out for a failed assertion.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Golden records: small copies of real runs' records, without pixels and without the paths of the machine they were made on.
+"""Make golden records: small copies of records of real runs, without pixels and without paths of the machine.
 
-``python -m tests.golden_records RECORD FOLDER`` makes one. What is left out is said in the new seal's reason. The copy is judged
-beside its original, each by itself, and refused when a check concludes something else from it.
+``python -m tests.golden_records RECORD FOLDER`` makes a copy. The reason of its seal lists what is left out. The record and the
+copy are judged, and the copy is deleted if a check has another outcome.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ from harness.analysis.fallback_patterns import speaks
 from harness.analysis.footprint import pixel_of
 from harness.checks.judge import judge
 from harness.record.comparison import Comparison
+from harness.record.products import read_products
 from harness.record.reader import Record, read_record
 from harness.record.request import FrameFacts
 from harness.record.seal import seal
 from harness.record.truth import Truth
-from harness.run.measure import decimate_products
+from harness.record.values import RecordError
+from harness.run.measure import MeasureError, blocks, decimated_cards, write_products
 
 STEP = 4
 LEFT_OUT = (
@@ -36,8 +38,8 @@ LEFT_OUT = (
     "reading or mapped"
 )
 
-# The lines of the log that the retention policy writes, or that speak of caches above INFO as a careless one would; with those
-# on fallbacks they are what checks read. The rest of the log is chatter of hundreds of kilobytes.
+# The checks read the log lines of the retention policy, those above INFO about caches, and those about fallbacks. The rest of the
+# log has hundreds of kilobytes.
 _KEPT_LOGS = re.compile(
     r"Phase ?3: |.*ref[- ]?count|.*per[-_ ]tile cache|.*shared cache|Removed per-tile|Failed to remove per-tile",
     re.IGNORECASE,
@@ -56,11 +58,11 @@ _KEPT_OPERATIONS = {
     "save",
 }
 
-# Where an absolute path may begin: after nothing, a space, a quote, or a sign that introduces a value. ``https://`` has none.
+# An absolute path may begin at the start, or after a space, a quote, or a sign before a value. ``https://`` is no path.
 _BEFORE = r"(?<![^\s'\"`=(\[{,;:<>|])"
 _POSIX = rf"(?:file://+|{_BEFORE}~?/(?=[^\s/]))"
 _WINDOWS = r"(?:(?<![A-Za-z])[A-Za-z]:[\\/]|(?<!\\)\\{2,}(?=[^\\\s]))"
-# A name that ends like a file's ends the path, unless its folder only looks like one. An apostrophe may stand within a word.
+# A file name ends the path, unless it is a folder that looks like a file. An apostrophe may occur within a word.
 _FILE = r"\.(?:fits?|fts|fz|gz|npy|npz|jsonl?|html?|pyc?|log|txt|csv|png|jpe?g|tiff?|toml|ini|tmp|part)(?![\w/\\]|\.\w)"
 _WITHIN = r"(?:[^'\"<>|\n]|(?<=\w)'(?=\w))"
 _FOLDERS = tuple(
@@ -79,15 +81,15 @@ def shrink(record: Path, folder: Path, step: int = STEP) -> None:
     record
         A sealed, undamaged record.
     folder
-        Where the copy goes; it must not exist.
+        The folder of the copy; it must not exist.
     step
         Decimation of the masks, in mosaic pixels.
 
     Raises
     ------
     ValueError
-        When the record was not sealed, or was changed since, or when a check concludes something else from the copy than
-        from the record (each judged by itself, without a pair); no copy is left then.
+        If the record is not sealed or was changed since, or if a check has another outcome for the copy than for the record
+        (each judged without a pair). No copy is left then.
 
     """
     source = read_record(record)
@@ -132,8 +134,43 @@ def shrink(record: Path, folder: Path, step: int = STEP) -> None:
         )
 
 
+def decimate_products(folder: Path, step: int) -> None:
+    """Rewrite a record's products at a larger step and without a thumbnail. The record must be sealed again.
+
+    An element is covered, or constant, only if all elements that it replaces are. Digests and statistics of the images stay
+    unchanged.
+
+    Raises
+    ------
+    MeasureError
+        When there are no products, or ``step`` is no multiple of their step.
+
+    """
+    try:
+        products = read_products(folder)
+    except RecordError as error:
+        raise MeasureError(str(error)) from error
+    if products is None:
+        raise MeasureError(f"expected products.json in {folder}, found no such file: measure the run first")
+    factor, rest = divmod(step, products.step)
+    if rest or factor < 1:
+        raise MeasureError(f"expected a step that is a multiple of {products.step}, found {step}")
+    flat = products.constant
+    smaller = replace(
+        products,
+        wcs=decimated_cards(products.wcs, factor),
+        step=step,
+        covered=blocks(products.covered, factor, np.logical_and, fill=True),
+        depth=blocks(products.depth, factor, np.minimum, fill=np.inf),
+        constant=None if flat is None else blocks(flat, factor, np.logical_and, fill=True),
+        thumbnail=None,
+    )
+    write_products(folder, smaller)
+    (folder / "thumbnail.png").unlink(missing_ok=True)
+
+
 def _on_frames(truth: Truth, frames: Sequence[FrameFacts]) -> Truth:
-    """Leave out the stars that no frame shows: nothing can be said of them."""
+    """Leave out the stars that no frame shows: no check can judge them."""
     shown = np.zeros(len(truth.stars), dtype=np.bool_)
     for frame in frames:
         x, y = pixel_of(frame.wcs, truth.stars[:, 0], truth.stars[:, 1])
@@ -145,13 +182,13 @@ def _on_frames(truth: Truth, frames: Sequence[FrameFacts]) -> Truth:
 
 
 def _different(source: Record, copy: Record) -> str:
-    """Name the checks that conclude something else from a copy, with both outcomes."""
+    """Name the checks that have another outcome for a copy, with both outcomes."""
     before, after = ({v.check: v.outcome for v in judge(Comparison(run))} for run in (source, copy))
     return ", ".join(f"{name}: {before[name]}, then {after[name]}" for name in before if after[name] != before[name])
 
 
 def _kept_operation(operation: Mapping[str, Any]) -> bool:
-    """Keep the file's header, and what changes files or tells of tiles; a file that is only read is left out."""
+    """Keep the header, and operations that change files or concern tiles; leave out files that are only read."""
     op = operation.get("op")
     return (
         op is None or op in _KEPT_OPERATIONS or (op == "open" and bool(set(operation.get("mode") or "") & set("wxa+")))
@@ -184,7 +221,7 @@ def _write_lines(path: Path, entries: Iterator[dict[str, Any]]) -> None:
 
 
 def _clean(value: Any) -> Any:
-    """Replace absolute paths in every text, however deep, by the file's name."""
+    """Replace absolute paths in every text of a nested value by their last names."""
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, Mapping):
@@ -195,10 +232,10 @@ def _clean(value: Any) -> Any:
 
 
 def _text(text: str) -> str:
-    """Take the folders off the absolute paths in a text, which may be wholly one path."""
+    """Remove the folders from the absolute paths in a text, which may be a single path."""
     start = _ONE_PATH.match(text)
     if start and not _MORE.search(text):
-        # Nothing in it says where a sentence would begin: any character may belong to the path.
+        # The text has no sign of a second path or a sentence: the whole text is one path.
         return re.split(r"[\\/]" if start["windows"] else "/", text.rstrip("\\/" if start["windows"] else "/"))[-1]
     for folders in _FOLDERS:
         text = folders.sub("", text)

@@ -14,11 +14,11 @@ from harness.analysis.footprint import outlines, pixel_of, raster, sky_of
 from harness.record.comparison import Comparison
 from harness.record.history import DiskSample, Event, History, HoldStep, Operation, TileStep
 from harness.record.leftovers import LeftFile
-from harness.record.products import BLOCK, Plane, Products, TileProduct
+from harness.record.products import Plane, Products, TileProduct
 from harness.record.reader import Record
 from harness.record.request import DatasetFacts, FrameFacts, Request, TargetFacts
 from harness.record.seal import Seal
-from harness.run.measure import _blocks
+from harness.run.measure import block_statistics
 
 ROWS, COLUMNS = 80, 100
 SCALE = 0.001  # degrees a pixel
@@ -84,21 +84,13 @@ def stars_of(frames):
 def plane_of(name, file, pixels):
     """Return the measured form of an image."""
     channels = pixels.astype(np.float64) if pixels.ndim == 3 else pixels.astype(np.float64)[None]
-    finite = np.isfinite(channels)
-
-    def blocks(values, reduce, fill):
-        return np.stack([_blocks(channel, BLOCK, reduce, fill=fill) for channel in values])
-
     return Plane(
         name,
         file,
         pixels.shape,
         -32,
         hashlib.sha256(pixels.astype(">f4").tobytes()).hexdigest(),
-        blocks(finite.astype(np.uint16), np.add, 0),
-        blocks(np.where(finite, channels, 0), np.add, 0),
-        blocks(channels, np.fmin, np.nan),
-        blocks(channels, np.fmax, np.nan),
+        *block_statistics(channels),
     )
 
 

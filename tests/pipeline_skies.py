@@ -21,7 +21,7 @@ SIGMA = 1.4  # pixels
 
 @dataclass(frozen=True)
 class Exposure:
-    """One frame: the offset of its centre from the field's in pixels, and its properties."""
+    """Describe one frame: the offset of its centre from that of the field (pixels), and its properties."""
 
     name: str
     east: float = 0.0
@@ -165,13 +165,13 @@ def assert_like_the_truth(mosaic: Path, sky: np.ndarray) -> None:
 
 
 class Events:
-    """A progress callback that keeps its events."""
+    """Keep the events of a run, as its progress callback."""
 
     def __init__(self) -> None:
         self.all: list[tuple[str, float | None, str | int, dict[str, object]]] = []
 
     def __call__(self, key: str, progress: float | None = None, level: str | int = "INFO", /, **fields: object) -> None:
-        """Keep an event."""
+        """Append an event."""
         self.all.append((key, progress, level, fields))
 
     def named(self, key: str) -> list[dict[str, object]]:
@@ -180,5 +180,5 @@ class Events:
 
     @property
     def keys(self) -> list[str]:
-        """Names of the events (not the stages'), in order."""
+        """Names of the events, without the progress of stages, in order."""
         return [key for key, _, level, _ in self.all if isinstance(level, str)]

@@ -1,7 +1,7 @@
-"""Write a sample session with small records: a model of Phase 3 in the real formats, judged by the real checks.
+"""Write a sample session with small simulated records in the real formats, judged by the real checks.
 
-Four panels, two by two, of three frames each; every tile also takes the frames of the next panel (chain plan). With naive
-deletion the last tile finds no cache: a panel is missing from the mosaic.
+There are four panels, two by two, of three frames each. Every tile also takes the frames of the next panel (chain plan). With
+naive deletion the last tile finds no cache, and its panel is missing from the mosaic.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FRAMES = 3
 SIZE = 4_320_128
 CACHE = "outputs/.zemosaic_img_cache"
 TILES = "outputs/zemosaic_temp_master_tiles"
-# The model has no pixels and no stars: checks that compare them would be unknown.
+# The records have no pixels and no stars: checks that compare them would be unknown.
 JUDGED = tuple(name for name in ALL if name not in {"parity", "content", "truth", "accuracy"})
 RED = ("cache", "depth", "holes", "logs", "tiles", "warnings")
 HOSTILE = "<script>alert('x')</script>\"'&{{ 7*7 }}\u202e\x00"
@@ -83,7 +83,7 @@ def a_request(case, role, target, retention, *, held=True, hostile=False):
 
 @dataclass
 class Run:
-    """Writer of one record. Times are in seconds since the start."""
+    """Simulate one run and write its record. Times are in seconds since the start."""
 
     folder: Path
     request: Request
@@ -97,12 +97,12 @@ class Run:
         self.made = []
 
     def event(self, t, key, text="", thread="MainThread", **fields):
-        """Send a progress event."""
+        """Add a progress event."""
         line = {"thread": thread, "source": "callback", "key": key, "level": "INFO", "text": text, "fields": fields}
         self.events.append((t, line))
 
     def log(self, t, text):
-        """Write a record into the log."""
+        """Add a log line."""
         line = {"thread": "MainThread", "source": "log", "key": text, "level": "INFO", "text": text, "fields": {}}
         self.events.append((t, line))
 
@@ -189,7 +189,7 @@ class Run:
         return last
 
     def hold(self, tile, start, collected):
-        """Return when a tile goes on: at once, or after the tile that the schedule makes it wait for."""
+        """Return when a tile continues: at once, or after the tile for which the schedule makes it wait."""
         for hold in self.request.schedule:
             if hold.group == tile:
                 begin = max(start, collected[hold.until_released] + 0.12)
@@ -206,7 +206,7 @@ class Run:
         self.op(t, "remove", state="done", path=self.cache(name), size=SIZE)
 
     def after(self, end):
-        """Go through the phases after the third."""
+        """Write the events of Phases 4 to 7, given the end of Phase 3."""
         self.event(end, "run_info_phase3_finished_from_cache", num_master_tiles=len(self.made))
         for n, key in enumerate(("4", "5", "6")):
             self.event(end + 0.1 + 0.4 * n, "PHASE_UPDATE", key)
@@ -290,13 +290,13 @@ def sample_session(folder, kind="reference", *, hostile=False, sealed=True):
     Parameters
     ----------
     folder
-        Where to write it; made if need be.
+        Folder of the session; created if missing.
     kind
-        ``reference``: the run is right and the control is red. ``zemosaic``: the run under validation is red.
+        ``reference``: the run passes and the control fails. ``zemosaic``: the run under validation fails.
     hostile
-        Whether names and texts try to get into the page as markup.
+        Whether names and texts contain markup, which a page must escape.
     sealed
-        Whether the judged run's record was sealed.
+        Whether the record of the judged run is sealed.
 
     """
     case = f"chain {HOSTILE}" if hostile else "chain"

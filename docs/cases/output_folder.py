@@ -17,6 +17,7 @@ import copy
 import gc
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -34,25 +35,12 @@ MARK = "EVENT "
 
 @dataclass(frozen=True)
 class FolderCase:
-    """A dataset, the layout of its input folder, the first run, and the output folder.
+    """Describe a case: the first ``panels`` of a synthetic dataset, the runs on them, and the output folder.
 
-    Parameters
-    ----------
-    dataset
-        Name of a synthetic dataset.
-    panels
-        How many of its panels are used.
-    folders
-        Whether each panel has a folder of its own with the same file names, as for separate nights.
-    killed_at
-        The beginning of the key of the event that kills the first run; empty to let it end.
-    changed
-        Settings that only the second run has.
-    output
-        The output folder. Without ``killed_at`` and ``changed`` there is one run in it.
-    size
-        The size of a small disk for the output folder; empty for the existing disk.
-
+    With ``folders`` each panel has a folder of its own with the same file names, as for separate nights. ``killed_at`` is the
+    beginning of the key of the event that kills the first run; empty to let it end. Only the second run has the settings
+    ``changed``. Without ``killed_at`` and ``changed`` there is one run in the folder ``output``. ``size`` is that of a small disk
+    for the folder; empty for the existing disk.
     """
 
     dataset: str
@@ -103,14 +91,13 @@ def child(source: str, frames: str, output: str, changed: str) -> None:
         "skip_filter_ui": True,
         "logging_level": "DEBUG",
     }
-    extras = (
+    extras = {
         "final_mosaic_dbe_enabled",
         "two_pass_coverage_renorm",
         "export_aesthetic_fits",
         "patchwork_suppressor_enabled",
-    )
-    settings.update({name: False for name in extras if name in known})
-    settings.update(json.loads(changed))
+    }
+    settings |= dict.fromkeys(extras & known.keys(), False) | json.loads(changed)
     zemosaic_config.load_config = lambda: copy.deepcopy(settings)
     import zemosaic_worker
 
@@ -202,9 +189,7 @@ def result_of(name: str, events: list[Any], output: Path, dataset: Any, panels: 
     result = (made[-1] if made else None, mosaics[-1].name if mosaics else None, tuple(stars))
     print(f"{name}: tiles {result[0]}, mosaic {result[1]}, stars by panel {', '.join(stars) or '-'}")
     for key, _ in events:
-        if key.startswith(
-            ("Resume accepted", "Resume partial", "Resume refused", "Resume plan", "Resume master tiles")
-        ):
+        if re.match("Resume (accepted|partial|refused|plan|master tiles)", key):
             print(f"    {key}")
     log = output / "zemosaic_worker.log"  # newer versions write it there
     for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else ():

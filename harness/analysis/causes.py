@@ -1,8 +1,8 @@
-"""Explain a finding: which cache a tile lacked, which thread removed it, when, and after which tile."""
+"""Explain a failure: which cache a tile lacked, which thread removed it, when, and after which tile."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -24,7 +24,7 @@ from harness.language.message import Message, say
 from harness.record.history import History, Tile
 from harness.record.reader import Record
 
-# The most explanations in a verdict. One is enough to act on; the evidence lists the others.
+# The most explanations and rows in a verdict.
 MAX_LISTED = 20
 
 
@@ -68,72 +68,67 @@ class Causes:
         """Explain why a tile was not made, or was made of fewer frames than it was given."""
         why = self.failures.get(tile)
         if why is not None and why != "caches":
-            return (_NOT_MADE[why](tile),)
+            return (why_not_made(tile, why),)
         lost = self.losses.get(tile, [])
         if lost:
             return (self._lacked(tile, lost), *self.of_loss(self._most_telling(lost)))
         if why is not None:
-            return (
-                say(
-                    "Tile {tile} was not made; it found no valid cache, and no event names one that it lacked.",
-                    tile=tile,
-                ),
-            )
+            return (say("Tile {tile} was not made: it had no valid cache. No event names a missing one.", tile=tile),)
         known = self.tiles.get(tile)
         if known is not None and known.made:
-            return (say("Tile {tile} was made and lacked no cache: its caches are not the cause.", tile=tile),)
-        return (say("The record does not say what became of tile {tile}.", tile=tile),)
+            return (say("Tile {tile} was made and lacked no cache, so caches are not the cause.", tile=tile),)
+        return (say("The record does not show whether tile {tile} was made.", tile=tile),)
+
+    def of_worst(self, tiles: Iterable[int]) -> tuple[Message, ...]:
+        """Explain the tile that lost the most, and name the others."""
+        hit = set(tiles)
+        if not hit:
+            return ()
+        worst = min(hit, key=lambda t: (self.failures.get(t) != "caches", -len(self.losses.get(t, [])), t))
+        others = hit - {worst}
+        more = (say("Other tiles with the same problem: {tiles}.", tiles=listed(others)),) if others else ()
+        return (*self.of_tile(worst), *more)
 
     def of_loss(self, loss: Loss) -> tuple[Message, ...]:
-        """Explain one lost cache: which thread removed it, and what the tile that needed it was doing then."""
+        """Explain one lost cache: which thread removed it, and how far the tile that needed it was."""
         cache, tile = loss.cache or "", loss.tile
         before = [r for r in self._removals if r.name == cache and r.t <= loss.t and r.outcome != "failed"]
         if not before:
             return (say("The trace shows no removal of {cache}.", cache=cache or "it"),)
-        removal = before[-1]
-        links = [*self.of_removal(removal)]
+        links = self.of_removal(before[-1])
         user = self.tiles.get(tile) if tile is not None else None
-        if user is not None:
-            links.append(self.of_user(user, removal))
-        return tuple(links)
+        return links if user is None else (*links, self.of_user(user, before[-1]))
 
     def of_removal(self, removal: Removal) -> tuple[Message, Message]:
-        """Return two sentences: which thread removed a file and when, and after which tile."""
+        """Return two sentences: which thread removed a file and when, and after which tile it did so."""
         values = {"thread": removal.thread, "cache": removal.name, "seconds": seconds(self.history, removal.t)}
         if removal.how == "rmtree":
-            who = say(
-                "{thread} removed {cache} with its whole folder, {seconds} s after the start of Phase 3.", **values
-            )
+            who = say("Thread {thread} removed the folder of {cache} {seconds} s after the start of Phase 3.", **values)
         elif removal.how == "rename":
-            who = say("{thread} renamed {cache}, {seconds} s after the start of Phase 3.", **values)
+            who = say("Thread {thread} renamed {cache} {seconds} s after the start of Phase 3.", **values)
         else:
-            who = say("{thread} removed {cache}, {seconds} s after the start of Phase 3.", **values)
+            who = say("Thread {thread} removed {cache} {seconds} s after the start of Phase 3.", **values)
         after = self.last_collected(removal)
         if after is None:
-            return who, say("It had collected no tile before that.")
+            return who, say("It had not collected a tile before.")
         ended = self.tiles[after].ended
         if ended is None:
             return who, say("It did so after tile {after}.", after=after)
-        return who, say(
-            "It did so after tile {after} had ended, at {ended} s.", after=after, ended=seconds(self.history, ended)
-        )
+        end = seconds(self.history, ended)
+        return who, say("It did so after tile {after} had ended, at {ended} s.", after=after, ended=end)
 
     def of_user(self, user: Tile, removal: Removal) -> Message:  # noqa: PLR0911 -- a state of the tile each
-        """Return a sentence: what a tile that needed a file was doing when the file was removed."""
+        """Return a sentence: how far a tile that needed a file was when the file was removed."""
         t = removal.t
         origin = self.origins.get(user.tile)
-        if user.submitted is not None and user.submitted > t and origin is not None:
-            return say(
-                "Tile {tile}, which retries frames of tile {origin}, was submitted with it only {later} s later.",
-                tile=user.tile,
-                origin=origin,
-                later=_apart(user.submitted, t),
-            )
         if user.submitted is not None and user.submitted > t:
+            values: dict[str, Any] = {"tile": user.tile, "later": _apart(user.submitted, t)}
+            if origin is None:
+                return say("Tile {tile} was submitted with it only {later} s later.", **values)
             return say(
-                "Tile {tile} was submitted with it only {later} s later.",
-                tile=user.tile,
-                later=_apart(user.submitted, t),
+                "Tile {tile}, a retry of tile {origin}, was submitted with it only {later} s later.",
+                **values,
+                origin=origin,
             )
         if user.started is None:
             return say("Tile {tile}, which needed it, never started.", tile=user.tile)
@@ -144,7 +139,7 @@ class Causes:
                 later=_apart(user.started, t),
             )
         if user.ended is None:
-            return say("Tile {tile}, which needed it, was being made and was never seen to end.", tile=user.tile)
+            return say("Tile {tile}, which needed it, was being made; its end is not in the record.", tile=user.tile)
         if user.ended > t:
             return say(
                 "Tile {tile}, which needed it, was being made and ended only {later} s later.",
@@ -152,8 +147,8 @@ class Causes:
                 later=_apart(user.ended, t),
             )
         return say(
-            "Tile {tile}, which needed it, had ended {earlier} s before, but {thread} had not collected it: nothing orders the "
-            "removal after it.",
+            "Tile {tile}, which needed it, had ended {earlier} s before, but {thread} had not collected its result: the removal "
+            "did not wait for it.",
             tile=user.tile,
             earlier=_apart(t, user.ended),
             thread=removal.thread,
@@ -161,15 +156,13 @@ class Causes:
 
     def last_collected(self, removal: Removal) -> int | None:
         """Return the tile that the removing thread had last collected or made before the removal; ``None`` without any."""
-        own = [
-            step
-            for step in self.history.steps
-            if step.t <= removal.t and thread_of(step) == removal.by and step.state in ("collected", "ended")
-        ]
-        return own[-1].tile if own else None
+        for step in reversed(self.history.steps):
+            if step.t <= removal.t and thread_of(step) == removal.by and step.state in ("collected", "ended"):
+                return step.tile
+        return None
 
     def described(self, tile: int) -> dict[str, Any]:
-        """Return a tile as evidence: its planned group, the tile that it retries, and how many frames and caches it lacked."""
+        """Return evidence about a tile: its planned group, the tile that it retries, and how many frames it lacked."""
         known = self.tiles.get(tile)
         return {
             "tile": tile,
@@ -181,11 +174,10 @@ class Causes:
 
     def _lacked(self, tile: int, lost: list[Loss]) -> Message:
         known = self.tiles.get(tile)
-        files = {(loss.frame, loss.cache) for loss in lost}
         first = self._most_telling(lost)
         values: dict[str, Any] = {
             "tile": tile,
-            "lost": len(files),
+            "lost": len({(loss.frame, loss.cache) for loss in lost}),
             "frames": len(set(known.frames)) if known else "?",
             "cache": first.cache or "?",
             "frame": first.frame or "?",
@@ -207,28 +199,26 @@ class Causes:
         return next((loss for loss in every if loss.cache in removed), every[0])
 
 
-def why_not_made(tile: int, why: Why) -> Message:
-    """Return a sentence: why a tile was not made."""
-    return _NOT_MADE[why](tile)
-
-
-_NOT_MADE: Mapping[Why, Callable[[int], Message]] = MappingProxyType(
+_NOT_MADE: Mapping[Why, Message] = MappingProxyType(
     {
-        "caches": lambda tile: say("Tile {tile} was not made: it lacked caches.", tile=tile),
-        "quality gate": lambda tile: say("Tile {tile} was not made: the quality gate rejected it.", tile=tile),
-        "alignment": lambda tile: say("Tile {tile} was not made: none of its frames could be aligned.", tile=tile),
-        "stacking": lambda tile: say("Tile {tile} was not made: stacking its frames failed.", tile=tile),
-        "saving": lambda tile: say("Tile {tile} was not made: it could not be saved.", tile=tile),
-        "memory": lambda tile: say("Tile {tile} was not made: memory ran out while its caches were loaded.", tile=tile),
-        "input": lambda tile: say("Tile {tile} was not made: its group had no usable frame to start from.", tile=tile),
-        "libraries": lambda tile: say(
-            "Tile {tile} was not made: a library that the target needs is missing.", tile=tile
-        ),
-        "exception": lambda tile: say("Tile {tile} was not made: an exception ended it.", tile=tile),
-        "fault": lambda tile: say("Tile {tile} was not made: an injected fault ended it.", tile=tile),
-        "unstated": lambda tile: say("Tile {tile} was not made, and no event gives a cause.", tile=tile),
+        "caches": say("Tile {tile} was not made: it lacked caches."),
+        "quality gate": say("Tile {tile} was not made: the quality gate rejected it."),
+        "alignment": say("Tile {tile} was not made: none of its frames could be aligned."),
+        "stacking": say("Tile {tile} was not made: stacking its frames failed."),
+        "saving": say("Tile {tile} was not made: it could not be saved."),
+        "memory": say("Tile {tile} was not made: memory ran out while its caches were loaded."),
+        "input": say("Tile {tile} was not made: its group had no usable frame to start from."),
+        "libraries": say("Tile {tile} was not made: a library that the target needs is missing."),
+        "exception": say("Tile {tile} was not made: an exception ended it."),
+        "fault": say("Tile {tile} was not made: an injected fault ended it."),
+        "unstated": say("Tile {tile} was not made, and no event gives a cause."),
     }
 )
+
+
+def why_not_made(tile: int, why: Why) -> Message:
+    """Return a sentence: why a tile was not made."""
+    return Message(_NOT_MADE[why].text, {"tile": tile})
 
 
 def listed(tiles: Iterable[int]) -> str:

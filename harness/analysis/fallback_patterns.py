@@ -37,11 +37,11 @@ NOT_TAKEN = (
 )
 """Statements that a fallback was not taken. They are cut from a text before the rest is searched."""
 
-_GPU = say("The GPU could not be used, and the processor did the work.")
-_COADD = say("The coadd onto the global grid fell back on another way.")
-_SDS = say("SDS failed, and another mode took its place.")
-_WCS = say("The grid's WCS was not usable, and a simpler one took its place.")
-_SALVAGE = say("The assembly failed, and was tried again with relaxed rules.")
+_GPU = say("The GPU could not be used; the CPU did the work.")
+_COADD = say("The coadd onto the global grid fell back to another method.")
+_SDS = say("SDS failed; another mode was used.")
+_WCS = say("The WCS of the grid was unusable; a simpler WCS was used.")
+_SALVAGE = say("The assembly failed and was tried again with relaxed rules.")
 
 KNOWN: tuple[Known, ...] = (
     _known(r"\b(sds_failed_fallback_mosaic_first)\b", _SDS),
@@ -51,21 +51,19 @@ KNOWN: tuple[Known, ...] = (
     _known(r"\b(global_coadd_warn_helper_(?:fallback|unavailable))\b", _COADD),
     _known(r"\b(global_coadd_info_helper_cpu_resume(?:_discarded)?)\b", _GPU),
     _known(r"GPU failed.{1,5}rerun all CPU", _GPU, "coadd on the GPU rerun on the CPU"),
-    _known(
-        r"\b(center_anchor_fallback_central_only)\b", say("No anchor tile was found, and the central one was taken.")
-    ),
+    _known(r"\b(center_anchor_fallback_central_only)\b", say("No anchor tile was found; the central tile was used.")),
     _known(r"\b(center_anchor_soft_fallback)\b", say("The anchor tile was chosen by softer rules.")),
     _known(
         r"\b(calcgrid_warn_scale_fallback)\b",
-        say("The pixel scale of the frames is not known, and a fixed one was taken."),
+        say("The pixel scale of the frames is unknown; a fixed scale was used."),
     ),
     _known(
         r"\b(stack_mem_fallback_memmap(?:_to_ram)?)\b",
-        say("Memory was short, and a stack went through a file, or back."),
+        say("Memory was short: a stack was moved to a file, or back to memory."),
     ),
     _known(r"\b((?:stack_)?gpu_fallback_\w+)", _GPU),
-    _known(r"\b(weight_fwhm_fallback_weight_one)\b", say("The FWHM of a frame is not known, and its weight is one.")),
-    _known(r"\b(cpu_kappa_fallback_done)\b", say("Clipping fell back on the processor.")),
+    _known(r"\b(weight_fwhm_fallback_weight_one)\b", say("The FWHM of a frame is unknown; its weight is set to 1.")),
+    _known(r"\b(cpu_kappa_fallback_done)\b", say("Clipping fell back to the CPU.")),
     _known(
         r"\b(run_info_preview_fallback_to_simple_asinh|run_success_preview_saved_fallback)\b",
         say("The preview was stretched in a simpler way."),
@@ -76,16 +74,16 @@ KNOWN: tuple[Known, ...] = (
     ),
     _known(
         r"AlignGroup: Fallback FFT-only",
-        say("A frame was aligned by its shift alone."),
+        say("A frame was aligned by a translation only."),
         "AlignGroup FFT-only",
     ),
-    _known(r"\b(salvage_mode=True)\b", say("A tile was stacked of too few frames.")),
-    _known(r"Tile \S+: salvage mode", say("A tile was stacked of too few frames."), "tile in salvage mode"),
+    _known(r"\b(salvage_mode=True)\b", say("A tile was stacked from too few frames.")),
+    _known(r"Tile \S+: salvage mode", say("A tile was stacked from too few frames."), "tile in salvage mode"),
     _known(r"falling back to safer WCS", _WCS, "grid: safer WCS"),
     _known(r"fallback (?:global )?WCS|fallback geometry", _WCS, "grid: fallback WCS"),
     _known(
         r"falling back to finite-pixel mask",
-        say("A sky tile has no coverage, and its finite pixels were taken for it."),
+        say("A sky tile has no coverage map; its finite pixels were used as coverage."),
         "grid: finite-pixel mask",
     ),
     _known(r"salvage assembly", _SALVAGE, "grid: salvage assembly"),
@@ -95,10 +93,10 @@ KNOWN: tuple[Known, ...] = (
         "grid: neutral gains",
     ),
     _known(r"GPU stack failed, falling back to CPU", _GPU, "grid: GPU stack on the CPU"),
-    _known(r"falling back to raw read", say("A frame was read without its checks."), "grid: raw read"),
+    _known(r"falling back to raw read", say("A frame was read without the usual checks."), "grid: raw read"),
     _known(
         r"noise_fwhm fallback to variance-only",
-        say("Frames have no FWHM, and weights are by variance."),
+        say("Frames have no FWHM; they are weighted by variance."),
         "grid: variance-only weights",
     ),
 )

@@ -1,7 +1,7 @@
-"""The figures of a verdict: which numbers of its evidence a report shows, and how those of several runs are joined.
+"""Define the figures of a verdict: which numbers of the evidence a report shows, and how several runs are joined.
 
-Each check and each row of the guard rails declares its figures; reports only write them out. Evidence is read from a file that
-anybody may have edited: a value that is missing, not a number or not finite gives no figure.
+Each check and each row of the guard rails declares its figures; reports only format them. Evidence is read from a file that may
+have been edited: a value that is missing, not a number or not finite gives no figure.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ Take = Callable[[Evidence], Numbers | None]
 
 
 class Unit(Enum):
-    """What the numbers of a figure are; in brackets the numbers, in their order."""
+    """The meaning of a figure's numbers, with their order in brackets."""
 
     COUNT = auto()
-    """A count, or another bare number (n)."""
+    """A count, or another number without a unit (n)."""
     SHARE = auto()
     """A part of a whole (part, all)."""
     RATIO = auto()
-    """How many times something is another thing (ratio)."""
+    """The ratio of two quantities (ratio)."""
     INTERVAL = auto()
     """A ratio with its 95 % interval (ratio, low, high, pairs of runs)."""
     PERCENT = auto()
@@ -35,46 +35,42 @@ class Unit(Enum):
     SKY = auto()
     """Regions of the sky (count, pixels, square arcminutes)."""
     AREA = auto()
-    """Regions of the sky of which no pixels are counted (count, square arcminutes)."""
+    """Regions of the sky without a count of pixels (count, square arcminutes)."""
     NEW = auto()
-    """What is new, and what other runs have too (new, same)."""
+    """Occurrences that are new, and those that other runs have too (new, same)."""
     EQUAL = auto()
-    """Outputs that are equal (bit by bit, but for rounding, all)."""
+    """Outputs compared (equal bit by bit, equal within rounding, all)."""
     FILES = auto()
-    """Files of a patch (added, changed)."""
+    """Files in a patch (added, changed)."""
     CHANGE = auto()
     """A count without and with the patch (before, after)."""
 
 
 def added(runs: Sequence[Numbers]) -> Numbers:
-    """Add the numbers of several runs up, place by place."""
+    """Add the numbers of several runs, position by position."""
     return tuple(map(sum, zip(*runs, strict=True)))
 
 
 def largest(runs: Sequence[Numbers]) -> Numbers:
-    """Return the largest number of several runs, place by place."""
+    """Return the largest number of several runs, position by position."""
     return tuple(map(max, zip(*runs, strict=True)))
 
 
 def widest(runs: Sequence[Numbers]) -> Numbers:
-    """Return the interval of the run with the highest upper end, unmixed: limits of two runs make no interval."""
+    """Return the interval of the run with the highest upper end. Ends of different runs are not mixed: they are no interval."""
     return max(runs, key=lambda numbers: numbers[2])
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure of a verdict.
+    """One figure of a verdict: what it measures, and its unit.
 
     Parameters
     ----------
-    label
-        What the figure counts or measures.
-    unit
-        What the numbers are.
     take
-        Reads the numbers from the evidence of one run; ``None`` where the evidence lacks them.
+        Reads the numbers from the evidence of one run; ``None`` if the evidence does not have them.
     join
-        Joins the numbers of several runs into those of one figure.
+        Joins the numbers of several runs.
 
     """
 
@@ -84,21 +80,26 @@ class Figure:
     join: Callable[[Sequence[Numbers]], Numbers] = added
 
 
+def significant(value: float) -> float:
+    """Round a number to six significant digits for the evidence."""
+    return float(f"{value:.6g}")
+
+
 def number_in(evidence: Evidence, name: str) -> float | None:
-    """Return a finite number of the evidence."""
+    """Return a number of the evidence; ``None`` if it is missing, not a number or not finite."""
     value = evidence.get(name)
     is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return value if is_number else None
 
 
 def size_in(evidence: Evidence, name: str) -> int | None:
-    """Return the length of a list or mapping of the evidence."""
+    """Return the length of a list or mapping of the evidence; ``None`` if it is missing."""
     value = evidence.get(name)
     return len(value) if isinstance(value, list | tuple | Mapping) else None
 
 
 def rows_in(evidence: Evidence, name: str) -> list[Evidence] | None:
-    """Return a list of mappings of the evidence."""
+    """Return a list of mappings of the evidence; ``None`` if it is missing or has other elements."""
     value = evidence.get(name)
     if not isinstance(value, list | tuple) or not all(isinstance(row, Mapping) for row in value):
         return None
@@ -106,13 +107,13 @@ def rows_in(evidence: Evidence, name: str) -> list[Evidence] | None:
 
 
 def total(entries: Iterable[Evidence], name: str) -> float | None:
-    """Return the sum of a number over rows; ``None`` when one of them lacks it."""
+    """Return the sum of a number over rows; ``None`` if a row does not have it."""
     found = every(*(number_in(entry, name) for entry in entries))
     return None if found is None else sum(found)
 
 
 def every(*found: float | None) -> Numbers | None:
-    """Return the numbers; ``None`` when one of them is missing."""
+    """Return the numbers; ``None`` if one of them is missing."""
     return None if None in found else tuple(n for n in found if n is not None)
 
 
@@ -122,5 +123,5 @@ def numbers(*names: str) -> Take:
 
 
 def sizes(*names: str) -> Take:
-    """Return a function that reads the lengths of lists of the evidence by name."""
+    """Return a function that reads lengths of lists of the evidence by name."""
     return lambda evidence: every(*(size_in(evidence, name) for name in names))

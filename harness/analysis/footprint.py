@@ -37,25 +37,11 @@ class FootprintError(ValueError):
 
 
 def outline(frame: FrameFacts) -> Array:
-    """Return the edge of a frame on the sky.
+    """Return the edge of a frame on the sky: right ascension and declination in degrees, shape (n, 2).
 
-    Parameters
-    ----------
-    frame
-        The frame: its shape and WCS cards.
-
-    Returns
-    -------
-    float64, shape (n, 2)
-        Right ascension and declination in degrees of the points of the edge, at the outer edges of the pixels (-0.5 to
-        n - 0.5). The four corners for TAN without distortion, whose straight edges are great circles; 32 points a
-        side otherwise.
-
-    Raises
-    ------
-    FootprintError
-        When the cards are not a celestial WCS.
-
+    The points are at the outer edges of the pixels (-0.5 to n - 0.5): the four corners for TAN without distortion, whose
+    straight edges are great circles; 32 points a side otherwise. Raises ``FootprintError`` when the cards are not a celestial
+    WCS.
     """
     return outlines([frame])[0]
 
@@ -90,17 +76,10 @@ def raster(outlines: Sequence[Array], wcs: Cards, shape: tuple[int, int], shrink
     outlines
         Points on the sky in degrees, shape (n, 2) each, as from `outline`. Outlines behind the grid's tangent plane cover
         no pixel.
-    wcs
-        WCS cards of the grid.
-    shape
-        Rows and columns of the grid.
+    wcs, shape
+        WCS cards, and rows and columns of the grid.
     shrink
         The margin that is cut from each side of each outline, as a fraction of the side (0.05 leaves the inner 90 %).
-
-    Returns
-    -------
-    bool, shape ``shape``
-        Whether the pixel is covered.
 
     Raises
     ------
@@ -150,28 +129,9 @@ def resample_mask(
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Resample a mask to another grid. Each pixel takes the value of the nearest pixel on the sky.
 
-    Parameters
-    ----------
-    mask
-        Boolean, on the grid of ``from_wcs``.
-    from_wcs, to_wcs
-        WCS cards of the two grids.
-    to_shape
-        Rows and columns of the new grid.
-    outside
-        The value of pixels that lie outside the mask's own canvas.
-
-    Returns
-    -------
-    values, beyond : bool, shape ``to_shape``
-        The mask on the new grid, and which pixels lie outside the old canvas (a lost edge tile shrinks a mosaic's
-        canvas).
-
-    Raises
-    ------
-    FootprintError
-        When the cards are not a celestial WCS.
-
+    Returns two masks of shape ``to_shape``: the mask on the new grid, with ``outside`` where the old canvas does not reach, and
+    which pixels these are (a lost edge tile shrinks a mosaic's canvas). Raises ``FootprintError`` when the cards are not a
+    celestial WCS.
     """
     rows, columns = to_shape
     values = np.full(to_shape, outside, dtype=np.bool_)

@@ -7,7 +7,7 @@ removal that is later only by the clock is not ordered: in another run it could 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from harness.analysis.phase3 import Thread, thread_of
 from harness.analysis.removals import Removal
@@ -23,12 +23,12 @@ def complete_before(history: History, removals: Sequence[Removal]) -> tuple[froz
     Each thread has a set of tiles that are ended for certain. It passes the set on when it submits or ends a tile, and
     receives one when it starts a tile or collects its result. Sets are the bits of an integer.
     """
-    points: list[tuple[int, int, int, Thread, str, int]] = []
-    for n, step in enumerate(history.steps):
-        if step.state in _RANK:
-            points.append((step.t, _RANK[step.state], n, thread_of(step), step.state, step.tile))
-    for n, removal in enumerate(removals):
-        points.append((removal.t, _RANK["removal"], n, removal.by, "removal", n))
+    points = [
+        (step.t, _RANK[step.state], n, thread_of(step), step.state, step.tile)
+        for n, step in enumerate(history.steps)
+        if step.state in _RANK
+    ]
+    points += [(removal.t, _RANK["removal"], n, removal.by, "removal", n) for n, removal in enumerate(removals)]
     bits: dict[int, int] = {}
     knows: dict[Thread, int] = {}
     passed_on: dict[tuple[str, int], int] = {}
@@ -45,8 +45,4 @@ def complete_before(history: History, removals: Sequence[Removal]) -> tuple[froz
         else:
             known |= passed_on.get(("ended" if what == "collected" else "submitted", tile), 0)
         knows[thread] = known
-    return tuple(_tiles(found[n], bits) for n in range(len(removals)))
-
-
-def _tiles(known: int, bits: Mapping[int, int]) -> frozenset[int]:
-    return frozenset(tile for tile, bit in bits.items() if known & bit)
+    return tuple(frozenset(t for t, bit in bits.items() if found[n] & bit) for n in range(len(removals)))

@@ -22,8 +22,7 @@ def taken_caches(history: History) -> Mapping[str, int]:
 def removals_by_faults(history: History) -> tuple[Operation, ...]:
     """Return the deletions by faults as operations, in the form of the target's removals in the trace."""
     return tuple(
-        Operation(_time(line), 0, "", "remove", "done", _path(line), None, None, None, None)
-        for line in _struck(history, DELETE_CACHE)
+        Operation(_time(line), 0, "", "remove", "done", _path(line)) for line in _struck(history, DELETE_CACHE)
     )
 
 

@@ -7,7 +7,7 @@ beyond the bound is its excess. Apart from sorting, the cost is linear in the le
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,8 +55,6 @@ class Lives:
 
     Parameters
     ----------
-    names
-        File names.
     size
         Bytes, the largest size that the file had.
     written, freed
@@ -135,13 +133,7 @@ def live_bytes(history: History, names: Collection[str] | None = None) -> Steps:
     A save sets a file's size, a removal drops it, a rename moves it, and the removal of a folder drops every file below it.
     """
     wanted = cache_names(history) if names is None else names
-    times: list[int] = []
-    gained: list[int] = []
-    for t, name, change in _changes(history):
-        if name in wanted:
-            times.append(t)
-            gained.append(change)
-    return _steps(np.array(times, dtype=np.int64), np.array(gained, dtype=np.int64))
+    return _steps([(t, change) for t, name, change in _changes(history) if name in wanted])
 
 
 def lives(history: History) -> Lives:
@@ -187,8 +179,8 @@ def lower_bound(found: Lives) -> Steps:
     """Return the bytes that any safe retention must hold at each time."""
     mine = found.used
     ended = mine & (found.needed != NEVER)
-    times = np.concatenate([found.written[mine], found.needed[ended]])
-    return _steps(times, np.concatenate([found.size[mine], -found.size[ended]]))
+    gained = np.column_stack([found.written[mine], found.size[mine]])
+    return _steps(np.concatenate([gained, np.column_stack([found.needed[ended], -found.size[ended]])]))
 
 
 def areas(found: Lives, chosen: NDArray[np.bool_], start: int, end: int) -> Areas:
@@ -241,8 +233,7 @@ def traced_total(record: Record) -> Steps | None:
     saved = history.named("run_success_mosaic_saved")
     if saved:
         changes.append((saved[0].t, sum(size for name, size in sizes.items() if name not in tiles)))
-    both = np.array(changes, dtype=np.int64).reshape(-1, 2)
-    return _steps(both[:, 0], both[:, 1])
+    return _steps(changes)
 
 
 def sampled_peak(history: History) -> int | None:
@@ -313,8 +304,9 @@ def _changes(history: History) -> Iterator[tuple[int, str, int]]:
                 yield o.t, name_of(path), -sizes.pop(path)
 
 
-def _steps(times: Times, gained: NDArray[np.int64]) -> Steps:
-    """Add up changes in order of time. Changes at the same time form one step; a step without a change is dropped."""
+def _steps(changes: Sequence[tuple[int, int]] | NDArray[np.int64]) -> Steps:
+    """Add up changes (time, gain) in order of time. Those at the same time form one step; one without a change is dropped."""
+    times, gained = np.array(changes, dtype=np.int64).reshape(-1, 2).T
     order = np.argsort(times, kind="stable")
     times, values = times[order], np.cumsum(gained[order])
     last = np.diff(times, append=NEVER) != 0

@@ -70,20 +70,22 @@ def signs_of_another_mode(run: Record) -> tuple[Message, ...]:
     signs = []
     if mode != "classic":
         if phase_3_start(history) is not None:
-            signs.append(say("It reached Phase 3, where the classic mode makes master tiles."))
+            signs.append(say("The target reached Phase 3, where the classic mode makes master tiles."))
         made = _MASTER_TILES.search(name_of(run.products.mosaic)) if run.products and run.products.mosaic else None
         if made:
-            signs.append(say("Its mosaic says that it was made of {count} master tiles.", count=int(made[1])))
+            signs.append(
+                say("The mosaic's header says that it was made from {count} master tiles.", count=int(made[1]))
+            )
     if mode != "sds" and history.named(SDS_ON, SDS_DONE):
-        signs.append(say("It announced the coadd of SDS."))
+        signs.append(say("The target announced the coadd of SDS."))
     if mode == "sds" and history.named(SDS_OFF):
-        signs.append(say("It announced that SDS is off."))
+        signs.append(say("The target announced that SDS is off."))
     if mode != "grid" and grid:
-        signs.append(say("It announced grid mode."))
+        signs.append(say("The target announced grid mode."))
     if mode == "sds" and done and not history.named(SDS_DONE):
-        signs.append(say("It succeeded without the end of SDS, {key}.", key=SDS_DONE))
+        signs.append(say("The target succeeded without {key}, the event at the end of SDS.", key=SDS_DONE))
     if mode == "grid" and done and not any(text.startswith(GRID_DONE) for text in grid):
-        signs.append(say("It succeeded without the end of grid mode, {text}.", text=GRID_DONE))
+        signs.append(say("The target succeeded without the message at the end of grid mode, {text}.", text=GRID_DONE))
     return tuple(signs)
 
 
@@ -96,17 +98,14 @@ def not_reached(run: Record) -> Message | None:
     if run.request.mode == "classic":
         return None if phase_3_start(history) is not None else say("Phase 3 was not reached.")
     if run.request.mode == "grid":
-        if not any(text.startswith(GRID_DONE) for _, text in grid_texts(history)):
-            return say("Grid mode did not finish.")
-        return None
-    for keys, missing in (
-        ((COADD_FINISHED,), say("The coadd of SDS did not finish.")),
-        ((POLISH_STARTED,), say("The polish of SDS was not reached.")),
-        ((SDS_DONE,), say("SDS did not finish.")),
-    ):
-        if not history.named(*keys):
-            return missing
-    return None
+        done = any(text.startswith(GRID_DONE) for _, text in grid_texts(history))
+        return None if done else say("Grid mode did not finish.")
+    signs = {
+        COADD_FINISHED: say("The coadd of SDS did not finish."),
+        POLISH_STARTED: say("The polish of SDS was not reached."),
+        SDS_DONE: say("SDS did not finish."),
+    }
+    return next((missing for key, missing in signs.items() if not history.named(key)), None)
 
 
 @dataclass(frozen=True, slots=True)

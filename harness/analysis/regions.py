@@ -16,21 +16,9 @@ from harness.analysis.footprint import Cards, pixel_area, sky_of
 class Component:
     """One connected region of missing pixels.
 
-    Parameters
-    ----------
-    area
-        Number of its pixels.
-    box
-        First row, first column, last row + 1, last column + 1.
-    centroid
-        Row and column of its centre, in pixels.
-    ra, dec
-        Sky coordinates of the centre, in degrees.
-    solid_angle
-        Its area on the sky, in square arc seconds.
-    mask
-        Boolean, shape of the box: the pixels of the region.
-
+    ``area`` is in pixels, ``solid_angle`` in square arc seconds. ``box`` is first row, first column, last row + 1, last
+    column + 1. ``centroid`` is row and column of the centre, ``ra`` and ``dec`` are its sky coordinates in degrees. ``mask`` has
+    the shape of the box.
     """
 
     area: int
@@ -50,23 +38,13 @@ def components(missing: NDArray[np.bool_], wcs: Cards, min_area: int = 1, erode:
     missing
         Boolean, shape (rows, columns): pixels that should be covered and are not.
     wcs
-        WCS cards of the mask's grid.
+        WCS cards of the mask's grid. Cards that are not a celestial WCS raise ``FootprintError``.
     min_area
         The smallest region to return, in pixels.
     erode
         The edge tolerance, in pixels. Regions without a square of ``2 * erode + 1`` pixels are dropped as thin borders; the
         others lose their thin parts (a morphological opening). The canvas' edge does not erode; otherwise a hole that is
         cut by it would be hidden.
-
-    Returns
-    -------
-    tuple of Component
-        In order of area, then of position.
-
-    Raises
-    ------
-    FootprintError
-        When the cards are not a celestial WCS.
 
     """
     rows, columns = (np.flatnonzero(missing.any(axis=axis)) for axis in (1, 0))

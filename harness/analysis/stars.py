@@ -39,15 +39,8 @@ _DOUBLE = (1.5, 10.0)  # distance of the two images of a doubled star, in mosaic
 class Seen:
     """The stars of a catalogue as found in one run; arrays parallel to the catalogue.
 
-    Parameters
-    ----------
-    flux, x, y
-        Flux and position on the common grid in mosaic pixels; NaN for a star that was not found.
-    lies
-        Whether the star is at least ``EDGE`` inside the covered sky.
-    double
-        Whether a second star was found next to the first.
-
+    ``flux``, and ``x`` and ``y`` on the common grid in mosaic pixels, are NaN for a star that was not found. ``lies`` is whether
+    it is at least ``EDGE`` inside the covered sky; ``double`` is whether a second star was found next to it.
     """
 
     flux: Array

@@ -1,1 +1,1 @@
-"""Judge records: each module answers one question, from records to a verdict."""
+"""Judge runs: each module answers one question, from records to a verdict."""

@@ -1,13 +1,14 @@
-"""What the mosaic itself is worth, whoever is to blame: a finding, shown always, which gates only when the baseline has it not.
+"""Compare the mosaic with the known sky.
 
-Stars of the truth are looked for where the run covers the sky: how bright they are by panel, on one scale for all; how
-far from their places; how many are doubled; how many of the brighter ones are not found.
+This is a quality finding: it fails the validation only if the baseline does not have it. Stars of the truth are searched where
+the run covers the sky. The check compares their fluxes by panel on a common scale, their positions, how many are doubled, and
+how many of the brighter ones are not found.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -24,15 +25,15 @@ from harness.record.reader import Record
 from harness.record.truth import Truth
 from harness.verdict import Outcome, Verdict
 
-_ASKED = 8  # stars of a panel that are looked for, at least
-_PLENTY = 12  # stars on a panel's frames that can't all be hidden by chance
+_ASKED = 8  # the smallest number of stars to search for in a panel
+_PLENTY = 12  # so many stars on a panel's frames can't all be outside the covered sky by chance
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A panel's stars beside the truth; ``flux`` is on the mosaic's own scale, ``offset`` in mosaic pixels.
+    """The stars of a panel compared with the truth; ``flux`` is on the mosaic's own scale, ``offset`` in mosaic pixels.
 
-    ``shown`` counts the stars that the panel's frames show, ``stars`` the brighter of those on covered sky, which are looked for.
+    ``stars_on_its_frames`` counts the stars on the panel's frames, ``stars`` the brighter ones on covered sky.
     """
 
     panel: int
@@ -42,28 +43,18 @@ class Panel:
     flux_error: float
     offset: float
     doubled: int
-    clouded: int
+    clouded_frames: int
     frames: int
-    shown: int
+    stars_on_its_frames: int
 
     def to_json(self) -> dict[str, Any]:
-        """Return built-in types only."""
-        return {
-            "panel": self.panel,
-            "stars": self.stars,
-            "found": self.found,
-            "flux": rounded(self.flux, 4),
-            "flux_error": rounded(self.flux_error, 4),
-            "offset": rounded(self.offset),
-            "doubled": self.doubled,
-            "clouded_frames": self.clouded,
-            "frames": self.frames,
-            "stars_on_its_frames": self.shown,
-        }
+        """Return the evidence of the panel in built-in types."""
+        flux, flux_error = rounded(self.flux, 4), rounded(self.flux_error, 4)
+        return {**asdict(self), "flux": flux, "flux_error": flux_error, "offset": rounded(self.offset)}
 
 
 def panels_of(run: Record, truth: Truth, products: Products) -> tuple[Panel, ...]:
-    """Look for the brighter stars of the truth in a run's mosaic."""
+    """Search for the brighter stars of the truth in a run's mosaic."""
     frames = run.request.dataset.frames
     at = sky(truth.stars, frames, products)
     here = look(products, at)
@@ -73,57 +64,58 @@ def panels_of(run: Record, truth: Truth, products: Products) -> tuple[Panel, ...
     bright = {}
     for panel in at.panels:
         inside = known & (at.panel == panel)
-        # The brightest quarter, or more where that would be too few to say anything.
+        # The brightest quarter, or more stars if a quarter would be too few to judge.
         quarter = max(int(inside.sum()) // 4, _ASKED)
         limit = np.sort(at.stars[inside, 2])[-quarter:]
         bright[panel] = inside & (at.stars[:, 2] >= limit[0]) if limit.size else inside
         medians[panel] = median(ratio[bright[panel] & here.found])
-    scales = np.array([m for m in medians.values() if np.isfinite(m)])
-    scale = median(scales)
-    clouded = set(truth.clouded)
+    scale = median(np.array([m for m in medians.values() if np.isfinite(m)]))
     found = []
     for panel, inside in bright.items():
         seen = inside & here.found
         own = [frame for frame in frames if (frame.panel if frame.panel is not None else -1) == panel]
-        names = [frame.name for frame in own]
         shown = on_frames(at.stars, own) & at.alone & (at.panel == panel)
-        moved = np.hypot(median((here.x - at.x)[seen]), median((here.y - at.y)[seen]))
         found.append(
             Panel(
-                panel,
-                int(inside.sum()),
-                int(seen.sum()),
-                medians[panel] / scale,
-                error(ratio[seen]) / scale,
-                float(moved),
-                int((seen & here.double).sum()),
-                len(clouded.intersection(names)),
-                len(names),
-                int(shown.sum()),
+                panel=panel,
+                stars=int(inside.sum()),
+                found=int(seen.sum()),
+                flux=medians[panel] / scale,
+                flux_error=error(ratio[seen]) / scale,
+                offset=float(np.hypot(median((here.x - at.x)[seen]), median((here.y - at.y)[seen]))),
+                doubled=int((seen & here.double).sum()),
+                clouded_frames=len({frame.name for frame in own}.intersection(truth.clouded)),
+                frames=len(own),
+                stars_on_its_frames=int(shown.sum()),
             )
         )
     return tuple(found)
 
 
-def _one_scale(panels: Sequence[Panel], limits: Thresholds) -> bool:
-    """Whether most panels have one scale. Else the common one is nobody's, and which panels are off depends on chance."""
-    of_one = [panel for panel in panels if not _off(panel, limits)]
-    return len(panels) == 1 or 3 * len(of_one) >= 2 * len(panels)
+def _scatter(panels: Sequence[Panel], limits: Thresholds) -> float | None:
+    """Return the range of the panels' fluxes if they have no common scale, else ``None``.
+
+    A third of the panels may be off. If more are, the common scale depends on chance, and so do the panels that seem to be off.
+    """
+    off = sum(_off(panel, limits) for panel in panels)
+    if len(panels) <= 1 or 3 * off <= len(panels):
+        return None
+    return float(np.ptp([panel.flux for panel in panels if np.isfinite(panel.flux)] or [0.0]))
 
 
 def _off(panel: Panel, limits: Thresholds) -> bool:
     return not abs(panel.flux - 1) <= limits["accuracy.flux"] + 3 * panel.flux_error
 
 
-def _findings(panel: Panel, limits: Thresholds, *, common: bool) -> list[tuple[str, Message]]:
-    """Return what is wrong with a panel: a stable name of each finding and its sentence."""
+def _findings(panel: Panel, limits: Thresholds, scatter: float | None) -> dict[str, Message]:
+    """Return the findings of a panel: a stable name of each, with its sentence."""
     if panel.stars < ENOUGH:
         message = say(
-            "Panel {panel}: its frames show {shown} stars, of which the mosaic covers too few to say anything.",
+            "Panel {panel}: its frames show {shown} stars, but the mosaic covers too few of them to judge.",
             panel=panel.panel,
-            shown=panel.shown,
+            shown=panel.stars_on_its_frames,
         )
-        return [(f"panel {panel.panel}: {what}", message) for what in ("stars", "flux", "positions", "doubled")]
+        return dict.fromkeys(("stars", "flux", "positions", "doubled"), message)
     if panel.found < limits["accuracy.found"] * panel.stars:
         message = say(
             "Panel {panel}: {found} of the {stars} brighter stars are found.",
@@ -131,42 +123,42 @@ def _findings(panel: Panel, limits: Thresholds, *, common: bool) -> list[tuple[s
             found=panel.found,
             stars=panel.stars,
         )
-        # Stars that are gone have neither flux nor place: whatever is seen of these elsewhere is no worse.
-        return [(f"panel {panel.panel}: {what}", message) for what in ("stars", "flux", "positions")]
-    found = []
-    if _off(panel, limits) or not common:
-        message = (
-            say(
-                "Panel {panel}: stars have {flux} of the flux that they have elsewhere; "
-                "of its {frames} frames {clouded} show no stars.",
-                panel=panel.panel,
-                flux=round(panel.flux, 3),
-                frames=panel.frames,
-                clouded=panel.clouded,
-            )
-            if panel.clouded
-            else say(
-                "Panel {panel}: stars have {flux} of the flux that they have elsewhere.",
-                panel=panel.panel,
-                flux=round(panel.flux, 3),
-            )
-        )
-        found.append((f"panel {panel.panel}: flux", message))
-    if panel.offset > limits["accuracy.offset"]:
-        message = say(
-            "Panel {panel}: stars lie {offset} pixels from their places.",
+        # Lost stars have no flux or position either. Otherwise a baseline that shows them badly would look better.
+        return dict.fromkeys(("stars", "flux", "positions"), message)
+    found = {}
+    percent = round(100 * panel.flux, 1)
+    if _off(panel, limits) and panel.clouded_frames:
+        found["flux"] = say(
+            "Panel {panel}: star fluxes are {percent} % of those in the other panels; {clouded} of its {frames} frames show no"
+            " stars.",
             panel=panel.panel,
-            offset=round(panel.offset, 2),
+            percent=percent,
+            frames=panel.frames,
+            clouded=panel.clouded_frames,
         )
-        found.append((f"panel {panel.panel}: positions", message))
+    elif _off(panel, limits):
+        found["flux"] = say(
+            "Panel {panel}: star fluxes are {percent} % of those in the other panels.",
+            panel=panel.panel,
+            percent=percent,
+        )
+    elif scatter is not None:
+        found["flux"] = say(
+            "Panel {panel}: star fluxes scatter by {percent} % between the panels, which have no common scale.",
+            panel=panel.panel,
+            percent=round(100 * scatter),
+        )
+    if panel.offset > limits["accuracy.offset"]:
+        found["positions"] = say(
+            "Panel {panel}: stars are displaced by {offset} pixels.", panel=panel.panel, offset=round(panel.offset, 2)
+        )
     if panel.doubled > max(1.0, limits["accuracy.doubled"] * panel.stars):
-        message = say(
+        found["doubled"] = say(
             "Panel {panel}: {count} of the {stars} brighter stars are doubled.",
             panel=panel.panel,
             count=panel.doubled,
             stars=panel.stars,
         )
-        found.append((f"panel {panel.panel}: doubled", message))
     return found
 
 
@@ -174,50 +166,47 @@ def _judge(runs: Runs, limits: Thresholds) -> Verdict:
     run = runs.run
     products = measured(run)
     if run.truth is None:
-        sentence = say("Nothing is known of what these frames show.")
+        sentence = say("The true sky of these frames is not known.")
         return Verdict("accuracy", Outcome.NOT_APPLICABLE, sentence, axis="quality")
     if products is None:
-        return Verdict("accuracy", Outcome.UNKNOWN, say("There is no mosaic to look at."), axis="quality")
+        return Verdict("accuracy", Outcome.UNKNOWN, say("The run has no mosaic."), axis="quality")
     panels = panels_of(run, run.truth, products)
-    judged = [panel for panel in panels if panel.stars >= ENOUGH or panel.shown >= _PLENTY]
-    common = _one_scale(judged, limits)
-    found = [finding for panel in judged for finding in _findings(panel, limits, common=common)]
+    judged = [panel for panel in panels if panel.stars >= ENOUGH or panel.stars_on_its_frames >= _PLENTY]
+    scatter = _scatter(judged, limits)
+    found = {
+        f"panel {panel.panel}: {what}": message
+        for panel in judged
+        for what, message in _findings(panel, limits, scatter).items()
+    }
     constant = None if products.constant is None else int(products.constant.sum()) * products.step**2
     if constant is not None and constant > limits["content.constant"]:
-        message = say(
-            "Covered sky that is filled with constant values and not observed, in pixels: {area}.", area=constant
+        found["constant areas"] = say(
+            "{area} pixels of covered sky are filled with a constant instead of observed sky.", area=constant
         )
-        found.append(("constant areas", message))
     evidence = MappingProxyType(
         {
-            "findings": [name for name, _ in found],
+            "findings": list(found),
             "truth": run.truth.origin,
             "panels": [panel.to_json() for panel in panels],
             "constant_pixels": constant,
         }
     )
     if found:
-        sentence = say(
-            "The mosaic differs from the sky; findings: {findings}.", findings="; ".join(n for n, _ in found)
-        )
-        cause = tuple(dict.fromkeys(message.render() for _, message in found))
-        by_text = {message.render(): message for _, message in found}
-        return Verdict("accuracy", Outcome.FAIL, sentence, evidence, tuple(by_text[text] for text in cause), "quality")
+        sentence = say("The mosaic differs from the known sky. Findings: {findings}.", findings="; ".join(found))
+        once = {message.render(): message for message in found.values()}
+        return Verdict("accuracy", Outcome.FAIL, sentence, evidence, tuple(once.values()), "quality")
     if not judged:
-        return Verdict(
-            "accuracy", Outcome.UNKNOWN, say("No panel has enough stars of the truth."), evidence, axis="quality"
-        )
-    sentence = say("Stars are where and as bright as the truth says. Panels: {count}.", count=len(judged))
+        sentence = say("No panel has enough stars of the truth.")
+        return Verdict("accuracy", Outcome.UNKNOWN, sentence, evidence, axis="quality")
+    sentence = say("Stars have the positions and fluxes of the truth. Panels compared: {count}.", count=len(judged))
     return Verdict("accuracy", Outcome.PASS, sentence, evidence, axis="quality")
 
 
-_PREMISES: Mapping[str, Any] = MappingProxyType({"classic": ALWAYS, "sds": ELSEWHERE, "grid": ELSEWHERE})
-
 CHECK = Check(
     "accuracy",
-    say("How near to the sky is the mosaic?"),
+    say("Does the mosaic agree with the known sky?"),
     _judge,
-    _PREMISES,
+    MappingProxyType({"classic": ALWAYS, "sds": ELSEWHERE, "grid": ELSEWHERE}),
     axis="quality",
     figures=(Figure(say("differences from the sky"), Unit.COUNT, sizes("findings")),),
 )

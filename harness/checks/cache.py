@@ -1,8 +1,8 @@
-"""Whether every deletion of a cache is safe.
+"""Check that every deletion of a cache is safe.
 
-A removal is safe when it is ordered after the completion of every tile that uses the cache, retries included: by the times that
-were observed, and by the order that the target itself imposes (`harness.analysis.happens_before`). A removal that came later only
-by the clock came later by luck, and fails too.
+A removal is safe if it comes after the end of every tile that uses the cache, retries included, both in the observed times and
+in the order that the target enforces (`harness.analysis.happens_before`). A removal that is later only by the clock fails too:
+in the next run it can be earlier.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import errno
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 from harness.analysis.causes import MAX_LISTED, Causes, cache_names, listed
@@ -21,7 +20,7 @@ from harness.analysis.injected_faults import taken_caches
 from harness.analysis.modes import COADD_FINISHED
 from harness.analysis.phase3 import SUCCEEDED, Thread, name_of, phase_3_end, phase_3_start, seconds, thread_of, writes
 from harness.analysis.removals import Removal, left_caches, refused_to_the_end, removals
-from harness.checks.base import Check, Premise, Runs
+from harness.checks.base import Check, Conclusion, Premise, Runs
 from harness.checks.premises import ALWAYS, CALLBACK, ELSEWHERE, FUTURES, MODE_REACHED, REMOVALS, SHARED, TILES
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, say
@@ -29,16 +28,15 @@ from harness.record.history import History, Tile
 from harness.record.reader import Record
 from harness.verdict import Outcome, Verdict
 
-Conclusion = tuple[Outcome, Message, tuple[Message, ...]]
 Users = Mapping[str, tuple[Tile, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Misplaced:
-    """Removals at the wrong place, each with a tile that uses the cache.
+    """Removals that may come before the end of a tile that uses the cache, each with such a tile.
 
-    ``unsafe``: before that tile's end. ``unordered``: after it by the clock only. ``unsure``: one of the two, if the removal came
-    about and the tile's end is what it seems, which the trace does not show.
+    ``unsafe``: before that tile's end. ``unordered``: after it, but only by the clock. ``unsure``: the trace lacks the outcome of
+    the removal or the end of the tile.
     """
 
     unsafe: tuple[tuple[Removal, Tile], ...]
@@ -48,7 +46,7 @@ class Misplaced:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What was removed of a run's caches, by whom, and what is left."""
+    """The removals of a run's caches, the threads that removed them, and the caches that are left."""
 
     users: Users
     tried: tuple[Removal, ...]
@@ -68,7 +66,7 @@ def _judge(runs: Runs, _: Thresholds) -> Verdict:
 
 
 def _of_sds(run: Record) -> Verdict:
-    """Judge SDS, where no tile uses a cache but the coadd: none may go before its end, and each goes once, with the folder."""
+    """Judge SDS, where only the coadd reads caches: each may be removed once, after the end of the coadd."""
     history = run.history
     saved = _saved(history)
     done = [r for r in removals(history, saved) if r.outcome == "done"]
@@ -102,32 +100,34 @@ def _of_sds(run: Record) -> Verdict:
         outcome, sentence = Outcome.UNKNOWN, say("What was left on disk was not counted.")
     elif not keep and left:
         outcome, sentence = Outcome.UNKNOWN, say("The run did not succeed; caches left: {count}.", count=len(left))
-    elif gone or early or not saved:
-        outcome = Outcome.UNKNOWN
-        sentence = say("Caches are gone that nobody was seen to remove, or none was seen to be written.")
-        if early:
-            sentence = say("Caches were removed, and the end of the coadd was not seen.")
-    return Verdict("cache", outcome, sentence, MappingProxyType(evidence))
+    elif early:
+        outcome, sentence = Outcome.UNKNOWN, say("Caches were removed, but the record lacks the end of the coadd.")
+    elif gone or not saved:
+        outcome, sentence = Outcome.UNKNOWN, say("Caches are gone without a traced removal, or no cache was written.")
+    return Verdict("cache", outcome, sentence, evidence)
 
 
 def _saved(history: History) -> tuple[str, ...]:
-    """Return the caches that a run wrote, by their last name."""
+    """Return the final paths of the caches that a run wrote."""
     found: set[str] = set()
     for op in history.operations:
         if op.op in ("save", "rename") and op.state == "done":
             if op.op == "rename":
                 found.discard(op.path)
-            path = op.to or op.path
-            if name_of(path).startswith("preprocessed_") and path.endswith(".npy"):
+            if _is_cache(path := op.to or op.path):
                 found.add(path)
     return tuple(sorted(found))
+
+
+def _is_cache(path: str) -> bool:
+    return name_of(path).startswith("preprocessed_") and path.endswith(".npy")
 
 
 def _of_tiles(runs: Runs) -> Verdict:
     causes = Causes(runs.run)
     found = _find(runs.run)
     outcome, sentence, cause = _conclude(runs.run, causes, found)
-    return Verdict("cache", outcome, sentence, MappingProxyType(_evidence(causes, found)), cause)
+    return Verdict("cache", outcome, sentence, _evidence(causes, found), cause)
 
 
 def _find(run: Record) -> Findings:
@@ -154,31 +154,35 @@ def _find(run: Record) -> Findings:
     )
 
 
-def _conclude(run: Record, causes: Causes, found: Findings) -> Conclusion:  # noqa: PLR0911 -- a ladder, worst first
-    """Name the worst first: what lost data, what could have, what breaks the contract, what is left, what is not known."""
+def _conclude(run: Record, causes: Causes, found: Findings) -> Conclusion:  # noqa: PLR0911 -- worst first
+    """Conclude in this order: data lost, data at risk, contract broken, caches left, not known."""
     if found.misplaced.unsafe:
-        count = _caches(found.misplaced.unsafe)
-        sentence = say("Caches removed before every tile that uses them had ended: {count}.", count=count)
+        sentence = say(
+            "{count} of {total} caches were removed before their last tile had ended.",
+            count=_caches(found.misplaced.unsafe),
+            total=len(found.users),
+        )
         return Outcome.FAIL, sentence, _chain(causes, found.users, *found.misplaced.unsafe[0])
     if found.misplaced.unordered:
         sentence = say(
-            "Caches removed unordered, later than their users by the clock while nothing made the removal wait: {count}.",
+            "{count} of {total} caches were removed after their last tile only by chance: nothing made the removal wait.",
             count=_caches(found.misplaced.unordered),
+            total=len(found.users),
         )
         return Outcome.FAIL, sentence, _chain(causes, found.users, *found.misplaced.unordered[0])
     if found.twice:
-        cause = [link for r in found.done if r.name == found.twice[0] for link in causes.of_removal(r)]
-        sentence = say("Caches removed, or tried to be, more than once: {count}.", count=len(found.twice))
-        return Outcome.FAIL, sentence, tuple(cause)
+        cause = tuple(link for r in found.done if r.name == found.twice[0] for link in causes.of_removal(r))
+        return Outcome.FAIL, say("Caches removed again after their removal: {count}.", count=len(found.twice)), cause
     if len(found.threads) > 1:
         sentence = say("More than one thread removed caches in Phase 3: {threads}.", threads=", ".join(found.threads))
         return Outcome.FAIL, sentence, ()
     if found.strangers:
-        sentence = say(
-            "Files that are no caches of this run's tiles were removed in Phase 3: {files}.",
-            files=", ".join(found.strangers[:5]),
+        files = ", ".join(found.strangers[:5])
+        return (
+            Outcome.FAIL,
+            say("Files other than caches of the tiles were removed in Phase 3: {files}.", files=files),
+            (),
         )
-        return Outcome.FAIL, sentence, ()
     if run.request.retention == "keep":
         return _kept(causes, found)
     return _freed(run, causes, found)
@@ -195,40 +199,35 @@ def _kept(causes: Causes, found: Findings) -> Conclusion:
     return Outcome.PASS, say("All {count} caches were kept.", count=len(found.users)), ()
 
 
-def _freed(run: Record, causes: Causes, found: Findings) -> Conclusion:  # noqa: PLR0911 -- a ladder, worst first
+def _freed(run: Record, causes: Causes, found: Findings) -> Conclusion:  # noqa: PLR0911 -- worst first
     if found.left and run.history.named(*SUCCEEDED):
-        sentence = say(
-            "Caches left on disk at the end: {count}, among them {cache}.",
-            count=len(found.left),
-            cache=found.left[0],
-        )
+        count, first = len(found.left), found.left[0]
+        sentence = say("Caches left on disk at the end: {count}, among them {cache}.", count=count, cache=first)
         return Outcome.FAIL, sentence, ()
     if found.left is None:
         return Outcome.UNKNOWN, say("What was left on disk was not counted."), ()
-    if found.left:  # an error exit, where no target cleans up; the disk check has a row for that
+    if found.left:  # targets do not clean up after an error; the check `disk` reports such runs
         return Outcome.UNKNOWN, say("The run did not succeed; caches left: {count}.", count=len(found.left)), ()
     if found.misplaced.unsure:
         sentence = say(
-            "The trace lacks an outcome or an end, so that caches may have been removed too early: {count}.",
+            "Caches that may have been removed too early: {count}. The trace lacks the end of a removal or of a tile.",
             count=_caches(found.misplaced.unsure),
         )
         return Outcome.UNKNOWN, sentence, _chain(causes, found.users, *found.misplaced.unsure[0])
     if found.vanished:
-        sentence = say("Caches are gone that nobody was seen to remove, such as {cache}.", cache=found.vanished[0])
+        sentence = say("Caches are gone without a traced removal, such as {cache}.", cache=found.vanished[0])
         return Outcome.UNKNOWN, sentence, ()
     if run.request.retention == "per_tile" and not found.in_phase_3:
         return Outcome.UNKNOWN, say("No cache was removed in Phase 3, so per_tile was not put to the test."), ()
     if found.taken:
         sentence = say(
-            "{count} caches were removed once, each after every tile that uses it, retries included; none is left. A fault took"
-            " away: {taken}.",
+            "{count} caches were removed once, each after its last tile; no cache is left. A fault deleted: {taken}.",
             count=len(found.done),
             taken=", ".join(found.taken[:5]),
         )
         return Outcome.PASS, sentence, ()
     sentence = say(
-        "All {count} caches were removed once, each after every tile that uses it, retries included; none is left.",
-        count=len(found.done),
+        "All {count} caches were removed once, each after its last tile; no cache is left.", count=len(found.done)
     )
     return Outcome.PASS, sentence, ()
 
@@ -242,28 +241,25 @@ def _users(tiles: Sequence[Tile]) -> Users:
 
 
 def _misplaced(run: Record, tried: Sequence[Removal], users: Users) -> Misplaced:
-    finished = run.seal is not None and run.seal.state == "done"
-    unsafe: list[tuple[Removal, Tile]] = []
-    unordered: list[tuple[Removal, Tile]] = []
-    unsure: list[tuple[Removal, Tile]] = []
+    found: dict[str, list[tuple[Removal, Tile]]] = {"unsafe": [], "unordered": [], "unsure": []}
     for removal, complete in zip(tried, complete_before(run.history, tried), strict=True):
         waiting = [user for user in users[removal.name] if not _ended(user, removal.t)]
         strays = [user for user in users[removal.name] if user.tile not in complete]
         if waiting:
-            # Of several users the one that had not even started is shown: nothing excuses the removal for it.
+            # A tile that had not started is the clearest example, so it is shown first.
             worst = max(waiting, key=lambda user: (_starts_after(user, removal.t), user.tile))
-            # In a run that came to its end each tile ended; where that was not seen, the trace has a gap.
-            gap = finished and worst.ended is None and worst.collected is None and not _starts_after(worst, removal.t)
-            (unsure if gap or removal.outcome == "unsettled" else unsafe).append((removal, worst))
+            # In a finished run every tile ended; a tile without an end shows a gap in the trace.
+            gap = run.usable and worst.ended is None and worst.collected is None and not _starts_after(worst, removal.t)
+            found["unsure" if gap or removal.outcome == "unsettled" else "unsafe"].append((removal, worst))
         elif strays:
-            (unsure if removal.outcome == "unsettled" else unordered).append((removal, strays[0]))
-    return Misplaced(tuple(unsafe), tuple(unordered), tuple(unsure))
+            found["unsure" if removal.outcome == "unsettled" else "unordered"].append((removal, strays[0]))
+    return Misplaced(**{kind: tuple(rows) for kind, rows in found.items()})
 
 
 def _twice(tried: Sequence[Removal], taken: Collection[str]) -> tuple[str, ...]:
-    """Return the caches that somebody went to remove after they had been: the second attempt only finds nothing there.
+    """Return the caches with an attempt to remove them after their removal.
 
-    Of a cache that a fault took away the first attempt finds nothing either, and it is in its right.
+    The first attempt on a cache that a fault deleted is allowed, although it finds no file.
     """
     gone: set[str] = set()
     again: set[str] = set()
@@ -285,17 +281,17 @@ def _starts_after(user: Tile, t: int) -> bool:
 
 
 def _named(threads: Collection[Thread]) -> tuple[str, ...]:
-    """Name threads for a reader; those that share a name have their numbers too."""
+    """Return the names of threads, with process and thread numbers where two threads share a name."""
     shared = Counter(name for _, name, _ in threads)
     return tuple(sorted(name if shared[name] == 1 else f"{name} ({pid}/{tid})" for pid, name, tid in threads))
 
 
 def _strangers(run: Record, users: Users, releasing: Collection[Thread]) -> tuple[str, ...]:
-    """Return what was removed in Phase 3 and is no cache of this run's.
+    """Return the files removed in Phase 3 that are not caches of this run.
 
-    Masks, and caches that it neither saved nor uses, whoever removed them; and, where opens were traced, whatever a thread that
-    releases caches removed and was not written in Phase 3. Masks and the folder itself go in Phase 7, in any retention. Master
-    tiles are the products check's; probes of the disk's speed and half-written files come and go within the phase.
+    These are masks, and caches that the run neither saved nor uses. If opens were traced, also files that a thread that releases
+    caches removed and that were not written in Phase 3. Master tiles are left to the check `products`. Files that are written and
+    removed within the phase are allowed: tests of the disk's speed, and half-written files.
     """
     start, end = phase_3_start(run.history), phase_3_end(run.history)
     if start is None:
@@ -313,10 +309,9 @@ def _strangers(run: Record, users: Users, releasing: Collection[Thread]) -> tupl
             fresh.add(name_of(op.to or op.path))
         if op.op not in ("remove", "rename") or op.state != "done":
             continue
-        cache = name.startswith("preprocessed_") and name.endswith(".npy")
         if name.startswith("hp_mask_") and name.endswith(".npy"):
             found.add(name)
-        elif cache:
+        elif _is_cache(name):
             found |= {name} - known
         elif opens and thread_of(op) in releasing and name not in fresh | tiles | set(users):
             found.add(name)
@@ -371,22 +366,20 @@ def _evidence(causes: Causes, found: Findings) -> dict[str, Any]:
         "vanished": list(found.vanished[:MAX_LISTED]),
         "taken_by_faults": list(found.taken[:MAX_LISTED]),
         "found_already_missing": failed.pop(errno.ENOENT, 0),
-        "failed_removals": {_error(code): count for code, count in failed.items()},
+        "failed_removals": {
+            "unknown" if code is None else errno.errorcode.get(code, str(code)): count for code, count in failed.items()
+        },
     }
-
-
-def _error(code: int | None) -> str:
-    return "unknown" if code is None else errno.errorcode.get(code, str(code))
 
 
 def _a_cache(runs: Runs) -> Message | None:
     if any(cache_names(tile) for tile in runs.run.history.tiles):
         return None
-    return say("No tile was submitted with a cache, so there is nothing that could be removed too early.")
+    return say("No tile was submitted with a cache, so no cache could be removed too early.")
 
 
 def _unsafe(evidence: Evidence) -> Numbers | None:
-    """Return the caches removed too early, and all caches; SDS lists the former by name."""
+    """Return the number of caches removed too early, which SDS lists by name, and of all caches."""
     early = number_in(evidence, "unsafe_count")
     if early is None:
         early = size_in(evidence, "removed_before_the_end_of_the_coadd")
@@ -397,12 +390,10 @@ CHECK = Check(
     "cache",
     say("Is every deletion of a cache safe?"),
     _judge,
-    MappingProxyType(
-        {
-            "classic": (*ALWAYS, TILES, FUTURES, REMOVALS, Premise("a tile with caches", _a_cache)),
-            "sds": (*ELSEWHERE, CALLBACK, REMOVALS),
-        }
-    ),
+    {
+        "classic": (*ALWAYS, TILES, FUTURES, REMOVALS, Premise("a tile with caches", _a_cache)),
+        "sds": (*ELSEWHERE, CALLBACK, REMOVALS),
+    },
     for_pass=(SHARED, MODE_REACHED),
     figures=(
         Figure(say("caches removed before their last tile had ended"), Unit.SHARE, _unsafe),

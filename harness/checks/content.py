@@ -1,12 +1,11 @@
-"""Whether covered sky is really sky: not filled with a constant, and its stars in it.
+"""Check that covered sky shows sky: it is not filled with a constant, and its stars are there.
 
-*Constant*: covered pixels in runs of equal values, which noise never makes, beyond those that the pair has at the same place.
-*Completeness*: of the brighter stars that the pair shows where both cover the sky, the share that the run shows too, by panel.
+*Constant*: covered pixels in runs of equal values, which noise never makes, except where the pair has them too.
+*Completeness*: of the brighter stars that the pair shows where both cover the sky, the share that the run shows, by panel.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -21,6 +20,7 @@ from harness.checks.base import Check, Runs
 from harness.checks.premises import ALWAYS, ELSEWHERE, SHARED, standard
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, say
+from harness.record.convert import to_json
 from harness.record.products import Products
 from harness.record.reader import Record
 from harness.verdict import Outcome, Verdict
@@ -28,7 +28,7 @@ from harness.verdict import Outcome, Verdict
 
 @dataclass(frozen=True)
 class Panel:
-    """The stars of a panel: how many are expected where the run covers the sky, and how many of them are found."""
+    """The brighter stars of a panel: how many are expected where both runs cover the sky, and how many are found."""
 
     panel: int
     expected: int
@@ -36,12 +36,12 @@ class Panel:
 
     @property
     def share(self) -> float:
-        """Share that is found."""
+        """The share of the expected stars that is found."""
         return self.found / self.expected
 
 
 def constant_area(run: Products, pair: Products | None, edge: float) -> int | None:
-    """Return the area in mosaic pixels that is covered and constant in a run, beyond the pair's; ``None`` if not measured."""
+    """Return the covered constant area that the pair does not have, in mosaic pixels; ``None`` if not measured."""
     if run.constant is None or (pair is not None and pair.constant is None):
         return None
     new = run.constant & run.covered
@@ -54,7 +54,7 @@ def constant_area(run: Products, pair: Products | None, edge: float) -> int | No
 
 
 def completeness(run: Record, ours: Products, theirs: Products) -> tuple[Panel, ...]:
-    """Return by panel how many of the brighter stars of the pair are found, where both cover the sky."""
+    """Count by panel how many of the brighter stars of the pair are found where both cover the sky."""
     at = sky(catalogue(run, theirs), run.request.dataset.frames, theirs)
     here, there = look(ours, at), look(theirs, at)
     expected = here.lies & there.lies & there.found & at.alone
@@ -62,7 +62,7 @@ def completeness(run: Record, ours: Products, theirs: Products) -> tuple[Panel, 
     for panel in at.panels:
         inside = expected & (at.panel == panel)
         if inside.any():
-            # The brighter half, or all where that would be too few to say anything.
+            # The brighter half, or all stars if half would be too few to judge.
             half = max(int(inside.sum()) // 2, ENOUGH)
             bright = inside & (there.flux >= np.sort(there.flux[inside])[-half:][0])
             found.append(Panel(panel, int(bright.sum()), int((bright & here.found).sum())))
@@ -74,7 +74,7 @@ def _judge(runs: Runs, limits: Thresholds) -> Verdict:
     pair, why_not = standard(runs)
     theirs = measured(pair)
     if ours is None:
-        return Verdict("content", Outcome.UNKNOWN, say("There is no mosaic to look at."))
+        return Verdict("content", Outcome.UNKNOWN, say("The run has no mosaic."))
     area = constant_area(ours, theirs, limits["holes.edge"])
     panels = completeness(runs.run, ours, theirs) if theirs is not None else ()
     evidence: dict[str, Any] = {
@@ -83,7 +83,7 @@ def _judge(runs: Runs, limits: Thresholds) -> Verdict:
         if theirs is None or theirs.constant is None
         else int(theirs.constant.sum()) * theirs.step**2,
         "differential": theirs is not None,
-        "panels": [{"panel": p.panel, "expected": p.expected, "found": p.found} for p in panels],
+        "panels": to_json(panels),
     }
     outcome, sentence = _conclude(runs, area, panels, limits)
     cause = (why_not,) if outcome is Outcome.UNKNOWN and why_not is not None else ()
@@ -93,34 +93,34 @@ def _judge(runs: Runs, limits: Thresholds) -> Verdict:
 def _conclude(runs: Runs, area: int | None, panels: tuple[Panel, ...], limits: Thresholds) -> tuple[Outcome, Message]:
     if area is not None and area > limits["content.constant"]:
         return Outcome.FAIL, say(
-            "Covered sky that is filled with constant values and not observed, in pixels: {area}.", area=area
+            "{area} pixels of covered sky are filled with a constant instead of observed sky.", area=area
         )
     judged = [p for p in panels if p.expected >= ENOUGH]
     empty = [p for p in judged if p.share < limits["content.stars"]]
     if empty:
         worst = min(empty, key=lambda p: p.share)
         return Outcome.FAIL, say(
-            "Covered sky lacks its stars: of {expected} brighter ones that run_end shows in panel {panel}, {found} are there.",
+            "Panel {panel}: only {found} of the {expected} brighter stars that run_end shows are found in the covered sky.",
             panel=worst.panel,
             found=worst.found,
             expected=worst.expected,
         )
     if area is None:
-        return Outcome.UNKNOWN, say("Whether covered sky is constant was not measured.")
+        return Outcome.UNKNOWN, say("It was not measured whether covered sky is constant. Measure the run again.")
     if runs.run.request.retention != "per_tile" and not panels:
-        return Outcome.PASS, say("No covered sky is filled with constant values.")
+        return Outcome.PASS, say("No covered sky is filled with a constant.")
     if not judged:
-        return Outcome.UNKNOWN, say("No panel has enough stars in common with a pair to tell whether any is missing.")
-    return Outcome.PASS, say("No covered sky is filled with constant values, and its brighter stars are there.")
+        return Outcome.UNKNOWN, say(
+            "No panel has enough stars in common with a pair to judge whether stars are missing."
+        )
+    return Outcome.PASS, say("No covered sky is filled with a constant, and its brighter stars are found.")
 
-
-_PREMISES: Mapping[str, Any] = MappingProxyType({"classic": ALWAYS, "sds": ELSEWHERE, "grid": ELSEWHERE})
 
 CHECK = Check(
     "content",
-    say("Is covered sky really sky?"),
+    say("Does covered sky show real sky?"),
     _judge,
-    _PREMISES,
+    MappingProxyType({"classic": ALWAYS, "sds": ELSEWHERE, "grid": ELSEWHERE}),
     for_pass=(SHARED,),
     figures=(Figure(say("pixels of covered sky filled with a constant"), Unit.COUNT, numbers("constant_pixels")),),
 )

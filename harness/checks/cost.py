@@ -1,17 +1,17 @@
-"""Whether counting references slows a run: its work grows with the number of inputs and no faster, and Phase 3 takes no longer.
+"""Check that reference counting does not slow a run: its work grows linearly with the inputs, and Phase 3 takes no longer.
 
-An **input** is a cache that a tile was submitted with: their number is the sum of the group sizes, retries included. Three
-answers:
+An **input** is a cache that a tile was submitted with: their number is the sum of the group sizes, retries included. The check
+looks at three things:
 
-* counts of this run: removals tried, and what the target tells of its own bookkeeping, per input, are small constants;
-* time: pairs of runs with ``per_tile`` and ``run_end``, made alone on the machine and in turn. Noise multiplies, so the
+* counts of this run: the removal attempts, and the bookkeeping that the target reports, must be small constants per input;
+* time: pairs of runs with ``per_tile`` and ``run_end``, made in turn and alone on the machine. Noise multiplies, so the
   logarithms of the ratios are averaged, with the interval of Student's t, as is usual for few repetitions of a program (Georges,
-  Buytaert, Eeckhout, "Statistically rigorous Java performance evaluation", OOPSLA 2007). An exact interval of ranks needs six
-  pairs for 95 %; this one does with three. It fails when even the lower end of the interval is beyond the limit;
-* growth: over runs of growing size, the exponent of the bookkeeping by least squares on logarithms. A quadratic one has 2.
+  Buytaert, Eeckhout, "Statistically rigorous Java performance evaluation", OOPSLA 2007). An exact rank interval needs six pairs
+  for 95 %; this one needs three. The check fails if the lower end of the interval is above the limit;
+* growth: the exponent of the bookkeeping over runs of growing size, by least squares on logarithms. Quadratic growth has 2.
 
-Where no pairs or sizes were made the counts alone are judged, and the sentence says so; where they were made and too few of them
-can be used, their question is open.
+Without timed pairs and sizes only the counts are judged, and the sentence says so. If pairs or sizes were made and too few of
+them can be used, the answer is ``unknown``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from harness.analysis.figure import Figure, Unit, largest, numbers, widest
+from harness.analysis.figure import Figure, Unit, largest, number_in, numbers, significant, widest
 from harness.analysis.phase3 import name_of, phase_3_end, phase_3_start
 from harness.checks.base import Check, Premise, Runs
 from harness.checks.premises import ALWAYS, REMOVALS, SHARED, TILES, standard
@@ -41,12 +41,11 @@ BOOKKEEPING = "phase3_bookkeeping"
 CONFIDENCE = 0.95
 FEWEST_PAIRS = 3
 FEWEST_SIZES = 5
-_TOLD = ("tiles", "inputs", "registrations", "lookups", "operations", "unlinks", "seconds")
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """An estimate and the ends of its interval, from so many points."""
+    """An estimate, the ends of its 95 % interval, and the number of points it was made from."""
 
     value: float
     low: float
@@ -56,7 +55,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What counting references cost. ``told`` is what the target says of it; ``None`` where it says nothing."""
+    """The cost of reference counting. ``told`` is the bookkeeping that the target reports; ``None`` if it reports none."""
 
     inputs: int
     tiles: int
@@ -71,7 +70,7 @@ class Findings:
 
     @property
     def operations(self) -> float | None:
-        """Operations of bookkeeping for each input and tile, so that small groups do not seem dear; ``None`` if not told."""
+        """Bookkeeping operations per input and tile. Tiles are counted too, so that small groups do not look expensive."""
         told = (self.told or {}).get("operations")
         return None if told is None else told / (self.inputs + self.tiles)
 
@@ -79,13 +78,10 @@ class Findings:
 def _judge(runs: Runs, limits: Thresholds) -> Verdict:
     retention = runs.run.request.retention
     if retention != "per_tile":
-        sentence = say("With {retention} no references are counted: there is no such cost.", retention=retention)
+        sentence = say("With {retention} no references are counted, so that there is no cost.", retention=retention)
         return Verdict("cost", Outcome.NOT_APPLICABLE, sentence)
     found = _find(runs)
-    outcome, sentence = _conclude(found, limits)
-    open_question = _open(runs, found, limits) if outcome is Outcome.PASS else None
-    if open_question is not None:
-        outcome, sentence = Outcome.UNKNOWN, open_question
+    outcome, sentence = _conclude(runs, found, limits)
     return Verdict("cost", outcome, sentence, MappingProxyType(_evidence(found, limits)))
 
 
@@ -113,7 +109,7 @@ def _inputs(history: History) -> int:
 
 
 def _attempts(history: History, caches: set[str]) -> int:
-    """Count the removals of these files that were tried within Phase 3; where no attempts were traced, their outcomes."""
+    """Count the removal attempts for these files in Phase 3, or the removals if attempts were not traced."""
     start, end = phase_3_start(history), phase_3_end(history)
     found = [
         op.state == "attempt"
@@ -128,22 +124,17 @@ def _attempts(history: History, caches: set[str]) -> int:
 
 
 def _told(history: History) -> dict[str, float] | None:
-    """Return what the target tells of its bookkeeping; ``None`` where it tells nothing that can be read."""
+    """Return the bookkeeping that the target reports; ``None`` if it reports no valid number."""
     events = history.named(BOOKKEEPING)
     if not events:
         return None
-    fields = events[-1].fields
-    told = {name: fields[name] for name in _TOLD if name in fields}
-    numbers = {
-        name: float(value)
-        for name, value in told.items()
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
-    }
-    return numbers or None
+    names = ("tiles", "inputs", "registrations", "lookups", "operations", "unlinks", "seconds")
+    values = {name: number_in(events[-1].fields, name) for name in names}
+    return {name: float(value) for name, value in values.items() if value is not None and value >= 0} or None
 
 
 def _pairs(runs: Runs) -> tuple[tuple[tuple[float, float], ...], tuple[Message, ...]]:
-    """Return the Phase 3 times of the timed pairs in seconds, and why pairs are left out."""
+    """Return the Phase 3 times of the timed pairs in seconds, and why other pairs are left out."""
     found, left_out = [], []
     for run, pair in runs.timed:
         why = _no_measure(run, pair)
@@ -151,17 +142,16 @@ def _pairs(runs: Runs) -> tuple[tuple[tuple[float, float], ...], tuple[Message, 
         if why is not None:
             left_out.append(why)
         elif times[0] is None or times[1] is None:
-            left_out.append(say("Phase 3 was not seen to begin and end."))
+            left_out.append(say("The start or end of Phase 3 was not recorded in a timed run."))
         else:
             found.append((times[0], times[1]))
     return tuple(found), tuple(left_out)
 
 
 def _no_measure(run: Record, pair: Record) -> Message | None:
-    """Tell why the times of two runs say nothing about retention."""
-    for record in (run, pair):
-        if not record.usable:
-            return say("A timed run did not reach its end, or its record is damaged.")
+    """Return why the times of two runs can't be compared; ``None`` if they can."""
+    if not run.usable or not pair.usable:
+        return say("A timed run did not finish, or its record is damaged.")
     if (run.request.retention, pair.request.retention) != ("per_tile", "run_end"):
         return say("A timed pair must be one run with per_tile and one with run_end.")
     _, why = standard(Comparison(run, pair))
@@ -181,7 +171,7 @@ def _phase_3_seconds(record: Record) -> float | None:
 
 
 def _size(record: Record) -> tuple[int, float] | None:
-    """Return the inputs of a run and its bookkeeping operations; ``None`` where one is not known."""
+    """Return the inputs of a run and its bookkeeping operations; ``None`` if one of them is unknown or zero."""
     told, inputs = _told(record.history), _inputs(record.history)
     if not record.usable or not told or not told.get("operations") or not inputs:
         return None
@@ -189,7 +179,7 @@ def _size(record: Record) -> tuple[int, float] | None:
 
 
 def ratio_of(pairs: Sequence[tuple[float, float]]) -> Interval | None:
-    """Return the typical ratio of pairs of times with the interval of Student's t; ``None`` for fewer than three."""
+    """Return the geometric mean of the ratios of times with the interval of Student's t; ``None`` for fewer than three."""
     if len(pairs) < FEWEST_PAIRS:
         return None
     logs = np.log([run / pair for run, pair in pairs])
@@ -212,109 +202,103 @@ def _t(freedom: int) -> float:
     return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
 
 
-def _conclude(found: Findings, limits: Thresholds) -> tuple[Outcome, Message]:
+def _conclude(runs: Runs, found: Findings, limits: Thresholds) -> tuple[Outcome, Message]:
     attempts = found.attempts / found.inputs
     if attempts > limits["cost.attempts"]:
-        sentence = say(
-            "Removals are tried {ratio} times an input (limit {limit}): {attempts} for {inputs} inputs.",
+        return Outcome.FAIL, say(
+            "There are {ratio} removal attempts per input (limit {limit}): {attempts} for {inputs} inputs.",
             ratio=attempts,
             limit=limits["cost.attempts"],
             attempts=found.attempts,
             inputs=found.inputs,
         )
-        return Outcome.FAIL, sentence
     operations = found.operations
     if operations is not None and operations > limits["cost.operations"]:
-        sentence = say(
-            "The target tells of {ratio} operations of bookkeeping for each input and tile (limit {limit}); there are {inputs}"
-            " inputs and {tiles} tiles.",
+        return Outcome.FAIL, say(
+            "The target reports {ratio} bookkeeping operations per input and tile (limit {limit}), for {inputs} inputs and"
+            " {tiles} tiles.",
             ratio=operations,
             limit=limits["cost.operations"],
             inputs=found.inputs,
             tiles=found.tiles,
         )
-        return Outcome.FAIL, sentence
     if found.exponent is not None and found.exponent.low > limits["cost.exponent"]:
-        sentence = say(
-            "Bookkeeping grows faster than the number of inputs: with the power {value}, 95 % interval {low} to {high}"
-            " (limit {limit}), over {points} sizes.",
+        return Outcome.FAIL, say(
+            "Bookkeeping grows faster than the number of inputs: exponent {value}, 95 % interval {low} to {high} (limit {limit}),"
+            " from {points} sizes.",
             **_values(found.exponent),
             limit=limits["cost.exponent"],
         )
-        return Outcome.FAIL, sentence
     if found.ratio is not None and found.ratio.low > limits["cost.ratio"]:
-        sentence = say(
-            "Phase 3 is slower than with run_end: {value} times, 95 % interval {low} to {high} (limit {limit}), over {points}"
+        return Outcome.FAIL, say(
+            "Phase 3 takes {value} times as long as with run_end, 95 % interval {low} to {high} (limit {limit}), from {points}"
             " pairs.",
             **_values(found.ratio),
             limit=limits["cost.ratio"],
         )
-        return Outcome.FAIL, sentence
-    return Outcome.PASS, _nothing_wrong(found, attempts)
+    unanswered = _unanswered(runs, found, limits)
+    return (Outcome.PASS, _nothing_wrong(found, attempts)) if unanswered is None else (Outcome.UNKNOWN, unanswered)
 
 
-def _open(runs: Runs, found: Findings, limits: Thresholds) -> Message | None:
-    """Tell what runs were made for and can't answer."""
+def _unanswered(runs: Runs, found: Findings, limits: Thresholds) -> Message | None:
+    """Return why runs that were made to be timed, or to have growing sizes, give no answer; ``None`` if they do."""
     if runs.timed and found.ratio is None:
         return say(
-            "Pairs of runs that were made to be timed: {made}; those that can be used are too few to conclude from: {points}.",
-            made=len(runs.timed),
+            "Too few timed pairs of runs can be used: {points} of {made} (at least {fewest} are needed). Run more pairs.",
             points=len(found.pairs),
+            made=len(runs.timed),
+            fewest=FEWEST_PAIRS,
         )
     if found.ratio is not None and found.ratio.high > limits["cost.ratio_told"]:
         return say(
-            "Times differ too much from run to run to tell: Phase 3 takes {value} times as long as with run_end, 95 % interval"
-            " {low} to {high}, over {points} pairs, and must be told to take less than {limit} times. Run it again on a quieter"
-            " machine.",
+            "The times vary too much: Phase 3 takes {value} times as long as with run_end, 95 % interval {low} to {high}, from"
+            " {points} pairs. The timing check passes only if the confidence interval excludes a slowdown by a factor of"
+            " {limit}. Run it again on a quieter machine.",
             **_values(found.ratio),
             limit=limits["cost.ratio_told"],
         )
     if runs.sizes and found.exponent is None:
         return say(
-            "Runs of growing size that were made: {made}; those that tell of their bookkeeping are too few to conclude from:"
-            " {points}.",
-            made=len(runs.sizes),
+            "Too few runs of growing size report their bookkeeping: {points} of {made} (at least {fewest} sizes are needed).",
             points=len(found.sizes),
+            made=len(runs.sizes),
+            fewest=FEWEST_SIZES,
         )
     return None
 
 
 def _nothing_wrong(found: Findings, attempts: float) -> Message:
-    """Say what was judged, and what was not."""
+    """Say what was judged, and what was not measured."""
     values: dict[str, Value] = {"attempts": round(attempts, 2), "inputs": found.inputs}
     growth: dict[str, Value] = {}
     if found.exponent is not None:
-        low, high = round(found.exponent.low, 3), round(found.exponent.high, 3)
-        growth = {"power": round(found.exponent.value, 3), "power_low": low, "power_high": high}
+        growth = {f"power_{name}": value for name, value in _values(found.exponent).items()}
     if found.ratio is not None and growth:
         return say(
-            "Removals an input: {attempts}, over {inputs} inputs. Phase 3 takes {value} times as long as with run_end, 95 %"
-            " interval {low} to {high}, over {points} pairs. Bookkeeping grows with the power {power} of the inputs, interval"
-            " {power_low} to {power_high}.",
+            "{attempts} removal attempts per input ({inputs} inputs). Phase 3 takes {value} times as long as with run_end, 95 %"
+            " interval {low} to {high}, from {points} pairs. Bookkeeping grows with the inputs to the power {power_value}, 95 %"
+            " interval {power_low} to {power_high}.",
             **values,
             **_values(found.ratio),
             **growth,
         )
     if found.ratio is not None:
         return say(
-            "Removals an input: {attempts}, over {inputs} inputs. Phase 3 takes {value} times as long as with run_end, 95 %"
-            " interval {low} to {high}, over {points} pairs. How bookkeeping grows was not measured.",
+            "{attempts} removal attempts per input ({inputs} inputs). Phase 3 takes {value} times as long as with run_end, 95 %"
+            " interval {low} to {high}, from {points} pairs. The growth of the bookkeeping was not measured.",
             **values,
             **_values(found.ratio),
         )
     if growth:
         return say(
-            "Removals an input: {attempts}, over {inputs} inputs. Bookkeeping grows with the power {power} of the inputs, 95 %"
-            " interval {power_low} to {power_high}. No times were taken, or too few to conclude from: {points} pairs.",
+            "{attempts} removal attempts per input ({inputs} inputs). Bookkeeping grows with the inputs to the power"
+            " {power_value}, 95 % interval {power_low} to {power_high}. Times were not measured.",
             **values,
             **growth,
-            points=len(found.pairs),
         )
     return say(
-        "Removals an input: {attempts}, over {inputs} inputs. Counts only: no times were taken, or too few to conclude from"
-        " ({points} pairs), and how bookkeeping grows was not measured.",
+        "{attempts} removal attempts per input ({inputs} inputs). Times and the growth of the bookkeeping were not measured.",
         **values,
-        points=len(found.pairs),
     )
 
 
@@ -326,34 +310,33 @@ def _values(interval: Interval) -> dict[str, Value]:
 def _evidence(found: Findings, limits: Thresholds) -> dict[str, Any]:
     told = found.told or {}
 
-    def per_input(name: str) -> float | None:
-        return float(f"{told[name] / found.inputs:.6g}") if name in told else None
-
-    def ends(name: str, interval: Interval | None) -> dict[str, Any]:
-        parts = {"": "value", "_low": "low", "_high": "high"}
-        return {
-            f"{name}{end}": None if interval is None else float(f"{getattr(interval, part):.6g}")
-            for end, part in parts.items()
-        }
+    def ends(name: str, interval: Interval | None) -> dict[str, float | None]:
+        if interval is None:
+            return dict.fromkeys((name, f"{name}_low", f"{name}_high"))
+        low, high = significant(interval.low), significant(interval.high)
+        return {name: significant(interval.value), f"{name}_low": low, f"{name}_high": high}
 
     return {
         "inputs": found.inputs,
         "tiles": found.tiles,
         "caches": found.caches,
         "removals_tried": found.attempts,
-        "removals_tried_per_input": float(f"{found.attempts / found.inputs:.6g}"),
-        "removals_tried_per_cache": float(f"{found.attempts / found.caches:.6g}"),
+        "removals_tried_per_input": significant(found.attempts / found.inputs),
+        "removals_tried_per_cache": significant(found.attempts / found.caches),
         "bookkeeping_told": found.told is not None,
-        **{f"{name}_told_per_input": per_input(name) for name in ("registrations", "lookups", "operations", "unlinks")},
-        "operations_told_per_input_and_tile": None if found.operations is None else float(f"{found.operations:.6g}"),
+        **{
+            f"{name}_told_per_input": significant(told[name] / found.inputs) if name in told else None
+            for name in ("registrations", "lookups", "operations", "unlinks")
+        },
+        "operations_told_per_input_and_tile": None if found.operations is None else significant(found.operations),
         "inputs_told": told.get("inputs"),
         "bookkeeping_seconds_told": told.get("seconds"),
         "timed_pairs": len(found.pairs),
         "timed_pairs_left_out": [to_json(why) for why in found.left_out],
-        "phase_3_seconds": [{"per_tile": a, "run_end": b, "ratio": float(f"{a / b:.6g}")} for a, b in found.pairs],
+        "phase_3_seconds": [{"per_tile": a, "run_end": b, "ratio": significant(a / b)} for a, b in found.pairs],
         **ends("ratio", found.ratio),
         "ratio_limit": limits["cost.ratio"],
-        # Not so where noise makes the interval wide: then counts and growth speak, and the times do not.
+        # False if noise makes the interval wide: the verdict then rests on counts and growth, not on times.
         "times_show_it": None if found.ratio is None else found.ratio.high <= limits["cost.ratio"],
         "sizes": [{"inputs": inputs, "operations": operations} for inputs, operations in found.sizes],
         **ends("exponent", found.exponent),
@@ -364,12 +347,12 @@ def _evidence(found: Findings, limits: Thresholds) -> dict[str, Any]:
 def _inputs_seen(runs: Runs) -> Message | None:
     if _inputs(runs.run.history):
         return None
-    return say("No tile was submitted with a cache, so there is no input whose cost could be counted.")
+    return say("No tile was submitted with a cache, so that there is no cost per input.")
 
 
 CHECK = Check(
     "cost",
-    say("Is the run not slowed?"),
+    say("Is the run as fast as with run_end?"),
     _judge,
     MappingProxyType({"classic": (*ALWAYS, TILES, REMOVALS, Premise("a tile with caches", _inputs_seen))}),
     for_pass=(SHARED,),

@@ -1,22 +1,22 @@
-"""Whether frames got lost on the way: they are conserved over a tile and its retries.
+"""Check that no frame is lost between the plan and the tiles.
 
-A tile that is made of fewer frames than it was given counts as made, and shows no hole: only its frames tell. Each frame of a
-first submitted tile must be used by that tile or by one of its retries, or be noted as lost with a cause. Before that, each frame
-of a planned group must be submitted with it: what the pair loses there too is the dataset's doing.
+A tile made of fewer frames than it was given counts as made and shows no hole, so its frames must be followed. Each frame of a
+tile must be used by the tile or one of its retries, or be reported as lost with a cause. Each frame of a planned group must be
+submitted with the group; frames that the pair does not submit either are excused by the dataset.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 from harness.analysis.causes import MAX_LISTED, Causes, listed
 from harness.analysis.figure import Evidence, Figure, Numbers, Unit, every, number_in, numbers
 from harness.analysis.modes import COADD_FINISHED, batches
 from harness.analysis.phase3 import ABANDONED, Why, groups, lineages, name_of, number, origins
-from harness.checks.base import Check, Runs
+from harness.checks.base import Check, Conclusion, Runs
 from harness.checks.premises import ALWAYS, CALLBACK, ELSEWHERE, MODE_REACHED, SHARED, TILES, measures, standard
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, say
@@ -24,7 +24,6 @@ from harness.record.history import Tile
 from harness.record.reader import Record
 from harness.verdict import Outcome, Verdict
 
-Conclusion = tuple[Outcome, Message, tuple[Message, ...]]
 Planned = tuple[int, str]  # index of the planned group, and the frame's name
 
 _ALIGNED = "mastertile_info_intra_tile_alignment_finished"
@@ -32,25 +31,11 @@ _ALIGNED = "mastertile_info_intra_tile_alignment_finished"
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """What became of the frames of one tile.
+    """The frames of a tile that was submitted first, followed through it and its retries.
 
-    Parameters
-    ----------
-    tile
-        The tile that was submitted first.
-    retries
-        The tiles that grew out of it.
-    frames
-        The frames that it was submitted with, each once.
-    lost
-        Frame by frame, why it reached no tile.
-    silent
-        How many more frames than those are missing from the tiles, without a word.
-    uncounted
-        The tiles that were made of an unknown number of frames.
-    repeated
-        The tiles whose frames were stacked more than once, as targets do with small groups: their number tells of no loss.
-
+    ``lost`` gives the cause for each frame that reached no tile. ``silent`` counts the frames that are missing without an event.
+    ``uncounted`` are tiles made of an unknown number of frames. ``repeated`` are tiles that stacked frames more than once, as
+    targets do with small groups: their number of frames does not show a loss.
     """
 
     tile: Tile
@@ -64,19 +49,10 @@ class Lineage:
 
 @dataclass(frozen=True, slots=True)
 class Unsubmitted:
-    """Frames of planned groups that were submitted with no tile of the group.
+    """Frames of planned groups that were not submitted with a tile of the group.
 
-    Parameters
-    ----------
-    new
-        Those that the pair submitted.
-    usual
-        Those that the pair did not submit either.
-    unsure
-        All of them, when there is no pair to tell.
-    why_not
-        Why there is none.
-
+    The pair submitted the ``new`` ones, and did not submit the ``usual`` ones. Without a pair all are ``unsure``, and ``why_not``
+    is the reason for its absence.
     """
 
     new: tuple[Planned, ...]
@@ -86,12 +62,12 @@ class Unsubmitted:
 
 
 def unsubmitted(run: Record, pair: Record | None, why_not: Message | None) -> Unsubmitted:
-    """Compare what was submitted with the plan, and with what the pair submitted."""
+    """Compare the submitted frames with the plan and with the pair."""
     missing = _missing(run)
     if not missing:
         return Unsubmitted((), (), (), None)
     if pair is not None and "tiles" not in pair.history.capabilities:
-        pair, why_not = None, say("The making of the pair's master tiles was not traced.")
+        pair, why_not = None, say("In the run with run_end, the making of master tiles was not traced.")
     if pair is None:
         return Unsubmitted((), (), tuple(sorted(missing)), why_not)
     there = _missing(pair)
@@ -99,7 +75,7 @@ def unsubmitted(run: Record, pair: Record | None, why_not: Message | None) -> Un
 
 
 def _missing(record: Record) -> set[Planned]:
-    """Return each frame of a planned group that neither the group's tile nor a tile of no group was submitted with."""
+    """Return each frame of a planned group that is neither in the group's tile nor in a tile without a group."""
     retries, planned = origins(record.history), groups(record)
     first = [tile for tile in record.history.tiles if tile.tile not in retries]
     by_group = {planned[tile.tile]: set(tile.frames) for tile in first if tile.tile in planned}
@@ -112,32 +88,31 @@ def _missing(record: Record) -> set[Planned]:
 
 
 def follow(record: Record, causes: Causes) -> tuple[Lineage, ...]:
-    """Follow the frames of each first submitted tile through the tile and its retries."""
+    """Follow the frames of each first submitted tile through the tile and its retries to the tile that used them."""
     aligned = _aligned(record)
     abandoned = {str(event.fields.get("filename")) for event in record.history.named(ABANDONED)}
     found = []
-    for family in lineages(record.history):
+    for first, *retries in lineages(record.history):
         children: dict[int, set[str]] = {}
-        for tile in family[1:]:
-            children.setdefault(causes.origins.get(tile.tile, family[0].tile), set()).update(tile.frames)
+        for tile in retries:
+            children.setdefault(causes.origins.get(tile.tile, first.tile), set()).update(tile.frames)
         used: set[str] = set()
         lost: dict[str, Why] = {}
         silent = 0
         uncounted, repeated = [], []
-        for tile in family:
+        for tile in (first, *retries):
             missing = {loss.frame for loss in causes.losses.get(tile.tile, []) if loss.frame is not None}
             deprived = {loss.frame for loss in causes.deprived.get(tile.tile, []) if loss.frame is not None} - missing
-            passed_on = children.get(tile.tile, set())
             lost |= dict.fromkeys(sorted(missing & set(tile.frames)), "caches")
             lost |= dict.fromkeys(sorted(deprived & set(tile.frames)), "fault")
-            stayed = set(tile.frames) - missing - deprived - passed_on
+            stayed = set(tile.frames) - missing - deprived - children.get(tile.tile, set())
             why = causes.failures.get(tile.tile)
             given_up = stayed & abandoned
             if why is not None:
                 lost |= {frame: lost.get(frame, why) for frame in sorted(stayed)}
                 continue
             if not tile.made:
-                if tile.ended is not None or tile.collected is not None or _finished(record):
+                if tile.ended is not None or tile.collected is not None or record.usable:
                     lost |= {frame: lost.get(frame, "unstated") for frame in sorted(stayed)}
                 continue
             lost |= {frame: lost.get(frame, "alignment") for frame in sorted(given_up)}
@@ -149,12 +124,11 @@ def follow(record: Record, causes: Causes) -> tuple[Lineage, ...]:
                 silent += max(0, len(stayed - given_up) - count)
                 if count > len(stayed - given_up) or len(set(tile.frames)) < len(tile.frames):
                     repeated.append(tile.tile)
-        frames = frozenset(family[0].frames)
         found.append(
             Lineage(
-                tile=family[0],
-                retries=tuple(tile.tile for tile in family[1:]),
-                frames=frames,
+                tile=first,
+                retries=tuple(tile.tile for tile in retries),
+                frames=frozenset(first.frames),
                 lost={frame: why for frame, why in lost.items() if frame not in used},
                 silent=silent,
                 uncounted=tuple(uncounted),
@@ -164,14 +138,10 @@ def follow(record: Record, causes: Causes) -> tuple[Lineage, ...]:
     return tuple(found)
 
 
-def _finished(record: Record) -> bool:
-    return record.seal is not None and record.seal.state == "done"
-
-
 def _aligned(record: Record) -> Mapping[int, int]:
-    """Return how many frames went into each tile, as the tile's header or else its event states it.
+    """Return the number of frames in each tile, from the tile's header or else from its event.
 
-    A target may stack small groups' frames more than once: then the number is larger, never smaller, than that of its frames.
+    A target may stack the frames of a small group more than once: then the number is larger than that of the frames.
     """
     found = {}
     for event in record.history.named(_ALIGNED):
@@ -191,7 +161,7 @@ def _judge(runs: Runs, _: Thresholds) -> Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """How many frames of SDS got how far: asked for, read in Phase 1, coadded. ``None`` where the run does not say."""
+    """The numbers of frames of SDS that were asked for, read in Phase 1 and coadded; ``None`` if not reported."""
 
     asked: int
     read: int | None
@@ -199,17 +169,17 @@ class Stages:
 
     @property
     def lost(self) -> int | None:
-        """The frames that were read and are in no batch."""
+        """The number of frames that were read but not coadded."""
         return None if self.read is None or self.coadded is None else max(0, self.read - self.coadded)
 
     @property
     def unread(self) -> int:
-        """The frames that Phase 1 left out."""
+        """The number of frames that Phase 1 did not read."""
         return 0 if self.read is None else max(0, self.asked - self.read)
 
 
 def stages(record: Record) -> Stages:
-    """Follow the frames of SDS by their number; the coadd's own number counts where it is less than the batches'."""
+    """Count the frames of SDS. Of the batches' sum and the number that the coadd reports, the smaller one counts."""
     read = [number(e, "num_valid_raws") for e in record.history.named("run_info_phase1_finished_cache")]
     coadded = batches(record.history).frames
     finished = [number(e, "images") for e in record.history.named(COADD_FINISHED)]
@@ -220,7 +190,7 @@ def stages(record: Record) -> Stages:
 
 
 def _of_batches(runs: Runs) -> Verdict:
-    """Judge SDS: each frame that was read must be coadded, and each that the pair reads must be read."""
+    """Judge SDS: it must coadd each frame that it read, and read each frame that the pair reads."""
     found = stages(runs.run)
     others = [stages(record) for record in measures(runs)]
     usual = min((other.lost or 0 for other in others), default=0)
@@ -233,27 +203,23 @@ def _of_batches(runs: Runs) -> Verdict:
         "usually_lost": usual if others else None,
     }
     if found.lost is None:
-        outcome, sentence = Outcome.UNKNOWN, say("SDS never stated how many frames it read, or coadded.")
+        outcome, sentence = Outcome.UNKNOWN, say("SDS did not report how many frames it read or coadded.")
     elif found.lost > usual:
         outcome = Outcome.FAIL
-        sentence = say(
-            "Frames that were read and not coadded: {count} of {total}.", count=found.lost, total=found.read or 0
-        )
+        sentence = say("{count} of {total} frames were read but not coadded.", count=found.lost, total=found.read or 0)
     elif found.unread > usually_unread:
         outcome = Outcome.FAIL
-        sentence = say(
-            "Frames that were not read here, and are in other runs: {count}.", count=found.unread - usually_unread
-        )
+        sentence = say("Frames that only other runs read: {count}.", count=found.unread - usually_unread)
     elif found.lost or found.unread:
         outcome = Outcome.PASS
         sentence = say(
-            "No frame was lost that other runs have. Not read, or not coadded: {count} of {total}.",
+            "No frame was lost that other runs have. Not read or not coadded: {count} of {total}.",
             count=found.lost + found.unread,
             total=found.asked,
         )
     else:
         outcome, sentence = Outcome.PASS, say("All {total} frames were coadded.", total=found.asked)
-    return Verdict("depth", outcome, sentence, MappingProxyType(evidence))
+    return Verdict("depth", outcome, sentence, evidence)
 
 
 def _of_tiles(runs: Runs) -> Verdict:
@@ -266,13 +232,9 @@ def _of_tiles(runs: Runs) -> Verdict:
     outcome, sentence, cause = _conclude(causes, families, usual, absent)
     planned = {name for group in run.request.plan or () for name in group}
     submitted = {name for tile in run.history.tiles for name in tile.frames}
-    why: dict[str, int] = {}
-    for family in families:
-        for reason in family.lost.values():
-            why[reason] = why.get(reason, 0) + 1
     evidence: dict[str, Any] = {
         "frames_submitted": sum(len(f.frames) for f in families),
-        "lost": why,
+        "lost": dict(Counter(why for f in families for why in f.lost.values())),
         "lost_silently": sum(f.silent for f in families),
         "tiles": [
             {
@@ -297,7 +259,7 @@ def _of_tiles(runs: Runs) -> Verdict:
             if frames
         },
     }
-    return Verdict("depth", outcome, sentence, MappingProxyType(evidence), cause)
+    return Verdict("depth", outcome, sentence, evidence, cause)
 
 
 def _conclude(  # noqa: PLR0911 -- a ladder, worst first
@@ -308,14 +270,14 @@ def _conclude(  # noqa: PLR0911 -- a ladder, worst first
         count = sum(why in ("caches", "unstated") for f in starved for why in f.lost.values())
         worst = max(starved, key=lambda f: (len(f.lost), -f.tile.tile))
         sentence = say(
-            "Frames that did not reach their tiles, for want of caches or without a word: {count}. Tiles: {tiles}.",
+            "Frames lost because caches were missing, or for no stated cause: {count} (tiles {tiles}).",
             count=count,
             tiles=listed(f.tile.tile for f in starved),
         )
         return Outcome.FAIL, sentence, causes.of_tile(_starved_member(worst, causes))
     if absent.new:
         sentence = say(
-            "Planned frames that were not submitted with their groups, though the pair submitted them: {count}, such as {frame}.",
+            "Planned frames that were not submitted with their group, but are with run_end: {count}, such as {frame}.",
             count=len(absent.new),
             frame=absent.new[0][1],
         )
@@ -323,65 +285,58 @@ def _conclude(  # noqa: PLR0911 -- a ladder, worst first
     silent = [f for f in families if f.silent > usual.get(f.frames, 0)]
     if silent:
         sentence = say(
-            "Frames that are missing though nothing says which or why: {count}. Tiles: {tiles}.",
+            "Frames missing without any event about them: {count} (tiles {tiles}).",
             count=sum(f.silent for f in silent),
             tiles=listed(f.tile.tile for f in silent),
         )
         return Outcome.FAIL, sentence, ()
     uncounted = [tile for f in families for tile in f.uncounted]
     if uncounted:
-        return (
-            Outcome.UNKNOWN,
-            say("Nothing says of how many frames tiles {tiles} were made.", tiles=listed(uncounted)),
-            (),
-        )
+        sentence = say("The number of frames is not known for tiles {tiles}.", tiles=listed(uncounted))
+        return Outcome.UNKNOWN, sentence, ()
     if not families:
         return Outcome.UNKNOWN, say("No tile was submitted."), ()
     if absent.unsure:
         sentence = say(
-            "Planned frames that were not submitted with their groups: {count}; no pair tells whether that is new.",
+            "Planned frames that were not submitted with their group: {count}. No run with run_end shows if this is new.",
             count=len(absent.unsure),
         )
         return Outcome.UNKNOWN, sentence, () if absent.why_not is None else (absent.why_not,)
     noted = sum(len(f.lost) for f in families)
     total = sum(len(f.frames) for f in families)
+    counts = {"noted": noted, "total": total}
     if absent.usual:
         sentence = say(
-            "No frame was lost through caches. Lost for stated causes of their own: {noted} of {total}. "
-            "Planned and not submitted, in the pair neither: {absent}.",
-            noted=noted,
-            total=total,
+            "No frame was lost through caches. Lost for other stated causes: {noted} of {total}. "
+            "Planned but not submitted, as with run_end: {absent}.",
+            **counts,
             absent=len(absent.usual),
         )
         return Outcome.PASS, sentence, ()
     by_fault = sum(why == "fault" for f in families for why in f.lost.values())
     if by_fault:
         sentence = say(
-            "Frames that faults of the request kept from their tiles: {count} of {total}. No other was lost through caches; lost"
-            " for stated causes of their own: {noted}.",
+            "Requested faults kept {count} of {total} frames from their tiles. No other frame was lost through caches. Lost for "
+            "other stated causes: {noted}.",
             count=by_fault,
             total=total,
             noted=noted - by_fault,
         )
         return Outcome.PASS, sentence, ()
     if noted:
-        sentence = say(
-            "No frame was lost through caches. Lost for stated causes of their own: {noted} of {total}.",
-            noted=noted,
-            total=total,
-        )
+        sentence = say("No frame was lost through caches. Lost for other stated causes: {noted} of {total}.", **counts)
         return Outcome.PASS, sentence, ()
     return Outcome.PASS, say("All {total} frames reached their tiles, retries included.", total=total), ()
 
 
 def _starved_member(family: Lineage, causes: Causes) -> int:
-    """Return the member of a lineage that lacked most caches."""
+    """Return the tile of a lineage that lacked the most caches."""
     members = (family.tile.tile, *family.retries)
     return max(members, key=lambda tile: (len(causes.losses.get(tile, [])), tile in causes.failures, -tile))
 
 
 def _frames_lost(evidence: Evidence) -> Numbers | None:
-    """Return the frames lost, for whatever reason, and the frames submitted."""
+    """Return the number of frames lost, for any reason, and of frames submitted."""
     lost = evidence.get("lost")
     if not isinstance(lost, Mapping):
         return numbers("lost", "frames")(evidence)
@@ -391,10 +346,10 @@ def _frames_lost(evidence: Evidence) -> Numbers | None:
 
 CHECK = Check(
     "depth",
-    say("Did frames get lost on the way?"),
+    say("Did every frame reach its tile?"),
     _judge,
-    # Grid mode tells of no tile how many frames it holds.
-    MappingProxyType({"classic": (*ALWAYS, CALLBACK, TILES), "sds": (*ELSEWHERE, CALLBACK)}),
+    # Grid mode does not report how many frames a tile holds.
+    {"classic": (*ALWAYS, CALLBACK, TILES), "sds": (*ELSEWHERE, CALLBACK)},
     for_pass=(SHARED, MODE_REACHED),
     figures=(Figure(say("frames lost, of those submitted"), Unit.SHARE, _frames_lost),),
 )

@@ -1,14 +1,15 @@
-"""Whether the caches free themselves progressively, and the disk holds no more than it must.
+"""Check that caches are freed progressively, and that the disk holds no more than necessary.
 
-Under ``per_tile`` a cache must go soon after its last user: what is held beyond the lower bound of any safe retention
-(`harness.analysis.lifetimes`) is a small part of what ``run_end`` holds, no other tiles are finished meanwhile, and nothing is
-left when Phase 3 ends. A cache that was removed *before* its last use is no merit here: it is left out of every figure, told,
-and judged by the cache check. ``run_end`` and ``keep`` are asked whether they did what their names say; SDS, which has no Phase
-3, whether its caches lived until its coadd had read them, and went at the end.
+With ``per_tile`` a cache must be removed soon after its last user. The check compares the bytes on disk with the lower bound of
+any safe retention (`harness.analysis.lifetimes`): the excess must be a small part of what ``run_end`` holds, few tiles may be
+collected before a removal, and no cache may be left when Phase 3 ends. Caches removed *before* their last use are left out of
+every figure; the cache check judges them. With ``run_end`` all caches must exist until Phase 7 and with ``keep`` until after the
+run. SDS has no Phase 3: its caches must exist until the coadd has read them, and be removed at the end of the run.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from harness.analysis import lifetimes
 from harness.analysis.causes import MAX_LISTED
-from harness.analysis.figure import Evidence, Figure, Numbers, Unit, largest, numbers
+from harness.analysis.figure import Evidence, Figure, Numbers, Unit, largest, numbers, significant
 from harness.analysis.lifetimes import NEVER, Areas, Lives
 from harness.analysis.modes import COADD_FINISHED
 from harness.analysis.phase3 import SUCCEEDED, name_of, phase_3_end, phase_3_start, seconds
@@ -35,36 +36,33 @@ Conclusion = tuple[Outcome, Message, tuple[Message, ...]]
 Chosen = NDArray[np.bool_]
 
 SERIES = 200
-"""Points of a line in the evidence, at most."""
-
-
-@dataclass(frozen=True, slots=True)
-class Peak:
-    """The most bytes in the output folder, of the run and of its pair, and how they were had; ``None`` where not known."""
-
-    traced: int | None
-    sampled: int | None
-    pair_traced: int | None
-    pair_sampled: int | None
-    why_not: Message | None
-
-    @property
-    def ratio(self) -> float | None:
-        """The run's peak as a ratio to the pair's: from the trace, which meets every peak, else from the samples."""
-        for mine, theirs in ((self.traced, self.pair_traced), (self.sampled, self.pair_sampled)):
-            if mine is not None and theirs:
-                return mine / theirs
-        return None
+"""The largest number of points of a line in the evidence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What lived how long. ``span`` is Phase 3, as far as it was seen, and ``end`` is ``None`` where it was not seen to end.
+    """The lifetimes of a run's caches, and the sizes of its output folder.
 
-    ``judged`` are the caches that a tile uses, but those that were gone before their last use, those whose removal after it was
-    tried and failed, and those that a fault took away; ``left`` are those of them that nobody needed and that were still there
-    when Phase 3 ended. ``outlived`` counts the tiles that were collected between a cache's last use and its removal,
-    ``collected`` all of them.
+    Parameters
+    ----------
+    span
+        Start and end of Phase 3, or of the part of it that was recorded.
+    end
+        The end of Phase 3; ``None`` if it was not recorded.
+    judged
+        The caches that a tile uses, without those that were removed before their last use, whose removal after it failed, or
+        that an injected fault deleted.
+    left
+        The judged caches that no tile needed any more and that existed when Phase 3 ended.
+    outlived
+        For each cache, the number of tiles collected between its last use and its removal.
+    collected
+        The number of tiles collected in the run.
+    left_at_the_end
+        The caches on disk after the run; ``None`` if they were not listed.
+    peaks, ratio
+        The peak sizes of the output folder in bytes, named as in the evidence, and the ratio of the run's peak to the pair's.
+
     """
 
     lives: Lives
@@ -79,31 +77,31 @@ class Findings:
     left_at_the_end: tuple[str, ...] | None
     left_bytes: int
     succeeded: bool
-    peak: Peak
+    peaks: Mapping[str, int | None]
+    ratio: float | None
 
     @property
     def excess(self) -> float:
-        """What was held beyond the lower bound, as a fraction of what ``run_end`` holds: areas over time."""
+        """The byte-seconds held beyond the lower bound, as a fraction of those that ``run_end`` holds."""
         return self.areas.excess / self.areas.full if self.areas.full > 0 else 0.0
 
     @property
     def excess_in_tiles(self) -> float:
-        """The same with a clock that goes on by one with each tile that is collected: no load of the machine has a part in it."""
+        """The same fraction with time counted in collected tiles, so that the load of the machine has no effect."""
         size = self.lives.size[self.judged]
         full = float(size.sum()) * self.collected
         return float((size * self.outlived[self.judged]).sum()) / full if full > 0 else 0.0
 
 
 def _judge(runs: Runs, limits: Thresholds) -> Verdict:
-    found = _find(runs)
-    match runs.run.request.retention:
-        case "per_tile":
-            outcome, sentence, cause = _progressive(runs.run, found, limits)
-        case "run_end":
-            outcome, sentence, cause = _at_the_end(runs.run, found)
-        case _:
-            outcome, sentence, cause = _kept(runs.run, found)
-    return Verdict("disk", outcome, sentence, MappingProxyType(_evidence(runs.run, found)), cause)
+    run, found = runs.run, _find(runs)
+    if run.request.mode == "sds":
+        outcome, sentence, cause = _sds(run, found)
+    elif run.request.retention == "per_tile":
+        outcome, sentence, cause = _progressive(run, found, limits)
+    else:
+        outcome, sentence, cause = (_at_the_end if run.request.retention == "run_end" else _kept)(run, found)
+    return Verdict("disk", outcome, sentence, MappingProxyType(_evidence(run, found)), cause)
 
 
 def _find(runs: Runs) -> Findings:
@@ -113,11 +111,12 @@ def _find(runs: Runs) -> Findings:
     end = phase_3_end(history)
     start = phase_3_start(history)
     last = max((op.t for op in history.operations), default=0)
-    if start is None:  # SDS has no Phase 3: what is told is told of the caches' whole life
+    if start is None:  # SDS has no Phase 3: the span is the whole life of the caches
         start = int(found.written.min(initial=last))
     span = (start, max(last, start) if end is None else max(end, start))
     judged = found.used & ~found.early & ~found.refused & ~found.taken
     left = left_caches(run)
+    peaks, ratio = _peaks(runs)
     return Findings(
         lives=found,
         span=span,
@@ -131,187 +130,175 @@ def _find(runs: Runs) -> Findings:
         left_at_the_end=left,
         left_bytes=sum(file.size for file in run.left or () if name_of(file.path) in (left or ())),
         succeeded=bool(history.named(*SUCCEEDED)),
-        peak=_peak(runs),
+        peaks=peaks,
+        ratio=ratio,
     )
 
 
-def _peak(runs: Runs) -> Peak:
-    pair, why_not = standard(runs) if runs.run.request.retention == "per_tile" else (None, None)
-
-    def of(record: Record | None) -> tuple[int | None, int | None]:
-        if record is None:
-            return None, None
-        total = lifetimes.traced_total(record) if {"saves", "removals"} <= record.history.capabilities else None
-        return None if total is None else total.peak, lifetimes.sampled_peak(record.history)
-
-    return Peak(*of(runs.run), *of(pair), why_not)
+def _peaks(runs: Runs) -> tuple[dict[str, int | None], float | None]:
+    """Return the peaks of the output folder, and their ratio: of traced peaks if possible, because samples can miss a peak."""
+    pair = standard(runs)[0] if runs.run.request.retention == "per_tile" else None
+    peaks: dict[str, int | None] = {}
+    for whose, record in (("", runs.run), ("run_end_", pair)):
+        traced = record is not None and {"saves", "removals"} <= record.history.capabilities
+        total = lifetimes.traced_total(record) if record and traced else None
+        peaks[f"{whose}total_peak_traced_bytes"] = None if total is None else total.peak
+        peaks[f"{whose}total_peak_sampled_bytes"] = lifetimes.sampled_peak(record.history) if record else None
+    for name in ("total_peak_traced_bytes", "total_peak_sampled_bytes"):
+        ours, theirs = peaks[name], peaks[f"run_end_{name}"]
+        if ours is not None and theirs:
+            return peaks, ours / theirs
+    return peaks, None
 
 
 def _progressive(run: Record, found: Findings, limits: Thresholds) -> Conclusion:
-    """Judge ``per_tile``: leaks first, then what went late, then how much was held in all, then the peak."""
+    """Judge ``per_tile``: first leaks, then late removals, then the excess, then the peak."""
     late = found.judged & (found.outlived > limits["disk.outlived"])
     if found.end is not None and found.left.any():
         sentence = say(
-            "Caches that no tile needed any more were still there when Phase 3 ended: {count}, {size} MB.",
+            "Caches that no tile needed any more were still on disk when Phase 3 ended: {count}, {size} MB.",
             count=int(found.left.sum()),
-            size=_megabytes(found.lives, found.left),
+            size=float(found.lives.size[found.left].sum()) / 1e6,
         )
         return Outcome.FAIL, sentence, _life(run.history, found, found.left)
     if late.any():
         sentence = say(
-            "Caches outlived their last user: {count} were removed only after up to {tiles} more tiles had been collected"
+            "Caches removed too late after their last user: {count}. Up to {tiles} more tiles were collected before the removal"
             " (limit {limit}).",
             count=int(late.sum()),
             tiles=int(found.outlived[late].max()),
             limit=limits["disk.outlived"],
         )
         return Outcome.FAIL, sentence, _life(run.history, found, late)
-    # Over time alone, a busy machine makes a short Phase 3 look as if caches were held; in tiles alone, a tile may be short.
+    # A busy machine increases the excess over time, and a short tile the excess in tiles: both must exceed the limit.
     if found.end is not None and min(found.excess, found.excess_in_tiles) > limits["disk.excess"]:
         sentence = say(
-            "Caches are held for too long: beyond what any safe retention must hold, {percent} % of what run_end holds during"
-            " Phase 3, and {in_tiles} % when time is counted in tiles (limit {limit} %).",
+            "Caches are held too long in Phase 3: the excess over the lower bound is {percent} % of what run_end holds over time,"
+            " and {in_tiles} % with time counted in tiles (limit {limit} %).",
             percent=round(100 * found.excess, 2),
             in_tiles=round(100 * found.excess_in_tiles, 2),
             limit=100 * limits["disk.excess"],
         )
         return Outcome.FAIL, sentence, _life(run.history, found, found.judged)
-    ratio = found.peak.ratio
-    if ratio is not None and ratio > limits["disk.peak"]:
+    if found.ratio is not None and found.ratio > limits["disk.peak"]:
         sentence = say(
-            "The output folder was larger at its peak than with run_end: {ratio} times (limit {limit}).",
-            ratio=ratio,
+            "The peak size of the output folder is {ratio} times that with run_end (limit {limit}).",
+            ratio=found.ratio,
             limit=limits["disk.peak"],
         )
         return Outcome.FAIL, sentence, ()
     if found.succeeded and found.left_at_the_end:
-        return Outcome.FAIL, _left(found), ()
-    return _nothing_wrong(found, ratio)
+        return Outcome.FAIL, _left(found.left_at_the_end), ()
+    return *_nothing_wrong(found), ()
 
 
-def _nothing_wrong(found: Findings, ratio: float | None) -> Conclusion:
-    """Conclude where nothing wrong was seen: what was seen may be too little."""
+def _nothing_wrong(found: Findings) -> tuple[Outcome, Message]:  # noqa: PLR0911 -- one return for each reason
+    """Conclude when no failure was seen: ``unknown`` if the evidence is incomplete or no removal was tested."""
     if found.end is None:
-        sentence = say(
-            "Phase 3 was not seen to end; caches left on disk: {count}.",
-            count="?" if found.left_at_the_end is None else len(found.left_at_the_end),
-        )
-        return Outcome.UNKNOWN, sentence, ()
+        count = "?" if found.left_at_the_end is None else len(found.left_at_the_end)
+        return Outcome.UNKNOWN, say("The end of Phase 3 was not recorded. Caches left on disk: {count}.", count=count)
     if found.left_at_the_end is None:
-        return Outcome.UNKNOWN, say("What was left on disk was not counted."), ()
+        return Outcome.UNKNOWN, say("The files left on disk were not listed.")
     unsure = int((found.lives.used & (found.lives.needed == NEVER)).sum())
     if unsure:
-        sentence = say(
-            "The trace lacks the end of a tile, so that the last use is not known of caches: {count}.", count=unsure
+        return Outcome.UNKNOWN, say(
+            "The end of a tile is missing from the trace. Caches whose last use is therefore unknown: {count}.",
+            count=unsure,
         )
-        return Outcome.UNKNOWN, sentence, ()
     early = int(found.lives.early.sum())
     if early and not found.judged.any():
-        sentence = say(
-            "Every cache was removed before its last use (the cache check judges that); none is left to ask how soon it goes."
+        return Outcome.NOT_APPLICABLE, say(
+            "Every cache was removed before its last use, so that no delay after it can be measured. See the cache check."
         )
-        return Outcome.NOT_APPLICABLE, sentence, ()
     freed = int((found.judged & found.freed_in_phase_3).sum())
     if not freed:
-        return Outcome.UNKNOWN, say("No cache was removed in Phase 3, so per_tile was not put to the test."), ()
+        return Outcome.UNKNOWN, say("No cache was removed in Phase 3, so that per_tile was not tested.")
     values: dict[str, Value] = {"count": freed, "percent": round(100 * found.excess, 2)}
     if early:
-        sentence = say(
-            "{count} caches went right after their last user; {percent} % of what run_end holds of them was held beyond the lower"
-            " bound. Left out are {early} caches removed before their last use, which the cache check judges.",
+        return Outcome.PASS, say(
+            "{count} caches were removed soon after their last user. The excess over the lower bound is {percent} % of what"
+            " run_end holds. Not counted are {early} caches that were removed before their last use: see the cache check.",
             **values,
             early=early,
         )
-    elif ratio is None:
-        sentence = say(
-            "{count} caches went right after their last user, and none is left; {percent} % of what run_end holds was held beyond"
-            " the lower bound. The total peak could not be compared with run_end.",
+    if found.ratio is None:
+        return Outcome.PASS, say(
+            "{count} caches were removed soon after their last user, and no cache is left. The excess over the lower bound is"
+            " {percent} % of what run_end holds. The peak size could not be compared with run_end.",
             **values,
         )
-    else:
-        sentence = say(
-            "{count} caches went right after their last user, and none is left; {percent} % of what run_end holds was held beyond"
-            " the lower bound. The total peak is {ratio} times that of run_end.",
-            **values,
-            ratio=ratio,
-        )
-    return Outcome.PASS, sentence, ()
+    return Outcome.PASS, say(
+        "{count} caches were removed soon after their last user, and no cache is left. The excess over the lower bound is"
+        " {percent} % of what run_end holds. The peak size is {ratio} times that with run_end.",
+        **values,
+        ratio=found.ratio,
+    )
 
 
 def _at_the_end(run: Record, found: Findings) -> Conclusion:
-    """Judge ``run_end``: everything is there until Phase 7, and then gone."""
-    cleanup = _cleanup(run.history)
+    """Judge ``run_end``: every cache exists until Phase 7, and is then removed."""
+    told = [e.t for e in run.history.named("run_info_phase7_cleanup_starting")]
+    cleanup = min(told + [e.t for e in run.history.named("PHASE_UPDATE") if e.text.strip() == "7"], default=None)
     if cleanup is None and (found.lives.freed != NEVER).any() and not found.freed_in_phase_3.any():
-        return Outcome.UNKNOWN, say("Caches went, and the clean-up of Phase 7 was not seen to begin."), ()
+        return Outcome.UNKNOWN, say("Caches were removed, but the start of Phase 7 was not recorded."), ()
     before = found.lives.freed < (NEVER if cleanup is None else cleanup)
     if before.any():
-        sentence = say("With run_end, caches went before the clean-up of Phase 7: {count}.", count=int(before.sum()))
+        sentence = say(
+            "With run_end, caches were removed before the clean-up of Phase 7: {count}.", count=int(before.sum())
+        )
         return Outcome.FAIL, sentence, _life(run.history, found, before)
+    count = len(found.lives.names)
     return _gone(
-        found,
-        say(
-            "With run_end, all {count} caches were there until Phase 7, and none is left.", count=len(found.lives.names)
-        ),
+        found, say("With run_end, all {count} caches existed until Phase 7, and no cache is left.", count=count)
     )
 
 
 def _gone(found: Findings, sentence: Message) -> Conclusion:
-    """Conclude of a run that frees its caches at its end, and did not before."""
+    """Judge the end of a run that must remove its caches there; ``sentence`` is that of a pass."""
     if found.left_at_the_end is None:
-        return Outcome.UNKNOWN, say("What was left on disk was not counted."), ()
+        return Outcome.UNKNOWN, say("The files left on disk were not listed."), ()
     if not found.succeeded:
-        told = say("The run did not succeed; caches left: {count}.", count=len(found.left_at_the_end))
-        return Outcome.UNKNOWN, told, ()
+        count = len(found.left_at_the_end)
+        return Outcome.UNKNOWN, say("The run did not succeed. Caches left on disk: {count}.", count=count), ()
     if found.left_at_the_end:
-        return Outcome.FAIL, _left(found), ()
+        return Outcome.FAIL, _left(found.left_at_the_end), ()
     return Outcome.PASS, sentence, ()
 
 
 def _kept(run: Record, found: Findings) -> Conclusion:
-    """Judge ``keep``: everything is there, at the end too."""
+    """Judge ``keep``: every cache exists after the run."""
     freed = found.lives.freed != NEVER
     if freed.any():
         sentence = say("With keep, caches were removed: {count}.", count=int(freed.sum()))
         return Outcome.FAIL, sentence, _life(run.history, found, freed)
     if found.left_at_the_end is None:
-        return Outcome.UNKNOWN, say("What was left on disk was not counted."), ()
+        return Outcome.UNKNOWN, say("The files left on disk were not listed."), ()
     gone = set(found.lives.names) - set(found.left_at_the_end)
     if gone:
-        return Outcome.FAIL, say("With keep, caches are gone: {count}.", count=len(gone)), ()
-    return Outcome.PASS, say("With keep, all {count} caches are there at the end.", count=len(found.lives.names)), ()
+        return Outcome.FAIL, say("With keep, caches are missing after the run: {count}.", count=len(gone)), ()
+    return Outcome.PASS, say("With keep, all {count} caches exist after the run.", count=len(found.lives.names)), ()
 
 
-def _judge_sds(runs: Runs, _: Thresholds) -> Verdict:
-    """Judge SDS: retention does not apply before its end, and the coadd reads every cache."""
-    run, found = runs.run, _find(runs)
-    read = _coadd_end(run.history)
-    before = found.lives.freed < (0 if read is None else read)
+def _sds(run: Record, found: Findings) -> Conclusion:
+    """Judge SDS: the coadd reads every cache, so that retention applies only after it."""
+    before = found.lives.freed < (_coadd_end(run.history) or 0)
     if before.any():
-        sentence = say("Caches went before the coadd had read them: {count}.", count=int(before.sum()))
-        conclusion: Conclusion = Outcome.FAIL, sentence, ()
-    elif run.request.retention == "keep":
-        conclusion = _kept(run, found)
-    else:
-        told = say(
-            "All {count} caches were there until the coadd had read them, and none is left.",
-            count=len(found.lives.names),
-        )
-        conclusion = _gone(found, told)
-    outcome, sentence, cause = conclusion
-    return Verdict("disk", outcome, sentence, MappingProxyType(_evidence(run, found)), cause)
-
-
-def _left(found: Findings) -> Message:
-    assert found.left_at_the_end
-    return say(
-        "Caches left on disk at the end: {count}, among them {cache}.",
-        count=len(found.left_at_the_end),
-        cache=found.left_at_the_end[0],
+        sentence = say("Caches were removed before the coadd had read them: {count}.", count=int(before.sum()))
+        return Outcome.FAIL, sentence, ()
+    if run.request.retention == "keep":
+        return _kept(run, found)
+    count = len(found.lives.names)
+    return _gone(
+        found, say("All {count} caches existed until the coadd had read them, and no cache is left.", count=count)
     )
 
 
+def _left(names: tuple[str, ...]) -> Message:
+    return say("Caches left on disk after the run: {count}, for example {cache}.", count=len(names), cache=names[0])
+
+
 def _life(history: History, found: Findings, chosen: Chosen) -> tuple[Message, ...]:
-    """Tell the life of the chosen cache that was held longest beyond its last use, as far as Phase 3 goes."""
+    """Describe the life of the chosen cache that was held longest in Phase 3 after its last use."""
     lives, (start, end) = found.lives, found.span
     held = np.minimum(lives.freed, end) - np.clip(lives.needed, start, end)
     n = int(np.where(chosen, held, np.iinfo(np.int64).min).argmax())
@@ -326,11 +313,11 @@ def _life(history: History, found: Findings, chosen: Chosen) -> tuple[Message, .
             )
         )
     if lives.freed[n] == NEVER:
-        links.append(say("{cache} was not seen to be removed.", cache=lives.names[n]))
+        links.append(say("The trace has no removal of {cache}.", cache=lives.names[n]))
     else:
         links.append(
             say(
-                "{cache} was removed at {seconds} s; tiles collected in between: {count}.",
+                "{cache} was removed {seconds} s after the start of Phase 3. Tiles collected in between: {count}.",
                 cache=lives.names[n],
                 seconds=seconds(history, int(lives.freed[n])),
                 count=int(found.outlived[n]),
@@ -339,39 +326,25 @@ def _life(history: History, found: Findings, chosen: Chosen) -> tuple[Message, .
     return tuple(links)
 
 
-def _megabytes(lives: Lives, chosen: Chosen) -> float:
-    return float(lives.size[chosen].sum()) / 1e6
-
-
-def _cleanup(history: History) -> int | None:
-    told = [e.t for e in history.named("run_info_phase7_cleanup_starting")]
-    told += [e.t for e in history.named("PHASE_UPDATE") if e.text.strip() == "7"]
-    return min(told, default=None)
-
-
 def _coadd_end(history: History) -> int | None:
-    """Return when the last batch of an SDS run was added up; ``None`` where that was not told."""
+    """Return when the last batch of an SDS run was coadded; ``None`` if it was not reported."""
     return max((e.t for e in history.named(COADD_FINISHED)), default=None)
 
 
 def _evidence(run: Record, found: Findings) -> dict[str, Any]:
-    lives, peak = found.lives, found.peak
     masks = lifetimes.live_bytes(run.history, lifetimes.mask_names(run.history))
-    held, bound = lifetimes.live_bytes(run.history), lifetimes.lower_bound(lives)
+    held, bound = lifetimes.live_bytes(run.history), lifetimes.lower_bound(found.lives)
     masks_left = None if run.left is None else sum(file.size for file in run.left if file.kind == "mask")
     at, lines = lifetimes.decimated(*found.span, (held, bound), SERIES)
     return {
-        "caches": len(lives.names),
+        "caches": len(found.lives.names),
         **(_of_phase_3(found) if run.request.mode == "classic" else {}),
         "left_at_end": None if found.left_at_the_end is None else len(found.left_at_the_end),
         "left_at_end_bytes": found.left_bytes,
         "run_succeeded": found.succeeded,
         "cache_peak_bytes": held.peak,
-        "total_peak_traced_bytes": peak.traced,
-        "total_peak_sampled_bytes": peak.sampled,
-        "run_end_total_peak_traced_bytes": peak.pair_traced,
-        "run_end_total_peak_sampled_bytes": peak.pair_sampled,
-        "total_peak_ratio": None if peak.ratio is None else _rounded(peak.ratio),
+        **found.peaks,
+        "total_peak_ratio": None if found.ratio is None else significant(found.ratio),
         "hot_pixel_masks_peak_bytes": masks.peak,
         "hot_pixel_masks_at_end_of_phase_3_bytes": int(masks.at(np.array([found.span[1]]))[0]),
         "hot_pixel_masks_left_bytes": masks_left,
@@ -382,23 +355,26 @@ def _evidence(run: Record, found: Findings) -> dict[str, Any]:
 def _of_phase_3(found: Findings) -> dict[str, Any]:
     lives, areas, (start, end) = found.lives, found.areas, found.span
     waits = (lives.freed - lives.needed)[found.judged & (lives.freed != NEVER)] / 1e9
-    late = np.flatnonzero(found.judged & (found.outlived > 0) & found.freed_in_phase_3)
+    late = np.flatnonzero(found.judged & (found.outlived > 0) & found.freed_in_phase_3)[:MAX_LISTED].tolist()
     return {
         "caches_no_tile_uses": int((~lives.used).sum()),
         "removed_before_last_use": int(lives.early.sum()),
         "judged": int(found.judged.sum()),
         "freed_in_phase_3": int((found.judged & found.freed_in_phase_3).sum()),
-        "phase_3_seconds": _rounded((end - start) / 1e9),
-        "held_byte_seconds": _rounded(areas.held),
-        "lower_bound_byte_seconds": _rounded(areas.bound),
-        "excess_byte_seconds": _rounded(areas.excess),
-        "run_end_byte_seconds": _rounded(areas.full),
-        "excess_fraction": _rounded(found.excess),
-        "excess_fraction_in_tiles": _rounded(found.excess_in_tiles),
-        "delay_median_seconds": _rounded(float(np.median(waits))) if waits.size else None,
-        "delay_max_seconds": _rounded(float(waits.max())) if waits.size else None,
+        "phase_3_seconds": significant((end - start) / 1e9),
+        "held_byte_seconds": significant(areas.held),
+        "lower_bound_byte_seconds": significant(areas.bound),
+        "excess_byte_seconds": significant(areas.excess),
+        "run_end_byte_seconds": significant(areas.full),
+        "excess_fraction": significant(found.excess),
+        "excess_fraction_in_tiles": significant(found.excess_in_tiles),
+        "delay_median_seconds": significant(float(np.median(waits))) if waits.size else None,
+        "delay_max_seconds": significant(float(waits.max())) if waits.size else None,
         "tiles_collected_before_removal_max": int(found.outlived[found.judged].max(initial=0)),
-        "outlived": _listed(lives, late, found.outlived),
+        "outlived": [
+            {"cache": lives.names[n], "last_user": int(lives.last_user[n]), "tiles_collected": int(found.outlived[n])}
+            for n in late
+        ],
         "left_at_end_of_phase_3": None if found.end is None else int(found.left.sum()),
         "left_at_end_of_phase_3_names": [lives.names[n] for n in np.flatnonzero(found.left)[:MAX_LISTED].tolist()],
         "removals_refused": int((lives.used & lives.refused & ~lives.taken).sum()),
@@ -406,56 +382,37 @@ def _of_phase_3(found: Findings) -> dict[str, Any]:
     }
 
 
-def _listed(lives: Lives, chosen: NDArray[np.intp], outlived: NDArray[np.int64]) -> list[dict[str, Any]]:
-    return [
-        {"cache": lives.names[n], "last_user": int(lives.last_user[n]), "tiles_collected": int(outlived[n])}
-        for n in chosen[:MAX_LISTED].tolist()
-    ]
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.6g}")
-
-
 def _written(runs: Runs) -> Message | None:
     if lifetimes.lives(runs.run.history).names:
         return None
-    return say("No cache was seen to be written, so nothing is known of how long any lived.")
+    return say("The trace has no write of a cache, so that no lifetime is known.")
 
 
 def _all_written(runs: Runs) -> Message | None:
-    """Ask that the writing of every cache that a tile uses was seen: of the others no life is known."""
+    """Require the write of every cache that a tile uses: the lifetime of the others is unknown."""
     used = {name_of(path) for tile in runs.run.history.tiles for path in tile.caches}
     unseen = used - set(lifetimes.lives(runs.run.history).names)
     if not unseen:
         return None
     return say(
-        "Nothing wrong was seen, but caches were used that nobody was seen to write: {count}.", count=len(unseen)
+        "Nothing wrong was seen, but tiles used caches whose write is not in the trace: {count}.", count=len(unseen)
     )
 
 
 def _coadd(runs: Runs) -> Message | None:
     if _coadd_end(runs.run.history) is not None:
         return None
-    return say("The coadd was not seen to end, so nothing is known of when its caches were read.")
-
-
-WRITTEN = Premise("a cache was written", _written)
-COADD = Premise("coadd reached its end", _coadd)
-
-
-def _by_mode(runs: Runs, limits: Thresholds) -> Verdict:
-    return _judge_sds(runs, limits) if runs.run.request.mode == "sds" else _judge(runs, limits)
+    return say("The end of the coadd was not recorded, so that it is unknown when the caches were read.")
 
 
 def _over_bound(evidence: Evidence) -> Numbers | None:
-    """Return how many times the held bytes are the least that any safe policy holds."""
+    """Return the ratio of the byte-seconds held to the lower bound."""
     found = numbers("held_byte_seconds", "lower_bound_byte_seconds")(evidence)
     return (found[0] / found[1],) if found and found[1] > 0 else None
 
 
 def _excess(evidence: Evidence) -> Numbers | None:
-    """Return what is held beyond that bound, in percent of what ``run_end`` holds."""
+    """Return the excess over the lower bound in percent of what ``run_end`` holds."""
     found = numbers("excess_fraction")(evidence)
     return None if found is None else (found[0] * 100,)
 
@@ -463,11 +420,17 @@ def _excess(evidence: Evidence) -> Numbers | None:
 CHECK = Check(
     "disk",
     say("Does the cache free itself progressively?"),
-    _by_mode,
+    _judge,
     MappingProxyType(
         {
-            "classic": (*ALWAYS, TILES, REMOVALS, SAVES, WRITTEN),
-            "sds": (*ELSEWHERE, REMOVALS, SAVES, WRITTEN, COADD),
+            "classic": (*ALWAYS, TILES, REMOVALS, SAVES, Premise("a cache was written", _written)),
+            "sds": (
+                *ELSEWHERE,
+                REMOVALS,
+                SAVES,
+                Premise("a cache was written", _written),
+                Premise("coadd reached its end", _coadd),
+            ),
         }
     ),
     for_pass=(SHARED, Premise("every cache was seen to be written", _all_written)),

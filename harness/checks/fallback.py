@@ -1,8 +1,8 @@
-"""Whether nothing new falls back in silence, and the mode that was asked for was taken.
+"""Check that a run has no new fallbacks, and that it used the requested mode.
 
-Healthy runs emit fallbacks of their own, so each is counted by phase and name, and compared: with the pair, where more of the
-same is new too, and with the baseline, where only another kind is, for a version that loses tiles has fewer of each. A text
-that speaks of a fallback and is not known by name is counted as it stands, without its numbers and file names, and shown.
+Healthy runs have fallbacks too. Each is therefore counted by phase and name, and compared with other runs. A fallback is new if
+it occurs more often than in the pair, or if the baseline does not have its kind at all (a version that loses tiles has fewer of
+each kind). A text about a fallback that has no known name is counted under its own words, without numbers and file names.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from harness.record.reader import Record
 from harness.verdict import Outcome, Verdict
 
 Kind = tuple[str, str]  # phase, and name
-Conclusion = tuple[Outcome, Message]
 
 _LONGEST = 120
 _FILE = re.compile(
@@ -43,7 +42,7 @@ _NUMBER = re.compile(r"(?<![A-Za-z])[-+]?\d+(?:[.,]\d+)*(?:e[-+]?\d+)?", re.IGNO
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """One fallback that a run told of: when, in which phase, its name, what it means where that is known, and the source."""
+    """One fallback that a run reported: its time, phase, name, meaning (``None`` if unknown) and source."""
 
     t: int
     phase: str
@@ -53,19 +52,37 @@ class Fallback:
 
     @property
     def kind(self) -> Kind:
-        """What makes two fallbacks the same."""
+        """The phase and the name: fallbacks with the same kind count as the same."""
         return self.phase, self.name
 
 
+@dataclass(frozen=True, slots=True)
+class Others:
+    """The fallbacks by kind of the runs to compare with; ``None`` for a run that can't be compared."""
+
+    pair: Mapping[Kind, int] | None
+    baseline: Mapping[Kind, int] | None
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the runs that can be compared."""
+        return [name for name, counts in (("pair", self.pair), ("baseline", self.baseline)) if counts is not None]
+
+    def lack(self, kind: Kind, count: int) -> bool:
+        """Return whether a fallback is new: more frequent than in the pair, or of a kind that the baseline does not have."""
+        more = self.pair is not None and count > self.pair.get(kind, 0)
+        return more or (self.baseline is not None and kind not in self.baseline)
+
+
 def normal(text: str) -> str:
-    """Return a text without what differs between two runs of the same: files, paths, numbers."""
+    """Return a text without the parts that differ between two equal runs: files, paths, numbers."""
     for pattern, instead in ((_FILE, "<file>"), (_PATH, "<path>"), (_HEX, "#"), (_SIZES, "#"), (_NUMBER, "#")):
         text = pattern.sub(instead, text)
     return " ".join(text.split())[:_LONGEST]
 
 
 def fallbacks(history: History) -> tuple[tuple[Fallback, ...], tuple[str, ...]]:
-    """Return the fallbacks of a run in order of time, and the texts that say of one that it was not taken."""
+    """Return the fallbacks of a run in order of time, and the texts that say that a fallback was not taken."""
     spans = phases(history)
     found, denied = [], []
     for event in history.events:
@@ -84,7 +101,7 @@ def fallbacks(history: History) -> tuple[tuple[Fallback, ...], tuple[str, ...]]:
 
 
 def _texts(event: Event) -> Iterator[str]:
-    """Yield what an event says: its key and text as one, and its words among the fields."""
+    """Yield the texts of an event: its key and text together, and each field that mentions a fallback."""
     if event.source == "stage":
         return
     yield event.text if event.source == "log" else f"{event.key}: {event.text}" if event.text else event.key
@@ -95,7 +112,7 @@ def _texts(event: Event) -> Iterator[str]:
 
 
 def counted(found: tuple[Fallback, ...]) -> Mapping[Kind, int]:
-    """Count fallbacks by kind; one that is told by an event and in the log counts once."""
+    """Count fallbacks by kind. A fallback that is reported both as an event and in the log counts once."""
     by_source: Counter[tuple[Kind, str]] = Counter((f.kind, f.source) for f in found)
     counts: dict[Kind, int] = {}
     for (kind, _), count in by_source.items():
@@ -111,35 +128,32 @@ def _judge(runs: Runs, _: Thresholds) -> Verdict:
     pair_counts = _comparable(run, pair)
     baseline, left_out = baseline_of(runs)
     if baseline is not None and pair_counts is not None and losses(baseline.history):
-        baseline, left_out = (
-            None,
-            say("The baseline is left out: it lost caches, and what it lacks could not fall back."),
-        )
-    before = _comparable(run, baseline)
-    new = {kind: count for kind, count in counts.items() if _is_new(kind, count, pair_counts, before)}
+        baseline, left_out = None, say("The baseline is not compared: it lost caches, and so has fewer fallbacks.")
+    others = Others(pair_counts, _comparable(run, baseline))
+    new = {kind: count for kind, count in counts.items() if others.lack(kind, count)}
     other_mode = signs_of_another_mode(run)
     evidence: dict[str, Any] = {
-        "new": _rows(new, found, pair_counts, before),
-        "same": _rows({k: n for k, n in counts.items() if k not in new}, found, pair_counts, before),
+        "new": _rows(new, found, others),
+        "same": _rows({k: n for k, n in counts.items() if k not in new}, found, others),
         "not_known_by_name": sorted({f.name for f in found if f.means is None})[:MAX_LISTED],
         "said_not_to_be_taken": dict(Counter(denied).most_common(MAX_LISTED)),
         "mode": run.request.mode,
         "signs_of_another_mode": [to_json(sign) for sign in other_mode],
-        "compared_with": [n for n, c in (("pair", pair_counts), ("baseline", before)) if c is not None],
+        "compared_with": others.names,
     }
     if left_out is not None:
         evidence["baseline"] = to_json(left_out)
-    outcome, sentence = _conclude(run, counts, new, other_mode, compared=bool(evidence["compared_with"]))
+    outcome, sentence = _conclude(run, counts, new, other_mode, compared=bool(others.names))
     cause: tuple[Message, ...] = ()
     if outcome is Outcome.FAIL:
-        cause = (*other_mode, *_told(run.history, new, found, pair_counts, before))
+        cause = (*other_mode, *_details(run.history, new, found, others))
     elif outcome is Outcome.UNKNOWN and why_not is not None:
         cause = (why_not,)
     return Verdict("fallback", outcome, sentence, MappingProxyType(evidence), cause)
 
 
 def _comparable(run: Record, other: Record | None) -> Mapping[Kind, int] | None:
-    """Count the fallbacks of another run; ``None`` where it did not record all that this one did, or went another way."""
+    """Count the fallbacks of another run; ``None`` if it recorded fewer sources than this run, or used another mode."""
     if other is None or not run.history.capabilities & {"callback", "log"} <= other.history.capabilities:
         return None
     if signs_of_another_mode(other) or not_reached(other) is not None:
@@ -147,17 +161,12 @@ def _comparable(run: Record, other: Record | None) -> Mapping[Kind, int] | None:
     return counted(fallbacks(other.history)[0])
 
 
-def _is_new(kind: Kind, count: int, pair: Mapping[Kind, int] | None, before: Mapping[Kind, int] | None) -> bool:
-    more = pair is not None and count > pair.get(kind, 0)
-    return more or (before is not None and kind not in before)
-
-
 def _conclude(  # noqa: PLR0911 -- a ladder, worst first
     run: Record, counts: Mapping[Kind, int], new: Mapping[Kind, int], other_mode: tuple[Message, ...], *, compared: bool
-) -> Conclusion:
-    mode, retention = run.request.mode, run.request.retention
+) -> tuple[Outcome, Message]:
+    mode = run.request.mode
     if other_mode:
-        return Outcome.FAIL, say("The mode {mode} was asked for, and the run went another way.", mode=mode)
+        return Outcome.FAIL, say("The run did not use the requested mode {mode}.", mode=mode)
     if new:
         names = ", ".join(sorted({name for _, name in new})[:5])
         return Outcome.FAIL, say("New fallbacks: {count} ({names}).", count=len(new), names=names)
@@ -165,67 +174,57 @@ def _conclude(  # noqa: PLR0911 -- a ladder, worst first
     if missing is not None:
         return Outcome.UNKNOWN, missing
     if not counts:
-        return Outcome.PASS, say("The mode {mode} was taken, and nothing fell back.", mode=mode)
+        return Outcome.PASS, say("The run used the mode {mode}, without fallbacks.", mode=mode)
     if compared:
         return Outcome.PASS, say(
-            "The mode {mode} was taken. Fallbacks that other runs have too: {count}; none is new.",
+            "The run used the mode {mode}. It has no new fallbacks; kinds that other runs have too: {count}.",
             mode=mode,
             count=len(counts),
         )
-    if retention == "per_tile":
+    if run.request.retention == "per_tile":
         return Outcome.UNKNOWN, say(
-            "Fallbacks: {count}; no pair and no baseline tells whether they are new.", count=len(counts)
+            "Kinds of fallback: {count}. Without a pair or a baseline it is unknown whether they are new.",
+            count=len(counts),
         )
     return Outcome.PASS, say(
-        "The mode {mode} was taken. Fallbacks: {count}; they are the measure for per_tile.",
+        "The run used the mode {mode}. Kinds of fallback: {count}; per_tile is compared with them.",
         mode=mode,
         count=len(counts),
     )
 
 
-def _rows(
-    kinds: Mapping[Kind, int],
-    found: tuple[Fallback, ...],
-    pair: Mapping[Kind, int] | None,
-    before: Mapping[Kind, int] | None,
-) -> list[dict[str, Any]]:
+def _rows(kinds: Mapping[Kind, int], found: tuple[Fallback, ...], others: Others) -> list[dict[str, Any]]:
     means = {f.kind: f.means for f in found}
-    rows = []
-    for kind, count in sorted(kinds.items())[:MAX_LISTED]:
-        meaning = means[kind]
-        rows.append(
-            {
-                "phase": kind[0],
-                "name": kind[1],
-                "count": count,
-                "in_pair": None if pair is None else pair.get(kind, 0),
-                "in_baseline": None if before is None else before.get(kind, 0),
-                "means": None if meaning is None else to_json(meaning),
-            }
-        )
-    return rows
+    return [
+        {
+            "phase": kind[0],
+            "name": kind[1],
+            "count": count,
+            "in_pair": None if others.pair is None else others.pair.get(kind, 0),
+            "in_baseline": None if others.baseline is None else others.baseline.get(kind, 0),
+            "means": None if (meaning := means[kind]) is None else to_json(meaning),
+        }
+        for kind, count in sorted(kinds.items())[:MAX_LISTED]
+    ]
 
 
-def _told(
-    history: History,
-    new: Mapping[Kind, int],
-    found: tuple[Fallback, ...],
-    pair: Mapping[Kind, int] | None,
-    before: Mapping[Kind, int] | None,
+def _details(
+    history: History, new: Mapping[Kind, int], found: tuple[Fallback, ...], others: Others
 ) -> tuple[Message, ...]:
-    """Tell of each new fallback when it came first and how often, and what it means."""
+    """Return for each new fallback when it first occurred, how often, and its meaning."""
     links: list[Message] = []
     for kind, count in sorted(new.items())[:5]:
         first = next(f for f in found if f.kind == kind)
         links.append(
             say(
-                "{name}: {count} in phase {phase}, first at {seconds} s; in the pair: {pair}, in the baseline: {before}.",
+                "{name}: {count} in phase {phase}, the first {seconds} s after the start of the run (pair: {pair}, baseline:"
+                " {before}).",
                 name=kind[1],
                 count=count,
                 phase=kind[0],
-                seconds=_since_start(history, first.t),
-                pair="?" if pair is None else pair.get(kind, 0),
-                before="?" if before is None else before.get(kind, 0),
+                seconds=f"{(first.t - history.events[0].t) / 1e9:.3f}",
+                pair="?" if others.pair is None else others.pair.get(kind, 0),
+                before="?" if others.baseline is None else others.baseline.get(kind, 0),
             )
         )
         if first.means is not None:
@@ -233,22 +232,18 @@ def _told(
     return tuple(links)
 
 
-def _since_start(history: History, t: int) -> str:
-    return f"{(t - history.events[0].t) / 1e9:.3f}"
-
-
-_PREMISES = (*ELSEWHERE, CALLBACK)  # a run that went another way may never come to Phase 3
+_PREMISES = (*ELSEWHERE, CALLBACK)  # Phase 3 is not required: a run in another mode may never reach it
 
 
 def _fallbacks(evidence: Evidence) -> Numbers | None:
-    """Return the kinds of fallback that are new, and how often those happened that other runs have too."""
+    """Return the number of new kinds of fallback, and how often those occurred that other runs have too."""
     same = rows_in(evidence, "same")
     return None if same is None else every(size_in(evidence, "new"), total(same, "count"))
 
 
 CHECK = Check(
     "fallback",
-    say("Does nothing new fall back in silence?"),
+    say("Does the run use the requested mode, without new fallbacks?"),
     _judge,
     MappingProxyType({"classic": _PREMISES, "sds": _PREMISES, "grid": _PREMISES}),
     for_pass=(LOG,),

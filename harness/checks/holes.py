@@ -1,19 +1,21 @@
-"""Whether the sky is covered that must be.
+"""Compare the covered sky with the sky that must be covered.
 
-*Differential*: what the pair with ``run_end`` covers and the run with ``per_tile`` does not, is a hole that retention made.
-*Absolute*: each tile promises its reference frame's outline, less the crop margin; a promise that nobody keeps is a hole too.
-Not the union of all frames: on good runs dithers and drift leave 7 to 22 % of that uncovered. Such sky is *trimmed*:
-told, never gated. SDS promises the sky that enough frames cover, and grid mode the outline of every frame. Grid mode knows no
-retention, so its pair lacks what it lacks: there, what the baseline covers of the promised sky must be covered too.
+A *differential* hole is sky that the pair with ``run_end`` covers and the run with ``per_tile`` does not: retention made it.
+An *absolute* hole is required sky that the run does not cover. The code calls required sky *promised*: in classic mode it is the
+outline of each tile's reference frame less the crop margin, in SDS the sky that enough frames cover, in grid mode the outline of
+every frame. The union of all frames is too much: in good runs dithers and drift leave 7 to 22 % of it uncovered. Such sky is
+*trimmed*: reported, but no hole. Grid mode has no retention, so its pair has the same holes: there, the run must also cover the
+required sky that the baseline covers.
 
-Everything is compared on one canvas: the pair's grid, widened by whole pixels until it holds both mosaics and all promises, for a
-lost tile at the edge shrinks its own mosaic. The pair's mask is so never resampled; the run's is, once, by nearest pixel,
-and only when its grid is another one. A mask and a promise are never both rasterised on a grid that is not theirs.
+All masks are compared on one canvas: the pair's grid, widened by whole pixels to hold both mosaics and all required sky, because
+a lost tile at the edge makes the mosaic smaller. So the pair's mask is never resampled. The run's mask is resampled once, to the
+nearest pixel, and only if its grid differs.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -39,16 +41,15 @@ from harness.verdict import Outcome, Verdict
 
 Mask = NDArray[np.bool_]
 Cards = Mapping[str, str | int | float]
-Conclusion = tuple[Outcome, Message]
 
 _MOST_ELEMENTS = 100_000_000
-_EXPLAINED = 3  # holes that are explained in prose; the evidence lists more
+_EXPLAINED = 3  # the number of holes explained by sentences; the evidence lists more
 _OUTLINE_POINTS = 60
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """A grid that holds everything that is compared: WCS cards, shape, and the mosaic pixels in one element's side."""
+    """The grid on which masks are compared. One element is ``step`` mosaic pixels wide."""
 
     cards: Cards
     shape: tuple[int, int]
@@ -57,7 +58,7 @@ class Canvas:
 
 @dataclass(frozen=True)
 class Promise:
-    """What one tile promises to cover: its reference frame's outline, and where that frame is known from."""
+    """The sky that a tile must cover: the outline of its reference frame, shape (n, 2), in degrees."""
 
     tile: int
     frame: str
@@ -67,7 +68,7 @@ class Promise:
 
 @dataclass(frozen=True)
 class Promised:
-    """The sky that a run promises, on the canvas: all of it, tile by tile where tiles promise, and the size of a usual part."""
+    """The required sky on the canvas: in all, by tile in classic mode, and the median size of a part in elements."""
 
     mask: Mask
     by_tile: tuple[tuple[int, Box, Mask], ...]
@@ -76,10 +77,10 @@ class Promised:
 
 @dataclass(frozen=True)
 class Hole:
-    """A connected area that must be covered and is not, with the tiles that promised it and whether the pair lacks it too.
+    """A connected area that must be covered and is not, with the tiles that should have covered it.
 
-    Where there is no pair, and in grid mode, the same target before the patch, with the same retention, is asked
-    (``in_baseline``).
+    ``in_pair`` and ``in_baseline`` say whether those runs lack it too; ``None`` if that run is not compared. The baseline is
+    compared without a pair, and in grid mode.
     """
 
     kind: str
@@ -90,7 +91,7 @@ class Hole:
 
     @property
     def known(self) -> bool:
-        """Whether what the run is compared with lacks it too: the target's own, then, and not the patch's."""
+        """Whether the run that it is compared with lacks the area too, so that the patch did not make the hole."""
         return bool(self.in_pair if self.in_baseline is None else self.in_baseline)
 
 
@@ -108,28 +109,16 @@ class Masks:
 
 
 def compare(runs: Runs, causes: Causes, limits: Thresholds) -> Masks | None:
-    """Bring a run, its pair and its promises on one canvas and find the holes.
+    """Place the masks of a run, its pair and the required sky on one canvas, and find the holes.
 
-    Parameters
-    ----------
-    runs
-        The run and its pair.
-    causes
-        What became of the run's tiles.
-    limits
-        The limits named ``holes.*``.
-
-    Returns
-    -------
-    Masks or None
-        ``None`` when neither the run nor its pair has a mosaic.
+    Returns ``None`` if neither the run nor its pair has a measured mosaic.
 
     Raises
     ------
-    harness.footprint.FootprintError
-        When WCS cards place nothing on the sky.
+    FootprintError
+        When WCS cards can't be used.
     ValueError
-        When the canvas would be too large to hold.
+        When the canvas would be too large.
 
     """
     pair = standard(runs)[0]
@@ -151,9 +140,9 @@ def compare(runs: Runs, causes: Causes, limits: Thresholds) -> Masks | None:
 
     match mode:
         case "sds":
-            promised = _by_depth(runs.run, frames, canvas, limits)
+            promised = _by_depth(frames, canvas, _coverage_keep(runs.run, limits))
         case "grid":
-            promised = _by_frames(frames, canvas)
+            promised = _by_depth(frames, canvas, 0.0)
         case _:
             promised = _by_tiles(runs.run, promises, canvas, limits)
 
@@ -164,34 +153,27 @@ def compare(runs: Runs, causes: Causes, limits: Thresholds) -> Masks | None:
         smallest = max(limits["holes.area"], limits["holes.promise_area"] * promised.size * canvas.step**2)
         edge = limits["holes.promise_edge"]
         gone = earlier & ~run & promised.mask if earlier is not None and mode == "grid" else np.zeros_like(run)
-        # By themselves: beside what the baseline lacks too they would be a part of something old.
-        for component in _components(gone, canvas, edge, smallest):
-            if not _mostly(lost, component):
-                in_pair = None if other is None else _mostly(~other, component)
-                tiles = _promised_by(component, promised.by_tile)
-                holes.append(Hole("absolute", component, tiles, in_pair, in_baseline=False))
-        for component in _components(promised.mask & ~run, canvas, edge, smallest):
-            if _mostly(lost | gone, component):  # the same hole as above
-                continue
-            in_pair = None if other is None else _mostly(~other, component)
-            in_baseline = None if earlier is None else _mostly(~earlier, component)
-            tiles = _promised_by(component, promised.by_tile)
-            holes.append(Hole("absolute", component, tiles, in_pair, in_baseline))
+        # Sky that the baseline covers is searched alone: together with sky that it lacks too, it would count as known.
+        for missing, above in ((gone, lost), (promised.mask & ~run, lost | gone)):
+            for component in _components(missing, canvas, edge, smallest):
+                if not _mostly(above, component):  # else it is a hole that was found before
+                    in_pair = None if other is None else _mostly(~other, component)
+                    in_baseline = None if earlier is None else _mostly(~earlier, component)
+                    tiles = _promised_by(component, promised.by_tile)
+                    holes.append(Hole("absolute", component, tiles, in_pair, in_baseline))
     touched = raster(frames, canvas.cards, canvas.shape) if frames else promised.mask
     trimmed = int(np.count_nonzero(touched & ~run & ~promised.mask)) * canvas.step**2
     return Masks(canvas, run, other, promises, tuple(holes), promised.mask, trimmed)
 
 
 def _before(runs: Runs) -> Products | None:
-    """Return what the target made before the patch, where that run came to its end."""
+    """Return the products of the baseline, if that run reached its end."""
     baseline, _ = baseline_of(runs)
-    if baseline is None or baseline.seal is None or baseline.seal.state != "done":
-        return None
-    return _measured(baseline)
+    return _measured(baseline) if baseline is not None and baseline.usable else None
 
 
 def _by_tiles(run: Record, promises: Sequence[Promise], canvas: Canvas, limits: Thresholds) -> Promised:
-    """Return what the classic way promises: of each tile its reference frame's outline, less the crop margin."""
+    """Return the required sky of classic mode: of each tile the outline of its reference frame, less the crop margin."""
     shrink = _margin(run, limits)
     kept = list(per_outline([p.outline for p in promises], canvas.cards, canvas.shape, shrink))
     mask = np.zeros(canvas.shape, dtype=np.bool_)
@@ -201,11 +183,18 @@ def _by_tiles(run: Record, promises: Sequence[Promise], canvas: Canvas, limits: 
     return Promised(mask, tuple((promises[i].tile, box, part) for i, box, part in kept), size)
 
 
-def _by_depth(run: Record, frames: Sequence[NDArray[np.float64]], canvas: Canvas, limits: Thresholds) -> Promised:
-    """Return what SDS promises: the sky that at least so many frames cover, as a fraction of the most that cover any."""
+def _coverage_keep(run: Record, limits: Thresholds) -> float:
+    """Return the fraction of the deepest coverage below which SDS masks sky, from the settings if they have it."""
     asked = setting(run, "sds_min_coverage_keep")
     known = isinstance(asked, int | float) and not isinstance(asked, bool) and 0 <= asked <= 1
-    keep = float(asked) if known else limits["holes.coverage_keep"]
+    return float(asked) if known else limits["holes.coverage_keep"]
+
+
+def _by_depth(frames: Sequence[NDArray[np.float64]], canvas: Canvas, keep: float) -> Promised:
+    """Return the sky that at least one frame covers, and at least a fraction ``keep`` of the most frames on any place.
+
+    SDS keeps such sky. In grid mode ``keep`` is 0, because each sky tile is made of all frames that touch it.
+    """
     depth = np.zeros(canvas.shape, dtype=np.int32)
     sizes = []
     for _, box, part in per_outline(frames, canvas.cards, canvas.shape):
@@ -213,16 +202,6 @@ def _by_depth(run: Record, frames: Sequence[NDArray[np.float64]], canvas: Canvas
         sizes.append(part.sum())
     least = max(1.0, keep * float(depth.max(initial=0)))
     return Promised(depth >= least, (), float(np.median(sizes)) if sizes else 0.0)
-
-
-def _by_frames(frames: Sequence[NDArray[np.float64]], canvas: Canvas) -> Promised:
-    """Return what grid mode promises: the outline of every frame, for each sky tile is made of whatever touches it."""
-    mask = np.zeros(canvas.shape, dtype=np.bool_)
-    sizes = []
-    for _, box, part in per_outline(frames, canvas.cards, canvas.shape):
-        mask[box] |= part
-        sizes.append(part.sum())
-    return Promised(mask, (), float(np.median(sizes)) if sizes else 0.0)
 
 
 def _measured(record: Record) -> Products | None:
@@ -233,7 +212,7 @@ def _measured(record: Record) -> Products | None:
 def _canvas(
     base: Products, ours: Products | None, promised: Sequence[NDArray[np.float64]], margin: int
 ) -> tuple[Canvas, tuple[int, int]]:
-    """Widen a grid by whole elements; return it and where the first element of the old grid lies on it (row, column)."""
+    """Widen a grid by whole elements. Return it, and the place of the old grid's first element on it (row, column)."""
     rows, columns = base.covered.shape
     points = [*promised]
     if ours is not None and ours is not base:
@@ -258,7 +237,7 @@ def _canvas(
 
 
 def _border(products: Products) -> NDArray[np.float64]:
-    """Return points on the sky along the edge of a mosaic's canvas, shape (n, 2)."""
+    """Return points along the edge of a mosaic in degrees on the sky, shape (n, 2)."""
     rows, columns = products.covered.shape
     t = np.linspace(0.0, 1.0, 33)
     x = np.concatenate([t, np.ones_like(t), t, np.zeros_like(t)]) * columns - 0.5
@@ -267,7 +246,7 @@ def _border(products: Products) -> NDArray[np.float64]:
 
 
 def _on(canvas: Canvas, products: Products | None, base: Products, place: tuple[int, int]) -> Mask:
-    """Bring a mask on the canvas: nothing without a mosaic, a copy on the canvas' own grid, else the nearest pixel."""
+    """Place a mask on the canvas: empty without a mosaic, copied if the grids agree, else resampled to the nearest pixel."""
     mask = np.zeros(canvas.shape, dtype=np.bool_)
     if products is None:
         return mask
@@ -279,7 +258,7 @@ def _on(canvas: Canvas, products: Products | None, base: Products, place: tuple[
 
 
 def _components(missing: Mask, canvas: Canvas, edge: float, area: float) -> tuple[Component, ...]:
-    """Find the holes in a mask. Limits in mosaic pixels become whole elements of the mask, rounded up."""
+    """Find the connected areas of a mask. Limits in mosaic pixels become whole elements of the mask, rounded up."""
     return components(
         missing,
         canvas.cards,
@@ -289,7 +268,7 @@ def _components(missing: Mask, canvas: Canvas, edge: float, area: float) -> tupl
 
 
 def _promises(run: Record, pair: Record | None, causes: Causes) -> tuple[Promise, ...]:
-    """Return what each tile promises. A tile that failed for a cause of its frames' own promises nothing."""
+    """Return the sky that each tile must cover. A tile that failed for another cause than caches has none."""
     frames = {frame.name: frame for frame in run.request.dataset.frames}
     found = []
     for tile in run.history.tiles:
@@ -303,9 +282,9 @@ def _promises(run: Record, pair: Record | None, causes: Causes) -> tuple[Promise
 
 
 def _reference(tile: Tile, pair: Record | None, *, starved: bool) -> tuple[str, str]:
-    """Return the frame on whose grid a tile was to be made, and where that is known from.
+    """Return the reference frame of a tile, and the source of that knowledge.
 
-    A tile that lacked caches may have been made on the first frame that it found instead: its own word is not taken then.
+    A tile that lacked caches may have used the first frame that was left instead, so its own report is not used.
     """
     if tile.reference is not None and not starved:
         return tile.reference, "the run"
@@ -316,7 +295,7 @@ def _reference(tile: Tile, pair: Record | None, *, starved: bool) -> tuple[str, 
 
 
 def _margin(run: Record, limits: Thresholds) -> float:
-    """Return what is cut from each side of a tile, as a fraction of the side, from the settings where they say so."""
+    """Return the crop margin on each side of a tile as a fraction of the side, from the settings if they have it."""
     if setting(run, "apply_master_tile_crop") is False:
         return 0.0
     percent = setting(run, "master_tile_crop_percent")
@@ -326,7 +305,7 @@ def _margin(run: Record, limits: Thresholds) -> float:
 
 
 def _promised_by(component: Component, by_tile: Sequence[tuple[int, Box, Mask]]) -> tuple[int, ...]:
-    """Return the tiles that promised a tenth or more of a hole, the one that promised most first."""
+    """Return the tiles that must cover a tenth or more of a hole, the one with the largest part first."""
     top, left, bottom, right = component.box
     shares = {}
     for tile, (rows, columns), mask in by_tile:
@@ -352,7 +331,7 @@ def _judge(runs: Runs, limits: Thresholds) -> Verdict:
     found = compare(runs, causes, limits)
     why_not = standard(runs)[1]
     if found is None:
-        sentence = say("There is no mosaic to look at, of the run or of its pair.")
+        sentence = say("Neither this run nor the run with run_end has a measured mosaic.")
         return Verdict("holes", Outcome.UNKNOWN, sentence, cause=() if why_not is None else (why_not,))
     unmeasured = _mosaic_not_measured(runs.run)
     if unmeasured is not None:
@@ -361,72 +340,58 @@ def _judge(runs: Runs, limits: Thresholds) -> Verdict:
     cause = _cause(runs.run.request.mode, causes, found) if outcome is Outcome.FAIL else ()
     if outcome is Outcome.UNKNOWN and why_not is not None:
         cause = (why_not,)
-    return Verdict("holes", outcome, sentence, MappingProxyType(_evidence(runs, found)), cause)
+    return Verdict("holes", outcome, sentence, _evidence(runs, found), cause)
 
 
 def _mosaic_not_measured(run: Record) -> Message | None:
-    """Tell a run without a mosaic from one whose mosaic could not be measured, or that was ended by its time limit."""
+    """Return why a mosaic was not measured if the run may have made one; ``None`` if it is measured or was not made."""
     if _measured(run) is not None:
         return None
     if any(file.kind == "mosaic" for file in run.left or ()):
         return say("The run left a mosaic, but it was not measured.")
     if run.seal is not None and run.seal.state in ("timed out", "killed"):
-        return say("The run was ended before it had a mosaic.")
+        return say("The run was stopped before it made a mosaic.")
     return None
 
 
-def _conclude(runs: Runs, found: Masks) -> Conclusion:  # noqa: PLR0911 -- a ladder of conclusions, worst first
-    differential = [hole for hole in found.holes if hole.kind == "differential"]
-    if differential:
-        area = _arcmin2(differential)
+def _conclude(runs: Runs, found: Masks) -> tuple[Outcome, Message]:  # noqa: PLR0911 -- worst first
+    made = [hole for hole in found.holes if hole.kind == "differential"]
+    if made:
         if _measured(runs.run) is None:
-            return Outcome.FAIL, say("There is no mosaic, where run_end covers {area} square arc minutes.", area=area)
-        return Outcome.FAIL, say(
-            "Holes: {count}, {area} square arc minutes in all. run_end covers this sky, per_tile does not.",
-            count=len(differential),
-            area=area,
+            return Outcome.FAIL, say("The run made no mosaic; run_end covers {area} arcmin².", area=_arcmin2(made))
+        one = say("1 hole, {area} arcmin²: run_end covers this sky, per_tile does not.")
+        return Outcome.FAIL, _counted(
+            made, one, say("{count} holes, {area} arcmin²: run_end covers this sky, per_tile does not.")
         )
-    new = [hole for hole in found.holes if hole.kind == "absolute" and not hole.known]
+    new = [hole for hole in found.holes if not hole.known]
     if any(hole.in_pair and hole.in_baseline is False for hole in new):
-        return Outcome.FAIL, say(
-            "Holes: {count}, {area} square arc minutes in all. The target covered this sky before the patch.",
-            count=len(new),
-            area=_arcmin2(new),
-        )
+        one = say("1 hole, {area} arcmin²: the baseline covers this sky.")
+        return Outcome.FAIL, _counted(new, one, say("{count} holes, {area} arcmin²: the baseline covers this sky."))
     if new:
-        if runs.run.request.mode != "classic":
-            return Outcome.FAIL, say(
-                "Holes: {count}, {area} square arc minutes in all, where frames promised sky.",
-                count=len(new),
-                area=_arcmin2(new),
-            )
-        return Outcome.FAIL, say(
-            "Holes: {count}, {area} square arc minutes in all, where tiles promised sky.",
-            count=len(new),
-            area=_arcmin2(new),
-        )
+        one = say("1 hole, {area} arcmin² of required sky.")
+        return Outcome.FAIL, _counted(new, one, say("{count} holes, {area} arcmin² of required sky."))
     if not found.promised.any() and found.pair is None:
         return Outcome.UNKNOWN, say(
-            "Nothing says what sky had to be covered: no tile was traced, and there is no pair."
+            "The required sky is not known: no tile was traced, and there is no run with run_end."
         )
     if runs.run.request.retention == "per_tile" and found.pair is None:
-        return Outcome.UNKNOWN, say(
-            "All sky that was promised is covered, but there is no mosaic with run_end to compare with."
+        return Outcome.UNKNOWN, say("All required sky is covered, but it was not compared with run_end.")
+    if found.holes and found.pair is None:
+        sentence = say(
+            "No new hole. The baseline lacks the same {area} arcmin² of required sky.", area=_arcmin2(found.holes)
         )
-    old = [hole for hole in found.holes if hole.known]
-    if old and found.pair is None:
-        return Outcome.PASS, say(
-            "No hole is new. Promised and uncovered before the patch too: {count} areas, {area} square arc minutes.",
-            count=len(old),
-            area=_arcmin2(old),
+        return Outcome.PASS, sentence
+    if found.holes:
+        sentence = say(
+            "Retention made no hole. run_end lacks the same {area} arcmin² of required sky.", area=_arcmin2(found.holes)
         )
-    if old:
-        return Outcome.PASS, say(
-            "Retention made no hole. Promised and uncovered with run_end too: {count} areas, {area} square arc minutes.",
-            count=len(old),
-            area=_arcmin2(old),
-        )
-    return Outcome.PASS, say("All sky that must be covered is covered.")
+        return Outcome.PASS, sentence
+    return Outcome.PASS, say("All required sky is covered.")
+
+
+def _counted(holes: Sequence[Hole], one: Message, several: Message) -> Message:
+    """Fill the sentence for one hole or for several."""
+    return Message((one if len(holes) == 1 else several).text, {"count": len(holes), "area": _arcmin2(holes)})
 
 
 def _arcmin2(holes: Sequence[Hole]) -> float:
@@ -434,10 +399,10 @@ def _arcmin2(holes: Sequence[Hole]) -> float:
 
 
 def _cause(mode: str, causes: Causes, found: Masks) -> tuple[Message, ...]:
-    """Lead from each of the largest holes to the tile promised there, and from that tile to who removed its caches."""
+    """Explain the first new holes: the tile that should cover each, and the threads that removed its caches."""
     links: list[Message] = []
     explained: set[int] = set()
-    promises = {promise.tile: promise for promise in found.promises}
+    references = {promise.tile: promise.frame for promise in found.promises}
     new = [(n, hole) for n, hole in enumerate(found.holes, 1) if not hole.known]
     for n, hole in new[:_EXPLAINED]:
         where: dict[str, Value] = {
@@ -446,46 +411,39 @@ def _cause(mode: str, causes: Causes, found: Masks) -> tuple[Message, ...]:
             "ra": f"{hole.component.ra:.4f}",
             "dec": f"{hole.component.dec:+.4f}",
         }
-        if not hole.tiles:
-            nobody = say(
-                "Hole {number}, {area} square arc minutes around {ra}° {dec}°, lies where no tile promised sky.",
-                **where,
+        if hole.tiles:
+            # Of several tiles the one that was not made is the cause, or else the one that lacked the most caches.
+            tile = min(
+                hole.tiles,
+                key=lambda t: (t not in causes.failures, -len(causes.losses.get(t, [])), hole.tiles.index(t)),
             )
-            enough = say(
-                "Hole {number}, {area} square arc minutes around {ra}° {dec}°, lies where frames promised sky.", **where
+            links.append(
+                say(
+                    "Hole {number} ({area} arcmin² at {ra}° {dec}°) is in tile {tile}, whose reference frame is {frame}.",
+                    **where,
+                    tile=tile,
+                    frame=references[tile],
+                )
             )
-            links.append(enough if mode != "classic" and hole.kind == "absolute" else nobody)
-            continue
-        # Of several tiles that promised a place, the one that was not made is to blame, then one that lacked frames.
-        tile = min(
-            hole.tiles,
-            key=lambda t: (t not in causes.failures, -len(causes.losses.get(t, [])), hole.tiles.index(t)),
-        )
-        links.append(
-            say(
-                "Hole {number}, {area} square arc minutes around {ra}° {dec}°, was promised by tile {tile}, on frame {frame}.",
-                **where,
-                tile=tile,
-                frame=promises[tile].frame,
-            )
-        )
-        if tile not in explained:
-            links.extend(causes.of_tile(tile))
+            links.extend(() if tile in explained else causes.of_tile(tile))
             explained.add(tile)
-    if len(new) > _EXPLAINED:
-        tiles = {t for _, hole in new[_EXPLAINED:] for t in hole.tiles}
-        links.append(
-            say(
-                "More holes are in the evidence: {count}, promised by tiles {tiles}.",
-                count=len(new) - _EXPLAINED,
-                tiles=listed(tiles),
-            )
-        )
+        elif mode != "classic" and hole.kind == "absolute":
+            links.append(say("Hole {number} ({area} arcmin² at {ra}° {dec}°) is in sky that frames cover.", **where))
+        else:
+            links.append(say("Hole {number} ({area} arcmin² at {ra}° {dec}°) is in no tile's required sky.", **where))
+    if rest := new[_EXPLAINED:]:
+        tiles = listed(t for _, hole in rest for t in hole.tiles)
+        links.append(say("More holes in the evidence: {count} (tiles {tiles}).", count=len(rest), tiles=tiles))
     return tuple(links)
 
 
 def _evidence(runs: Runs, found: Masks) -> dict[str, Any]:
-    step2 = found.canvas.step**2
+    canvas = found.canvas
+    pair = np.zeros(canvas.shape, dtype=np.bool_) if found.pair is None else found.pair
+
+    def pixels(mask: Mask) -> int:
+        return int(np.count_nonzero(mask)) * canvas.step**2
+
     shown = list(enumerate(found.holes, 1))[:MAX_LISTED]
     return {
         "holes": [
@@ -495,7 +453,7 @@ def _evidence(runs: Runs, found: Masks) -> dict[str, Any]:
                 "ra": round(hole.component.ra, 6),
                 "dec": round(hole.component.dec, 6),
                 "square_arcmin": round(hole.component.solid_angle / 3600, 4),
-                "pixels": hole.component.area * step2,
+                "pixels": hole.component.area * canvas.step**2,
                 "tiles": list(hole.tiles),
                 "in_pair": hole.in_pair,
                 "in_baseline": hole.in_baseline,
@@ -503,26 +461,21 @@ def _evidence(runs: Runs, found: Masks) -> dict[str, Any]:
             for n, hole in shown
         ],
         "holes_in_all": len(found.holes),
-        "outlines": {str(n): _outline(found.canvas, hole.component) for n, hole in shown},
-        "covered_pixels": int(np.count_nonzero(found.run)) * step2,
-        "covered_pixels_in_pair": None if found.pair is None else int(np.count_nonzero(found.pair)) * step2,
-        "gained_pixels": None if found.pair is None else int(np.count_nonzero(found.run & ~found.pair)) * step2,
-        "lost_pixels_before_tolerance": None
-        if found.pair is None
-        else int(np.count_nonzero(found.pair & ~found.run)) * step2,
-        "promised_pixels": int(np.count_nonzero(found.promised)) * step2,
-        "promised_uncovered_before_tolerance": int(np.count_nonzero(found.promised & ~found.run)) * step2,
+        "outlines": {str(n): _outline(canvas, hole.component) for n, hole in shown},
+        "covered_pixels": pixels(found.run),
+        "covered_pixels_in_pair": None if found.pair is None else pixels(pair),
+        "gained_pixels": None if found.pair is None else pixels(found.run & ~pair),
+        "lost_pixels_before_tolerance": None if found.pair is None else pixels(pair & ~found.run),
+        "promised_pixels": pixels(found.promised),
+        "promised_uncovered_before_tolerance": pixels(found.promised & ~found.run),
         "trimmed_pixels": found.trimmed,
         "differential": runs.run.request.retention == "per_tile" and found.pair is not None,
-        "references_known_from": {
-            source: sum(p.known_from == source for p in found.promises)
-            for source in sorted({p.known_from for p in found.promises})
-        },
+        "references_known_from": dict(sorted(Counter(p.known_from for p in found.promises).items())),
     }
 
 
 def _outline(canvas: Canvas, component: Component) -> list[list[float]]:
-    """Return the longest edge of a hole as points on the sky (right ascension and declination in degrees), for drawing."""
+    """Return the longest edge of a hole for drawing, as points of right ascension and declination in degrees."""
     edges = find_contours(np.pad(component.mask, 1).astype(np.float64), 0.5)
     edge = max(edges, key=len)
     for tolerance in (0.5, 1.0, 2.0, 4.0, 8.0, 16.0):
@@ -534,7 +487,7 @@ def _outline(canvas: Canvas, component: Component) -> list[list[float]]:
 
 
 def _own_holes(evidence: Evidence) -> Numbers | None:
-    """Return count, pixels and area of the holes that the pair does not have; ``None`` unless the evidence lists every hole."""
+    """Return count, pixels and area of the holes that the pair does not have; ``None`` if the evidence omits some holes."""
     holes = rows_in(evidence, "holes")
     if holes is None or number_in(evidence, "holes_in_all") != len(holes):
         return None
@@ -543,16 +496,16 @@ def _own_holes(evidence: Evidence) -> Numbers | None:
 
 
 def _shared_holes(evidence: Evidence) -> Numbers | None:
-    """Return count and area of the holes that the pair has too; ``None`` when there are none."""
+    """Return count and area of the holes that the pair has too; ``None`` without such a hole."""
     shared = [hole for hole in rows_in(evidence, "holes") or [] if hole.get("in_pair") is True]
     return every(len(shared), total(shared, "square_arcmin")) if shared else None
 
 
 CHECK = Check(
     "holes",
-    say("Is the sky covered that must be?"),
+    say("Is all required sky covered?"),
     _judge,
-    MappingProxyType({"classic": ALWAYS, "sds": ELSEWHERE, "grid": ELSEWHERE}),
+    {"classic": ALWAYS, "sds": ELSEWHERE, "grid": ELSEWHERE},
     for_pass=(SHARED, MODE_REACHED),
     figures=(
         Figure(say("holes that the pair with run_end does not have"), Unit.SKY, _own_holes),

@@ -1,4 +1,4 @@
-"""The checks: pure functions from records to verdicts, one module a question."""
+"""Judge a run with the checks."""
 
 from __future__ import annotations
 
@@ -54,21 +54,12 @@ ALL: Mapping[str, Check] = MappingProxyType(
 
 
 def judge(runs: Runs, names: Iterable[str] | None = None, thresholds: Thresholds | None = None) -> tuple[Verdict, ...]:
-    """Judge a run with the named checks, or with all, in their order.
-
-    Parameters
-    ----------
-    runs
-        The run and what it is compared with.
-    names
-        Names of checks; all of them when left out.
-    thresholds
-        The limits; those of ``thresholds.toml`` when left out.
+    """Judge a run with the named checks in their order, by default with all and with the limits of ``thresholds.toml``.
 
     Raises
     ------
-    ValueError
-        When there is no check of a name, with the known ones.
+    SaidError
+        When a name is not that of a check.
 
     """
     wanted = tuple(ALL) if names is None else tuple(names)
@@ -76,7 +67,7 @@ def judge(runs: Runs, names: Iterable[str] | None = None, thresholds: Thresholds
     if unknown:
         raise SaidError(
             say(
-                "expected names of checks ({known}), found {unknown}: name some of these",
+                "expected names of checks ({known}), found {unknown}: use the names in brackets",
                 known=", ".join(ALL),
                 unknown=", ".join(unknown),
             )
@@ -86,26 +77,26 @@ def judge(runs: Runs, names: Iterable[str] | None = None, thresholds: Thresholds
 
 
 def _with_standing(verdict: Verdict, runs: Runs, limits: Thresholds) -> Verdict:
-    """Say of a failed finding whether the target has it anyway: before the patch, or with ``run_end``.
+    """Mark a failed quality finding as pre-existing if the baseline or the run with ``run_end`` has it too, else as new.
 
-    A finding that lists what it found under ``findings`` in its evidence is pre-existing when the baseline's and the pair's lists
-    together hold all of it; what they do not hold is added as ``new_findings``. (A baseline that lost frames shows other findings
-    than one that did not: what the target does to stars with all its frames, its own run with ``run_end`` tells.)
+    A finding with a list ``findings`` in its evidence is pre-existing if those two runs together have every entry. The other
+    entries are added as ``new_findings``. The run with ``run_end`` is needed because a baseline that lost frames has other
+    findings: only ``run_end`` shows what the target does to stars with all its frames.
     """
     baseline, _ = baseline_of(runs)
     if verdict.axis != "quality" or verdict.outcome is not Outcome.FAIL or baseline is None:
         return verdict
-    others = [baseline, *(pair for pair in (standard(runs)[0],) if pair is not None)]
-    before = [ALL[verdict.check](Comparison(other), limits) for other in others]
+    pair, _ = standard(runs)
+    before = [ALL[verdict.check](Comparison(other), limits) for other in (baseline, pair) if other is not None]
     if before[0].outcome not in (Outcome.FAIL, Outcome.PASS):
         return verdict
     known = {name for other in before for name in other.evidence.get("findings", ())}
     new = [name for name in verdict.evidence.get("findings", ()) if name not in known]
     pre_existing = any(other.outcome is Outcome.FAIL for other in before) and not new
-    evidence = MappingProxyType({**verdict.evidence, "new_findings": new})
+    evidence = {**verdict.evidence, "new_findings": new}
     return replace(verdict, standing="pre-existing" if pre_existing else "new", evidence=evidence)
 
 
-@functools.cache  # by its full name: `cache` is a module here
+@functools.cache
 def _default_limits() -> Thresholds:
     return read_thresholds()

@@ -1,8 +1,8 @@
-"""Whether the log contract of ``per_tile`` is kept: part 2 of the checklist, clause by clause, and the numbers in the lines.
+"""Check the log contract of ``per_tile``, part 2 of the checklist: each line, and the numbers in it.
 
-Each clause has an outcome of its own in the evidence. A line is known by the parts that a rewording keeps, so that another
-wording is no failure; a line that is not there is one, where the log was recorded. Threads are the cache check's: a number of
-removed files is true when so many were removed, whoever did it.
+Each clause has its own outcome in the evidence. Lines are recognised by words that a rewording keeps, so that other wording does
+not fail; a missing line does, if the log was recorded. The numbers are compared with the trace, whichever thread removed the
+files; the cache check judges the threads.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal
@@ -28,8 +27,6 @@ from harness.record.history import Event, History
 from harness.record.reader import Record
 from harness.verdict import Outcome, Verdict
 
-Answer = Literal["pass", "fail", "unknown", "not met"]
-
 _SHARED = re.compile(r"shared cache", re.IGNORECASE)
 _COUNTED = re.compile(r"ref[- ]?count", re.IGNORECASE)
 _START = re.compile(r"track|enabl|activ|uses", re.IGNORECASE)
@@ -39,27 +36,16 @@ _REMOVING = re.compile(r"remov|delet|unlink", re.IGNORECASE)
 _REMOVED = re.compile(r"removed\D{0,12}?(-?\d+)", re.IGNORECASE)
 _REMAINING = re.compile(r"remaining\D{0,12}?(-?\d+)", re.IGNORECASE)
 _PHASE = re.compile(r"phase ?\d", re.IGNORECASE)
-# The number of a tile, or in a file's name, is none of those that count something; a sign stands after a space or a bracket.
+# Numbers of tiles and in file names are no counts. A sign follows a space or a bracket.
 _NUMBER = re.compile(r"(?<![\w.-])(?<![\w.-]-)-?\d+(?!\.?\w)")
+_LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "WARN": 30, "ERROR": 40, "CRITICAL": 50}
 
-
-@dataclass(frozen=True, slots=True)
-class Clause:
-    """One clause of the contract: whether it was kept, and why. ``not met`` is a clause that had no occasion in this run."""
-
-    answer: Answer
-    sentence: Message
+Clause = tuple[Literal["pass", "fail", "unknown", "not met"], Message]
+"""The outcome of one clause of the contract, and why. ``not met``: the clause had no occasion in this run."""
 
 
 class Lines:
-    """The lines of one run that speak of the retention of caches, and what its trace shows of their numbers.
-
-    Parameters
-    ----------
-    record
-        The run.
-
-    """
+    """The log lines of one run about cache retention, with the numbers that its trace shows."""
 
     def __init__(self, record: Record) -> None:
         self.record = record
@@ -71,57 +57,42 @@ class Lines:
         self.over = phase_3_end(record.history)
         logged = [e for e in record.history.events if e.source == "log"]
         self.shared = [e for e in logged if _SHARED.search(e.text)]
-        rest = [(e, _counts(e)) for e in logged]
-        counted = [e for e, counts in rest if counts]
+        counted = [e for e in logged if _COUNTED.search(e.text) and not _SHARED.search(e.text)]
         self.end = [e for e in counted if _END.search(e.text)]
         self.start = [e for e in counted if not _END.search(e.text) and _START.search(e.text)]
-        self.others = [e for e, counts in rest if not counts and _PER_TILE.search(e.text)]
+        # Of these lines only the sign of the numbers is judged.
+        per_tile = [e for e in logged if _PER_TILE.search(e.text)]
+        self.others = [e for e in per_tile if _SHARED.search(e.text) or not _COUNTED.search(e.text)]
+
+    def _in_phase_3(self, t: int) -> bool:
+        return (self.begun is None or t >= self.begun) and (self.over is None or t < self.over)
 
     @cached_property
     def planned(self) -> frozenset[str]:
-        """The caches of the tiles that were submitted first, retries left out: those known at the start of Phase 3."""
+        """The caches of all submitted tiles except retries: those known at the start of Phase 3."""
         retries = origins(self.history)
         first = (t for t in self.history.tiles if t.submitted is not None and t.tile not in retries)
         return frozenset(name for tile in first for name in cache_names(tile))
 
     @cached_property
     def removals(self) -> tuple[Removal, ...]:
-        """Each removal of a single cache in Phase 3, or the attempt; not that of their folder at the end of the run."""
+        """The removals of single caches in Phase 3, failed ones included; not that of their folder at the end of the run."""
         caches = {cache for tile in self.history.tiles for cache in tile.caches if cache}
-        return tuple(
-            r
-            for r in removals(self.history, caches)
-            if r.how == "remove"
-            and (self.begun is None or r.t >= self.begun)
-            and (self.over is None or r.t < self.over)
-        )
-
-    def removed_before(self, t: int) -> int:
-        """Return how many caches were seen to be removed in Phase 3 before a time."""
-        return sum(r.outcome == "done" and r.t <= t for r in self.removals)
+        return tuple(r for r in removals(self.history, caches) if r.how == "remove" and self._in_phase_3(r.t))
 
     @cached_property
     def loud(self) -> list[Event]:
-        """The records of Phase 3 above INFO that speak of the removal of a cache."""
+        """The log records of Phase 3 above INFO that mention the removal of a cache."""
         gone = {r.name for r in self.removals}
         return [
             e
             for e in self.history.events
             if e.source == "log"
             and _level(e) > _LEVELS["INFO"]
-            and (self.begun is None or e.t >= self.begun)
-            and (self.over is None or e.t < self.over)
+            and self._in_phase_3(e.t)
             and _REMOVING.search(e.text)
             and ("cache" in e.text.lower() or any(name in e.text for name in gone))
         ]
-
-
-_LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "WARN": 30, "ERROR": 40, "CRITICAL": 50}
-
-
-def _counts(event: Event) -> bool:
-    """Whether a line speaks of counting references, the line on shared caches aside."""
-    return _COUNTED.search(event.text) is not None and _SHARED.search(event.text) is None
 
 
 def _level(event: Event) -> int:
@@ -129,7 +100,7 @@ def _level(event: Event) -> int:
 
 
 def numbers(event: Event) -> tuple[int, ...]:
-    """Return the whole numbers of a line, but those in names and the number of the phase."""
+    """Return the whole numbers of a line, without those in names and the number of the phase."""
     return tuple(int(n) for n in _NUMBER.findall(_PHASE.sub("", event.text)))
 
 
@@ -142,182 +113,154 @@ def _named(pattern: re.Pattern[str], event: Event) -> int | None:
     return int(found[1]) if found else None
 
 
+def _not_one_info(clause: str, lines: Sequence[Event]) -> Clause | None:
+    """Return a failure if a line was written twice, or not at level INFO."""
+    if len(lines) > 1:
+        return "fail", say(
+            "{clause}: the line was written {count} times instead of once.", clause=clause, count=len(lines)
+        )
+    if lines and lines[0].level != "INFO":
+        return "fail", say(
+            "{clause}: the line has the level {level} instead of INFO.", clause=clause, level=lines[0].level
+        )
+    return None
+
+
 def _start_line(lines: Lines) -> Clause:
     if not lines.start:
         if not lines.history.tiles and not lines.done:
-            return Clause("unknown", say("The run broke off before a line on the start of reference counting was due."))
-        return Clause("fail", say("No line says at the start of Phase 3 that references are counted."))
-    if len(lines.start) > 1:
-        sentence = say("The line on the start of reference counting was written {count} times.", count=len(lines.start))
-        return Clause("fail", sentence)
-    level = lines.start[0].level
-    if level != "INFO":
-        return Clause(
-            "fail", say("The line on the start of reference counting is of level {level}, not INFO.", level=level)
-        )
-    return Clause("pass", say("One line of level INFO says at the start that references are counted."))
+            return "unknown", say("The run stopped before the start line of reference counting was due.")
+        return "fail", say("The start line of reference counting is missing in Phase 3.")
+    kept: Clause = "pass", say("The start line of reference counting was written once, at level INFO.")
+    return _not_one_info("start_line", lines.start) or kept
 
 
 def _start_place(lines: Lines) -> Clause:
     if not lines.start:
-        return Clause("not met", say("There is no line on the start of reference counting."))
+        return "not met", say("There is no start line of reference counting.")
     submitted = [s.t for s in lines.history.steps if s.state in ("submitted", "started")]
     if not submitted:
-        return Clause("unknown", say("The submission of tiles was not traced."))
+        return "unknown", say("The submission of tiles was not traced.")
     t, first = lines.start[0].t, min(submitted)
-    # Where the start of Phase 3 is known by its first tile only, a line before that is in its place.
+    # If the start of Phase 3 is known only from its first tile, an earlier line is in the right place.
     if t > first or (lines.begun is not None and t < lines.begun < first):
-        return Clause(
-            "fail",
-            say(
-                "The line on the start of reference counting does not stand between the start of Phase 3 and its first tile."
-            ),
-        )
-    return Clause("pass", say("The line on the start stands before the first tile was submitted."))
+        return "fail", say("The start line is not between the start of Phase 3 and the submission of the first tile.")
+    return "pass", say("The start line comes before the submission of the first tile.")
 
 
 def _start_number(lines: Lines) -> Clause:
     if not lines.start:
-        return Clause("not met", say("There is no line on the start of reference counting."))
+        return "not met", say("There is no start line of reference counting.")
     stated = _first(lines.start[0])
     if stated is None:
-        return Clause("fail", say("The line on the start does not say how many caches are tracked."))
+        return "fail", say("The start line does not say how many caches are tracked.")
     if not lines.traced:
-        return Clause("unknown", say("Which caches the tiles use was not traced."))
+        return "unknown", say("The caches that tiles use were not traced.")
     if stated != len(lines.planned):
-        return Clause(
-            "fail",
-            say(
-                "The line on the start says that {stated} caches are tracked; the planned tiles use {count}.",
-                stated=stated,
-                count=len(lines.planned),
-            ),
+        return "fail", say(
+            "The start line says that {stated} caches are tracked, but the submitted tiles use {count}.",
+            stated=stated,
+            count=len(lines.planned),
         )
-    return Clause("pass", say("The {count} caches that are said to be tracked are those of the tiles.", count=stated))
+    return "pass", say("The start line has the right number of tracked caches: {count}.", count=stated)
 
 
 def _no_warning_per_file(lines: Lines) -> Clause:
     if lines.loud:
-        return Clause(
-            "fail",
-            say(
-                "Records above INFO about the removal of caches: {count}, such as: {text}",
-                count=len(lines.loud),
-                text=lines.loud[0].text[:160],
-            ),
+        return "fail", say(
+            "Log records above INFO about the removal of caches: {count}, for example: {text}",
+            count=len(lines.loud),
+            text=lines.loud[0].text[:160],
         )
-    return Clause("pass", say("No record above INFO speaks of the removal of a cache."))
+    return "pass", say("No log record above INFO mentions the removal of a cache.")
 
 
 def _end_line(lines: Lines) -> Clause:
     if not lines.end:
-        return Clause("not met", say("There is no line on the end of reference counting; it is optional."))
-    if len(lines.end) > 1:
-        sentence = say("The line on the end of reference counting was written {count} times.", count=len(lines.end))
-        return Clause("fail", sentence)
-    if lines.end[0].level != "INFO":
-        return Clause(
-            "fail",
-            say("The line on the end of reference counting is of level {level}, not INFO.", level=lines.end[0].level),
-        )
+        return "not met", say("There is no end line of reference counting. It is optional.")
+    wrong = _not_one_info("end_line", lines.end)
+    if wrong is not None:
+        return wrong
     if lines.over is not None and lines.end[0].t > lines.over:
-        return Clause("fail", say("The line on the end of reference counting stands after the end of Phase 3."))
-    return Clause("pass", say("One line of level INFO says what came of reference counting."))
+        return "fail", say("The end line was written after the end of Phase 3.")
+    return "pass", say("The end line of reference counting was written once, at level INFO.")
 
 
 def _end_numbers(lines: Lines) -> Clause:
-    """Compare what the line says with the trace. ``remaining`` counts references: never more than the caches still there."""
+    """Compare the numbers of the line with the trace. ``remaining`` counts references: at most the caches still on disk."""
     if not lines.end:
-        return Clause("not met", say("There is no line on the end of reference counting; it is optional."))
+        return "not met", say("There is no end line of reference counting. It is optional.")
     line = lines.end[-1]
     removed_first = _named(_REMOVED, line)
     stated, remaining = _first(line) if removed_first is None else removed_first, _named(_REMAINING, line)
     if stated is None:
-        return Clause("fail", say("The line on the end does not say how many caches were removed."))
+        return "fail", say("The end line does not say how many caches were removed.")
     if not lines.traced:
-        return Clause("unknown", say("The removal of files was not traced."))
-    removed = lines.removed_before(line.t)
+        return "unknown", say("The removal of caches was not traced.")
+    removed = sum(r.outcome == "done" and r.t <= line.t for r in lines.removals)
     if stated != removed:
-        return Clause(
-            "fail",
-            say(
-                "The line on the end says that {stated} caches were removed; {count} were.",
-                stated=stated,
-                count=removed,
-            ),
+        return "fail", say(
+            "The end line says that {stated} caches were removed, but the trace has {count}.",
+            stated=stated,
+            count=removed,
         )
-    used = {name for tile in lines.history.tiles for name in cache_names(tile)}
-    if remaining is not None and remaining > len(used) - removed:
-        return Clause(
-            "fail",
-            say(
-                "The line on the end says that {stated} caches remain; {count} can.",
-                stated=remaining,
-                count=len(used) - removed,
-            ),
+    left = len({name for tile in lines.history.tiles for name in cache_names(tile)}) - removed
+    if remaining is not None and remaining > left:
+        return "fail", say(
+            "The end line says that {stated} caches remain, but at most {count} can.", stated=remaining, count=left
         )
-    return Clause("pass", say("The {count} caches that are said to be removed were.", count=removed))
+    return "pass", say("The end line has the right number of removed caches: {count}.", count=removed)
 
 
 def _never_negative(lines: Lines) -> Clause:
     told = [e for e in (*lines.start, *lines.end, *lines.others) if any(n < 0 for n in numbers(e))]
     if told:
-        return Clause("fail", say("A count is negative: {text}", text=told[0].text[:160]))
+        return "fail", say("A count in the log is negative: {text}", text=told[0].text[:160])
     if not (lines.start or lines.end):
-        return Clause("not met", say("No line states a count."))
-    return Clause("pass", say("No count is negative."))
+        return "not met", say("The log has no line with a count.")
+    return "pass", say("No count in the log is negative.")
 
 
 def _shared_line(lines: Lines) -> Clause:
-    if len(lines.shared) > 1:
-        return Clause("fail", say("The line on shared caches was written {count} times.", count=len(lines.shared)))
-    if lines.shared and lines.shared[0].level != "INFO":
-        return Clause(
-            "fail", say("The line on shared caches is of level {level}, not INFO.", level=lines.shared[0].level)
-        )
+    wrong = _not_one_info("shared_line", lines.shared)
+    if wrong is not None:
+        return wrong
     if not lines.shared:
-        return Clause("not met", say("There is no line on shared caches; none is asked for."))
+        return "not met", say("There is no line about shared caches. It is not required.")
     if not lines.traced:
-        return Clause("unknown", say("Which caches the tiles use was not traced."))
+        return "unknown", say("The caches that tiles use were not traced.")
     if not shared_caches(lines.record):
-        return Clause("fail", say("A line says that caches are shared, and no two tiles share one."))
-    return Clause("pass", say("One line of level INFO says that caches are shared, and they are."))
+        return "fail", say("A line says that caches are shared, but no two tiles share one.")
+    return "pass", say("The line about shared caches was written once, at level INFO, and is true.")
 
 
 def _failed_unlink(lines: Lines) -> Clause:
-    """Ask of each removal that failed, but of a file that was gone, a DEBUG record, none above it, and that the run went on."""
+    """Require for each failed removal (except of a missing file) a DEBUG record, none above it, and that the run goes on."""
     if not lines.traced:
-        return Clause("unknown", say("The removal of files was not traced."))
+        return "unknown", say("The removal of caches was not traced.")
     failed = [r for r in lines.removals if r.outcome == "failed" and r.errno != errno.ENOENT]
     if not failed:
-        return Clause("not met", say("No removal of a cache failed in this run."))
+        return "not met", say("failed_unlink: no occasion in this run (no removal failed).")
     told = _mentions(lines.history, {removal.name for removal in failed})
     for removal in failed:
         about = [e for e in told.get(removal.name, ()) if e.t >= removal.t]
         above = [e for e in about if _level(e) > _LEVELS["DEBUG"]]
         if above:
-            return Clause(
-                "fail",
-                say(
-                    "The failed removal of {cache} was logged at level {level}, not DEBUG.",
-                    cache=removal.name,
-                    level=above[0].level,
-                ),
+            return "fail", say(
+                "The failed removal of {cache} was logged at level {level} instead of DEBUG.",
+                cache=removal.name,
+                level=above[0].level,
             )
         if not about:
-            return Clause("fail", say("The failed removal of {cache} was not logged.", cache=removal.name))
+            return "fail", say("The failed removal of {cache} was not logged.", cache=removal.name)
     if lines.over is None or lines.over < failed[-1].t:
-        return Clause(
-            "fail" if lines.done else "unknown",
-            say("After the failed removal of {cache} Phase 3 did not come to its end.", cache=failed[-1].name),
-        )
-    return Clause(
-        "pass", say("Removals that failed were logged at DEBUG, and the run went on: {count}.", count=len(failed))
-    )
+        sentence = say("Phase 3 did not finish after the failed removal of {cache}.", cache=failed[-1].name)
+        return "fail" if lines.done else "unknown", sentence
+    return "pass", say("Failed removals: {count}. All were logged at DEBUG, and the run went on.", count=len(failed))
 
 
 def _mentions(history: History, names: Collection[str]) -> Mapping[str, Sequence[Event]]:
-    """Return the log records that hold each of these names. Where all removals fail there are many of both."""
+    """Return for each name the log records that contain it, in linear time: if all removals fail there are many of both."""
     tail = re.compile("|".join(sorted({re.escape(name[-4:]) for name in names})))
     lengths = sorted({len(name) for name in names})
     found: dict[str, list[Event]] = {}
@@ -333,22 +276,16 @@ def _mentions(history: History, names: Collection[str]) -> Mapping[str, Sequence
 
 def _silent(lines: Lines) -> Clause:
     told = [*lines.start, *lines.end, *lines.shared]
+    retention = lines.record.request.retention
     if told:
-        return Clause(
-            "fail",
-            say(
-                "Lines on reference counting with {retention}: {count}, such as: {text}",
-                retention=lines.record.request.retention,
-                count=len(told),
-                text=told[0].text[:160],
-            ),
+        return "fail", say(
+            "Lines about reference counting with {retention}: {count}, for example: {text}",
+            retention=retention,
+            count=len(told),
+            text=told[0].text[:160],
         )
-    return Clause(
-        "pass",
-        say(
-            "No line on reference counting, as there is none with {retention}.",
-            retention=lines.record.request.retention,
-        ),
+    return "pass", say(
+        "The log has no line about reference counting, as expected with {retention}.", retention=retention
     )
 
 
@@ -374,16 +311,14 @@ def _judge(runs: Runs, _: Thresholds) -> Verdict:
     lines = Lines(runs.run)
     asked = CLAUSES if runs.run.request.retention == "per_tile" else ELSEWHERE
     found = {name: clause(lines) for name, clause in asked.items()}
-    broken = [c.sentence for c in found.values() if c.answer == "fail"]
-    unsure = [c.sentence for c in found.values() if c.answer == "unknown"]
     evidence = MappingProxyType(_evidence(lines, found))
-    if broken:
-        return Verdict("logs", Outcome.FAIL, broken[0], evidence, tuple(broken[1:]))
-    if unsure:
-        return Verdict("logs", Outcome.UNKNOWN, unsure[0], evidence, tuple(unsure[1:]))
-    kept = sum(c.answer == "pass" for c in found.values())
+    for answer, outcome in (("fail", Outcome.FAIL), ("unknown", Outcome.UNKNOWN)):
+        sentences = [sentence for given, sentence in found.values() if given == answer]
+        if sentences:
+            return Verdict("logs", outcome, sentences[0], evidence, tuple(sentences[1:]))
+    kept = sum(answer == "pass" for answer, _ in found.values())
     sentence = say(
-        "The log contract is kept: {kept} clauses, and {others} that had no occasion.",
+        "The log contract is kept. Clauses kept: {kept}; clauses without an occasion in this run: {others}.",
         kept=kept,
         others=len(found) - kept,
     )
@@ -395,7 +330,9 @@ def _evidence(lines: Lines, found: Mapping[str, Clause]) -> dict[str, Any]:
         return [f"{e.level} {e.text}" for e in events[:MAX_LISTED]]
 
     return {
-        "clauses": {name: {"outcome": c.answer, "found": to_json(c.sentence)} for name, c in found.items()},
+        "clauses": {
+            name: {"outcome": answer, "found": to_json(sentence)} for name, (answer, sentence) in found.items()
+        },
         "lines": texts([*lines.start, *lines.shared, *lines.end]),
         "above_info": texts(lines.loud),
         "caches_of_planned_tiles": len(lines.planned) if lines.traced else None,
@@ -416,7 +353,7 @@ PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 
 def _kept(*names: str) -> Figure:
-    """Count the clauses that are kept, of those that had an occasion; all clauses of the run when no name is given."""
+    """Count the clauses kept, of those that had an occasion: of the named clauses, or of all if no name is given."""
 
     def take(evidence: Evidence) -> Numbers | None:
         clauses = evidence.get("clauses")

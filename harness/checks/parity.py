@@ -1,21 +1,21 @@
-"""Whether the outputs are the expected ones: those of the pair, of the same with other workers, and in SDS of the baseline.
+"""Check that the outputs equal those of other runs: the pair, runs with other workers, and in SDS the baseline.
 
-Equal digests prove equal images. Others are compared by the statistics of their blocks. A target that was seen to repeat
-itself to the bit must do so: the reference in every mode, ZeMosaic in SDS and wherever the probe gave its generators the run's
-seed (profile ``fast``). Elsewhere ZeMosaic draws samples at random when it aligns frames by their stars (RANSAC without a seed),
-so two good runs differ wherever frames were aligned that way: a little in most blocks, more around bright stars. Such a
-difference is measured against that of good runs, and stated.
+Equal digests prove equal images. Images with other digests are compared by the statistics of their blocks. Some targets repeat
+themselves to the bit, and must do so here: the reference in every mode, and with the profile ``fast`` ZeMosaic in SDS and
+wherever the probe seeded its random generators. Elsewhere ZeMosaic draws random samples when it aligns frames by their stars
+(RANSAC without a seed). Two good runs then differ a little in most blocks, and more around bright stars. Such a difference is
+compared with that of good runs, and reported.
 
-The baseline is compared in SDS alone, which uses no retention, so that its outputs are to be the same; the classic way loses
-tiles there, which is what the patch cures, and another version of grid mode may choose another grid.
+The baseline is compared only in SDS, which uses no retention, so that its outputs must be the same. In the classic mode the
+baseline loses tiles (the bug that the patch fixes), and in grid mode another version may choose another grid.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -35,27 +35,27 @@ from harness.record.reader import Record
 from harness.record.request import REPEATABLE
 from harness.verdict import Outcome, Verdict
 
-_COUNTS = re.compile(r"MT\d+_R\d+")  # numbers of tiles and frames are part of names, and judged elsewhere
+_COUNTS = re.compile(r"MT\d+_R\d+")  # file names contain the numbers of tiles and frames, which other checks judge
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How one image of two runs differs.
+    """The difference of one image in two runs.
 
     Parameters
     ----------
     image
-        What it is: ``mosaic RGB``, ``coverage PRIMARY``.
+        Kind and name: ``mosaic RGB``, ``coverage PRIMARY``.
     identical
         Whether the digests are equal.
     pixels
-        Share of the values that are finite in one of the two only, by the blocks' counts.
+        Share of the values that are finite in only one of the two, by the counts of the blocks.
     largest
-        The largest difference of any block's mean, least or largest value.
+        The largest difference of the mean, minimum or maximum of a block.
     typical, worst, most
-        What nine of ten blocks, 99 of 100, and all do not exceed by the difference of their means.
+        The 90th and 99th percentiles and the maximum of the differences of the block means.
     empty
-        Whether no block has values in both, so that nothing was compared.
+        Whether no block has values in both images, so that nothing was compared.
 
     """
 
@@ -69,21 +69,14 @@ class Difference:
     empty: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """Return built-in types only."""
-        return {
-            "image": self.image,
-            "identical": self.identical,
-            "pixels": rounded(self.pixels, 7),
-            "largest": rounded(self.largest, 7),
-            "typical": rounded(self.typical, 7),
-            "worst": rounded(self.worst, 7),
-            "most": rounded(self.most, 7),
-        }
+        """Return the evidence of the image in built-in types."""
+        values = {name: value for name, value in asdict(self).items() if name != "empty"}
+        return {name: rounded(value, 7) if isinstance(value, float) else value for name, value in values.items()}
 
 
 @dataclass(frozen=True)
 class Likeness:
-    """A run beside another: how alike they are, and what differs.
+    """The comparison of a run with another: its grade, the differences, and the images.
 
     ``grade`` is ``identical``, ``within rounding``, ``as two good runs differ``, ``different`` or ``not measured``.
     """
@@ -91,11 +84,11 @@ class Likeness:
     other: str
     grade: str
     what: tuple[Message, ...]
-    images: tuple[Difference, ...]
+    images: tuple[Difference, ...] = ()
 
 
 def exact(run: Record) -> bool:
-    """Whether the target was seen to repeat itself to the bit on such a run."""
+    """Return whether the target repeats such a run to the bit."""
     request = run.request
     seeded = "seeds" in run.history.capabilities or request.mode == "sds"
     return request.target.kind in REPEATABLE or (seeded and request.profile == "fast")
@@ -104,64 +97,62 @@ def exact(run: Record) -> bool:
 def compare(  # noqa: PLR0911 -- a ladder of grades
     run: Record, other: Record, limits: Thresholds, *, name: str, scaled: bool = False
 ) -> Likeness:
-    """Compare the outputs of two runs.
+    """Compare the outputs of two runs that must have the same outputs.
 
     Parameters
     ----------
     run, other
-        Two runs that are to come to the same outputs.
+        The two runs.
     limits
         The limits named ``parity.*``.
     name
-        What the other is called.
+        The name of the other run in the report.
     scaled
-        Whether the other is of another version, which may name files and images otherwise, and save the same image with
-        another gain and zero: these are fitted first.
+        Whether the other run is of another version. Such a version may use other names for files and images, and save the same
+        image with another gain and zero point, which are fitted first.
 
     """
     ours, theirs = run.products, other.products
     if ours is None or theirs is None or (theirs.mosaic is None and ours.mosaic is None):
-        return Likeness(name, "not measured", (say("Outputs of the two were not measured, or there are none."),), ())
-    if theirs.mosaic is None:  # what is no measure for the run is not the run's fault
-        return Likeness(name, "not measured", (_no_mosaic(other),), ())
+        return Likeness(name, "not measured", (say("The outputs of the two runs were not measured, or do not exist."),))
+    if theirs.mosaic is None:  # the fault of the other run, not of this one
+        return Likeness(name, "not measured", (_no_mosaic(other),))
     if ours.mosaic is None:
-        return Likeness(name, "not measured" if _was_ended(run) else "different", (_no_mosaic(run),), ())
+        # A run that the harness ended might have made its mosaic later.
+        ended = run.seal is None or run.seal.state in ("timed out", "killed")
+        return Likeness(name, "not measured" if ended else "different", (_no_mosaic(run),))
     what = [*(() if scaled else _files(run, other)), *_structure(ours, theirs, named=not scaled)]
     if what:
-        return Likeness(name, "different", tuple(what), ())
+        return Likeness(name, "different", tuple(what))
     if not ours.planes or not theirs.planes:
-        return Likeness(name, "not measured", (say("The images were measured by an earlier version."),), ())
+        message = say("The images were measured by an earlier version of the harness. Record the runs again.")
+        return Likeness(name, "not measured", (message,))
     images = tuple(
         _difference(_label(ours, a), a, b, scaled=scaled) for a, b in zip(ours.planes, theirs.planes, strict=True)
     )
     if all(image.identical for image in images):
         return Likeness(name, "identical", (), images)
-    if exact(run) and exact(other) and not scaled:  # a seed in one of them makes no two alike
+    if exact(run) and exact(other) and not scaled:  # both runs: a seed in only one of them does not make them equal
         differing = ", ".join(image.image for image in images if not image.identical)
         message = say(
-            "These images are not bit by bit the same, though the target repeats itself: {images}.", images=differing
+            "Images that are not equal bit by bit, although the target repeats itself: {images}.", images=differing
         )
         return Likeness(name, "different", (message,), images)
     if any(i.empty and i.pixels == 0 for i in images):
         empty = ", ".join(i.image for i in images if i.empty)
-        return Likeness(name, "not measured", (say("These images hold no values: {images}.", images=empty),), images)
+        return Likeness(name, "not measured", (say("Images without values: {images}.", images=empty),), images)
     if all(i.pixels == 0 and i.largest <= limits["parity.value"] for i in images):
         return Likeness(name, "within rounding", (), images)
     what = [*_beyond(images, limits), *_stars(ours, theirs, limits)]
     return Likeness(name, "different" if what else "as two good runs differ", tuple(what), images)
 
 
-def _was_ended(run: Record) -> bool:
-    """Whether a run did not end by itself: nobody knows what it would have come to."""
-    return run.seal is None or run.seal.state in ("timed out", "killed")
-
-
 def _no_mosaic(record: Record) -> Message:
-    return say("There is no mosaic of {target}.", target=record.request.target.label)
+    return say("The run of {target} has no mosaic.", target=record.request.target.label)
 
 
 def _files(run: Record, other: Record) -> list[Message]:
-    """Tell which files only one of the two left beside its mosaic; the counts in their names may differ."""
+    """Name the files next to the mosaic that only one of the runs left, apart from the counts in their names."""
     if run.left is None or other.left is None:
         return []
     ours, theirs = (
@@ -172,44 +163,27 @@ def _files(run: Record, other: Record) -> list[Message]:
         }
         for record in (run, other)
     )
-    found = []
-    if theirs - ours:
-        found.append(say("Files that are missing: {names}.", names=", ".join(sorted(theirs - ours)[:MAX_LISTED])))
-    if ours - theirs:
-        found.append(
-            say("Files that only this run left: {names}.", names=", ".join(sorted(ours - theirs)[:MAX_LISTED]))
-        )
-    return found
+    missing, added = (", ".join(sorted(names)[:MAX_LISTED]) for names in (theirs - ours, ours - theirs))
+    return [
+        *((say("Missing files: {names}.", names=missing),) if missing else ()),
+        *((say("Files that only this run left: {names}.", names=added),) if added else ()),
+    ]
 
 
 def _structure(ours: Products, theirs: Products, *, named: bool) -> list[Message]:
-    """Tell which images, shapes and WCS cards differ; another version may name images otherwise."""
-    found = []
+    """Describe the first difference of shapes, images and WCS cards; ``named`` is whether the images must have equal names."""
     if ours.covered.shape != theirs.covered.shape and ours.step == theirs.step:
-        found.append(
-            say(
-                "The mosaic's shape is {found}, expected {expected}.",
-                found=_size(ours),
-                expected=_size(theirs),
-            )
-        )
+        found, expected = (" x ".join(str(n * p.step) for n in p.covered.shape) for p in (ours, theirs))
+        return [say("The mosaic's shape is {found}, expected {expected}.", found=found, expected=expected)]
     images = [
         [(_label(p, plane) if named else "", plane.shape, plane.bitpix) for plane in p.planes] for p in (ours, theirs)
     ]
-    if not found and ours.planes and theirs.planes and images[0] != images[1]:
-        described = ["; ".join(f"{n} {s} {b}" for n, s, b in side) for side in images]
-        found.append(say("The images are {found}, expected {expected}.", found=described[0], expected=described[1]))
-    if not found:
-        cards = sorted(
-            name for name in {*ours.wcs, *theirs.wcs} if not _equal(ours.wcs.get(name), theirs.wcs.get(name))
-        )
-        if cards:
-            found.append(say("WCS cards that differ: {cards}.", cards=", ".join(cards)))
-    return found
-
-
-def _size(products: Products) -> str:
-    return " x ".join(str(n * products.step) for n in products.covered.shape)
+    if ours.planes and theirs.planes and images[0] != images[1]:
+        found, expected = ("; ".join(f"{name} {shape} {bits}" for name, shape, bits in side) for side in images)
+        return [say("The images are {found}, expected {expected}.", found=found, expected=expected)]
+    names = sorted({*ours.wcs, *theirs.wcs})
+    cards = ", ".join(name for name in names if not _equal(ours.wcs.get(name), theirs.wcs.get(name)))
+    return [say("WCS cards that differ: {cards}.", cards=cards)] if cards else []
 
 
 def _equal(a: Any, b: Any) -> bool:
@@ -223,7 +197,7 @@ def _label(products: Products, plane: Plane) -> str:
 
 
 def _difference(image: str, a: Plane, b: Plane, *, scaled: bool) -> Difference:
-    """Compare two images by their blocks."""
+    """Compare two images by the statistics of their blocks."""
     if a.sha256 == b.sha256:
         return Difference(image, identical=True)
     pixels = float(np.abs(a.count.astype(np.int64) - b.count).sum() / max(int(b.count.sum()), 1))
@@ -248,7 +222,7 @@ def _difference(image: str, a: Plane, b: Plane, *, scaled: bool) -> Difference:
 
 
 def _fit(x: Any, y: Any) -> tuple[float, float]:
-    """Return gain and zero that bring blocks' means upon others', by least squares repeated without what lies far off."""
+    """Fit gain and zero point between the block means of two images, by least squares repeated without outliers."""
     kept = np.ones(len(x), dtype=np.bool_)
     gain, zero = 1.0, float(np.median(y - x))
     for _ in range(5):
@@ -261,33 +235,29 @@ def _fit(x: Any, y: Any) -> tuple[float, float]:
 
 
 def _beyond(images: Sequence[Difference], limits: Thresholds) -> list[Message]:
+    """Describe each difference that exceeds those of two good runs."""
     found = []
     for image in images:
         if image.pixels > limits["parity.pixels"]:
+            share = round(100 * image.pixels, 4)
             found.append(
                 say(
-                    "{image}: {share} % of the values are finite in one of the two only.",
+                    "{image}: {share} % of the values are finite in only one of the runs.",
                     image=image.image,
-                    share=round(100 * image.pixels, 4),
+                    share=share,
                 )
             )
         if image.typical > limits["parity.typical"] or image.worst > limits["parity.worst"]:
             found.append(
                 say(
-                    "{image}: a tenth of its blocks differ by {typical} in the mean or more, a hundredth by {worst}.",
+                    "{image}: the means of 10 % of the blocks differ by at least {typical}, of 1 % by at least {worst}.",
                     image=image.image,
-                    typical=float(f"{image.typical:.3g}"),
-                    worst=float(f"{image.worst:.3g}"),
+                    typical=image.typical,
+                    worst=image.worst,
                 )
             )
         elif image.most > limits["parity.most"]:
-            found.append(
-                say(
-                    "{image}: one of its blocks differs by {most} in the mean.",
-                    image=image.image,
-                    most=float(f"{image.most:.3g}"),
-                )
-            )
+            found.append(say("{image}: the mean of a block differs by {most}.", image=image.image, most=image.most))
     return found
 
 
@@ -295,7 +265,7 @@ def _stars(ours: Products, theirs: Products, limits: Thresholds) -> list[Message
     found, expected = len(ours.stars), len(theirs.stars)
     if abs(found - expected) <= max(2.0, limits["parity.stars"] * expected):
         return []
-    return [say("Stars that are found: {found}, expected {expected}.", found=found, expected=expected)]
+    return [say("The mosaic shows {found} stars, expected {expected}.", found=found, expected=expected)]
 
 
 def _judge(runs: Runs, limits: Thresholds) -> Verdict:
@@ -312,7 +282,7 @@ def _judge(runs: Runs, limits: Thresholds) -> Verdict:
     made = [compare(run, other, limits, name=name) for other, name in others]
     baseline, unlike = baseline_of(runs)
     if run.request.mode == "sds" and baseline is not None and not baseline.usable:
-        left_out.append(say("The baseline is left out: it did not run to its end."))
+        left_out.append(say("The baseline is not compared: its run did not finish."))
     elif run.request.mode == "sds" and baseline is not None:
         made.append(compare(run, baseline, limits, name=baseline.request.target.label, scaled=True))
     elif run.request.mode == "sds" and unlike is not None:
@@ -340,11 +310,10 @@ def _conclude(
 ) -> tuple[Outcome, Message, tuple[Message, ...]]:
     different = [c for c in made if c.grade == "different"]
     if different:
-        names = "; ".join(c.other for c in different)
-        sentence = say("The outputs are not those of: {others}.", others=names)
+        sentence = say("The outputs differ from those of: {others}.", others="; ".join(c.other for c in different))
         return Outcome.FAIL, sentence, tuple(m for c in different for m in c.what)
     if not made and run.request.retention != "per_tile":
-        sentence = say("This run is what others are compared with, and there is nothing to compare it with.")
+        sentence = say("Other runs are compared with this one; there is no run to compare it with.")
         return Outcome.NOT_APPLICABLE, sentence, tuple(left_out)
     unmeasured = [c for c in made if c.grade == "not measured"]
     if unmeasured or left_out or not made:
@@ -352,23 +321,20 @@ def _conclude(
         return Outcome.UNKNOWN, say("The outputs could not be compared with those of another run."), causes
     names = "; ".join(c.other for c in made)
     if any(c.grade == "as two good runs differ" for c in made):
-        worst = max(i.largest for c in made for i in c.images)
         sentence = say(
-            "The outputs are those of {others}, but for differences (at most {largest}) that the target makes from run to run.",
+            "The outputs differ from those of {others} by at most {largest}, as good runs of this target do.",
             others=names,
-            largest=float(f"{worst:.3g}"),
+            largest=max(i.largest for c in made for i in c.images),
         )
-        return Outcome.PASS, sentence, ()
-    if all(c.grade == "identical" for c in made):
-        return Outcome.PASS, say("The outputs are bit by bit those of: {others}.", others=names), ()
-    return Outcome.PASS, say("The outputs are, but for rounding, those of: {others}.", others=names), ()
-
-
-_PREMISES: Mapping[str, Any] = MappingProxyType({"classic": ALWAYS, "sds": ELSEWHERE, "grid": ELSEWHERE})
+    elif all(c.grade == "identical" for c in made):
+        sentence = say("The outputs are equal bit by bit to those of: {others}.", others=names)
+    else:
+        sentence = say("The outputs are equal within rounding to those of: {others}.", others=names)
+    return Outcome.PASS, sentence, ()
 
 
 def _equal_outputs(evidence: Evidence) -> Numbers | None:
-    """Return the outputs that are equal bit by bit, those equal but for rounding, and all outputs compared."""
+    """Return the number of outputs equal bit by bit, of those equal within rounding, and of all compared."""
     compared = rows_in(evidence, "compared")
     if compared is None:
         return None
@@ -378,9 +344,9 @@ def _equal_outputs(evidence: Evidence) -> Numbers | None:
 
 CHECK = Check(
     "parity",
-    say("Are the outputs the expected ones?"),
+    say("Are the outputs equal to those of other runs?"),
     _judge,
-    _PREMISES,
+    MappingProxyType({"classic": ALWAYS, "sds": ELSEWHERE, "grid": ELSEWHERE}),
     for_pass=(SHARED,),
     figures=(Figure(say("outputs equal bit by bit, of those compared"), Unit.EQUAL, _equal_outputs),),
 )

@@ -1,4 +1,4 @@
-"""What must hold before a check can conclude, and what must hold before it may conclude ``pass``."""
+"""The conditions that checks share: for any conclusion, for a pass, and for a comparison with another run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.record.reader import Record
 
 
 def needs(capability: str, what: Message) -> Premise:
-    """Return the premise that a source of the probe was in place."""
+    """Return the premise that a source of the probe was active."""
 
     def met(runs: Runs) -> Message | None:
         return None if capability in runs.run.history.capabilities else what
@@ -24,12 +24,12 @@ def needs(capability: str, what: Message) -> Premise:
 
 def _phase_3(runs: Runs) -> Message | None:
     if phase_3_start(runs.run.history) is None:
-        return say("Phase 3 was not reached, so nothing is known of its tiles and caches.")
+        return say("The run did not reach Phase 3, so it shows nothing about tiles and caches.")
     return None
 
 
 def _mode(runs: Runs) -> Message | None:
-    """Ask of a run without Phase 3 that it came through the phases of its mode."""
+    """Require that a run of a mode without Phase 3 went through the phases of its mode."""
     return None if runs.run.request.mode == "classic" else not_reached(runs.run)
 
 
@@ -42,43 +42,42 @@ def _holds(runs: Runs) -> Message | None:
         ]
         if any(step.state == "met" for step in steps):
             continue
-        reason = steps[-1].reason if steps and steps[-1].reason else "the target never came to it"
         return say(
-            "The schedule was not met: group {group} was to wait for group {other} ({reason}).",
+            "The schedule was not kept: group {group} had to wait for group {other} ({reason}).",
             group=hold.group,
             other=hold.until_released,
-            reason=reason,
+            reason=(steps[-1].reason if steps else "") or "the target did not get that far",
         )
     return None
 
 
 def _faults(runs: Runs) -> Message | None:
-    """Ask that every fault of the request struck; of one that did not, say what the probe says of it."""
-    told = runs.run.history.faults
-    struck = [_plain(line.get("fault", {})) for line in told if line.get("state") == "struck"]
+    """Require that every requested fault struck; else return the reason that the probe gave."""
+    lines = runs.run.history.faults
+    struck = [_plain(line.get("fault", {})) for line in lines if line.get("state") == "struck"]
     for fault in runs.run.request.faults:
         if _plain(fault) in struck:
             continue
-        reasons = [str(line.get("reason", "")) for line in told if _plain(line.get("fault", {})) == _plain(fault)]
+        reasons = [str(line.get("reason", "")) for line in lines if _plain(line.get("fault", {})) == _plain(fault)]
         return say(
-            "A fault that was asked for ({what}) did not strike, so the run shows nothing about it: {reason}.",
+            "The requested fault ({what}) did not strike, so the run shows nothing about it: {reason}.",
             what=str(fault.get("what")),
-            reason=reasons[-1] if reasons and reasons[-1] else "the probe says nothing of it",
+            reason=(reasons[-1] if reasons else "") or "the probe gives no reason",
         )
     return None
 
 
 def _shared(runs: Runs) -> Message | None:
-    """Ask of ``per_tile`` that tiles, retries among them, really shared a cache: else it had no cache to delete too early.
+    """Require of ``per_tile`` that tiles shared a cache: otherwise it could not delete one too early.
 
-    Only the classic way makes tiles from caches.
+    Retries count as tiles. Only the classic mode makes tiles from caches.
     """
     history = runs.run.history
     if runs.run.request.mode != "classic" or runs.run.request.retention != "per_tile" or shared_caches(runs.run):
         return None
     if "tiles" not in history.capabilities and history.logged("Phase3: shared cache detected"):
         return None
-    return say("No cache was seen to be shared between tiles, so nothing was put to the test.")
+    return say("No two tiles shared a cache, so per_tile could not delete one too early.")
 
 
 def shared_caches(record: Record) -> frozenset[str]:
@@ -91,73 +90,73 @@ def shared_caches(record: Record) -> frozenset[str]:
 def _named_twice(runs: Runs) -> Message | None:
     if any(len(set(tile.frames)) < len(tile.frames) for tile in runs.run.history.tiles if tile.submitted is not None):
         return None
-    return say("The target submitted no tile that names a frame twice, so nothing was put to the test.")
+    return say("No submitted tile names a frame twice, so the run does not test this case.")
 
 
 def _retried(runs: Runs) -> Message | None:
-    """Ask for a group that was tried again whose caches a tile needs that it did not grow out of."""
+    """Require a retry that shares a cache with a tile other than the one that it retries."""
     tiles = {tile.tile: tile for tile in runs.run.history.tiles if tile.submitted is not None}
     parents = origins(runs.run.history)
     for new, old in parents.items():
         others = {cache for number, tile in tiles.items() if number not in (new, old) for cache in tile.caches if cache}
         if new in tiles and others.intersection(tiles[new].caches):
             return None
-    return say("No group that shares a cache with another tile was tried again, so nothing was put to the test.")
+    return say("No retry shared a cache with another tile, so the run does not test this case.")
 
 
 CALLBACK = needs("callback", say("The target's progress events were not recorded."))
 LOG = needs("log", say("The target's log was not recorded."))
 TILES = needs("tiles", say("The making of master tiles was not traced."))
 OPENS = needs("opens", say("The opening of files was not traced."))
-FUTURES = needs("futures", say("When results of tiles were collected was not traced."))
+FUTURES = needs("futures", say("The collection of tile results was not traced."))
 SAVES = needs("saves", say("The writing of caches was not traced."))
 REMOVALS = needs("removals", say("The removal of files was not traced."))
-PHASE_3 = Premise("Phase 3 reached", _phase_3)
 MODE_REACHED = Premise("the phases of the mode reached", _mode)
-SCHEDULE = Premise("schedule met", _holds)
-FAULTS = Premise("fault struck", _faults)
 SHARED = Premise("a cache was shared", _shared)
 NAMED_TWICE = Premise("a frame named twice", _named_twice)
 RETRIED = Premise("a retry that shares", _retried)
 
-ALWAYS = (SCHEDULE, FAULTS, PHASE_3)
-ELSEWHERE = (SCHEDULE, FAULTS)
+ELSEWHERE = (Premise("schedule met", _holds), Premise("fault struck", _faults))
+"""The premises of checks in the modes without Phase 3."""
+ALWAYS = (*ELSEWHERE, Premise("Phase 3 reached", _phase_3))
+"""The premises of checks in the classic mode."""
 
 
 def standard(runs: Runs) -> tuple[Record | None, Message | None]:
-    """Return the pair if the run can be measured against it, else why not.
+    """Return the pair if the run can be compared with it, else the reason why not.
 
-    A pair differs in retention, and in its role, and in nothing else that decides an outcome; and it is whole.
+    The record of a pair must be complete. It may differ from the run in retention and role, and in nothing else that decides
+    an outcome.
     """
     pair = runs.pair
     if pair is None:
-        return None, say("No pair with run_end was made.")
-    if pair.seal is None or pair.seal.state != "done" or gap(pair) is not None:
-        return None, say("The pair did not run to its end, or its record has gaps.")
+        return None, say("There is no run with run_end to compare with.")
+    if not pair.usable or gap(pair) is not None:
+        return None, say("The run with run_end did not reach its end, or its record has gaps.")
     if pair.request.retention == "per_tile":
-        return None, say("The pair was run with per_tile too, so it is no measure for it.")
+        return None, say("The run to compare with used per_tile too.")
     other = [*_differences(runs.run, pair), *_other_target(runs.run, pair)]
     if other:
-        return None, say("The pair is no measure for the run; it differs in: {what}.", what=", ".join(other))
+        return None, say("The run with run_end can't be compared; it differs in: {what}.", what=", ".join(other))
     return pair, None
 
 
 def repeats(run: Record, other: Record) -> Message | None:
-    """Return ``None`` when another run of the same target must come to the same outputs, else why it is left out.
+    """Return ``None`` if another run of the same target must give the same outputs, else the reason to leave it out.
 
-    It may differ in retention, in the number of workers, and in the schedule, which only imposes an order.
+    It may differ in retention, number of workers and schedule, which only imposes an order.
     """
     if not other.usable or gap(other) is not None:
-        return say("Another run is left out: it did not run to its end, or its record has gaps.")
+        return say("Another run was not compared: it did not reach its end, or its record has gaps.")
     may = {"workers", "schedule"}
     differing = [*(n for n in _differences(run, other) if n not in may), *_other_target(run, other)]
     if differing:
-        return say("Another run is left out; it differs in: {what}.", what=", ".join(differing))
+        return say("Another run was not compared; it differs in: {what}.", what=", ".join(differing))
     return None
 
 
 def baseline_of(runs: Runs) -> tuple[Record | None, Message | None]:
-    """Return the baseline if it ran the same test on another version of the target, else why it is left out."""
+    """Return the baseline if it ran the same test on another version of the target, else the reason to leave it out."""
     baseline = runs.baseline
     if baseline is None:
         return None, None
@@ -167,27 +166,21 @@ def baseline_of(runs: Runs) -> tuple[Record | None, Message | None]:
     if baseline.request.retention != runs.run.request.retention:
         other.append("retention")
     if other:
-        return None, say(
-            "The baseline is left out, for it is another test; it differs in: {what}.", what=", ".join(other)
-        )
+        return None, say("The baseline was not compared; it differs in: {what}.", what=", ".join(other))
     return baseline, None
 
 
 def measures(runs: Runs) -> tuple[Record, ...]:
-    """Return what a run of a mode without Phase 3 is measured against: its pair and the baseline, where they are whole.
+    """Return the runs that a run of a mode without Phase 3 is compared with: its pair and the baseline.
 
-    One that did not come through the mode shows nothing of it.
+    Runs that are incomplete or did not go through the mode are left out.
     """
-    pair, baseline = standard(runs)[0], baseline_of(runs)[0]
-    whole = (
-        baseline is not None and baseline.seal is not None and baseline.seal.state == "done" and gap(baseline) is None
-    )
-    records = (pair, baseline if whole else None)
-    return tuple(record for record in records if record is not None and not_reached(record) is None)
+    others = (standard(runs)[0], baseline_of(runs)[0])
+    return tuple(other for other in others if other and other.usable and not gap(other) and not not_reached(other))
 
 
 def _differences(run: Record, other: Record) -> list[str]:
-    """Name what else decides the outcome of two runs and is not the same, the target and the retention aside."""
+    """Name the differences between two runs that decide an outcome, except target and retention."""
     ours, theirs = run.request, other.request
     asked = ("plan", "mode", "profile", "config", "workers", "seed", "schedule", "faults")
     names = [name for name in asked if _plain(getattr(ours, name)) != _plain(getattr(theirs, name))]
@@ -206,7 +199,7 @@ def _other_target(run: Record, other: Record) -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON knows it: a read-only mapping equals the dictionary that it was written as."""
+    """Return a value as JSON data, so that a read-only mapping equals the dictionary that was written."""
     if isinstance(value, Mapping):
         return {str(key): _plain(entry) for key, entry in value.items()}
     return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value

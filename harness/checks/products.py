@@ -1,10 +1,9 @@
-"""Whether what was made stays made: master tiles, and the sky tiles of grid mode, until their last reader is done."""
+"""Check that master tiles, and the sky tiles of grid mode, stay intact until they were read, and that a mosaic is made."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 from harness.analysis.causes import MAX_LISTED, Causes, listed
@@ -12,20 +11,18 @@ from harness.analysis.figure import Evidence, Figure, Numbers, Unit, every, numb
 from harness.analysis.modes import as_tiles, sky_tiles
 from harness.analysis.phase3 import SKIPPED_LATER, name_of, phase_5_end, seconds, setting
 from harness.analysis.removals import Removal, removals
-from harness.checks.base import Check, Runs
+from harness.checks.base import Check, Conclusion, Runs
 from harness.checks.premises import ALWAYS, CALLBACK, ELSEWHERE, MODE_REACHED, OPENS, REMOVALS, TILES, standard
 from harness.checks.thresholds import Thresholds
-from harness.language.message import Message, Value, say
+from harness.language.message import Value, say
 from harness.record.history import Operation, Tile
 from harness.record.reader import Record
 from harness.verdict import Outcome, Verdict
 
-Conclusion = tuple[Outcome, Message, tuple[Message, ...]]
-
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What became of the master tiles that a run made, and of its mosaic. Tiles by number."""
+    """The master tiles that a run made, what was done to their files, and whether there is a mosaic; ``None`` if not known."""
 
     made: tuple[Tile, ...]
     removed_early: tuple[tuple[Tile, Removal], ...]
@@ -45,7 +42,7 @@ def _judge(runs: Runs, _: Thresholds) -> Verdict:
     outcome, sentence, cause = _conclude(runs.run, found, usual)
     if outcome is Outcome.UNKNOWN and usual is None and why_not is not None:
         cause = (*cause, why_not)
-    return Verdict("products", outcome, sentence, MappingProxyType(_evidence(runs.run, found, usual)), cause)
+    return Verdict("products", outcome, sentence, _evidence(runs.run, found, usual), cause)
 
 
 def _find(run: Record) -> Findings:
@@ -60,7 +57,7 @@ def _find(run: Record) -> Findings:
     early, overwritten = [], []
     for removal in gone:
         tile = by_name[removal.name][0]
-        # What a tile's own maker does to the file before it hands it over is the making of it.
+        # Before its end, the maker of a tile may replace the file.
         if tile.ended is not None and removal.t >= tile.ended and (last_read is None or removal.t < last_read):
             early.append((tile, removal))
     for op in run.history.operations:
@@ -92,14 +89,14 @@ def _find(run: Record) -> Findings:
 
 
 def _replaces(op: Operation) -> bool:
-    """Whether an operation puts a new file in the place of another; opening for update changes the same one."""
+    """Return whether an operation replaces a file. Opening for update does not: it changes the same file."""
     if op.op == "rename":
         return op.state == "done" and op.to is not None
     return (op.op == "open" and (op.mode or "").startswith(("w", "x"))) or (op.op == "save" and op.state == "done")
 
 
 def _same(tile: Tile) -> frozenset[str]:
-    """Return what a tile of another run has in common with this one: its frames, or of a sky tile its name."""
+    """Return a key that the same tile has in another run: its frames, or the name of a sky tile."""
     return frozenset(tile.frames or (name_of(tile.path or ""),))
 
 
@@ -114,73 +111,74 @@ def _mosaic(run: Record) -> bool | None:
 def _conclude(run: Record, found: Findings, usual: Findings | None) -> Conclusion:
     if found.removed_early:
         sentence = say(
-            "Tiles removed before their last reader was done: {count}.",
+            "{count} of {total} tiles were removed before their last reader had finished.",
             count=len({t.tile for t, _ in found.removed_early}),
+            total=len(found.made),
         )
-        tile, removal = found.removed_early[0]
-        return Outcome.FAIL, sentence, Causes(run).of_removal(removal)
+        return Outcome.FAIL, sentence, Causes(run).of_removal(found.removed_early[0][1])
     if found.one_file:
         tiles = listed(found.one_file[0])
-        return Outcome.FAIL, say("One file was written for several tiles: {tiles}.", tiles=tiles), ()
+        return Outcome.FAIL, say("Several tiles were written to one file: {tiles}.", tiles=tiles), ()
     known = {_same(tile) for tile, _ in usual.overwritten} if usual else set()
     new = [(tile, op) for tile, op in found.overwritten if _same(tile) not in known]
     if new:
         tile, op = new[0]
         sentence = say(
-            "Tiles overwritten before their last reader was done: {count}.", count=len({t.tile for t, _ in new})
+            "{count} of {total} tiles were overwritten before their last reader had finished.",
+            count=len({t.tile for t, _ in new}),
+            total=len(found.made),
         )
         link = say(
-            "{thread} wrote {file} of tile {tile} anew, {seconds} s after it had been made.",
+            "Thread {thread} wrote {file} of tile {tile} again, {seconds} s after the tile had been made.",
             thread=op.thread,
             file=name_of(tile.path or ""),
             tile=tile.tile,
             seconds=f"{(op.t - (tile.ended or op.t)) / 1e9:.3f}",
         )
-        # A target may always write some tile twice: only the pair tells.
+        # Some targets always write some tiles twice: without the pair this can't be excluded.
         return Outcome.UNKNOWN if usual is None else Outcome.FAIL, sentence, (link,)
     return _at_the_end(run, found, usual)
 
 
 def _at_the_end(run: Record, found: Findings, usual: Findings | None) -> Conclusion:
-    """Judge what is there at the end: tiles that were to be kept, tiles that no later phase refused, the mosaic."""
-    outcome, sentence = (
-        Outcome.PASS,
-        say("All {count} tiles stayed until they were read, and the mosaic is there.", count=len(found.made)),
-    )
-    if not found.opens:
-        sentence = say(
-            "All {count} tiles stayed until they were read, and the mosaic is there. "
-            "The record holds no opening of files: overwriting in this way would not be seen.",
-            count=len(found.made),
-        )
+    """Judge the state at the end: tiles that had to be kept, tiles that later phases refused, the mosaic."""
+    outcome, count, vanished = Outcome.UNKNOWN, len(found.made), listed(found.vanished)
     if found.vanished and setting(run, "cleanup_temp_artifacts") is False:
         outcome, sentence = (
             Outcome.FAIL,
-            say("Tiles {tiles} were made and to be kept, and are gone.", tiles=listed(found.vanished)),
+            say("The files of tiles {tiles} had to be kept, but are gone.", tiles=vanished),
         )
     elif len(found.skipped) > (len(usual.skipped) if usual else 0):
         values: dict[str, Value] = {"count": len(found.skipped), "files": ", ".join(found.skipped[:5])}
         if usual is None:
-            outcome = Outcome.UNKNOWN
             sentence = say(
-                "Master tiles refused after Phase 3: {count} ({files}); no pair tells whether that is new.",
+                "Master tiles refused after Phase 3: {count} ({files}). There is no run with run_end to show if this is new.",
                 **values,
             )
         else:
             outcome = Outcome.FAIL
-            sentence = say("Master tiles refused after Phase 3: {count} ({files}), more than in the pair.", **values)
+            sentence = say(
+                "Master tiles refused after Phase 3: {count} ({files}); with run_end: {usual}.",
+                **values,
+                usual=len(usual.skipped),
+            )
     elif found.mosaic is None:
-        outcome, sentence = Outcome.UNKNOWN, say("What was left on disk was not counted.")
+        sentence = say("What was left on disk was not counted.")
     elif not found.mosaic:
-        done = run.seal is not None and run.seal.state == "done"
-        outcome, sentence = Outcome.FAIL if done else Outcome.UNKNOWN, say("The run ended without a mosaic.")
+        outcome, sentence = Outcome.FAIL if run.usable else outcome, say("The run ended without a mosaic.")
     elif found.vanished:
-        outcome = Outcome.UNKNOWN
-        sentence = say(
-            "Nobody was seen to remove the files of tiles {tiles}, and they are gone.", tiles=listed(found.vanished)
-        )
+        sentence = say("The files of tiles {tiles} are gone, and the trace shows no removal.", tiles=vanished)
     elif not found.made:
-        outcome, sentence = Outcome.UNKNOWN, say("No tile was seen to be made.")
+        sentence = say("The record shows no tile that was made.")
+    elif found.opens:
+        outcome, sentence = Outcome.PASS, say("All {count} tiles stayed intact, and there is a mosaic.", count=count)
+    else:
+        outcome = Outcome.PASS
+        sentence = say(
+            "All {count} tiles stayed intact, and there is a mosaic. Overwriting by open() would not show: the trace has no "
+            "file opens.",
+            count=count,
+        )
     return outcome, sentence, ()
 
 
@@ -210,17 +208,17 @@ def _evidence(run: Record, found: Findings, usual: Findings | None) -> dict[str,
 
 
 def _not_kept(evidence: Evidence) -> Numbers | None:
-    """Return the tiles that were overwritten or removed too early, and all tiles made."""
+    """Return the number of tiles that were overwritten or removed too early, and of all tiles made."""
     lost = sizes("removed_early", "overwritten")(evidence)
     return every(None if lost is None else sum(lost), number_in(evidence, "tiles_made"))
 
 
 CHECK = Check(
     "products",
-    say("Does what was made stay made?"),
+    say("Did every tile stay intact until it was read?"),
     _judge,
-    # SDS holds its batches in memory, and writes them to files that only a way back to the classic one reads.
-    MappingProxyType({"classic": (*ALWAYS, TILES, REMOVALS), "grid": (*ELSEWHERE, CALLBACK, REMOVALS)}),
+    # SDS keeps its batches in memory. The files that it writes are read only if it falls back to the classic mode.
+    {"classic": (*ALWAYS, TILES, REMOVALS), "grid": (*ELSEWHERE, CALLBACK, REMOVALS)},
     for_pass=(OPENS, MODE_REACHED),
     figures=(Figure(say("tiles overwritten or removed too early, of those made"), Unit.SHARE, _not_kept),),
 )

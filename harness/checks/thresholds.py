@@ -1,4 +1,4 @@
-"""Every limit that a check applies, read from ``thresholds.toml`` with its unit and the runs it was fitted on."""
+"""Read the limits of the checks from ``thresholds.toml``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DEFAULT = Path(__file__).with_name("thresholds.toml")
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """A limit: its value and unit, why it exists, and what it was fitted on."""
+    """A limit with its unit, the reason for it, and the good runs that it was fitted on."""
 
     value: float
     unit: str
@@ -23,12 +23,12 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """The limits by dotted name, such as ``holes.min_area``."""
+    """The limits by dotted name, such as ``holes.area``."""
 
     limits: Mapping[str, Threshold]
 
     def __getitem__(self, name: str) -> float:
-        """Return the value of a limit. Raises ``KeyError`` with the known names when there is none."""
+        """Return the value of a limit. Raises ``KeyError`` with the known names for an unknown one."""
         try:
             return self.limits[name].value
         except KeyError:
@@ -36,7 +36,7 @@ class Thresholds:
 
 
 def read_thresholds(path: Path = DEFAULT) -> Thresholds:
-    """Read the limits of every check. Raises ``ValueError`` when a limit lacks its value, unit, reason or fit."""
+    """Read the limits. Raises ``ValueError`` when a limit lacks its value, unit, reason or fit."""
     limits: dict[str, Threshold] = {}
     for check, table in tomllib.loads(path.read_text(encoding="utf-8")).items():
         for name, entry in table.items():

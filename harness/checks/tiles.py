@@ -1,33 +1,30 @@
-"""Whether all master tiles were made; in SDS whether all batches were coadded, in grid mode whether all sky tiles were made."""
+"""Check that all master tiles were made; in SDS, that all batches were coadded; in grid mode, that all sky tiles were made."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 from harness.analysis.causes import MAX_LISTED, Causes, listed, why_not_made
 from harness.analysis.figure import Figure, Unit, numbers
 from harness.analysis.modes import SkyTiles, batches, sky_tiles
 from harness.analysis.phase3 import ABANDONED, NONE_MADE, SKIPPED_LATER, Why, groups, name_of, number, twin
-from harness.checks.base import Check, Runs
+from harness.checks.base import Check, Conclusion, Runs
 from harness.checks.premises import ALWAYS, CALLBACK, ELSEWHERE, MODE_REACHED, SHARED, TILES, measures, standard
 from harness.checks.thresholds import Thresholds
-from harness.language.message import Message, say
+from harness.language.message import Message, Value, say
 from harness.record.history import History
 from harness.record.reader import Record
 from harness.verdict import Outcome, Verdict
-
-Conclusion = tuple[Outcome, Message, tuple[Message, ...]]
 
 _COUNT = re.compile(r"\s*(\d{1,9})\s*/\s*(\d{1,9})\s*")
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many tiles the target states and the trace shows: made, and submitted. ``None`` where nothing says."""
+    """The numbers of tiles that the target reported and that the trace shows; ``None`` where unknown."""
 
     made: int | None
     announced: int | None
@@ -36,12 +33,12 @@ class Count:
 
     @property
     def wanted(self) -> int | None:
-        """The tiles that there had to be: what was submitted counts, also when the target announces fewer."""
+        """The number of tiles required: announced or submitted, whichever is larger."""
         return max((n for n in (self.announced, self.submitted) if n is not None), default=None)
 
     @property
     def contradictory(self) -> bool:
-        """Whether the target and the trace state different numbers."""
+        """Whether the target and the trace give different numbers."""
         more = self.made is not None and self.wanted is not None and self.made > self.wanted
         return more or self.submitted not in (None, self.announced) or self.traced not in (None, self.made)
 
@@ -49,18 +46,17 @@ class Count:
 def announced(history: History) -> int | None:
     """Return ``tiles_total``: the last N of ``MASTER_TILE_COUNT_UPDATE:i/N``, which grows with each retry group.
 
-    Never telemetry's number: from Phase 4 on that is the number of tiles made.
+    The number in the telemetry can't be used: from Phase 4 on it is the number of tiles made.
     """
-    told = [match for e in history.named("MASTER_TILE_COUNT_UPDATE") if (match := _COUNT.fullmatch(e.text))]
-    return int(told[-1][2]) if told else None
+    updates = [match for e in history.named("MASTER_TILE_COUNT_UPDATE") if (match := _COUNT.fullmatch(e.text))]
+    return int(updates[-1][2]) if updates else None
 
 
 def finished(history: History) -> int | None:
-    """Return ``num_master_tiles`` as Phase 3 stated it at its end, 0 when it stated that none was made."""
-    told = [number(e, "num_master_tiles") for e in history.named("run_info_phase3_finished_from_cache")]
-    known = [n for n in told if n is not None]
-    if known:
-        return known[-1]
+    """Return ``num_master_tiles`` as Phase 3 reported it at its end; 0 if it reported that no tile was made."""
+    for event in reversed(history.named("run_info_phase3_finished_from_cache")):
+        if (made := number(event, "num_master_tiles")) is not None:
+            return made
     return 0 if history.named(NONE_MADE) else None
 
 
@@ -78,16 +74,14 @@ def _of_master_tiles(runs: Runs) -> Verdict:
     causes = Causes(runs.run)
     count = _count(runs.run, causes)
     lost = _lost(runs.run, causes)
-    history = runs.run.history
-    unplanned = (
-        sorted(set(range(len(runs.run.request.plan or ()))) - set(causes.groups.values())) if count.submitted else []
-    )
+    history, plan = runs.run.history, runs.run.request.plan
+    unplanned = sorted(set(range(len(plan or ()))) - set(causes.groups.values())) if count.submitted else []
     evidence: dict[str, Any] = {
         "num_master_tiles": count.made,
         "tiles_total": count.announced,
         "groups_submitted": count.submitted,
         "retries": len(causes.origins),
-        "planned": None if runs.run.request.plan is None else len(runs.run.request.plan),
+        "planned": None if plan is None else len(plan),
         "made_in_trace": count.traced,
         "not_made": [{**causes.described(tile), "why": why} for tile, why in lost.items()][:MAX_LISTED],
         "groups_never_submitted": unplanned[:MAX_LISTED],
@@ -96,20 +90,21 @@ def _of_master_tiles(runs: Runs) -> Verdict:
         + _values(history, "filename", *SKIPPED_LATER),
     }
     outcome, sentence, cause = _conclude(runs, causes, count, lost, unplanned)
-    return Verdict("tiles", outcome, sentence, MappingProxyType(evidence), cause)
+    return Verdict("tiles", outcome, sentence, evidence, cause)
 
 
 def _conclude(runs: Runs, causes: Causes, count: Count, lost: Mapping[int, Why], unplanned: list[int]) -> Conclusion:
     blamed = [tile for tile, why in lost.items() if why in ("caches", "unstated")]
     unnamed = count.made is not None and count.wanted is not None and count.wanted - count.made > len(lost)
     if blamed or unnamed:
-        return Outcome.FAIL, _short(count, lost), _cause(causes, lost, blamed)
+        anonymous = () if lost else (say("The record does not show which tile was not made."),)
+        return Outcome.FAIL, _short(count, lost), causes.of_worst(blamed) or anonymous
     if count.made is None or count.wanted is None:
-        sentence = say("Phase 3 never stated how many master tiles it made, or of how many.")
-        return Outcome.UNKNOWN, sentence, _cause(causes, lost, list(lost))
+        sentence = say("Phase 3 did not report how many master tiles it made, or of how many.")
+        return Outcome.UNKNOWN, sentence, causes.of_worst(lost)
     if count.contradictory:
         sentence = say(
-            "The record contradicts itself: the target states {made} of {total} made, the trace shows {traced} of {submitted}.",
+            "The record contradicts itself: the target reports {made} of {total} made, the trace shows {traced} of {submitted}.",
             made=count.made,
             total="?" if count.announced is None else count.announced,
             traced="?" if count.traced is None else count.traced,
@@ -121,13 +116,12 @@ def _conclude(runs: Runs, causes: Causes, count: Count, lost: Mapping[int, Why],
         return _for_other_causes(runs, causes, others, unplanned)
     if lost:
         sentence = say(
-            "{made} of {total} master tiles were made, retries included; the others were ended by faults that the run was asked"
-            " to meet: {tiles}.",
+            "{made} of {total} master tiles were made, retries included. Requested faults ended the others: {tiles}.",
             made=count.made,
             total=count.wanted,
             tiles=listed(lost),
         )
-        return Outcome.PASS, sentence, tuple(why_not_made(tile, why) for tile, why in list(lost.items())[:MAX_LISTED])
+        return Outcome.PASS, sentence, _stated(lost)
     return Outcome.PASS, say("All {total} master tiles were made, retries included.", total=count.wanted), ()
 
 
@@ -146,9 +140,9 @@ def _values(history: History, field: str, *keys: str) -> list[str]:
 
 
 def _lost(run: Record, causes: Causes) -> Mapping[int, Why]:
-    """Return the tiles that were not made: those that failed, and in a run that came to its end those that never ended."""
+    """Return the tiles that were not made: those that failed, and in a finished run also those that never ended."""
     lost: dict[int, Why] = dict(causes.failures)
-    if run.seal is not None and run.seal.state == "done" and "tiles" in run.history.capabilities:
+    if run.usable and "tiles" in run.history.capabilities:
         for tile in run.history.tiles:
             if tile.submitted is not None and tile.ended is None and tile.collected is None:
                 lost.setdefault(tile.tile, "unstated")
@@ -157,39 +151,34 @@ def _lost(run: Record, causes: Causes) -> Mapping[int, Why]:
 
 def _short(count: Count, lost: Mapping[int, Why]) -> Message:
     if count.made is None or count.wanted is None:
-        return say("Tiles {tiles} were not made; Phase 3 never stated its count.", tiles=listed(lost))
-    return say(
-        "{made} of {total} master tiles were made; not made: {tiles}.",
-        made=count.made,
-        total=count.wanted,
-        tiles=listed(lost) if lost else "?",
-    )
+        return say("Missing tiles: {tiles}. Phase 3 did not report how many it made.", tiles=listed(lost))
+    values: dict[str, Value] = {"made": count.made, "total": count.wanted, "tiles": listed(lost)}
+    if len(lost) == 1:
+        return say("Tile {tiles} is missing ({made} of {total} made).", **values)
+    if lost:
+        return say("Tiles {tiles} are missing ({made} of {total} made).", **values)
+    return say("{made} of {total} master tiles were made.", made=count.made, total=count.wanted)
 
 
-def _cause(causes: Causes, lost: Mapping[int, Why], blamed: list[int]) -> tuple[Message, ...]:
-    if not blamed:
-        return () if lost else (say("Nothing in the record says which tile was not made."),)
-    worst = min(blamed, key=lambda t: (lost[t] != "caches", -len(causes.losses.get(t, [])), t))
-    links = causes.of_tile(worst)
-    others = set(blamed) - {worst}
-    return (*links, say("Tiles hit in the same way: {tiles}.", tiles=listed(others))) if others else links
+def _stated(lost: Mapping[int, Why]) -> tuple[Message, ...]:
+    """Return the causes that tiles stated, one sentence each."""
+    return tuple(why_not_made(tile, why) for tile, why in list(lost.items())[:MAX_LISTED])
 
 
 def _for_other_causes(runs: Runs, causes: Causes, lost: Mapping[int, Why], unplanned: list[int]) -> Conclusion:
-    """Judge a run whose tiles failed for causes that they stated, none of them caches.
+    """Judge a run whose tiles failed for stated causes other than caches, by comparison with the pair.
 
-    The equality is asked of valid datasets only. What the pair fails to make too is the dataset's doing, and the question does
-    not arise; what the pair makes was lost by the run under judgement; without a pair nobody knows.
+    If the pair lacks the same tiles, the dataset is the cause and the check does not apply. If the pair has them, the run fails.
     """
-    links = tuple(why_not_made(tile, why) for tile, why in list(lost.items())[:MAX_LISTED])
+    links = _stated(lost)
     if unplanned:
         links += (say("No tile was submitted for the planned groups {groups}.", groups=listed(unplanned)),)
     pair, reason = standard(runs)
     if pair is not None and "tiles" not in pair.history.capabilities:
-        pair, reason = None, say("The making of the pair's master tiles was not traced.")
+        pair, reason = None, say("In the run with run_end, the making of master tiles was not traced.")
     if pair is None:
         sentence = say(
-            "Tiles {tiles} were not made for causes other than caches, and no pair tells whether the dataset is to blame.",
+            "Tiles not made for other causes than caches: {tiles}. Without a run with run_end, the dataset can be the cause.",
             tiles=listed(lost),
         )
         return Outcome.UNKNOWN, sentence, (*links, *((reason,) if reason else ()))
@@ -198,46 +187,44 @@ def _for_other_causes(runs: Runs, causes: Causes, lost: Mapping[int, Why], unpla
     regained_groups = sorted(set(unplanned) & set(groups(pair).values()))
     if regained or regained_groups:
         sentence = say(
-            "The pair made from the same frames what is not made here: tiles {tiles}, planned groups {groups}.",
+            "The run with run_end made what is missing here: tiles {tiles}, planned groups {groups}.",
             tiles=listed(regained),
             groups=listed(regained_groups),
         )
         return Outcome.FAIL, sentence, links
-    sentence = say("The dataset is not valid for this question: what is not made here, the pair does not make either.")
-    return Outcome.NOT_APPLICABLE, sentence, links
+    return Outcome.NOT_APPLICABLE, say("The dataset does not allow this check: other runs lack the same tiles."), links
 
 
 def _of_batches(runs: Runs) -> Verdict:
-    """Judge SDS, which makes no master tiles: every batch that was built must be coadded."""
+    """Judge SDS, which makes no master tiles: it must coadd every batch that it built."""
     found = batches(runs.run.history)
     failed = sorted({n for n, _, good in found.reported if not good} - found.coadded)
     evidence = {"batches": found.built, "coadded": len(found.coadded), "failed": failed[:MAX_LISTED]}
-    ended = runs.run.seal is not None and runs.run.seal.state == "done"
     if found.built is None:
-        outcome, sentence = Outcome.UNKNOWN, say("SDS never stated how many batches it built.")
+        outcome, sentence = Outcome.UNKNOWN, say("SDS did not report how many batches it built.")
     elif not found.built and not found.reported:
-        outcome, sentence = Outcome.UNKNOWN, say("SDS built no batch, so there was none to coadd.")
-    elif failed or (ended and len(found.coadded) < found.built):
+        outcome, sentence = Outcome.UNKNOWN, say("SDS built no batch.")
+    elif failed or (runs.run.usable and len(found.coadded) < found.built):
         outcome = Outcome.FAIL
         sentence = say("{made} of {total} batches were coadded.", made=len(found.coadded), total=found.built)
     elif len(found.coadded) > found.built:
         outcome = Outcome.UNKNOWN
         sentence = say(
-            "The record contradicts itself: {total} batches were built, {made} were coadded.",
+            "The record contradicts itself: SDS built {total} batches and coadded {made}.",
             made=len(found.coadded),
             total=found.built,
         )
     else:
         outcome, sentence = Outcome.PASS, say("All {total} batches were coadded.", total=found.built)
-    return Verdict("tiles", outcome, sentence, MappingProxyType(evidence))
+    return Verdict("tiles", outcome, sentence, evidence)
 
 
 def _of_sky_tiles(runs: Runs) -> Verdict:
-    """Judge grid mode: every sky tile with frames must be made, and every one that was made must reach the assembly.
+    """Judge grid mode: every sky tile with frames must be made and reach the mosaic.
 
-    A tile without usable pixels is no failure where no other run makes it either. Grid mode has no retention, so the baseline
-    is a measure like the pair, unless it cut its canvas into another number of tiles. (Whether that lost sky, the check of holes
-    tells, which compares the covered sky with the baseline's.)
+    A tile without usable pixels is no failure if no other run makes it. Grid mode has no retention, so the run is compared with
+    its pair and with the baseline, except where these cut the canvas into another number of tiles. Sky that such a cut lost is
+    found by the check `holes`.
     """
     found = sky_tiles(runs.run.history)
     others = [other for record in measures(runs) if found.cut_like(other := sky_tiles(record.history))]
@@ -260,44 +247,40 @@ def _of_sky_tiles(runs: Runs) -> Verdict:
         say("Sky tile {tile} failed: {error}", tile=n, error=found.failed[n])
         for n in sorted(lost & set(found.failed))[:5]
     )
-    ended = runs.run.seal is not None and runs.run.seal.state == "done"
-    if new and (others == [] or ended or new & (set(found.failed) | found.empty)):
-        outcome = Outcome.FAIL
-        sentence = say("Sky tiles that were not made: {tiles}.", tiles=listed(new))
+    if new and (others == [] or runs.run.usable or new & (set(found.failed) | found.empty)):
+        outcome, sentence = Outcome.FAIL, say("Missing sky tiles: {tiles}.", tiles=listed(new))
     elif refused is not None and refused > usual:
         outcome = Outcome.FAIL
         sentence = say(
-            "Sky tiles that were made and did not reach the mosaic: {count} of {total}.",
+            "{count} of {total} sky tiles were made but did not reach the mosaic.",
             count=refused,
             total=len(found.saved),
         )
     elif not found.saved or refused is None:
-        outcome, sentence = Outcome.UNKNOWN, say("Grid mode never stated which sky tiles it made, or assembled.")
+        outcome, sentence = Outcome.UNKNOWN, say("Grid mode did not report which sky tiles it made or assembled.")
     elif lost and not others:
         outcome = Outcome.UNKNOWN
         sentence = say(
-            "Sky tiles without usable pixels: {tiles}; no other run tells whether that is new.", tiles=listed(lost)
+            "Sky tiles without usable pixels: {tiles}. No other run shows if this is new.", tiles=listed(lost)
         )
     elif refused or lost & set(found.failed):
         outcome = Outcome.NOT_APPLICABLE
-        sentence = say(
-            "The dataset is not valid for this question: what is not made here, the pair does not make either."
-        )
+        sentence = say("The dataset does not allow this check: other runs lack the same tiles.")
     elif lost:
         outcome = Outcome.PASS
         sentence = say(
-            "All sky tiles that any run makes were made and assembled: {count}; without usable pixels in each: {tiles}.",
+            "All {count} sky tiles that can be made were made and assembled. Without usable pixels in every run: {tiles}.",
             count=len(found.saved),
             tiles=listed(lost),
         )
     else:
         outcome = Outcome.PASS
         sentence = say("All {count} sky tiles were made and assembled.", count=len(found.saved))
-    return Verdict("tiles", outcome, sentence, MappingProxyType(evidence), cause)
+    return Verdict("tiles", outcome, sentence, evidence, cause)
 
 
 def _refused(found: SkyTiles) -> int | None:
-    """Return how many sky tiles were made and not kept by the assembly; ``None`` where it did not say."""
+    """Return how many sky tiles were made but left out of the mosaic; ``None`` if grid mode did not report it."""
     if found.attempted is None or found.kept is None:
         return None
     return max(found.attempted, len(found.saved)) - found.kept
@@ -307,7 +290,7 @@ CHECK = Check(
     "tiles",
     say("Were all master tiles made?"),
     _judge,
-    MappingProxyType({"classic": (*ALWAYS, CALLBACK), "sds": (*ELSEWHERE, CALLBACK), "grid": (*ELSEWHERE, CALLBACK)}),
+    {"classic": (*ALWAYS, CALLBACK), "sds": (*ELSEWHERE, CALLBACK), "grid": (*ELSEWHERE, CALLBACK)},
     for_pass=(TILES, SHARED, MODE_REACHED),
     figures=(
         Figure(say("num_master_tiles of tiles_total"), Unit.SHARE, numbers("num_master_tiles", "tiles_total")),

@@ -1,17 +1,16 @@
-"""Whether stars are where and as bright as they should be: as the pair shows them, by panel.
+"""Check that stars have the positions and fluxes that the pair shows, by panel.
 
-The stars of the truth (or, without one, of the pair) are looked for in both runs, where both cover the sky and the star stands
-alone. What a target can't reach, as a flux of 0.84 in a panel with a clouded frame, is in both and so in neither's disfavour; the
-accuracy check tells of it. The scale is anchored on the panels that both have: the median of all stars' ratios.
+The stars of the truth (or of the pair, without a truth) are matched in both runs, where both cover the sky and the star is not
+blended. Errors of the target itself, such as a flux of 0.84 in a panel with a clouded frame, are in both runs and cancel; the
+accuracy check reports them. The scale is the median flux ratio of all stars.
 
-A single tile may hold a part of a panel only, so besides the medians the stars that changed are counted: lost, of another flux,
-or elsewhere. Two images of a star, or stars that nobody else shows, are counted too.
+A tile may cover only a part of a panel. Besides the medians, the check therefore counts the stars that changed: lost, with
+another flux, or elsewhere. It also counts the stars that neither the pair nor the truth has, such as second images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -32,10 +31,10 @@ from harness.verdict import Outcome, Verdict
 
 @dataclass(frozen=True)
 class Panel:
-    """A panel's stars in a run beside those of the pair.
+    """The stars of a panel in a run, compared with the pair.
 
-    ``flux`` is the median ratio on the common scale, ``offset`` the length of the median shift in mosaic pixels; both NaN where
-    no star was found. ``changed`` counts stars that are lost, of another flux, or elsewhere; ``lost`` those that are lost.
+    ``flux`` is the median flux ratio on the common scale, ``offset`` the length of the median shift in mosaic pixels; both are
+    NaN if no star was found. ``changed`` counts the stars that are lost, have another flux, or lie elsewhere.
     """
 
     panel: int
@@ -46,20 +45,13 @@ class Panel:
     offset: float
 
     def to_json(self) -> dict[str, Any]:
-        """Return built-in types only."""
-        return {
-            "panel": self.panel,
-            "stars": self.stars,
-            "lost": self.lost,
-            "changed": self.changed,
-            "flux": rounded(self.flux, 4),
-            "offset": rounded(self.offset),
-        }
+        """Return the evidence of the panel in built-in types."""
+        return {**asdict(self), "flux": rounded(self.flux, 4), "offset": rounded(self.offset)}
 
 
 @dataclass(frozen=True)
 class Beside:
-    """A run beside its pair: the common scale, the panels, and the stars that only the run shows."""
+    """A run compared with its pair: the common scale, the panels, the stars of the run, and those that only the run has."""
 
     scale: float
     panels: tuple[Panel, ...]
@@ -68,7 +60,7 @@ class Beside:
 
 
 def beside(run: Record, ours: Products, theirs: Products, limits: Thresholds) -> Beside:
-    """Look for the same stars in a run and in its pair."""
+    """Match the same stars in a run and in its pair."""
     at = sky(catalogue(run, theirs), run.request.dataset.frames, theirs)
     here, there = look(ours, at), look(theirs, at)
     expected = here.lies & there.lies & there.found & at.alone
@@ -99,7 +91,7 @@ def beside(run: Record, ours: Products, theirs: Products, limits: Thresholds) ->
 
 
 def _extra(ours: Products, theirs: Products, at: Sky) -> int:
-    """Count the stars of a run that neither its pair nor the truth has nearby."""
+    """Count the stars of a run without a star of its pair or of the truth nearby."""
     places = [np.column_stack([at.x, at.y]), np.column_stack(on_grid(theirs, theirs.stars))]
     known = np.concatenate([p[np.isfinite(p).all(axis=1)] for p in places])
     shown = np.column_stack(on_grid(theirs, ours.stars))
@@ -113,13 +105,11 @@ def _judge(runs: Runs, limits: Thresholds) -> Verdict:
     pair, why_not = standard(runs)
     ours, theirs = measured(runs.run), measured(pair)
     if runs.run.request.retention != "per_tile" and runs.pair is None:
-        sentence = say("This run is what others are compared with, and there is nothing to compare it with.")
+        sentence = say("Other runs are compared with this one; there is no run to compare it with.")
         return Verdict("truth", Outcome.NOT_APPLICABLE, sentence)
     if ours is None or theirs is None:
-        absent = () if why_not is None else (why_not,)
-        return Verdict(
-            "truth", Outcome.UNKNOWN, say("There are no two mosaics whose stars could be compared."), cause=absent
-        )
+        sentence = say("The stars can't be compared: the run or its pair has no mosaic.")
+        return Verdict("truth", Outcome.UNKNOWN, sentence, cause=() if why_not is None else (why_not,))
     found = beside(runs.run, ours, theirs, limits)
     evidence = {
         "catalogue": runs.run.truth.origin if runs.run.truth is not None else "pair",
@@ -137,32 +127,30 @@ def _conclude(found: Beside, limits: Thresholds) -> tuple[Outcome, Message, tupl
     wrong = {panel.panel: messages for panel in judged if (messages := _wrong(panel, limits))}
     if wrong:
         sentence = say(
-            "Stars are not where, or not as bright, as run_end shows them. Panels: {panels}.", panels=listed(wrong)
+            "Stars have other positions or fluxes than with run_end. Panels: {panels}.", panels=listed(wrong)
         )
         return Outcome.FAIL, sentence, tuple(message for messages in wrong.values() for message in messages)
     if found.extra > max(2.0, limits["truth.extra"] * found.shown):
         sentence = say(
-            "Stars that neither run_end nor the truth has, doubled or displaced ones: {count} of {total}.",
+            "{count} of {total} stars are in neither run_end nor the truth: doubled or displaced stars.",
             count=found.extra,
             total=found.shown,
         )
         return Outcome.FAIL, sentence, ()
     if not judged:
-        return Outcome.UNKNOWN, say("No panel has enough stars in common with its pair."), ()
-    return (
-        Outcome.PASS,
-        say("Stars are where and as bright as run_end shows them. Panels: {count}.", count=len(judged)),
-        (),
-    )
+        return Outcome.UNKNOWN, say("No panel has enough stars in common with the pair."), ()
+    sentence = say("Stars have the positions and fluxes of run_end. Panels compared: {count}.", count=len(judged))
+    return Outcome.PASS, sentence, ()
 
 
 def _wrong(panel: Panel, limits: Thresholds) -> list[Message]:
-    """Say what is wrong with a panel."""
+    """Describe each difference of a panel that exceeds its limit."""
     found = []
     if panel.changed > limits["truth.changed"] * panel.stars and panel.changed > 1:
         found.append(
             say(
-                "Panel {panel}: of {stars} stars {lost} are lost, and {changed} in all are lost, of another flux or elsewhere.",
+                "Panel {panel}: {changed} of {stars} stars differ: {lost} are lost, the others have another flux or"
+                " lie elsewhere.",
                 panel=panel.panel,
                 stars=panel.stars,
                 lost=panel.lost,
@@ -172,15 +160,15 @@ def _wrong(panel: Panel, limits: Thresholds) -> list[Message]:
     if abs(panel.flux - 1) > limits["truth.flux"]:
         found.append(
             say(
-                "Panel {panel}: stars have {flux} of their flux with run_end.",
+                "Panel {panel}: stars have {percent} % of their flux with run_end.",
                 panel=panel.panel,
-                flux=round(panel.flux, 3),
+                percent=round(100 * panel.flux, 1),
             )
         )
     if panel.offset > limits["truth.offset"]:
         found.append(
             say(
-                "Panel {panel}: stars lie {offset} pixels from where run_end shows them.",
+                "Panel {panel}: stars are displaced by {offset} pixels from their positions with run_end.",
                 panel=panel.panel,
                 offset=round(panel.offset, 2),
             )
@@ -188,20 +176,17 @@ def _wrong(panel: Panel, limits: Thresholds) -> list[Message]:
     return found
 
 
-_PREMISES: Mapping[str, Any] = MappingProxyType({"classic": ALWAYS, "sds": ELSEWHERE, "grid": ELSEWHERE})
-
-
 def _stars_lost(evidence: Evidence) -> Numbers | None:
-    """Return the stars lost, and those of the pair, over all panels."""
+    """Return the number of stars lost, and of stars in the pair, over all panels."""
     panels = rows_in(evidence, "panels")
     return None if panels is None else every(total(panels, "lost"), total(panels, "stars"))
 
 
 CHECK = Check(
     "truth",
-    say("Are stars where and as bright as they should be?"),
+    say("Do stars have the right positions and fluxes?"),
     _judge,
-    _PREMISES,
+    MappingProxyType({"classic": ALWAYS, "sds": ELSEWHERE, "grid": ELSEWHERE}),
     for_pass=(SHARED,),
     figures=(Figure(say("stars lost, of those in the pair"), Unit.SHARE, _stars_lost),),
 )

@@ -1,13 +1,12 @@
-"""Whether the three events of a lost cache stay away."""
+"""Count the three events that report a lost cache, which a good run never sends."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
-from harness.analysis.causes import MAX_LISTED, Causes, listed
+from harness.analysis.causes import MAX_LISTED, Causes
 from harness.analysis.figure import Evidence, Figure, Numbers, Take, Unit, every, number_in
 from harness.analysis.injected_faults import taken_caches
 from harness.analysis.phase3 import FAILED, INVALID, MISSING, RAISED, STARVED, UNREADABLE, name_of, number
@@ -23,11 +22,10 @@ KEYS = (MISSING, STARVED, FAILED)
 
 
 def counts(record: Record, causes: Causes | None = None) -> dict[str, int]:
-    """Return how often each of the three events was sent; of failed creations, those that caches explain.
+    """Return how often each of the three events was sent for a lost cache.
 
-    Caches that a fault took away don't count. "Creation failed" is also sent for tiles that a quality gate rejects or that can't
-    be aligned; what a tile said before tells them apart. A failure without any stated reason counts: nothing clears the caches of
-    it.
+    Caches that an injected fault deleted don't count. "Creation failed" is also sent for tiles that a quality gate rejects or
+    that can't be aligned: the tile's earlier events tell which. A failure without a stated cause counts.
     """
     causes = causes or Causes(record)
     sent = Counter(event.key for event in record.history.named(*KEYS))
@@ -35,13 +33,9 @@ def counts(record: Record, causes: Causes | None = None) -> dict[str, int]:
     sent[STARVED] -= sum(
         causes.failures.get(number(e, "tile_id") or 0) == "fault" for e in record.history.named(STARVED)
     )
-    failed = sum(
-        causes.failures.get(int(event.fields["stack_num"]) - 1) in ("caches", "unstated")
-        if str(event.fields.get("stack_num", "")).isdigit()
-        else True
-        for event in record.history.named(FAILED)
-    )
-    return {MISSING: sent[MISSING], STARVED: sent[STARVED], FAILED: failed}
+    stacks = [str(event.fields.get("stack_num", "")) for event in record.history.named(FAILED)]
+    sent[FAILED] = sum(not n.isdigit() or causes.failures.get(int(n) - 1) in ("caches", "unstated") for n in stacks)
+    return {key: sent[key] for key in KEYS}
 
 
 def _judge(runs: Runs, _: Thresholds) -> Verdict:
@@ -76,40 +70,33 @@ def _judge(runs: Runs, _: Thresholds) -> Verdict:
         evidence["said_of_them"] = sum(len(lost) for lost in causes.deprived.values())
         evidence["not_said_of_them"] = [{"tile": tile, "cache": cache} for tile, cache in unsaid][:MAX_LISTED]
     if total:
-        return Verdict("warnings", Outcome.FAIL, _lost(found, before), MappingProxyType(evidence), _cause(causes))
+        failed = {t for t, why in causes.failures.items() if why in ("caches", "unstated")}
+        cause = causes.of_worst(failed.union(t for t in causes.losses if t is not None))
+        return Verdict("warnings", Outcome.FAIL, _lost(found, before), evidence, cause)
+    outcome = Outcome.PASS
     if runs.run.request.mode == "classic" and not evidence["tiles_that_reported"]:
-        return Verdict(
-            "warnings",
-            Outcome.UNKNOWN,
-            say("No master tile reported anything, so the absence of warnings shows nothing."),
-            MappingProxyType(evidence),
-        )
-    if unsaid:
-        sentence = say(
-            "A fault took {cache} away, and tile {tile} does not say that it lacked it.",
-            cache=unsaid[0][1],
-            tile=unsaid[0][0],
-        )
-        return Verdict("warnings", Outcome.FAIL, sentence, MappingProxyType(evidence))
-    if taken:
-        sentence = say(
-            "None of the three events of a lost cache was sent, but of those that a fault took away: {taken}. The target says so"
-            " of each.",
-            taken=", ".join(sorted(taken)[:5]),
-        )
+        outcome, sentence = Outcome.UNKNOWN, say("No tile sent any event, so the absence of warnings shows nothing.")
+    elif unsaid:
+        tile, cache = unsaid[0]
+        outcome = Outcome.FAIL
+        sentence = say("A fault deleted {cache}, and tile {tile} did not report it missing.", cache=cache, tile=tile)
+    elif taken:
+        caches = ", ".join(sorted(taken)[:5])
+        sentence = say("The target reported each cache that a fault deleted ({taken}), and no other.", taken=caches)
     elif before:
-        sentence = say("None of the three events of a lost cache was sent; the baseline sent {before}.", before=before)
+        sentence = say("No event of a lost cache was sent; in the baseline: {before}.", before=before)
     else:
-        sentence = say("None of the three events of a lost cache was sent.")
-    return Verdict("warnings", Outcome.PASS, sentence, MappingProxyType(evidence))
+        sentence = say("No event of a lost cache was sent.")
+    return Verdict("warnings", outcome, sentence, evidence)
 
 
 def _unsaid(run: Record, causes: Causes, taken: Mapping[str, int]) -> list[tuple[int, str]]:
-    """Return each tile that began after a fault had taken a cache of its, or was struck by it, and does not say that it lacks it.
+    """Return the tiles that did not report a cache that a fault had deleted, each with the cache.
 
-    A tile that began before may have read it, and one that a fault ended reads nothing.
+    Only tiles that started after the deletion, or that the fault struck, must report it: an earlier tile may have read the cache.
+    A tile that a fault or an exception ended is left out.
     """
-    told = {(tile, loss.cache) for tile, lost in causes.deprived.items() for loss in lost}
+    reported = {(tile, loss.cache) for tile, lost in causes.deprived.items() for loss in lost}
     struck = {fault["fault"].get("tile") for fault in run.history.faults if "fault" in fault}
     return [
         (tile.tile, name_of(cache))
@@ -117,41 +104,32 @@ def _unsaid(run: Record, causes: Causes, taken: Mapping[str, int]) -> list[tuple
         if causes.failures.get(tile.tile) not in ("fault", "exception")
         for cache in tile.caches
         if name_of(cache) in taken and tile.started is not None
-        if (tile.started > taken[name_of(cache)] or tile.tile in struck) and (tile.tile, name_of(cache)) not in told
+        if (tile.started > taken[name_of(cache)] or tile.tile in struck) and (tile.tile, name_of(cache)) not in reported
     ]
 
 
 def _lost(found: dict[str, int], before: int | None) -> Message:
-    values = {"missing": found[MISSING], "starved": found[STARVED], "failed": found[FAILED]}
+    values = {
+        "total": sum(found.values()),
+        "missing": found[MISSING],
+        "starved": found[STARVED],
+        "failed": found[FAILED],
+    }
     if before is None:
         return say(
-            "Missing caches: {missing}; tiles without a valid image: {starved}; tiles that failed for it: {failed}.",
+            "Events of a lost cache: {total} (cache missing: {missing}; tile without frames: {starved}; tile failed: {failed}).",
             **values,
         )
     return say(
-        "Missing caches: {missing}; tiles without a valid image: {starved}; tiles that failed for it: {failed}. "
-        "In all: {after}; in the baseline: {before}.",
+        "Events of a lost cache: {total} (cache missing: {missing}; tile without frames: {starved}; tile failed: {failed}); "
+        "in the baseline: {before}.",
         **values,
-        after=sum(found.values()),
         before=before,
     )
 
 
-def _cause(causes: Causes) -> tuple[Message, ...]:
-    """Explain the tile that lost most; name the others."""
-    hit = {t for t in causes.losses if t is not None} | {
-        t for t, why in causes.failures.items() if why in ("caches", "unstated")
-    }
-    if not hit:
-        return ()
-    worst = min(hit, key=lambda t: (t not in causes.failures, -len(causes.losses.get(t, [])), t))
-    links = causes.of_tile(worst)
-    others = hit - {worst}
-    return (*links, say("Tiles hit in the same way: {tiles}.", tiles=listed(others))) if others else links
-
-
 def _sent(*keys: str) -> Take:
-    """Return a function that adds up how often events were sent."""
+    """Return a function that adds up the counts of events."""
 
     def take(evidence: Evidence) -> Numbers | None:
         sent = evidence.get("counts")
@@ -163,11 +141,11 @@ def _sent(*keys: str) -> Take:
 
 CHECK = Check(
     "warnings",
-    say("Do the three events of a lost cache stay away?"),
+    say("Did the target report a lost cache?"),
     _judge,
-    # Without Phase 3 nothing should send them: a way back to master tiles would.
-    MappingProxyType({"classic": (*ALWAYS, CALLBACK), "sds": (*ELSEWHERE, CALLBACK), "grid": (*ELSEWHERE, CALLBACK)}),
+    # SDS and grid mode send these events only if they fall back to master tiles.
+    {"classic": (*ALWAYS, CALLBACK), "sds": (*ELSEWHERE, CALLBACK), "grid": (*ELSEWHERE, CALLBACK)},
     for_pass=(SHARED, MODE_REACHED),
     figures=(Figure(say("events of a lost cache"), Unit.COUNT, _sent(*KEYS)),),
-    parts=MappingProxyType({key: (Figure(Message(key), Unit.COUNT, _sent(key)),) for key in KEYS}),
+    parts={key: (Figure(Message(key), Unit.COUNT, _sent(key)),) for key in KEYS},
 )

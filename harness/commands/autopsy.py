@@ -12,9 +12,9 @@ from harness.language.message import Translate, say
 
 def register(commands: Commands, text: Text) -> None:
     """Add ``autopsy``."""
-    help_text = say("judge an ordinary run, as far as its output folder and ZeMosaic's log allow")
+    help_text = say("judge a run made without the probe, from its output folder and ZeMosaic's log")
     autopsy = commands.add_parser("autopsy", help=text(help_text))
-    autopsy.add_argument("folder", type=Path, help=text(say("the run's output folder; it is only read")))
+    autopsy.add_argument("folder", type=Path, help=text(say("the output folder of the run; nothing is written there")))
     autopsy.add_argument(
         "log",
         type=Path,

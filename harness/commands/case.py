@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 def register(commands: Commands, text: Text) -> None:
     """Add ``case`` and its actions."""
-    case = commands.add_parser("case", help=text(say("case files: exactly this dataset and config")))
+    case = commands.add_parser(
+        "case", help=text(say("make, verify and run case files: the exact dataset and settings of a run"))
+    )
     actions = case.add_subparsers(required=True, metavar="ACTION")
     make = actions.add_parser("make", help=text(say("write the case file of a record")))
     make.add_argument("record", type=Path)
@@ -31,17 +33,19 @@ def register(commands: Commands, text: Text) -> None:
     )
     make.set_defaults(command=_make)
 
-    verify = actions.add_parser("verify", help=text(say("compare a folder's frames with a case's, byte by byte")))
+    verify = actions.add_parser(
+        "verify", help=text(say("compare the frames in a folder with those of a case, byte by byte"))
+    )
     run = actions.add_parser("run", help=text(say("run a case again, judge it, compare its outputs")))
     for action in (verify, run):
         action.add_argument("file", type=Path)
         frames = say("the folder of the frames (default: the project's own set of that name)")
         action.add_argument("--frames", type=Path, help=text(frames))
     verify.set_defaults(command=_verify)
-    run.add_argument("--target", help=text(say("as pytest's {option}", option="--phase3-target")))
-    python = say("as pytest's {option}", option="--phase3-python")
+    run.add_argument("--target", help=text(say("same as pytest's {option}", option="--phase3-target")))
+    python = say("same as pytest's {option}", option="--phase3-python")
     run.add_argument("--python", default=os.environ.get("PHASE3_PYTHON"), help=text(python))
-    pair = say("make the run with run_end too, and judge the case beside it")
+    pair = say("also make the run with run_end, and judge the case by comparison with it")
     run.add_argument("--pair", action="store_true", help=text(pair))
     run.add_argument("--seconds", type=float, help=text(say("time limit of one run (default: the case's)")))
     folder = say("the folder for the records (default: a new one below PHASE3_DIR, or .phase3)")
@@ -74,7 +78,7 @@ def _contents(case: CaseFile) -> list[Message]:
     groups = case.plan or case.request.plan
     lines = [
         say(
-            "It pins {frames} frames, {groups} groups, {outputs} outputs.",
+            "The case fixes {frames} frames, {groups} groups and {outputs} outputs.",
             frames=len(case.request.dataset.frames),
             groups=len(groups) if groups else "?",
             outputs=len(case.outputs),

@@ -52,13 +52,16 @@ def conclude(outcome: Outcome | None, *, broken: bool) -> Conclusion:
 
 def register(commands: Commands, text: Text) -> None:
     """Add ``conclude``."""
-    parser = commands.add_parser("conclude", help=text(say("report the result of a job's sessions to its runner")))
+    parser = commands.add_parser(
+        "conclude", help=text(say("report the result of the sessions of a CI job to the CI runner"))
+    )
     parser.add_argument("out", type=Path, help=text(say("the folder to write, new or empty")))
     folder = say(
-        "folders with a session each: its own folder, or the one that --phase3-dir named (its latest session counts)"
+        "folders with one session each: the session's folder, or the folder of --phase3-dir (its latest "
+        "session is used)"
     )
     parser.add_argument("folder", type=Path, nargs="+", help=text(folder))
-    ended = say("the runner's word for the end of the step or the jobs that made the sessions")
+    ended = say("how the step or the jobs that made the sessions ended, as the CI runner names it")
     parser.add_argument("--ended", choices=ENDS, default="success", help=text(ended))
     parser.set_defaults(command=_conclude)
 

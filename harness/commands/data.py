@@ -10,11 +10,11 @@ from harness.language.message import Translate, say
 
 def register(commands: Commands, text: Text) -> None:
     """Add ``data`` and its actions."""
-    data = commands.add_parser("data", help=text(say("the sets of observed frames")))
+    data = commands.add_parser("data", help=text(say("list, get and verify the sets of observed frames")))
     actions = data.add_subparsers(required=True, metavar="ACTION")
     actions.add_parser("list", help=text(say("list the sets and where they are"))).set_defaults(command=_list)
     for name, command, purpose in (
-        ("fetch", _fetch, say("build a set's ready frames from their public originals")),
+        ("fetch", _fetch, say("build the frames of a set from their public originals")),
         ("verify", _verify, say("compare a set with its manifest, byte by byte")),
     ):
         action = actions.add_parser(name, help=text(purpose))
@@ -26,7 +26,7 @@ def _list(_: argparse.Namespace, translate: Translate) -> int:
     from fixtures import real
 
     for status in real.status():
-        missing = say("not here; get it with: {command}", command=real.command_to_get(status.name))
+        missing = say("not on this machine; get it with: {command}", command=real.command_to_get(status.name))
         print(f"{status.name}  {status.frames}  {status.folder or missing.render(translate)}")
     return 0
 

@@ -28,8 +28,7 @@ OLDEST = (3, 11)
 _SAME = (
     "astropy babel filelock jinja2 markupsafe msgspec numpy photutils platformdirs pooch psutil pytest reproject scipy"
 )
-OWN_LIBRARIES = {
-    **{name: name for name in _SAME.split(" ")},
+OWN_LIBRARIES = {name: name for name in _SAME.split(" ")} | {
     "PIL": "pillow",
     "skimage": "scikit-image",
     "xdist": "pytest-xdist",
@@ -38,19 +37,9 @@ OWN_LIBRARIES = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of looking at one part of the machine.
+    """The result of looking at one part of the machine: what was found, and what to do about it, if anything.
 
-    Parameters
-    ----------
-    name
-        The part.
-    ok
-        Whether it is as needed; ``None`` for a part that is optional and missing.
-    found
-        What is there.
-    todo
-        What to do about it, if anything.
-
+    ``ok`` is ``None`` for a part that is optional and missing.
     """
 
     name: Message
@@ -62,14 +51,14 @@ class Finding:
 def register(commands: Commands, text: Text) -> None:
     """Add ``doctor``."""
     doctor = commands.add_parser(
-        "doctor", help=text(say("list what this machine lacks for a validation, and what to do"))
+        "doctor", help=text(say("list what this machine lacks for a validation, and how to add it"))
     )
     for name, kind in (("target", str), ("python", str), ("frames", Path)):
         doctor.add_argument(
             f"--{name}",
             type=kind,
             default=os.environ.get(f"PHASE3_{name.upper()}"),
-            help=text(say("as pytest's {option}", option=f"--phase3-{name}")),
+            help=text(say("same as pytest's {option}", option=f"--phase3-{name}")),
         )
     doctor.set_defaults(command=_doctor)
 
@@ -88,15 +77,8 @@ def _doctor(options: argparse.Namespace, translate: Translate) -> int:
 def examine(target_spec: str | None, python: str | None, frames: str | Path | None) -> tuple[Finding, ...]:
     """Look at every part of this machine that a validation needs.
 
-    Parameters
-    ----------
-    target_spec
-        The target to be validated, as for ``--phase3-target``; ``None`` for the embedded reference.
-    python
-        The interpreter with the target's libraries; ``None`` for this one.
-    frames
-        A folder of the user's own frames, if any.
-
+    ``target_spec`` is the target to be validated, as for ``--phase3-target`` (default: the embedded reference), ``python`` the
+    interpreter with its libraries (default: this one), ``frames`` a folder of the user's own frames.
     """
     spec = target_spec or "reference"
     kind = TARGETS.get(spec.partition(":")[0])
@@ -137,7 +119,7 @@ def _own_libraries() -> Finding:
         again = say("Install the harness again: {command}", command=f'"{sys.executable}" -m pip install -e "{ROOT}"')
         return _bad(name, say("missing: {names}", names=", ".join(missing)), again)
     versions = ", ".join(f"{pip} {metadata.version(pip)}" for pip in ("numpy", "astropy", "pytest"))
-    return _good(name, say("all there ({versions})", versions=versions))
+    return _good(name, say("all installed ({versions})", versions=versions))
 
 
 def _git(*, needed: bool) -> Finding:
@@ -172,19 +154,16 @@ def _libraries_of(kind: Target, chosen: interpreter.Interpreter) -> Finding:
     name = say("libraries of the target")
     missing = sorted(pip for module, pip in kind.libraries.items() if chosen.libraries.get(module) is None)
     if not missing:
-        return _good(name, say("all there"))
+        return _good(name, say("all installed"))
     install = say("Install them: {command}", command=f'"{chosen.path}" -m pip install {" ".join(missing)}')
     return _optional(name, say("missing: {names}", names=", ".join(missing)), install)
 
 
 def _functions(found: Mapping[str, bool]) -> Iterator[Finding]:
+    todo = say("Nothing to do: the checks that need this function will be unknown.")
     for function, there in found.items():
         name = say("function {name}", name=function)
-        if there:
-            yield _good(name, say("there"))
-        else:
-            todo = say("Nothing to do: the checks that need this function conclude unknown.")
-            yield _optional(name, say("not in this version"), todo)
+        yield _good(name, say("present")) if there else _optional(name, say("not in this version"), todo)
 
 
 def _real_sets() -> Iterator[Finding]:
@@ -196,7 +175,7 @@ def _real_sets() -> Iterator[Finding]:
             yield _good(name, say("{folder}", folder=str(status.folder)))
         else:
             todo = say("Get it with: {command}", command=real.command_to_get(status.name))
-            yield _optional(name, say("not here: this set is not judged"), todo)
+            yield _optional(name, say("not on this machine: this set will not be judged"), todo)
 
 
 def _frames(folder: str | Path | None) -> Iterator[Finding]:
@@ -228,14 +207,10 @@ def _session_folder(folder: Path) -> Iterator[Finding]:
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
-        yield _bad(
-            say("session folder"),
-            say("{folder} can't be written: {error}", folder=str(folder), error=str(error)),
-            todo,
-        )
+        problem = say("{folder} can't be written: {error}", folder=str(folder), error=str(error))
+        yield _bad(say("session folder"), problem, todo)
         return
     yield _good(say("session folder"), say("{folder} can be written", folder=str(folder)))
     free = shutil.disk_usage(existing).free
-    gib = say("{free} GiB free", free=free / 2**30)
-    name = say("disk space")
+    name, gib = say("disk space"), say("{free} GiB free", free=free / 2**30)
     yield _good(name, gib) if free >= ENOUGH_BYTES else _optional(name, gib, todo)

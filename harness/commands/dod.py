@@ -19,7 +19,8 @@ def register(commands: Commands, text: Text) -> None:
     subject = say("the label or commit of the target under validation (default: the first session's target)")
     dod.add_argument("--subject", default="", help=text(subject))
     output = say(
-        "the file to write; the French one has .fr before its ending (default: validation-TARGET.md in this folder)"
+        "the file to write; the French version gets .fr before the extension (default: validation-TARGET.md"
+        " in this folder)"
     )
     dod.add_argument("-o", "--output", type=Path, help=text(output))
     dod.set_defaults(command=_dod)

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from harness.commands.verdicts import show
-from harness.commands.words import Commands, Text
+from harness.commands.words import Commands, Text, tell
 from harness.language.message import Translate, say
 from harness.record.convert import to_json
 from harness.session.roles import role_name
@@ -16,13 +16,15 @@ from harness.verdict import exit_status, merge
 
 def register(commands: Commands, text: Text) -> None:
     """Add ``judge``."""
-    judge = commands.add_parser("judge", help=text(say("judge a record, or every run of a session, again")))
-    judge.add_argument("record", type=Path, help=text(say("a record's folder, or a session's")))
+    judge = commands.add_parser("judge", help=text(say("judge a record, or all runs of a session, again")))
+    judge.add_argument("record", type=Path, help=text(say("the folder of a record or of a session")))
     judge.add_argument("--pair", type=Path, help=text(say("the record of the same run with run_end")))
     judge.add_argument("--baseline", type=Path, help=text(say("the record of the same run before the patch")))
     equal = say("a record of the same target that must have the same outputs (may be repeated)")
     judge.add_argument("--equal", type=Path, action="append", default=[], metavar="RECORD", help=text(equal))
-    timed = say("two records for timing, made alone on the machine: per_tile and its run_end (may be repeated)")
+    timed = say(
+        "two records for timing, made alone on the machine: per_tile, then the same with run_end (may be repeated)"
+    )
     judge.add_argument(
         "--timed", type=Path, nargs=2, action="append", default=[], metavar=("RECORD", "PAIR"), help=text(timed)
     )
@@ -74,17 +76,15 @@ def _session(options: argparse.Namespace, translate: Translate) -> int:
     if options.json:
         _print_json({"outcome": str(outcome), "judged": again})
         return exit_status(outcome)
-    changed = 0
-    for before, after in zip(session.judged, again, strict=True):
-        for change in changes(before, after):
-            changed += 1
-            was = translate(change.before.outcome) if change.before else "–"
-            label = f"{after.case}, {role_name(after.role).render(translate)}, {change.after.check}"
-            told = say("{label}: {text}", label=label, text=f"{was} → {translate(change.after.outcome)}")
-            print(told.render(translate))
-            print(f"    {change.after.sentence.render(translate)}")
-    told = say("Judged again: {runs} runs; verdicts that changed: {changed}.", runs=len(again), changed=changed)
-    print(told.render(translate))
+    runs = zip(session.judged, again, strict=True)
+    found = [(after, change) for before, after in runs for change in changes(before, after)]
+    for run, change in found:
+        was = translate(change.before.outcome) if change.before else "–"
+        label = f"{run.case}, {role_name(run.role).render(translate)}, {change.after.check}"
+        tell(say("{label}: {text}", label=label, text=f"{was} → {translate(change.after.outcome)}"), translate)
+        print(f"    {change.after.sentence.render(translate)}")
+    count = len(found)
+    tell(say("Runs judged again: {runs}; verdicts that changed: {changed}.", runs=len(again), changed=count), translate)
     return exit_status(outcome)
 
 

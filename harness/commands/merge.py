@@ -12,10 +12,12 @@ from harness.verdict import exit_status
 
 def register(commands: Commands, text: Text) -> None:
     """Add ``merge``."""
-    merge = commands.add_parser("merge", help=text(say("merge sessions of one target, and report on them together")))
+    merge = commands.add_parser("merge", help=text(say("merge sessions of one target into one report")))
     merge.add_argument("out", type=Path, help=text(say("the folder to write, new or empty")))
     merge.add_argument("session", type=Path, nargs="+", help=text(say("the sessions' folders")))
-    without = say("leave out the targets' output files: no check reads them, and they are most of a session's size")
+    without = say(
+        "leave out the output files of the targets: no check reads them, and they make up most of the size of a session"
+    )
     merge.add_argument("--without-outputs", action="store_true", help=text(without))
     merge.set_defaults(command=_merge)
 

@@ -13,9 +13,11 @@ from harness.verdict import exit_status
 
 def register(commands: Commands, text: Text) -> None:
     """Add ``patch``."""
-    patch = commands.add_parser("patch", help=text(say("judge the guard rails of the checklist on two commits")))
+    patch = commands.add_parser(
+        "patch", help=text(say("judge the guard rails of the checklist by the changes between two commits"))
+    )
     patch.add_argument(
-        "--repo", type=Path, required=True, help=text(say("a clone of the target's repository, a bare one too"))
+        "--repo", type=Path, required=True, help=text(say("a clone of the target's repository (it may be bare)"))
     )
     patch.add_argument("base", metavar="BASE", help=text(say("the commit before the patch")))
     patch.add_argument("head", metavar="HEAD", help=text(say("the commit with the patch")))

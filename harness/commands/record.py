@@ -18,7 +18,7 @@ UNKNOWN = 3
 
 def register(commands: Commands, text: Text) -> None:
     """Add ``record``."""
-    help_text = say("run your own command, such as ZeMosaic's window, under the probe; record and judge its mosaics")
+    help_text = say("run your own command, such as ZeMosaic's window, with the probe; record and judge its mosaics")
     record = commands.add_parser("record", help=text(help_text))
     folder = say("the folder for the records (default: a new one below PHASE3_DIR, or .phase3)")
     record.add_argument("--dir", type=Path, help=text(folder))

@@ -14,7 +14,7 @@ from harness.verdict import exit_status
 def register(commands: Commands, text: Text) -> None:
     """Add ``report``."""
     report = commands.add_parser("report", help=text(say("write a session's report, summary and JUnit again")))
-    folder = say("a session's folder (default: the latest in PHASE3_DIR, or in the nearest .phase3)")
+    folder = say("the folder of a session (default: the latest session in PHASE3_DIR, or in the nearest .phase3)")
     report.add_argument("session", type=Path, nargs="?", help=text(folder))
     report.set_defaults(command=_report)
 

@@ -10,9 +10,10 @@ import hashlib
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -59,19 +60,10 @@ _CRASHED = "Worker process crashed"
 
 @dataclass(frozen=True, slots=True)
 class Autopsy:
-    """The result of an examination: a record in memory, findings in words, and verdicts.
+    """The result of an examination: the known facts as a record in memory, findings in words, and verdicts.
 
-    Parameters
-    ----------
-    record
-        The known facts, in the form that the checks read.
-    notes
-        The findings, one sentence each.
-    verdicts
-        The checks' verdicts, and ``left`` on the caches in the folder.
-    wanted
-        What the user can give to answer the open questions.
-
+    ``verdicts`` are those of the checks, and ``left`` on the caches in the folder. ``wanted`` is what the user can give to answer
+    the open questions.
     """
 
     record: Record
@@ -105,16 +97,10 @@ class Log:
 
 
 def examine(folder: Path, log: Path | None = None, frames: Path | None = None) -> Autopsy:
-    """Examine the output folder of a run.
+    """Examine the output folder of a run; it is only read.
 
-    Parameters
-    ----------
-    folder
-        The run's output folder; it is only read.
-    log
-        ZeMosaic's log of that run; by default the log that newer versions keep in the output folder.
-    frames
-        The frames of that run, which define the sky that tiles promise to cover.
+    ``log`` is ZeMosaic's log of that run; by default the log that newer versions keep in the output folder. ``frames`` is the
+    folder of that run's frames, which define the sky that tiles promise to cover.
 
     Raises
     ------
@@ -136,7 +122,8 @@ def examine(folder: Path, log: Path | None = None, frames: Path | None = None) -
     strange = told is not None and told.saved is not None and not _is_there(folder, told.saved)
     if strange and told is not None:
         # The events of a foreign log happened, but they are not evidence that nothing else happened in the folder's run.
-        record = _with_gap(record, f"the log is of a run that saved {told.saved}, which is not in the folder")
+        gap = f"events-log: the log is of a run that saved {told.saved}, which is not in the folder"
+        record = replace(record, history=replace(record.history, torn=(*record.history.torn, gap)))
     verdicts = [_plainly(v, record, told) for v in judge(Comparison(record))]
     verdicts.append(_left(record, told, strange=strange))
     notes = (*_notes_of_folder(record), *problems, *_notes_of_log(told, strange=strange))
@@ -169,20 +156,16 @@ def read_log(path: Path) -> Log:
         )
         return Log((), gaps=(f"{name}: no line of it can be read",), notes=(note,))
     begins = [n for n, event in enumerate(lines) if event.key == _BEGUN]
-    first = _beginning(lines, begins)
-    events = tuple(lines[first:])
-    gaps = [f"{name}: {gap}" for gap in _gaps(events, cut=not begins, strange=strange)]
-    notes = []
-    if len(begins) > 1:
-        notes.append(say("The log holds {count} runs; the last one is examined.", count=len(begins)))
+    events = tuple(lines[_beginning(lines, begins) :])
+    several = say("The log contains {count} runs; the last one is examined.", count=len(begins))
     retention = _found(_RETENTION, events) or _found(_COUNTED, events)
     workers = _found(_WORKERS, events)
     return Log(
         events=events,
         retention=next((r for r in RETENTIONS if r == retention), None),
         workers=int(workers) if workers else None,
-        gaps=tuple(gaps),
-        notes=tuple(notes),
+        gaps=tuple(f"{name}: {gap}" for gap in _gaps(events, cut=not begins, strange=strange)),
+        notes=(several,) if len(begins) > 1 else (),
     )
 
 
@@ -278,8 +261,7 @@ def _found(pattern: re.Pattern[str], events: Iterable[Event]) -> str | None:
 
 
 def _record(folder: Path, log: Log | None, dataset: DatasetFacts) -> tuple[Record, list[Message]]:
-    mode = _mode(folder, log)
-    retention = log.retention if log is not None else None
+    known = log or Log(())
     request = Request(
         case="autopsy",
         role="subject",
@@ -287,27 +269,26 @@ def _record(folder: Path, log: Log | None, dataset: DatasetFacts) -> tuple[Recor
         dataset=dataset,
         plan=None,
         # If it is unknown, the retention whose checks ask for more evidence.
-        retention=retention or "per_tile",
-        workers=(log.workers if log is not None else None) or 1,
-        mode=mode,
+        retention=known.retention or "per_tile",
+        workers=known.workers or 1,
+        mode=_mode(folder, known),
         profile="default",
     )
     products, left, problems = _measured(folder, request)
     state, reason = _end(log)
-    gaps = log.gaps if log is not None else ()
     record = Record(
         folder=folder,
         request=request,
         history=History(
-            events=log.events if log is not None else (),
+            events=known.events,
             operations=(),
             steps=tuple(_steps(products.tiles if products is not None else ())),
             holds=(),
             faults=(),
             disk=(),
             processes=(),
-            capabilities=_sources(log),
-            torn=tuple(f"events-{gap}" for gap in gaps),
+            capabilities=_sources(known),
+            torn=tuple(f"events-{gap}" for gap in known.gaps),
         ),
         products=products,
         left=left,
@@ -317,13 +298,9 @@ def _record(folder: Path, log: Log | None, dataset: DatasetFacts) -> tuple[Recor
     return record, problems
 
 
-def _with_gap(record: Record, gap: str) -> Record:
-    return replace(record, history=replace(record.history, torn=(*record.history.torn, f"events-log: {gap}")))
-
-
-def _sources(log: Log | None) -> frozenset[str]:
+def _sources(log: Log) -> frozenset[str]:
     """Return the sources that a log replaces. A log without a line on retention can't show missing lines on retention."""
-    if log is None or not any(event.source == "callback" for event in log.events):
+    if not any(event.source == "callback" for event in log.events):
         return frozenset()
     return frozenset({"callback", "log"} if log.retention is not None and not log.gaps else {"callback"})
 
@@ -334,19 +311,18 @@ def _end(log: Log | None) -> tuple[EndState, str]:
     if log.named(_DONE):
         return "done", ""
     fatal = [e for e in log.events if e.source == "callback" and _FATAL.match(e.key)]
-    crashed = [e for e in log.events if e.source == "log" and e.text.startswith(_CRASHED)]
-    if fatal or crashed:
-        return "crashed", f"the log says {(fatal or crashed)[-1].text or (fatal or crashed)[-1].key}"[:300]
+    fatal = fatal or [e for e in log.events if e.source == "log" and e.text.startswith(_CRASHED)]
+    if fatal:
+        return "crashed", f"the log says {fatal[-1].text or fatal[-1].key}"[:300]
     last = log.events[-1] if log.events else None
     what = "nothing" if last is None else (last.text or last.key).splitlines()[0]
     return "killed", f"the log does not come to the end of the run; it ends with: {what}"[:300]
 
 
-def _mode(folder: Path, log: Log | None) -> Mode:
-    events = log.events if log is not None else ()
-    if (folder / "mosaic_grid.fits").is_file() or any(e.key.startswith("[GRID]") for e in events):
+def _mode(folder: Path, log: Log) -> Mode:
+    if (folder / "mosaic_grid.fits").is_file() or any(e.key.startswith("[GRID]") for e in log.events):
         return "grid"
-    sds = any(e.key == "sds_global_finalize_done" for e in events) or any(folder.glob("zemosaic_MT0_R*.fits"))
+    sds = any(e.key == "sds_global_finalize_done" for e in log.events) or any(folder.glob("zemosaic_MT0_R*.fits"))
     return "sds" if sds else "classic"
 
 
@@ -373,7 +349,8 @@ def _measured(folder: Path, request: Request) -> tuple[Products | None, tuple[Le
         if not link(place / "outputs", folder.resolve()):
             raise SaidError(
                 say(
-                    "Expected to read {folder} through a link, found that the system refuses links: allow links.",
+                    "Expected to read {folder} through a symbolic link, found that the system refuses "
+                    "symbolic links: allow them.",
                     folder=str(folder),
                 )
             )
@@ -414,20 +391,19 @@ def _left(record: Record, log: Log | None, *, strange: bool) -> Verdict:
     """Judge the caches in the folder: a run that ended well removes them, unless its retention is ``keep``."""
     caches = [file for file in record.left or () if file.kind == "cache"]
     size = sum(file.size for file in caches)
-    evidence = MappingProxyType({"caches": len(caches), "bytes": size, "files": [file.path for file in caches[:20]]})
+    evidence = {"caches": len(caches), "bytes": size, "files": [file.path for file in caches[:20]]}
+    verdict = partial(Verdict, "left", evidence=evidence)
     done = record.seal is not None and record.seal.state == "done"
     # Without a mosaic's name nothing connects the log with the folder.
     if log is None or strange or log.saved is None or log.retention is None or not done:
         sentence = say(
-            "Caches left: {count}. Whether that is right is known only with the complete log of the run "
-            "that left them.",
+            "Caches left: {count}. Only the complete log of the run that left them can tell whether they "
+            "should be there.",
             count=len(caches),
         )
-        return Verdict("left", Outcome.UNKNOWN, sentence, evidence)
+        return verdict(Outcome.UNKNOWN, sentence)
     if log.retention == "keep":
-        return Verdict(
-            "left", Outcome.NOT_APPLICABLE, say("The retention of the run is keep: its caches stay."), evidence
-        )
+        return verdict(Outcome.NOT_APPLICABLE, say("The retention of the run is keep: its caches stay."))
     if caches:
         sentence = say(
             "The run ended well with {retention}, and left {count} caches ({mib} MiB).",
@@ -435,15 +411,15 @@ def _left(record: Record, log: Log | None, *, strange: bool) -> Verdict:
             count=len(caches),
             mib=round(size / 2**20, 1),
         )
-        return Verdict("left", Outcome.FAIL, sentence, evidence)
-    return Verdict("left", Outcome.PASS, say("The run ended well and left no cache."), evidence)
+        return verdict(Outcome.FAIL, sentence)
+    return verdict(Outcome.PASS, say("The run ended well and left no cache."))
 
 
 def _notes_of_folder(record: Record) -> Iterator[Message]:
     products = record.products
     kinds = Counter(file.kind for file in record.left or ())
     yield say(
-        "The folder holds {caches} caches, {masks} hot-pixel masks, {tiles} master tiles.",
+        "The folder contains {caches} caches, {masks} hot-pixel masks, {tiles} master tiles.",
         caches=kinds["cache"],
         masks=kinds["mask"],
         tiles=kinds["tile"],
@@ -456,7 +432,7 @@ def _notes_of_folder(record: Record) -> Iterator[Message]:
     yield say("The mosaic is {name}; {share} % of it is covered.", name=name, share=round(100 * covered, 1))
     if made := _MADE_OF.match(name):
         yield say(
-            "According to its name it was made from {tiles} master tiles and {frames} frames.",
+            "According to its file name, it was made from {tiles} master tiles and {frames} frames.",
             tiles=made[1],
             frames=made[2],
         )
@@ -493,9 +469,9 @@ def _notes_of_log(log: Log | None, *, strange: bool) -> Iterator[Message]:
     if strange:
         yield say("The log is of a run that saved {name}, which is not in the folder.", name=log.saved or "?")
     keys = (MISSING, INVALID, STARVED, FAILED, NONE_MADE)
-    counts: Mapping[str, int] = Counter(event.key for event in log.named(*keys))
+    counts = Counter(event.key for event in log.named(*keys))
     for key in keys:
-        if counts.get(key):
+        if counts[key]:
             yield say("{key}: {count}", key=key, count=counts[key])
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import MappingProxyType
 from typing import Any
@@ -37,6 +38,9 @@ _LONGEST = 7 * 86400.0
 
 Plan = tuple[tuple[str, ...], ...]
 
+_AS_ASKED = ("mode", "profile", "retention", "workers", "seed", "seconds", "config")
+"""The parts of a request that a case file holds by the same names, after the target."""
+
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SECRET = re.compile(r"(?i)api_?key|token|passw|secret")
 # Settings that name a place or a program belong to one machine, whatever their value.
@@ -51,23 +55,13 @@ class CaseError(SaidError):
 class CaseFile:
     """Everything that decides a run's outcome, and the outputs of one run.
 
-    Parameters
-    ----------
-    request
-        The request of the run, without the machine's parts: no root, no interpreter, no command.
-    plan
-        The groups in the order of their submission to Phase 3, without retries; ``None`` where the trace lacks them.
-    settings
-        The target's effective settings; empty where they were not recorded.
-    outputs
-        SHA-256 of the data of each image of the mosaic and its coverage, by ``file[HDU]``; empty where they are unknown.
-    table
-        The text of ``stack_plan.csv`` with frame names only, in grid mode.
-    made_from
-        SHA-256 of the seal of the record from which the case was made.
-    left_out
-        Names of the settings that were left out because they name places, programs or secrets.
+    ``request`` lacks the machine's parts: no root, no interpreter, no command. ``plan`` holds the groups in the order of their
+    submission to Phase 3, without retries; ``None`` where the trace lacks them. ``settings`` are the target's effective settings;
+    empty where they were not recorded. ``left_out`` names the settings that name places, programs or secrets.
 
+    ``outputs`` is the SHA-256 of the data of each image of the mosaic and its coverage, by ``file[HDU]``; empty where they are
+    unknown. ``made_from`` is that of the seal of the record from which the case was made. ``table`` is the text of
+    ``stack_plan.csv`` with frame names only, in grid mode.
     """
 
     request: Request
@@ -92,12 +86,11 @@ class CaseFile:
         """Return built-in types only, the short parts first."""
         data = self.request.to_json()
         target = data["target"]
-        parts = ("mode", "profile", "retention", "workers", "seed", "seconds", "config")
         return {
             "format": FORMAT,
             "case": data["case"],
             "target": {name: target[name] for name in ("kind", "label", "identity")},
-            **{name: data[name] for name in parts},
+            **{name: data[name] for name in _AS_ASKED},
             "settings": dict(self.settings),
             "left_out": list(self.left_out),
             "plan": {"submitted": self.plan, "asked": self.request.plan, "followed": self.followed},
@@ -134,10 +127,9 @@ class CaseFile:
 
     def differs(self, target: TargetFacts) -> tuple[str, ...]:
         """Name the differences between a target and the case's: ``kind``, parts of the identity, or ``versions`` of libraries."""
-        ours, theirs = self.request.target, target
-        if ours.kind != theirs.kind:
+        if self.request.target.kind != target.kind:
             return ("kind",)
-        known, found = _identity(ours.identity), _identity(theirs.identity)
+        known, found = (_plain(t.identity, _last_name) for t in (self.request.target, target))
         return tuple(sorted(_visible(name) for name in {*known, *found} if known.get(name) != found.get(name)))
 
     @property
@@ -166,13 +158,13 @@ def make(record: Record) -> CaseFile:
     request = record.request
     config, left_out = _settings(request.config)
     settings, _ = _settings(record.history.settings)
-    identity = MappingProxyType(_identity(request.target.identity))
+    identity = MappingProxyType(_plain(request.target.identity, _last_name))
     target = TargetFacts(request.target.kind, request.target.label, "", "", identity)
     case = CaseFile(
         request=replace(request, target=target, role="subject", config=MappingProxyType(config)),
         plan=submitted(record),
-        settings=MappingProxyType(settings),
-        outputs=MappingProxyType(digests_of(record)),
+        settings=settings,
+        outputs=digests_of(record),
         table=_table_of(record),
         made_from=sha256_of(record.folder / "seal.json"),
         left_out=tuple(sorted(left_out)),
@@ -215,16 +207,14 @@ def digests_of(record: Record) -> dict[str, str]:
 
 def _readable(value: Any, indent: str = "") -> str:
     """Format JSON for people: a container of plain values takes one line."""
-    entries = list(value.values()) if isinstance(value, Mapping) else value
-    if not isinstance(value, Mapping | list | tuple) or not any(isinstance(e, Mapping | list | tuple) for e in entries):
+    if isinstance(value, Mapping):
+        entries = [(f"{json.dumps(name, ensure_ascii=False)}: ", entry) for name, entry in value.items()]
+    else:
+        entries = [("", entry) for entry in value] if isinstance(value, list | tuple) else []
+    if not any(isinstance(entry, Mapping | list | tuple) for _, entry in entries):
         return json.dumps(value, ensure_ascii=False)
-    names = (
-        [f"{json.dumps(name, ensure_ascii=False)}: " for name in value]
-        if isinstance(value, Mapping)
-        else [""] * len(value)
-    )
     inner = indent + " "
-    lines = ",\n".join(f"{inner}{name}{_readable(entry, inner)}" for name, entry in zip(names, entries, strict=True))
+    lines = ",\n".join(f"{inner}{name}{_readable(entry, inner)}" for name, entry in entries)
     opening, closing = "{}" if isinstance(value, Mapping) else "[]"
     return f"{opening}\n{lines}\n{indent}{closing}"
 
@@ -283,11 +273,7 @@ def from_json(data: Mapping[str, Any]) -> CaseFile:
     target = {name: data["target"][name] for name in ("kind", "label", "identity")}
     request = Request.from_json(
         {
-            **{
-                name: data[name]
-                for name in ("case", "mode", "profile", "retention", "workers", "seed", "seconds", "config")
-            },
-            **{name: data[name] for name in ("schedule", "faults", "dataset")},
+            **{name: data[name] for name in ("case", "schedule", "faults", "dataset", *_AS_ASKED)},
             "format": REQUEST_FORMAT,
             "role": "subject",
             "plan": data["plan"]["asked"],
@@ -309,6 +295,7 @@ def _problems(case: CaseFile) -> Iterator[str]:
     request = case.request
     yield from _problems_of_frames(case)
     groups = len(request.plan or ())
+    defects = request.target.identity.get("defects", [])
     impossible = {
         "a target of no known kind": request.target.kind not in TARGETS,
         "no possible number of workers": not 1 <= request.workers <= 1024,
@@ -317,7 +304,9 @@ def _problems(case: CaseFile) -> Iterator[str]:
         ),
         "no possible seed": not 0 <= request.seed < 2**63,
         "no stack_plan.csv of a grid run, or one of another mode": (case.table is None) is (request.mode == "grid"),
-        "defects that are no names": not _are_names(request.target.identity.get("defects", [])),
+        "defects that are no names": not (
+            isinstance(defects, list | tuple) and all(isinstance(d, str) and d.isprintable() for d in defects)
+        ),
         "a schedule of groups that the plan has not": not all(
             0 <= group < groups for hold in request.schedule for group in (hold.group, hold.until_released)
         ),
@@ -330,10 +319,6 @@ def _problems(case: CaseFile) -> Iterator[str]:
     for text in (request.case, request.target.label, request.dataset.name, *case.outputs):
         if not text.isprintable():
             yield f"the name {_visible(text)}"
-
-
-def _are_names(value: Any) -> bool:
-    return isinstance(value, list | tuple) and all(isinstance(name, str) and name.isprintable() for name in value)
 
 
 def _problems_of_frames(case: CaseFile) -> Iterator[str]:
@@ -368,7 +353,7 @@ def dataset_digest(facts: DatasetFacts) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What a folder has of a case's frames. Frames besides do no harm: a run copies those of the case only."""
+    """How a folder differs from a case's frames. Extra frames do no harm: a run copies those of the case only."""
 
     missing: tuple[str, ...]
     changed: tuple[str, ...]
@@ -394,7 +379,7 @@ def verify(case: CaseFile, folder: Path) -> Verification:
     if not folder.is_dir():
         raise CaseError(
             say(
-                "Expected a folder of frames, found none at {folder}: name the folder that holds them.",
+                "Expected a folder of frames, found no folder {folder}: name the folder that contains the frames.",
                 folder=str(folder),
             )
         )
@@ -419,36 +404,33 @@ def compare(case: CaseFile, record: Record) -> Verdict:
     A difference fails only where equal inputs must give equal outputs: with the case's own target and libraries, in a profile
     that was measured to be deterministic.
     """
-    other = case.differs(record.request.target)
-    if other:
+    verdict = partial(Verdict, "outputs")
+    if other := case.differs(record.request.target):
         sentence = say(
             "Outputs are not compared, because the target differs from the case's ({label}) in: {what}.",
             label=case.request.target.label,
             what=", ".join(other),
         )
-        return Verdict("outputs", Outcome.NOT_APPLICABLE, sentence)
+        return verdict(Outcome.NOT_APPLICABLE, sentence)
     if not case.outputs:
-        return Verdict("outputs", Outcome.NOT_APPLICABLE, say("The case has no digests of outputs to compare with."))
+        return verdict(Outcome.NOT_APPLICABLE, say("The case has no digests of outputs to compare with."))
     found = digests_of(record)
     if not found:
-        return Verdict("outputs", Outcome.UNKNOWN, say("The run left no outputs to compare with the case's."))
+        return verdict(Outcome.UNKNOWN, say("The run left no outputs to compare with the case's."))
     names = sorted({*case.outputs, *found})
     unequal = [name for name in names if case.outputs.get(name) != found.get(name)]
-    evidence = MappingProxyType({"unequal": unequal, "compared": len(names)})
+    evidence = {"unequal": unequal, "compared": len(names)}
     if not unequal:
-        return Verdict(
-            "outputs", Outcome.PASS, say("All {count} outputs are bit-equal to the case's.", count=len(names)), evidence
-        )
+        sentence = say("All {count} outputs are bit-equal to the case's.", count=len(names))
+        return verdict(Outcome.PASS, sentence, evidence)
+    which = ", ".join(unequal)
     if not case.deterministic:
-        sentence = say(
-            "Outputs differ from the case's, as they may for this target with this profile: {names}.",
-            names=", ".join(unequal),
+        may = say(
+            "Outputs differ from the case's, as they may for this target with this profile: {names}.", names=which
         )
-        return Verdict("outputs", Outcome.NOT_APPLICABLE, sentence, evidence)
-    sentence = say(
-        "Outputs differ from the case's, though equal inputs must give equal bits: {names}.", names=", ".join(unequal)
-    )
-    return Verdict("outputs", Outcome.FAIL, sentence, evidence)
+        return verdict(Outcome.NOT_APPLICABLE, may, evidence)
+    must_not = say("Outputs differ from the case's, though equal inputs must give equal bits: {names}.", names=which)
+    return verdict(Outcome.FAIL, must_not, evidence)
 
 
 def other_settings(case: CaseFile, record: Record) -> tuple[str, ...]:
@@ -456,10 +438,8 @@ def other_settings(case: CaseFile, record: Record) -> tuple[str, ...]:
     effective, _ = _settings(record.history.settings)
     if not case.settings or not effective:
         return ()
-    names = {*case.settings, *effective}
-    return tuple(
-        sorted(_visible(name) for name in names if _plain(case.settings.get(name)) != _plain(effective.get(name)))
-    )
+    known = _plain(case.settings)
+    return tuple(sorted(_visible(name) for name in {*known, *effective} if known.get(name) != effective.get(name)))
 
 
 # What a case may hold
@@ -483,41 +463,35 @@ def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
-        for name, entry in value.items():
-            yield str(name)
-            yield from _texts(entry)
-    elif isinstance(value, list | tuple):
+        yield from map(str, value)
+        value = list(value.values())
+    if isinstance(value, list | tuple):
         for entry in value:
             yield from _texts(entry)
 
 
 def _is_place(text: str) -> bool:
     """Return whether a text may lead out of a folder: absolute, with a drive, from a home, upwards, or to another machine."""
-    windows = PureWindowsPath(text)
     return (
         text.startswith(("/", "\\", "~"))
         or bool(re.match(r"[A-Za-z]:[\\/]", text))
         or "\0" in text
         or "://" in text
-        or ".." in (*PurePosixPath(text).parts, *windows.parts)
+        or ".." in (*PurePosixPath(text).parts, *PureWindowsPath(text).parts)
     )
 
 
-def _plain(value: Any) -> Any:
-    """Return a value in JSON's types."""
+def _plain(value: Any, leaf: Callable[[Any], Any] = lambda value: value) -> Any:
+    """Return a value in JSON's types, with each part that is no container replaced by what ``leaf`` returns for it."""
     if isinstance(value, Mapping):
-        return {str(name): _plain(entry) for name, entry in value.items()}
+        return {str(name): _plain(entry, leaf) for name, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    return value
+        return [_plain(entry, leaf) for entry in value]
+    return leaf(value)
 
 
-def _identity(value: Any) -> Any:
-    """Return a target's identity in JSON's types, with paths (of a command's program) reduced to their last name."""
-    if isinstance(value, Mapping):
-        return {str(name): _identity(entry) for name, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_identity(entry) for entry in value]
+def _last_name(value: Any) -> Any:
+    """Reduce a path, such as that of a command's program, to its last name."""
     return re.split(r"[\\/]", value)[-1] if isinstance(value, str) and _is_place(value) else value
 
 

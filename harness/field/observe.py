@@ -43,14 +43,7 @@ Echo = Callable[[bytes], None]
 
 
 class NothingRecordedError(SaidError):
-    """A command without a mosaic; the message says what was expected, what was found and what to do.
-
-    Attributes
-    ----------
-    imported
-        Whether ZeMosaic's worker was imported at all.
-
-    """
+    """A command without a mosaic. ``imported`` says whether ZeMosaic's worker was imported at all."""
 
     imported = False
 
@@ -76,16 +69,8 @@ class _Run:
 def record_command(argv: Sequence[str], folder: Path, seconds: float, echo: Echo) -> tuple[Record, ...]:
     """Run a command in its own environment, and return a sealed record of each mosaic that it makes.
 
-    Parameters
-    ----------
-    argv
-        The command; it is never passed to a shell.
-    folder
-        A new folder for the records.
-    seconds
-        The time limit of the whole command.
-    echo
-        Receives the output of the command as it comes.
+    ``argv`` is never passed to a shell. ``folder`` is a new folder for the records. ``seconds`` is the time limit of the whole
+    command, and ``echo`` receives its output as it comes.
 
     Raises
     ------
@@ -95,7 +80,12 @@ def record_command(argv: Sequence[str], folder: Path, seconds: float, echo: Echo
         When the command can't be started, or the folder exists already.
 
     """
-    _new(folder)
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        raise SaidError(
+            say("Expected a new folder for the records, found {folder} in use: name another.", folder=str(folder))
+        ) from None
     env = {**os.environ, "PHASE3_FOREIGN": str(folder)}
     before = env.get("PYTHONPATH")
     env["PYTHONPATH"] = CHILDREN + (os.pathsep + before if before else "")
@@ -107,7 +97,7 @@ def record_command(argv: Sequence[str], folder: Path, seconds: float, echo: Echo
     ended, stopped = None, False
     try:
         guard.start()
-        ended = _observe(guard, folder, runs, _Shown(folder / finish.CONSOLE, echo))
+        ended = _observe(guard, folder, runs, echo)
     except KeyboardInterrupt:
         ended, stopped = guard.end(), True
     except NotStartedError as error:
@@ -124,10 +114,11 @@ def record_command(argv: Sequence[str], folder: Path, seconds: float, echo: Echo
     return tuple(run.record or _finished(run, _end_of(run, ended, spent, stopped=stopped)) for run in runs)
 
 
-def _observe(guard: Guard, folder: Path, runs: list[_Run], shown: _Shown) -> Ended:
-    """Watch a command to its end, and seal each mosaic's record soon after the mosaic's end."""
+def _observe(guard: Guard, folder: Path, runs: list[_Run], echo: Echo) -> Ended:
+    """Watch a command to its end, echo its output, and seal each mosaic's record soon after the mosaic's end."""
+    shown = 0
     while (ended := guard.wait(0.2)) is None:
-        shown.more()
+        shown += _echo(folder / finish.CONSOLE, shown, echo)
         runs += _begun(folder, runs, guard.guard_pid)
         for run in runs:
             end = None if run.tried else run.end
@@ -136,35 +127,19 @@ def _observe(guard: Guard, folder: Path, runs: list[_Run], shown: _Shown) -> End
                 # A failure here must not end the user's program: the sealing is repeated after the command, and reports it then.
                 with contextlib.suppress(Exception):
                     run.record = _finished(run, _end_of(run, None, 0.0, stopped=False))
-    shown.more()
+    _echo(folder / finish.CONSOLE, shown, echo)
     return ended
 
 
-def _new(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True)
-    except FileExistsError:
-        raise SaidError(
-            say("Expected a new folder for the records, found {folder} in use: name another.", folder=str(folder))
-        ) from None
-
-
-class _Shown:
-    """Echo the output of a command from its console file."""
-
-    def __init__(self, console: Path, echo: Echo) -> None:
-        self._console, self._echo, self._at = console, echo, 0
-
-    def more(self) -> None:
-        """Echo the output since the last call."""
-        if not self._console.exists():
-            return
-        with self._console.open("rb") as stream:
-            stream.seek(self._at)
-            data = stream.read()
-        self._at += len(data)
-        if data:
-            self._echo(data)
+def _echo(console: Path, start: int, echo: Echo) -> int:
+    """Echo the output from a position on; return its length in bytes."""
+    data = b""
+    with contextlib.suppress(FileNotFoundError), console.open("rb") as stream:
+        stream.seek(start)
+        data = stream.read()
+    if data:
+        echo(data)
+    return len(data)
 
 
 def _begun(folder: Path, known: Sequence[_Run], guard: int | None) -> list[_Run]:
@@ -188,22 +163,19 @@ def _nothing(folder: Path, ended: Ended | None, *, stopped: bool) -> NothingReco
     shutil.rmtree(folder)
     how = "stopped by the user" if stopped or ended is None else f"{ended.cause}, status {ended.code}"
     if imported:
-        error = NothingRecordedError(
-            say(
-                "Expected a mosaic, found that ZeMosaic's worker was imported but no mosaic was begun (the "
-                "command: {how}): start one in its window, or see its output.",
-                how=how,
-            )
+        problem = say(
+            "Expected a mosaic, found that ZeMosaic's worker was imported but no mosaic was begun (the "
+            "command: {how}): start one in its window, or see its output.",
+            how=how,
         )
     else:
-        error = NothingRecordedError(
-            say(
-                "Expected a command that runs ZeMosaic, found no Python process that imports zemosaic_worker "
-                "(the command: {how}): give the command that starts it from source, such as python "
-                "run_zemosaic.py, without -I, -E or -S; a packaged program can't be observed.",
-                how=how,
-            )
+        problem = say(
+            "Expected a command that runs ZeMosaic, found no Python process that imports zemosaic_worker "
+            "(the command: {how}): give the command that starts it from source, such as python "
+            "run_zemosaic.py, without -I, -E or -S; a packaged program can't be observed.",
+            how=how,
         )
+    error = NothingRecordedError(problem)
     error.imported = imported
     return error
 

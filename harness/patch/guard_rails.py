@@ -8,9 +8,8 @@ lines, so that a reviewer finds the place.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Any
@@ -84,7 +83,7 @@ def _files(versions: Versions) -> Verdict:
         text = say("{count} files were added: {files}.", count=len(counted), files=_some(counted))
         return Verdict("0.1", Outcome.FAIL, text, evidence)
     if notes:
-        text = say("No file of the program was added; notes were: {files}.", files=_some(notes))
+        text = say("No file of the program was added. Notes were added: {files}.", files=_some(notes))
         return Verdict("0.1", Outcome.PASS, text, evidence)
     text = say(
         "No file was added; {count} were changed: {files}.", count=len(versions.changed), files=_some(versions.changed)
@@ -101,7 +100,7 @@ def _logging(versions: Versions) -> Verdict:
     evidence = {"new": found[:SHOWN], "count": more.total(), "before": old.total(), "after": new.total()}
     if found:
         text = say("{count} new places set up logging or print.", count=more.total())
-        return Verdict("0.2", Outcome.FAIL, text, evidence, _list(((_as_it_is(text),) for text in found), more.total()))
+        return Verdict("0.2", Outcome.FAIL, text, evidence, _list([(_as_it_is(text),) for text in found]))
     text = say(
         "No logger, handler, level, configuration or print was added (the changed files had {count}).",
         count=old.total(),
@@ -131,25 +130,26 @@ def _batch_size(versions: Versions) -> Verdict:
     evidence |= {"touch_batch_size": len(certain), "touch_another_setting": len(possible)}
     if certain:
         text = say("{count} changed statements read, write or depend on a batch size.", count=len(certain))
-        return Verdict("0.3", Outcome.FAIL, text, evidence, _list(certain, len(certain)))
+        return Verdict("0.3", Outcome.FAIL, text, evidence, _list(certain))
     looked = _some([*names, *switches]) or "-"
     if possible:
         text = say(
-            "No changed statement names a batch size, but {count} touch other settings, and which setting is meant is not "
-            "known (looked at: {looked}).",
+            "No changed statement names a batch size, but {count} use other settings, and it is unknown "
+            "which setting is the batch size (examined: {looked}).",
             count=len(possible),
             looked=looked,
         )
-        return Verdict("0.3", Outcome.UNKNOWN, text, evidence, _list(possible, len(possible)))
+        return Verdict("0.3", Outcome.UNKNOWN, text, evidence, _list(possible))
     if not settings:
         text = say(
-            "No settings were found in the source, so none can be shown to be untouched (looked at: {looked}).",
+            "No settings were found in the source, so it can't be shown that the batch size is unchanged "
+            "(examined: {looked}).",
             looked=looked,
         )
         return Verdict("0.3", Outcome.UNKNOWN, text, evidence)
     text = say(
-        "None of {count} changed statements reads, writes or depends on a setting other than the retention's, so whichever of "
-        "{settings} settings the batch size is, it acts as before (looked at: {looked}).",
+        "The {count} changed statements use no setting other than cache retention, so the batch size acts "
+        "as before, whichever of the {settings} settings it is (examined: {looked}).",
         count=len(versions.statements),
         settings=len(settings),
         looked=looked,
@@ -159,29 +159,25 @@ def _batch_size(versions: Versions) -> Verdict:
 
 def _modes(versions: Versions) -> Verdict:
     """0.4: in SDS and grid code, only cache retention changed. Other changes may be in code that these modes share: unknown."""
-    inside = [(path, found) for path, found in versions.others if _is_mode(path, found)]
-    places = [_where(path, found) for path, found in inside]
+    places = [_where(path, found) for path, found in versions.others if _is_mode(path, found)]
     evidence = {
-        "in_sds_or_grid": len(inside),
-        "elsewhere": len(versions.others) - len(inside),
+        "in_sds_or_grid": len(places),
+        "elsewhere": len(versions.others) - len(places),
         "retention_in_sds_or_grid": sum(_is_mode(p, f) and not f.why for p, f in versions.statements),
         "data": list(versions.data),
     }
-    if inside:
-        text = say("{count} changed statements in SDS or grid code are more than cache retention.", count=len(inside))
-        return Verdict("0.4", Outcome.FAIL, text, evidence, _list(places, len(places)))
+    if places:
+        text = say("{count} changed statements in SDS or grid code are more than cache retention.", count=len(places))
+        return Verdict("0.4", Outcome.FAIL, text, evidence, _list(places))
     if versions.others or versions.data:
-        rest = len(versions.others)
         text = say(
-            "Nothing that names SDS or grid changed, but {count} other statements and {files} files of the program did, in code "
-            "that every mode may share.",
-            count=rest,
+            "No statement that names SDS or grid changed. But {count} other statements and {files} program "
+            "files changed, in code that all modes may share.",
+            count=len(versions.others),
             files=len(versions.data),
         )
-        causes = [_where(path, found) for path, found in versions.others] + [
-            (_as_it_is(path),) for path in versions.data
-        ]
-        return Verdict("0.4", Outcome.UNKNOWN, text, evidence, _list(causes, len(causes)))
+        causes = [*(_where(*other) for other in versions.others), *((_as_it_is(path),) for path in versions.data)]
+        return Verdict("0.4", Outcome.UNKNOWN, text, evidence, _list(causes))
     text = say(
         "All {count} changed statements are cache retention, in every mode's code.", count=len(versions.statements)
     )
@@ -212,7 +208,9 @@ def _located(versions: Versions) -> Verdict:
             submit=p.submit, collect=p.collect)
         for p in found
     ]  # fmt: skip
-    text = say("Phase 3 is found {count} times: {places}.", count=len(found), places=_some(map(_place, found)))
+    text = say(
+        "The source contains Phase 3 in {count} places: {places}.", count=len(found), places=_some(map(_place, found))
+    )
     return Verdict("1.1", Outcome.PASS, text, evidence, tuple(lines))
 
 
@@ -246,7 +244,8 @@ def _replaced(versions: Versions) -> Verdict:
         return _unseen("1.3", say("a removal of files under per_tile, in each place that makes master tiles"), evidence)
     if not evidence["naive_before"]:
         text = say(
-            "Every removal under per_tile is guarded by a count, but before this patch each was too, or none was found."
+            "Every removal under per_tile is guarded by a count. But no removal without a count was found "
+            "before the patch, so nothing was replaced."
         )
         return Verdict("1.3", Outcome.UNKNOWN, text, evidence)
     text = say(
@@ -257,97 +256,80 @@ def _replaced(versions: Versions) -> Verdict:
     return Verdict("1.3", Outcome.PASS, text, evidence)
 
 
-def _counted_first(versions: Versions) -> Verdict:
-    """1.4: references are counted from sets of paths, in a loop before the loop that submits the first tile."""
-    return _each(
-        versions,
-        "1.4",
-        lambda p: bool(p.registered and p.once),
-        lambda p: say(
-            "{place}: counted in line {line}, before the first submission", place=_place(p), line=p.registered
-        ),
-        sought=say("a loop before the first submission that counts each tile's set of paths"),
-        passed=say("References are counted for all tiles before the first is submitted, each path once a tile."),
-    )
+@dataclass(frozen=True, slots=True)
+class _Everywhere:
+    """Pass a line when every place that makes master tiles satisfies it; one place that does not show it makes it unknown."""
+
+    line: str
+    holds: Callable[[Phase3], bool]
+    place: Callable[[Phase3], Message]
+    sought: Message
+    passed: Message
+
+    def __call__(self, versions: Versions) -> Verdict:
+        found = versions.phases[1]
+        evidence = {"phase3": [to_json(p) for p in found]}
+        if not found or not all(map(self.holds, found)):
+            return _unseen(self.line, self.sought, evidence)
+        return Verdict(self.line, Outcome.PASS, self.passed, evidence, tuple(map(self.place, found)))
 
 
-def _stored(versions: Versions) -> Verdict:
-    """1.5: there is a mapping from tile to a set of paths that were normalised."""
-    return _each(
-        versions,
-        "1.5",
-        lambda p: bool(p.sets and p.normalised),
-        lambda p: say("{place}: {name}", place=_place(p), name=p.sets),
-        sought=say("a mapping from tile to a set of paths, each the result of a function that normalises it"),
-        passed=say("Each tile has a set of normalised paths."),
-    )
-
-
-def _released(versions: Versions) -> Verdict:
-    """1.6: the release is called in the loop over finished tiles, counts down, and removes only past a test of the count."""
-    return _each(
-        versions,
-        "1.6",
-        lambda p: bool(p.releases) and all(r.counts and r.collected for r in p.releases),
-        lambda p: say("{place}: released by {name}", place=_place(p), name=_some(r.function for r in p.releases)),
-        sought=say(
-            "a release, called in the loop over finished tiles, that counts down and tests the count before it removes"
-        ),
-        passed=say(
-            "A finished tile decrements the count of each of its caches; a cache is removed only after a "
-            "test of its count."
-        ),
-    )
+_counted_first = _Everywhere(
+    "1.4",
+    lambda p: bool(p.registered and p.once),
+    lambda p: say("{place}: counted in line {line}, before the first submission", place=_place(p), line=p.registered),
+    sought=say("a loop before the first submission that counts each tile's set of paths"),
+    passed=say("References are counted for all tiles before the first is submitted, each path once for each tile."),
+)
+_stored = _Everywhere(
+    "1.5",
+    lambda p: bool(p.sets and p.normalised),
+    lambda p: say("{place}: {name}", place=_place(p), name=p.sets),
+    sought=say("a mapping from tile to a set of paths, each the result of a function that normalises it"),
+    passed=say("Each tile has a set of normalised paths."),
+)
+_released = _Everywhere(
+    "1.6",
+    lambda p: bool(p.releases) and all(r.counts and r.collected for r in p.releases),
+    lambda p: say("{place}: released by {name}", place=_place(p), name=_some(r.function for r in p.releases)),
+    sought=say(
+        "a release, called in the loop over finished tiles, that counts down and tests the count before it removes"
+    ),
+    passed=say(
+        "A finished tile decrements the count of each of its caches; a cache is removed only after a test of its count."
+    ),
+)
+_caught = _Everywhere(
+    "1.7",
+    lambda p: bool(p.releases) and all(r.quiet for r in p.releases),
+    lambda p: say("{place}: removed by {name}", place=_place(p), name=_some(r.function for r in p.releases)),
+    sought=say("a handler of the errors of a removal"),
+    passed=say("A failed removal is caught and logged at DEBUG, and the next one follows."),
+)
+# No run can cause a negative count from outside, so the source is read instead.
+_not_negative = _Everywhere(
+    "1.8",
+    lambda p: bool(p.releases) and all(r.clamped for r in p.releases),
+    lambda p: say("{place}: {name} is bounded", place=_place(p), name=_some(r.counts for r in p.releases)),
+    sought=say("a bound (max, a test or an assertion) before each counting down"),
+    passed=say(
+        "The source keeps every count at zero or above. No run can force a negative count from outside, so the source is the "
+        "evidence."
+    ),
+)
 
 
 def _forgiven(versions: Versions) -> Verdict:
     """1.7: a failed removal is caught and logged at DEBUG, and the release goes on."""
-    releases = [(p, r) for p in versions.phases[1] for r in p.releases]
-    loud = [f"{p.file}:{r.line}" for p, r in releases if r.quiet is False]
+    loud = [f"{p.file}:{r.line}" for p in versions.phases[1] for r in p.releases if r.quiet is False]
     if loud:
         text = say("A failed removal is logged above DEBUG, or ends the release: {places}.", places=_some(loud))
         return Verdict("1.7", Outcome.FAIL, text, {"places": loud})
-    return _each(
-        versions,
-        "1.7",
-        lambda p: bool(p.releases) and all(r.quiet for r in p.releases),
-        lambda p: say("{place}: removed by {name}", place=_place(p), name=_some(r.function for r in p.releases)),
-        sought=say("a handler of the errors of a removal"),
-        passed=say("A failed removal is caught and logged at DEBUG, and the next one follows."),
-    )
-
-
-def _not_negative(versions: Versions) -> Verdict:
-    """1.8: counting down is bounded. No run can cause a negative count from outside, so the source is read instead."""
-    return _each(
-        versions,
-        "1.8",
-        lambda p: bool(p.releases) and all(r.clamped for r in p.releases),
-        lambda p: say("{place}: {name} is bounded", place=_place(p), name=_some(r.counts for r in p.releases)),
-        sought=say("a bound (max, a test or an assertion) before each counting down"),
-        passed=say("The source keeps every count from going below zero; no run can make one negative from outside."),
-    )
-
-
-def _each(
-    versions: Versions,
-    line: str,
-    holds: Callable[[Phase3], bool],
-    place: Callable[[Phase3], Message],
-    *,
-    sought: Message,
-    passed: Message,
-) -> Verdict:
-    """Pass a line when every place that makes master tiles satisfies it; one place that does not show it makes it unknown."""
-    found = versions.phases[1]
-    evidence = {"phase3": [to_json(p) for p in found]}
-    if not found or not all(map(holds, found)):
-        return _unseen(line, sought, evidence)
-    return Verdict(line, Outcome.PASS, passed, evidence, tuple(map(place, found)))
+    return _caught(versions)
 
 
 def _unseen(line: str, sought: Message, evidence: Mapping[str, Any]) -> Verdict:
-    return Verdict(line, Outcome.UNKNOWN, say("The source does not show it. Looked for:"), evidence, (sought,))
+    return Verdict(line, Outcome.UNKNOWN, say("The source does not show this. Looked for:"), evidence, (sought,))
 
 
 # ---- 4) definition of done ----
@@ -373,10 +355,8 @@ def _minimal(versions: Versions) -> Verdict:
             all=len(versions.statements),
             files=len(versions.data),
         )
-        causes = [(_as_it_is(path),) for path in versions.data] + [
-            _where(path, found) for path, found in versions.others
-        ]
-        return Verdict("4.1", Outcome.FAIL, text, evidence, _list(causes, len(causes)))
+        causes = [*((_as_it_is(path),) for path in versions.data), *(_where(*other) for other in versions.others)]
+        return Verdict("4.1", Outcome.FAIL, text, evidence, _list(causes))
     if not versions.statements and not versions.unread:
         return Verdict("4.1", Outcome.UNKNOWN, say("No statement of the program changed."), evidence)
     text = say(
@@ -404,10 +384,9 @@ def _where(path: str, found: Touched, names: Iterable[str] = ()) -> tuple[Messag
     return (place, _as_it_is(", ".join(sorted(names)))) if names else (place, *found.why[:2])
 
 
-def _list(entries: Iterable[tuple[Message, ...]], count: int) -> tuple[Message, ...]:
-    shown = tuple(islice(entries, SHOWN))
-    lines = tuple(line for entry in shown for line in entry)
-    return (*lines, say("and {count} more", count=count - len(shown))) if count > len(shown) else lines
+def _list(entries: Sequence[tuple[Message, ...]]) -> tuple[Message, ...]:
+    lines = tuple(line for entry in entries[:SHOWN] for line in entry)
+    return (*lines, say("and {count} more", count=len(entries) - SHOWN)) if len(entries) > SHOWN else lines
 
 
 def _as_it_is(text: str) -> Message:

@@ -11,6 +11,8 @@ import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
+from types import UnionType
 
 from harness.patch.retention_only import STRICT, names_of, words_of
 from harness.patch.statement_diff import Functions, line_of
@@ -23,23 +25,11 @@ _ENDS = (ast.Continue, ast.Return, ast.Break, ast.Raise)
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """The removal of a file under ``per_tile``, and the properties of its function.
+    """The removal of a file under ``per_tile``, in ``line`` of ``function``.
 
-    Parameters
-    ----------
-    line
-        The line of the removal.
-    function
-        The function that removes the file.
-    counts
-        The mapping whose items are counted down before the removal; empty where no count guards it.
-    clamped
-        Whether the count is kept from going below zero.
-    quiet
-        Whether a failed removal is caught and logged at DEBUG; ``None`` without a handler.
-    collected
-        The line of the loop over finished tiles that calls it; 0 without such a loop.
-
+    ``counts`` is the mapping whose items are counted down before the removal, empty where no count guards it; ``clamped``: the
+    count is kept from going below zero. ``quiet``: a failed removal is caught and logged at DEBUG; ``None`` without a handler.
+    ``collected`` is the line of the loop over finished tiles that calls the function; 0 without such a loop.
     """
 
     line: int
@@ -54,25 +44,13 @@ class Release:
 class Phase3:
     """One place that makes master tiles in a pool.
 
-    Parameters
-    ----------
-    file, function
-        The place.
-    pool, submit, collect
-        The lines of the pool, of the first submission, and of the loop that takes the results; 0 for a missing one.
-    policy
-        The lines that compare the retention with ``per_tile``.
-    releases
-        The removals under that comparison.
-    registered
-        The line that counts the references of all groups before the first submission; 0 without one.
-    sets
-        The mapping from tile to its set of paths; empty without one.
-    once
-        Whether the references are counted in a loop over that set, each path once.
-    normalised
-        Whether a function normalises the paths of that set.
+    ``pool``, ``submit`` and ``collect`` are the lines of the pool, of the first submission, and of the loop that takes the
+    results; 0 for a missing one. ``policy`` holds the lines that compare the retention with ``per_tile``, ``releases`` the
+    removals under that comparison.
 
+    ``registered`` is the line that counts the references of all groups before the first submission; 0 without one. ``sets`` is
+    the mapping from tile to its set of paths; empty without one. ``once``: the references are counted in a loop over that set,
+    each path once. ``normalised``: a function normalises the paths of that set.
     """
 
     file: str
@@ -90,17 +68,14 @@ class Phase3:
 
 def phases(files: Mapping[str, ast.Module]) -> tuple[Phase3, ...]:
     """Return every place of a program that makes master tiles in a pool."""
-    found = []
-    for path, tree in files.items():
-        for node in tree.body:
-            outer = [node] if isinstance(node, Functions) else []
-            if isinstance(node, ast.ClassDef):
-                outer = [inner for inner in node.body if isinstance(inner, Functions)]
-            for function in outer:
-                place = _Place(path, function).phase3
-                if place is not None:
-                    found.append(place)
-    return tuple(found)
+    functions = ((path, function) for path, tree in files.items() for function in _functions(tree))
+    return tuple(place for path, function in functions if (place := _Place(path, function).phase3) is not None)
+
+
+def _functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Yield the functions of a module and the methods of its classes."""
+    for node in tree.body:
+        yield from (n for n in (node.body if isinstance(node, ast.ClassDef) else [node]) if isinstance(n, Functions))
 
 
 class _Place:
@@ -139,7 +114,7 @@ class _Place:
             pool=max(pools, default=0),
             submit=submit.lineno,
             collect=line_of(self._collect) if self._collect is not None else 0,
-            policy=tuple(sorted({line_of(n) for n in ast.walk(self._root) if _names_policy(n)})),
+            policy=tuple(sorted({line_of(n) for n in ast.walk(self._root) if _is_policy(n, ast.Eq | ast.NotEq)})),
             releases=self._releases,
             registered=self._registered(registers, submit),
             sets=sets,
@@ -188,20 +163,18 @@ class _Place:
         return tuple(found)
 
     def _under_policy(self, node: ast.AST) -> bool:
-        inner = node
-        for above in self._above(node):
-            if isinstance(above, ast.If) and inner in above.body and any(map(_is_policy, ast.walk(above.test))):
-                return True
-            inner = above
-        return False
+        return any(
+            isinstance(above, ast.If) and inner in above.body and any(map(_is_policy, ast.walk(above.test)))
+            for inner, above in pairwise((node, *self._above(node)))
+        )
 
     def _reached_under_policy(self, function: ast.AST) -> bool:
         """Return whether an inner function returns at once without the policy, or is called under it."""
         if function is self._root:
             return False
-        for node in getattr(function, "body", ()):
-            if isinstance(node, ast.If) and any(map(_is_not_policy, ast.walk(node.test))) and _ends(node):
-                return True
+        tests = (n.test for n in getattr(function, "body", ()) if isinstance(n, ast.If) and _ends(n))
+        if any(_is_policy(node, ast.NotEq) for test in tests for node in ast.walk(test)):
+            return True
         return any(self._under_policy(call) for call in self._calls_of(function))
 
     def _calls_of(self, function: ast.AST) -> list[ast.Call]:
@@ -209,8 +182,8 @@ class _Place:
 
     def _collected(self, call: ast.Call, home: ast.AST) -> int:
         places: list[ast.AST] = [call] if home is self._root else [*self._calls_of(home)]
-        loops = [self._collect for place in places if self._collect is not None and self._collect in self._above(place)]
-        return line_of(loops[0]) if loops and loops[0] is not None else 0
+        collect = self._collect
+        return line_of(collect) if collect and any(collect in self._above(place) for place in places) else 0
 
     def _guard(self, call: ast.Call, home: ast.AST) -> str:
         """Return the mapping whose item is counted down before a removal and tested in between."""
@@ -231,15 +204,13 @@ class _Place:
 
     def _tests_before(self, node: ast.AST, home: ast.AST) -> Iterator[ast.expr]:
         """Yield the conditions that decide on a node: those around it, and earlier ones that leave the block."""
-        inner = node
-        for above in self._above(node, home):
+        for inner, above in pairwise((node, *self._above(node, home))):
             if isinstance(above, ast.If) and inner in above.body:
                 yield above.test
             for block in (getattr(above, name, ()) for name in ("body", "orelse", "finalbody")):
                 if isinstance(block, list) and inner in block:
                     earlier = block[: block.index(inner)]
                     yield from (n.test for n in earlier if isinstance(n, ast.If) and _ends(n))
-            inner = above
 
     def _clamped(self, home: ast.AST, name: str) -> bool:
         """Return whether each decrement is bounded: by ``max``, by an earlier test that leaves the block, or by an assertion."""
@@ -247,7 +218,7 @@ class _Place:
         for counted, down in _steps(home, ast.Sub):
             if counted != name:
                 continue
-            bounded = any(last_name(n.func) == "max" for n in ast.walk(down) if isinstance(n, ast.Call))
+            bounded = "max" in _called(down)
             tested = any(_tests_count(test, aliases) for test in self._tests_before(down, home))
             asserted = any(
                 isinstance(n, ast.Assert) and _tests_count(n.test, aliases) and abs(n.lineno - down.lineno) <= 3
@@ -258,13 +229,11 @@ class _Place:
         return True
 
     def _quiet(self, call: ast.Call, home: ast.AST) -> bool | None:
-        inner: ast.AST = call
-        for above in self._above(call, home):
+        for inner, above in pairwise((call, *self._above(call, home))):
             if isinstance(above, ast.Try) and inner in above.body:
                 caught = [h for h in above.handlers if _catches_os_error(h)]
                 if caught:
                     return all(map(_tells_quietly, caught))
-            inner = above
         return None
 
     # ---- the counting ----
@@ -311,20 +280,18 @@ class _Place:
         )
 
     def _is_normal(self, value: ast.expr) -> bool:
-        for call in (n for n in ast.walk(value) if isinstance(n, ast.Call)):
-            name = last_name(call.func)
-            within = self._functions.get(name)
-            if name in _NORMAL or (
-                within is not None
-                and any(isinstance(n, ast.Call) and last_name(n.func) in _NORMAL for n in ast.walk(within))
-            ):
-                return True
-        return False
+        names = _called(value)
+        within = (self._functions[name] for name in names if name in self._functions)
+        return any(not _NORMAL.isdisjoint(found) for found in (names, *map(_called, within)))
 
 
 def last_name(node: ast.expr) -> str:
     """Return the last part of a dotted name."""
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def _called(node: ast.AST) -> set[str]:
+    return {last_name(n.func) for n in ast.walk(node) if isinstance(n, ast.Call)}
 
 
 def _mentions(node: ast.AST, names: set[str] | frozenset[str]) -> bool:
@@ -337,11 +304,7 @@ def _submits_tile(call: ast.Call) -> bool:
     )
 
 
-def _names_policy(node: ast.AST) -> bool:
-    return _is_policy(node) or _is_not_policy(node)
-
-
-def _is_policy(node: ast.AST, operator: type[ast.cmpop] = ast.Eq) -> bool:
+def _is_policy(node: ast.AST, operator: type[ast.cmpop] | UnionType = ast.Eq) -> bool:
     """Return whether a node compares a name of retention with the policy."""
     if not isinstance(node, ast.Compare) or len(node.ops) != 1 or not isinstance(node.ops[0], operator):
         return False
@@ -349,10 +312,6 @@ def _is_policy(node: ast.AST, operator: type[ast.cmpop] = ast.Eq) -> bool:
     return any(isinstance(s, ast.Constant) and s.value == POLICY for s in sides) and any(
         words_of(name) & STRICT for side in sides for name in names_of(side)
     )
-
-
-def _is_not_policy(node: ast.AST) -> bool:
-    return _is_policy(node, ast.NotEq)
 
 
 def _removes(call: ast.Call) -> bool:
@@ -404,7 +363,7 @@ def _catches_os_error(handler: ast.ExceptHandler) -> bool:
 
 def _tells_quietly(handler: ast.ExceptHandler) -> bool:
     """Return whether a handler logs at DEBUG only and goes on."""
-    logged = {last_name(n.func) for n in ast.walk(handler) if isinstance(n, ast.Call)} & (_LOUD | {"debug"})
+    logged = _called(handler) & (_LOUD | {"debug"})
     goes_on = not any(isinstance(n, ast.Raise | ast.Return | ast.Break) for n in ast.walk(handler))
     return logged == {"debug"} and goes_on
 

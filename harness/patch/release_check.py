@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -19,32 +20,31 @@ def judge(found: Mapping[str, Any]) -> Verdict:
 
     ``found`` is the content of ``release.json``, or a problem that kept the driver from writing it.
     """
-    evidence = MappingProxyType(dict(found))
+    verdict = partial(Verdict, "release", evidence=dict(found))
     if found.get("format") != FORMAT or found.get("problem"):
-        failed = say(
-            "The release could not be driven: {problem}.", problem=str(found.get("problem") or found.get("format"))
-        )
-        return Verdict("release", Outcome.UNKNOWN, failed, evidence)
+        reason = str(found.get("problem") or found.get("format"))
+        return verdict(Outcome.UNKNOWN, say("The release function could not be called: {problem}.", problem=reason))
     if not found.get("function"):
-        sentence = say(
-            "No function that counts users and removes caches was found; looked at: {names}.",
-            names="; ".join(found.get("looked_at", ())),
-        )
-        return Verdict("release", Outcome.UNKNOWN, sentence, evidence)
+        looked = "; ".join(found.get("looked_at", ()))
+        sentence = say("No function that counts users and removes caches was found; looked at: {names}.", names=looked)
+        return verdict(Outcome.UNKNOWN, sentence)
     steps: dict[str, Step] = {str(step["step"]): step for step in found.get("steps", ())}
     undriven = [name for name in EXPECTED if name not in steps]
     if undriven:
-        sentence = say("The release was not driven through every step; missing: {names}.", names=", ".join(undriven))
-        return Verdict("release", Outcome.UNKNOWN, sentence, evidence)
+        sentence = say(
+            "The release function was not called in every step; missing: {names}.", names=", ".join(undriven)
+        )
+        return verdict(Outcome.UNKNOWN, sentence)
     wrong = [problem for name, fits in EXPECTED.items() if (problem := _problem(steps[name], fits)) is not None]
     if wrong:
-        return Verdict("release", Outcome.FAIL, wrong[0], evidence, tuple(wrong[1:]))
+        return verdict(Outcome.FAIL, wrong[0], cause=tuple(wrong[1:]))
     sentence = say(
-        "{function} was driven through {count} steps: no count fell below zero, and no cache was removed that was still needed.",
+        "{function} was called in {count} steps: no count fell below zero, and no cache that was still "
+        "needed was removed.",
         function=str(found["function"]),
         count=len(EXPECTED),
     )
-    return Verdict("release", Outcome.PASS, sentence, evidence)
+    return verdict(Outcome.PASS, sentence)
 
 
 def _problem(step: Step, fits: Callable[[list[str]], bool]) -> Message | None:
@@ -55,11 +55,8 @@ def _problem(step: Step, fits: Callable[[list[str]], bool]) -> Message | None:
     if negative:
         return say("{step}: a count fell to {count}.", step=name, count=min(negative))
     if not fits(list(step["there"])):
-        return say(
-            "{step}: wrong files are left after the releases: {files}.",
-            step=name,
-            files=", ".join(step["there"]),
-        )
+        files = ", ".join(step["there"])
+        return say("{step}: the wrong files remain after the releases: {files}.", step=name, files=files)
     loud = [level for level in step["levels"] if level not in ("DEBUG", "INFO")]
     if loud:
         return say("{step}: the release logged at level {level}, above INFO.", step=name, level=loud[0])

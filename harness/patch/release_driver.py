@@ -23,12 +23,7 @@ SECONDS = 180
 def drive(target: TargetFacts, folder: Path) -> Mapping[str, Any]:
     """Drive a target's release in a process of its own, isolated as a run is, and return the facts that it wrote.
 
-    Parameters
-    ----------
-    target
-        A target of a kind whose release is known.
-    folder
-        A new folder. It gets the request, the files that are released, and ``release.json`` with the facts.
+    ``folder`` is a new folder. It gets the request, the files that are released, and ``release.json`` with the facts.
 
     Raises
     ------

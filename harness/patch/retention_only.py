@@ -63,17 +63,8 @@ _ASKS = _these("abspath basename dirname fsdecode fspath getsize isfile lstat no
 class Touched:
     """A changed statement, and what makes it more than cache retention.
 
-    Parameters
-    ----------
-    change
-        The statement.
-    why
-        One sentence for each effect beyond cache retention; empty where the statement is cache retention only.
-    names
-        The names, attributes and texts in it.
-    below
-        The names, attributes and texts in the conditions around it.
-
+    ``why`` holds a sentence for each effect beyond cache retention; it is empty where the statement is cache retention only.
+    ``names`` are the names, attributes and texts in the statement, ``below`` those in the conditions around it.
     """
 
     change: Change
@@ -109,12 +100,8 @@ def names_of(node: ast.AST) -> frozenset[str]:
     """Return the names, attributes, arguments and texts in a statement's header."""
     found: set[str] = set()
     for inner in header(node):
-        for field in ("id", "attr", "arg", "name", "value", "names"):
-            value = getattr(inner, field, None)
-            if isinstance(value, str):
-                found.add(value)
-            elif field == "names" and value:
-                found |= {name for name in value if isinstance(name, str)}
+        values = [getattr(inner, field, None) for field in ("id", "attr", "arg", "name", "value")]
+        found |= {text for text in (*values, *getattr(inner, "names", ())) if isinstance(text, str)}
     return frozenset(found)
 
 
@@ -176,11 +163,8 @@ class _Version:
         return self._spoken[node]
 
     def _connected(self, change: Change) -> bool:
-        if self._names_retention(change.node) or any(
-            self._names_retention(node) for node in held_by(change.node) if node in self._changed
-        ):
-            return True
-        return any(self._gives_connection(place) for place in change.around)
+        nodes = (change.node, *(node for node in held_by(change.node) if node in self._changed))
+        return any(map(self._names_retention, nodes)) or any(map(self._gives_connection, change.around))
 
     def _gives_connection(self, place: Place) -> bool:
         node = place.node
@@ -202,25 +186,25 @@ class _Version:
         if isinstance(node, ast.Import | ast.ImportFrom):
             modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
             if not all(module.partition(".")[0] in sys.stdlib_module_names for module in modules):
-                yield say("It imports {name}.", name=", ".join(modules))
+                yield say("The statement imports {name}.", name=", ".join(modules))
             return
         if change.keeps and not self._speaks_throughout(change):
-            yield say("It decides on statements that did not change.")
+            yield say("The statement is a condition of statements that did not change.")
         for call in (inner for inner in header(node) if isinstance(inner, ast.Call)):
             if not self._may_call(call, change):
-                yield say("It calls {name}.", name=_short(call.func))
+                yield say("The statement calls {name}.", name=_short(call.func))
         if self._leaves(change):
-            yield say("It leaves a function or loop that is not part of the change.")
+            yield say("The statement leaves a function or loop that is not part of the change.")
         if any(isinstance(n, ast.Raise | ast.Await | ast.Yield | ast.YieldFrom) for n in header(node)):
-            yield say("It raises, or hands over control.")
+            yield say("The statement raises an exception, or yields control.")
         if not self._connected(change):
-            yield say("It names nothing of cache retention.")
+            yield say("The statement names nothing that belongs to cache retention.")
 
     def _wrong_writes(self, change: Change) -> Iterator[Message]:
         wrong = [name for name in sorted(_written(change.node)) if not self._may_write(name, change)]
         wrong += [_short(target) for target in _other_targets(change.node) if not self._may_fill(target, change)]
         for name in wrong:
-            yield say("It writes {name}, which other code uses.", name=name)
+            yield say("The statement writes {name}, which other code uses.", name=name)
 
     def _speaks_throughout(self, change: Change) -> bool:
         """Return whether a condition has names of retention only, so that it may decide on other statements."""
@@ -343,9 +327,7 @@ class _Version:
     def _settled(self, name: str, change: Change) -> bool:
         """Return whether unchanged code writes a name again between the change and each later reading."""
         home = self._home(name, change)
-        if home is self._tree:
-            return False
-        if name in self._uses_within(home):
+        if home is self._tree or name in self._uses_within(home):
             return False  # an inner function may read it at any time
         return all(self._written_before(name, path, change.line) for path in self._readings(name, home, ()))
 
@@ -391,7 +373,7 @@ def _in_scope(scope: ast.AST) -> Iterator[Block]:
 
 
 def _parameters(scope: ast.AST) -> frozenset[str]:
-    arguments = ast.walk(scope.args) if isinstance(scope, Functions) else ()
+    arguments = ast.walk(scope.args) if isinstance(scope, Functions | ast.Lambda) else ()
     return frozenset(node.arg for node in arguments if isinstance(node, ast.arg))
 
 
@@ -402,7 +384,7 @@ def _inner_targets(node: ast.AST) -> frozenset[str]:
         if isinstance(inner, ast.comprehension):
             found |= _targets(inner.target)
         elif isinstance(inner, ast.Lambda):
-            found |= {arg.arg for arg in ast.walk(inner.args) if isinstance(arg, ast.arg)}
+            found |= _parameters(inner)
     return frozenset(found)
 
 
@@ -430,9 +412,8 @@ def _identifiers(node: ast.AST) -> frozenset[str]:
 
 def _read(node: ast.AST) -> frozenset[str]:
     """Return the names whose value a statement's header needs."""
-    found = {n.id for n in header(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)} - _inner_targets(
-        node
-    )
+    found = {n.id for n in header(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    found -= _inner_targets(node)
     if isinstance(node, ast.AugAssign):
         found |= _targets(node.target)
     return frozenset(found)

@@ -36,19 +36,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Change:
-    """One statement that only one version has.
+    """One statement that only one version has: the earlier one (``removed``) or the later one (``added``).
 
-    Parameters
-    ----------
-    side
-        ``added`` (only the later version has it) or ``removed``.
-    node
-        The statement. Of a compound statement only the header counts; its content is listed as changes of its own.
-    around
-        The compound statements around it, from the outermost.
-    keeps
-        Whether the content has unchanged statements: the header then decides on code that is not part of the change.
-
+    Of a compound statement only the header counts; its content is listed as changes of its own. ``keeps`` says that the
+    content has unchanged statements: the header then decides on code that is not part of the change. ``around`` holds the
+    compound statements around it, from the outermost.
     """
 
     side: Side

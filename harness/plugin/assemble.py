@@ -19,13 +19,7 @@ from harness.language.catalogue import translator
 from harness.language.message import say
 from harness.record.convert import from_json, to_json
 from harness.session.checklist import Line, evaluate
-from harness.session.model import (
-    Session,
-    Share,
-    TestEntry,
-    with_shares,
-    write_session,
-)
+from harness.session.model import Session, Share, TestEntry, with_shares, write_session
 from harness.targets import git
 from harness.targets.errors import TargetError
 from harness.verdict import Outcome
@@ -111,19 +105,8 @@ def assemble(
 ) -> Session:
     """Merge the workers' shares and the tests into the session of ``folder``, write it, and point to it as the latest.
 
-    Parameters
-    ----------
-    campaign
-        The runs of this process, for the target and the options.
-    folder
-        The session's folder, with the shares.
-    reports
-        What each test concluded, by its id.
-    lines
-        The lines of the checklist.
-    command
-        The command that started the session.
-
+    ``campaign`` has the target and the options of this process, ``reports`` what each test concluded, by its id, ``lines`` the
+    checklist; ``command`` started the session.
     """
     target = campaign.target("subject")
     session = Session(
@@ -159,20 +142,15 @@ def _entries(folder: Path, reports: Mapping[str, Report], cut_off: Report) -> It
 
 
 def _environment() -> dict[str, str]:
-    libraries = {name: version(name) for name in ("astropy", "numpy", "pytest", "reproject", "scikit-image")}
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return {
         "harness": version("zemosaic-phase3-validation"),
         "python": sys.version.split()[0],
         "platform": platform.platform(),
-        "processors": str(_processors()),
+        "processors": str(usable),
         **_commit(),
-        **libraries,
+        **{name: version(name) for name in ("astropy", "numpy", "pytest", "reproject", "scikit-image")},
     }
-
-
-def _processors() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _commit() -> dict[str, str]:

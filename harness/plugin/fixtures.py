@@ -212,7 +212,7 @@ def driven(asking: AskingTest, phase3_campaign: Campaign) -> Verdict:
     role = asking.given.get("subject", "subject")
     target = phase3_campaign.target("subject")
     if not TARGETS[target.kind].release:
-        foreign = say("the function that releases caches is not known in this target: name another target")
+        foreign = say("the function that releases caches was not recognised in this target: name another target")
         asking.skip(Outcome.NOT_APPLICABLE, foreign)
     if role == "control":
         target = resolve(f"reference:{COUNT_NOT_BOUNDED}", None, phase3_campaign.root / "targets")

@@ -155,10 +155,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add each option and the ini setting of the same name."""
     group = parser.getgroup("phase3", "validation of ZeMosaic's Phase 3 cache retention")
     for option in OPTIONS:
-        if option.flag:
-            group.addoption(option.cli, dest=option.ini, action="store_true", default=None, help=option.help)
-        else:
-            group.addoption(option.cli, dest=option.ini, default=None, help=option.help)
+        action = "store_true" if option.flag else "store"
+        group.addoption(option.cli, dest=option.ini, action=action, default=None, help=option.help)
         parser.addini(option.ini, f"{option.help} (as {option.cli})", default="")
 
 
@@ -260,8 +258,9 @@ def _require_fitting_settings(campaign: Campaign) -> None:
     if len(groups) < FEWEST_POINTINGS:
         raise SaidError(
             say(
-                "expected frames of at least {needed} overlapping pointings in {folder}, found {found}: tiles that share"
-                " no frame put nothing to the test; add a neighbouring panel",
+                "expected frames of at least {needed} overlapping pointings in {folder}, found {found}: "
+                "without frames that tiles share, the retention of caches is not tested; add a neighbouring"
+                " panel",
                 needed=FEWEST_POINTINGS,
                 folder=campaign.settings.frames,
                 found=len(groups),

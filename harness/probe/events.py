@@ -15,14 +15,7 @@ _KEYED = re.compile(r"([A-Z0-9_]+):(.*)", re.DOTALL)
 
 
 class Events:
-    """Record progress events, and pass them to listeners: some facts on tiles are in no function's arguments or result.
-
-    Parameters
-    ----------
-    recorder
-        Where they are written.
-
-    """
+    """Record progress events, and pass them to listeners: some facts on tiles are in no function's arguments or result."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
@@ -36,6 +29,11 @@ class Events:
             return None if callback is None else callback(*args, **kwargs)
 
         return teed if callback is None else functools.wraps(callback)(teed)
+
+    def queued(self, item: "tuple[Any, ...]") -> None:
+        """Record a message of the entry point's queue: ``(key, progress, level, fields)``, of which the end may be missing."""
+        fields = item[3] if len(item) > 3 and isinstance(item[3], dict) else {}
+        self.called((item[0], None, item[2] if len(item) > 2 else "INFO"), dict(fields))
 
     def called(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Record one call of the progress callback. A call that the probe can't read is a recorded loss, not an error."""

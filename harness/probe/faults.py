@@ -10,12 +10,11 @@ import errno
 import fnmatch
 import functools
 import os
-import sys
 import threading
 from types import ModuleType
 from typing import Any, Callable, Mapping, Optional, Sequence
 
-from .files import UNSEEN, Observed, replace
+from .files import UNSEEN, Observed, rebind, replace
 from .paths import Paths
 from .recorder import Recorder
 
@@ -30,19 +29,9 @@ class TileFaultError(RuntimeError):
 
 
 class Faults:
-    """Inject the faults of one run, and record which of them struck.
+    """Inject the faults that the request of one run has, and record for each whether it struck.
 
-    Parameters
-    ----------
-    asked
-        The faults as the request has them.
-    recorder
-        Takes a line for each fault that struck, and for each that did not.
-    paths
-        Names the files of the run.
-    record
-        The record's folder. Cache paths are relative to it.
-
+    ``record`` is the record's folder. Cache paths are relative to it.
     """
 
     def __init__(self, asked: Sequence[Mapping[str, Any]], recorder: Recorder, paths: Paths, record: str) -> None:
@@ -73,16 +62,11 @@ class Faults:
         def maker(*args: Any, **kwargs: Any) -> Any:
             asked = read(original, args, kwargs)
             self._take_caches(asked.tile, asked.caches)
-            if (
-                self._strikes(FAIL_TILE, f"tile {asked.tile}", lambda fault: fault.get("tile") == asked.tile)
-                is not None
-            ):
+            if self._strikes(FAIL_TILE, f"tile {asked.tile}", lambda fault: fault.get("tile") == asked.tile):
                 raise TileFaultError(f"the request asks for a failure of tile {asked.tile}")
             return original(*args, **kwargs)
 
-        for other in list(sys.modules.values()):
-            if getattr(other, "__dict__", {}).get(name) is original:
-                setattr(other, name, maker)
+        rebind(name, original, maker)
 
     def refusal(self, path: str) -> Optional[int]:
         """Return the error number with which the removal of a file must fail, or ``None`` if the file may be removed."""
@@ -99,8 +83,7 @@ class Faults:
 
     def _take_caches(self, tile: int, caches: Sequence[str]) -> None:
         """Delete the tile's cache that a fault names by its place. Only existing files below ``outputs`` are deleted."""
-        for place in range(len(caches)):
-            cache = caches[place]
+        for place, cache in enumerate(caches):
             path = os.path.join(self._record, cache)
             if not cache.startswith("outputs/") or not os.path.isfile(path):
                 continue
@@ -109,7 +92,7 @@ class Faults:
             def meets(fault: Mapping[str, Any], places: tuple[int, int] = places) -> bool:
                 return fault.get("tile") == tile and fault.get("place", 0) in places
 
-            if self._strikes(DELETE_CACHE, cache, meets) is not None:
+            if self._strikes(DELETE_CACHE, cache, meets):
                 UNSEEN.now = True
                 try:
                     _unlink(path)

@@ -166,6 +166,13 @@ def replace(module: Any, name: str, wrapper: Observed) -> None:
         setattr(accessor, name, wrapper)
 
 
+def rebind(name: str, original: Any, wrapper: Any) -> None:
+    """Replace a function in every module that has it under this name."""
+    for module in list(sys.modules.values()):
+        if getattr(module, "__dict__", {}).get(name) is original:
+            setattr(module, name, wrapper)
+
+
 def _rmtree(original: Callable[..., Any], recorder: Recorder, paths: Paths) -> Callable[..., Any]:
     @functools.wraps(original)
     def rmtree(path: Any, *args: Any, **kwargs: Any) -> Any:

@@ -137,14 +137,7 @@ class _NoHolds(Holds):
 
 
 class Watcher:
-    """Hold the sources of this process, and the record that they write to while a mosaic is made.
-
-    Parameters
-    ----------
-    folder
-        The folder of the records.
-
-    """
+    """Hold the sources of this process, and the record that they write to while a mosaic is made, in a folder of records."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
@@ -194,15 +187,8 @@ class Watcher:
             if not self._begin(worker, bound.arguments):
                 return original(*args, **kwargs)
             bound.arguments["progress_callback"] = self.events.tee(bound.arguments.get("progress_callback"))
-            error = ""
-            try:
+            with contextlib.nullcontext() if self._in_process else self._ending():
                 return original(*bound.args, **bound.kwargs)
-            except BaseException as raised:
-                error = f"{type(raised).__name__}: {raised}"
-                raise
-            finally:
-                if not self._in_process:
-                    self._end(error)
 
         return entry
 
@@ -210,17 +196,23 @@ class Watcher:
         @functools.wraps(original)
         def process(progress_queue: Any, *args: Any, **kwargs: Any) -> Any:
             self._in_process = True
-            error = ""
-            try:
+            with self._ending():
                 return original(_Tee(progress_queue, self.events), *args, **kwargs)
-            except BaseException as raised:
-                error = f"{type(raised).__name__}: {raised}"
-                raise
-            finally:
-                self._in_process = False
-                self._end(error)
 
         return process
+
+    @contextlib.contextmanager
+    def _ending(self) -> Iterator[None]:
+        """End the record after a function of the worker, with the exception that it raised."""
+        error = ""
+        try:
+            yield
+        except BaseException as raised:
+            error = f"{type(raised).__name__}: {raised}"
+            raise
+        finally:
+            self._in_process = False
+            self._end(error)
 
     def _begin(self, worker: ModuleType, arguments: Mapping[str, Any]) -> bool:
         """Begin a record; return whether that succeeded."""
@@ -312,8 +304,7 @@ class _Tee:
     def put(self, item: Any, *args: Any, **kwargs: Any) -> Any:
         """Record ``PROCESS_DONE`` and ``PROCESS_ERROR``, and pass every message on."""
         if isinstance(item, tuple) and item and split(str(item[0]))[0].startswith("PROCESS_"):
-            fields = item[3] if len(item) > 3 and isinstance(item[3], dict) else {}
-            self._events.called((item[0], None, item[2] if len(item) > 2 else "INFO"), dict(fields))
+            self._events.queued(item)
         return self._queue.put(item, *args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:

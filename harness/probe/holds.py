@@ -45,17 +45,9 @@ class Hold:
 
 
 class Holds:
-    """Make tiles wait as a schedule says.
+    """Make tiles wait as a schedule says, and record the outcome of each hold.
 
-    Parameters
-    ----------
-    holds
-        The schedule.
-    plan
-        The groups of frame names. Holds refer to them by index.
-    recorder
-        Takes the outcome of each hold.
-
+    ``plan`` has the groups of frame names. Holds refer to them by index.
     """
 
     def __init__(self, holds: Sequence[Hold], plan: Sequence[Sequence[str]], recorder: Recorder) -> None:

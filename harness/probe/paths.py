@@ -10,15 +10,8 @@ from typing import Any, Optional
 class Paths:
     """Name paths below ``RECORD/outputs`` relative to the record, with forward slashes.
 
-    Paths match in both spellings: below the folder as the target got it, and below the folder with links resolved.
-
-    Parameters
-    ----------
-    record
-        The record's folder.
-    outputs
-        The target's output folder, if it is not ``RECORD/outputs``. Its paths are named as if it were.
-
+    Paths match in both spellings: below the folder as the target got it, and below the folder with links resolved. The paths of
+    another output folder, ``outputs``, are named as if it were ``RECORD/outputs``.
     """
 
     def __init__(self, record: str, outputs: Optional[str] = None) -> None:

@@ -28,12 +28,6 @@ class Recorder:
 
     Evidence that could not be read or written is counted. The count is written to the trace as soon as a line can be
     written again, at the latest when the process ends.
-
-    Parameters
-    ----------
-    folder
-        The record's folder.
-
     """
 
     def __init__(self, folder: str) -> None:
@@ -129,23 +123,18 @@ class Recorder:
             return fd
         path = os.path.join(self._folder, f"{kind}-{pid}.jsonl")
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-        header = (
-            json.dumps(
-                {
-                    "format": f"phase3-{kind}/1",
-                    "pid": pid,
-                    "t": time.monotonic_ns(),
-                    "wall": time.time(),
-                    "python": ".".join(str(part) for part in sys.version_info[:3]),
-                    "platform": sys.platform,
-                    "capabilities": [],
-                }
-            ).encode()
-            + b"\n"
-        )
+        header = {
+            "format": f"phase3-{kind}/1",
+            "pid": pid,
+            "t": time.monotonic_ns(),
+            "wall": time.time(),
+            "python": ".".join(str(part) for part in sys.version_info[:3]),
+            "platform": sys.platform,
+            "capabilities": [],
+        }
         try:
             fd = os.open(path, flags | os.O_EXCL, 0o644)
-            if not _all_written(fd, header):
+            if not _all_written(fd, json.dumps(header).encode() + b"\n"):
                 os.close(fd)
                 os.unlink(path)  # a file without its header can't be read: the next line creates the file again
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -31,11 +31,7 @@ class Probe(NamedTuple):
 def start(record: str) -> Probe:
     """Install the probe in this process, before it imports anything of the target.
 
-    Raises
-    ------
-    OSError, ValueError, KeyError
-        When the record's ``request.json`` is missing or can't be read.
-
+    Raises ``OSError``, ``ValueError`` or ``KeyError`` when the record's ``request.json`` is missing or can't be read.
     """
     with open(os.path.join(record, "request.json"), encoding="utf-8") as stream:
         request = json.load(stream)

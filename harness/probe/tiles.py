@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import concurrent.futures as futures_module
 import functools
-import sys
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor, _base
 from types import ModuleType
 from typing import Any, Callable, Iterator, NamedTuple, Optional
 
+from .files import rebind
 from .holds import Holds, Tile
 from .recorder import Recorder
 
@@ -44,17 +44,7 @@ Conclude = Callable[[Any], Made]
 class Tiles:
     """Record the steps of tiles, and make tiles wait as the schedule says.
 
-    Parameters
-    ----------
-    recorder
-        Takes the steps.
-    holds
-        The schedule.
-    describe
-        Reads the arguments of the maker, which is the function that makes a tile.
-    conclude
-        Reads the maker's result.
-
+    The *maker* is the function that makes a tile. ``describe`` reads its arguments, ``conclude`` its result.
     """
 
     def __init__(self, recorder: Recorder, holds: Holds, describe: Describe, conclude: Conclude) -> None:
@@ -94,9 +84,7 @@ class Tiles:
             return self._run(self._asked(original, args, kwargs), original, args, kwargs)
 
         self._makers.append((maker, original))
-        for other in list(sys.modules.values()):
-            if getattr(other, "__dict__", {}).get(name) is original:
-                setattr(other, name, maker)
+        rebind(name, original, maker)
         self._recorder.capability("tiles")
 
     def _asked(self, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Optional[Tile]:

@@ -206,14 +206,9 @@ class _Queue:
         self._teed = teed
 
     def put(self, item: Any, *_: Any, **__: Any) -> None:
-        """Record ``(key, progress, level, fields)``."""
-        if not isinstance(item, tuple) or not item:
-            return
-        key, _text = split(str(item[0]))
-        if self._teed and not key.startswith("PROCESS_"):
-            return
-        fields = item[3] if len(item) > 3 and isinstance(item[3], dict) else {}
-        self._events.called((item[0], None, item[2] if len(item) > 2 else "INFO"), dict(fields))
+        """Record a message, unless the callback has it."""
+        if isinstance(item, tuple) and item and (not self._teed or split(str(item[0]))[0].startswith("PROCESS_")):
+            self._events.queued(item)
 
     put_nowait = put
 

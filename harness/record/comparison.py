@@ -12,23 +12,12 @@ U = TypeVar("U")
 
 @dataclass(frozen=True, slots=True)
 class Comparison(Generic[T]):
-    """A run and the runs that it is compared with.
+    """A run and the runs that it is compared with; ``None`` or empty if these were not made.
 
-    Parameters
-    ----------
-    run
-        The run to judge.
-    pair
-        The same target on the same dataset and plan with ``run_end``; ``None`` if it was not made.
-    baseline
-        The target before the patch, otherwise equal to ``run``; ``None`` if it was not made.
-    equals
-        Further runs of the same target that must give the same outputs: another retention, another number of workers.
-    timed
-        Runs made in turn, alone on the machine, to measure time: each ``per_tile`` with its ``run_end``.
-    sizes
-        Runs of the same kind with growing numbers of inputs, to measure how bookkeeping grows.
-
+    ``pair`` is the same target on the same dataset and plan with ``run_end``; ``baseline`` the target before the patch,
+    otherwise equal to ``run``. ``equals`` are further runs of the same target that must give the same outputs, with another
+    retention or number of workers. ``timed`` are runs made in turn, alone on the machine, to measure time: each ``per_tile``
+    with its ``run_end``. ``sizes`` are runs with growing numbers of inputs, to measure how bookkeeping grows.
     """
 
     run: T

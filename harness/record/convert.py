@@ -32,16 +32,7 @@ _WORDS = {
 
 
 class ShapeError(ValueError):
-    """A value that is not of the expected type.
-
-    Attributes
-    ----------
-    place
-        The JSON path of the value, such as ``$.runs[0].workers``.
-    problem
-        What was expected, and what was found.
-
-    """
+    """A value that is not of the expected type: its JSON path, such as ``$.runs[0].workers``, and what was expected and found."""
 
     def __init__(self, place: str, problem: str) -> None:
         self.place = place
@@ -65,11 +56,7 @@ def to_json(value: Any) -> Any:
 def from_json(data: Any, kind: type[T]) -> T:
     """Build an object from JSON data. Names that the class does not have are ignored.
 
-    Raises
-    ------
-    ShapeError
-        When a part is missing or of another type: where, what was expected, and what was found.
-
+    Raises ``ShapeError`` when a part is missing or of another type.
     """
     try:
         return msgspec.convert(data, kind)
@@ -82,19 +69,9 @@ def from_json(data: Any, kind: type[T]) -> T:
 
 
 def other_names(value: Any, data: Any, optional: frozenset[str], place: str = "$") -> Iterator[ShapeError]:
-    """Yield where the names in JSON data differ from the fields of the object that was built from them.
+    """Yield where the names in JSON data differ from the fields of the object that `from_json` built from it.
 
-    Parameters
-    ----------
-    value
-        What `from_json` made of the data.
-    data
-        The data.
-    optional
-        Fields that may be missing.
-    place
-        The JSON path of the data.
-
+    Fields in ``optional`` may be missing. ``place`` is the JSON path of the data.
     """
     if is_dataclass(value):
         names = {field.name for field in fields(value)}

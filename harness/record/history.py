@@ -12,12 +12,11 @@ from typing import Any, Literal
 from harness.record.values import (
     UNREADABLE,
     RecordError,
+    built,
     check_format,
-    int_or_none,
     one_of,
     read_lines,
     read_samples,
-    text_or_none,
 )
 
 EVENTS_FORMAT = "phase3-events/1"
@@ -42,9 +41,9 @@ class Event:
     thread: str
     source: Source
     key: str
-    level: str
-    text: str
-    fields: Mapping[str, Any]
+    level: str = ""
+    text: str = ""
+    fields: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     tid: int | None = None
 
 
@@ -62,10 +61,10 @@ class Operation:
     op: str
     state: str
     path: str
-    to: str | None
-    size: int | None
-    errno: int | None
-    mode: str | None
+    to: str | None = None
+    size: int | None = None
+    errno: int | None = None
+    mode: str | None = None
     tid: int | None = None
 
 
@@ -83,13 +82,13 @@ class TileStep:
     thread: str
     state: str
     tile: int
-    frames: tuple[str, ...]
-    caches: tuple[str, ...]
-    reference: str | None
-    outcome: str | None
-    path: str | None
-    error: str | None
-    retry_of: int | None
+    frames: tuple[str, ...] = ()
+    caches: tuple[str, ...] = ()
+    reference: str | None = None
+    outcome: str | None = None
+    path: str | None = None
+    error: str | None = None
+    retry_of: int | None = None
     tid: int | None = None
 
 
@@ -101,7 +100,7 @@ class HoldStep:
     state: str
     group: int
     until_released: int
-    reason: str
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,15 +220,15 @@ class _Reading:
 
     def event(self, pid: int, data: Mapping[str, Any]) -> None:
         """Take a line of an events file."""
-        self.events.append(_event(pid, data))
+        self.events.append(built(Event, data, pid=pid, source=one_of(data["source"], SOURCES)))
 
     def trace(self, pid: int, data: Mapping[str, Any]) -> None:
         """Take a line of a trace file."""
         match data["op"]:
             case "tile":
-                self.steps.append(_step(pid, data))
+                self.steps.append(built(TileStep, data, pid=pid))
             case "hold":
-                self.holds.append(_hold(data))
+                self.holds.append(built(HoldStep, data))
             case "fault":
                 self.faults.append(MappingProxyType(dict(data)))
             case "capability":
@@ -239,7 +238,7 @@ class _Reading:
             case "config":
                 self.settings.update(dict(data["settings"]))
             case _:
-                self.operations.append(_operation(pid, data))
+                self.operations.append(built(Operation, data, pid=pid))
 
 
 def read_history(folder: Path) -> History:
@@ -249,8 +248,8 @@ def read_history(folder: Path) -> History:
         reading.take(path, EVENTS_FORMAT, reading.event)
     for path in sorted(folder.glob("trace-*.jsonl")):
         reading.take(path, TRACE_FORMAT, reading.trace)
-    disk = read_samples(folder / "disk.jsonl", reading.torn, _disk_sample)
-    processes = read_samples(folder / "process.jsonl", reading.torn, _process_sample)
+    disk = read_samples(folder / "disk.jsonl", reading.torn, DiskSample)
+    processes = read_samples(folder / "process.jsonl", reading.torn, ProcessSample)
     return History(
         events=tuple(sorted(reading.events, key=lambda e: e.t)),
         operations=tuple(sorted(reading.operations, key=lambda o: o.t)),
@@ -272,65 +271,6 @@ def _losses_on_console(path: Path) -> int:
         return 0
     with path.open("rb") as stream:
         return sum(_LOSS_LINE in line for line in stream)
-
-
-def _hold(data: Mapping[str, Any]) -> HoldStep:
-    return HoldStep(
-        t=int(data["t"]),
-        state=str(data["state"]),
-        group=int(data["group"]),
-        until_released=int(data["until_released"]),
-        reason=str(data.get("reason", "")),
-    )
-
-
-def _event(pid: int, data: Mapping[str, Any]) -> Event:
-    fields = data.get("fields") or {}
-    return Event(
-        t=int(data["t"]),
-        pid=pid,
-        thread=str(data["thread"]),
-        source=one_of(data["source"], SOURCES),
-        key=str(data["key"]),
-        level=str(data.get("level", "")),
-        text=str(data.get("text", "")),
-        fields=MappingProxyType(dict(fields)),
-        tid=int_or_none(data.get("tid")),
-    )
-
-
-def _operation(pid: int, data: Mapping[str, Any]) -> Operation:
-    return Operation(
-        t=int(data["t"]),
-        pid=pid,
-        thread=str(data["thread"]),
-        op=str(data["op"]),
-        state=str(data["state"]),
-        path=str(data["path"]),
-        to=text_or_none(data.get("to")),
-        size=int_or_none(data.get("size")),
-        errno=int_or_none(data.get("errno")),
-        mode=text_or_none(data.get("mode")),
-        tid=int_or_none(data.get("tid")),
-    )
-
-
-def _step(pid: int, data: Mapping[str, Any]) -> TileStep:
-    return TileStep(
-        t=int(data["t"]),
-        pid=pid,
-        thread=str(data["thread"]),
-        state=str(data["state"]),
-        tile=int(data["tile"]),
-        frames=tuple(str(name) for name in data.get("frames", ())),
-        caches=tuple(str(name) for name in data.get("caches", ())),
-        reference=text_or_none(data.get("reference")),
-        outcome=text_or_none(data.get("outcome")),
-        path=text_or_none(data.get("path")),
-        error=text_or_none(data.get("error")),
-        retry_of=int_or_none(data.get("retry_of")),
-        tid=int_or_none(data.get("tid")),
-    )
 
 
 def _tile(tile: int, steps: list[TileStep]) -> Tile:
@@ -355,13 +295,3 @@ def _tile(tile: int, steps: list[TileStep]) -> Tile:
         error=ended.error if ended else None,
         retry_of=next((s.retry_of for s in steps if s.retry_of is not None), None),
     )
-
-
-def _disk_sample(data: Mapping[str, Any]) -> DiskSample:
-    return DiskSample(int(data["t"]), str(data["folder"]), int(data["size"]), int(data["files"]), int(data["free"]))
-
-
-def _process_sample(data: Mapping[str, Any]) -> ProcessSample:
-    names = ("t", "processes", "rss", "threads", "open_files")
-    t, processes, rss, threads, open_files = (int(data[name]) for name in names)
-    return ProcessSample(t, processes, rss, float(data["cpu"]), threads, open_files)

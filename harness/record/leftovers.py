@@ -8,7 +8,7 @@ import shutil
 import stat
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
@@ -66,7 +66,7 @@ def count_left(record: Path) -> tuple[LeftFile, ...]:
 
 def write_left(record: Path, left: Iterable[LeftFile]) -> None:
     """Write ``left.jsonl``."""
-    lines = (json.dumps({"path": file.path, "size": file.size, "kind": file.kind}) for file in left)
+    lines = (json.dumps(asdict(file)) for file in left)
     (record / "left.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
@@ -76,9 +76,8 @@ def clear(record: Path, left: Iterable[LeftFile]) -> tuple[str, ...]:
     for file in left:
         if file.kind not in PASSING:
             continue
-        path = record / file.path
         try:
-            _remove(path)
+            _remove(record / file.path)
         except OSError as error:
             problems.append(f"{file.path}: {error.strerror or error}")
     return tuple(problems)
@@ -87,11 +86,7 @@ def clear(record: Path, left: Iterable[LeftFile]) -> tuple[str, ...]:
 def remove_tree(folder: Path) -> None:
     """Remove a folder that the harness made, including read-only parts. Links in it are removed, not followed.
 
-    Raises
-    ------
-    OSError
-        When a part can't be removed at the second attempt. The first may fail because a system still holds a closed file.
-
+    Raises ``OSError`` when the second attempt fails too. The first may fail because a system still holds a closed file.
     """
     if not folder.exists():
         return
@@ -105,11 +100,8 @@ def remove_tree(folder: Path) -> None:
 
 def _files(folder: Path) -> Iterator[Path]:
     for parent, folders, files in os.walk(folder, followlinks=False):
-        for name in files:
-            yield Path(parent, name)
-        for name in folders:
-            if Path(parent, name).is_symlink():
-                yield Path(parent, name)
+        yield from (Path(parent, name) for name in files)
+        yield from (path for name in folders if (path := Path(parent, name)).is_symlink())
 
 
 def _remove(path: Path) -> None:
@@ -138,7 +130,7 @@ def read_left(folder: Path, torn: list[str] | None = None) -> tuple[LeftFile, ..
     if not path.exists():
         return None
     unread: list[str] = []
-    found = read_samples(path, unread, lambda d: LeftFile(str(d["path"]), int(d["size"]), str(d["kind"])))
+    found = read_samples(path, unread, LeftFile)
     if torn is not None:
         torn.extend(unread)
     return None if unread else found

@@ -35,22 +35,11 @@ class TileProduct:
 
 @dataclass(frozen=True)
 class Plane:
-    """One image of a file: its digest, and statistics of blocks of ``BLOCK`` by ``BLOCK`` pixels.
+    """One image of a file, relative to the record: its digest, and statistics of blocks of ``BLOCK`` by ``BLOCK`` pixels.
 
-    Parameters
-    ----------
-    name
-        The HDU's name; ``PRIMARY`` for a first HDU without a name.
-    file
-        Path of its file, relative to the record.
-    shape, bitpix
-        Its axes as numpy orders them, and its type as FITS names it.
-    sha256
-        SHA-256 of its data as they are in the file: equal data have equal digests.
-    count, sum, low, high
-        For each block, shape (channels, rows, columns): number of finite values, their sum, smallest and largest value (NaN
-        if no value is finite).
-
+    ``name`` is the HDU's, or ``PRIMARY``. ``shape`` has the axes as numpy orders them, ``bitpix`` the type as FITS names it.
+    ``sha256`` is that of the data as they are in the file. ``count``, ``sum``, ``low`` and ``high`` have shape (channels, rows,
+    columns): the number of finite values of each block, their sum, and the smallest and largest (NaN without a finite value).
     """
 
     name: str
@@ -66,12 +55,12 @@ class Plane:
 
 @dataclass(frozen=True)
 class Products:
-    """The measured products of a run.
+    """The measured products of a run. Paths are relative to the record.
 
     Parameters
     ----------
     mosaic
-        Path of the mosaic, relative to the record; ``None`` if the run made no mosaic.
+        The mosaic; ``None`` if the run made no mosaic.
     wcs
         WCS cards of the *decimated* mask's grid.
     step
@@ -79,16 +68,12 @@ class Products:
     covered
         Boolean, shape (rows, columns): coverage > 0 and alpha > 0 and finite.
     depth
-        Float32, same shape: the coverage map, in the target's own unit.
+        Same shape: the coverage map, in the target's own unit.
     stars
-        Float64, shape (n, 3): right ascension and declination in degrees, flux in the mosaic's unit.
-    tiles
-        The master tiles that were kept.
-    thumbnail
-        Path of a PNG of the mosaic, relative to the record, or ``None``.
+        Shape (n, 3): right ascension and declination in degrees, flux in the mosaic's unit.
     constant
-        Boolean, shape as ``covered``: covered elements whose pixels lie in runs of equal values, as in filled areas; ``None``
-        if it was not measured.
+        Shape as ``covered``: covered elements whose pixels lie in runs of equal values, as in filled areas; ``None`` if it was
+        not measured.
     planes
         The images in the mosaic's file, then those in its coverage map's file; empty if they were not measured.
 
@@ -118,9 +103,8 @@ def read_products(folder: Path) -> Products | None:
         with (folder / "products.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             depth = np.asarray(arrays["depth"], dtype=np.float32)
             stars = np.asarray(arrays["stars"], dtype=np.float64).reshape(-1, 3)
-            covered = _unpacked(np.asarray(arrays["covered"], dtype=np.uint8), depth, data["shape"])
-            flat = np.asarray(arrays["constant"], dtype=np.uint8) if "constant" in arrays else None
-            constant = None if flat is None else _unpacked(flat, depth, data["shape"])
+            covered = _unpacked(arrays["covered"], depth, data["shape"])
+            constant = _unpacked(arrays["constant"], depth, data["shape"]) if "constant" in arrays else None
             planes = tuple(_plane(i, plane, arrays) for i, plane in enumerate(data.get("planes", ())))
         tiles = tuple(
             TileProduct(
@@ -168,8 +152,9 @@ def _plane(index: int, data: Mapping[str, Any], arrays: Mapping[str, NDArray[Any
     )
 
 
-def _unpacked(bits: NDArray[np.uint8], depth: NDArray[np.float32], shape: Any) -> NDArray[np.bool_]:
+def _unpacked(packed: NDArray[Any], depth: NDArray[np.float32], shape: Any) -> NDArray[np.bool_]:
     """Unpack a mask from bits. Raises ``ValueError`` if their number is wrong: missing bits would be read as holes."""
+    bits = np.asarray(packed, dtype=np.uint8)
     if depth.ndim != 2 or list(depth.shape) != shape or bits.shape != (-(-depth.size // 8),):
         raise ValueError(f"masks of {depth.shape} elements and {bits.size} bytes, expected a shape of {shape}")
     return np.unpackbits(bits, count=depth.size).reshape(depth.shape).astype(np.bool_)

@@ -45,11 +45,7 @@ class Record:
 def read_record(folder: Path) -> Record:
     """Read a record, sealed or not.
 
-    Raises
-    ------
-    RecordError
-        When there is no request, a file has an unknown format, or the seal or the products can't be read.
-
+    Raises ``RecordError`` when there is no request, a file has an unknown format, or the seal or the products can't be read.
     """
     try:
         return _read_record(folder)
@@ -66,14 +62,7 @@ def read_record(folder: Path) -> Record:
 
 
 def read_request(folder: Path) -> Request:
-    """Read the request of a run only.
-
-    Raises
-    ------
-    RecordError
-        When the request is missing or can't be read.
-
-    """
+    """Read the request of a run only. Raises ``RecordError`` when it is missing or can't be read."""
     path = folder / "request.json"
     try:
         return Request.from_json(read_json(path))

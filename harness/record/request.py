@@ -35,19 +35,9 @@ def _nothing() -> Mapping[str, Any]:
 class FrameFacts:
     """One input frame without its pixels.
 
-    Parameters
-    ----------
-    name
-        File name inside the run's input folder; unique in the dataset.
-    sha256
-        SHA-256 of the file.
-    shape
-        Rows and columns, in pixels.
-    wcs
-        The celestial WCS cards of the header (``CTYPE1``, ``CRVAL1``, ``CD1_1``, ...).
-    panel
-        Index of the frame's pointing; ``None`` where the dataset does not state it.
-
+    ``name`` is the file name inside the run's input folder, unique in the dataset. ``shape`` is rows and columns, in pixels.
+    ``wcs`` has the celestial WCS cards of the header. ``panel`` is the index of the pointing, ``None`` if the dataset does not
+    state it.
     """
 
     name: str
@@ -74,21 +64,10 @@ class DatasetFacts:
 class TargetFacts:
     """The target that a run starts, and its identity.
 
-    Parameters
-    ----------
-    kind
-        The name of a kind in the table of ``harness/targets/resolve.py``, such as ``zemosaic``.
-    label
-        The short name that people read, such as ``zemosaic b59a65f``.
-    root
-        The folder that holds the target's code (a checkout or an exported commit); empty for a command.
-    python
-        The interpreter to start.
-    identity
-        Facts that differ between two versions: commit, hash of uncommitted changes, version, defects.
-    command
-        The argument list of a ``command`` target.
-
+    ``kind`` is a name in the table of ``harness/targets/resolve.py``; ``label`` the short name that people read, such as
+    ``zemosaic b59a65f``; ``root`` the folder of the target's code (a checkout or an exported commit), empty for a command;
+    ``python`` the interpreter to start. ``identity`` has the facts that differ between two versions: commit, hash of
+    uncommitted changes, version, defects. ``command`` is the argument list of a ``command`` target.
     """
 
     kind: str

@@ -53,22 +53,8 @@ class Seal:
 def seal(folder: Path, state: EndState, exit_code: int | None, reason: str, seconds: float) -> None:
     """Seal a record; replace a seal that exists.
 
-    Parameters
-    ----------
-    folder
-        The record.
-    state, exit_code
-        How the target ended; the code is ``None`` if the target did not exit by itself.
-    reason
-        One sentence on anything unexpected; empty otherwise.
-    seconds
-        How long the target ran.
-
-    Raises
-    ------
-    OSError
-        When the seal can't be written. The record then stays unsealed and is judged ``unknown``.
-
+    ``exit_code`` is ``None`` if the target did not exit by itself. ``reason`` is one sentence on anything unexpected, else empty.
+    Raises ``OSError`` when the seal can't be written. The record then stays unsealed and is judged ``unknown``.
     """
     data = {
         "format": SEAL_FORMAT,
@@ -84,16 +70,7 @@ def seal(folder: Path, state: EndState, exit_code: int | None, reason: str, seco
 def note_spared(folder: Path) -> None:
     """Note in the seal of a copy that it lacks the folders in ``SPARE``, so that their files do not count as missing.
 
-    Parameters
-    ----------
-    folder
-        A copy of a record that was not changed after it was sealed.
-
-    Raises
-    ------
-    OSError
-        When the seal can't be read or written.
-
+    Raises ``OSError`` when the seal can't be read or written.
     """
     data = json.loads((folder / SEAL).read_text(encoding="utf-8"))
     _write(folder, {**data, "without": list(SPARE)})
@@ -147,11 +124,7 @@ def _digest(path: Path) -> str:
 def damage_of(folder: Path) -> tuple[str, ...]:
     """Return a message for each change since a record was sealed; an empty tuple for a record without a seal.
 
-    Raises
-    ------
-    RecordError
-        When the seal can't be read.
-
+    Raises ``RecordError`` when the seal can't be read.
     """
     seal = read_seal(folder)
     return tuple(damage(folder, seal)) if seal else ()

@@ -8,7 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
+from functools import cache
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from harness.language.message import SaidError, say
@@ -78,17 +81,33 @@ def read_lines(path: Path, torn: list[str]) -> Iterator[tuple[int, dict[str, Any
                 torn.append(f"{path.name}, line {number}")
 
 
-def read_samples(path: Path, torn: list[str], make: Callable[[Mapping[str, Any]], T]) -> tuple[T, ...]:
-    """Convert every line of a file with ``make``. Lines that can't be read are named in ``torn``."""
+def read_samples(path: Path, torn: list[str], kind: type[T]) -> tuple[T, ...]:
+    """Build an object of a class from every line of a file. Lines that can't be read are named in ``torn``."""
     if not path.exists():
         return ()
     found: list[T] = []
     for number, data in read_lines(path, torn):
         try:
-            found.append(make(data))
+            found.append(built(kind, data))
         except UNREADABLE:
             torn.append(f"{path.name}, line {number}")
     return tuple(found)
+
+
+def built(kind: Callable[..., T], data: Mapping[str, Any], **given: Any) -> T:
+    """Build an object of a frozen class from a line, with each value converted to the type of its field.
+
+    Raises one of `UNREADABLE` if a value can't be converted, or a field without a default is missing.
+    """
+    known = _converters(kind)
+    parts = {name: known[name](value) for name, value in data.items() if name in known and name not in given}
+    return kind(**parts, **given)
+
+
+@cache
+def _converters(kind: Any) -> Mapping[str, Callable[[Any], Any]]:
+    """Return the converter of each field of a class that a line can hold, by its name."""
+    return {part.name: _CONVERTERS[part.type] for part in fields(kind) if part.type in _CONVERTERS}
 
 
 def int_or_none(value: Any) -> int | None:
@@ -106,3 +125,15 @@ def one_of(value: Any, known: tuple[T, ...]) -> T:
     if value not in known:
         raise ValueError(f"expected one of {known}, found {value!r}")
     return known[known.index(value)]
+
+
+# By the types as the classes write them.
+_CONVERTERS: Mapping[Any, Callable[[Any], Any]] = {
+    "int": int,
+    "float": float,
+    "str": str,
+    "int | None": int_or_none,
+    "str | None": text_or_none,
+    "tuple[str, ...]": lambda names: tuple(map(str, names)),
+    "Mapping[str, Any]": lambda entries: MappingProxyType(dict(entries or {})),
+}

@@ -25,6 +25,7 @@ OUTPUT_BYTES = 12
 """Bytes of tiles and mosaic for each input pixel: an upper estimate, for frames without overlap."""
 
 Plan = Sequence[Sequence[str]] | None
+"""Frame names by tile, or ``None`` when the target makes its own plan."""
 
 
 class InputError(SaidError):
@@ -43,26 +44,10 @@ def require_inputs(
 def check_inputs(
     folder: Path, facts: DatasetFacts, plan: Plan, *, room: Path | None = None, contents: bool = True
 ) -> tuple[Message, ...]:
-    """Return the problems of a dataset and a plan.
+    """Return the problems of a dataset and a plan (frame names by tile); none of them, and the run can start.
 
-    Parameters
-    ----------
-    folder
-        The folder of the frames.
-    facts
-        The dataset's facts on its frames.
-    plan
-        Frame names by tile, or ``None`` when the target makes its own plan.
-    room
-        The folder of the record, whose volume must have room; not checked when ``None``.
-    contents
-        Whether to open the frames too (about 1 ms each), to find truncated files and frames of NaN only.
-
-    Returns
-    -------
-    tuple of Message
-        Empty when the run can start.
-
+    With ``room``, the folder of the record, its volume must have room for the run. With ``contents`` the frames are opened too
+    (about 1 ms each), to find truncated files and frames of NaN only.
     """
     if not facts.frames:
         return (
@@ -82,13 +67,9 @@ def check_inputs(
 
 
 def is_celestial(cards: Mapping[str, str | int | float]) -> bool:
-    """Return whether axes 1 and 2 are on the sky, with a stated origin and a usable scale. Every frame is tested by this rule.
+    """Return whether WCS cards put axes 1 and 2 on the sky, with a stated origin and a usable scale.
 
-    Parameters
-    ----------
-    cards
-        WCS cards of these axes, as ``FrameFacts.wcs`` holds them.
-
+    Every frame is tested by this rule.
     """
     # Without these cards astropy assumes an origin and 1 degree per pixel, which no telescope has.
     if not {"CRVAL1", "CRVAL2"} <= cards.keys() or not cards.keys() & {"CD1_1", "CD1_2", "PC1_1", "CDELT1"}:

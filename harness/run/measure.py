@@ -14,7 +14,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,9 +30,9 @@ from PIL import Image
 from scipy import ndimage
 
 from harness.analysis.footprint import Cards, FootprintError, sky_of
-from harness.record.products import BLOCK, PRODUCTS_FORMAT, Plane, read_products
+from harness.record.convert import to_json
+from harness.record.products import BLOCK, PRODUCTS_FORMAT, Plane, Products, TileProduct
 from harness.record.request import Request
-from harness.record.values import RecordError
 
 MASK_PIXELS = 25_000_000
 """Masks are decimated until they have no more elements than this."""
@@ -84,12 +84,7 @@ def measure(folder: Path, request: Request) -> None:
 
     The products of a run without a mosaic are empty masks and the tiles that it left.
 
-    Parameters
-    ----------
-    folder
-        The record's folder.
-    request
-        The request of the run: its mode selects the mosaic, its configuration names the data product.
+    The request's mode selects the mosaic, and its configuration names the data product.
 
     Raises
     ------
@@ -103,65 +98,11 @@ def measure(folder: Path, request: Request) -> None:
     mosaic, coverage = _find(outputs, request)
     if mosaic is None:
         none = np.zeros((0, 0), np.bool_)
-        arrays = _Arrays(none, np.zeros((0, 0), np.float32), np.zeros((0, 3)), none, ())
-        found = _Measured(arrays, 1, {}, None)
+        products = Products(None, {}, 1, none, np.zeros((0, 0), np.float32), np.zeros((0, 3)), (), None, none)
     else:
         with _open(mosaic, coverage) as source:
-            found = _measured(source, outputs)
-    thumbnail = None
-    if found.thumbnail is not None:
-        thumbnail = "thumbnail.png"
-        Image.fromarray(found.thumbnail, "RGBA").save(folder / thumbnail)
-    data = {
-        "mosaic": None if mosaic is None else mosaic.relative_to(folder).as_posix(),
-        "wcs": dict(found.wcs),
-        "step": found.step,
-        "tiles": list(_tiles(folder)),
-        "thumbnail": thumbnail,
-    }
-    _write(folder, data, found.arrays)
-
-
-def decimate_products(folder: Path, step: int) -> None:
-    """Rewrite a record's products at a larger step and without a thumbnail. The record must be sealed again.
-
-    Parameters
-    ----------
-    folder
-        The record's folder.
-    step
-        The new decimation, a multiple of the present one. An element is covered, or constant, only if all elements that it
-        replaces are. Digests and statistics of the images stay unchanged.
-
-    Raises
-    ------
-    MeasureError
-        When there are no products, or ``step`` is no multiple of their step.
-
-    """
-    try:
-        products = read_products(folder)
-    except RecordError as error:
-        raise MeasureError(str(error)) from error
-    if products is None:
-        raise MeasureError(f"expected products.json in {folder}, found no such file: measure the run first")
-    factor, rest = divmod(step, products.step)
-    if rest or factor < 1:
-        raise MeasureError(f"expected a step that is a multiple of {products.step}, found {step}")
-    stored = json.loads((folder / "products.json").read_text(encoding="utf-8"))
-    data = {
-        "mosaic": products.mosaic,
-        "wcs": dict(decimated_cards(products.wcs, factor)),
-        "step": step,
-        "tiles": stored["tiles"],
-        "thumbnail": None,
-    }
-    covered = _blocks(products.covered, factor, np.logical_and, fill=True)
-    depth = _blocks(products.depth, factor, np.minimum, fill=np.inf)
-    constant = None if products.constant is None else _blocks(products.constant, factor, np.logical_and, fill=True)
-    _write(folder, data, _Arrays(covered, depth, products.stars, constant, products.planes))
-    if products.thumbnail is not None:
-        (folder / "thumbnail.png").unlink(missing_ok=True)
+            products = _measured(source, folder)
+    write_products(folder, replace(products, tiles=tuple(_tiles(folder))))
 
 
 def decimated_cards(cards: Cards, step: int) -> Cards:
@@ -178,25 +119,6 @@ def decimated_cards(cards: Cards, step: int) -> Cards:
         if powers := re.fullmatch(r"(?:A|B|AP|BP)_(\d)_(\d)", name):
             made[name] = float(cards[name]) * float(step) ** (int(powers[1]) + int(powers[2]) - 1)
     return made
-
-
-@dataclass(frozen=True)
-class _Arrays:
-    """The arrays of the products."""
-
-    covered: NDArray[np.bool_]
-    depth: NDArray[np.float32]
-    stars: NDArray[np.float64]
-    constant: NDArray[np.bool_] | None
-    planes: tuple[Plane, ...]
-
-
-@dataclass(frozen=True)
-class _Measured:
-    arrays: _Arrays
-    step: int
-    wcs: Cards
-    thumbnail: NDArray[np.uint8] | None
 
 
 class _Plane:
@@ -343,7 +265,8 @@ def _celestial(path: Path, header: fits.Header) -> Cards:
     return cards
 
 
-def _measured(source: _Source, outputs: Path) -> _Measured:
+def _measured(source: _Source, folder: Path) -> Products:
+    """Return the products of a mosaic, without the kept tiles, and write its thumbnail."""
     rows, columns = source.shape
     step = _step(rows, columns)
     reduction = math.ceil(max(rows, columns, 1) / _THUMBNAIL)
@@ -353,21 +276,28 @@ def _measured(source: _Source, outputs: Path) -> _Measured:
         wide = source.strip(start - above, stop + below)
         inner = slice(above, above + stop - start)
         pixels, covered, depth = wide[0][:, inner], wide[1][inner], wide[2][inner]
-        flat.append(_blocks(_constant(wide[0], wide[1])[inner], step, np.logical_and, fill=True))
-        masks.append(_blocks(covered, step, np.logical_and, fill=True))
-        depths.append(_blocks(depth, step, np.minimum, fill=np.inf))
+        flat.append(blocks(_constant(wide[0], wide[1])[inner], step, np.logical_and, fill=True))
+        masks.append(blocks(covered, step, np.logical_and, fill=True))
+        depths.append(blocks(depth, step, np.minimum, fill=np.inf))
         small.append(_shrunk(pixels, covered, reduction))
     if not masks:
         raise MeasureError(
             f"expected a mosaic with pixels in {source.image.path.name}, found shape {source.shape}: run it again"
         )
-    planes = tuple(_plane(name, plane, outputs) for name, plane in source.planes)
-    return _Measured(
-        arrays=_Arrays(np.concatenate(masks), np.concatenate(depths), _stars(source), np.concatenate(flat), planes),
-        step=step,
+    products = Products(
+        mosaic=source.image.path.relative_to(folder).as_posix(),
         wcs=decimated_cards(source.wcs, step),
-        thumbnail=_picture(np.concatenate(small, axis=1)),
+        step=step,
+        covered=np.concatenate(masks),
+        depth=np.concatenate(depths),
+        stars=_stars(source),
+        tiles=(),
+        thumbnail="thumbnail.png",
+        constant=np.concatenate(flat),
+        planes=tuple(_plane(name, plane, folder) for name, plane in source.planes),
     )
+    Image.fromarray(_picture(np.concatenate(small, axis=1)), "RGBA").save(folder / "thumbnail.png")
+    return products
 
 
 def _step(rows: int, columns: int) -> int:
@@ -385,7 +315,7 @@ def _strips(rows: int, columns: int, multiple: int) -> Iterator[tuple[int, int]]
         yield start, min(start + height, rows)
 
 
-def _blocks(values: NDArray[_T], step: int, reduce: np.ufunc, *, fill: float) -> NDArray[_T]:
+def blocks(values: NDArray[_T], step: int, reduce: np.ufunc, *, fill: float) -> NDArray[_T]:
     """Reduce each block of ``step`` by ``step`` elements to one; blocks at the far edges may be smaller."""
     if step == 1:
         return values
@@ -414,33 +344,38 @@ def _constant(pixels: NDArray[np.float32], covered: NDArray[np.bool_]) -> NDArra
     return found
 
 
-def _plane(name: str, plane: _Plane, outputs: Path) -> Plane:
+def _plane(name: str, plane: _Plane, folder: Path) -> Plane:
     """Measure one image as written: the digest of its data, and statistics of its blocks."""
-    rows, columns = plane.shape
-    counts, sums, lows, highs = [], [], [], []
-    for start, stop in _strips(rows, columns, BLOCK):
-        values = plane.rows(start, stop, np.float64)
-        finite = np.isfinite(values)
-        counts.append([_blocks(c.astype(np.uint16), BLOCK, np.add, fill=0) for c in finite])
-        sums.append([_blocks(np.where(f, v, 0), BLOCK, np.add, fill=0) for v, f in zip(values, finite, strict=True)])
-        lows.append(
-            [_blocks(np.where(f, v, np.nan), BLOCK, np.fmin, fill=np.nan) for v, f in zip(values, finite, strict=True)]
-        )
-        highs.append(
-            [_blocks(np.where(f, v, np.nan), BLOCK, np.fmax, fill=np.nan) for v, f in zip(values, finite, strict=True)]
-        )
+    strips = [block_statistics(plane.rows(start, stop, np.float64)) for start, stop in _strips(*plane.shape, BLOCK)]
+    count, total, low, high = (np.concatenate(parts, axis=1) for parts in zip(*strips, strict=True))
     bitpix = int(plane.hdu.header["BITPIX"])
     exact = np.float32 if bitpix in (8, 16, -32) else np.float64  # of low and high, which are values of the image
     return Plane(
         name=name,
-        file=plane.path.relative_to(outputs.parent).as_posix(),
+        file=plane.path.relative_to(folder).as_posix(),
         shape=tuple(int(n) for n in plane.hdu.shape),
         bitpix=bitpix,
         sha256=_digest(plane),
-        count=np.concatenate(counts, axis=1),
-        sum=np.concatenate(sums, axis=1),
-        low=np.concatenate(lows, axis=1).astype(exact),
-        high=np.concatenate(highs, axis=1).astype(exact),
+        count=count,
+        sum=total,
+        low=low.astype(exact),
+        high=high.astype(exact),
+    )
+
+
+def block_statistics(values: NDArray[np.float64]) -> tuple[NDArray[Any], ...]:
+    """Return count, sum, smallest and largest of the finite values in each block of an image (channels, rows, columns)."""
+    finite = np.isfinite(values)
+    numbers = np.where(finite, values, np.nan)
+
+    def each(channels: NDArray[_T], reduce: np.ufunc, fill: float) -> NDArray[_T]:
+        return np.stack([blocks(channel, BLOCK, reduce, fill=fill) for channel in channels])
+
+    return (
+        each(finite.astype(np.uint16), np.add, 0),
+        each(np.where(finite, values, 0), np.add, 0),
+        each(numbers, np.fmin, np.nan),
+        each(numbers, np.fmax, np.nan),
     )
 
 
@@ -462,8 +397,8 @@ def _digest(plane: _Plane) -> str:
 
 def _shrunk(pixels: NDArray[np.float32], covered: NDArray[np.bool_], step: int) -> NDArray[np.float32]:
     """Return the mean of each block's covered pixels, shape (channels, rows, columns); NaN for a block without any."""
-    count = _blocks(covered.astype(np.float32), step, np.add, fill=0)
-    sums = [_blocks(np.where(covered & np.isfinite(channel), channel, 0), step, np.add, fill=0) for channel in pixels]
+    count = blocks(covered.astype(np.float32), step, np.add, fill=0)
+    sums = [blocks(np.where(covered & np.isfinite(channel), channel, 0), step, np.add, fill=0) for channel in pixels]
     means: NDArray[np.float32] = np.divide(
         sums, count, out=np.full((len(sums), *count.shape), np.nan, np.float32), where=count > 0
     )
@@ -540,23 +475,23 @@ def detected(luminance: NDArray[np.float64], covered: NDArray[np.bool_]) -> NDAr
     return found
 
 
-def _tiles(folder: Path) -> Iterator[dict[str, Any]]:
+def _tiles(folder: Path) -> Iterator[TileProduct]:
     """Yield the headers' facts on each kept tile; of a tile with an unreadable header the counts are unknown."""
     outputs = folder / "outputs"
     for path in sorted({path for pattern in _TILES for path in outputs.rglob(pattern) if path.is_file()}):
         header = _header(path)
         number = _whole(header.get("ZMT_ID"))
-        named = re.search(r"(\d+)$", path.stem)
-        if number is None and named is None:
-            continue
-        reference = header.get("ZMT_REF")
-        yield {
-            "path": path.relative_to(folder).as_posix(),
-            "tile": number if number is not None else int(named[1]) if named else 0,
-            "frames": _whole(header.get("ZMT_NRAW")),
-            "aligned": _whole(header.get("ZMT_NALGN")),
-            "reference": reference if isinstance(reference, str) and reference else None,
-        }
+        if number is None and (named := re.search(r"(\d+)$", path.stem)):
+            number = int(named[1])
+        if number is not None:
+            reference = header.get("ZMT_REF")
+            yield TileProduct(
+                path.relative_to(folder).as_posix(),
+                number,
+                _whole(header.get("ZMT_NRAW")),
+                _whole(header.get("ZMT_NALGN")),
+                reference if isinstance(reference, str) and reference else None,
+            )
 
 
 def _header(path: Path) -> fits.Header:
@@ -572,27 +507,25 @@ def _whole(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _write(folder: Path, data: dict[str, Any], found: _Arrays) -> None:
-    """Write the arrays, then ``products.json``, without which a reader sees no products."""
+def write_products(folder: Path, products: Products) -> None:
+    """Write ``products.npz``, then ``products.json``, without which a reader sees no products."""
     arrays: dict[str, NDArray[Any]] = {
-        "covered": np.packbits(found.covered),
-        "depth": found.depth,
-        "stars": found.stars,
+        "covered": np.packbits(products.covered),
+        "depth": products.depth,
+        "stars": products.stars,
     }
-    if found.constant is not None:
-        arrays["constant"] = np.packbits(found.constant)
-    images = []
-    for i, plane in enumerate(found.planes):
-        images.append(
-            {
-                "name": plane.name,
-                "file": plane.file,
-                "shape": list(plane.shape),
-                "bitpix": plane.bitpix,
-                "sha256": plane.sha256,
-            }
-        )
+    if products.constant is not None:
+        arrays["constant"] = np.packbits(products.constant)
+    for i, plane in enumerate(products.planes):
         arrays |= {f"plane{i}_{name}": getattr(plane, name) for name in ("count", "sum", "low", "high")}
     np.savez_compressed(folder / "products.npz", allow_pickle=False, **arrays)
-    data = {"format": PRODUCTS_FORMAT, "shape": list(found.covered.shape), **data, "planes": images}
+    data = {
+        "format": PRODUCTS_FORMAT,
+        "shape": products.covered.shape,
+        **{name: to_json(getattr(products, name)) for name in ("mosaic", "wcs", "step", "tiles", "thumbnail")},
+        "planes": [
+            {name: getattr(plane, name) for name in ("name", "file", "shape", "bitpix", "sha256")}
+            for plane in products.planes
+        ],
+    }
     (folder / "products.json").write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

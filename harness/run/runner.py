@@ -37,8 +37,6 @@ RESERVE_BYTES = 1_000_000
 
 FOLDERS = ("input", "home", "tmp", "cwd")
 
-OnStart = Callable[[int], None]
-
 
 @dataclass(frozen=True, slots=True)
 class _End(finish.End):
@@ -59,27 +57,16 @@ def make_run(
     *,
     truth: Truth | None = None,
     table: str | None = None,
-    on_start: OnStart | None = None,
+    on_start: Callable[[int], None] | None = None,
     grace: float = finish.GRACE_SECONDS,
 ) -> Record:
     """Run a target once and return its sealed record.
 
-    Parameters
-    ----------
-    request
-        What to run. ``request.seconds`` limits the time from the target's start to its end.
-    folder
-        The record's folder: new, or empty.
-    frames
-        The folder of the frames that ``request.dataset`` names. It is only read.
-    truth
-        The ground truth of the frames, where it is known; it is copied into the record.
-    table
-        The text of ``stack_plan.csv`` for the grid mode; by default the file in the frames' folder.
-    on_start
-        Called with the target's process id after its start.
-    grace
-        Seconds that processes have for a regular end before they are killed.
+    ``request.seconds`` limits the time from the target's start to its end. ``folder`` is new, or empty. ``frames`` is the folder
+    of the frames that ``request.dataset`` names; it is only read. ``truth`` is their ground truth, where it is known, and is
+    copied into the record. ``table`` is the text of ``stack_plan.csv`` for the grid mode; by default the file in the frames'
+    folder. ``on_start`` gets the target's process id after its start. Processes have ``grace`` seconds for a regular end before
+    they are killed.
 
     Returns
     -------
@@ -188,7 +175,9 @@ def _unmake(folder: Path, *, new: bool) -> None:
 # While the target lives
 
 
-def _run(request: Request, folder: Path, signals: _Signals, on_start: OnStart | None, grace: float) -> _End:
+def _run(
+    request: Request, folder: Path, signals: _Signals, on_start: Callable[[int], None] | None, grace: float
+) -> _End:
     """Start the target, watch it until it ends or reaches a limit, and leave no process."""
     started = time.monotonic()
     try:

@@ -22,20 +22,9 @@ def lender_first(plan: Sequence[Sequence[str]] | None, seconds: float = LONGEST_
     is made or in progress when the victim starts, and the first tile is never held. ZeMosaic's default settings submit tiles
     from the centre outwards, and other tiles wait up to a minute for the first one, the anchor. A victim that is the anchor costs
     that minute, and with one worker its hold can't be met. The probe reports that at once, and the run concludes nothing. In
-    every case ``seconds`` bounds the hold.
+    every case the hold ends after ``seconds``.
 
-    Parameters
-    ----------
-    plan
-        The frame names of each planned tile, or ``None`` where the target makes its own groups.
-    seconds
-        When to give up, in seconds.
-
-    Returns
-    -------
-    tuple[Hold, ...]
-        One hold; empty when no two tiles share a frame.
-
+    There is no hold when no two tiles share a frame, or the target makes its own groups (``plan`` is ``None``).
     """
     groups = [frozenset(group) for group in plan or ()]
     shares = [

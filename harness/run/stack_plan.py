@@ -29,14 +29,7 @@ Row = tuple[int, list[str]]
 def stack_plan(frames: Path, dataset: DatasetFacts, given: str | None = None) -> Callable[[str], str]:
     """Return a function that writes the plan of a run for a folder of frames (an empty folder: names alone).
 
-    Parameters
-    ----------
-    frames
-        The folder of the frames and of the user's own plan, if any.
-    dataset
-        The frames of the run.
-    given
-        The text of a plan that replaces the user's own.
+    ``frames`` is the folder of the frames and of the user's own plan, if any. ``given`` is the text of a plan that replaces it.
 
     Raises
     ------

@@ -129,42 +129,31 @@ def measured(record: Record) -> Pilot | None:
 def choose(sizes: Sequence[Size], pilot: Pilot | None, budget: Budget, *, free: float) -> Choice:
     """Choose the largest subset whose runs fit the budget and the free disk.
 
-    Parameters
-    ----------
-    sizes
-        The subsets, smallest first.
-    pilot
-        The cost of a small run of the same target; ``None`` when it did not reach its end.
-    budget
-        The limits of all runs together.
-    free
-        Free bytes on the disk of the session.
-
+    ``sizes`` are the subsets, smallest first. ``pilot`` is the cost of a small run of the same target; ``None`` when it did not
+    reach its end. ``free`` are the free bytes on the disk of the session.
     """
     if pilot is None:
-        return Choice(
-            None,
-            say("The pilot run did not reach its end: see the record of chain-quick."),
-        )
+        return Choice(None, say("The pilot run did not reach its end: see the record of chain-quick."))
     room = min(budget.bytes, free - _RESERVE_BYTES)
     for size in reversed(sizes):
         seconds, needed = _estimate(size, pilot)
         if seconds <= budget.seconds and needed <= room:
-            told = say(
+            why = say(
                 "{name} ({frames} frames, {tiles} tiles, {runs} runs) is expected to take {minutes} min and {gib} GiB.",
                 **_figures(size, pilot),
             )
-            return Choice(size.name, told)
-    told = say(
-        "Expected room for the smallest subset of the large run, {name} ({frames} frames, {tiles} tiles), whose {runs} runs take "
-        "some {minutes} min and {gib} GiB; found a budget of {time} min and {size} GiB, and {free} GiB free, of which one stays "
-        "so: raise --phase3-budget, free disk space, or name another disk with --phase3-dir.",
+            return Choice(size.name, why)
+    why = say(
+        "Expected room for the smallest subset of the large run, {name} ({frames} frames, {tiles} tiles), "
+        "whose {runs} runs take about {minutes} min and {gib} GiB; found a budget of {time} min and {size} "
+        "GiB, and {free} GiB free, of which 1 GiB must stay free: raise --phase3-budget, free disk space, "
+        "or name another disk with --phase3-dir.",
         time=budget.seconds / 60,
         size=budget.bytes / 2**30,
         free=free / 2**30,
         **_figures(sizes[0], pilot),
     )
-    return Choice(None, told)
+    return Choice(None, why)
 
 
 def _figures(size: Size, pilot: Pilot) -> dict[str, Value]:

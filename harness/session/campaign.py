@@ -52,15 +52,8 @@ class NoRoom(SaidError):  # noqa: N818 -- likewise
 class Campaign:
     """The runs of one session and their verdicts, each made when it is first needed.
 
-    Parameters
-    ----------
-    settings
-        The session's options.
-    root
-        Holds datasets and exported targets, shared between sessions.
-    folder
-        This session's folder, shared between its workers.
-
+    ``root`` holds datasets and exported targets, shared between sessions; ``folder`` is this session's, shared between its
+    workers.
     """
 
     def __init__(self, settings: Settings, root: Path, folder: Path) -> None:
@@ -137,9 +130,7 @@ class Campaign:
         A case with questions of its own has no baseline. The baseline of the reference is run only where it is also the
         control; in other cases it would cost time and show nothing new.
         """
-        if case.questions:
-            return False
-        if "baseline" not in self._targets:
+        if case.questions or "baseline" not in self._targets:
             return False
         own = self.kind.embedded and not self.settings.baseline
         return not own or list(case.defects) == self._targets["baseline"].identity.get("defects")
@@ -233,7 +224,7 @@ class Campaign:
             workers=run_matrix.workers_of(variant, self.settings.workers),
             mode=case.mode,
             profile="default" if self.settings.profile == "default" else "fast",
-            config={**self.own_config, **case.config},
+            config=self.own_config,
             schedule=case.schedule(plan, self.settings.seconds),
             faults=case.faults,
             seconds=self.settings.seconds,
@@ -302,7 +293,7 @@ class Campaign:
         control = subject == "control" and retention == "per_tile"
         runs = Comparison(run, pair, baseline, equals, pairs, sizes)
         judged = JudgedRun(
-            **runs.map(_key).parts(),
+            **runs.map(lambda record: record.folder.name).parts(),
             case=case.name,
             role=role_of(subject, retention),
             verdicts=judge(runs, case.questions or None),
@@ -336,10 +327,6 @@ class Campaign:
     def share(self) -> Share:
         """Return what this process made of the session."""
         return Share(tuple(self._runs.values()), tuple(self._judged.values()), real_sets=self.real_sets)
-
-
-def _key(record: Record) -> str:
-    return record.folder.name
 
 
 def _entry(key: str, record: Record, session: Path) -> RunEntry:

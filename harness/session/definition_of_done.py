@@ -24,7 +24,7 @@ from harness.patch.guard_rails import ROWS
 from harness.record.seal import SEAL
 from harness.record.values import inside
 from harness.session.checklist import DEFINITION_OF_DONE, evaluate, read_lines
-from harness.session.model import Requirement, Session, SessionError, TestEntry, read_hashed
+from harness.session.model import Requirement, Session, SessionError, TestEntry, read_hashed, require_same_target
 from harness.verdict import Outcome, merge
 
 SHORTEST_COMMIT = 7
@@ -42,19 +42,11 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The sessions of a subject, and the outcome of each line of the checklist over all of them.
+    """The sessions of a subject (a target's name), and the outcome of each line of the checklist over all of them.
 
-    Parameters
-    ----------
-    subject
-        The name of the target whose Definition of Done it is.
-    own
-        The sessions that validated it with the deciding profile.
-    others
-        Sessions of other targets, and of the same target with another profile. They decide nothing; tables show them.
-    lines
-        The lines of the current checklist, with their outcomes over all tests of ``own``.
-
+    ``own`` are the sessions that validated it with the deciding profile. ``others`` are sessions of other targets, and of the
+    same target with another profile: they decide nothing, but tables show them. ``lines`` are those of the current checklist,
+    with their outcomes over all tests of ``own``.
     """
 
     subject: str
@@ -132,14 +124,9 @@ def _marks(part: Part) -> Iterator[tuple[str, str]]:
 
 
 def together(sessions: Iterable[Part], subject: str = "") -> Done:
-    """Work out the lines of the checklist from the sessions of one subject.
+    """Work out the lines of the checklist from the sessions of one subject, each given once.
 
-    Parameters
-    ----------
-    sessions
-        The sessions, each once.
-    subject
-        The name of the target, or its commit; by default the target of the first session.
+    ``subject`` is the name of the target, or its commit; by default the target of the first session.
 
     Raises
     ------
@@ -159,7 +146,7 @@ def together(sessions: Iterable[Part], subject: str = "") -> Done:
         )
     of_subject = [part for part in parts if part.session.target == first.session.target]
     for part in of_subject:
-        _require_same(first, part)
+        require_same_target((first.folder, first.session), (part.folder, part.session))
     own = tuple(part for part in of_subject if _profile(part) == _profile(first))
     tests = [test for part in own for test in part.session.tests]
     lines = evaluate(read_lines(), tests, self_test=first.session.self_test)
@@ -186,25 +173,7 @@ def _is(session: Session, subject: str) -> bool:
     # A work tree with changes is not its commit, so only its name selects it.
     clean = not session.identity.get("dirty")
     named = clean and len(subject) >= SHORTEST_COMMIT and commit.startswith(subject)
-    return not subject or subject == session.target or named
-
-
-def _require_same(one: Part, other: Part) -> None:
-    """Refuse sessions whose targets have the same name and differ, such as a work tree that was changed between them."""
-    mine, theirs = (
-        {name: value for name, value in part.session.identity.items() if name != "versions"} for part in (one, other)
-    )
-    if (one.session.target_kind, mine) != (other.session.target_kind, theirs):
-        raise SessionError(
-            say(
-                "expected sessions of one target, found {one} in {folder} and {two} in {other}, which have the same name and "
-                "are not the same: merge those of one",
-                folder=str(one.folder),
-                other=str(other.folder),
-                one=str(mine),
-                two=str(theirs),
-            )
-        )
+    return subject in ("", session.target) or named
 
 
 def _whole(line: Requirement, own: Sequence[Part]) -> Requirement:
@@ -231,9 +200,9 @@ def _unasked(test: str, own: Sequence[Part]) -> tuple[str, ...]:
 
 def _without_question(line: Requirement, tests: Sequence[TestEntry]) -> Requirement:
     """Return a line that was not evaluated as not applicable if all its tests were not applicable in every session."""
-    asked = [[t.outcome for t in tests if t.nodeid.partition("[")[0] == name] for name in line.tests]
-    none = line.section != DEFINITION_OF_DONE and line.outcome is Outcome.NOT_EVALUATED
-    if none and asked and all(found and set(found) == {Outcome.NOT_APPLICABLE} for found in asked):
+    asked = [{t.outcome for t in tests if t.nodeid.partition("[")[0] == name} for name in line.tests]
+    left = line.section != DEFINITION_OF_DONE and line.outcome is Outcome.NOT_EVALUATED
+    if left and asked and all(found == {Outcome.NOT_APPLICABLE} for found in asked):
         return replace(line, outcome=Outcome.NOT_APPLICABLE)
     return line
 

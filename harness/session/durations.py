@@ -18,13 +18,9 @@ KEPT = 5
 
 
 class Durations:
-    """A store of past durations, shared between sessions and workers.
+    """A store of past durations in a JSON file, shared between sessions and workers.
 
-    Parameters
-    ----------
-    path
-        The JSON file, such as ``.phase3/durations.json``. An unreadable file counts as empty; the next runs fill it again.
-
+    An unreadable file counts as empty; the next runs fill it again.
     """
 
     def __init__(self, path: Path) -> None:

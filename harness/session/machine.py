@@ -12,11 +12,7 @@ from filelock import FileLock, ReadWriteLock
 class Machine:
     """The lock that a run holds while it lives: shared, or exclusive where its time is compared.
 
-    Parameters
-    ----------
-    folder
-        Holds the lock files; all workers of a session name the same folder.
-
+    ``folder`` holds the lock files; all workers of a session name the same folder.
     """
 
     def __init__(self, folder: Path) -> None:

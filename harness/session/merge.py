@@ -14,7 +14,16 @@ from harness.record.leftovers import remove_tree
 from harness.record.seal import SEAL, SPARE, damage_of, note_spared
 from harness.record.values import RecordError, inside, sha256_of
 from harness.session.checklist import Line, evaluate
-from harness.session.model import JudgedRun, RealSet, Session, SessionError, TestEntry, read_session, write_session
+from harness.session.model import (
+    JudgedRun,
+    RealSet,
+    Session,
+    SessionError,
+    TestEntry,
+    read_session,
+    require_same_target,
+    write_session,
+)
 from harness.verdict import Verdict, rank
 
 K = TypeVar("K")
@@ -36,15 +45,8 @@ def merge_sessions(out: Path, folders: Sequence[Path], *, outputs: bool = True) 
     A run that several sessions hold (the same sealed record) counts once. Runs with the same key and different records, for
     example of two platforms, are all kept, with their verdicts. Of a test that several sessions hold the worst outcome counts.
 
-    Parameters
-    ----------
-    out
-        A folder that is new or empty.
-    folders
-        The sessions' folders.
-    outputs
-        Whether to copy the targets' output files, which are the largest part of a session and which no check reads. The seal
-        of a copy without them states that they were left out.
+    ``out`` is a folder that is new or empty. Without ``outputs``, the targets' output files are not copied: they are the largest
+    part of a session, and no check reads them. The seal of a copy without them states that they were left out.
 
     Raises
     ------
@@ -79,20 +81,14 @@ def merge_sessions(out: Path, folders: Sequence[Path], *, outputs: bool = True) 
 def _require_equal(first: tuple[Path, Session], other: tuple[Path, Session]) -> None:
     (folder, one), (other_folder, two) = first, other
     facts = {"folder": str(folder), "other": str(other_folder)}
+    if (one.target, one.target_kind) == (two.target, two.target_kind):
+        require_same_target(first, other)
     if (one.target, one.target_kind) != (two.target, two.target_kind):
         problem = say(
             "expected sessions of one target, found {one} in {folder} and {two} in {other}: merge those of one",
             **facts,
             one=one.target,
             two=two.target,
-        )
-    elif _identity(one) != _identity(two):
-        problem = say(
-            "expected sessions of one target, found {one} in {folder} and {two} in {other}, which have the same name and are "
-            "not the same: merge those of one",
-            **facts,
-            one=str(_identity(one)),
-            two=str(_identity(two)),
         )
     elif one.environment.get("harness") != two.environment.get("harness"):
         problem = say(
@@ -110,11 +106,6 @@ def _require_equal(first: tuple[Path, Session], other: tuple[Path, Session]) -> 
     else:
         return
     raise SessionError(problem)
-
-
-def _identity(session: Session) -> dict[str, object]:
-    """Return the identity without the versions of libraries, which may differ between platforms."""
-    return {name: value for name, value in session.identity.items() if name != "versions"}
 
 
 def _lines(session: Session) -> tuple[Line, ...]:
@@ -249,8 +240,7 @@ def _tests(part: _Part) -> Iterator[tuple[str, TestEntry]]:
 
 def _real_sets(sessions: Iterable[Session]) -> Iterator[RealSet]:
     found: dict[str, RealSet] = {}
-    for session in sessions:
-        for known in session.real_sets:
-            if known.judged or known.name not in found:
-                found[known.name] = known
+    for known in chain.from_iterable(session.real_sets for session in sessions):
+        if known.judged or known.name not in found:
+            found[known.name] = known
     return (found[name] for name in sorted(found))

@@ -304,32 +304,33 @@ def _with_scenarios(session: Session) -> Session:
     return replace(session, tests=tuple(map(marked, session.tests)))
 
 
+def require_same_target(first: tuple[Path, Session], other: tuple[Path, Session]) -> None:
+    """Refuse sessions whose targets have the same name and differ, such as a work tree that was changed between them.
+
+    The versions of libraries may differ between platforms, and are not compared.
+    """
+    identities = [
+        {name: value for name, value in session.identity.items() if name != "versions"} for _, session in (first, other)
+    ]
+    if (first[1].target_kind, identities[0]) != (other[1].target_kind, identities[1]):
+        raise SessionError(
+            say(
+                "expected sessions of one target, found {one} in {folder} and {two} in {other}, which have the same name and "
+                "are not the same: merge those of one",
+                folder=str(first[0]),
+                other=str(other[0]),
+                one=str(identities[0]),
+                two=str(identities[1]),
+            )
+        )
+
+
 def write_session(session: Session, folder: Path) -> Path:
     """Write ``session.json`` and return its path."""
     path = folder / "session.json"
     text = json.dumps(session.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
     path.write_text(f"{text}\n", encoding="utf-8")
     return path
-
-
-def normal_form(session: Session) -> dict[str, Any]:
-    """Return the parts that two sessions on the same inputs have in common.
-
-    The outcome of every check on every run, of every test and of every line stays. Times, durations, the command, the
-    environment, the order of runs, and the evidence, which holds times, are left out.
-    """
-    return {
-        "outcome": session.outcome.value,
-        "target": [session.target, session.target_kind, dict(session.identity)],
-        "runs": sorted([r.key, r.case, r.retention, r.target, r.dataset, r.state] for r in session.runs),
-        "judged": {
-            f"{j.case}/{j.role}": [j.run, j.pair, j.baseline, {v.check: v.outcome.value for v in j.verdicts}]
-            for j in sorted(session.judged, key=lambda j: (j.case, j.role))
-        },
-        "tests": {t.nodeid: [t.title, t.outcome.value] for t in sorted(session.tests, key=lambda t: t.nodeid)},
-        "requirements": {r.id: r.outcome.value for r in session.requirements},
-        "real_sets": {s.name: s.judged for s in session.real_sets},
-    }
 
 
 def with_shares(session: Session, shares: Iterable[Share]) -> Session:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from harness.language.message import SaidError, say
 from harness.session.budget import Budget, BudgetError, parse
@@ -41,28 +42,36 @@ class Option:
 _FORMS = ", ".join(form for kind in TARGETS.values() for form in kind.forms)
 OPTIONS = (
     Option("target", "reference", f"target under validation: {_FORMS}"),
-    Option("baseline", "", "the same target before the patch, to compare with (default: as the control's)"),
+    Option("baseline", "", "the target before the patch, to compare with (default: the default of --phase3-control)"),
     Option(
         "control",
         "",
-        "a target that must be red (default: the reference with naive deletion, or the commit before the fix)",
+        "a version with the bug, which must be red (default: the reference with naive deletion, or the commit before the fix)",
     ),
     Option("python", "", "the interpreter that has the real target's libraries (default: the one that runs pytest)"),
     Option(
         "profile",
         "",
-        "settings of the real target: fast (bit-identical results) or default (with --phase3-config: default)",
+        "settings of the real target: fast (bit-identical results, the default) or default (the only one with --phase3-config)",
     ),
-    Option("config", "", "a zemosaic_config.json of your own, on which runs are based"),
-    Option("frames", "", "a folder of your own frames with a celestial WCS, judged with a chain plan"),
-    Option("dir", "", "where sessions, datasets and exported targets lie (default: .phase3 beside pyproject.toml)"),
-    Option("workers", "2", "Phase 3 workers of the target"),
-    Option("seconds", "600", "time limit of one run"),
+    Option("config", "", "your own zemosaic_config.json, on which the settings of all runs are based"),
     Option(
-        "budget", "20min,10GiB", "what the large run may take, all its runs together, on a real target: time and disk"
+        "frames",
+        "",
+        "a folder of your own frames with a celestial WCS, from which tiles that share frames are made and judged",
+    ),
+    Option(
+        "dir", "", "the folder for sessions, datasets and exported targets (default: .phase3 next to pyproject.toml)"
+    ),
+    Option("workers", "2", "number of Phase 3 workers of the target"),
+    Option("seconds", "600", "time limit of one run, in seconds"),
+    Option(
+        "budget",
+        "20min,10GiB",
+        "time and disk space that all runs of the large case may take together, on a real target",
     ),
     Option("lang", "en", "language of the messages: en or fr (the report is written in both)"),
-    Option("quick", "", "one case only, red and green", flag=True),
+    Option("quick", "", "run one case only, with its control", flag=True),
 )
 
 LANGUAGES = ("en", "fr")
@@ -94,19 +103,9 @@ class Settings:
 
     def deciding(self) -> dict[str, str]:
         """Return the options that decide on the runs, as a command line writes them, without empty ones."""
-        found = {
-            "target": self.target,
-            "baseline": self.baseline,
-            "control": self.control,
-            "profile": self.profile,
-            "config": self.config,
-            "frames": self.frames,
-            "workers": str(self.workers),
-            "seconds": f"{self.seconds:.12g}",
-            "budget": str(self.budget),
-            "quick": "true" if self.quick else "",
-        }
-        return {name: value for name, value in found.items() if value}
+        found = {field.name: str(getattr(self, field.name)) for field in fields(self)}
+        found |= {"seconds": f"{self.seconds:.12g}", "quick": "true" if self.quick else ""}
+        return {name: value for name, value in found.items() if value and name not in ("python", "dir", "lang")}
 
 
 def resolve_options(
@@ -124,21 +123,15 @@ def resolve_options(
     quick = found["quick"].strip().lower()
     if quick not in _TRUE | _FALSE:
         raise OptionError(say("expected phase3_quick to be true or false, found {found}", found=repr(found["quick"])))
-    return Settings(
-        target=found["target"],
-        baseline=found["baseline"],
-        control=found["control"],
-        python=found["python"],
-        profile=_profile(found["profile"], found["config"]),
-        config=found["config"],
-        frames=found["frames"],
-        dir=found["dir"],
-        workers=int(_positive("workers", found["workers"], whole=True)),
-        seconds=_positive("seconds", found["seconds"], whole=False),
-        budget=_budget(found["budget"]),
-        lang=_among("lang", found["lang"], LANGUAGES),
-        quick=quick in _TRUE,
-    )
+    read: dict[str, Any] = {
+        "profile": _profile(found["profile"], found["config"]),
+        "workers": int(_positive("workers", found["workers"], whole=True)),
+        "seconds": _positive("seconds", found["seconds"], whole=False),
+        "budget": _budget(found["budget"]),
+        "lang": _among("lang", found["lang"], LANGUAGES),
+        "quick": quick in _TRUE,
+    }
+    return Settings(**{**found, **read})
 
 
 def resolve_language(

@@ -105,28 +105,13 @@ class ProgressReader:
 
 
 class ProgressMonitor:
-    """A thread that shows the progress of a session's runs.
+    """A thread that shows the progress of the runs whose records lie below ``session``, which need not exist yet.
 
-    Parameters
-    ----------
-    session
-        The folder of the records; it need not exist yet.
-    show
-        Shows one line; each run gets a line when its state changes.
-    interval
-        Seconds between two looks.
-    translate
-        Gives the wording in another language.
-
+    ``show`` shows one line; each run gets a line when its state changes. ``interval`` is in seconds, between two looks.
     """
 
     def __init__(
-        self,
-        session: Path,
-        show: Callable[[str], object],
-        *,
-        interval: float = 2.0,
-        translate: Translate = str,
+        self, session: Path, show: Callable[[str], object], *, interval: float = 2.0, translate: Translate = str
     ) -> None:
         self._reader = ProgressReader(session)
         self._interval = interval
@@ -154,39 +139,21 @@ class ProgressMonitor:
             return  # the stream was closed
 
     def _show(self) -> None:
-        states = self._reader.look()
-        # A run that was sealed when first seen belongs to an earlier session, and needs no line.
-        changed = [
-            s for s in states if self._shown.get(s.record) != s and (s.state == "running" or s.record in self._shown)
-        ]
-        for state, line in zip(changed, lines(changed, self._translate), strict=True):
-            self._shown[state.record] = state
-            self._line(line)
+        for state in self._reader.look():
+            # A run that was sealed when first seen belongs to an earlier session, and needs no line.
+            known = state.state == "running" or state.record in self._shown
+            if known and self._shown.get(state.record) != state:
+                self._shown[state.record] = state
+                self._line(line(state, self._translate))
 
 
-def lines(states: Sequence[Progress], translate: Translate = str, *, now: int | None = None) -> list[str]:
-    """Return a line for each run: target, case, role, phase, tile, cache, time.
-
-    Parameters
-    ----------
-    states
-        The runs.
-    translate
-        Gives the wording in another language.
-    now
-        The monotonic time in nanoseconds; by default the present time.
-
-    """
-    return [_line(state, translate, time.monotonic_ns() if now is None else now) for state in states]
-
-
-def _line(state: Progress, translate: Translate, now: int) -> str:
+def line(state: Progress, translate: Translate = str, *, now: int | None = None) -> str:
+    """Return the line of a run (target, case, role, phase, tile, cache, time) at a monotonic time in nanoseconds: the present."""
+    seconds = round(state.elapsed(time.monotonic_ns() if now is None else now))
     role = role_name(state.role).render(translate)
     parts = [say("{label}:", label=f"{state.target} · {state.case} · {role}").render(translate)]
     if state.state != "running":
-        parts.append(
-            say("{state} after {seconds} s", state=translate(state.state), seconds=_whole(state, now)).render(translate)
-        )
+        parts.append(say("{state} after {seconds} s", state=translate(state.state), seconds=seconds).render(translate))
         return " ".join(parts)
     if state.phase:
         parts.append(say("phase {phase},", phase=state.phase).render(translate))
@@ -194,17 +161,9 @@ def _line(state: Progress, translate: Translate, now: int) -> str:
         parts.append(f"{state.stage},")
     if state.tiles is not None and state.tile is not None:
         parts.append(say("tile {tile} of {tiles},", tile=state.tile, tiles=state.tiles).render(translate))
-    parts.extend(
-        (
-            say("caches {size} MB,", size=round(state.cache / 1e6)).render(translate),
-            say("{seconds} s", seconds=_whole(state, now)).render(translate),
-        )
-    )
+    parts.append(say("caches {size} MB,", size=round(state.cache / 1e6)).render(translate))
+    parts.append(say("{seconds} s", seconds=seconds).render(translate))
     return " ".join(parts)
-
-
-def _whole(state: Progress, now: int) -> int:
-    return round(state.elapsed(now))
 
 
 def expected_table(
@@ -233,9 +192,9 @@ def _total(expected: Sequence[float | None]) -> Message:
     if not known:
         return say("{count} runs; their duration is not known yet.", count=count)
     if not unknown:
-        return say("{count} runs, about {seconds} s one after the other.", count=count, seconds=total)
+        return say("{count} runs, about {seconds} s if run one after the other.", count=count, seconds=total)
     return say(
-        "{count} runs, about {seconds} s one after the other; {unknown} not known.",
+        "{count} runs, about {seconds} s if run one after the other; {unknown} of unknown duration.",
         count=count,
         seconds=total,
         unknown=unknown,

@@ -23,16 +23,7 @@ class Change:
 
 
 def judge_again(folder: Path, session: Session, names: Iterable[str] | None = None) -> tuple[JudgedRun, ...]:
-    """Judge every run of a session again, compared with the same runs.
-
-    Parameters
-    ----------
-    folder
-        The session's folder.
-    session
-        The session.
-    names
-        Names of checks; all checks if ``None``.
+    """Judge every run of the session in a folder again, compared with the same runs, with all checks or those of some names.
 
     Raises
     ------
@@ -43,11 +34,7 @@ def judge_again(folder: Path, session: Session, names: Iterable[str] | None = No
     record = _reader(folder, session)
     wanted = None if names is None else tuple(names)
     return tuple(
-        replace(
-            judged,
-            verdicts=judge(judged.map(record), _asked(judged, wanted)),
-        )
-        for judged in session.judged
+        replace(judged, verdicts=judge(judged.map(record), _asked(judged, wanted))) for judged in session.judged
     )
 
 

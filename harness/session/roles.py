@@ -10,12 +10,12 @@ from harness.language.message import Message, say
 # In the order of display: the version under test, the control that proves that checks can fail, and the runs to compare with.
 ROLES: Mapping[str, Message] = MappingProxyType(
     {
-        "subject": say("subject"),
-        "control": say("control"),
+        "subject": say("version under test"),
+        "control": say("version with the bug"),
         "baseline": say("baseline"),
-        "pair": say("pair"),
-        "control-pair": say("pair of the control"),
-        "baseline-pair": say("pair of the baseline"),
+        "pair": say("same version, other retention"),
+        "control-pair": say("version with the bug, other retention"),
+        "baseline-pair": say("baseline, other retention"),
     }
 )
 

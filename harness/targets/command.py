@@ -24,11 +24,7 @@ class Command(Target):
     def resolve(self, rest: str, _python: str | None, _exports: Path, /) -> TargetFacts:
         """Return the target that a command line starts. The line is split into words once; no shell ever reads it.
 
-        Raises
-        ------
-        TargetError
-            When the line can't be split, is empty, or names a program that does not exist.
-
+        Raises ``TargetError`` when the line can't be split, is empty, or names a program that does not exist.
         """
         try:
             words = _split(rest)
@@ -41,7 +37,7 @@ class Command(Target):
                 )
             ) from error
         if not words:
-            raise TargetError(say("expected a command after command:, found nothing: give command:PROGRAM ARGUMENTS"))
+            raise TargetError(say("expected a command after command:, found no text: give command:PROGRAM ARGUMENTS"))
         program = shutil.which(words[0])
         if program is None:
             raise TargetError(

@@ -38,14 +38,12 @@ class Export(NamedTuple):
 
 
 def keep(files: Callable[[], Files], exports: Path, key: str, what: str, finish: Callable[[Path], None]) -> Export:
-    """Return the copy ``exports/key``; make it first if it is missing or was changed.
+    """Return the copy ``exports/key``; make it first if it is missing or was changed. Only one process at a time does so.
 
     Parameters
     ----------
     files
         Gives the path and content of each file, ``None`` as the content of a file to leave out. Called only to make the copy.
-    exports
-        The folder of all copies. A lock lets one process at a time make, compare or read a copy.
     key
         The name of the copy. Different contents must have different keys.
     what
@@ -54,10 +52,7 @@ def keep(files: Callable[[], Files], exports: Path, key: str, what: str, finish:
         Called with the folder once every file is written, before the folder counts as a copy. It may add files, and raises if
         the files are not a target.
 
-    Raises
-    ------
-    TargetError
-        When a path would leave the folder, two paths are one file on some system, or the lock stays held.
+    Raises ``TargetError`` when a path would leave the folder, two paths are one file on some system, or the lock stays held.
 
     """
     exports.mkdir(parents=True, exist_ok=True)
@@ -75,13 +70,8 @@ def keep(files: Callable[[], Files], exports: Path, key: str, what: str, finish:
 def copy(root: Path, to: Path) -> None:
     """Copy an export to a new folder and compare every file with its hash.
 
-    Raises
-    ------
-    TargetError
-        When the export is missing, or differs from the target that was resolved.
-    OSError
-        When the copy can't be written.
-
+    Raises ``TargetError`` when the export is missing, or differs from the target that was resolved, and ``OSError`` when the copy
+    can't be written.
     """
     if not root.is_dir():
         raise TargetError(

@@ -36,11 +36,7 @@ def is_there() -> bool:
 def commit_of(repository: Path, name: str) -> str | None:
     """Return the full id of a commit, tag or branch; ``None`` if there is no such commit or no repository.
 
-    Raises
-    ------
-    TargetError
-        When git refuses to read the repository.
-
+    Raises ``TargetError`` when git refuses to read the repository.
     """
     if not name or name.startswith("-") or not repository.is_dir() or not is_there():
         return None
@@ -53,11 +49,7 @@ def commit_of(repository: Path, name: str) -> str | None:
 def top_of(folder: Path) -> Path | None:
     """Return the root of the work tree that contains a folder; ``None`` in a bare repository or outside any repository.
 
-    Raises
-    ------
-    TargetError
-        When the folder is a work tree that git refuses to read.
-
+    Raises ``TargetError`` when the folder is a work tree that git refuses to read.
     """
     if not folder.is_dir() or not is_there():
         return None

@@ -63,19 +63,9 @@ print(json.dumps({"version": list(sys.version_info[:3]), "user_base": site.getus
 class Interpreter:
     """One interpreter.
 
-    Parameters
-    ----------
-    path
-        The executable, as an absolute path because runs have another working folder. Links are kept: resolving them would leave
-        a virtual environment.
-    version
-        Such as ``(3, 11, 7)``.
-    user_base
-        The folder of packages that the user installed outside Python's own folder. By default it is in the home folder, and
-        a run has another one.
-    libraries
-        Version of each module that matters; ``None`` for a module that is not installed.
-
+    ``path`` is absolute because runs have another working folder, with its links, because resolving them would leave a virtual
+    environment. ``user_base`` is the folder of packages that the user installed outside Python's own folder. It is in the home
+    folder, and a run has another one. ``libraries`` has the version of each module; ``None`` if it is not installed.
     """
 
     path: str
@@ -92,11 +82,7 @@ class Interpreter:
 def examine(python: str | None) -> Interpreter:
     """Ask an interpreter (a path or a program name; ``None`` for this one) for its version and libraries.
 
-    Raises
-    ------
-    TargetError
-        When it does not exist, does not answer, or is too old for the probe.
-
+    Raises ``TargetError`` when it does not exist, does not answer, or is too old for the probe.
     """
     return _examine(_located(python) if python else sys.executable)
 
@@ -159,14 +145,13 @@ def _examine(path: str) -> Interpreter:
             )
         ) from error
     if found.version < OLDEST:
-        wanted, is_ = ".".join(map(str, OLDEST)), ".".join(map(str, found.version))
         raise TargetError(
             say(
                 "expected Python {wanted} or later at {path}, found {found}: "
                 "name the interpreter that runs ZeMosaic with --phase3-python",
-                wanted=wanted,
+                wanted=".".join(map(str, OLDEST)),
                 path=path,
-                found=is_,
+                found=".".join(map(str, found.version)),
             )
         )
     return found

@@ -31,11 +31,7 @@ class Reference(Target):
     def resolve(self, rest: str, _python: str | None, _exports: Path, /) -> TargetFacts:
         """Return the reference with these defects (comma-separated names) switched on.
 
-        Raises
-        ------
-        TargetError
-            When the pipeline has no defect of that name, or two of them are in the same part of it.
-
+        Raises ``TargetError`` when the pipeline has no defect of that name, or two of them are in the same part of it.
         """
         from fixtures.pipeline.defects import DEFECTS, clashing  # noqa: PLC0415 -- only this target needs the pipeline's libraries
 
@@ -51,7 +47,9 @@ class Reference(Target):
             )
         if clash := clashing(wanted):
             raise TargetError(
-                say("expected one defect of a part, found {clash}: name one of them", clash=", ".join(clash)),
+                say(
+                    "expected at most one defect of each part, found {clash}: keep one of them", clash=", ".join(clash)
+                ),
             )
         return TargetFacts(
             kind=self.name,

@@ -29,20 +29,10 @@ TARGETS: dict[str, Target] = {target.name: target for target in (Reference(), Ze
 def resolve(spec: str, python: str | None, exports: Path) -> TargetFacts:
     """Return what identifies a target and how it is started.
 
-    Parameters
-    ----------
-    spec
-        The specification, as above.
-    python
-        The interpreter that has the target's libraries; ``None`` for this one. The reference always runs in this one.
-    exports
-        The folder that holds copies of checkouts and commits, shared between sessions.
+    ``python`` is the interpreter that has the target's libraries; ``None`` for this one, in which the reference always runs.
+    ``exports`` is the folder that holds copies of checkouts and commits, shared between sessions.
 
-    Raises
-    ------
-    TargetError
-        When the target can't be run here: what was expected, what was found, what to do.
-
+    Raises ``TargetError`` when the target can't be run here.
     """
     target, rest = parse(spec)
     return target.resolve(rest, python, exports)
@@ -51,11 +41,7 @@ def resolve(spec: str, python: str | None, exports: Path) -> TargetFacts:
 def parse(spec: str) -> tuple[Target, str]:
     """Split a specification into the kind of target and the text after the colon.
 
-    Raises
-    ------
-    TargetError
-        When no kind has that name, or the kind needs more than its name.
-
+    Raises ``TargetError`` when no kind has that name, or the kind needs more than its name.
     """
     name, colon, rest = spec.partition(":")
     target = TARGETS.get(name)

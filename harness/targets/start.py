@@ -17,18 +17,7 @@ _OF_MODULES_AND_TEXT = frozenset({"PYTHONHOME", "PYTHONNOUSERSITE", "PYTHONPATH"
 
 @dataclass(frozen=True, slots=True)
 class StartInfo:
-    """How a run's process is started.
-
-    Parameters
-    ----------
-    argv
-        The program and its arguments; never given to a shell.
-    env
-        The whole environment.
-    cwd
-        The working folder, inside the record.
-
-    """
+    """How a run's process is started, never through a shell: arguments, whole environment, working folder in the record."""
 
     argv: list[str]
     env: dict[str, str]
@@ -38,13 +27,8 @@ class StartInfo:
 def prepare(record: Path, request: Request) -> StartInfo:
     """Return how to start a request's target; make the folders that the target needs, and its copy of the source.
 
-    Raises
-    ------
-    harness.targets.errors.TargetError
-        When the interpreter no longer exists, or the target's code has changed since it was resolved.
-    OSError
-        When the record's folder can't be written.
-
+    Raises ``TargetError`` when the interpreter no longer exists, or the target's code has changed since it was resolved, and
+    ``OSError`` when the record's folder can't be written.
     """
     record = record.absolute()
     # The hash seed decides the order of sets of text. Runs that are compared need the same one, so it comes from the request.

@@ -58,13 +58,9 @@ class Target(Protocol):
         return Path(facts.root)
 
     def before_the_fix(self, _rest: str, _python: str | None, _exports: Path, /) -> str:
-        """Name the version of this target that removes caches too early, for baseline and control; empty if there is none.
+        """Name the version of this target that removes caches too early, for baseline and control; empty without one.
 
-        Raises
-        ------
-        harness.targets.errors.TargetError
-            When there should be such a version, and it can't be run here.
-
+        Raises ``TargetError`` when there should be such a version, and it can't be run here.
         """
         return ""
 

@@ -49,11 +49,7 @@ class ZeMosaic(Target):
     def resolve(self, rest: str, python: str | None, exports: Path, /) -> TargetFacts:
         """Return the target ``PATH`` or ``PATH@COMMIT``, copied below ``exports``.
 
-        Raises
-        ------
-        TargetError
-            When the checkout, the commit or git is missing, or the interpreter lacks libraries.
-
+        Raises ``TargetError`` when the checkout, the commit or git is missing, or the interpreter lacks libraries.
         """
         chosen = interpreter.examine(python)
         path, commit = split(rest)
@@ -115,11 +111,7 @@ class ZeMosaic(Target):
 def split(spec: str) -> tuple[Path, str | None]:
     """Split ``PATH@COMMIT`` at the last ``@``. A path may contain an ``@`` too, so an existing folder is never split.
 
-    Raises
-    ------
-    TargetError
-        When the text names neither a folder nor a commit of a folder's repository.
-
+    Raises ``TargetError`` when the text names neither a folder nor a commit of a folder's repository.
     """
     whole = Path(spec).expanduser()
     if spec and whole.is_dir():
@@ -157,11 +149,7 @@ def split(spec: str) -> tuple[Path, str | None]:
 def read_config(path: Path) -> dict[str, Any]:
     """Read a user's own ``zemosaic_config.json`` and drop the folders that it names.
 
-    Raises
-    ------
-    TargetError
-        When the file is missing, can't be read, or is not a JSON object.
-
+    Raises ``TargetError`` when the file is missing, can't be read, or is not a JSON object.
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8-sig"))
@@ -241,11 +229,7 @@ def _export(repository: Path, commit: str, python: str, exports: Path) -> Export
 def identify(path: Path) -> tuple[dict[str, Any], str]:
     """Return the identity (without libraries) and the label of a checkout as it is; copy nothing.
 
-    Raises
-    ------
-    TargetError
-        When its source can't be read.
-
+    Raises ``TargetError`` when its source can't be read.
     """
     state = _state(path)
     return {**state.identity, "version": _version(path)}, state.label
@@ -283,7 +267,13 @@ def _state(path: Path) -> _State:
 
 
 def _as_it_is(path: Path, python: str, exports: Path) -> tuple[Export, dict[str, Any], str]:
-    _refuse_bare(path)
+    if not (path / WORKER).exists() and (path / "objects").is_dir() and (path / "HEAD").is_file():
+        raise TargetError(
+            say(
+                "expected a checkout, found the bare repository {path}: name a commit of it, zemosaic:{path}@COMMIT",
+                path=str(path),
+            )
+        )
     state = _state(path)
     if state.files is None:
         export = _export(path, state.key, python, exports)
@@ -296,17 +286,6 @@ _SOURCE_KINDS = frozenset(
     {".py", ".pyi", ".json", ".toml", ".cfg", ".ini", ".txt", ".csv", ".yaml", ".yml", ".cu", ".pyd", ".so"}
 )
 _NO_SOURCE = frozenset({"__pycache__", "node_modules", "build", "dist"})
-
-
-def _refuse_bare(path: Path) -> None:
-    if (path / WORKER).exists() or not (path / "objects").is_dir() or not (path / "HEAD").is_file():
-        return
-    raise TargetError(
-        say(
-            "expected a checkout, found the bare repository {path}: name a commit of it, zemosaic:{path}@COMMIT",
-            path=str(path),
-        )
-    )
 
 
 def _source_files(folder: Path) -> Iterator[str]:

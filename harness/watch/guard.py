@@ -56,21 +56,10 @@ class NotStartedError(RuntimeError):
 class Ended:
     """How a target ended.
 
-    Parameters
-    ----------
-    cause
-        ``ended``: the target exited; ``timed out``; ``asked``: the harness ended it; ``lost``: the guard was killed.
-    code
-        The target's exit code; negative numbers are POSIX signals; ``None`` if it is not known.
-    strays
-        How many processes outlived the target and had to be ended.
-    left
-        Ids of processes that could not be ended.
-    dropped
-        Bytes of console output beyond the limit.
-    printed
-        The last output, even if a full disk kept it out of the file. Bytes that are not UTF-8 are replaced.
-
+    ``cause`` is ``asked`` if the harness ended it, ``lost`` if the guard was killed. ``code`` is the target's exit code; negative
+    numbers are POSIX signals; ``None`` if it is not known. ``strays`` counts the processes that outlived the target and had to
+    be ended. ``left`` are the ids of processes that could not be ended. ``dropped`` are the bytes of console output beyond the
+    limit. ``printed`` is the last output, even if a full disk kept it out of the file; bytes that are not UTF-8 are replaced.
     """
 
     cause: Cause
@@ -84,19 +73,9 @@ class Ended:
 class Guard:
     """Start a guard process and through it a target, wait for the end, or end both. This is the harness's side.
 
-    Parameters
-    ----------
-    argv, env, cwd
-        The target's argument list, whole environment and working directory.
-    console
-        The file to which its standard output and error are appended.
-    seconds
-        The time limit.
-    grace
-        Seconds between the request to end and the kill.
-    whole
-        If true, the run is over when all of its processes have ended, not when the first one has: a launcher may end at once.
-
+    ``env`` is the whole environment. Standard output and error are appended to the file ``console``. ``seconds`` is the time
+    limit, ``grace`` the seconds between the request to end and the kill. With ``whole`` the run is over when all of its processes
+    have ended, not when the first one has: a launcher may end at once.
     """
 
     def __init__(
@@ -141,7 +120,9 @@ class Guard:
     def start(self) -> int:
         """Start the target and return its process id. Raises ``NotStartedError`` when the system refuses to."""
         self._send(json.dumps(self._spec))
-        answer = self._answer(ANSWER_SECONDS)
+        answer = None
+        with contextlib.suppress(queue.Empty):
+            answer = self._answers.get(timeout=ANSWER_SECONDS)
         if answer is None or "error" in answer:
             what = "no answer from the guard process" if answer is None else answer["error"]
             raise NotStartedError(
@@ -158,7 +139,7 @@ class Guard:
                 answer = self._answers.get(timeout=seconds)
             except queue.Empty:
                 return None
-            self._ended = self._lost() if answer is None else _ended(answer)
+            self._ended = self._lost() if answer is None else Ended(**answer | {"left": tuple(answer["left"])})
         return self._ended
 
     def end(self) -> Ended:
@@ -188,12 +169,6 @@ class Guard:
         self._ended = Ended("lost", None, left=left)
         return self._ended
 
-    def _answer(self, seconds: float) -> dict[str, Any] | None:
-        try:
-            return self._answers.get(timeout=seconds)
-        except queue.Empty:
-            return None
-
     def _send(self, line: str) -> None:
         stdin = cast("IO[bytes]", self._process.stdin)
         with contextlib.suppress(OSError, ValueError):  # the guard may have ended; then its answer is missing
@@ -207,18 +182,6 @@ class Guard:
             except ValueError:
                 break  # not JSON: treat the guard as lost
         self._answers.put(None)
-
-
-def _ended(answer: Mapping[str, Any]) -> Ended:
-    code = answer["code"]
-    return Ended(
-        cause=answer["cause"],
-        code=None if code is None else int(code),
-        strays=int(answer["strays"]),
-        left=tuple(int(pid) for pid in answer["left"]),
-        dropped=int(answer["dropped"]),
-        printed=str(answer["printed"]),
-    )
 
 
 def _apart() -> dict[str, Any]:

@@ -7,6 +7,7 @@ with the run's mark in its environment; and, where sessions exist, the members o
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -23,15 +24,8 @@ KILL_SECONDS = 10.0
 def living(keeper: psutil.Process | None, mark: str, session: int | None = None) -> list[psutil.Process]:
     """Return the living processes of a run without its keeper and without zombies.
 
-    Parameters
-    ----------
-    keeper
-        The process all of whose descendants belong to the run; ``None`` if it has ended.
-    mark
-        The value of ``PHASE3_RUN`` in the environment of the run's processes.
-    session
-        The process id of the target, which leads the session where the system has sessions.
-
+    All descendants of the keeper belong to the run; it is ``None`` if it has ended. ``mark`` is the value of ``PHASE3_RUN`` in
+    the environment of the run's processes. ``session`` is the process id of the target, which leads its session.
     """
     found = set() if keeper is None else set(descendants(keeper))
     own = {os.getpid()} if keeper is None else {keeper.pid, os.getpid()}
@@ -62,25 +56,18 @@ def is_alive(process: psutil.Process) -> bool:
 def end(find: Callable[[], Sequence[psutil.Process]], grace: float) -> tuple[int, ...]:
     """End every process that ``find`` returns: terminate, wait ``grace`` seconds, then kill until ``find`` returns no more.
 
-    ``find`` is called anew each time, because a process may start another one while it is being ended.
-
-    Returns
-    -------
-    tuple of int
-        The ids of processes that could not be ended; empty unless the system refused.
-
+    ``find`` is called anew each time, because a process may start another one while it is being ended. Returns the ids of
+    processes that could not be ended, because the system refused.
     """
     first = find()
     for process in first:
         _signal(process.terminate)
     _until_gone(first, grace)
     deadline = time.monotonic() + KILL_SECONDS
-    left = find()
-    while left and time.monotonic() < deadline:
+    while (left := find()) and time.monotonic() < deadline:
         for process in left:
             _signal(process.kill)
         _until_gone(left, 1.0)
-        left = find()
     return tuple(sorted(process.pid for process in left))
 
 
@@ -93,10 +80,8 @@ def _until_gone(processes: Sequence[psutil.Process], seconds: float) -> None:
 
 def _signal(send: Callable[[], None]) -> None:
     """Terminate or kill a process. Errors are ignored: `end` finds and reports every process that still lives."""
-    try:
+    with contextlib.suppress(psutil.Error):
         send()
-    except psutil.Error:
-        return
 
 
 def _in_session(pid: int, session: int | None) -> bool:

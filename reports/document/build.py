@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from harness.language.catalogue import Language
 from harness.session.checklist import DEFINITION_OF_DONE
 from harness.session.definition_of_done import Done, Part, figures_of
-from harness.session.model import JudgedRun, Requirement, TestEntry
+from harness.session.model import Requirement, TestEntry
 from harness.verdict import Outcome, rank
 from reports.badges import badge, role_word
 from reports.document.coverage_table import Gap, Requests, Tried, table
@@ -40,18 +41,7 @@ _RAISED = re.compile(r"^harness\.[\w.]+: ")
 
 
 def build(done: Done, lang: Language, requests: Requests) -> DocumentView:
-    """Build the document's data in one language.
-
-    Parameters
-    ----------
-    done
-        The sessions taken together.
-    lang
-        The language.
-    requests
-        What the runs were asked to do; one for all languages reads each record once.
-
-    """
+    """Build the document's data in one language. With the same ``requests`` for all languages, each record is read once."""
     return _Builder(done, lang, requests).document()
 
 
@@ -70,8 +60,10 @@ class _Builder:
         done, lang = self.done, self.lang
         tried = table(done, self.requests)
         lines = [self._line(line) for line in done.lines]
-        titles = {line.id: line.section for line in done.lines}
-        others = [line for line in lines if titles[line.id] != DEFINITION_OF_DONE]
+        sections: dict[str, list[LineView]] = {DEFINITION_OF_DONE: []}
+        for requirement, line in zip(done.lines, lines, strict=True):
+            sections.setdefault(requirement.section, []).append(line)
+        gating = sections.pop(DEFINITION_OF_DONE)
         outcomes = [line.outcome for line in done.lines]
         counts = [f"{badge(o, lang).sign} {badge(o, lang).word} {outcomes.count(o)}" for o in Outcome if o in outcomes]
         sessions = {part.sha256: session_view(part, self._session(part), self.requests, lang) for part in done.parts}
@@ -83,7 +75,7 @@ class _Builder:
             counts=", ".join(counts),
             own=tuple(sessions[part.sha256] for part in done.own),
             asides=tuple(self._aside(part) for part in done.aside),
-            done=tuple(line for line in lines if titles[line.id] == DEFINITION_OF_DONE),
+            done=tuple(gating),
             columns=tuple(
                 ColumnView(c.target, c.profile, ", ".join(role_word(r, lang) for r in c.roles)) for c in tried.columns
             ),
@@ -97,10 +89,7 @@ class _Builder:
             ),
             apart=self._apart(tried.apart),
             findings=tuple(self._findings()),
-            sections=tuple(
-                SectionView(title, tuple(line for line in others if titles[line.id] == title))
-                for title in dict.fromkeys(titles[line.id] for line in others)
-            ),
+            sections=tuple(SectionView(title, tuple(its)) for title, its in sections.items()),
             beyond=tuple(self._test(test, proofs) for test, proofs in self.beyond.items()),
             runs=tuple(map(self._run, self.runs.values())),
             verdicts=tuple(verdict for run in self.runs.values() for verdict in self._verdicts(run)),
@@ -111,7 +100,7 @@ class _Builder:
     def _sentence(self) -> str:
         say = self.lang.say
         if self.done.own[0].session.self_test:
-            return say("These sessions ran the embedded reference, which says nothing about ZeMosaic.")
+            return say("These sessions ran the embedded reference pipeline, which says nothing about ZeMosaic.")
         sentences = {
             Outcome.PASS: say("Every line of the Definition of Done passes."),
             Outcome.FAIL: say("A line of the Definition of Done fails."),
@@ -196,12 +185,8 @@ class _Builder:
                 groups.setdefault((proof.verdict.check, proof.test.part, apart), {})[proof.key] = proof
         for (check, part, apart), found in groups.items():
             for figure in self._of_verdicts(check, part, tuple(found.values())):
-                label = (
-                    self.lang.say("{figure}, in runs with injected faults", figure=figure.label)
-                    if apart
-                    else figure.label
-                )
-                yield FigureView(label, figure.value, figure.before)
+                label = self.lang.say("{figure}, in runs with injected faults", figure=figure.label)
+                yield replace(figure, label=label) if apart else figure
         yield from self._of_runs(proofs)
 
     def _of_verdicts(self, check: str, part: str | None, proofs: Sequence[Proof]) -> Iterator[FigureView]:
@@ -212,7 +197,7 @@ class _Builder:
         baselines = [known[1] if known else {} for known in before]
         for figure in draw(figures_of(check, part), evidence, baselines, self.lang):
             text = self.lang.say("{label}: {text}", label=targets, text=figure.before) if figure.before else ""
-            yield FigureView(figure.label, figure.value, text)
+            yield replace(figure, before=text)
 
     def _of_runs(self, proofs: Sequence[Proof]) -> Iterator[FigureView]:
         """Yield how many of the runs that a test judges as a whole are as they must be, by role."""
@@ -283,9 +268,8 @@ class _Builder:
         return RunView(run.id, first.case, dataset, roles, target, retention, self._session(run.part), first.run)
 
     def _verdicts(self, run: NamedRun) -> Iterator[VerdictView]:
-        judged: JudgedRun | None = run.subject
-        for verdict in judged.verdicts if judged is not None else ():
+        for verdict in run.subject.verdicts if run.subject is not None else ():
             if verdict.outcome is not Outcome.NOT_APPLICABLE:
-                proof = Proof(run.part, TestEntry("", "", Outcome.PASS, "", None), judged, verdict)
+                proof = Proof(run.part, TestEntry("", "", Outcome.PASS, "", None), run.subject, verdict)
                 figures = tuple(self._of_verdicts(verdict.check, None, (proof,)))
                 yield VerdictView(run.id, verdict.check, badge(verdict.outcome, self.lang), figures)

@@ -1,48 +1,25 @@
-"""Write the figures of a verdict in a language: over several runs, with the baseline's value after them.
-
-Which figures a verdict has, its check or its row of the guard rails says.
-"""
+"""Write the figures of a verdict in a language: over several runs, with the baseline's value after them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from harness.analysis.figure import Evidence, Figure, Numbers, Unit
 from harness.language.catalogue import Language
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A figure in words: its label, its value, and the baseline's value (empty where there is none)."""
-
-    label: str
-    value: str
-    before: str
+from reports.document.page import FigureView
 
 
 def draw(
     figures: Sequence[Figure], runs: Sequence[Evidence], before: Sequence[Evidence], lang: Language
-) -> tuple[Shown, ...]:
-    """Write figures, without those that no run has.
-
-    Parameters
-    ----------
-    figures
-        The figures of a check, a part of it, or a row.
-    runs, before
-        The evidence of the runs, and of their baselines.
-    lang
-        The language.
-
-    """
+) -> tuple[FigureView, ...]:
+    """Write figures over the evidence of runs and of their baselines, without figures that no run has."""
     shown = ((figure, _value(figure, runs, lang)) for figure in figures)
-    return tuple(Shown(lang.render(f.label), value, _value(f, before, lang)) for f, value in shown if value)
+    return tuple(FigureView(lang.render(f.label), value, _value(f, before, lang)) for f, value in shown if value)
 
 
 def _value(figure: Figure, runs: Sequence[Evidence], lang: Language) -> str:
-    """Return the value over some runs: empty when no run has one, with the number of runs when only some have."""
+    """Return the value over some runs: empty when no run has one, with the number of runs when only some have one."""
     found = [numbers for run in runs if (numbers := figure.take(run)) is not None]
     if not found:
         return ""

@@ -1,4 +1,4 @@
-"""How the sessions of a document were made, and what nothing in it rests on."""
+"""Describe how the sessions of a document were made, and what no session tested."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _IN_TABLE = frozenset({"harness", "harness_commit", "platform", "processors"})
 
 
 def session_view(part: Part, name: str, requests: Requests, lang: Language) -> SessionView:
-    """Return how a session was made."""
+    """Return the target, options and machine of a session."""
     session, environment = part.session, part.session.environment
     platform = environment.get("platform", "?")
     if processors := environment.get("processors", ""):
@@ -36,22 +36,7 @@ def session_view(part: Part, name: str, requests: Requests, lang: Language) -> S
 def limits(
     done: Done, names: Mapping[str, str], subjects: Iterable[JudgedRun], requests: Requests, lang: Language
 ) -> Limits:
-    """Return what the sessions rest on, and what none of them shows.
-
-    Parameters
-    ----------
-    done
-        The sessions taken together.
-    names
-        The short name of each session, by its hash.
-    subjects
-        The runs under validation that the document names.
-    requests
-        What the runs were asked to do.
-    lang
-        The language.
-
-    """
+    """Return the versions and datasets of the sessions, and what no session tested. ``names`` are short, by session hash."""
     versions: dict[str, list[str]] = {}
     for part in done.parts:
         for key, value in _versions(part):
@@ -90,7 +75,7 @@ def _gpu(subjects: list[JudgedRun], lang: Language) -> str:
     """Count the runs in which the target reported that it can't use a GPU: its GPU code was not tried there."""
     without = [j for j in subjects if any("gpu" in n and "fallback" in n for n in _fallbacks(j))]
     return lang.say(
-        "GPU: not available in {count} of {all} runs, as the target reported; the other runs do not mention a GPU.",
+        "GPU: not available in {count} of {all} runs, according to the target; the other runs do not mention a GPU.",
         count=len(without),
         all=len(subjects),
     )

@@ -28,16 +28,7 @@ _BARE = re.compile(r"--phase3-[a-z]+=[a-z0-9.]+")
 
 
 def commands(tests: Sequence[str], session: Session) -> tuple[str, ...]:
-    """Return the command that runs tests of the checklist again with a session's options; one per option set of its shards.
-
-    Parameters
-    ----------
-    tests
-        The ids of the tests, without parameters.
-    session
-        The session whose options are used.
-
-    """
+    """Return the command that runs tests of the checklist again with a session's options; one per option set of its shards."""
     nodes = [_quoted(test) for test in tests if _NODE.fullmatch(test)]
     known = {
         name: value

@@ -26,16 +26,14 @@ from reports.badges import (
     told_apart,
 )
 from reports.headline import headline, without_verdict
-from reports.html.overview import glance, run_key, scenario_title, scenarios
+from reports.html.overview import glance, run_key, run_words, scenario_title, scenarios
 from reports.html.page import (
     CaseView,
     ControlView,
-    Count,
     EntryView,
     FoldView,
     LineView,
     Link,
-    RealSetView,
     ReportView,
     SectionView,
     TestView,
@@ -53,17 +51,8 @@ MAX_PASSES = 12
 def build(material: Material, code: Code, side: int | None, translation: str) -> ReportView:
     """Build the page's data in one language.
 
-    Parameters
-    ----------
-    material
-        The session and its records.
-    code
-        The language.
-    side
-        The longest side of a picture, in pixels; ``None`` leaves every drawing out.
-    translation
-        The file name of the same report in the other language.
-
+    ``side`` is the longest side of a picture in pixels; ``None`` leaves every drawing out. ``translation`` is the file name of
+    the same report in the other language.
     """
     return _Builder(material, language(code), side).page(translation)
 
@@ -122,7 +111,7 @@ class _Builder:
             checklist=checklist,
             tests=tuple(self._test(t) for t in self.tests),
             runs=tuple(self._entry(r) for r in sorted(session.runs, key=lambda r: r.key)),
-            real_sets=tuple(RealSetView(s.name, s.judged, s.command) for s in session.real_sets),
+            real_sets=session.real_sets,
             real_judged=any(s.judged for s in session.real_sets),
             identity=_pairs(session.identity),
             environment=tuple((str(k), str(v)) for k, v in session.environment.items()),
@@ -155,18 +144,15 @@ class _Builder:
         )
         return tuple(v for v in verdicts if v.id not in ids), tuple(f for f in folds if f.verdicts)
 
-    def _counts(self) -> tuple[Count, ...]:
+    def _counts(self) -> tuple[tuple[Badge, str], ...]:
         outcomes = [t.outcome for t in self.session.tests]
-        return tuple(Count(badge(o, self.lang), self.lang.number(outcomes.count(o))) for o in Outcome if o in outcomes)
+        return tuple((badge(o, self.lang), self.lang.number(outcomes.count(o))) for o in Outcome if o in outcomes)
 
     def _case_rank(self, case: str) -> int:
         return rank(_worst(j for j in self.session.judged if j.case == case))
 
     def _case(self, case: str) -> CaseView:
-        judged = sorted(
-            (j for j in self.session.judged if j.case == case),
-            key=lambda j: (role_rank(j.role), j.run),
-        )
+        judged = sorted((j for j in self.session.judged if j.case == case), key=lambda j: (role_rank(j.role), j.run))
         entry = next((self.material.runs[j.run] for j in judged if j.run in self.material.runs), None)
         return CaseView(
             id=self.case_ids[case],
@@ -193,12 +179,11 @@ class _Builder:
         for judged in sorted(self.session.judged, key=lambda j: (rank(j.outcome), j.case)):
             if judged.expected_red is None:
                 continue
-            entry = self.material.runs.get(judged.run)
             views.append(
                 ControlView(
                     run_id=self.run_ids[run_key(judged)],
                     case=judged.case,
-                    target=f"{entry.target}, {entry.retention}" if entry else judged.run,
+                    target=run_words(self.material.runs.get(judged.run), judged),
                     role=self.runs.role(judged.case, judged.run, judged.role),
                     badge=badge(judged.outcome, lang),
                     outcome=judged.outcome,

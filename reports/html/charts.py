@@ -163,17 +163,7 @@ def clock(history: History) -> Clock | None:
 def decimate(values: NDArray[np.float64], bins: NDArray[np.int64]) -> NDArray[np.int64]:
     """Choose the points of a long series that a drawing must keep: of each bin the first, lowest, highest and last.
 
-    Parameters
-    ----------
-    values
-        The series, float64, shape (n,).
-    bins
-        The bin of each value, never decreasing, int64, shape (n,).
-
-    Returns
-    -------
-    Indices into the series, rising.
-
+    ``bins`` has the bin of each value, never decreasing. Returns rising indices into the series.
     """
     if values.size == 0:
         return np.zeros(0, dtype=np.int64)
@@ -368,9 +358,7 @@ def _steps(times: NDArray[np.int64], values: NDArray[np.float64], axis: Clock, c
 
 
 def _across(times: NDArray[np.int64], axis: Clock) -> NDArray[np.int64]:
-    span = max(axis.end - axis.start, 1)
-    across: NDArray[np.int64] = np.rint((times - axis.start) / span * BOX).astype(np.int64)
-    return across
+    return np.rint((times - axis.start) / max(axis.end - axis.start, 1) * BOX).astype(np.int64)
 
 
 def _height(value: float, ceiling: float) -> float:

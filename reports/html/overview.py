@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.language.catalogue import Language
 from harness.session.model import JudgedRun, RunEntry, Session
@@ -18,13 +18,17 @@ from reports.badges import Badge, badge, finding_word, role_word
 # With more columns than this the signs do not fit in one line: cells then wrap, each with the name of its column.
 MAX_COLUMNS = 20
 
-
 RunKey = tuple[str, str, str]
 
 
 def run_key(judged: JudgedRun) -> RunKey:
     """Return the key of a judged run; the role is part of it, since one run may be judged in several roles."""
     return judged.case, judged.role, judged.run
+
+
+def run_words(entry: RunEntry | None, judged: JudgedRun) -> str:
+    """Return the target and the retention of a judged run; its key if the session has no entry of it."""
+    return f"{entry.target}, {entry.retention}" if entry else judged.run
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,36 +92,30 @@ def glance(
 ) -> Glance:
     """Build the matrix of a session.
 
-    Parameters
-    ----------
-    session
-        The session.
-    lang
-        The language.
-    case_ids
-        The id of each case's section, in the order in which cases are shown.
-    run_ids
-        The id of each judged run's section.
-    datasets
-        The dataset of each case, in words.
-
+    ``case_ids`` and ``run_ids`` are the ids of the sections of cases, in the order in which these are shown, and of judged runs.
+    ``datasets`` is the dataset of each case in words.
     """
     subjects = [j for j in session.judged if j.role == "subject"]
     checks = tuple(sorted({v.check for j in subjects for v in j.verdicts}))
     entries = {run.key: run for run in session.runs}
     modes = {run.case: run.mode for run in session.runs}
     letters = scenarios(session)
+    control, pair = role_word("control", lang), role_word("pair", lang)
+    red = {Outcome.PASS: lang.say("red found"), Outcome.FAIL: lang.say("not as expected")}
     rows = []
     for case, case_id in case_ids.items():
         judged = [j for j in session.judged if j.case == case]
         here = sorted((j for j in judged if j.role == "subject"), key=lambda j: (rank(j.outcome), j.run))
-        others = (_control(judged, lang, run_ids), _pair(judged, lang, run_ids))
+        others = (
+            _worst([j for j in judged if j.expected_red is not None], control, lang, run_ids, red),
+            _worst([j for j in judged if j.role == "pair"], pair, lang, run_ids, {}),
+        )
         for subject in here or (None,):
             cells = tuple(_cell(subject, check, lang, run_ids) for check in checks)
-            run = _run(subject, entries) if len(here) > 1 and subject is not None else ""
+            run = run_words(entries.get(subject.run), subject) if len(here) > 1 and subject is not None else ""
             about = (letters.get(case, ""), case, case_id, modes.get(case, ""), datasets[case], run)
             rows.append(GlanceRow(*about, (*cells, *others)))
-    columns = (*checks, role_word("control", lang), role_word("pair", lang))
+    columns = (*checks, control, pair)
     found = {cell.badge.sign for row in rows for cell in row.cells}
     signs = tuple(known for outcome in Outcome if (known := badge(outcome, lang)).sign in found)
     return Glance(columns, tuple(_groups(rows, session)), signs, flowing=len(columns) > MAX_COLUMNS)
@@ -131,34 +129,22 @@ def _groups(rows: Sequence[GlanceRow], session: Session) -> Iterable[GlanceGroup
 
 
 def _cell(subject: JudgedRun | None, check: str, lang: Language, run_ids: Mapping[RunKey, str]) -> Cell:
-    verdict = next((v for v in subject.verdicts if v.check == check), None) if subject is not None else None
-    if subject is None or verdict is None:
-        return Cell(check, badge(Outcome.NOT_EVALUATED, lang), "", "")
-    shown = badge(verdict.outcome, lang)
-    return Cell(check, shown, run_ids[run_key(subject)], finding_word(verdict, lang))
+    for verdict in subject.verdicts if subject is not None else ():
+        if subject is not None and verdict.check == check:
+            return Cell(check, badge(verdict.outcome, lang), run_ids[run_key(subject)], finding_word(verdict, lang))
+    return Cell(check, badge(Outcome.NOT_EVALUATED, lang), "", "")
 
 
-def _control(judged: Sequence[JudgedRun], lang: Language, run_ids: Mapping[RunKey, str]) -> Cell:
-    column = role_word("control", lang)
-    controls = [j for j in judged if j.expected_red is not None]
-    if not controls:
+def _worst(
+    judged: Sequence[JudgedRun],
+    column: str,
+    lang: Language,
+    run_ids: Mapping[RunKey, str],
+    words: Mapping[Outcome, str],
+) -> Cell:
+    """Return the cell of the worst of these runs, with words for outcomes in place of the usual ones."""
+    if not judged:
         return Cell(column, Badge("○", lang.say("not made"), "none"), "", "")
-    worst = min(controls, key=lambda j: rank(j.outcome))
-    known = badge(worst.outcome, lang)
-    words = {Outcome.PASS: lang.say("red found"), Outcome.FAIL: lang.say("not as expected")}
-    shown = Badge(known.sign, words.get(worst.outcome, known.word), known.style)
-    return Cell(column, shown, run_ids[run_key(worst)], "")
-
-
-def _pair(judged: Sequence[JudgedRun], lang: Language, run_ids: Mapping[RunKey, str]) -> Cell:
-    column = role_word("pair", lang)
-    pairs = [j for j in judged if j.role == "pair"]
-    if not pairs:
-        return Cell(column, Badge("○", lang.say("not made"), "none"), "", "")
-    worst = min(pairs, key=lambda j: rank(j.outcome))
-    return Cell(column, badge(worst.outcome, lang), run_ids[run_key(worst)], "")
-
-
-def _run(subject: JudgedRun, entries: Mapping[str, RunEntry]) -> str:
-    entry = entries.get(subject.run)
-    return f"{entry.target}, {entry.retention}" if entry else subject.run
+    worst = min(judged, key=lambda j: rank(j.outcome))
+    shown = badge(worst.outcome, lang)
+    return Cell(column, replace(shown, word=words.get(worst.outcome, shown.word)), run_ids[run_key(worst)], "")

@@ -8,19 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.language.catalogue import Language
+from harness.session.model import RealSet
 from harness.verdict import Outcome
 from reports.badges import Badge
 from reports.html import charts, skymap
 from reports.html.evidence import Node
 from reports.html.overview import Glance
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """The number of tests with an outcome."""
-
-    badge: Badge
-    number: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +87,11 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class LevelView:
-    """A step of the legend."""
-
-    colour: str
-    label: str
-
-
-@dataclass(frozen=True, slots=True)
 class SkyView:
-    """The coverage maps of a run and its pair."""
+    """The coverage maps of a run and its pair. ``levels`` are the legend: each colour with its label."""
 
     maps: skymap.Maps
-    levels: tuple[LevelView, ...]
+    levels: tuple[tuple[str, str], ...]
     bar: str
     run_alt: str
     pair_alt: str
@@ -222,15 +207,6 @@ class EntryView:
 
 
 @dataclass(frozen=True, slots=True)
-class RealSetView:
-    """A real set: whether it was judged, and the command that downloads it."""
-
-    name: str
-    judged: bool
-    command: str
-
-
-@dataclass(frozen=True, slots=True)
 class ReportView:
     """The whole page."""
 
@@ -244,7 +220,7 @@ class ReportView:
     created: str
     command: str
     sha256: str
-    counts: tuple[Count, ...]
+    counts: tuple[tuple[Badge, str], ...]
     done: tuple[LineView, ...]
     glance: Glance
     without_verdict: tuple[TestView, ...]
@@ -257,7 +233,7 @@ class ReportView:
     checklist: tuple[SectionView, ...]
     tests: tuple[TestView, ...]
     runs: tuple[EntryView, ...]
-    real_sets: tuple[RealSetView, ...]
+    real_sets: tuple[RealSet, ...]
     real_judged: bool
     identity: tuple[tuple[str, str], ...]
     environment: tuple[tuple[str, str], ...]

@@ -28,8 +28,8 @@ from reports.badges import (
 from reports.event_keys import keys_of
 from reports.html import charts, skymap
 from reports.html.evidence import node
-from reports.html.overview import RunKey, run_key
-from reports.html.page import LevelView, Picture, RunView, SkyView, TileView, TimeView, VerdictView
+from reports.html.overview import RunKey, run_key, run_words
+from reports.html.page import Picture, RunView, SkyView, TileView, TimeView, VerdictView
 from reports.material import Material
 
 MAX_TILES = 200
@@ -45,19 +45,10 @@ class _Words(NamedTuple):
 
 
 class Runs:
-    """Builds the views of judged runs in one language.
+    """Build the views of judged runs in one language.
 
-    Parameters
-    ----------
-    material
-        The session and its records.
-    lang
-        The language.
-    case_ids, run_ids
-        The ids of the sections of cases and runs.
-    side
-        The longest side of a picture, in pixels; ``None`` leaves every drawing out.
-
+    ``case_ids`` and ``run_ids`` are the ids of the sections of cases and runs. ``side`` is the longest side of a picture in
+    pixels; ``None`` leaves every drawing out.
     """
 
     def __init__(
@@ -84,7 +75,7 @@ class Runs:
         found, pair = material.record(judged.run), material.record(judged.pair)
         problems = self._problems(found, judged)
         if isinstance(pair, str):
-            problems.append(lang.say("The record of the pair can't be read: {error}", error=pair))
+            problems.append(lang.say("The record of the run with run_end can't be read: {error}", error=pair))
         record = found if isinstance(found, Record) else None
         pair_record = pair if isinstance(pair, Record) else None
         target = entry.target if entry else judged.run
@@ -163,18 +154,16 @@ class Runs:
     def verdict(self, verdict: Verdict, judged: JudgedRun, number: int) -> VerdictView:
         """Return the view of a verdict on a run, which is the run's verdict of this number."""
         lang = self.lang
-        entry = self.material.runs.get(judged.run)
         control = judged.expected_red is not None
-        shown = control_badge(verdict, judged, lang) if control else badge(verdict.outcome, lang)
         run_id = self.run_ids[run_key(judged)]
         return VerdictView(
             id=f"{run_id}-verdict-{number}",
             case=judged.case,
             case_id=self.case_ids[judged.case],
             role=self.role(judged.case, judged.run, judged.role),
-            run=f"{entry.target}, {entry.retention}" if entry else judged.run,
+            run=run_words(self.material.runs.get(judged.run), judged),
             check=verdict.check,
-            badge=shown,
+            badge=control_badge(verdict, judged, lang) if control else badge(verdict.outcome, lang),
             sentence=lang.render(verdict.sentence),
             finding=finding_word(verdict, lang),
             cause=tuple(lang.render(link) for link in verdict.cause),
@@ -196,19 +185,22 @@ class Runs:
         numbers = ", ".join(h.number for h in (maps.run or maps.pair or _NO_MAP).holes)
         if numbers:
             alt = lang.say(
-                "Coverage of the run. Holes are outlined and numbered: {numbers}. Compare each place with the pair.",
+                "Coverage of the run. Holes are outlined and numbered: {numbers}. Compare each place with "
+                "the run with run_end.",
                 numbers=numbers,
             )
         else:
-            alt = lang.say("Coverage of the run. No hole is outlined. Compare its edges with those of the pair.")
+            alt = lang.say(
+                "Coverage of the run. No hole is outlined. Compare its edges with those of the run with run_end."
+            )
         any_map = maps.pair or maps.run
         compass = any_map.compass if any_map else None
         return SkyView(
             maps=maps,
-            levels=tuple(LevelView(level.colour, _level(level, lang)) for level in maps.levels),
+            levels=tuple((level.colour, _level(level, lang)) for level in maps.levels),
             bar=lang.angle(compass.arcminutes) if compass else "",
             run_alt=alt,
-            pair_alt=lang.say("Coverage of the pair, the same target with run_end: what the run must cover too."),
+            pair_alt=lang.say("Coverage of the same run with run_end. The run must cover this sky too."),
         )
 
     def _time(self, record: Record) -> TimeView | None:
@@ -223,7 +215,7 @@ class Runs:
             chart=chart,
             chart_caption=words.caption,
             chart_alt=lang.say(
-                "Live bytes of caches over time: {peak} at most, {last} at the end of the trace. {what}",
+                "Size of the caches over time: {peak} at most, {last} at the end of the trace. {what}",
                 peak=lang.size(chart.peak),
                 last=lang.size(chart.last),
                 what=words.look_for,

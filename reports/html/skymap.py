@@ -115,15 +115,7 @@ class _Plane:
 def maps(run: Products | None, pair: Products | None, outlines: Sequence[Outline], side: int) -> Maps | None:
     """Draw the coverage of a run and of its pair; ``None`` when neither made a mosaic.
 
-    Parameters
-    ----------
-    run, pair
-        The measured products, where there are any.
-    outlines
-        The holes that the check found.
-    side
-        The longest side of a map, in pixels of the picture.
-
+    ``outlines`` are the holes that the check found. ``side`` is the longest side of a map, in pixels of the picture.
     """
     ours, theirs = _plane(run), _plane(pair)
     base = theirs if theirs is not None else ours
@@ -252,19 +244,18 @@ def _map(plane: _Plane, levels: tuple[Level, ...], factor: int, holes: tuple[Hol
         # The highest value of a block, not the mean: the mean of two levels would be a third.
         highest = block_reduce(padded, (factor, factor), np.max)
         small = np.where(block_reduce(padded, (factor, factor), np.min) > 0, highest, 0)
-    # FITS counts rows from below, pictures from above.
     stream = io.BytesIO()
-    _paint(small, levels, flipped=True).save(stream, format="PNG", optimize=True)
+    _paint(small, levels).save(stream, format="PNG", optimize=True)
     return Map(_uri("image/png", stream), width, height, holes, _compass(plane))
 
 
-def _paint(depth: Depth, levels: tuple[Level, ...], *, flipped: bool) -> Image.Image:
+def _paint(depth: Depth, levels: tuple[Level, ...]) -> Image.Image:
     """Colour a coverage with a palette; index 0, where it is not covered, is transparent: the page's hatching shows."""
     single = all(level.low == level.high for level in levels)
     lows = np.array([level.low for level in levels])
     bounds = (lows[1:] + lows[:-1]) / 2 if single else lows[1:]
     index = np.where(depth > 0, np.digitize(depth, bounds) + 1, 0).astype(np.uint8)
-    picture = Image.fromarray(np.ascontiguousarray(index[::-1] if flipped else index))
+    picture = Image.fromarray(np.ascontiguousarray(index[::-1]))  # FITS counts rows from below, pictures from above
     picture.putpalette([0, 0, 0, *(v for level in levels for v in bytes.fromhex(level.colour[1:]))])
     picture.info["transparency"] = 0
     return picture

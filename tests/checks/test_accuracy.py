@@ -1,4 +1,4 @@
-"""The finding that tells what a mosaic is worth beside the sky."""
+"""Test the finding that compares the mosaic with the known sky."""
 
 from dataclasses import replace
 
@@ -22,13 +22,13 @@ def verdict(run, **runs):
 
 
 def known(run=None, change=lambda stars, _: stars):
-    """Return the record of a sound run of whose frames all is known, its stars changed."""
+    """Return the record of a sound run with a truth, and with changed stars."""
     return replace(altered(run or micro.counted().record(), change), truth=TRUTH)
 
 
 @pytest.mark.parametrize("mode", ["classic", "sds", "grid"])
 def test_a_mosaic_like_the_sky_passes(mode):
-    """Fluxes on one scale, stars at their places, in every mode; it never decides on the patch."""
+    """Stars at their positions with fluxes on one scale pass in every mode; the finding does not gate the patch."""
     found = verdict(known(micro.of_mode(mode).record(), dimmed(0.5, lambda x: x > -1e9)))
     assert (found.outcome, found.axis, found.gates) == (Outcome.PASS, "quality", False)
     assert found.evidence["findings"] == []
@@ -53,19 +53,25 @@ def test_a_mosaic_like_the_sky_passes(mode):
     ],
 )
 def test_findings_have_stable_names(change, findings):
-    """Each is named by panel and kind; without a common scale every panel is off."""
+    """Each finding is named by panel and kind; without a common scale every panel has one."""
     found = verdict(known(change=change))
     assert (found.outcome, found.evidence["findings"]) == (Outcome.FAIL, findings)
     assert not found.gates
 
 
-def test_clouded_frames_are_told():
-    """A panel's flux is told with the number of its frames that show no stars."""
-    assert "of its 2 frames 1 show no stars" in micro.prose(verdict(known(change=dimmed(0.838))))
+def test_panels_without_a_common_scale_have_their_scatter():
+    """A panel on the median scale, of panels with no common scale, has the scatter in its finding."""
+    found = verdict(known(change=lambda stars, x: dimmed(0.2)(dimmed(0.5, lambda x: x >= 80)(stars, x), x)))
+    assert "Panel 1: star fluxes scatter by 180 % between the panels, which have no common scale." in micro.prose(found)
+
+
+def test_clouded_frames_are_reported():
+    """The finding on a panel's flux has the number of its frames without stars."""
+    assert "1 of its 2 frames show no stars" in micro.prose(verdict(known(change=dimmed(0.838))))
 
 
 def test_a_panel_that_is_not_covered_is_a_finding():
-    """A lost tile hides its panel: nothing there is as it should be, so nothing seen of it later is new."""
+    """A panel that is not covered has every kind of finding, so that no later finding in it is new."""
     run = known()
     covered = run.products.covered.copy()
     covered[:, 180:] = False
@@ -76,7 +82,7 @@ def test_a_panel_that_is_not_covered_is_a_finding():
 
 
 def test_filled_areas_are_a_finding():
-    """Constant areas are told whoever else has them."""
+    """A constant area is a finding, whether or not other runs have it."""
     run = known()
     constant = run.products.constant.copy()
     constant[10:40, 20:60] = True
@@ -85,7 +91,7 @@ def test_filled_areas_are_a_finding():
 
 
 def test_what_the_baseline_has_too_is_pre_existing():
-    """The same panel is as faint before the patch: shown, and no gate. One that only this run has is new, and gates."""
+    """A finding that the baseline has too does not gate; one that only this run has is new, and gates."""
     run = known(change=dimmed(0.838))
     before = replace(run, request=replace(run.request, target=TargetFacts("reference", "before", "", "python")))
     found = verdict(run, baseline=before)
@@ -96,7 +102,7 @@ def test_what_the_baseline_has_too_is_pre_existing():
 
 
 def test_what_the_pair_has_too_is_pre_existing():
-    """A baseline that lost frames shows other findings; what the target does with all of them, run_end tells."""
+    """A finding that run_end has too is pre-existing, because a baseline that lost frames may have other findings."""
     run = known(change=dimmed(0.838))
     before = replace(known(), request=replace(run.request, target=TargetFacts("reference", "before", "", "python")))
     pair = replace(run, request=replace(run.request, retention="run_end", role="pair"))
@@ -106,7 +112,7 @@ def test_what_the_pair_has_too_is_pre_existing():
 
 
 def test_one_new_finding_among_old_ones_is_new():
-    """A baseline that is wrong in another way excuses nothing; which of the findings are new is told."""
+    """One new finding makes the verdict new, and the evidence lists it."""
     run = known(known(change=dimmed(0.838)), shifted(2.0))
     before = replace(
         known(change=shifted(2.0)),
@@ -118,26 +124,26 @@ def test_one_new_finding_among_old_ones_is_new():
 
 
 def test_a_baseline_that_can_not_be_judged_leaves_the_standing_open():
-    """Without a mosaic of its own nobody knows whether it had the finding too."""
+    """If the baseline has no mosaic, it is unknown whether the finding is new."""
     run = known(change=dimmed(0.838))
     before = replace(run, request=replace(run.request, target=TargetFacts("reference", "before", "", "python")))
     assert verdict(run, baseline=replace(before, products=None)).standing == ""
 
 
 def test_without_a_truth_there_is_no_question():
-    """Of a user's own frames nobody knows what they show."""
+    """A run on frames without a truth is not applicable."""
     assert verdict(micro.counted().record()).outcome is Outcome.NOT_APPLICABLE
 
 
 def test_missing_evidence_is_unknown():
-    """No mosaic; no stars that stand alone."""
+    """Without a mosaic, or without enough unblended stars, the answer is unknown."""
     run = known()
     assert verdict(replace(run, products=None)).outcome is Outcome.UNKNOWN
     assert verdict(replace(run, truth=replace(TRUTH, stars=TRUTH.stars[:2]))).outcome is Outcome.UNKNOWN
 
 
 def test_phase_3_must_be_reached():
-    """A run that never came to it has no mosaic of its tiles."""
+    """A run that did not reach Phase 3 is unknown."""
     run = micro.Micro().event("run_info_phase2_started")
     found = verdict(replace(run.record(), truth=TRUTH))
     assert (found.outcome, found.evidence["premise"]) == (Outcome.UNKNOWN, "Phase 3 reached")

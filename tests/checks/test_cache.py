@@ -1,4 +1,4 @@
-"""The check that every deletion of a cache is safe."""
+"""Test the check that every deletion of a cache is safe."""
 
 import errno
 from dataclasses import replace
@@ -29,7 +29,7 @@ def submitted(plan=micro.CHAIN, **request):
 
 
 def test_counted_deletion_passes():
-    """Each cache goes after its last user was collected; the folder goes at the end."""
+    """A run passes if each cache is removed after its last tile was collected and the folder is removed at the end."""
     found = verdict(micro.runs(micro.counted()))
     assert found.outcome is Outcome.PASS, micro.prose(found)
     assert (found.evidence["removed"], found.evidence["removed_in_phase_3"], found.evidence["left"]) == (6, 6, 0)
@@ -37,40 +37,40 @@ def test_counted_deletion_passes():
 
 
 def test_naive_deletion_fails_with_the_minimal_witness():
-    """The first unsafe removal is told in prose: the users, who, when, after which tile, and what the waiting tile did."""
+    """The first unsafe removal is explained: the tiles of the cache, the thread, the time, and the state of the waiting tile."""
     found = verdict(micro.runs(micro.naive()))
     assert found.outcome is Outcome.FAIL
     assert found.evidence["unsafe_count"] == 4
     assert [link.render() for link in found.cause] == [
         "preprocessed_p1_0.npy is used by tiles 0, 1.",
-        "MainThread removed preprocessed_p1_0.npy, 0.170 s after the start of Phase 3.",
+        "Thread MainThread removed preprocessed_p1_0.npy 0.170 s after the start of Phase 3.",
         "It did so after tile 0 had ended, at 0.100 s.",
         "Tile 1, which needed it, had been submitted and started only 0.050 s later.",
     ]
 
 
 def test_a_retry_is_a_user_too():
-    """A cache that goes before its retry group is submitted is removed too early, though all planned tiles had ended."""
+    """A cache that is removed before its retry is submitted was removed too early, although all planned tiles had ended."""
     run = submitted(micro.PRIVATE).work(0).work(1).work(2).remove(*micro.PRIVATE[1])
     run.submit(3, ("p1_1.fits",), retry_of=1).work(3).finish()
     found = verdict(micro.runs(run))
     assert found.outcome is Outcome.FAIL
     assert found.evidence["unsafe"][0]["needed_by"] == 3
-    assert "Tile 3, which retries frames of tile 1, was submitted with it only" in micro.prose(found)
+    assert "Tile 3, a retry of tile 1, was submitted with it only" in micro.prose(found)
 
 
 def test_a_removal_between_end_and_collection_is_luck():
-    """The user had ended, but the removing thread did not know: nothing orders the removal after it."""
+    """A removal after the end of a tile, by a thread that has not collected its result, is unordered and fails."""
     run = submitted(micro.PRIVATE).work(0, collect=False).remove(*micro.PRIVATE[0]).collect(0).work(1).work(2).finish()
     found = verdict(micro.runs(run))
     assert found.outcome is Outcome.FAIL
     assert (found.evidence["unsafe_count"], found.evidence["unordered_count"]) == (0, 2)
-    assert "unordered" in found.sentence.render()
-    assert "had ended 0.010 s before, but MainThread had not collected it" in micro.prose(found)
+    assert "nothing made the removal wait" in found.sentence.render()
+    assert "had ended 0.010 s before, but MainThread had not collected its result" in micro.prose(found)
 
 
 def test_a_removal_while_a_user_runs_is_unsafe():
-    """The tile was being made: whether it had read the cache already is luck."""
+    """A removal during the making of a tile is unsafe: the tile may not have read the cache yet."""
     run = submitted(micro.PRIVATE).start(0).remove("p0_0.fits").end(0).collect(0).work(1).work(2).finish()
     found = verdict(micro.runs(run))
     assert found.outcome is Outcome.FAIL
@@ -78,7 +78,7 @@ def test_a_removal_while_a_user_runs_is_unsafe():
 
 
 def test_a_cache_is_removed_once():
-    """A second successful removal of the same cache breaks the contract, even when nobody is hurt."""
+    """A second removal of a cache fails the run."""
     run = submitted(micro.PRIVATE).work(0).remove("p0_0.fits").remove("p0_0.fits").work(1).work(2).finish()
     found = verdict(micro.runs(run))
     assert found.outcome is Outcome.FAIL
@@ -86,14 +86,14 @@ def test_a_cache_is_removed_once():
 
 
 def test_a_cache_that_is_written_again_may_be_removed_again_by_its_folder():
-    """A saved file is there again, so the folder's removal takes it; that is a second removal, and said."""
+    """A cache that is saved again and then removed with its folder counts as removed twice."""
     run = submitted(micro.PRIVATE).work(0).remove("p0_0.fits")
     run.operation("save", micro.cache_of("p0_0.fits")).work(1).work(2).finish()
     assert verdict(micro.runs(run)).evidence["removed_twice"] == ["preprocessed_p0_0.npy"]
 
 
 def test_a_second_attempt_counts_though_nothing_was_left_to_remove():
-    """Who goes to remove a cache that the run has removed already has lost count; that the file is gone is no excuse."""
+    """A second attempt to remove a cache fails the run although the file is gone: the count of its users is wrong."""
     run = submitted(micro.PRIVATE).work(0).remove("p0_0.fits").remove("p0_0.fits", code=errno.ENOENT)
     found = verdict(micro.runs(run.work(1).work(2).finish()))
     assert found.outcome is Outcome.FAIL
@@ -101,7 +101,7 @@ def test_a_second_attempt_counts_though_nothing_was_left_to_remove():
 
 
 def test_attempts_that_fail_are_stated_and_not_counted():
-    """A cache found missing that this run did not remove is harmless; a refused removal is stated with its error's name."""
+    """A missing cache that this run did not remove is allowed. A refused removal is listed with the name of its error."""
     run = submitted(micro.ONE_SHARED).work(0).remove("p0_0.fits", code=errno.ENOENT)
     run.remove("p0_1.fits", code=errno.EACCES).remove("p0_1.fits").work(1).work(2).finish()
     found = verdict(micro.runs(run))
@@ -111,7 +111,7 @@ def test_attempts_that_fail_are_stated_and_not_counted():
 
 
 def test_two_removing_threads_fail():
-    """One thread releases; a second one would need an order that nothing shows."""
+    """Two threads that remove caches fail the run: nothing orders them."""
     run = submitted(micro.PRIVATE).work(0).remove(*micro.PRIVATE[0])
     run.start(1).end(1).remove(*micro.PRIVATE[1], thread="Ph3_0").collect(1).work(2).finish()
     found = verdict(micro.runs(run))
@@ -121,7 +121,7 @@ def test_two_removing_threads_fail():
 
 
 def test_two_threads_of_one_name_are_two():
-    """Threads are told apart by their numbers; records without numbers go by the name."""
+    """Threads are told apart by their numbers, or by name in records without numbers."""
     run = submitted(micro.PRIVATE).work(0).remove(*micro.PRIVATE[0])
     mark = len(run.operations)
     run.work(1).remove(*micro.PRIVATE[1]).work(2).finish()
@@ -135,14 +135,14 @@ def test_two_threads_of_one_name_are_two():
 
 
 def test_an_entry_without_a_cache_is_none():
-    """A frame that was submitted without a cache gives no cache to look after."""
+    """A frame that was submitted without a cache is ignored."""
     run = submitted(micro.PRIVATE).work(0).work(1).work(2).finish()
     run.steps = [replace(s, caches=("",) * len(s.caches)) for s in run.steps]
     assert verdict(micro.runs(run)).evidence["premise"] == "a tile with caches"
 
 
 def test_what_the_release_removes_must_be_of_its_phase():
-    """A file that was there before Phase 3 is none of the releasing thread's; what it wrote itself there it may take away."""
+    """The releasing thread may remove a file that it wrote in Phase 3, but not an older one."""
     probe, other = "outputs/_io_probe.bin", "outputs/plan.csv"
     run = submitted(micro.ONE_SHARED)
     run.operation("open", probe, "attempt", mode="wb").operation("remove", probe)
@@ -156,7 +156,7 @@ def test_what_the_release_removes_must_be_of_its_phase():
 
 @pytest.mark.parametrize("path", ["hp_mask_p0_0_ab.npy", "preprocessed_somebody_elses.npy"])
 def test_only_this_runs_caches_are_removed(path):
-    """A mask, or a cache that this run neither saved nor uses, is a stranger to the release."""
+    """The removal of a mask, or of a cache that the run neither saved nor uses, fails the run."""
     run = submitted(micro.PRIVATE).work(0).operation("remove", f"{micro.FOLDER}/{path}").work(1).work(2).finish()
     found = verdict(micro.runs(run))
     assert found.outcome is Outcome.FAIL
@@ -164,7 +164,7 @@ def test_only_this_runs_caches_are_removed(path):
 
 
 def test_removing_the_folder_at_the_end_is_right():
-    """With run_end all caches go with their folder in Phase 7, masks and single removals inside it included."""
+    """With run_end all caches are removed with their folder in Phase 7."""
     run = micro.counted(retention="run_end")
     run.finish()
     found = verdict(micro.runs(run))
@@ -173,18 +173,18 @@ def test_removing_the_folder_at_the_end_is_right():
 
 
 def test_removing_the_folder_in_phase_3_is_not():
-    """The same operation while tiles wait takes the caches of all of them."""
+    """Removing the folder while tiles wait removes the caches of all of them."""
     run = submitted(micro.PRIVATE).work(0)
     run.operation("rmtree", micro.FOLDER, "attempt").operation("remove", "preprocessed_p1_0.npy")
     run.operation("rmtree", micro.FOLDER).work(1).work(2).finish()
     found = verdict(micro.runs(run))
     assert found.outcome is Outcome.FAIL
     assert found.evidence["unsafe_count"] == 4
-    assert "with its whole folder" in micro.prose(found)
+    assert "MainThread removed the folder of preprocessed_p1_" in micro.prose(found)
 
 
 def test_renaming_a_cache_away_is_a_removal():
-    """The user finds no file, whatever became of it; a file written under a temporary name and renamed is none."""
+    """Renaming a cache away is a removal; renaming a temporary file to the cache is not."""
     run = submitted(micro.PRIVATE)
     run.operation("rename", f"{micro.FOLDER}/x.tmp", to=micro.cache_of("p2_0.fits"))
     run.work(0).operation("rename", micro.cache_of("p2_0.fits"), to="outputs/trash.npy").work(1).work(2).finish()
@@ -195,7 +195,7 @@ def test_renaming_a_cache_away_is_a_removal():
 
 
 def test_caches_left_at_the_end_fail():
-    """Counted on disk, whatever the target's own log says remains."""
+    """Caches left on disk fail the run, whatever the target's log reports."""
     run = micro.counted().record()
     left = (*run.left, LeftFile(micro.cache_of("p0_0.fits"), 1, "cache"))
     found = verdict(micro.runs(micro.counted(), left=left))
@@ -204,7 +204,7 @@ def test_caches_left_at_the_end_fail():
 
 
 def test_keep_keeps():
-    """With keep no cache may go, in any phase."""
+    """With keep a removal in any phase fails the run."""
     assert verdict(micro.runs(micro.counted(retention="keep"))).outcome is Outcome.PASS
     removed = submitted(micro.PRIVATE, retention="keep").work(0).work(1).work(2).remove("p0_0.fits").finish()
     assert verdict(micro.runs(removed)).outcome is Outcome.FAIL
@@ -214,7 +214,7 @@ def test_keep_keeps():
 
 @pytest.mark.parametrize("source", ["tiles", "futures", "removals"])
 def test_an_absent_source_is_unknown(source):
-    """Without tiles, futures or removals in the trace there is no order to judge."""
+    """Without tiles, futures or removals in the trace the check is unknown."""
     run = micro.naive()
     run.capabilities = micro.SOURCES - {source}
     found = verdict(micro.runs(run))
@@ -222,23 +222,23 @@ def test_an_absent_source_is_unknown(source):
 
 
 def test_what_can_not_be_told_is_unknown():
-    """Nothing released, nothing counted, caches gone unseen, an unsettled removal, an error exit: none of these is a pass."""
+    """No removal, no count, a lost removal, a removal without an outcome, and an error exit are unknown."""
     idle = micro.counted()
     idle.operations = [op for op in idle.operations if op.op == "rmtree"]
     assert "not put to the test" in verdict(micro.runs(idle)).sentence.render()
     assert "not counted" in verdict(micro.runs(micro.counted(), left=None)).sentence.render()
     unseen = micro.counted()
     unseen.operations = unseen.operations[2:-2]
-    assert "nobody was seen to remove" in verdict(micro.runs(unseen)).sentence.render()
+    assert "gone without a traced removal" in verdict(micro.runs(unseen)).sentence.render()
     unsettled = submitted(micro.PRIVATE).work(0).operation("remove", micro.cache_of("p1_0.fits"), "attempt")
     unsettled.work(1).work(2).remove(*micro.PRIVATE[2]).finish()
-    assert "lacks an outcome or an end" in verdict(micro.runs(unsettled)).sentence.render()
+    assert "lacks the end of a removal or of a tile" in verdict(micro.runs(unsettled)).sentence.render()
     stopped = submitted(micro.PRIVATE).work(0).remove(*micro.PRIVATE[0])
     assert "did not succeed" in verdict(micro.runs(stopped)).sentence.render()
 
 
 def test_a_tile_without_an_end_in_a_finished_run_is_a_gap_in_the_trace():
-    """Every tile of a finished run ended; what the trace did not see of it is no proof of an unsafe removal."""
+    """A tile without an end in a finished run is a gap in the trace, and does not prove an unsafe removal."""
     run = submitted(micro.PRIVATE).work(0).start(1).remove(*micro.PRIVATE[1]).work(2)
     run.outcomes[1], run.used[1] = "made", 2
     run.finish()
@@ -251,7 +251,7 @@ THREADS = (micro.MAIN, "Ph3_0", "Ph3_1")
 
 @st.composite
 def schedules(draw):
-    """Draw a valid history of a few tiles and removals: submitted, started, ended, collected in that order, threads free."""
+    """Draw a valid history of a few tiles and removals on any threads. Each tile is submitted, started, ended and collected."""
     run = micro.Micro(micro.PRIVATE, panels=3).begin()
     state = dict.fromkeys(range(4), "new")
     busy = {}
@@ -279,7 +279,7 @@ def schedules(draw):
 
 
 def by_brute_force(history, removal):
-    """Return the tiles whose end reaches a removal over the edges of happens-before, by closing the relation step by step."""
+    """Return the tiles whose end comes before a removal, by computing the closure of happens-before step by step."""
     points = [(s.t, s.thread, s.state, s.tile) for s in history.steps]
     points.append((removal.t, removal.thread, "removal", -1))
     points.sort()
@@ -300,7 +300,7 @@ def by_brute_force(history, removal):
 @settings(max_examples=150, deadline=None)
 @given(schedules())
 def test_the_order_is_that_of_happens_before(run):
-    """The knowledge that travels with the threads is exactly the transitive closure of happens-before."""
+    """The order that is passed on between threads equals the transitive closure of happens-before."""
     history = run.record(products=None).history
     found = removals(history, [micro.cache_of(n) for n in run.frames])
     assert list(complete_before(history, found)) == [by_brute_force(history, removal) for removal in found]

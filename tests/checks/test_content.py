@@ -1,4 +1,4 @@
-"""The check that covered sky is really sky."""
+"""Test the check that covered sky shows real sky."""
 
 from dataclasses import replace
 
@@ -25,31 +25,31 @@ def filled(record, *areas):
 
 
 def without(record, lost):
-    """Return a record that shows all stars but those for which ``lost`` of their column on the sky is true."""
+    """Return a record without the stars for which ``lost`` is true of their rank from east to west."""
     stars = record.products.stars
     return replace(record, products=replace(record.products, stars=stars[~lost(np.argsort(np.argsort(-stars[:, 0])))]))
 
 
 @pytest.mark.parametrize("mode", ["classic", "sds", "grid"])
 def test_sky_with_its_stars_passes(mode):
-    """Nothing is constant, and every panel shows the stars that run_end shows."""
+    """A run without constant areas that shows the stars of run_end in every panel passes."""
     found = verdict(micro.runs(micro.of_mode(mode)))
     assert found.outcome is Outcome.PASS
     assert all(p["found"] == p["expected"] for p in found.evidence["panels"])
     assert found.evidence["constant_pixels"] == 0
 
 
-def test_filling_is_no_sky():
-    """A rim of a constant that is counted as covered fails; a few such pixels do not."""
+def test_filled_sky_fails():
+    """A large constant area that counts as covered fails; a small one does not."""
     runs = micro.runs(micro.counted())
     found = verdict(replace(runs, run=filled(runs.run, np.s_[10:30, 20:60])))
     assert found.outcome is Outcome.FAIL
-    assert "in pixels: 800" in found.sentence.render()
+    assert "800 pixels of covered sky" in found.sentence.render()
     assert verdict(replace(runs, run=filled(runs.run, np.s_[10:18, 20:28]))).outcome is Outcome.PASS
 
 
 def test_what_the_pair_has_too_is_not_the_patchs():
-    """A constant area is compared at its place on the sky, whatever the canvas; one elsewhere is new."""
+    """A constant area that the pair has at the same sky position passes, also on another canvas; one elsewhere fails."""
     runs = micro.runs(micro.counted())
     area = np.s_[10:30, 20:60]
     both = replace(runs, run=filled(runs.run, area), pair=filled(runs.pair, area))
@@ -62,23 +62,23 @@ def test_what_the_pair_has_too_is_not_the_patchs():
     assert verdict(replace(both, pair=filled(runs.pair, np.s_[10:30, 120:160]))).outcome is Outcome.FAIL
 
 
-def test_run_end_is_judged_by_itself():
-    """A pair has nobody beside it: filling shows all the same."""
+def test_run_end_is_judged_without_a_pair():
+    """A run with run_end fails for filled sky without a pair to compare with."""
     pair = micro.runs(micro.counted()).pair
     assert verdict(Comparison(pair)).outcome is Outcome.PASS
     assert verdict(Comparison(filled(pair, np.s_[10:30, 20:60]))).outcome is Outcome.FAIL
 
 
 def test_a_panel_without_its_stars_fails():
-    """All is covered, and half a panel's brighter stars are gone: the panel is named with its count."""
+    """A covered panel without half of its brighter stars fails, and the sentence names the panel."""
     runs = micro.runs(micro.counted())
     found = verdict(replace(runs, run=without(runs.run, lambda order: order < 20)))
     assert found.outcome is Outcome.FAIL
-    assert "in panel 0" in found.sentence.render()
+    assert "Panel 0: only" in found.sentence.render()
 
 
 def test_stars_under_a_hole_are_not_missed():
-    """What is not covered is the hole's matter."""
+    """Stars outside the covered sky are not expected; the holes check judges that."""
     runs = micro.runs(micro.counted())
     run = without(runs.run, lambda order: order < 12)
     covered = run.products.covered.copy()
@@ -90,24 +90,24 @@ def test_stars_under_a_hole_are_not_missed():
 
 
 def test_missing_evidence_is_unknown():
-    """No mosaic, no pair, a record that was measured by an earlier version, too few stars."""
+    """Without a mosaic, a pair, a measured constant area or enough stars the answer is unknown."""
     runs = micro.runs(micro.counted())
     assert verdict(replace(runs, run=replace(runs.run, products=None))).outcome is Outcome.UNKNOWN
-    assert "No pair" in micro.prose(verdict(Comparison(runs.run)))
+    assert "There is no run with run_end" in micro.prose(verdict(Comparison(runs.run)))
     old = replace(runs.run, products=replace(runs.run.products, constant=None))
     assert verdict(replace(runs, run=old)).outcome is Outcome.UNKNOWN
     bare = replace(runs.pair, products=replace(runs.pair.products, stars=runs.pair.products.stars[:3]))
     assert verdict(replace(runs, pair=bare)).outcome is Outcome.UNKNOWN
 
 
-def test_no_shared_cache_puts_nothing_to_the_test():
-    """Sound sky of a run in which no tile shared a cache says nothing of retention."""
+def test_a_shared_cache_is_required():
+    """If no tiles shared a cache, sound sky does not test retention: unknown."""
     found = verdict(micro.runs(micro.counted(micro.PRIVATE)))
     assert (found.outcome, found.evidence["premise"]) == (Outcome.UNKNOWN, "a cache was shared")
 
 
 def test_phase_3_must_be_reached():
-    """A run that never came to it shows nothing of its retention."""
+    """A run that did not reach Phase 3 is unknown."""
     run = micro.Micro().event("run_info_phase2_started")
     found = verdict(micro.runs(run))
     assert (found.outcome, found.evidence["premise"]) == (Outcome.UNKNOWN, "Phase 3 reached")

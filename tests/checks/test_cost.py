@@ -1,4 +1,4 @@
-"""The check that counting references does not slow a run."""
+"""Test the check that reference counting does not slow a run."""
 
 import json
 import math
@@ -26,7 +26,7 @@ def verdict(runs):
 
 
 def telling(operations, plan=micro.CHAIN, **request):
-    """Return a run that tells so many operations of bookkeeping."""
+    """Return a run that reports this number of bookkeeping operations."""
     run = micro.counted(plan, **request)
     end = next(e for e in run.events if e.key == "run_info_phase3_finished_from_cache")
     inputs = sum(map(len, plan))
@@ -36,7 +36,7 @@ def telling(operations, plan=micro.CHAIN, **request):
 
 
 def lasting(record, seconds):
-    """Return a record whose Phase 3 took so long."""
+    """Return the record with a Phase 3 of this duration."""
     history = record.history
     start = next(e.t for e in history.events if e.key == "run_info_phase3_started_from_cache")
     end = start + round(seconds * SECOND)
@@ -50,14 +50,14 @@ def lasting(record, seconds):
 
 
 def timed(*times):
-    """Return pairs of runs that took so long with per_tile and with run_end."""
+    """Return runs with timed pairs of these durations of Phase 3 in seconds (per_tile, run_end)."""
     runs = micro.runs(micro.counted())
     pairs = tuple((lasting(runs.run, a), lasting(runs.pair, b)) for a, b in times)
     return replace(runs, timed=pairs)
 
 
 def sized(power, count=5, factor=5.5):
-    """Return runs of growing size, whose bookkeeping grows with a power of the inputs."""
+    """Return runs of growing size whose bookkeeping grows with a power of the inputs."""
     runs = []
     for tiles in range(1, count + 1):
         plan = micro.CHAIN[:1] * tiles
@@ -67,17 +67,17 @@ def sized(power, count=5, factor=5.5):
 
 
 def test_counts_alone_pass_and_say_so():
-    """Without timed runs and sizes the counts are judged, and the sentence says what was not measured."""
+    """Without timed runs and sizes only the counts are judged, and the sentence says what was not measured."""
     found = verdict(micro.runs(micro.counted()))
     assert found.outcome is Outcome.PASS, micro.prose(found)
     assert (found.evidence["inputs"], found.evidence["removals_tried"]) == (10, 6)
     assert found.evidence["removals_tried_per_cache"] == 1.0
     assert found.evidence["bookkeeping_told"] is False
-    assert "Counts only: no times were taken, or too few to conclude from (0 pairs)" in micro.prose(found)
+    assert "Times and the growth of the bookkeeping were not measured." in micro.prose(found)
 
 
 def test_removals_that_are_tried_again_and_again_fail():
-    """A policy that tries each removal with every tile tries more than once an input."""
+    """A policy that repeats each removal with every tile makes too many attempts per input."""
     run = micro.counted()
     end = next(i for i, e in enumerate(run.events) if e.key == "run_info_phase3_finished_from_cache")
     again = [replace(o, t=run.events[end].t - 1) for o in run.operations if o.state == "attempt" and o.op == "remove"]
@@ -88,35 +88,35 @@ def test_removals_that_are_tried_again_and_again_fail():
 
 
 def test_bookkeeping_that_is_told_is_held_to_a_constant():
-    """So many operations for each input and tile are what counting takes; a look through all the others takes more."""
+    """The reported operations per input and tile must be below a constant; a search through all other tiles exceeds it."""
     good = verdict(micro.runs(telling(70)))
     assert good.outcome is Outcome.PASS
     assert good.evidence["operations_told_per_input_and_tile"] == pytest.approx(70 / 13, rel=1e-5)
     assert good.evidence["lookups_told_per_input"] == 2.0
     found = verdict(micro.runs(telling(130)))
     assert found.outcome is Outcome.FAIL
-    assert "10 operations of bookkeeping for each input and tile (limit 7)" in micro.prose(found)
+    assert "10 bookkeeping operations per input and tile (limit 7)" in micro.prose(found)
 
 
-def test_an_event_that_is_none_tells_nothing():
-    """Figures that are no numbers are not taken for any."""
+def test_an_event_without_valid_numbers_is_ignored():
+    """Text, booleans and negative numbers are not taken as reported bookkeeping."""
     run = telling(math.nan)
     run.events[-1] = replace(run.events[-1], fields={"operations": "many", "lookups": True, "inputs": -3})
     assert verdict(micro.runs(run)).evidence["bookkeeping_told"] is False
 
 
 def test_times_that_agree_pass_with_their_interval():
-    """The interval of the ratio is in the sentence and in the evidence, however wide."""
+    """The sentence and the evidence have the interval of the ratio."""
     found = verdict(timed((10.1, 10.0), (9.9, 10.0), (10.2, 10.0), (10.0, 10.0)))
     assert found.outcome is Outcome.PASS
     assert found.evidence["ratio_low"] < 1.0 < found.evidence["ratio_high"]
-    assert "Phase 3 takes 1.005 times as long as with run_end, 95 % interval 0.985 to 1.026, over 4 pairs." in (
+    assert "Phase 3 takes 1.005 times as long as with run_end, 95 % interval 0.985 to 1.026, from 4 pairs." in (
         micro.prose(found)
     )
 
 
 def test_a_slower_phase_3_fails():
-    """It fails when even the lower end of the interval is beyond the limit."""
+    """The check fails if the lower end of the interval is above the limit."""
     found = verdict(timed((13.0, 10.0), (13.4, 10.0), (12.8, 10.0)))
     assert found.outcome is Outcome.FAIL
     assert found.evidence["ratio_low"] > 1.10
@@ -124,7 +124,7 @@ def test_a_slower_phase_3_fails():
 
 
 def test_noise_is_no_failure():
-    """A mean beyond the limit with an interval that reaches below it concludes nothing against the run."""
+    """A mean above the limit does not fail if the interval reaches below the limit."""
     found = verdict(timed((13.0, 10.0), (9.5, 10.0), (12.5, 10.0)))
     assert found.outcome is Outcome.PASS
     assert found.evidence["ratio"] > 1.10 > found.evidence["ratio_low"]
@@ -133,24 +133,25 @@ def test_noise_is_no_failure():
 
 
 def test_noise_in_which_a_doubling_could_hide_is_no_pass():
-    """Times that differ so much tell nothing: the question is open, with the interval and what to do."""
+    """If the interval includes a slowdown of 2, the answer is unknown, with the interval and what to do."""
     found = verdict(timed((20.0, 10.0), (9.0, 10.0), (14.0, 10.0)))
     assert found.outcome is Outcome.UNKNOWN
     assert found.evidence["ratio_high"] > 2.0
+    assert "passes only if the confidence interval excludes a slowdown by a factor of 2" in micro.prose(found)
     assert "on a quieter machine" in micro.prose(found)
 
 
 def test_two_pairs_conclude_nothing_about_time():
-    """They are shown, and the sentence says that they are too few: whether the run is slowed was asked, and is not known."""
+    """Two timed pairs are in the evidence, and the sentence says that they are too few: unknown."""
     found = verdict(timed((30.0, 10.0), (30.0, 10.0)))
     assert found.outcome is Outcome.UNKNOWN
     assert found.evidence["ratio"] is None
     assert len(found.evidence["phase_3_seconds"]) == 2
-    assert "too few to conclude from: 2." in micro.prose(found)
+    assert "Too few timed pairs of runs can be used: 2 of 2 (at least 3 are needed)." in micro.prose(found)
 
 
 def test_pairs_that_are_no_measure_are_left_out():
-    """A run cut short, the wrong retentions, other frames, another number of tiles, an end not seen: told, not timed."""
+    """Unfinished runs, wrong retentions, another seed, other numbers of tiles and unknown times are left out, with the reason."""
     good = timed((10.0, 10.0)).timed[0]
     other = replace(good[1], request=replace(good[1].request, seed=9))
     fewer = micro.naive().record()
@@ -167,38 +168,38 @@ def test_pairs_that_are_no_measure_are_left_out():
     told = found.evidence["timed_pairs_left_out"]
     assert len(told) == len(bad)
     for why, part in zip(
-        told, ("did not reach", "must be one run", "seed", "different numbers", "not seen"), strict=True
+        told, ("did not finish", "must be one run", "seed", "different numbers", "not recorded"), strict=True
     ):
         assert part in from_json(why, Message).render()
 
 
 def test_linear_bookkeeping_passes_and_quadratic_fails():
-    """Over five sizes the exponent is told with its interval; its lower end is held to the limit."""
+    """With five sizes the exponent has an interval, and its lower end must not exceed the limit."""
     linear = verdict(sized(1.0))
     assert linear.outcome is Outcome.PASS
     assert linear.evidence["exponent"] == pytest.approx(1.0, abs=0.01)
-    assert "grows with the power" in micro.prose(linear)
+    assert "grows with the inputs to the power" in micro.prose(linear)
     quadratic = verdict(sized(2.0, factor=0.1))
     assert quadratic.outcome is Outcome.FAIL
     assert quadratic.evidence["exponent_low"] > 1.15
     assert "faster than the number of inputs" in micro.prose(quadratic)
     few = verdict(sized(2.0, count=4))
     assert (few.outcome, few.evidence["exponent"]) == (Outcome.UNKNOWN, None)
-    assert "too few to conclude from: 4." in micro.prose(few)
+    assert "report their bookkeeping: 4 of 4 (at least 5 sizes are needed)" in micro.prose(few)
 
 
 def test_everything_measured_is_in_one_sentence():
-    """Times and growth together; growth alone says that times are missing."""
+    """The sentence has times and growth; with growth alone it says that times were not measured."""
     both = verdict(replace(timed(*[(10.0 + n / 100, 10.0) for n in range(3)]), sizes=sized(1.0).sizes))
     assert both.outcome is Outcome.PASS
-    assert "over 3 pairs. Bookkeeping grows with the power" in micro.prose(both)
-    assert "No times were taken" in micro.prose(verdict(sized(1.0)))
+    assert "from 3 pairs. Bookkeeping grows with the inputs to the power" in micro.prose(both)
+    assert "Times were not measured" in micro.prose(verdict(sized(1.0)))
 
 
 @given(st.lists(st.floats(-0.3, 0.3), min_size=3, max_size=8), st.floats(0.5, 2.0))
 @settings(max_examples=50, deadline=None)
 def test_the_ratio_scales_with_the_times(logs, scale):
-    """A run that is slower by a factor has that ratio and the same interval, scaled; the value lies within the ends."""
+    """Times scaled by a factor scale the ratio and its interval; the ratio lies within the interval."""
     pairs = [(math.exp(x), 1.0) for x in logs]
     one, other = cost.ratio_of(pairs), cost.ratio_of([(a * scale, b) for a, b in pairs])
     assert one.low <= one.value * (1 + 1e-12)
@@ -208,7 +209,7 @@ def test_the_ratio_scales_with_the_times(logs, scale):
 
 
 def test_the_interval_holds_what_it_says():
-    """Of intervals from noisy pairs 95 % hold the true ratio, as many as they promise."""
+    """95 % of the intervals from noisy pairs include the true ratio."""
     rng = np.random.default_rng(5)
     hits = 0
     for _ in range(2000):
@@ -220,21 +221,21 @@ def test_the_interval_holds_what_it_says():
 
 @pytest.mark.parametrize("retention", ["run_end", "keep"])
 def test_other_retentions_count_no_references(retention):
-    """There is no such cost, nor in SDS and grid mode."""
+    """With run_end and keep, and in SDS and grid mode, the check does not apply."""
     assert verdict(micro.runs(micro.counted(retention=retention))).outcome is Outcome.NOT_APPLICABLE
     assert verdict(micro.runs(micro.of_mode("sds"))).outcome is Outcome.NOT_APPLICABLE
     assert verdict(micro.runs(micro.of_mode("grid"))).outcome is Outcome.NOT_APPLICABLE
 
 
 def premise(run):
-    """Return the premise that a run did not meet."""
+    """Return the premise that a run does not meet."""
     found = verdict(micro.runs(run))
     assert found.outcome is Outcome.UNKNOWN
     return found.evidence["premise"]
 
 
 def test_every_premise_is_asked():
-    """Sources, Phase 3, an input, a shared cache: without one the answer is unknown, with its name."""
+    """Sources, Phase 3, an input and a shared cache are required: without one the answer is unknown, with its name."""
     for source in ("tiles", "removals"):
         run = micro.counted()
         run.capabilities = micro.SOURCES - {source}
@@ -245,11 +246,11 @@ def test_every_premise_is_asked():
 
 
 def test_the_evidence_is_json():
-    """Built-in types only, also with everything measured."""
+    """The evidence has built-in types only, also with times and sizes."""
     told = dict(verdict(replace(timed(*[(10.0, 10.0)] * 3), sizes=sized(1.0).sizes)).evidence)
     assert json.loads(json.dumps(told, allow_nan=False)) == told
 
 
 def test_a_run_without_a_pair_is_judged():
-    """The counts need no pair."""
+    """The counts of a run are judged without a pair."""
     assert verdict(Comparison(micro.counted().record())).outcome is Outcome.PASS

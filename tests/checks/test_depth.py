@@ -1,4 +1,4 @@
-"""The check that frames are conserved over a tile and its retries."""
+"""Test the check that every frame reaches its tile."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ def verdict(runs):
 
 
 def retried(*, starved=False, abandoned=False, count=1, retention="per_tile"):
-    """Return a run whose tile 1 aligns its first frame only; the second comes back as a retry, or is given up."""
+    """Return a run whose tile 1 aligns its first frame only. The second frame is retried or abandoned."""
     run = micro.Micro(micro.ONE_SHARED, retention=retention).begin()
     for tile, group in enumerate(micro.ONE_SHARED):
         run.submit(tile, group)
@@ -31,14 +31,14 @@ def retried(*, starved=False, abandoned=False, count=1, retention="per_tile"):
 
 
 def test_all_frames_used_passes():
-    """Frames that two tiles share count for each of them."""
+    """A frame that two tiles share counts for each of them."""
     found = verdict(micro.runs(micro.counted()))
     assert found.outcome is Outcome.PASS
     assert found.evidence["frames_submitted"] == 10
 
 
 def test_a_partly_starved_tile_fails_though_the_count_of_tiles_agrees():
-    """Tile 1 was made without the two frames that it borrowed: counted nowhere, and shows no hole."""
+    """A tile made without two of its frames fails only this check: no tile is missing and there is no hole."""
     run = micro.Micro().begin()
     for tile, group in enumerate(micro.CHAIN):
         run.submit(tile, group)
@@ -51,39 +51,39 @@ def test_a_partly_starved_tile_fails_though_the_count_of_tiles_agrees():
     assert found.evidence["frames_lost"] == {"1": {"p2_0.fits": "caches", "p2_1.fits": "caches"}}
     assert [link.render() for link in found.cause] == [
         "Tile 1 was made without 2 of its 4 frames, whose caches it lacked, among them preprocessed_p2_0.npy of p2_0.fits.",
-        "MainThread removed preprocessed_p2_0.npy, 0.130 s after the start of Phase 3.",
+        "Thread MainThread removed preprocessed_p2_0.npy 0.130 s after the start of Phase 3.",
         "It did so after tile 2 had ended, at 0.100 s.",
         "Tile 1, which needed it, had been submitted and started only 0.100 s later.",
     ]
 
 
 def test_a_frame_that_its_retry_uses_is_not_lost():
-    """Conservation is over the tile and its retries together."""
+    """A frame that the retry of its tile uses is not lost."""
     found = verdict(micro.runs(retried()))
     assert found.outcome is Outcome.PASS, micro.prose(found)
     assert found.evidence["frames_submitted"] == 7
 
 
 def test_a_starved_retry_loses_the_frames_of_its_tile():
-    """The tile was made of one frame; the others of its panel were to come from the retry, whose caches are gone."""
+    """A retry whose caches are gone loses the frames of its tile."""
     found = verdict(micro.runs(retried(starved=True)))
     assert found.outcome is Outcome.FAIL
     assert found.evidence["tiles"][0]["tile"] == 1
     assert "Tile 3 was not made" in micro.prose(found)
-    assert "which retries frames of tile 1, was submitted with it only" in micro.prose(found)
+    assert "Tile 3, a retry of tile 1, was submitted with it only" in micro.prose(found)
 
 
 def test_frames_that_no_retry_could_align_are_noted():
-    """A frame given up by its retries is a finding with a cause of its own, no failure."""
+    """A frame that could not be aligned by any retry is listed with its cause and is no failure."""
     found = verdict(micro.runs(retried(abandoned=True)))
     assert found.outcome is Outcome.PASS
     assert found.evidence["lost"] == {"alignment": 1}
-    assert "Lost for stated causes of their own: 1 of 7." in found.sentence.render()
+    assert "Lost for other stated causes: 1 of 7." in found.sentence.render()
 
 
 @pytest.mark.parametrize("key", ["mastertile_warn_invalid_cached_data", "mastertile_error_loading_cache"])
 def test_a_cache_that_can_not_be_read_is_a_lost_cache(key):
-    """A cache that vanished between the look and the load, or was cut short, names the cache and not the frame."""
+    """A cache that can not be loaded is lost; its event names the cache and not the frame."""
     run = micro.Micro(micro.PRIVATE).begin().submit(0, micro.PRIVATE[0]).start(0)
     run.event(key, filename="preprocessed_p0_1.npy", tile_id=0).end(0, aligned=1).collect(0).finish()
     found = verdict(micro.runs(run))
@@ -93,7 +93,7 @@ def test_a_cache_that_can_not_be_read_is_a_lost_cache(key):
 
 
 def test_frames_that_vanish_without_a_word_fail_unless_the_pair_loses_them_too():
-    """The tile's header counts fewer frames than were left to it, and nothing says which or why."""
+    """Frames missing from a tile's header without an event fail the run, unless they are missing in the pair too."""
     run = retried(count=0)
     found = verdict(micro.runs(run))
     assert found.outcome is Outcome.FAIL
@@ -103,7 +103,7 @@ def test_frames_that_vanish_without_a_word_fail_unless_the_pair_loses_them_too()
 
 
 def test_a_tile_that_failed_for_its_own_cause_notes_its_frames():
-    """The frames of a tile that the quality gate rejects are lost with that cause."""
+    """The frames of a tile that the quality gate rejects are lost for that cause."""
     run = micro.Micro((micro.names(0),), retention="run_end").begin().submit(0, micro.names(0)).start(0)
     run.event("mt_quality_gate_result", tile_id=0, status="REJECT").end(0, "failed").collect(0).finish()
     found = verdict(micro.runs(run))
@@ -112,7 +112,7 @@ def test_a_tile_that_failed_for_its_own_cause_notes_its_frames():
 
 
 def test_small_groups_that_are_stacked_more_than_once_lose_nothing():
-    """A target may repeat the frames of a small group: its header then counts more than were submitted."""
+    """A header that counts more frames than were submitted is allowed: targets may repeat the frames of a small group."""
     run = micro.Micro((micro.names(0),), retention="run_end").begin()
     run.submit(0, micro.names(0) * 2).start(0).end(0, aligned=5).collect(0)
     found = verdict(micro.runs(run.finish()))
@@ -122,7 +122,7 @@ def test_small_groups_that_are_stacked_more_than_once_lose_nothing():
 
 
 def test_an_uncounted_tile_is_unknown():
-    """Without a header or an event nobody knows of how many frames a tile was made; the event serves as well."""
+    """A tile whose number of frames is neither in its header nor in an event is unknown."""
     run = micro.counted()
     whole = run.record().products
     products = replace(whole, tiles=())
@@ -133,7 +133,7 @@ def test_an_uncounted_tile_is_unknown():
 
 
 def test_planned_frames_that_were_never_submitted_are_told():
-    """A frame that Phase 1 refused reaches no tile; that is a finding."""
+    """A planned frame that was never submitted is listed in the evidence."""
     run = micro.counted()
     run.request = replace(run.request, plan=(*micro.CHAIN, ("p2_0.fits", "cloudy.fits")))
     assert verdict(micro.runs(run, pair=None)).evidence["planned_but_never_submitted"] == ["cloudy.fits"]
@@ -147,7 +147,7 @@ def short(retention="per_tile", dropped="p2_1.fits"):
 
 
 def test_a_planned_frame_that_only_the_pair_submits_is_lost():
-    """The frame is in another group too, so that it counts as submitted: its own group lacks it all the same."""
+    """A frame missing from its planned group fails the run, even if another group has it."""
     found = verdict(micro.runs(short()))
     assert found.outcome is Outcome.FAIL
     assert "1, such as p2_1.fits" in found.sentence.render()
@@ -155,37 +155,37 @@ def test_a_planned_frame_that_only_the_pair_submits_is_lost():
 
 
 def test_a_planned_frame_that_the_pair_does_not_submit_either_is_told():
-    """What both leave out is the dataset's doing, or the target's in any case; the sentence says it."""
+    """A planned frame that the pair does not submit either is mentioned and is no failure."""
     found = verdict(micro.runs(short(), pair=short("run_end").record()))
     assert found.outcome is Outcome.PASS
-    assert "Planned and not submitted, in the pair neither: 1." in found.sentence.render()
+    assert "Planned but not submitted, as with run_end: 1." in found.sentence.render()
 
 
 @pytest.mark.parametrize("misfit", [None, {"workers": 5}])
 def test_without_a_pair_nobody_knows_of_planned_frames(misfit):
-    """Without a pair, or with one that is no measure, frames that were not submitted are no pass; why is said."""
+    """Planned frames that were not submitted are unknown without a comparable pair, with the reason."""
     pair = None if misfit is None else micro.run_end(micro.CHAIN, **misfit)
     found = verdict(micro.runs(short(), pair=pair))
     assert found.outcome is Outcome.UNKNOWN
-    assert ("workers" if misfit else "No pair with run_end was made.") in micro.prose(found)
+    assert ("workers" if misfit else "There is no run with run_end to compare with.") in micro.prose(found)
 
 
 def test_a_group_split_in_two_loses_nothing():
-    """A target may make two tiles of a group: a frame that a tile of no group has was submitted."""
+    """A target may make two tiles of one group: a frame in a tile without a group was submitted."""
     run = micro.counted((micro.names(0), micro.names(1)), retention="run_end")
     run.request = replace(run.request, plan=(micro.names(0) + micro.names(1),))
     assert verdict(micro.runs(run)).outcome is Outcome.PASS
 
 
 def test_a_tile_is_a_groups_only_if_it_shares_half_of_it():
-    """One frame in common makes a tile no group's."""
+    """A tile belongs to a group only if it shares half of its frames."""
     run = micro.counted((micro.names(0, 1) + micro.names(1),), retention="run_end").record()
     assert groups(replace(run, request=replace(run.request, plan=(micro.names(0) + micro.names(2),)))) == {}
     assert groups(replace(run, request=replace(run.request, plan=(micro.names(1),)))) == {0: 0}
 
 
 def test_without_a_trace_of_tiles_nothing_is_known():
-    """Frames are followed through tiles; without them there is nothing to follow."""
+    """Without a trace of tiles the check is unknown."""
     run = micro.counted()
     run.capabilities = micro.SOURCES - {"tiles"}
     assert verdict(micro.runs(run)).evidence["premise"] == "source tiles"

@@ -1,4 +1,4 @@
-"""The check that caches free themselves progressively."""
+"""Test the check that caches are freed progressively."""
 
 import json
 from dataclasses import replace
@@ -19,7 +19,7 @@ def verdict(runs):
 
 
 def run_of(remove, plan=micro.ONE_SHARED, outcomes=(), length=0, **request):
-    """Return a run whose policy is a function of the number of tiles done: which caches go after that tile.
+    """Return a run that removes the caches ``remove(tile)`` after each tile.
 
     ``length`` is the time from one tile to the next, in nanoseconds.
     """
@@ -33,7 +33,7 @@ def run_of(remove, plan=micro.ONE_SHARED, outcomes=(), length=0, **request):
 
 
 def last_users(plan):
-    """Return, by tile, the caches whose last user it is."""
+    """Return for each tile the caches whose last user it is."""
     last = {n: tile for tile, group in enumerate(plan) for n in group}
     return {tile: [n for n in last if last[n] == tile] for tile in range(len(plan))}
 
@@ -43,7 +43,7 @@ LONG = (*((*micro.names(p), *micro.names(p + 1)[:1]) for p in range(7)), micro.n
 
 
 def long_run(delay=0, **request):
-    """Return a run of eight tiles whose caches go a number of tiles after their last user."""
+    """Return a run of eight tiles that removes each cache ``delay`` tiles after its last user."""
     last = last_users(LONG)
     run = run_of(lambda tile: last.get(tile - delay, ()), LONG, length=micro.PAUSE // 4, panels=8, **request)
     for tile in range(len(LONG) - delay, len(LONG)):
@@ -52,7 +52,7 @@ def long_run(delay=0, **request):
 
 
 def test_counting_references_passes_with_the_figures():
-    """Each cache goes with its last user; the excess, the delays and the peak are told."""
+    """A run that removes each cache after its last user passes, with the excess, the delays and the peak in the evidence."""
     found = verdict(micro.runs(micro.counted()))
     assert found.outcome is Outcome.PASS, micro.prose(found)
     told = found.evidence
@@ -66,11 +66,11 @@ def test_counting_references_passes_with_the_figures():
     assert told["held_byte_seconds"] == pytest.approx(told["lower_bound_byte_seconds"] + told["excess_byte_seconds"])
     assert 0 < told["delay_median_seconds"] <= told["delay_max_seconds"]
     assert told["total_peak_ratio"] == 1.0
-    assert "The total peak is 1 times that of run_end." in micro.prose(found)
+    assert "The peak size is 1 times that with run_end." in micro.prose(found)
 
 
 def test_a_hold_is_no_delay():
-    """A tile that waits a long time by the schedule still needs its caches: they are part of the bound."""
+    """A tile that the schedule delays still needs its caches, so that they belong to the lower bound."""
     run = micro.Micro(micro.CHAIN).begin()
     for tile, group in enumerate(micro.CHAIN):
         run.submit(tile, group)
@@ -82,7 +82,7 @@ def test_a_hold_is_no_delay():
 
 
 def test_a_busy_machine_is_no_excess():
-    """Time that passes between a tile's end and its collection holds caches, and is nothing that a policy decides."""
+    """Time between the end of a tile and its collection is no fault of the policy, though caches are held meanwhile."""
     run = micro.Micro(micro.ONE_SHARED).begin()
     last = last_users(micro.ONE_SHARED)
     for tile, group in enumerate(micro.ONE_SHARED):
@@ -98,7 +98,7 @@ def test_a_busy_machine_is_no_excess():
 
 
 def test_a_tile_late_is_no_excess_where_it_takes_no_time():
-    """Tiles that are short beside the rest of Phase 3 hold hardly anything, however many they are."""
+    """Removals one tile late pass when the tiles are short compared with Phase 3: few byte-seconds are held."""
     last = last_users(LONG)
     run = micro.Micro(LONG, panels=8).begin()
     for tile, group in enumerate(LONG):
@@ -112,20 +112,20 @@ def test_a_tile_late_is_no_excess_where_it_takes_no_time():
 
 
 def test_a_leak_fails():
-    """One cache that nobody removes in Phase 3 is enough, though the clean-up at the end takes it."""
+    """One cache that is not removed in Phase 3 fails the check, even if the clean-up at the end removes it."""
     last = last_users(micro.ONE_SHARED)
     run = run_of(lambda tile: [n for n in last[tile] if n != "p0_1.fits"]).finish()
     found = verdict(micro.runs(run))
     assert found.outcome is Outcome.FAIL
     assert [link.render() for link in found.cause] == [
         "The last user of preprocessed_p0_1.npy was tile 0, which ended 0.100 s after the start of Phase 3.",
-        "preprocessed_p0_1.npy was removed at 2.420 s; tiles collected in between: 2.",
+        "preprocessed_p0_1.npy was removed 2.420 s after the start of Phase 3. Tiles collected in between: 2.",
     ]
     assert found.evidence["left_at_end_of_phase_3_names"] == ["preprocessed_p0_1.npy"]
 
 
 def test_a_failed_tile_must_be_released_too():
-    """What a tile that failed has used is needed no more."""
+    """The caches of a failed tile must be removed like those of a tile that was made."""
     last = last_users(micro.ONE_SHARED)
     run = run_of(lambda tile: [] if tile == 1 else last[tile], outcomes={1: "failed"}.items()).finish()
     found = verdict(micro.runs(run))
@@ -134,7 +134,7 @@ def test_a_failed_tile_must_be_released_too():
 
 
 def test_a_removal_that_was_refused_is_no_leak():
-    """A cache whose removal failed after its last use is told, and gates nothing: the end tries again."""
+    """A cache whose removal failed after its last use is counted in the evidence and does not fail: the end tries again."""
     last = last_users(micro.ONE_SHARED)
     run = run_of(lambda tile: [n for n in last[tile] if n != "p0_1.fits"])
     run.remove("p0_1.fits", code=micro.EACCES).finish()
@@ -144,25 +144,25 @@ def test_a_removal_that_was_refused_is_no_leak():
 
 
 def test_what_outlives_its_last_user_fails():
-    """Caches that go two tiles late fail by the count of tiles, whatever the clock says; one tile late is allowed there."""
+    """Removals two tiles late fail at any speed; removals one tile late do not exceed this limit."""
     found = verdict(micro.runs(long_run(2), pair=None))
     assert found.outcome is Outcome.FAIL
     assert found.evidence["tiles_collected_before_removal_max"] == 2
-    assert "only after up to 2 more tiles had been collected (limit 1)" in micro.prose(found)
+    assert "Up to 2 more tiles were collected before the removal (limit 1)" in micro.prose(found)
     assert found.evidence["outlived"][0] == {"cache": "preprocessed_p0_0.npy", "last_user": 0, "tiles_collected": 2}
 
 
 def test_what_is_held_for_too_long_in_all_fails():
-    """One tile late each time adds up to more than the limit of the area."""
+    """Removals that are each one tile late together exceed the limit of the excess."""
     assert verdict(micro.runs(long_run(0), pair=None)).outcome is Outcome.PASS
     found = verdict(micro.runs(long_run(1), pair=None))
     assert found.outcome is Outcome.FAIL
     assert min(found.evidence["excess_fraction"], found.evidence["excess_fraction_in_tiles"]) > 0.05
-    assert "held for too long" in micro.prose(found)
+    assert "held too long" in micro.prose(found)
 
 
 def test_a_larger_peak_than_with_run_end_fails():
-    """Something written twice makes the output folder larger than it is with run_end."""
+    """A file written twice makes the peak of the output folder larger than with run_end, and fails."""
     run = micro.counted()
     extra = "outputs/copy.npy"
     twice = micro.counted()
@@ -173,7 +173,7 @@ def test_a_larger_peak_than_with_run_end_fails():
 
 
 def test_samples_tell_the_peak_where_the_trace_does_not():
-    """Without the sizes of the tiles the looks from outside are compared; without a pair nothing is, and the sentence says so."""
+    """Sampled peaks are compared when the traced ones are incomplete; without a pair the sentence says that none are compared."""
     runs = micro.runs(micro.counted().look(300))
     pair = replace(runs.pair, history=micro.counted(retention="run_end").look(200).record().history, left=())
     found = verdict(Comparison(runs.run, pair))
@@ -185,16 +185,18 @@ def test_samples_tell_the_peak_where_the_trace_does_not():
 
 
 def test_what_goes_too_early_is_no_merit():
-    """Caches removed before their last use are left out of every figure, told, and named as the cache check's."""
+    """Caches removed before their last use are not counted in the figures, and the sentence points to the cache check."""
     found = verdict(micro.runs(micro.naive()))
     assert found.outcome is Outcome.PASS
     assert (found.evidence["removed_before_last_use"], found.evidence["judged"]) == (4, 2)
     assert found.evidence["excess_byte_seconds"] > 0
-    assert "Left out are 4 caches removed before their last use, which the cache check judges." in micro.prose(found)
+    assert "Not counted are 4 caches that were removed before their last use: see the cache check." in micro.prose(
+        found
+    )
 
 
 def test_when_everything_goes_too_early_the_question_does_not_arise():
-    """There is then no cache of which to ask how soon after its last use it goes."""
+    """If every cache is removed too early, no delay after the last use can be measured: not applicable."""
     run = micro.Micro(micro.CHAIN).begin()
     for tile, group in enumerate(micro.CHAIN):
         run.submit(tile, group)
@@ -203,7 +205,7 @@ def test_when_everything_goes_too_early_the_question_does_not_arise():
 
 
 def test_caches_that_no_tile_uses_have_a_row_of_their_own():
-    """No policy that counts tiles can free them before the end; the clean-up does."""
+    """Caches that no tile uses do not fail the check: only the clean-up can remove them."""
     run = micro.counted(micro.CHAIN[:2], panels=4, retention="per_tile")
     found = verdict(micro.runs(run, pair=None))
     assert found.outcome is Outcome.PASS, micro.prose(found)
@@ -212,7 +214,7 @@ def test_caches_that_no_tile_uses_have_a_row_of_their_own():
 
 @pytest.mark.parametrize("retention", ["run_end", "keep"])
 def test_other_retentions_do_what_their_names_say(retention):
-    """With run_end all are there until Phase 7 and then gone; with keep all are there at the end. The figures are told."""
+    """A run with run_end removes its caches in Phase 7 and one with keep never; both pass and report the figures."""
     found = verdict(micro.runs(micro.counted(retention=retention)))
     assert found.outcome is Outcome.PASS, micro.prose(found)
     assert found.evidence["held_byte_seconds"] == found.evidence["run_end_byte_seconds"]
@@ -221,7 +223,7 @@ def test_other_retentions_do_what_their_names_say(retention):
 
 @pytest.mark.parametrize("retention", ["run_end", "keep"])
 def test_other_retentions_free_nothing_in_phase_3(retention):
-    """A cache that goes in Phase 3 is not what they say."""
+    """With run_end and with keep, a cache removed in Phase 3 fails."""
     last = last_users(micro.ONE_SHARED)
     found = verdict(micro.runs(run_of(lambda tile: last[tile], retention=retention).finish()))
     assert found.outcome is Outcome.FAIL
@@ -229,16 +231,16 @@ def test_other_retentions_free_nothing_in_phase_3(retention):
 
 
 def test_an_unseen_clean_up_is_unknown():
-    """With run_end caches go in Phase 7: where that was not seen to begin, nobody knows whether they went too early."""
+    """With run_end the answer is unknown if the start of Phase 7 was not recorded: the removals may be too early."""
     run = micro.counted(retention="run_end")
     run.events = [e for e in run.events if e.text != "7" and e.key != "run_info_phase7_cleanup_starting"]
     found = verdict(micro.runs(run))
     assert found.outcome is Outcome.UNKNOWN
-    assert "not seen to begin" in micro.prose(found)
+    assert "the start of Phase 7 was not recorded" in micro.prose(found)
 
 
 def test_leftovers_at_the_end_fail():
-    """A clean-up that leaves caches, and a keep that loses them, fail by what is counted on disk."""
+    """A clean-up that leaves caches fails, and so does keep if caches are missing on disk."""
     left = [LeftFile(micro.cache_of("p0_0.fits"), micro.SIZE, "cache")]
     found = verdict(micro.runs(micro.counted(retention="run_end"), left=left))
     assert found.outcome is Outcome.FAIL
@@ -249,12 +251,12 @@ def test_leftovers_at_the_end_fail():
 
 @pytest.mark.parametrize("retention", ["per_tile", "run_end", "keep"])
 def test_leftovers_that_were_not_counted_are_unknown(retention):
-    """Without the count nobody knows what is left."""
+    """Without a list of the files on disk the answer is unknown."""
     assert verdict(micro.runs(micro.counted(retention=retention), left=None)).outcome is Outcome.UNKNOWN
 
 
 def test_after_an_error_exit_leftovers_are_told():
-    """A run that ends in Phase 3 concludes nothing of what it did not come to; what it left is told, and a leak still fails."""
+    """A run that ends with an error in Phase 3 is unknown, with the number of caches left."""
     run = run_of(lambda tile: last_users(micro.ONE_SHARED)[tile])
     run.operations = run.operations[:-2]
     found = verdict(micro.runs(run))
@@ -265,19 +267,19 @@ def test_after_an_error_exit_leftovers_are_told():
     ended.operations, ended.gone = [], set()
     found = verdict(micro.runs(ended))
     assert (found.outcome, found.evidence["left_at_end"]) == (Outcome.UNKNOWN, 6)
-    assert "caches left: 6" in micro.prose(found)
+    assert "Caches left on disk: 6" in micro.prose(found)
 
 
 def test_no_removal_in_phase_3_is_unknown():
-    """When every removal was refused, per_tile was not put to the test."""
+    """If every removal was refused, per_tile was not tested: unknown."""
     run = micro.Micro(micro.CHAIN).begin().submit(0, micro.CHAIN[0]).submit(1, micro.CHAIN[1]).work(0).work(1)
     found = verdict(micro.runs(run.remove(*micro.CHAIN[0], *micro.CHAIN[1], code=micro.EACCES).finish()))
     assert found.outcome is Outcome.UNKNOWN
-    assert "not put to the test" in micro.prose(found)
+    assert "per_tile was not tested" in micro.prose(found)
 
 
 def test_a_tile_whose_end_was_not_seen_is_unknown():
-    """Its caches may be needed still: neither leak nor pass."""
+    """If the end of a tile is missing, its caches may still be needed: neither leak nor pass."""
     run = micro.Micro(micro.ONE_SHARED).begin()
     for tile, group in enumerate(micro.ONE_SHARED):
         run.submit(tile, group)
@@ -286,7 +288,7 @@ def test_a_tile_whose_end_was_not_seen_is_unknown():
 
 
 def test_sds_frees_at_the_end():
-    """In SDS retention does not apply before the end: caches live until the coadd has read them, then none is left."""
+    """In SDS caches must exist until the coadd has read them, and be removed at the end, except with keep."""
     found = verdict(micro.runs(micro.sds()))
     assert found.outcome is Outcome.PASS, micro.prose(found)
     assert "excess_fraction" not in found.evidence
@@ -301,7 +303,7 @@ def test_sds_frees_at_the_end():
 
 @pytest.mark.parametrize("source", ["tiles", "removals", "saves"])
 def test_what_was_not_traced_is_unknown(source):
-    """Each source of the probe is a premise."""
+    """Without a source of the probe the answer is unknown, with the source as premise."""
     run = micro.counted()
     run.capabilities = micro.SOURCES - {source}
     found = verdict(micro.runs(run))
@@ -309,14 +311,14 @@ def test_what_was_not_traced_is_unknown(source):
 
 
 def premise(run):
-    """Return the premise that a run did not meet."""
+    """Return the premise that a run does not meet."""
     found = verdict(micro.runs(run))
     assert found.outcome is Outcome.UNKNOWN
     return found.evidence["premise"]
 
 
 def test_every_premise_is_asked():
-    """Phase 3, writing seen, a shared cache, and for SDS the end of the coadd: without one the answer is unknown."""
+    """Phase 3, the writes, a shared cache and in SDS the end of the coadd are required: without one the answer is unknown."""
     assert premise(micro.Micro()) == "Phase 3 reached"
     unwritten = micro.counted()
     unwritten.sizes = dict.fromkeys(unwritten.frames)
@@ -331,7 +333,7 @@ def test_every_premise_is_asked():
 
 
 def test_the_evidence_is_small():
-    """The series have so many points at most, and everything is JSON."""
+    """The series have at most ``SERIES`` points, and all values are JSON types."""
     told = verdict(micro.runs(micro.counted())).evidence
     assert json.loads(json.dumps(dict(told))) == told
     series = told["series"]

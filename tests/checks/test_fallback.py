@@ -1,4 +1,4 @@
-"""The check of fallbacks: compared by phase and name, and the mode that was asked for was taken."""
+"""Test the check of fallbacks: fallbacks are compared by phase and name, and the requested mode must be used."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ def verdict(runs):
 
 
 def with_events(*keys, retention="per_tile", phase="3", logs=(), times=1):
-    """Return a run that sends events, and writes log records, right after the start of a phase."""
+    """Return a run with these events and log records right after the start of a phase."""
     run = micro.counted(retention=retention)
     at = next(i for i, e in enumerate(run.events) if e.key == "PHASE_UPDATE" and e.text == phase)
     here = run.events[at]
@@ -29,7 +29,7 @@ def with_events(*keys, retention="per_tile", phase="3", logs=(), times=1):
 
 
 def of_keys(*keys, pair=(), baseline=None, logs=(), pair_logs=(), times=1, phase="3"):
-    """Return a run, its pair and its baseline that send these."""
+    """Return a run, its pair and its baseline with these events and log records."""
     run = with_events(*keys, logs=logs, times=times, phase=phase)
     other = with_events(*pair, logs=pair_logs, retention="run_end").record()
     other = replace(other, request=replace(run.request, retention="run_end", role="pair"))
@@ -38,15 +38,15 @@ def of_keys(*keys, pair=(), baseline=None, logs=(), pair_logs=(), times=1, phase
 
 
 @pytest.mark.parametrize("mode", ["classic", "sds", "grid"])
-def test_a_run_that_goes_its_way_passes(mode):
-    """The mode was taken, and nothing fell back: no pair is needed to say so."""
+def test_a_run_in_its_mode_passes(mode):
+    """A run in the requested mode without fallbacks passes, also without a pair."""
     found = verdict(micro.runs(micro.of_mode(mode), pair=None))
     assert found.outcome is Outcome.PASS, micro.prose(found)
     assert found.evidence["signs_of_another_mode"] == []
 
 
 def test_what_the_pair_has_too_is_listed():
-    """Healthy runs fall back too: the same is told with its meaning, and does not fail."""
+    """A fallback that the pair has too does not fail, and is listed with its meaning."""
     found = verdict(of_keys("center_anchor_soft_fallback", pair=["center_anchor_soft_fallback"]))
     assert found.outcome is Outcome.PASS
     row = found.evidence["same"][0]
@@ -55,10 +55,10 @@ def test_what_the_pair_has_too_is_listed():
 
 
 def test_what_the_pair_has_not_is_new():
-    """A new one fails, told by name, phase, time and meaning; so does one more of the same, and one in another phase."""
+    """A fallback that the pair does not have, has fewer times, or has in another phase fails, with name, phase and meaning."""
     new = verdict(of_keys("cpu_kappa_fallback_done"))
     assert new.outcome is Outcome.FAIL
-    assert "cpu_kappa_fallback_done: 1 in phase 3, first at" in micro.prose(new)
+    assert "cpu_kappa_fallback_done: 1 in phase 3, the first" in micro.prose(new)
     assert "fell back on the processor" in micro.prose(new)
     for runs in (
         of_keys("center_anchor_soft_fallback", pair=["center_anchor_soft_fallback"], times=2),
@@ -68,12 +68,12 @@ def test_what_the_pair_has_not_is_new():
 
 
 def test_fewer_than_in_the_pair_is_not_new():
-    """A run that falls back less often has nothing new."""
+    """A run with fewer fallbacks than its pair passes."""
     assert verdict(of_keys(pair=["cpu_kappa_fallback_done"])).outcome is Outcome.PASS
 
 
 def test_the_baseline_must_have_its_kind_too():
-    """What run_end has as well may come from the patch; of the baseline only the kind counts, for it may have lost tiles."""
+    """A kind that the baseline does not have fails, even if the pair has it; its count in the baseline does not matter."""
     keys = ["center_anchor_soft_fallback"]
     assert verdict(of_keys(*keys, pair=keys, baseline=[])).outcome is Outcome.FAIL
     twice = of_keys(*keys, pair=keys * 2, baseline=keys, times=2)
@@ -82,7 +82,7 @@ def test_the_baseline_must_have_its_kind_too():
 
 
 def test_a_baseline_that_lost_caches_is_no_measure_beside_a_pair():
-    """What it lacked could not fall back, so what it does not have is not new for that; without a pair it is all there is."""
+    """A baseline that lost caches is not compared if there is a pair; without a pair it is."""
     keys = ["center_anchor_soft_fallback"]
     starved = replace(of_keys(*keys, pair=keys, baseline=[]), baseline=micro.naive().record())
     found = verdict(starved)
@@ -94,7 +94,7 @@ def test_a_baseline_that_lost_caches_is_no_measure_beside_a_pair():
 
 
 def test_a_baseline_alone_is_a_measure():
-    """Without a pair the kinds of the baseline count."""
+    """Without a pair the kinds are compared with the baseline."""
     known = replace(of_keys("cpu_kappa_fallback_done", baseline=["cpu_kappa_fallback_done"]), pair=None)
     assert verdict(known).outcome is Outcome.PASS
     new = replace(of_keys("cpu_kappa_fallback_done", baseline=[]), pair=None)
@@ -102,7 +102,7 @@ def test_a_baseline_alone_is_a_measure():
 
 
 def test_a_baseline_that_went_another_way_is_no_measure():
-    """What it never came to it could not fall back in; the pair tells alone."""
+    """A baseline that ran in another mode is not compared; the pair alone is."""
     text = "[GRID] Optimal global WCS looks degenerate, falling back to safer WCS"
     run, pair = micro.grid().event(text), micro.grid(retention="run_end").event(text).record()
     astray = replace(micro.counted().record(), request=run.request)
@@ -113,18 +113,18 @@ def test_a_baseline_that_went_another_way_is_no_measure():
     assert found.evidence["compared_with"] == ["pair"]
 
 
-def test_without_a_measure_nobody_knows_what_is_new():
-    """Under per_tile a fallback is neither new nor known then; run_end is the measure itself."""
+def test_without_a_run_to_compare_with_new_fallbacks_are_unknown():
+    """Without a pair and a baseline a fallback is unknown with per_tile; it passes with run_end, the measure of the others."""
     found = verdict(micro.runs(with_events("cpu_kappa_fallback_done"), pair=None))
     assert found.outcome is Outcome.UNKNOWN
-    assert "No pair with run_end was made." in micro.prose(found)
+    assert "There is no run with run_end to compare with." in micro.prose(found)
     measure = verdict(micro.runs(with_events("cpu_kappa_fallback_done", retention="run_end")))
     assert measure.outcome is Outcome.PASS
     assert measure.evidence["same"][0]["count"] == 1
 
 
 def test_some_fallbacks_are_in_the_log_only():
-    """They count like events; without the log of either run there is no pass, and no comparison."""
+    """Fallbacks in the log count like events; without the log of a run there is no pass and no comparison."""
     assert verdict(of_keys(logs=[GPU])).outcome is Outcome.FAIL
     same = of_keys(logs=[GPU], pair_logs=[GPU])
     assert verdict(same).outcome is Outcome.PASS
@@ -136,13 +136,13 @@ def test_some_fallbacks_are_in_the_log_only():
 
 
 def test_an_event_that_the_log_repeats_counts_once():
-    """Targets mirror events into their log."""
+    """An event that the target also writes to its log counts once."""
     run = with_events("stack_gpu_fallback_unavailable", logs=[GPU], times=3)
     assert counted(fallbacks(run.record().history)[0]) == {("3", "stack_gpu_fallback_unavailable"): 3}
 
 
 def test_an_unknown_text_is_shown_and_compared():
-    """It has no name but itself, without numbers and files, so that two runs of the same compare."""
+    """An unknown text is compared by its words without numbers and files."""
     ours = "Tile 3: fell back on plan B for /tmp/x/light_007.fits (0.25 s)"
     theirs = "Tile 1: fell back on plan B for /tmp/y/light_002.fits (12 s)"
     found = verdict(of_keys(ours, pair=[theirs]))
@@ -152,19 +152,19 @@ def test_an_unknown_text_is_shown_and_compared():
 
 
 @pytest.mark.parametrize("word", ["fallback", "fall back", "falls back", "falling back", "Fell back", "salvage"])
-def test_every_way_to_say_it_is_heard(word):
-    """No form of the word slips through."""
+def test_every_form_of_the_word_is_found(word):
+    """Each form of the word fallback, and salvage, counts as a fallback."""
     assert verdict(of_keys(f"Something {word} somewhere")).outcome is Outcome.FAIL
 
 
-def test_words_among_the_fields_are_heard():
-    """A reason in a field tells of a fallback as well; a file's name does not."""
+def test_fields_are_read():
+    """A field that mentions a fallback counts; a file name does not."""
     run = micro.counted().event("stack_done", reason="fallback to median", path="fallback_1.fits")
     assert [f.name for f in fallbacks(run.record().history)[0]] == ["stack_done: reason=fallback to median"]
 
 
 def test_what_was_not_taken_is_no_fallback():
-    """A text that says so is told apart, and shown."""
+    """A text that says that a fallback was not taken does not count, and is listed in the evidence."""
     text = "MT_PIPELINE: quality_gate=False, salvage_mode=False"
     found = verdict(of_keys(text, "[GRID] aborting without classic fallback"))
     assert found.outcome is Outcome.PASS
@@ -175,7 +175,7 @@ def test_what_was_not_taken_is_no_fallback():
 
 
 def test_sds_has_a_coadd_and_a_polish():
-    """Its phases are named for what they are, though it calls them 4 and 5."""
+    """The phases of SDS are named coadd and polish, though the target calls them 4 and 5."""
     run = micro.sds()
     for key, name in (("p4_global_coadd_started", "coadd"), ("phase5_sds_polish_start", "polish")):
         at = next(i for i, e in enumerate(run.events) if e.key == key)
@@ -185,7 +185,7 @@ def test_sds_has_a_coadd_and_a_polish():
 
 
 def test_grid_mode_has_tiles_and_an_assembly():
-    """Its texts tell in which of the two it fell back."""
+    """A fallback of grid mode has the phase tiles or assembly."""
     run = micro.grid()
     at = next(i for i, e in enumerate(run.events) if "Assembly summary" in e.key)
     for n, text in ((0, "GPU stack failed, falling back to CPU: no device"), (2, "attempting salvage assembly")):
@@ -198,7 +198,7 @@ def test_grid_mode_has_tiles_and_an_assembly():
     ("mode", "taken"), [("classic", "sds"), ("classic", "grid"), ("sds", "classic"), ("sds", "grid"), ("grid", "sds")]
 )
 def test_another_mode_than_asked_for_fails(mode, taken):
-    """Whatever a run says, the way that it went tells."""
+    """A run that shows signs of another mode than requested fails."""
     run = micro.of_mode(taken)
     run.request = replace(run.request, mode=mode)
     found = verdict(micro.runs(run))
@@ -208,7 +208,7 @@ def test_another_mode_than_asked_for_fails(mode, taken):
 
 @pytest.mark.parametrize("mode", ["sds", "grid"])
 def test_a_silent_way_back_to_master_tiles_fails(mode):
-    """Neither the events of the mode nor their absence hides that tiles were submitted, or that the mosaic is made of them."""
+    """In SDS and grid mode, submitted tiles or a mosaic named for its master tiles fail."""
     run = micro.of_mode(mode)
     run.known[0] = micro.names(0)
     run.step("submitted", 0, micro.MAIN)
@@ -219,7 +219,7 @@ def test_a_silent_way_back_to_master_tiles_fails(mode):
 
 
 def test_sds_that_says_that_it_is_off_fails():
-    """Its own word is enough, whatever else it announces."""
+    """A run that reports that SDS is off fails."""
     found = verdict(micro.runs(micro.sds().event("sds_off_classic_mastertile_pipeline")))
     assert found.outcome is Outcome.FAIL
     assert "announced that SDS is off" in micro.prose(found)
@@ -229,7 +229,7 @@ def test_sds_that_says_that_it_is_off_fails():
     ("mode", "end"), [("sds", "sds_global_finalize_done"), ("grid", "[GRID] Grid/Survey mode completed")]
 )
 def test_a_mode_without_its_end_fails_when_the_run_succeeded(mode, end):
-    """A success without the end of the mode went another way; a run that was cut short only did not get there."""
+    """A successful run without the last event of its mode fails; without success the answer is unknown."""
     run = micro.of_mode(mode)
     run.events = [e for e in run.events if e.key != end]
     assert verdict(micro.runs(run)).outcome is Outcome.FAIL
@@ -239,22 +239,22 @@ def test_a_mode_without_its_end_fails_when_the_run_succeeded(mode, end):
 
 
 @pytest.mark.parametrize("mode", ["classic", "sds", "grid"])
-def test_without_events_nothing_is_known(mode):
-    """Silence shows nothing where nobody listened."""
+def test_without_events_the_answer_is_unknown(mode):
+    """If the events were not recorded, the absence of fallbacks proves nothing."""
     run = micro.of_mode(mode)
     run.capabilities = micro.SOURCES - {"callback"}
     assert verdict(micro.runs(run)).outcome is Outcome.UNKNOWN
 
 
 def test_no_known_fallback_is_passed_over():
-    """Most texts are passed over for want of a mark: each pattern, and each way to say it, holds one."""
+    """Texts without a mark are skipped for speed, so that each pattern and each form of the word must have a mark."""
     assert all(any(mark in known.pattern.pattern.lower() for mark in MARKS) for known in KNOWN)
     assert all(marked(text) for text in ("Falls back", "fallen-back", "fell_back", "SALVAGE", "salvaging"))
     assert not marked("aligning frame 3 of 7")
 
 
 def test_texts_are_compared_without_what_differs():
-    """Files, paths, numbers, sizes and identities differ between two runs of the same."""
+    """Files, paths, numbers, sizes and identities are removed, because they differ between equal runs."""
     assert normal("saved C:\\out\\a.fits and /x/y.npy below /x/z") == "saved <file> and <file> below <path>"
     assert normal("tile 12 of 40 at 0x7f3a9b2c1d, 320x240, -1.5e-3") == "tile # of # at #, #, #"
     assert normal("phase5 stays phase5") == "phase5 stays phase5"

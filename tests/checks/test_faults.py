@@ -1,4 +1,4 @@
-"""How a run under a fault is judged: what the fault did is told as its own, and hides nothing that the target did."""
+"""Test runs under injected faults: the effects of the fault are excused, and failures of the target are still found."""
 
 from dataclasses import replace
 
@@ -38,12 +38,12 @@ def begun(fault, plan=micro.CHAIN):
 
 
 def ended(run, removed):
-    """End a run that says how many files it removed."""
+    """End a run whose log reports this number of removed files."""
     return run.log(micro.CLEANED.format(removed, 0)).finish()
 
 
 def robbed(*, says=True, tries=1, early=()):
-    """Return a run whose first tile finds a shared cache taken, and which releases all caches but those that go ``early``."""
+    """Return a run in which a fault deletes a shared cache. The target releases the other caches, and some of them ``early``."""
     run = begun(TAKE).start(0).struck(TAKE, SHARED)
     if says:
         run.event(micro.MISSING, filename=SHARED, cache_path=f"/abs/{micro.cache_of(SHARED)}", tile_id=0)
@@ -56,37 +56,37 @@ def robbed(*, says=True, tries=1, early=()):
 
 
 def test_a_cache_that_a_fault_took_is_no_loss_of_the_targets():
-    """The tiles say that they lack it, the release goes past it, and no check is red; to each the fault costs a frame."""
+    """A cache that a fault deleted fails no check if the tiles report it missing; each tile loses one frame to the fault."""
     verdicts = found(robbed())
     assert {v.outcome for v in verdicts.values()} == {Outcome.PASS}, [micro.prose(v) for v in verdicts.values()]
     assert verdicts["warnings"].evidence["said_of_them"] == 2
     assert verdicts["depth"].evidence["lost"] == {"fault": 2}
     assert verdicts["cache"].evidence["taken_by_faults"] == ["preprocessed_p1_1.npy"]
     assert (verdicts["disk"].evidence["judged"], verdicts["disk"].evidence["taken_by_faults"]) == (5, 1)
-    assert "fault took away: preprocessed_p1_1.npy" in micro.prose(verdicts["cache"])
+    assert "A fault deleted: preprocessed_p1_1.npy" in micro.prose(verdicts["cache"])
 
 
 def test_a_target_that_says_nothing_of_a_missing_cache_is_red():
-    """A tile made of fewer frames without a word is a failure, whoever took the cache."""
+    """A tile that does not report a missing cache fails, even if a fault deleted the cache."""
     run = robbed(says=False)
     assert red(run) == {"warnings", "depth"}
-    assert "tile 0 does not say that it lacked it" in micro.prose(found(run)["warnings"])
+    assert "tile 0 did not report it missing" in micro.prose(found(run)["warnings"])
 
 
 def test_a_fault_hides_no_loss_of_the_targets_own():
-    """A cache that the target itself removed too early counts, in the same run."""
+    """A cache that the target removed too early counts, also in a run with a fault."""
     run = robbed(early=("p1_0.fits",))
     assert {"warnings", "depth", "cache"} <= red(run)
     assert found(run)["warnings"].evidence["counts"][micro.MISSING] == 1
 
 
 def test_a_missing_cache_is_removed_once_at_most():
-    """The first attempt finds nothing and is in its right; a second shows that it was counted off twice."""
+    """One attempt to remove a cache that a fault deleted is allowed; a second one shows a wrong count."""
     assert red(robbed(tries=2)) == {"cache"}
 
 
 def test_a_tile_that_a_fault_left_without_caches_did_not_fail_of_itself():
-    """Its only frame was taken: that it was not made is the fault's, and the target's word for it is no lost cache."""
+    """A tile whose only cache was deleted by a fault is excused."""
     fault = {"what": "delete cache", "tile": 0}
     plan = (("p1_1.fits",), *micro.CHAIN[1:])
     run = begun(fault, plan).struck(fault, SHARED).work(0).work(1).remove("p1_0.fits").remove(SHARED, code=micro.ENOENT)
@@ -96,7 +96,7 @@ def test_a_tile_that_a_fault_left_without_caches_did_not_fail_of_itself():
 
 
 def failing(*, released=True, also=False):
-    """Return a run whose first tile a fault ends; ``also`` lets another one fail without any fault."""
+    """Return a run with a tile that a fault ends. With ``also`` another tile fails without a fault."""
     run = begun(FAIL).start(0).struck(FAIL).end(0, "raised").event(RAISED, stack_num=1).step("collected", 0, micro.MAIN)
     if released:
         run.remove(*micro.names(0))
@@ -108,7 +108,7 @@ def failing(*, released=True, also=False):
 
 
 def test_a_tile_that_a_fault_ended_is_its_own():
-    """All others were made, and what they share was there: no check is red."""
+    """A tile that a fault ended is excused if all others were made."""
     verdicts = found(failing())
     assert {v.outcome for v in verdicts.values()} == {Outcome.PASS}, [micro.prose(v) for v in verdicts.values()]
     assert "2 of 3 master tiles were made" in micro.prose(verdicts["tiles"])
@@ -116,17 +116,17 @@ def test_a_tile_that_a_fault_ended_is_its_own():
 
 
 def test_a_tile_that_fails_besides_counts():
-    """The pair makes it from the same frames."""
+    """Another tile that fails without a fault fails the run, because the pair makes it."""
     assert "tiles" in red(failing(also=True))
 
 
 def test_caches_that_a_failed_tile_keeps_are_red():
-    """They were still there when Phase 3 ended, though nobody needed them."""
+    """Caches of a failed tile that are kept to the end of Phase 3 fail the check of the disk."""
     assert red(failing(released=False)) == {"disk"}
 
 
 def refused(*, again):
-    """Return a run in which a cache is refused to go, ``again`` in the clean-up too; it is left."""
+    """Return a run in which a fault refuses the removal of a cache, with ``again`` also in the clean-up."""
     run = begun(REFUSE).work(0).struck(REFUSE, "p0_0.fits").remove("p0_0.fits", code=micro.EACCES)
     run.log(f"Failed to remove {micro.cache_of('p0_0.fits')}: denied", "DEBUG").remove("p0_1.fits")
     run.work(1).remove(*micro.names(1)).work(2).remove(*micro.names(2))
@@ -141,14 +141,14 @@ def refused(*, again):
 
 @pytest.mark.parametrize("again", [True, False])
 def test_what_a_fault_holds_to_the_end_is_left_by_the_fault(again):
-    """A file that could go when the target cleaned up, and did not, is the target's; one that could not is the fault's."""
+    """A cache left on disk is excused only if the fault refused its removal in the clean-up too."""
     left = [LeftFile(micro.cache_of("p0_0.fits"), 1, "cache")]
     run = refused(again=again)
     assert red(run, left=left) == (set() if again else {"cache", "disk"})
 
 
 def test_a_frame_named_twice_must_have_been_submitted_so():
-    """A target that drops the second name before it submits the tile puts nothing to the test."""
+    """A target that drops the second name of a frame before it submits the tile does not test that case."""
     once = micro.counted()
     twice = micro.counted(((*micro.CHAIN[0], SHARED), *micro.CHAIN[1:]))
     assert "names a frame twice" in NAMED_TWICE.met(micro.runs(once)).render()
@@ -156,8 +156,8 @@ def test_a_frame_named_twice_must_have_been_submitted_so():
 
 
 def test_a_retry_must_have_shared_a_cache():
-    """With a tile that is not its origin: the origin's caches are always the retry's."""
+    """A retry must share a cache with a tile other than its origin, whose caches it always has."""
     for plan, shares in ((micro.CHAIN, True), (micro.PRIVATE, False)):
         run = begun(FAIL, plan).work(0).submit(3, plan[0][1:], retry_of=0)
         assert (RETRIED.met(micro.runs(run)) is None) is shares
-    assert "tried again" in RETRIED.met(micro.runs(micro.counted())).render()
+    assert "No retry shared a cache" in RETRIED.met(micro.runs(micro.counted())).render()

@@ -1,4 +1,4 @@
-"""Real runs, judged again: sealed records of ZeMosaic before the fix, at the fix, and at its newest commit.
+"""Judge real runs again: sealed records of ZeMosaic before the fix, at the fix, and at its newest commit.
 
 They were made by ``pytest -m phase3`` on a checkout (fast profile, two workers, Linux, Python 3.11, no GPU) and copied by
 ``python -m tests.golden_records``: no pixels, no paths, masks decimated.
@@ -41,7 +41,7 @@ def record(name):
 
 
 def verdicts(name):
-    """Judge a golden record beside its pair and, at other commits, the one before the fix."""
+    """Judge a golden record with its pair and, at other commits, with the record before the fix as baseline."""
     commit, case, retention = name.split("/")
     pair = record(f"{commit}/{case}/run_end") if retention == "per_tile" else None
     baseline = record(f"63bcc2c/{case}/{retention}") if commit != "63bcc2c" else None
@@ -50,9 +50,9 @@ def verdicts(name):
 
 @pytest.mark.parametrize("name", RUNS)
 def test_each_real_run_is_judged_as_expected(name):
-    """Red is red by exactly the checks that the table names, and everything else passes or has no question here.
+    """Exactly the checks in the table fail, and the others pass or do not apply.
 
-    Findings that gate nothing are left aside. Of what a record of an earlier version was made without, nothing is known.
+    Findings that do not gate are ignored. Checks whose data a record of an earlier version lacks are unknown.
     """
     commit, case, retention = name.split("/")
     red = set(EXPECTED[commit][case][retention])
@@ -63,25 +63,25 @@ def test_each_real_run_is_judged_as_expected(name):
 
 
 def test_every_expected_record_is_there():
-    """A record that went away must not leave an expectation that nobody judges."""
+    """Every record in the table exists, and every record is in the table."""
     named = {f"{commit}/{case}/{r}" for commit, cases in EXPECTED.items() for case, rs in cases.items() for r in rs}
     assert named == set(RUNS)
     assert {name.partition("/")[0] for name in RUNS} == {"63bcc2c", "b59a65f", "271f109"}
 
 
 def test_the_hole_on_the_sky_is_explained_to_its_end():
-    """On the real set the hole before the fix leads to its tile, its caches, and who removed them."""
+    """The hole in the real set before the fix is traced to its tile, its caches, and the thread that removed them."""
     found = verdicts("63bcc2c/chain-microobs/per_tile")["holes"]
     prose = " ".join(link.render() for link in found.cause)
     assert "Hole 1" in prose
-    assert "was promised by tile 3" in prose
+    assert "is in tile 3, whose reference frame is" in prose
     assert "lacked the caches of 12 of its 12 frames" in prose
     assert "MainThread removed preprocessed_p3_" in prose
     assert "after tile 2 had ended" in prose
 
 
 def test_a_torn_golden_is_unknown(tmp_path):
-    """The same record with one byte changed concludes nothing."""
+    """A record with one changed byte is unknown for every check."""
     source = GOLDEN / "b59a65f" / "chain" / "per_tile"
     for path in source.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
@@ -91,7 +91,7 @@ def test_a_torn_golden_is_unknown(tmp_path):
 
 
 def test_goldens_hold_no_pixels_no_paths_and_little_data():
-    """Under 10 MB in all, no image, and no absolute path of the machine that made them."""
+    """The golden records have less than 10 MB, no images, and no absolute paths."""
     files = [path for path in GOLDEN.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 10_000_000
     assert {path.suffix for path in files} <= {".json", ".jsonl", ".npz", ".toml"}
@@ -102,12 +102,12 @@ def test_goldens_hold_no_pixels_no_paths_and_little_data():
 
 
 def header_of(frame):
-    """Return the header cards that a manifest puts into a frame."""
+    """Return the header that a manifest writes into a frame."""
     return fits.Header.fromstring("".join(card.ljust(80) for card in frame.cards))
 
 
 def facts_today(case):
-    """Return what today's catalogue knows of a case's frames without drawing them; hashes only where a manifest has them."""
+    """Return the facts of a case's frames in the current catalogue, without making them; hashes only for real frames."""
     if case.kind == "real":
         frames = [
             FrameFacts(f.name, f.sha256, (f.cut[3], f.cut[2]), wcs_cards_of(header_of(f)), f.panel)
@@ -123,8 +123,8 @@ def facts_today(case):
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_each_real_run_was_asked_what_the_catalogue_asks_today(name):
-    """Frames by name, plan and schedule are those of the case; pixels can't be told, for their random streams may change."""
+def test_each_real_run_has_the_request_of_the_current_catalogue(name):
+    """Frames, plan and schedule are those of the case; pixels are not compared, because random streams may change."""
     (case,) = (c for c in CASES if c.name == name.split("/")[1])
     today, request = facts_today(case), record(name).request
     plan = case.plan(today) if case.plan else None
@@ -138,7 +138,7 @@ def test_each_real_run_was_asked_what_the_catalogue_asks_today(name):
 
 @pytest.fixture(params=[True, False], ids=["red", "green"])
 def full(request, tmp_path):
-    """Return a full-size record, of step 1 and with everything that a run leaves, and the same with run_end."""
+    """Return a full-size record (step 1, with all files that a run leaves), and its pair with run_end."""
     runs = []
     for retention, role in (("per_tile", "subject"), ("run_end", "pair")):
         asked = a_request("chain", role, ZEMOSAIC, retention)
@@ -157,7 +157,7 @@ def full(request, tmp_path):
 
 
 def add(folder, kind, *lines):
-    """Append lines to a file of a record's history and seal it anew."""
+    """Append lines to a file of a record's history and seal it again."""
     path = next(folder.glob(f"{kind}-*.jsonl"))
     text = "".join(json.dumps(line) + "\n" for line in lines)
     path.write_text(path.read_text(encoding="utf-8") + text, encoding="utf-8")
@@ -165,7 +165,7 @@ def add(folder, kind, *lines):
 
 
 def test_a_copy_judges_as_its_original(full, tmp_path):
-    """Shrinking a full-size record changes what it weighs and not what is concluded from it, beside its pair too."""
+    """A copy of a full-size record has the same outcomes as the record, also with its pair."""
     copies = [tmp_path / "copie d'été" / source.name for source in full]
     for source, copy in zip(full, copies, strict=True):
         shrink(source, copy)
@@ -178,8 +178,8 @@ def test_a_copy_judges_as_its_original(full, tmp_path):
     assert unknown == {"parity", "content", "truth"}  # these runs have no images and no stars
 
 
-def test_what_is_left_out_is_said(full, tmp_path):
-    """The seal names what a copy lacks, and the copy lacks it."""
+def test_the_seal_lists_what_is_left_out(full, tmp_path):
+    """The files that the seal lists as left out are not in the copy."""
     shrink(full[0], tmp_path / "copy")
     files = {path.name for path in (tmp_path / "copy").rglob("*")}
     assert files.isdisjoint({"outputs", "mosaic.fits", "console.log", "process.jsonl", "thumbnail.png"})
@@ -187,7 +187,7 @@ def test_what_is_left_out_is_said(full, tmp_path):
 
 
 def test_a_copy_keeps_the_truth_of_what_its_frames_show(full, tmp_path):
-    """Stars on a frame stay, with all else that is known; stars that no frame shows go."""
+    """Stars on a frame are kept with the other facts of the truth; stars on no frame are left out."""
     frame = read_record(full[0]).request.dataset.frames[0]
     centre = [frame.wcs["CRVAL1"], frame.wcs["CRVAL2"]]
     truth = Truth(
@@ -202,7 +202,7 @@ def test_a_copy_keeps_the_truth_of_what_its_frames_show(full, tmp_path):
 
 
 def test_what_a_check_may_read_is_kept(full, tmp_path):
-    """Files opened to be written, settings and lost lines stay in the trace; reading, mapping, debug and chatter go."""
+    """Files opened for writing, settings and lost lines are kept; reading, mapping, debug events and other log lines are not."""
     where = {"t": 1, "thread": "m", "state": "attempt", "path": "outputs/a.fits"}
     modes = ["wb", "xb", "ab", "r+b", "rb", "r", None]
     opened = [{**where, "op": "open", "mode": mode} for mode in modes]
@@ -230,7 +230,7 @@ def test_what_a_check_may_read_is_kept(full, tmp_path):
 
 
 def test_a_copy_that_would_be_judged_otherwise_is_refused(full, tmp_path, monkeypatch):
-    """When what was left out mattered to a check, there is no copy, and the error names the check and both outcomes."""
+    """If a check needs what was left out, no copy is left, and the error names the check and both outcomes."""
     monkeypatch.setattr(golden_records, "_KEPT_OPERATIONS", {"hold", "remove", "capability"})
     with pytest.raises(ValueError, match=r"judged as the record is, found .*depth: \w+, then unknown"):
         shrink(full[0], tmp_path / "copy")
@@ -238,7 +238,7 @@ def test_a_copy_that_would_be_judged_otherwise_is_refused(full, tmp_path, monkey
 
 
 def test_the_command_of_a_target_holds_no_path(full, tmp_path):
-    """A program that a command target starts stands there by name, as its interpreter does."""
+    """The program of a command target is copied as its last name, without folders."""
     request = read_record(full[0]).request
     target = replace(request.target, kind="command", command=("/home/marie/bin/mosaïque", "--in=/home/marie/x y"))
     (full[0] / "request.json").unlink()
@@ -276,12 +276,12 @@ def test_the_command_of_a_target_holds_no_path(full, tmp_path):
     ],
 )
 def test_a_path_of_the_user_becomes_its_last_name(text, kept):
-    """Paths go wherever they stand in a text, however deep it lies; what only looks like one stays."""
+    """Absolute paths anywhere in nested text become their last names; text that only looks like a path is kept."""
     assert golden_records._clean({"path": [text]}) == {"path": [kept]}
 
 
 def test_no_path_of_the_user_is_copied(full, tmp_path):
-    """Neither a field, nor a log line, nor a setting takes a path of the user's into a copy."""
+    """No field and no log line brings a path of the user into a copy."""
     line = {"t": 1, "thread": "m", "key": "K", "level": "INFO"}
     add(
         full[0],
@@ -297,7 +297,7 @@ def test_no_path_of_the_user_is_copied(full, tmp_path):
 
 
 def test_an_unsealed_record_is_not_copied(tmp_path):
-    """A golden record must have been whole."""
+    """A record without a seal is refused."""
     for path in (GOLDEN / "b59a65f" / "gui" / "per_tile").iterdir():
         if path.name != "seal.json":
             (tmp_path / path.name).write_bytes(path.read_bytes())

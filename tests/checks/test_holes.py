@@ -1,4 +1,4 @@
-"""The check that the sky is covered that must be."""
+"""Test the check that all required sky is covered."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ ALL = [micro.frame(p) for p in range(3)]
 
 
 def verdict(runs, **limits):
-    """Return the verdict of this check alone, with these limits beside the project's own."""
+    """Return the verdict of this check alone, with these limits in place of the project's."""
     from harness.checks.thresholds import read_thresholds
 
     known = dict(read_thresholds().limits)
@@ -30,7 +30,7 @@ def with_gaps(*gaps, frames=ALL, **products):
 
 
 def test_a_covered_sky_passes():
-    """The run covers what its pair covers and what its tiles promise."""
+    """A run passes if it covers the sky of its pair and of its tiles."""
     found = verdict(micro.runs(micro.counted()))
     assert found.outcome is Outcome.PASS
     assert found.evidence["differential"] is True
@@ -39,16 +39,16 @@ def test_a_covered_sky_passes():
 
 
 def test_a_lost_edge_tile_is_a_hole_beyond_the_shrunk_canvas():
-    """The mosaic of the survivors is smaller; the hole lies outside it, and is explained to its end."""
+    """A lost tile at the edge makes the mosaic smaller; the hole outside of it is found and explained."""
     run = micro.naive(order=(1, 0, 2))
     runs = micro.runs(run)
     assert runs.run.products.covered.shape < runs.pair.products.covered.shape
     found = verdict(runs)
     assert found.outcome is Outcome.FAIL
     assert [link.render() for link in found.cause] == [
-        "Hole 1, 23.04 square arc minutes around 9.7747° +40.9998°, was promised by tile 2, on frame p2_0.fits.",
+        "Hole 1 (23.04 arcmin² at 9.7747° +40.9998°) is in tile 2, whose reference frame is p2_0.fits.",
         "Tile 2 was not made: it lacked the caches of 2 of its 2 frames, among them preprocessed_p2_0.npy of p2_0.fits.",
-        "MainThread removed preprocessed_p2_0.npy, 0.170 s after the start of Phase 3.",
+        "Thread MainThread removed preprocessed_p2_0.npy 0.170 s after the start of Phase 3.",
         "It did so after tile 1 had ended, at 0.100 s.",
         "Tile 2, which needed it, had been submitted and started only 0.160 s later.",
     ]
@@ -59,7 +59,7 @@ def test_a_lost_edge_tile_is_a_hole_beyond_the_shrunk_canvas():
 
 
 def test_a_lost_first_tile_moves_the_canvas():
-    """The survivors' mosaic begins elsewhere: the same pixel is another place on the sky."""
+    """A lost first tile shifts the grid of the mosaic; the hole is still placed rightly on the sky."""
     run = micro.Micro(micro.PRIVATE).begin()
     for tile, group in enumerate(micro.PRIVATE):
         run.submit(tile, group)
@@ -70,7 +70,7 @@ def test_a_lost_first_tile_moves_the_canvas():
 
 
 def test_the_pixels_of_two_grids_need_not_agree():
-    """A grid that is shifted by parts of a pixel and turned differs along every edge, and shows no hole."""
+    """A shifted and rotated grid differs along every edge and shows no hole."""
     cards = dict(with_gaps().wcs)
     cards["CRPIX1"] += 20.5
     cards["CRPIX2"] += 100.25
@@ -90,16 +90,16 @@ def test_the_pixels_of_two_grids_need_not_agree():
 
 
 def test_two_small_holes_are_two():
-    """Each has its own place, size and tile."""
+    """Two holes have their own places, sizes and tiles."""
     gaps = [np.s_[20:40, 20:40], np.s_[40:56, 200:216]]
     found = verdict(micro.runs(micro.counted(), products=with_gaps(*gaps)))
     assert found.outcome is Outcome.FAIL
     assert [(h["number"], h["pixels"], h["tiles"]) for h in found.evidence["holes"]] == [(1, 400, [0]), (2, 256, [2])]
-    assert "its caches are not the cause" in micro.prose(found)
+    assert "so caches are not the cause" in micro.prose(found)
 
 
 def test_trimmed_edges_are_told_and_not_gated():
-    """A strip along an edge, thinner than dithers and crops may leave, is no hole; nor is what no tile promised."""
+    """A strip along an edge that dithers and crops may leave is no hole, nor is sky outside the required area."""
     strip = with_gaps(np.s_[:14, :])
     found = verdict(micro.runs(micro.counted(), products=strip))
     assert found.outcome is Outcome.PASS
@@ -114,7 +114,7 @@ def test_trimmed_edges_are_told_and_not_gated():
 
 
 def test_decimated_masks_keep_the_limits_in_mosaic_pixels():
-    """One element of a decimated mask stands for many pixels: areas and tolerances count pixels."""
+    """In a decimated mask areas and tolerances still count mosaic pixels."""
 
     def decimated(products, step=4):
         cards = dict(products.wcs)
@@ -136,20 +136,20 @@ def test_decimated_masks_keep_the_limits_in_mosaic_pixels():
 
 
 def test_the_crop_margin_is_no_promise():
-    """What the settings cut from each side of a tile is not promised; what lies inside is."""
+    """The crop margin of a tile in the settings is not required sky."""
     run = micro.counted(retention="run_end", config={"master_tile_crop_percent": 20.0})
     rim = with_gaps(np.s_[:20, :], np.s_[68:, :])
     assert verdict(micro.runs(run, products=rim)).outcome is Outcome.PASS
     uncut = micro.counted(retention="run_end", config={"apply_master_tile_crop": False})
     found = verdict(micro.runs(uncut, products=with_gaps(np.s_[:30, :])))
     assert found.outcome is Outcome.FAIL
-    assert "where tiles promised sky" in found.sentence.render()
+    assert "of required sky" in found.sentence.render()
     default = micro.counted(retention="run_end", config={})
     assert verdict(micro.runs(default, products=with_gaps(np.s_[:30, :]))).outcome is Outcome.FAIL
 
 
 def test_the_crop_in_effect_counts_before_the_one_asked_for():
-    """A target's own default decides what its tiles promise, where the record tells it."""
+    """The crop that the target reports is used, not the requested one."""
     run = micro.counted(retention="run_end", config={}).record(products=with_gaps(np.s_[:30, :]))
     for crop, outcome in ((20.0, Outcome.PASS), (1.0, Outcome.FAIL)):
         history = replace(run.history, settings={"apply_master_tile_crop": True, "master_tile_crop_percent": crop})
@@ -157,30 +157,30 @@ def test_the_crop_in_effect_counts_before_the_one_asked_for():
 
 
 def test_a_broken_promise_that_the_pair_breaks_too_is_told_only():
-    """Retention is not to blame for what run_end does not cover either."""
+    """Required sky that run_end does not cover either is mentioned and is no failure."""
     gap = np.s_[20:60, 100:140]
     pair = replace(micro.run_end(), products=with_gaps(gap))
     found = verdict(micro.runs(micro.counted(), pair=pair, products=with_gaps(gap)))
     assert found.outcome is Outcome.PASS
     assert found.evidence["holes"][0]["in_pair"] is True
-    assert "uncovered with run_end too: 1 areas" in found.sentence.render()
+    assert "run_end lacks the same 5.76 arcmin² of required sky" in found.sentence.render()
 
 
 def test_without_a_pair_what_was_uncovered_before_the_patch_is_no_new_hole():
-    """The pair itself is judged beside the version before the patch: what that left uncovered too is told and no failure."""
+    """Without a pair, required sky that the baseline does not cover either is mentioned and is no failure."""
     gap = (slice(20, 60), slice(20, 60))
     run = broken(gap)
     assert verdict(Comparison(run)).outcome is Outcome.FAIL
     found = verdict(Comparison(run, baseline=replace(run, request=replace(run.request, role="baseline-pair"))))
     assert found.outcome is Outcome.PASS
-    assert "uncovered before the patch too: 1 areas" in found.sentence.render()
+    assert "The baseline lacks the same 5.76 arcmin² of required sky" in found.sentence.render()
     assert found.evidence["holes"][0]["in_baseline"] is True
     sound = replace(run, products=micro.run_end().products)
     assert verdict(Comparison(run, baseline=sound)).outcome is Outcome.FAIL
 
 
 def broken(gap):
-    """Return a run with run_end whose mosaic has a gap where tiles promised sky."""
+    """Return a run with run_end whose mosaic has a gap in required sky."""
     record = micro.run_end()
     covered = record.products.covered.copy()
     covered[gap] = False
@@ -188,7 +188,7 @@ def broken(gap):
 
 
 def test_a_tile_that_failed_for_its_own_cause_promises_nothing():
-    """The quality gate took the tile away: the dataset is to blame for the sky that it leaves."""
+    """A tile that the quality gate rejected has no required sky."""
     run = micro.Micro(micro.PRIVATE, retention="run_end").begin()
     for tile, group in enumerate(micro.PRIVATE):
         run.submit(tile, group)
@@ -197,7 +197,7 @@ def test_a_tile_that_failed_for_its_own_cause_promises_nothing():
 
 
 def test_the_pair_knows_the_reference_that_a_lost_tile_never_had():
-    """A tile that never started has no reference; the pair's tile of the same frames has, else the group's order must do."""
+    """The reference frame of a tile that never started is taken from the pair, or else from the order of the group."""
     run = micro.naive(order=(1, 0, 2))
     run.steps = [replace(s, reference=None) if s.tile == 2 else s for s in run.steps]
     assert verdict(micro.runs(run)).evidence["references_known_from"] == {"the pair": 2, "the run": 1}
@@ -207,7 +207,7 @@ def test_the_pair_knows_the_reference_that_a_lost_tile_never_had():
 
 
 def test_a_starved_tile_may_have_taken_another_reference():
-    """A tile made on a borrowed frame, for want of its own, covers the neighbour: what it was to cover, the pair knows."""
+    """The reference frame of a tile that lacked caches is taken from the pair: it may have used a frame of its neighbour."""
     run = micro.Micro().begin()
     for tile, group in enumerate(micro.CHAIN):
         run.submit(tile, group)
@@ -215,21 +215,21 @@ def test_a_starved_tile_may_have_taken_another_reference():
     run.steps = [replace(s, reference="p2_0.fits") if s.tile == 1 and s.reference else s for s in run.steps]
     found = verdict(micro.runs(run, products=with_gaps(np.s_[:, 104:164])))
     assert found.evidence["holes"][0]["tiles"] == [1]
-    assert "promised by tile 1, on frame p1_0.fits" in micro.prose(found)
+    assert "in tile 1, whose reference frame is p1_0.fits" in micro.prose(found)
     assert "Tile 1 was made without 2 of its 4 frames" in micro.prose(found)
 
 
 def test_without_a_pair_a_covered_sky_is_unknown():
-    """Nothing tells what run_end would have covered; the promises are judged all the same."""
+    """Covered sky is unknown without a pair; the required sky of the tiles is judged anyway."""
     found = verdict(micro.runs(micro.counted(), pair=None))
     assert found.outcome is Outcome.UNKNOWN
-    assert "No pair with run_end was made." in micro.prose(found)
+    assert "There is no run with run_end to compare with." in micro.prose(found)
     assert found.evidence["promised_pixels"] > 0
 
 
 @pytest.mark.parametrize("change", ["crashed", "per_tile", "other plan", "other frames"])
 def test_a_pair_that_is_no_measure_is_no_pair(change):
-    """A pair must have run to its end, with run_end, on the same frames and plan."""
+    """A pair must have finished with run_end on the same frames and plan."""
     pair = micro.run_end()
     if change == "crashed":
         pair = replace(pair, seal=replace(pair.seal, state="crashed"))
@@ -254,16 +254,16 @@ def nothing_left():
 
 
 def test_no_mosaic_where_the_pair_has_one_is_one_large_hole():
-    """The whole sky of the pair is missing, also when the target crashed."""
+    """A run without a mosaic lacks the whole sky of the pair, also if the target crashed."""
     for state in ("done", "crashed"):
         found = verdict(micro.runs(nothing_left(), state=state))
         assert found.outcome is Outcome.FAIL
-        assert "There is no mosaic, where run_end covers 74.88" in found.sentence.render()
+        assert "The run made no mosaic; run_end covers 74.88 arcmin²." in found.sentence.render()
         assert found.evidence["holes"][0]["tiles"] == [0, 1, 2]
 
 
 def test_no_mosaic_without_a_measure_is_unknown():
-    """Without a pair, or where the time limit ended the run, or where the mosaic could not be measured, nobody knows."""
+    """No mosaic is unknown without a pair, after a time limit, and if the mosaic was not measured."""
     assert verdict(micro.runs(nothing_left(), pair=None)).outcome is Outcome.UNKNOWN
     assert verdict(micro.runs(nothing_left(), state="timed out")).outcome is Outcome.UNKNOWN
     left = (LeftFile("outputs/zemosaic_MT3_R6.fits", 1, "mosaic"),)
@@ -272,7 +272,7 @@ def test_no_mosaic_without_a_measure_is_unknown():
 
 
 def test_a_grid_that_is_nowhere_is_unknown():
-    """Cards that place nothing on the sky, or far from everything else, end the check, not the session."""
+    """WCS cards without a place on the sky, or far from the other mosaic, make the check unknown."""
     nowhere = replace(with_gaps(), wcs={"CTYPE1": "LINEAR"})
     assert verdict(micro.runs(micro.counted(), products=nowhere)).outcome is Outcome.UNKNOWN
     far = dict(with_gaps().wcs) | {"CRVAL1": 60.0}
@@ -282,7 +282,7 @@ def test_a_grid_that_is_nowhere_is_unknown():
 
 
 def test_the_star_less_reference_leaves_no_hole():
-    """A starved retry loses the panel's stars and no sky: the frame without stars covers it, but for a strip of dither."""
+    """A starved retry that loses all stars of a panel leaves no hole: the frame without stars covers the sky."""
 
     def natural(retention, starved):
         run = micro.Micro(None, panels=1, frames=3, retention=retention)
@@ -311,7 +311,7 @@ def test_the_star_less_reference_leaves_no_hole():
 
 
 def in_grid_mode(*gaps, before=(), state="done"):
-    """Return a run of grid mode and its pair, both with these gaps, and of a baseline with others."""
+    """Return a run of grid mode and its pair with these gaps, and a baseline with the gaps ``before``."""
     runs = micro.runs(micro.grid(), baseline=micro.grid(role="baseline").record())
     run, pair = (replace(record, products=with_gaps(*gaps)) for record in (runs.run, runs.pair))
     baseline = replace(runs.baseline, products=with_gaps(*before), seal=replace(runs.baseline.seal, state=state))
@@ -322,17 +322,17 @@ EAST, WEST = np.s_[20:70, 20:60], np.s_[20:70, 60:150]
 
 
 def test_sky_that_grid_mode_covered_before_the_patch_is_to_be_covered():
-    """Grid mode has no retention, so the pair lacks what the run lacks; a version that drops a part of the sky is seen."""
+    """In grid mode the run must cover the sky that the baseline covers, because the pair has the same gaps."""
     found = verdict(in_grid_mode(EAST))
     assert found.outcome is Outcome.FAIL
-    assert found.sentence.render().endswith("The target covered this sky before the patch.")
+    assert found.sentence.render().endswith("the baseline covers this sky.")
     (hole,) = found.evidence["holes"]
     assert (hole["pixels"], hole["in_pair"], hole["in_baseline"]) == (50 * 40, True, False)
     assert verdict(in_grid_mode()).outcome is Outcome.PASS
 
 
 def test_a_new_hole_beside_an_old_one_is_new():
-    """What grows out of a hole that the baseline has too is told from it by itself."""
+    """A new hole next to a hole of the baseline is found as new."""
     found = verdict(in_grid_mode(EAST, WEST, before=[WEST]))
     assert (found.outcome, [h["in_baseline"] for h in found.evidence["holes"]]) == (Outcome.FAIL, [False, True])
     assert verdict(in_grid_mode(EAST, WEST, before=[EAST, WEST])).outcome is Outcome.PASS
@@ -340,12 +340,12 @@ def test_a_new_hole_beside_an_old_one_is_new():
 
 
 def test_sky_that_pair_and_baseline_cover_is_one_hole():
-    """What the pair has too is the pair's to tell, once."""
+    """A gap that neither the pair nor the baseline has is reported once."""
     runs = in_grid_mode(EAST)
     found = verdict(replace(runs, pair=replace(runs.pair, products=with_gaps())))
     assert [h["kind"] for h in found.evidence["holes"]] == ["differential"]
 
 
 def test_a_baseline_that_came_to_no_end_covers_nothing():
-    """Then the pair alone tells what is old."""
+    """A baseline that did not reach its end is not compared."""
     assert verdict(in_grid_mode(EAST, state="crashed")).outcome is Outcome.PASS

@@ -1,4 +1,4 @@
-"""What all checks share: the mapping, premises, crashes, damage."""
+"""Test all checks together: outcomes by history and mode, names, crashes and damage."""
 
 import json
 from dataclasses import replace
@@ -22,9 +22,9 @@ def outcomes(runs):
 
 
 def test_the_chain_is_red_and_green_as_the_design_says():
-    """Naive deletion, which says nothing of it, fails seven checks and no other; counting references, and run_end, pass all.
+    """Naive deletion that the target does not report fails exactly seven checks; counted references and run_end fail no check.
 
-    Some have no question: nothing is known of the sky, and run_end is itself what others are compared with.
+    Checks that compare with run_end or with the true sky are not applicable to these histories.
     """
     red = {"warnings", "tiles", "depth", "cache", "holes", "logs", "parity"}
     assert {n for n, o in outcomes(micro.runs(micro.naive(order=(1, 0, 2)))).items() if o is Outcome.FAIL} == red
@@ -36,21 +36,21 @@ def test_the_chain_is_red_and_green_as_the_design_says():
 
 
 def test_verdicts_are_built_of_json():
-    """A verdict survives its way through a file, word for word."""
+    """A verdict that is written to a file and read again is unchanged."""
     for verdict in judge(micro.runs(micro.naive(), baseline=micro.naive().record())):
         text = json.dumps(to_json(verdict), allow_nan=False)
         assert to_json(from_json(json.loads(text), Verdict)) == json.loads(text)
 
 
 def test_checks_are_chosen_by_name():
-    """The order is the caller's; a name that is none is an error that lists the known ones."""
+    """Checks are run in the given order; unknown names are an error."""
     assert [v.check for v in judge(micro.runs(micro.counted()), ["depth", "tiles"])] == ["depth", "tiles"]
     with pytest.raises(ValueError, match=r"found colour, taste"):
         judge(micro.runs(micro.counted()), ["colour", "tiles", "taste"])
 
 
 def test_judging_twice_gives_the_same():
-    """Checks are pure: neither the runs nor an earlier verdict changes a later one."""
+    """Checks are pure: judging the same runs twice gives the same verdicts."""
     runs = micro.runs(micro.naive())
     assert to_json(judge(runs)) == to_json(judge(runs))
 
@@ -63,7 +63,7 @@ def test_judging_twice_gives_the_same():
     ],
 )
 def test_each_mode_has_its_own_questions(mode, absent):
-    """SDS has no Phase 3 and grid no cache: what does not arise is not applicable, and says so."""
+    """SDS has no Phase 3 and grid mode no cache, so the checks of these are not applicable there."""
     found = outcomes(micro.runs(micro.of_mode(mode)))
     asked = {"warnings", "tiles", "holes", "depth", "cache", "products", "fallback", "logs"}
     assert {name for name in asked if found[name] is Outcome.NOT_APPLICABLE} == absent
@@ -71,7 +71,7 @@ def test_each_mode_has_its_own_questions(mode, absent):
 
 
 def test_an_unsealed_or_damaged_record_is_unknown():
-    """That holds for the run and for what it is compared with."""
+    """No check concludes anything if the run or a record to compare with is not sealed or is damaged."""
     good = micro.runs(micro.counted())
     for runs in (
         micro.runs(micro.counted(), state=None),
@@ -83,7 +83,7 @@ def test_an_unsealed_or_damaged_record_is_unknown():
 
 
 def test_a_check_that_crashes_has_concluded_nothing():
-    """Its verdict is unknown, with the error."""
+    """A check that crashes gives unknown, with the error."""
 
     def crash(_runs, _limits):
         raise ZeroDivisionError("a bug")
@@ -95,12 +95,12 @@ def test_a_check_that_crashes_has_concluded_nothing():
 
 
 def test_every_check_has_a_question():
-    """Names are unique, questions end as questions do."""
+    """Each check has a unique name and a question that ends with a question mark."""
     assert all(check.question.render().endswith("?") and check.name == name for name, check in ALL.items())
 
 
 def test_an_empty_history_passes_nothing():
-    """A record in which nothing was observed gives no pass at all."""
+    """A record without observations passes no check."""
     run = micro.Micro().record(products=None, left=())
     empty = replace(run, history=replace(run.history, capabilities=frozenset()))
     assert set(outcomes(Comparison(empty)).values()) == {Outcome.UNKNOWN}

@@ -1,4 +1,4 @@
-"""The check of the log contract: each clause kept, each clause broken, each without an occasion."""
+"""Test the check of the log contract: each clause kept, broken and without an occasion."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ def clause(runs, name):
 
 
 def changed(run, start, **changes):
-    """Change the log records that start with a text; no change at all takes them out."""
+    """Change the log records that start with a text, or remove them if no change is given."""
     run.events = [
         replace(e, **changes) if e.source == "log" and e.text.startswith(start) else e
         for e in run.events
@@ -34,7 +34,7 @@ START, SHARED, END = "Phase3: per_tile", "Phase3: shared", "Phase3: refcount cle
 
 
 def test_a_kept_contract_passes_clause_by_clause():
-    """All three lines are there with true numbers; nothing failed, so that clause had no occasion."""
+    """All three lines exist with the right numbers; the clause on failed removals has no occasion."""
     found = verdict(micro.runs(micro.counted()))
     assert found.outcome is Outcome.PASS
     outcomes = {name: row["outcome"] for name, row in found.evidence["clauses"].items()}
@@ -61,7 +61,7 @@ def test_a_kept_contract_passes_clause_by_clause():
     ],
 )
 def test_each_broken_clause_fails(broken, start, changes):
-    """A clause that is broken is named as the failure, and it alone unless another rests on the same line."""
+    """A broken line fails its own clause and no other."""
     runs = micro.runs(changed(micro.counted(), start, **changes))
     found = verdict(runs)
     assert found.outcome is Outcome.FAIL
@@ -72,7 +72,7 @@ def test_each_broken_clause_fails(broken, start, changes):
     ("name", "text"), [("start_line", micro.TRACKED.format(6)), ("end_line", micro.CLEANED.format(6, 0))]
 )
 def test_a_line_that_is_written_twice_fails(name, text):
-    """Once is the contract."""
+    """The contract requires each line exactly once."""
     run = micro.counted()
     first = next(i for i, e in enumerate(run.events) if e.text == text)
     run.events.insert(first, replace(run.events[first]))
@@ -80,14 +80,14 @@ def test_a_line_that_is_written_twice_fails(name, text):
 
 
 def test_other_words_are_no_failure():
-    """A line is known by what a rewording keeps: counting, tracking, the number."""
+    """A reworded line that still mentions counting, tracking and the number passes."""
     run = changed(micro.counted(), START, text="Phase 3: per-tile ref-count active, tracking 6 files")
     changed(run, END, text="Phase 3: ref-count complete: removed: 6, remaining: 0")
     assert verdict(micro.runs(run)).outcome is Outcome.PASS
 
 
 def test_optional_lines_may_be_missing():
-    """The checklist calls the line at the end optional, and asks for none on shared caches."""
+    """The end line is optional by the checklist, and a line about shared caches is not required."""
     run = changed(changed(micro.counted(), END), SHARED)
     runs = micro.runs(run)
     assert verdict(runs).outcome is Outcome.PASS
@@ -97,14 +97,14 @@ def test_optional_lines_may_be_missing():
 
 @pytest.mark.parametrize("changes", [{"level": "WARNING"}, {"text": micro.CLEANED.format(5, 0)}])
 def test_a_line_at_the_end_that_is_there_must_be_right(changes):
-    """The test of scenario A fails for a line of another level or with another number, optional as the line is."""
+    """The test of scenario A fails for an end line with a wrong level or number, although the line is optional."""
     runs = micro.runs(changed(micro.counted(), END, **changes))
     with pytest.raises(AssertionError):
         scenario.test_the_end_is_said_with_the_number_removed(verdict(runs), str)
 
 
 def test_a_line_on_shared_caches_must_be_true():
-    """It may be written once, and only when two tiles share a cache."""
+    """The line may be written once, and only if two tiles share a cache."""
     private = micro.counted(micro.PRIVATE)
     assert clause(micro.runs(private), "shared_line") == "not met"
     private.events.insert(3, replace(private.events[2], source="log", level="INFO", text=micro.SHARING))
@@ -115,7 +115,7 @@ def test_a_line_on_shared_caches_must_be_true():
 
 
 def a_failed_unlink(level="DEBUG", code=micro.EACCES, *, finish=True):
-    """Return a run in which one removal fails, and is logged at a level."""
+    """Return a run in which one removal fails and is logged at this level."""
     run = micro.Micro(micro.PRIVATE).begin().log(micro.TRACKED.format(6))
     for tile, group in enumerate(micro.PRIVATE):
         run.submit(tile, group)
@@ -127,7 +127,7 @@ def a_failed_unlink(level="DEBUG", code=micro.EACCES, *, finish=True):
 
 
 def test_a_removal_that_fails_is_logged_at_debug_and_the_run_goes_on():
-    """That clause is put to the test only where a removal failed; a file that was gone already is no failure."""
+    """A failed removal must be logged at DEBUG; a file that did not exist any more is no failed removal."""
     assert clause(micro.runs(a_failed_unlink()), "failed_unlink") == "pass"
     assert clause(micro.runs(a_failed_unlink(code=micro.ENOENT)), "failed_unlink") == "not met"
     assert verdict(micro.runs(a_failed_unlink())).outcome is Outcome.PASS
@@ -138,7 +138,7 @@ def test_a_removal_that_fails_is_logged_at_debug_and_the_run_goes_on():
 
 
 def test_a_failed_removal_after_which_phase_3_does_not_end_fails():
-    """To go on is part of the clause; a run that was cut short by something else leaves it open."""
+    """Phase 3 must finish after a failed removal; a run that timed out is unknown."""
     assert clause(micro.runs(a_failed_unlink(finish=False)), "failed_unlink") == "fail"
     cut = micro.runs(a_failed_unlink(finish=False), state="timed out")
     assert clause(cut, "failed_unlink") == "unknown"
@@ -146,7 +146,7 @@ def test_a_failed_removal_after_which_phase_3_does_not_end_fails():
 
 
 def test_missing_caches_are_not_warnings_about_removals():
-    """What is logged above INFO for another reason is no spam of the retention, nor is the removal of their folder later."""
+    """A warning about a missing cache, or about the removal of the cache folder after Phase 3, does not fail."""
     run = micro.counted()
     run.events.insert(9, replace(run.events[9], source="log", level="WARNING", text="cache file is missing: p0_0.npy"))
     run.log("Failed to remove the cache folder", "WARNING")
@@ -155,7 +155,7 @@ def test_missing_caches_are_not_warnings_about_removals():
 
 @pytest.mark.parametrize("retention", ["run_end", "keep"])
 def test_other_retentions_have_no_such_lines(retention):
-    """Where nothing is counted, nothing is said of counting."""
+    """With run_end and keep, a line about reference counting fails."""
     run = micro.counted(retention=retention)
     assert verdict(micro.runs(run)).outcome is Outcome.PASS
     assert verdict(micro.runs(run.log(micro.TRACKED.format(6)))).outcome is Outcome.FAIL
@@ -163,7 +163,7 @@ def test_other_retentions_have_no_such_lines(retention):
 
 @pytest.mark.parametrize("change", ["no log", "no trace", "no steps", "cut short before"])
 def test_missing_evidence_is_unknown(change):
-    """Without the log, the trace of removals or that of tiles a clause can't be told to be kept."""
+    """Without the log, the trace of removals or the trace of tiles the answer is unknown."""
     run = micro.counted()
     state = "done"
     if change == "no log":
@@ -178,6 +178,6 @@ def test_missing_evidence_is_unknown(change):
 
 
 def test_a_run_that_was_cut_short_after_its_start_can_fail():
-    """The line was due before the first tile; what came later is left open."""
+    """A run that stopped after its first tile fails without the start line, which was due before it."""
     run = micro.Micro().begin().submit(0, micro.CHAIN[0])
     assert verdict(micro.runs(run, state="timed out")).outcome is Outcome.FAIL

@@ -1,4 +1,4 @@
-"""The checks in the modes without Phase 3: SDS coadds batches, grid mode assembles sky tiles."""
+"""Test the checks in the modes without Phase 3: SDS coadds batches, grid mode assembles sky tiles."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ def without(run, *keys):
     + [(c, "grid") for c in ("warnings", "tiles", "holes", "products")],
 )
 def test_a_good_run_passes_and_a_deaf_or_broken_one_does_not(check, mode):
-    """Each question has an answer in the mode; without events, without the end of the mode, or cut short it has none."""
+    """A good run passes in each mode. Without events, without the end of the mode, or cut short, it is unknown."""
     good = verdict(check, micro.runs(micro.of_mode(mode)))
     assert good.outcome is Outcome.PASS, micro.prose(good)
     end = {"sds": "sds_global_finalize_done", "grid": "[GRID] Grid/Survey mode completed"}[mode]
@@ -45,7 +45,7 @@ def test_a_good_run_passes_and_a_deaf_or_broken_one_does_not(check, mode):
 
 @pytest.mark.parametrize("mode", ["sds", "grid"])
 def test_warnings_of_a_way_back_to_master_tiles_count(mode):
-    """A mode without Phase 3 that loses caches in it went back."""
+    """An event of a lost cache fails these modes too: the target fell back to master tiles."""
     run = micro.of_mode(mode).event(micro.MISSING, filename="p0_0.fits", tile_id=0)
     assert verdict("warnings", micro.runs(run)).outcome is Outcome.FAIL
 
@@ -54,7 +54,7 @@ def test_warnings_of_a_way_back_to_master_tiles_count(mode):
 
 
 def test_a_batch_that_was_not_coadded_fails():
-    """Said to have failed, or never told of in a run that came to its end."""
+    """A batch fails if it reports a failure, or if a finished run does not report it."""
     lost = verdict("tiles", micro.runs(micro.sds(lost=[1])))
     assert lost.outcome is Outcome.FAIL
     assert lost.sentence.render() == "1 of 2 batches were coadded."
@@ -64,7 +64,7 @@ def test_a_batch_that_was_not_coadded_fails():
 
 
 def test_batches_that_nobody_counted_are_unknown():
-    """Without the number that was built nothing can be all of it; more than that is a contradiction."""
+    """Without the number of batches built, or with more batches than built, the check is unknown."""
     assert verdict("tiles", micro.runs(without(micro.sds(), "sds_info_batches", "[SDS]"))).outcome is Outcome.UNKNOWN
     none = without(micro.sds(), "sds_info_batches", "[SDS]").event("sds_info_batches_built", count=0, total_entries=0)
     assert verdict("tiles", micro.runs(none)).outcome is Outcome.UNKNOWN
@@ -73,7 +73,7 @@ def test_batches_that_nobody_counted_are_unknown():
 
 
 def test_a_text_alone_tells_of_a_failed_batch():
-    """The field may be missing: the text says the same."""
+    """A failed batch is found by its text if the field is missing."""
     run = micro.sds()
     run.events = [
         replace(e, key=e.key.replace("success=True", "success=False"), fields={"images": 3})
@@ -85,18 +85,18 @@ def test_a_text_alone_tells_of_a_failed_batch():
 
 
 def test_frames_that_reach_no_batch_fail():
-    """Six frames were read, five coadded; where the pair and the baseline lose one too, it is noted."""
+    """A frame that was read but not coadded fails the run, unless it is lost in the other runs too."""
     assert verdict("depth", micro.runs(micro.sds((3, 2)))).outcome is Outcome.FAIL
     assert verdict("depth", micro.runs(micro.sds((3, 2)), pair=None)).outcome is Outcome.FAIL
     same = micro.sds((3, 2), retention="run_end").record()
     runs = micro.runs(micro.sds((3, 2)))
     noted = verdict("depth", replace(runs, pair=replace(runs.pair, history=same.history)))
     assert noted.outcome is Outcome.PASS
-    assert "Not read, or not coadded: 1 of 6." in noted.sentence.render()
+    assert "Not read or not coadded: 1 of 6." in noted.sentence.render()
 
 
 def test_the_coadds_own_number_of_frames_counts():
-    """A batch of three of which the coadd used two lost one."""
+    """A batch of three frames of which the coadd used two lost one."""
     run = micro.sds()
     first = next(i for i, e in enumerate(run.events) if e.key == "p4_global_coadd_finished")
     run.events[first] = replace(run.events[first], fields={"images": 2})
@@ -104,7 +104,7 @@ def test_the_coadds_own_number_of_frames_counts():
 
 
 def test_a_frame_that_only_this_run_did_not_read_fails():
-    """Phase 1 leaves out what it can't read: in every run the same."""
+    """A frame that only this run did not read fails the run."""
     run = micro.sds((3, 2))
     run.events = [
         replace(e, fields={"num_valid_raws": 5}) if e.key == "run_info_phase1_finished_cache" else e for e in run.events
@@ -118,7 +118,7 @@ def test_a_frame_that_only_this_run_did_not_read_fails():
 
 
 def test_a_cache_of_sds_that_goes_before_the_coadd_fails():
-    """The coadd is the last reader: what goes before its end went too early, whoever needed it."""
+    """A cache that is removed before the end of the coadd fails the run."""
     run = micro.sds()
     at = next(i for i, e in enumerate(run.events) if e.key == "p4_global_coadd_started")
     early = micro.Micro(None).remove("p0_0.fits").operations
@@ -129,7 +129,7 @@ def test_a_cache_of_sds_that_goes_before_the_coadd_fails():
 
 
 def test_caches_of_sds_that_are_left_fail():
-    """Under run_end and per_tile none is left; under keep all are."""
+    """With run_end and per_tile no cache may be left; with keep all caches must be left."""
     left = (LeftFile(micro.cache_of("p0_0.fits"), 1, "cache"), LeftFile("outputs/m.fits", 1, "mosaic"))
     for retention in ("run_end", "per_tile"):
         run = micro.sds(retention=retention)
@@ -142,13 +142,13 @@ def test_caches_of_sds_that_are_left_fail():
 
 
 def test_a_cache_of_sds_that_is_removed_twice_fails():
-    """Once is enough, and twice is a sign of counting wrong."""
+    """A cache that is removed twice fails the run."""
     run = micro.sds(retention="run_end").remove("p0_0.fits").remove("p0_0.fits")
     assert verdict("cache", micro.runs(run)).outcome is Outcome.FAIL
 
 
 def test_caches_that_nobody_saw_written_are_unknown():
-    """Nothing can be said of caches that are not known."""
+    """Without a traced writing of caches the check is unknown."""
     run = micro.sds()
     run.operations = []
     assert verdict("cache", micro.runs(run)).outcome is Outcome.UNKNOWN
@@ -165,7 +165,7 @@ def against(run, *others):
 
 
 def test_a_sky_tile_that_failed_fails():
-    """With its error; without another run too, for a tile with an error is not the dataset's doing."""
+    """A sky tile with an error fails the run, also without a run to compare with."""
     run = micro.grid((1, 2), failed=(3,))
     found = verdict("tiles", micro.runs(run))
     assert found.outcome is Outcome.FAIL
@@ -174,31 +174,31 @@ def test_a_sky_tile_that_failed_fails():
 
 
 def test_a_sky_tile_without_a_word_is_missed():
-    """The pair made it; and where the pair lacks it too, the baseline tells, for both may come from the patch."""
+    """A sky tile without an event fails if the pair or the baseline made it."""
     assert verdict("tiles", against(micro.grid((1, 2)), micro.grid())).outcome is Outcome.FAIL
     assert verdict("tiles", against(micro.grid((1, 2)), micro.grid((1, 2)), micro.grid())).outcome is Outcome.FAIL
     assert verdict("tiles", against(micro.grid((1, 2)), micro.grid((1, 2)), micro.grid((1, 2)))).outcome is Outcome.PASS
 
 
 def test_a_run_that_went_another_way_is_no_measure_of_sky_tiles():
-    """A baseline of another way made none, and says nothing of this one."""
+    """A baseline that did not go through grid mode is not compared."""
     astray = replace(micro.counted().record(), request=micro.grid().request)
     runs = replace(micro.runs(micro.grid((1, 2), empty=(3,)), pair=None), baseline=astray)
     assert verdict("tiles", runs).outcome is Outcome.UNKNOWN
 
 
 def test_a_sky_tile_without_usable_pixels_is_compared():
-    """Where each run has none there it is the sky's doing; where no other run tells nobody knows."""
+    """A sky tile without usable pixels is excused if it is empty in every run; without another run it is unknown."""
     run = micro.grid((1, 2), empty=(3,))
     assert verdict("tiles", micro.runs(run)).outcome is Outcome.FAIL
     assert verdict("tiles", micro.runs(run, pair=None)).outcome is Outcome.UNKNOWN
     same = verdict("tiles", against(run, micro.grid((1, 2), empty=(3,))))
     assert same.outcome is Outcome.PASS
-    assert "without usable pixels in each: 3" in same.sentence.render()
+    assert "Without usable pixels in every run: 3" in same.sentence.render()
 
 
 def test_a_canvas_that_was_cut_otherwise_is_no_measure_of_its_tiles():
-    """Versions cut a canvas into one sky tile or into twelve; tile 2 of twelve is missing nowhere else."""
+    """A run that cuts the canvas into another number of sky tiles is not compared."""
 
     def cut(saved, tiles):
         return micro.grid(saved).event(
@@ -216,13 +216,13 @@ def test_a_canvas_that_was_cut_otherwise_is_no_measure_of_its_tiles():
 
 
 def test_what_fails_in_every_run_makes_the_question_void():
-    """The dataset is not valid for it."""
+    """A sky tile that fails in every run makes the check not applicable."""
     broken = micro.grid((1, 2), failed=(3,))
     assert verdict("tiles", against(broken, broken)).outcome is Outcome.NOT_APPLICABLE
 
 
 def test_a_sky_tile_that_did_not_reach_the_mosaic_fails():
-    """The assembly kept fewer than were made, or never heard of one."""
+    """A sky tile that was made but is not in the mosaic fails the run."""
     assert verdict("tiles", micro.runs(micro.grid(kept=2))).outcome is Outcome.FAIL
     run = micro.grid()
     run.events = [
@@ -234,7 +234,7 @@ def test_a_sky_tile_that_did_not_reach_the_mosaic_fails():
 
 
 def test_an_assembly_without_a_summary_is_unknown():
-    """Tiles that were made may not be in the mosaic."""
+    """Without the summary of the assembly the check is unknown."""
     run = without(micro.grid(), "[GRID] Assembly summary")
     assert verdict("tiles", micro.runs(run)).outcome is Outcome.UNKNOWN
 
@@ -252,7 +252,7 @@ SKY_TILE = "outputs/tiles/tile_0002.fits"
     ],
 )
 def test_a_sky_tile_that_is_removed_or_overwritten_before_the_mosaic_fails(op, path, facts):
-    """Between its saving and the mosaic's; what happens to it later hurts nobody."""
+    """A sky tile may be removed or overwritten only after the mosaic was assembled."""
     run = micro.grid()
     run.operation(op, path, **facts)
     assert verdict("products", micro.runs(run)).outcome is Outcome.PASS
@@ -272,18 +272,18 @@ def with_gap(run):
 
 @pytest.mark.parametrize("mode", ["sds", "grid"])
 def test_a_gap_that_the_pair_has_not_fails(mode):
-    """It is a hole of retention, whatever the mode; alone it is a broken promise of the frames."""
+    """A gap that the pair does not have is a hole in every mode; without a pair it is a hole in required sky."""
     runs = micro.runs(with_gap(micro.of_mode(mode)))
     found = verdict("holes", runs)
     assert found.outcome is Outcome.FAIL
     assert "run_end covers this sky" in found.sentence.render()
     alone = verdict("holes", replace(runs, pair=None))
     assert alone.outcome is Outcome.FAIL
-    assert "where frames promised sky" in micro.prose(alone)
+    assert "is in sky that frames cover" in micro.prose(alone)
 
 
 def test_sds_promises_what_enough_frames_cover():
-    """What fewer cover than its setting asks for is masked, and no hole."""
+    """Sky that fewer frames cover than the setting requires is no hole in SDS."""
     frames = [micro.frame(0, k) for k in range(5)] + [micro.frame(1, 0)]
     dataset = replace(micro.sds().request.dataset, frames=tuple(frames))
     dense = micro.products_of(frames[:5], wcs_of=frames)
@@ -295,7 +295,7 @@ def test_sds_promises_what_enough_frames_cover():
 
 
 def test_grid_mode_promises_each_frame():
-    """One frame alone at the edge must be covered too."""
+    """In grid mode sky that a single frame covers is required."""
     frames = [micro.frame(0, k) for k in range(5)] + [micro.frame(1, 0)]
     run = micro.grid(retention="run_end")
     run.request = replace(run.request, dataset=replace(run.request.dataset, frames=tuple(frames)))

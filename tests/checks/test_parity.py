@@ -1,4 +1,4 @@
-"""The check that the outputs are the expected ones."""
+"""Test the check that the outputs equal those of other runs."""
 
 from dataclasses import replace
 
@@ -27,7 +27,7 @@ def changed(record, **products):
 
 
 def moved(record, where=np.s_[:], by=1.0):
-    """Return a record in whose mosaic some blocks, by row and column, are brighter in every channel."""
+    """Return a record with some blocks of the mosaic, by row and column, brighter in every channel."""
     image, *others = record.products.planes
     plus = np.zeros(image.count.shape[1:])
     plus[where] = by
@@ -38,39 +38,39 @@ def moved(record, where=np.s_[:], by=1.0):
 
 
 def of(target, run=lambda record: record, mode="classic"):
-    """Return a sound run of a target, changed, with its pair."""
+    """Return a sound run of a target with its pair; ``run`` changes the run."""
     runs = micro.runs(micro.of_mode(mode, target=target))
     return replace(runs, run=run(runs.run))
 
 
-def test_equal_outputs_are_bit_by_bit_the_same():
-    """The run has the images of its pair."""
+def test_equal_outputs_pass():
+    """A run with the images of its pair passes as equal bit by bit."""
     found = verdict(micro.runs(micro.counted()))
     assert found.outcome is Outcome.PASS
-    assert found.sentence.render() == "The outputs are bit by bit those of: run_end."
+    assert found.sentence.render() == "The outputs are equal bit by bit to those of: run_end."
     assert [i["identical"] for i in found.evidence["compared"][0]["images"]] == [True, True]
 
 
 @pytest.mark.parametrize("mode", ["classic", "sds", "grid"])
-def test_what_repeats_itself_must_be_the_same_to_the_bit(mode):
-    """On the reference any difference is one, in every mode; what differs is named."""
+def test_a_repeatable_target_must_be_equal_to_the_bit(mode):
+    """With the reference the smallest difference fails, in every mode, and the image is named."""
     runs = micro.runs(micro.of_mode(mode))
     found = verdict(replace(runs, run=moved(runs.run, by=1e-6)))
     assert found.outcome is Outcome.FAIL
     assert "mosaic RGB" in micro.prose(found)
 
 
-def test_rounding_is_no_difference_where_nothing_repeats_itself():
-    """On ZeMosaic's classic way, what differs by less than the default profile does is the same; SDS must be the same."""
+def test_rounding_passes_for_a_target_that_does_not_repeat_itself():
+    """With ZeMosaic a difference within rounding passes in the classic mode and fails in SDS."""
     found = verdict(of(ZEMOSAIC, lambda run: moved(run, by=1e-5)))
     assert (found.outcome, found.evidence["exact"]) == (Outcome.PASS, False)
-    assert "but for rounding" in found.sentence.render()
+    assert "equal within rounding" in found.sentence.render()
     assert verdict(of(ZEMOSAIC, lambda run: moved(run, by=1e-5), "sds")).outcome is Outcome.FAIL
 
 
 @pytest.mark.parametrize("mode", ["classic", "grid"])
 def test_a_seeded_run_must_be_the_same_to_the_bit(mode):
-    """Where the probe gave the generators of both runs a seed, ZeMosaic repeats itself too: any difference is one."""
+    """If the probe seeded the generators of both runs in the fast profile, any difference fails."""
     plain = of(ZEMOSAIC, lambda run: moved(run, by=1e-5), mode)
     run, pair = (
         replace(r, history=replace(r.history, capabilities=micro.SOURCES | {"seeds"})) for r in (plain.run, plain.pair)
@@ -84,8 +84,8 @@ def test_a_seeded_run_must_be_the_same_to_the_bit(mode):
     assert verdict(replace(plain, run=run, pair=pair)).evidence["exact"] is False
 
 
-def test_what_good_runs_differ_by_passes_and_is_stated():
-    """Frames aligned anew differ a little in most blocks, more in a few: told, with the largest difference."""
+def test_a_difference_as_between_good_runs_passes():
+    """A small difference in most blocks and a larger one in a few passes, with the largest difference in the sentence."""
     found = verdict(of(ZEMOSAIC, lambda run: moved(moved(run, by=0.03), np.s_[0, 0], 2.0)))
     assert found.outcome is Outcome.PASS
     assert "at most 2.03" in found.sentence.render()
@@ -93,17 +93,17 @@ def test_what_good_runs_differ_by_passes_and_is_stated():
 
 @pytest.mark.parametrize(
     ("where", "by", "what"),
-    [(np.s_[:, :3], 6.0, "a tenth of its blocks differ by 6"), (np.s_[0, 0], 60.0, "a hundredth by 60")],
+    [(np.s_[:, :3], 6.0, "of 10 % of the blocks differ by at least 6"), (np.s_[0, 0], 60.0, "of 1 % by at least 60")],
 )
 def test_more_than_good_runs_differ_by_fails(where, by, what):
-    """Many blocks that differ a little more, or few that differ much."""
+    """Many blocks with a larger difference, or few with a very large one, fail."""
     found = verdict(of(ZEMOSAIC, lambda run: moved(run, where, by)))
     assert found.outcome is Outcome.FAIL
     assert what in micro.prose(found)
 
 
 def test_damage_to_one_block_of_many_fails():
-    """What is less than a hundredth of the mosaic is in neither percentile: no block may differ by much."""
+    """One block of many, which no percentile shows, fails if it differs by much."""
 
     def larger(record):
         image = record.products.planes[0]
@@ -115,18 +115,18 @@ def test_damage_to_one_block_of_many_fails():
     assert verdict(replace(runs, run=moved(runs.run, np.s_[0, 0], 5.0))).outcome is Outcome.PASS
     found = verdict(replace(runs, run=moved(runs.run, np.s_[0, 0], 60.0)))
     assert found.outcome is Outcome.FAIL
-    assert "mosaic RGB: one of its blocks differs by 60 in the mean." in micro.prose(found)
+    assert "mosaic RGB: the mean of a block differs by 60." in micro.prose(found)
 
 
 def test_other_stars_fail():
-    """A tenth of the stars is gone though the blocks hardly tell."""
+    """A run without a tenth of the stars fails, even if its blocks hardly differ."""
     found = verdict(of(ZEMOSAIC, lambda run: changed(moved(run, by=0.01), stars=run.products.stars[6:])))
     assert found.outcome is Outcome.FAIL
-    assert "Stars that are found" in micro.prose(found)
+    assert "stars, expected" in micro.prose(found)
 
 
 def test_pixels_that_only_one_run_has_fail():
-    """Values that are finite in one of the two only."""
+    """Values that are finite in only one of the runs fail."""
 
     def pierced(run):
         image, *others = run.products.planes
@@ -134,7 +134,7 @@ def test_pixels_that_only_one_run_has_fail():
         count[:, 1, 1] -= 100
         return changed(run, planes=(replace(image, sha256="0" * 64, count=count), *others))
 
-    assert "finite in one of the two only" in micro.prose(verdict(of(ZEMOSAIC, pierced)))
+    assert "finite in only one of the runs" in micro.prose(verdict(of(ZEMOSAIC, pierced)))
 
 
 @pytest.mark.parametrize(
@@ -143,23 +143,23 @@ def test_pixels_that_only_one_run_has_fail():
         (lambda run: changed(run, covered=run.products.covered[:, 4:]), "The mosaic's shape is 88 x 264"),
         (lambda run: changed(run, wcs={**run.products.wcs, "CRPIX1": 1.0}), "WCS cards that differ: CRPIX1."),
         (lambda run: changed(run, planes=run.products.planes[:1]), "The images are mosaic RGB"),
-        (lambda run: changed(run, mosaic=None), "There is no mosaic of zemosaic b59a65f"),
+        (lambda run: changed(run, mosaic=None), "The run of zemosaic b59a65f has no mosaic."),
         (
             lambda run: replace(run, left=(*run.left, LeftFile("outputs/extra.fits", 1, "other"))),
             "Files that only this run left: extra.fits.",
         ),
-        (lambda run: replace(run, left=()), "Files that are missing: zemosaic_MT_R.fits."),
+        (lambda run: replace(run, left=()), "Missing files: zemosaic_MT_R.fits."),
     ],
 )
 def test_another_shape_another_grid_other_files_fail(change, what):
-    """What the outputs are is compared before what they hold."""
+    """Files, shapes, images and WCS cards are compared before the values, and a difference fails."""
     found = verdict(of(ZEMOSAIC, change))
     assert found.outcome is Outcome.FAIL
     assert what in micro.prose(found)
 
 
 def test_the_counts_in_names_are_no_difference():
-    """The number of tiles is part of a name, and judged elsewhere."""
+    """Other numbers of tiles in file names pass; other checks judge them."""
 
     def renamed(run):
         name = "outputs/zemosaic_MT9_R9.fits"
@@ -170,8 +170,8 @@ def test_the_counts_in_names_are_no_difference():
     assert verdict(of(ZEMOSAIC, renamed)).outcome is Outcome.PASS
 
 
-def test_further_runs_must_come_to_the_same():
-    """keep, and another number of workers: each is compared; one that is no such run leaves its question open."""
+def test_further_runs_must_have_the_same_outputs():
+    """Runs with keep or other workers are compared; a run of another test can't be, and the answer is unknown."""
     runs = micro.runs(micro.counted())
     keep = replace(runs.run, request=replace(runs.run.request, retention="keep"))
     alone = replace(runs.run, request=replace(runs.run.request, workers=1, schedule=()))
@@ -186,7 +186,7 @@ def test_further_runs_must_come_to_the_same():
 
 
 def test_the_baseline_must_be_the_same_in_sds_alone():
-    """SDS uses no retention: gain, zero and names aside its outputs are those of before; elsewhere the baseline may differ."""
+    """Only in SDS the baseline must have the same outputs, apart from gain, zero point and names."""
     for mode, expected in (("sds", Outcome.FAIL), ("classic", Outcome.PASS), ("grid", Outcome.PASS)):
         runs = of(ZEMOSAIC, mode=mode)
         before = moved(replace(runs.run, request=replace(runs.run.request, target=BEFORE)), np.s_[:, :3], 6.0)
@@ -201,7 +201,7 @@ def test_the_baseline_must_be_the_same_in_sds_alone():
 
 
 def test_nothing_to_compare_with_is_unknown():
-    """Without a pair, and with a pair of another test, nothing is known; run_end is what others are compared with."""
+    """Without a pair, or with one of another test, the answer is unknown; run_end without a pair is not applicable."""
     runs = micro.runs(micro.counted())
     assert verdict(Comparison(runs.run)).outcome is Outcome.UNKNOWN
     other = replace(runs.pair, request=replace(runs.pair.request, seed=1))
@@ -212,24 +212,24 @@ def test_nothing_to_compare_with_is_unknown():
 
 
 def test_what_was_not_measured_is_unknown():
-    """Records of earlier versions have no digests; a run may have no products."""
+    """A record of an earlier version without digests, or a run without products, is unknown."""
     runs = micro.runs(micro.counted())
     assert verdict(replace(runs, pair=changed(runs.pair, planes=()))).outcome is Outcome.UNKNOWN
     assert verdict(replace(runs, run=replace(runs.run, products=None))).outcome is Outcome.UNKNOWN
 
 
-def test_a_measure_without_a_mosaic_is_unknown():
-    """A pair, or a baseline of SDS, that came to no mosaic says nothing of the run: it is not the run that differs."""
+def test_a_pair_or_baseline_without_a_mosaic_is_unknown():
+    """If the pair, or in SDS the baseline, has no mosaic or did not finish, the run itself is not at fault: unknown."""
     runs = micro.runs(micro.counted())
     found = verdict(replace(runs, pair=changed(runs.pair, mosaic=None)))
-    assert (found.outcome, "There is no mosaic of reference" in micro.prose(found)) == (Outcome.UNKNOWN, True)
+    assert (found.outcome, "The run of reference has no mosaic." in micro.prose(found)) == (Outcome.UNKNOWN, True)
     runs = of(ZEMOSAIC, mode="sds")
     before = replace(runs.run, request=replace(runs.run.request, target=BEFORE))
     assert verdict(replace(runs, baseline=before)).outcome is Outcome.PASS
     assert verdict(replace(runs, baseline=changed(before, mosaic=None))).outcome is Outcome.UNKNOWN
     crashed = replace(before, seal=replace(before.seal, state="crashed"))
     found = verdict(replace(runs, baseline=crashed))
-    assert (found.outcome, "did not run to its end" in micro.prose(found)) == (Outcome.UNKNOWN, True)
+    assert (found.outcome, "its run did not finish" in micro.prose(found)) == (Outcome.UNKNOWN, True)
 
 
 @pytest.mark.parametrize(
@@ -241,15 +241,15 @@ def test_a_measure_without_a_mosaic_is_unknown():
         ("killed", Outcome.UNKNOWN),
     ],
 )
-def test_a_run_that_was_ended_before_its_mosaic_differs_from_nothing(state, outcome):
-    """A machine that was too busy is no other output; a target that ended by itself without a mosaic is."""
+def test_a_run_without_a_mosaic(state, outcome):
+    """A target that ended without a mosaic fails; a run that the harness ended before its mosaic is unknown."""
     runs = micro.runs(micro.counted())
     run = changed(runs.run, mosaic=None)
     assert verdict(replace(runs, run=replace(run, seal=replace(run.seal, state=state)))).outcome is outcome
 
 
 def test_images_without_values_compare_nothing():
-    """Two images that are finite nowhere are not the same but for rounding: nothing was compared."""
+    """Two images without finite values are unknown, because nothing was compared."""
 
     def emptied(record, digest):
         image, *others = record.products.planes
@@ -262,15 +262,15 @@ def test_images_without_values_compare_nothing():
     assert "mosaic RGB" in micro.prose(found)
 
 
-def test_no_shared_cache_puts_nothing_to_the_test():
-    """Equal outputs of a run in which no tile shared a cache say nothing of retention."""
+def test_a_shared_cache_is_required():
+    """If no tiles shared a cache, equal outputs do not test retention: unknown."""
     found = verdict(micro.runs(micro.counted(micro.PRIVATE)))
     assert (found.outcome, found.evidence["premise"]) == (Outcome.UNKNOWN, "a cache was shared")
 
 
 @pytest.mark.parametrize(("mode", "premise"), [("classic", "Phase 3 reached"), ("sds", "schedule met")])
 def test_premises(mode, premise):
-    """A run that did not come to Phase 3, or whose schedule was not met, is no test."""
+    """A run that did not reach Phase 3, or whose schedule was not met, is unknown."""
     if mode == "classic":
         micro_run = micro.Micro().event("run_info_phase2_started")
     else:

@@ -1,4 +1,4 @@
-"""The check that what was made stays made."""
+"""Test the check that tiles stay intact until they are read."""
 
 from dataclasses import replace
 
@@ -30,14 +30,14 @@ def meddled(*operations, **request):
 
 
 def test_tiles_that_stay_pass():
-    """All made tiles are there at the end, and so is the mosaic."""
+    """A run passes if all tiles and the mosaic are there at the end."""
     found = verdict(micro.runs(micro.counted()))
     assert found.outcome is Outcome.PASS
     assert (found.evidence["tiles_made"], found.evidence["mosaic"]) == (3, True)
 
 
 def test_a_tile_removed_before_phase_5_fails():
-    """The removal is told with its thread and time."""
+    """A tile that is removed before Phase 5 fails the run, with the thread and the time."""
     found = verdict(micro.runs(meddled(("remove", TILE, {}))))
     assert found.outcome is Outcome.FAIL
     assert "MainThread removed master_tile_001.fits" in micro.prose(found)
@@ -45,13 +45,13 @@ def test_a_tile_removed_before_phase_5_fails():
 
 
 def test_a_rename_and_the_removal_of_the_folder_are_removals():
-    """A reader finds the tile in neither case."""
+    """Renaming a tile and removing its folder are removals too."""
     assert verdict(micro.runs(meddled(("rename", TILE, {"to": "outputs/x.fits"})))).outcome is Outcome.FAIL
     assert verdict(micro.runs(meddled(("rmtree", micro.TILES, {})))).outcome is Outcome.FAIL
 
 
 def test_cleaning_up_after_the_last_reader_is_right():
-    """Tiles that were to be cleaned away go in Phase 7, once Phase 5 has read them."""
+    """Tiles may be removed in Phase 7, after Phase 5 has read them."""
     run = micro.counted(config={"cleanup_temp_artifacts": True}).operation("rmtree", micro.TILES)
     left = (LeftFile("outputs/zemosaic_MT3_R6.fits", 1, "mosaic"),)
     assert verdict(micro.runs(run, left=left)).outcome is Outcome.PASS
@@ -66,38 +66,38 @@ def test_cleaning_up_after_the_last_reader_is_right():
     ],
 )
 def test_a_tile_that_is_overwritten_fails_unless_the_pair_does_the_same(operation):
-    """A new file in the place of a tile is a loss, except where the target always rewrites that tile."""
+    """Replacing a tile by a new file fails the run, unless the target does it with run_end too."""
     run = meddled(operation)
     found = verdict(micro.runs(run))
     assert found.outcome is Outcome.FAIL
-    assert "wrote master_tile_001.fits of tile 1 anew" in micro.prose(found)
+    assert "wrote master_tile_001.fits of tile 1 again" in micro.prose(found)
     same = meddled(operation, retention="run_end").record()
     assert verdict(micro.runs(run, pair=same)).outcome is Outcome.PASS
 
 
 def test_without_a_pair_nobody_knows_whether_a_tile_is_always_written_twice():
-    """A target that rewrites a tile in any case is no fault of the retention; why there is no measure is said."""
+    """An overwritten tile is unknown without a pair, because the target may always write it twice."""
     run = meddled(("save", TILE, {}))
     found = verdict(micro.runs(run, pair=None))
     assert found.outcome is Outcome.UNKNOWN
-    assert "No pair with run_end was made." in micro.prose(found)
+    assert "There is no run with run_end to compare with." in micro.prose(found)
 
 
 def test_whether_opens_were_recorded_is_said():
-    """Overwriting by opening is seen by opens alone: without the source no pass, without any in the record a word of it."""
+    """A pass mentions that no file was opened in the trace; without the source the check is unknown."""
     bare = verdict(micro.runs(micro.counted()))
     assert (bare.outcome, bare.evidence["opens_in_record"]) == (Outcome.PASS, 0)
-    assert "overwriting in this way would not be seen" in bare.sentence.render()
+    assert "Overwriting by open() would not show" in bare.sentence.render()
     told = verdict(micro.runs(meddled(("open", TILE, {"mode": "rb", "state": "attempt"}))))
     assert told.evidence["opens_in_record"] == 1
-    assert "overwriting" not in told.sentence.render()
+    assert "Overwriting" not in told.sentence.render()
     run = micro.counted()
     run.capabilities = micro.SOURCES - {"opens"}
     assert verdict(micro.runs(run)).evidence["premise"] == "source opens"
 
 
 def test_the_settings_in_effect_count_before_those_asked_for():
-    """What the target says that it ran with decides whether tiles were to be kept."""
+    """The settings that the target reports decide whether tiles had to be kept, not the requested ones."""
     mosaic = (LeftFile("outputs/zemosaic_MT3_R6.fits", 1, "mosaic"),)
     run = micro.counted(config={}).record(left=mosaic)
     for kept, outcome in ((False, Outcome.FAIL), (True, Outcome.UNKNOWN)):
@@ -106,27 +106,27 @@ def test_the_settings_in_effect_count_before_those_asked_for():
 
 
 def test_opening_for_update_is_no_overwriting():
-    """A target that corrects its tiles in place changes the same file."""
+    """Opening a tile for update does not replace it."""
     run = meddled(("open", TILE, {"mode": "rb+", "state": "attempt"}))
     assert verdict(micro.runs(run)).outcome is Outcome.PASS
 
 
 def test_two_tiles_in_one_file_fail():
-    """A retry that takes the name of another tile replaces it."""
+    """Two tiles with the same file fail the run: one replaced the other."""
     run = micro.counted()
     run.steps = [replace(s, path=TILE) if s.path else s for s in run.steps]
     assert verdict(micro.runs(run)).outcome is Outcome.FAIL
 
 
 def test_a_kept_tile_that_is_gone_fails_else_nobody_knows():
-    """Tiles that were to be kept must be there; where they may be cleaned away unseen, the trace has a gap."""
+    """A tile that had to be kept and is gone fails the run; if it may be removed, the check is unknown."""
     mosaic = (LeftFile("outputs/zemosaic_MT3_R6.fits", 1, "mosaic"),)
     assert verdict(micro.runs(micro.counted(), left=mosaic)).outcome is Outcome.FAIL
     assert verdict(micro.runs(micro.counted(config={}), left=mosaic)).outcome is Outcome.UNKNOWN
 
 
 def test_tiles_that_a_later_phase_refuses_are_measured_against_the_pair():
-    """A tile that Phase 4 or 5 leaves out is lost after it was counted; only more than in the pair is new."""
+    """Tiles that Phase 4 or 5 leaves out fail the run only if there are more than in the pair."""
     key = "run_warn_phase5_invalid_tile_skipped_for_assembly"
     run = micro.counted().event(key, filename="master_tile_001.fits")
     assert verdict(micro.runs(run)).outcome is Outcome.FAIL
@@ -136,7 +136,7 @@ def test_tiles_that_a_later_phase_refuses_are_measured_against_the_pair():
 
 
 def test_a_run_that_ends_well_without_a_mosaic_fails():
-    """There is no exception and no error; a run that crashed may have had a reason of its own."""
+    """A finished run without a mosaic fails; a crashed one is unknown."""
     run = micro.counted()
     tiles = tuple(f for f in run.record().left if f.kind == "tile")
     found = verdict(micro.runs(run, products=None, left=tiles))
@@ -146,7 +146,7 @@ def test_a_run_that_ends_well_without_a_mosaic_fails():
 
 
 def test_missing_evidence_is_unknown():
-    """Without the trace of removals, or a count of what is left, there is no pass."""
+    """Without the trace of removals, or without the count of files left, the check is unknown."""
     run = micro.counted()
     assert verdict(micro.runs(run, products=None, left=None)).outcome is Outcome.UNKNOWN
     run.capabilities = micro.SOURCES - {"removals"}

@@ -1,4 +1,4 @@
-"""Limits: each has a value, unit, reason and fit."""
+"""Test the limits: each has a value, unit, reason and fit."""
 
 import pytest
 
@@ -6,14 +6,14 @@ from harness.checks.thresholds import read_thresholds
 
 
 def test_every_limit_says_why_it_is_what_it_is():
-    """The project's own limits have a unit, a reason and the runs that they were fitted on."""
+    """Each of the project's limits has a unit, a reason and the runs that it was fitted on."""
     limits = read_thresholds().limits
     assert limits
     assert all(limit.unit and len(limit.reason) > 20 and len(limit.fitted_on) > 10 for limit in limits.values())
 
 
 def test_a_limit_without_a_reason_is_refused(tmp_path):
-    """A bare number is no limit."""
+    """A limit without a reason and a fit is an error."""
     path = tmp_path / "t.toml"
     path.write_text('[holes]\nmin_area = { value = 1, unit = "px" }\n')
     with pytest.raises(ValueError, match=r"holes\.min_area .* to have fitted_on, reason: add them"):
@@ -21,7 +21,7 @@ def test_a_limit_without_a_reason_is_refused(tmp_path):
 
 
 def test_an_unknown_name_lists_the_known_ones(tmp_path):
-    """A misspelt limit is an error at once, never a default."""
+    """A misspelt limit is an error that lists the known names."""
     path = tmp_path / "t.toml"
     path.write_text('[holes]\narea = { value = 1, unit = "px", reason = "r", fitted_on = "f" }\n')
     limits = read_thresholds(path)

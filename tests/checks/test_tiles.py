@@ -1,4 +1,4 @@
-"""The check that all master tiles were made."""
+"""Test the check that all master tiles were made."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ def verdict(runs):
 
 
 def a_retry(works):
-    """Return a run whose tile 1 aligns one frame only: the other comes back as a retry, which works or finds no cache."""
+    """Return a run whose tile 1 aligns one frame only. The other frame is retried, and the retry works or finds no cache."""
     run = micro.Micro(micro.PRIVATE).begin()
     for tile, group in enumerate(micro.PRIVATE):
         run.submit(tile, group)
@@ -31,17 +31,17 @@ def a_retry(works):
 
 
 def test_all_made_passes():
-    """num_master_tiles equals the last N, and the trace agrees."""
+    """A run passes if num_master_tiles equals the last N and the trace agrees."""
     found = verdict(micro.runs(micro.counted()))
     assert found.outcome is Outcome.PASS
     assert (found.evidence["num_master_tiles"], found.evidence["tiles_total"], found.evidence["planned"]) == (3, 3, 3)
 
 
 def test_a_lost_tile_fails_with_its_cause():
-    """The tile that is not among the made ones is named, with its planned group, and explained to its end."""
+    """A missing tile is named with its planned group, and the removal of its caches is explained."""
     found = verdict(micro.runs(micro.naive(order=(1, 0, 2))))
     assert found.outcome is Outcome.FAIL
-    assert found.sentence.render() == "2 of 3 master tiles were made; not made: 2."
+    assert found.sentence.render() == "Tile 2 is missing (2 of 3 made)."
     assert found.evidence["not_made"] == [
         {"tile": 2, "group": 2, "retry_of": None, "frames": 2, "lacked": 2, "why": "caches"}
     ]
@@ -50,7 +50,7 @@ def test_a_lost_tile_fails_with_its_cause():
 
 
 def test_a_retry_makes_the_total_grow():
-    """The last N counts the retry group: 4 of 4 with it, 3 of 4 when its caches were gone, which the plan's number would hide."""
+    """The last N counts the retry: 4 of 4 if it works, 3 of 4 if its caches are gone. The plan's number would hide that."""
     good = verdict(micro.runs(a_retry(works=True)))
     assert good.outcome is Outcome.PASS, micro.prose(good)
     assert (good.evidence["tiles_total"], good.evidence["retries"]) == (4, 1)
@@ -58,11 +58,11 @@ def test_a_retry_makes_the_total_grow():
     assert bad.outcome is Outcome.FAIL
     assert (bad.evidence["num_master_tiles"], bad.evidence["tiles_total"]) == (3, 4)
     assert bad.evidence["not_made"][0]["retry_of"] == 1
-    assert "Tile 3, which retries frames of tile 1, was submitted with it only" in micro.prose(bad)
+    assert "Tile 3, a retry of tile 1, was submitted with it only" in micro.prose(bad)
 
 
 def test_telemetrys_later_number_does_not_count():
-    """From Phase 4 on telemetry's tiles_total is the number made: comparing with it would always agree."""
+    """The tiles_total of the telemetry is not used: from Phase 4 on it is the number of tiles made, which always agrees."""
     run = micro.naive()
     run.event("STATS_UPDATE", tiles_total=2, tiles_done=2).event("run_info_phase4_started", tiles_total=2)
     assert verdict(micro.runs(run)).evidence["tiles_total"] == 3
@@ -78,22 +78,22 @@ def rejected(retention="per_tile"):
 
 
 def test_a_tile_that_fails_in_the_pair_too_makes_the_question_void():
-    """The quality gate rejects the tile with run_end as well: the dataset is not valid for the equality."""
+    """A tile that the quality gate rejects with run_end too makes the check not applicable: the dataset is the cause."""
     found = verdict(micro.runs(rejected(), pair=rejected("run_end").record()))
     assert found.outcome is Outcome.NOT_APPLICABLE
     assert "the quality gate rejected it" in micro.prose(found)
 
 
 def test_a_tile_that_the_pair_made_is_lost_whatever_it_says():
-    """A tile made from the same frames with run_end, and rejected here, is a difference that retention made."""
+    """A tile that is rejected here but made from the same frames with run_end fails the run."""
     assert verdict(micro.runs(rejected())).outcome is Outcome.FAIL
 
 
 def test_without_a_pair_nobody_knows_whose_fault_it_is():
-    """A tile that failed for a stated cause other than caches is neither a failure nor nothing."""
+    """A tile that failed for a stated cause other than caches is unknown without a pair."""
     found = verdict(micro.runs(rejected(), pair=None))
     assert found.outcome is Outcome.UNKNOWN
-    assert "No pair with run_end was made." in micro.prose(found)
+    assert "There is no run with run_end to compare with." in micro.prose(found)
 
 
 @pytest.mark.parametrize("change", ["no count", "no end", "no callback", "no trace"])
@@ -113,7 +113,7 @@ def test_missing_evidence_is_unknown(change):
 
 
 def test_a_disagreement_of_target_and_trace_is_unknown_when_nothing_is_missing():
-    """A trace with fewer groups than the target announces has a gap; one with more shows a group that the target hides."""
+    """A trace with fewer tiles than the target announces is unknown; a trace with more fails."""
     run = micro.counted()
     run.steps = [s for s in run.steps if s.tile != 2]
     gap = verdict(micro.runs(run, products=micro.run_end().products))
@@ -125,7 +125,7 @@ def test_a_disagreement_of_target_and_trace_is_unknown_when_nothing_is_missing()
 
 
 def test_no_tile_at_all_is_zero_of_three():
-    """The target's own word that none was made counts as the number 0."""
+    """The event that no master tile was created counts as 0 tiles made."""
     run = micro.Micro(micro.PRIVATE).begin()
     for tile, group in enumerate(micro.PRIVATE):
         run.submit(tile, group)
@@ -135,11 +135,11 @@ def test_no_tile_at_all_is_zero_of_three():
     run.event("run_error_phase3_no_master_tiles_created")
     found = verdict(micro.runs(run))
     assert found.outcome is Outcome.FAIL
-    assert found.sentence.render().startswith("0 of 3 master tiles were made")
+    assert found.sentence.render() == "Tiles 0, 1, 2 are missing (0 of 3 made)."
 
 
 def test_a_planned_group_that_was_never_submitted_is_missed():
-    """The count agrees with what was submitted; the plan knows that a tile is missing, and the pair made it."""
+    """A planned group that only the pair submitted fails the run, although the count agrees with the submitted tiles."""
     run = micro.Micro(micro.PRIVATE).begin().submit(0, micro.PRIVATE[0]).submit(1, micro.PRIVATE[1])
     run.work(0).work(1).finish()
     found = verdict(micro.runs(run))
@@ -148,12 +148,12 @@ def test_a_planned_group_that_was_never_submitted_is_missed():
 
 
 def test_a_run_end_run_is_judged_too():
-    """The pair must be sound to be a measure."""
+    """A run with run_end is judged too, because other runs are compared with it."""
     assert verdict(micro.runs(micro.counted(retention="run_end"))).outcome is Outcome.PASS
 
 
 def test_a_crashed_run_can_fail():
-    """A tile that is known to be lost is lost, though Phase 3 never stated its count."""
+    """A lost tile fails a crashed run, although Phase 3 did not report its count."""
     run = micro.Micro(micro.CHAIN).begin()
     for tile, group in enumerate(micro.CHAIN):
         run.submit(tile, group)

@@ -1,4 +1,4 @@
-"""The check that stars are where and as bright as they should be."""
+"""Test the check that stars have the right positions and fluxes."""
 
 from dataclasses import replace
 
@@ -21,26 +21,26 @@ def verdict(runs):
 
 
 def altered(record, change):
-    """Return a record whose stars were changed; ``change`` is given them with their column on the first frame."""
+    """Return a record with changed stars. ``change`` gets the stars and their columns on the first frame."""
     stars = record.products.stars.copy()
     x = (10.0 - stars[:, 0]) * np.cos(np.radians(41.0)) / micro.SCALE + micro.COLUMNS / 2
     return replace(record, products=replace(record.products, stars=change(stars, x)))
 
 
 def dimmed(by, where=lambda x: x > 170):
-    """Return a change that leaves stars a part of their flux, those of the last panel unless told otherwise."""
+    """Return a change that multiplies the flux of stars, by default of those in the last panel."""
     return lambda stars, x: np.column_stack([stars[:, :2], np.where(where(x), by, 1.0) * stars[:, 2]])
 
 
 def shifted(pixels, where=lambda x: x > 170):
-    """Return a change that moves stars along the declination."""
+    """Return a change that moves stars in declination, by default those in the last panel."""
     return lambda stars, x: np.column_stack(
         [stars[:, 0], stars[:, 1] + np.where(where(x), pixels * micro.SCALE, 0.0), stars[:, 2]]
     )
 
 
 def test_a_mosaic_that_lies_elsewhere_is_compared_by_the_pairs_stars():
-    """A target that places its mosaic wrongly with run_end too still shows whether a panel's stars are what the pair's are."""
+    """If run and pair are both misplaced on the sky, their stars are compared with each other."""
     runs = micro.runs(micro.counted())
     elsewhere = runs.pair.products.stars + np.array([0.0, 1.0, 0.0])
     truth = Truth(elsewhere, 0.0, (1.0, 1.0, 1.0), "synthetic", ())
@@ -51,7 +51,7 @@ def test_a_mosaic_that_lies_elsewhere_is_compared_by_the_pairs_stars():
 
 @pytest.mark.parametrize("mode", ["classic", "sds", "grid"])
 def test_the_same_stars_pass(mode):
-    """In every panel, in every mode."""
+    """Equal stars pass in every panel and in every mode."""
     found = verdict(micro.runs(micro.of_mode(mode)))
     assert found.outcome is Outcome.PASS
     assert {p["flux"] for p in found.evidence["panels"]} == {1.0}
@@ -59,7 +59,7 @@ def test_the_same_stars_pass(mode):
 
 
 def test_a_star_is_found_near_its_place_or_not_at_all():
-    """The nearest star is none of its images when it lies further away than any shift that still makes one image."""
+    """A star with no match within the search radius is not found."""
     products = micro.counted().record().products
     at = sky(products.stars[:1], ALL, products)
     assert look(products, at).found.all()
@@ -67,7 +67,7 @@ def test_a_star_is_found_near_its_place_or_not_at_all():
 
 
 def test_one_scale_for_the_whole_mosaic_is_no_finding():
-    """A mosaic saved in another unit has the same stars: the scale is anchored on all that both show."""
+    """A mosaic in another unit passes: the common scale is removed."""
     runs = micro.runs(micro.counted())
     found = verdict(replace(runs, run=altered(runs.run, dimmed(0.5, lambda x: x > -1e9))))
     assert (found.outcome, found.evidence["scale"]) == (Outcome.PASS, 0.5)
@@ -76,15 +76,15 @@ def test_one_scale_for_the_whole_mosaic_is_no_finding():
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        (dimmed(0.7), "stars have 0.7 of their flux with run_end"),
-        (dimmed(1.4), "stars have 1.4 of their flux with run_end"),
-        (shifted(3.0), "stars lie 3 pixels from where run_end shows them"),
-        (lambda stars, x: stars[x < 170], "are lost"),
-        (dimmed(0.6, lambda x: x > 225), "in all are lost, of another flux or elsewhere"),
+        (dimmed(0.7), "stars have 70 % of their flux with run_end"),
+        (dimmed(1.4), "stars have 140 % of their flux with run_end"),
+        (shifted(3.0), "stars are displaced by 3 pixels from their positions with run_end"),
+        (lambda stars, x: stars[x < 170], "are lost, the others"),
+        (dimmed(0.6, lambda x: x > 225), "stars differ: 0 are lost, the others have another flux or lie elsewhere"),
     ],
 )
 def test_a_panel_that_differs_fails_and_is_named(change, what):
-    """Too faint, too bright, displaced, gone, or wrong in a part: the panel and what is wrong with it."""
+    """A panel with stars too faint, too bright, displaced, lost, or partly wrong fails, and the cause names the panel."""
     runs = micro.runs(micro.counted())
     found = verdict(replace(runs, run=altered(runs.run, change)))
     assert found.outcome is Outcome.FAIL
@@ -93,7 +93,7 @@ def test_a_panel_that_differs_fails_and_is_named(change, what):
 
 
 def test_doubled_stars_fail():
-    """Second images of stars, which neither the pair nor the truth has, are counted."""
+    """Second images of stars, which neither the pair nor the truth has, fail."""
     runs = micro.runs(micro.counted())
 
     def doubled(stars, x):
@@ -106,7 +106,7 @@ def test_doubled_stars_fail():
 
 
 def test_what_the_pair_has_too_is_no_fault_of_the_run():
-    """A panel that is as faint with run_end, beside the truth, is the target's own: the accuracy check tells of it."""
+    """A panel that is as faint with run_end passes; the accuracy check reports it."""
     runs = micro.runs(micro.counted())
     truth = Truth(micro.stars_of(ALL), 100.0, (1.0, 1.0, 1.0))
     both = replace(
@@ -120,7 +120,7 @@ def test_what_the_pair_has_too_is_no_fault_of_the_run():
 
 
 def test_blended_stars_are_left_out():
-    """Two stars in one aperture say nothing: the truth knows of both, and neither counts."""
+    """Two stars of the truth in one aperture are both left out."""
     runs = micro.runs(micro.counted())
     stars = micro.stars_of(ALL)
     beside = np.column_stack([stars[:, 0], stars[:, 1] + 6 * micro.SCALE, stars[:, 2]])
@@ -129,7 +129,7 @@ def test_blended_stars_are_left_out():
 
 
 def test_missing_evidence_is_unknown():
-    """No pair, no mosaic, too few stars; run_end itself has nobody to be compared with."""
+    """Without a pair, a mosaic or enough stars the answer is unknown; run_end without a pair is not applicable."""
     runs = micro.runs(micro.counted())
     assert verdict(Comparison(runs.run)).outcome is Outcome.UNKNOWN
     assert verdict(replace(runs, run=replace(runs.run, products=None))).outcome is Outcome.UNKNOWN
@@ -141,14 +141,14 @@ def test_missing_evidence_is_unknown():
     assert verdict(Comparison(runs.pair)).outcome is Outcome.NOT_APPLICABLE
 
 
-def test_no_shared_cache_puts_nothing_to_the_test():
-    """The stars of a run in which no tile shared a cache say nothing of retention."""
+def test_a_shared_cache_is_required():
+    """If no tiles shared a cache, sound stars do not test retention: unknown."""
     found = verdict(micro.runs(micro.counted(micro.PRIVATE)))
     assert (found.outcome, found.evidence["premise"]) == (Outcome.UNKNOWN, "a cache was shared")
 
 
 def test_phase_3_must_be_reached():
-    """A run that never came to it shows nothing of its retention."""
+    """A run that did not reach Phase 3 is unknown."""
     run = micro.Micro().event("run_info_phase2_started")
     found = verdict(micro.runs(run))
     assert (found.outcome, found.evidence["premise"]) == (Outcome.UNKNOWN, "Phase 3 reached")

@@ -1,4 +1,4 @@
-"""The check of the three events of a lost cache."""
+"""Test the check of the three events of a lost cache."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ def verdict(runs):
 
 
 def test_a_run_without_the_events_passes():
-    """A run that counts references sends none of the three, and says how many tiles could have."""
+    """A run that counts references sends none of the three events; the evidence counts the tiles that could send them."""
     found = verdict(micro.runs(micro.counted()))
     assert found.outcome is Outcome.PASS
     assert found.evidence["counts"] == {micro.MISSING: 0, micro.STARVED: 0, micro.FAILED: 0}
@@ -26,32 +26,33 @@ def test_a_run_without_the_events_passes():
 
 
 def test_missing_caches_fail_and_are_explained_to_their_end():
-    """The chain leads from the tile to its caches, to who removed them, when, after which tile, in which thread."""
+    """Missing caches are explained: the tile, the cache, the thread that removed it, the time, and the tile before."""
     found = verdict(micro.runs(micro.naive()))
     assert found.outcome is Outcome.FAIL
     assert found.evidence["counts"] == {micro.MISSING: 4, micro.STARVED: 1, micro.FAILED: 1}
     assert [link.render() for link in found.cause] == [
         "Tile 2 was not made: it lacked the caches of 2 of its 2 frames, among them preprocessed_p2_0.npy of p2_0.fits.",
-        "MainThread removed preprocessed_p2_0.npy, 0.280 s after the start of Phase 3.",
+        "Thread MainThread removed preprocessed_p2_0.npy 0.280 s after the start of Phase 3.",
         "It did so after tile 1 had ended, at 0.250 s.",
         "Tile 2, which needed it, had been submitted and started only 0.050 s later.",
-        "Tiles hit in the same way: 1.",
+        "Other tiles with the same problem: 1.",
     ]
 
 
 def test_beside_a_baseline_the_reduction_is_stated():
-    """From n to m: to zero in a pass, to fewer in a failure, which a reduction does not heal."""
+    """The count of the baseline is in the sentence; fewer events than in the baseline still fail the run."""
     before = micro.naive().record()
     gone = verdict(micro.runs(micro.counted(), baseline=before))
     assert (gone.outcome, gone.evidence["baseline_total"]) == (Outcome.PASS, 6)
-    assert "the baseline sent 6" in gone.sentence.render()
+    assert "in the baseline: 6." in gone.sentence.render()
     fewer = micro.Micro().begin()
     for tile, group in enumerate(micro.CHAIN):
         fewer.submit(tile, group)
     fewer.work(0).remove("p0_0.fits", "p0_1.fits", "p1_0.fits").work(1).work(2).finish()
     left = verdict(micro.runs(fewer, baseline=before))
     assert left.outcome is Outcome.FAIL
-    assert "In all: 1; in the baseline: 6." in left.sentence.render()
+    assert "Events of a lost cache: 1 (" in left.sentence.render()
+    assert "; in the baseline: 6." in left.sentence.render()
 
 
 def a_tile_that_fails(*keys, **fields):
@@ -66,7 +67,7 @@ def a_tile_that_fails(*keys, **fields):
 
 
 def test_a_creation_that_failed_for_another_cause_is_stated_and_not_counted():
-    """The quality gate's and the alignment's failures send the same key; what the tile said before tells them apart."""
+    """The same event is sent for other failures. It does not count if an earlier event of the tile gives another cause."""
     for keys, fields, why in (
         (["mt_quality_gate_result"], {"status": "REJECT"}, "quality gate"),
         (["mastertile_error_no_images_after_alignment"], {}, "alignment"),
@@ -79,7 +80,7 @@ def test_a_creation_that_failed_for_another_cause_is_stated_and_not_counted():
 
 
 def test_a_creation_that_failed_for_no_stated_cause_counts():
-    """Nothing clears the caches of a failure without a reason; an accepted quality gate is no reason."""
+    """A failure without a cause counts; a passed quality gate is no cause."""
     for run in (a_tile_that_fails(), a_tile_that_fails("mt_quality_gate_result", status="ACCEPT")):
         found = verdict(micro.runs(run))
         assert found.outcome is Outcome.FAIL
@@ -88,7 +89,7 @@ def test_a_creation_that_failed_for_no_stated_cause_counts():
 
 
 def test_a_starved_tile_that_the_quality_gate_rejects_failed_through_its_caches():
-    """Nobody knows how the gate would have judged it with all its frames."""
+    """A tile that lacked a cache and was rejected by the quality gate counts: with all frames it might have passed."""
     run = micro.Micro(micro.PRIVATE).begin().submit(0, micro.PRIVATE[0]).remove("p0_1.fits").start(0)
     run.event(micro.MISSING, filename="p0_1.fits", cache_path=micro.cache_of("p0_1.fits"), tile_id=0)
     run.event("mt_quality_gate_result", tile_id=0, status="REJECT").end(0, "failed").collect(0).finish()
@@ -97,7 +98,7 @@ def test_a_starved_tile_that_the_quality_gate_rejects_failed_through_its_caches(
 
 
 def test_without_the_events_nothing_is_known():
-    """Without the progress callback the absence of warnings shows nothing."""
+    """Without the progress events the check is unknown."""
     run = micro.counted()
     run.capabilities = micro.SOURCES - {"callback"}
     found = verdict(micro.runs(run))
@@ -105,14 +106,14 @@ def test_without_the_events_nothing_is_known():
 
 
 def test_tiles_that_report_nothing_show_nothing():
-    """A tap that misses the tiles' own events would miss their warnings too."""
+    """Without any event of the tiles the absence of warnings is unknown: the warnings would be missing too."""
     run = micro.counted()
     run.events = [e for e in run.events if e.key != "mastertile_info_creation_started_from_cache"]
     assert verdict(micro.runs(run)).outcome is Outcome.UNKNOWN
 
 
 def test_a_run_that_was_cut_short_can_fail_but_not_pass():
-    """What a killed run shows stands; what it does not show is not known. Torn lines are like it."""
+    """A run that was stopped, or whose record has unreadable lines, can fail but not pass."""
     assert verdict(micro.runs(micro.naive(), state="timed out")).outcome is Outcome.FAIL
     cut = verdict(micro.runs(micro.counted(), state="timed out"))
     assert cut.outcome is Outcome.UNKNOWN
@@ -124,7 +125,7 @@ def test_a_run_that_was_cut_short_can_fail_but_not_pass():
 
 
 def test_an_unmet_schedule_is_never_the_targets_fault():
-    """A hold that was not met makes the run unknown, whatever it shows."""
+    """A schedule that was not kept makes the check unknown, whatever the run shows."""
     hold = micro.HOLD(1, "unmet", 1, 0, "no worker was free")
     asked = Hold(1, 0)
     for run in (micro.naive(schedule=(asked,)), micro.counted(schedule=(asked,))):
@@ -133,13 +134,13 @@ def test_an_unmet_schedule_is_never_the_targets_fault():
         assert (found.outcome, found.evidence["premise"]) == (Outcome.UNKNOWN, "schedule met")
         assert "no worker was free" in found.sentence.render()
     run = micro.counted(schedule=(asked,))
-    assert verdict(micro.runs(run)).outcome is Outcome.UNKNOWN, "a hold that nobody came to is not met"
+    assert verdict(micro.runs(run)).outcome is Outcome.UNKNOWN, "a hold without any event is not met"
     run.holds = [replace(hold, state="waiting"), replace(hold, state="met")]
     assert verdict(micro.runs(run)).outcome is Outcome.PASS
 
 
 def test_a_fault_that_did_not_strike_shows_nothing():
-    """A run that was asked to survive a fault must have met it."""
+    """A run with a requested fault that did not strike is unknown."""
     asked = {"what": "unlink"}
     run = micro.counted(faults=(asked,))
     assert verdict(micro.runs(run)).evidence["premise"] == "fault struck"
@@ -156,14 +157,14 @@ def test_a_fault_that_did_not_strike_shows_nothing():
 
 
 def test_under_per_tile_a_cache_must_have_been_shared():
-    """Tiles that shared no cache put nothing to the test, whatever the plan and the target say; run_end needs no sharing."""
+    """A run with per_tile whose tiles shared no cache is unknown; run_end needs no shared cache."""
     run = micro.counted()
     run.steps = [replace(s, caches=tuple(f"{s.tile}-{c}" for c in s.caches)) for s in run.steps]
     run.event("x", "Phase3: shared cache detected across master tiles; refcount guard active.", source="log")
     for runs in (micro.runs(run), micro.runs(micro.counted(micro.PRIVATE)), micro.runs(unplanned(micro.PRIVATE))):
         found = verdict(runs)
         assert (found.outcome, found.evidence["premise"]) == (Outcome.UNKNOWN, "a cache was shared")
-        assert "nothing was put to the test" in found.sentence.render()
+        assert "No two tiles shared a cache" in found.sentence.render()
     assert verdict(micro.runs(micro.counted(micro.PRIVATE, retention="run_end"))).outcome is Outcome.PASS
     assert verdict(micro.runs(unplanned(micro.CHAIN))).outcome is Outcome.PASS
 
@@ -176,14 +177,14 @@ def unplanned(groups):
 
 
 def test_frames_without_a_cache_share_none():
-    """An entry that names no cache is no cache, however many tiles have one."""
+    """Frames without a cache do not count as sharing one."""
     run = micro.counted(micro.PRIVATE)
     run.steps = [replace(s, caches=("", *s.caches[1:])) for s in run.steps]
     assert verdict(micro.runs(run)).evidence["premise"] == "a cache was shared"
 
 
 def test_where_tiles_are_not_traced_the_targets_own_word_shows_that_caches_were_shared():
-    """The log line of the policy is the next best evidence."""
+    """Without a trace of tiles the policy's log line shows that caches were shared."""
     run = micro.counted()
     run.steps = []
     run.events = [e for e in run.events if e.source != "log"]
@@ -212,7 +213,7 @@ def other(run, **changes):
     ],
 )
 def test_a_foreign_baseline_is_left_out_and_said(changes, named):
-    """What another test sent says nothing of this one; another version of the same target is just what a baseline is."""
+    """A baseline of another test is not compared, and the difference is named; another version of the target is no difference."""
     before = micro.naive(order=(2, 1, 0)).record()
     found = verdict(micro.runs(micro.counted(), baseline=other(before, **changes)))
     assert found.outcome is Outcome.PASS
@@ -221,12 +222,12 @@ def test_a_foreign_baseline_is_left_out_and_said(changes, named):
     assert from_json(found.evidence["baseline"], Message).render().endswith(f"differs in: {named}.")
     version = TargetFacts("reference", "older", "", "python", {"commit": "older"})
     assert (
-        "the baseline sent"
+        "in the baseline: "
         in verdict(micro.runs(micro.counted(), baseline=other(before, target=version))).sentence.render()
     )
 
 
 def test_without_phase_3_there_is_no_verdict():
-    """A run that ended before Phase 3 says nothing about it."""
+    """A run that ended before Phase 3 is unknown."""
     run = micro.Micro().event("run_error_phase2_no_groups")
     assert verdict(micro.runs(run)).evidence["premise"] == "Phase 3 reached"

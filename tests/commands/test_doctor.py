@@ -110,7 +110,7 @@ def test_own_frames_without_a_wcs_are_a_fault(tmp_path):
     found = [f for f in examine(None, None, tmp_path) if f.name.render() == "own frames"]
     assert [f.ok for f in found] == [False, False]
     assert "torn.fit" in found[0].found.render()
-    assert "found none in 1: brute.fits" in found[1].found.render()
+    assert "found 1 without: brute.fits" in found[1].found.render()
     assert by_name(None, None, tmp_path / "none")["own frames"].ok is False
 
 

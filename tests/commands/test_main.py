@@ -80,7 +80,7 @@ def test_bad_frames_are_told_in_the_language(capsys, monkeypatch):
         assert main(["--lang", "fr", "doctor"]) == 2
         return capsys.readouterr().err.splitlines()
 
-    problem = InputError(say("The record can't be read: {error}", error="x"), say("all there"))
+    problem = InputError(say("The record can't be read: {error}", error="x"), say("all installed"))
     assert refuse(problem) == ["phase3\N{NO-BREAK SPACE}: L’enregistrement est illisible\N{NO-BREAK SPACE}: x", ANY]
     assert refuse(OSError("expected a, found b: c")) == ["phase3\N{NO-BREAK SPACE}: expected a, found b: c"]
 
@@ -280,7 +280,7 @@ def test_a_session_is_judged_again(capsys, a_session):
     write_session(replace(session, judged=(replace(subject, verdicts=changed),)), a_session)
     assert main(["judge", str(a_session), "--check", "holes"]) == 1
     out = capsys.readouterr().out
-    assert "chain, subject, holes: pass → fail" in out
+    assert "chain, version under test, holes: pass → fail" in out
     assert "verdicts that changed: 1" in out
     assert main(["judge", str(a_session), "--json", "--check", "holes"]) == 1
     found = json.loads(capsys.readouterr().out)
@@ -295,10 +295,12 @@ def test_a_check_that_the_session_has_not_is_a_change(capsys, a_session):
     fewer = tuple(v for v in session.judged[0].verdicts if v.check != "tiles")
     write_session(replace(session, judged=(replace(session.judged[0], verdicts=fewer),)), a_session)
     assert main(["judge", str(a_session)]) == 1
-    assert "chain, subject, tiles: – → fail" in capsys.readouterr().out
+    assert "chain, version under test, tiles: – → fail" in capsys.readouterr().out
     write_session(replace(session, judged=(replace(session.judged[0], case="a\x1b[2J", verdicts=fewer),)), a_session)
     main(["judge", str(a_session)])
-    assert "a\\u001b[2J, subject, tiles" in capsys.readouterr().out  # whoever wrote the session steers no terminal
+    assert (
+        "a\\u001b[2J, version under test, tiles" in capsys.readouterr().out
+    )  # whoever wrote the session steers no terminal
 
 
 def test_a_session_says_itself_what_stands_beside_its_runs(capsys, a_session):

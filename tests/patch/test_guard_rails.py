@@ -345,19 +345,23 @@ def test_retention_inside_sds_is_allowed():
 @pytest.mark.parametrize(
     ("old", "new", "why"),
     [
-        ("            done += 1\n", "            done += 2\n", "It writes done"),
-        ("    done = 0\n", "    done = 0\n    unrelated = 3\n", "It names nothing of cache retention"),
-        ("    done = 0\n", "    done = 0\n    upload(cache_users)\n", "It calls upload"),
-        ("    done = 0\n", "    done = 0\n    eval('cache')\n", "It calls eval"),
-        ("    done = 0\n", "    done = 0\n    groups.remove(caches_of)\n", "It calls groups.remove"),
-        ("    done = 0\n", "    done = 0\n    os.remove(groups)  # cache\n", "It calls os.remove"),
-        ("    done = 0\n", "    done = 0\n    self.cache = 1\n", "It writes self.cache"),
-        ("    done = 0\n", "    done = 0\n    groups[0] = cache_users\n", "It writes groups[0]"),
-        ("    done = 0\n", "    done = 0\n    import cachetools\n", "It imports cachetools"),
-        ("                release_caches(tile)\n", "                release_caches(tile)\n                break\n", "It leaves"),
-        ("                release_caches(tile)\n", "                raise ValueError(cache_users)\n", "It raises"),
-        ("    if sds_wanted:\n", "    if sds_wanted and not retention:\n", "It decides on statements"),
-        ("    return done\n", "    return done if retention else 0\n", "It leaves"),
+        ("            done += 1\n", "            done += 2\n", "The statement writes done"),
+        ("    done = 0\n", "    done = 0\n    unrelated = 3\n", "The statement names nothing that belongs to cache retention"),
+        ("    done = 0\n", "    done = 0\n    upload(cache_users)\n", "The statement calls upload"),
+        ("    done = 0\n", "    done = 0\n    eval('cache')\n", "The statement calls eval"),
+        ("    done = 0\n", "    done = 0\n    groups.remove(caches_of)\n", "The statement calls groups.remove"),
+        ("    done = 0\n", "    done = 0\n    os.remove(groups)  # cache\n", "The statement calls os.remove"),
+        ("    done = 0\n", "    done = 0\n    self.cache = 1\n", "The statement writes self.cache"),
+        ("    done = 0\n", "    done = 0\n    groups[0] = cache_users\n", "The statement writes groups[0]"),
+        ("    done = 0\n", "    done = 0\n    import cachetools\n", "The statement imports cachetools"),
+        (
+            "                release_caches(tile)\n",
+            "                release_caches(tile)\n                break\n",
+            "The statement leaves",
+        ),
+        ("                release_caches(tile)\n", "                raise ValueError(cache_users)\n", "The statement raises"),
+        ("    if sds_wanted:\n", "    if sds_wanted and not retention:\n", "The statement is a condition of statements"),
+        ("    return done\n", "    return done if retention else 0\n", "The statement leaves"),
     ],
 )  # fmt: skip
 def test_what_is_more_than_retention_says_why(old, new, why):
@@ -398,7 +402,7 @@ def test_names_that_are_written_again_before_they_are_read_are_free():
         "            for future in caches_of:\n                log.debug('cache')\n            tile = futures[future]\n"
     )
     row = rows(version(NAIVE), edited("            tile = futures[future]\n", between))["4.1"]
-    assert "It writes future" in " ".join(line.render() for line in row.cause)
+    assert "The statement writes future" in " ".join(line.render() for line in row.cause)
 
 
 def test_changed_data_leaves_the_modes_unknown():

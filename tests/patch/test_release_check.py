@@ -38,13 +38,13 @@ def test_a_sound_release_passes():
     ("changed", "told"),
     [
         ({"one_release_too_many": {"counts": [{"a": 0}, {"a": -1}]}}, "a count fell to -1"),
-        ({"a_tile_twice": {"there": ["abc", "c"]}}, "left after the releases: abc, c"),
-        ({"in_order": {"there": ["c", ""]}}, "left after the releases: c"),
+        ({"a_tile_twice": {"there": ["abc", "c"]}}, "remain after the releases: abc, c"),
+        ({"in_order": {"there": ["c", ""]}}, "remain after the releases: c"),
         ({"a_missing_file": {"raised": "FileNotFoundError: a"}}, "the release raised FileNotFoundError: a"),
-        ({"a_missing_file": {"there": ["bc"]}}, "left after the releases: bc"),
+        ({"a_missing_file": {"there": ["bc"]}}, "remain after the releases: bc"),
         ({"a_file_that_cant_be_removed": {"levels": ["DEBUG", "WARNING"]}}, "logged at level WARNING"),
-        ({"a_file_that_cant_be_removed": {"there": ["abc"]}}, "left after the releases: abc"),
-        ({"a_count_that_is_zero_already": {"there": ["ab"]}}, "left after the releases: ab"),
+        ({"a_file_that_cant_be_removed": {"there": ["abc"]}}, "remain after the releases: abc"),
+        ({"a_count_that_is_zero_already": {"there": ["ab"]}}, "remain after the releases: ab"),
     ],
 )
 def test_each_wrong_step_fails(changed, told):
@@ -57,14 +57,14 @@ def test_each_wrong_step_fails(changed, told):
 @pytest.mark.parametrize(
     ("found", "told"),
     [
-        ({"format": FORMAT, "problem": "no interpreter"}, "could not be driven: no interpreter"),
-        ({"format": "another/1"}, "could not be driven: another/1"),
+        ({"format": FORMAT, "problem": "no interpreter"}, "could not be called: no interpreter"),
+        ({"format": "another/1"}, "could not be called: another/1"),
         ({"format": FORMAT, "function": None, "looked_at": ["tidy()"], "steps": []}, "looked at: tidy()"),
         ({**outcome(), "steps": outcome()["steps"][1:]}, "missing: in order"),
     ],
 )
 def test_what_was_not_driven_is_unknown(found, told):
-    """A release that is not found, or was driven through some steps only, is unknown."""
+    """A release that is not found, or was called in some steps only, is unknown."""
     verdict = judge(found)
     assert verdict.outcome is Outcome.UNKNOWN
     assert told in verdict.sentence.render()

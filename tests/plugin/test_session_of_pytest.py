@@ -21,8 +21,9 @@ from harness.plugin.fixtures import note, of_unknown_standing
 from harness.plugin.hooks import selected
 from harness.record.reader import read_record
 from harness.record.values import sha256_of
-from harness.session.model import JudgedRun, normal_form, read_session
+from harness.session.model import JudgedRun, read_session
 from harness.verdict import Outcome, Verdict
+from tests.session_forms import normal_form
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -104,8 +104,8 @@ def test_runs_are_added_up():
     """Figures of several sessions are added up, and the runs are listed with their records and sessions."""
     text = page(a_session(), a_session())
     assert "**12 of 12** (zemosaic 63bcc2c: 10 of 12)" in text
-    assert "| R1 | `chain` | `chain3x2` | subject | `zemosaic b59a65f` | `per_tile` | S1 | `s` |" in text
-    assert "control, baseline" in text
+    assert "| R1 | `chain` | `chain3x2` | version under test | `zemosaic b59a65f` | `per_tile` | S1 | `s` |" in text
+    assert "version with the bug, baseline" in text
     assert "✓ 6 (R1, S1, R2, S2)" in detail(text, "A.6")
 
 

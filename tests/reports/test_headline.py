@@ -46,9 +46,9 @@ def test_the_title_claims_no_more_than_was_evaluated(scenarios, outcomes, title,
     tests += (TestEntry("faults.py::t", "t", Outcome.PASS, "", None, scenario="1", occasion="retry"),)
     session = a_session(tests=tests, requirements=done_lines(*outcomes))
     page = written(session, tmp_path)
-    assert f"◐ zemosaic abc: what was evaluated passes{title}" in page.words
+    assert f"◐ zemosaic abc: the evaluated tests pass{title}" in page.words
     assert "the validation passes" not in page.words
-    assert summary_lines(session, "en")[0] == f"zemosaic abc: what was evaluated passes{title}"
+    assert summary_lines(session, "en")[0] == f"zemosaic abc: the evaluated tests pass{title}"
 
 
 def test_the_title_says_it_in_french():
@@ -56,7 +56,7 @@ def test_the_title_says_it_in_french():
     tests = (TestEntry("scenarios/test_a_hole_repro.py::t", "t", Outcome.PASS, "", None, scenario="A"),)
     session = a_session(tests=tests, requirements=done_lines("pass", "not evaluated"))
     assert summary_lines(session, "fr")[0] == (
-        "zemosaic abc\u00a0: ce qui a été évalué réussit (scénario A)\u00a0; "
+        "zemosaic abc\u00a0: les tests évalués réussissent (scénario A)\u00a0; "
         "lignes de la définition de «\u00a0terminé\u00a0» pas encore évaluées\u00a0: 1 sur 2"
     )
 
@@ -72,7 +72,7 @@ def test_a_control_that_fails_is_not_taken_for_the_target(tmp_path):
     """A session that is red only because of its controls says so under its title."""
     tests = (TestEntry("a.py::t", "t", Outcome.FAIL, "", "a"),)
     control = a_run("a", "control", (a_verdict("holes"),), expected_red=("holes",))
-    told = "Every gating verdict on the run under validation passes, but these controls are not as expected: a."
+    told = "All verdicts on the version under test pass, but these controls are not as expected: a."
     sound = a_session(tests=tests, judged=(control, a_run("a", "subject", (a_verdict("holes"),))))
     words = written(sound, tmp_path).words
     assert told in words

@@ -118,9 +118,9 @@ def test_a_file_can_not_claim_the_definition_of_done_for_the_reference(folders, 
 def test_controls_are_shown_as_controls(folders):
     """A control that is red in the expected checks passes, and its verdicts are not listed with those of other runs."""
     words = read(folders["reference"]).words
-    assert f"Expected red: {', '.join(RED)}; found red: {', '.join(RED)}." in words
+    assert f"Expected red: {', '.join(RED)}; red: {', '.join(RED)}." in words
     assert words.count("✓ red, as expected") == len(RED)
-    verdicts = words[words.index("All verdicts on runs") : words.index("A control is a run")]
+    verdicts = words[words.index("Verdicts on all runs") : words.index("A control is a run")]
     assert "✗" not in verdicts
 
 
@@ -138,9 +138,9 @@ def test_a_control_that_is_not_red_is_shown_to_fail(folders, tmp_path):
 def test_the_worst_comes_first_with_its_cause(folders):
     """Failures come before passes, each with its sentence and the links of its cause."""
     words = read(folders["zemosaic"]).words
-    table = words[words.index("What was found") : words.index("Dataset:")]
+    table = words[words.index("Explanation") : words.index("Dataset:")]
     assert table.index("✗ fail") < table.index("✓ pass")
-    assert "3 of 4 master tiles were made; not made: 3." in table
+    assert "Tile 3 is missing (3 of 4 made)." in table
     assert "Tile 3 was not made: it lacked the caches of 3 of its 3 frames" in table
     assert "zemosaic 63bcc2c: the validation fails" in words
 
@@ -178,7 +178,7 @@ def test_the_hole_is_drawn(folders):
 
 
 def test_bytes_and_tiles_are_drawn(folders):
-    """Live bytes have a traced and a sampled line; the failed tile, the hold and the removals are marked."""
+    """The size of the caches has a traced and a sampled line; the failed tile, the hold and the removals are marked."""
     page = read(folders["zemosaic"])
     lines = [a["class"] for a in page.all("polyline")]
     assert lines == ["traced", "bound", "sampled"]
@@ -205,7 +205,7 @@ def test_an_unsealed_record_is_unknown(folders):
     assert "Self-test of the harness: unknown." in words
     assert "No test fails, but 3 of 3 could not conclude, so the validation does not pass." in words
     assert "The record was never sealed: the run may have been cut off." in words
-    table = words[words.index("What was found") : words.index("A control is a run")]
+    table = words[words.index("Explanation") : words.index("A control is a run")]
     assert "? unknown" in table
     assert "✓ pass" not in table
 
@@ -220,7 +220,7 @@ def test_an_empty_session_is_no_pass(tmp_path):
         "No case was judged",
         "No test ran",
         "No run was made",
-        "The session holds no checklist",
+        "The session contains no checklist",
     ):
         assert part in words
 
@@ -243,7 +243,7 @@ def test_a_record_that_can_not_be_read_is_named(folders, tmp_path, path):
     runs = tuple(replace(r, record=path) for r in session.runs)
     words = written(replace(session, runs=runs), tmp_path).words
     assert "The record can't be read" in words
-    assert "3 of 4 master tiles were made; not made: 3." in words
+    assert "Tile 3 is missing (3 of 4 made)." in words
 
 
 def test_a_crashed_and_changed_record_is_shown_with_what_it_has(tmp_path):
@@ -287,7 +287,7 @@ def test_findings_are_marked(standing, told, tmp_path):
     finding = Verdict("truth", Outcome.FAIL, say("No tile was submitted."), axis="quality", standing=standing)
     session = a_session(judged=(JudgedRun("r", case="chain", role="subject", verdicts=(finding,)),))
     words = written(session, tmp_path).words
-    assert f"truth ✗ fail {told} control" in words
+    assert f"truth ✗ fail {told} version with the bug" in words
     assert f"✗ fail truth {told} chain" in words
     assert any(f"truth ({told}): No tile was submitted." in line for line in summary_lines(session, "en"))
 
@@ -297,7 +297,7 @@ def test_what_gates_stands_before_findings(tmp_path):
     old = Verdict("a", Outcome.FAIL, say("Old."), axis="quality", standing="pre-existing")
     judged = (a_run("a", "subject", (old,)), a_run("z", "subject", (a_verdict("z", Outcome.FAIL),)))
     words = written(a_session(judged=judged), tmp_path).words
-    table = words[words.index("All verdicts on runs") :]
+    table = words[words.index("Verdicts on all runs") :]
     assert table.index("✗ fail z") < table.index("✗ fail a finding, pre-existing")
 
 
@@ -305,7 +305,7 @@ def test_a_failing_test_without_a_verdict_is_named_beside_the_verdicts(tmp_path)
     """A failing test without a verdict in the list (a guard rail, a control) is named above the list, with a link."""
     tests = (TestEntry("scenarios/test_guard_rails.py::t", "No file is added.", Outcome.FAIL, "x", None),)
     page = written(a_session(tests=tests, judged=(a_run("a", "subject", (a_verdict("holes"),)),)), tmp_path)
-    verdicts = section(page, "All verdicts on runs", "Cases")
+    verdicts = section(page, "Verdicts on all runs", "Cases")
     assert "✗ fail No file is added." in verdicts
     assert "#test-1" in [a.get("href") for a in page.all("a")]
 

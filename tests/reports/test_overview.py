@@ -13,16 +13,16 @@ from tests.sample_session import JUDGED
 
 def test_the_matrix_shows_every_case_at_a_glance(folders):
     """The matrix has one row per case, one cell per check with sign and word, and one cell each for control and pair."""
-    matrix = section(read(folders["reference"]), "The verdict of each check", "All verdicts on runs")
-    assert f"Case {' '.join(sorted(JUDGED))} control pair" in matrix
+    matrix = section(read(folders["reference"]), "The verdict of each check", "Verdicts on all runs")
+    assert f"Case {' '.join(sorted(JUDGED))} version with the bug same version, other retention" in matrix
     assert 'Test A — Repro "trou" chain chain2x2 (synthetic frames), classic' in matrix
     assert matrix.count("✓ pass") == len(JUDGED) + 1  # the signs are explained below
-    assert "control ✓ red found" in matrix
-    assert "pair ○ not made" in matrix
-    red = section(read(folders["zemosaic"]), "The verdict of each check", "All verdicts on runs")
+    assert "version with the bug ✓ red found" in matrix
+    assert "same version, other retention ○ not made" in matrix
+    red = section(read(folders["zemosaic"]), "The verdict of each check", "Verdicts on all runs")
     assert "holes ✗ fail" in red
     assert "products ✓ pass" in red
-    assert "control ○ not made" in red
+    assert "version with the bug ○ not made" in red
 
 
 def test_the_matrix_leads_to_the_run_and_hides_nothing(tmp_path):
@@ -36,14 +36,17 @@ def test_the_matrix_leads_to_the_run_and_hides_nothing(tmp_path):
         a_run("b", "pair", (a_verdict("holes"),)),
     )
     page = written(a_session(judged=judged), tmp_path)
-    matrix = section(page, "The verdict of each check", "All verdicts on runs")
-    first, second = matrix[matrix.index("pair", matrix.index("Case")) :].split(" b ")
+    matrix = section(page, "The verdict of each check", "Verdicts on all runs")
+    first, second = matrix[matrix.index("same version", matrix.index("Case")) :].split(" b ")
     assert "a a-subject" in first
     assert "a again" in first
     assert first.count("holes ? unknown") == first.count("holes ✓ pass") == 1
     assert "truth ✗ fail finding" in first
-    assert first.count("control ✗ not as expected") == first.count("pair ✗ fail") == 2
-    assert "holes ○ not evaluated truth ○ not evaluated control ○ not made pair ✓ pass" in second
+    assert first.count("version with the bug ✗ not as expected") == first.count("other retention ✗ fail") == 2
+    assert (
+        "holes ○ not evaluated truth ○ not evaluated version with the bug ○ not made same version, other retention ✓ pass"
+        in second
+    )
     cells = [a["href"] for a in page.all("a") if re.fullmatch("#run-[0-9]+", a.get("href", ""))]
     # By case, role and name: the control, its sound pair, the pair that fails, and the two runs of the subject.
     assert {"#run-1", "#run-3", "#run-4", "#run-5"} <= set(cells)
@@ -65,7 +68,7 @@ def test_passes_are_folded_and_failures_never(tmp_path):
     pair = a_run("a", "pair", (a_verdict("depth"), a_verdict("holes", Outcome.FAIL)))
     few = (a_verdict("tiles"), a_verdict("cache", Outcome.UNKNOWN), a_verdict("disk", Outcome.NOT_APPLICABLE))
     page = written(a_session(judged=(pair, a_run("a", "subject", few))), tmp_path)
-    table = section(page, "All verdicts on runs", "Cases")
+    table = section(page, "Verdicts on all runs", "Cases")
     assert "No verdict fails" not in table
     shown, folded = table.split("Verdicts that pass on the comparison runs: 1", 1)
     assert all(text in shown for text in ("✗ fail holes", "? unknown cache", "✓ pass tiles", "– not applicable disk"))
@@ -98,10 +101,10 @@ def test_a_control_may_be_red_where_it_is_allowed(tmp_path):
     )
     control = a_run("a", "control", verdicts, expected_red=("cache",), allowed_red=("holes",))
     words = written(a_session(judged=(control,)), tmp_path).words
-    assert "Expected red: cache (allowed too: holes); found red: cache, holes." in words
+    assert "Expected red: cache (allowed too: holes); red: cache, holes." in words
     assert "– red, allowed holes" in words
     assert "red, not expected" not in words
-    assert "control ✓ red found" in words
+    assert "version with the bug ✓ red found" in words
 
 
 def test_a_run_in_two_roles_is_shown_in_both(tmp_path):
@@ -114,8 +117,8 @@ def test_a_run_in_two_roles_is_shown_in_both(tmp_path):
     ids = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
     assert len(ids) == len(set(ids))
     assert {"run-1", "run-2"} <= set(ids)
-    assert "holes ✗ fail control ✓ red found" in page.words
-    assert "subject, control, chain3x2" in page.words
+    assert "holes ✗ fail version with the bug ✓ red found" in page.words
+    assert "version under test, version with the bug, chain3x2" in page.words
 
 
 def test_the_baseline_gates_nothing(tmp_path):
@@ -129,12 +132,12 @@ def test_the_baseline_gates_nothing(tmp_path):
     assert "✗ fail" not in shown
     assert "✗ fail holes" in folded
     assert "Cases a ✓ pass" in words
-    assert summary_lines(session, "en")[2:4] == ("✓ pass: a, subject", "✗ fail: a, baseline")
+    assert summary_lines(session, "en")[2:4] == ("✓ pass: a, version under test", "✗ fail: a, baseline")
     control = replace(a_run("a", "control", red, expected_red=("holes",)), run=before.run)
     both = a_session(judged=(subject, control, before))
     page = written(both, tmp_path)
     assert "Verdicts on the baseline" not in page.words
-    assert "control, also the baseline" in page.words
+    assert "version with the bug, also the baseline" in page.words
     assert not any("a, baseline" in line for line in summary_lines(both, "en"))
     assert "run-3" not in [attrs.get("id") for _, attrs in page.elements]
 
@@ -148,10 +151,10 @@ def test_a_control_that_is_the_baseline_says_so(tmp_path):
     old = "zemosaic 63bcc2c"
     runs = (an_entry("a", "subject"), an_entry("a", "control", old), an_entry("a", "control-pair", old))
     words = written(a_session(judged=judged, runs=runs), tmp_path).words
-    both = "control, also the baseline: zemosaic 63bcc2c, per_tile"
-    assert f"Compared with: pair: zemosaic 63bcc2c, per_tile · {both}" in words
+    both = "version with the bug, also the baseline: zemosaic 63bcc2c, per_tile"
+    assert f"Compared with: same version, other retention: zemosaic 63bcc2c, per_tile · {both}" in words
     assert words.count(both) == 2
-    assert "control, also the baseline, chain3x2 (synthetic frames)" in words
+    assert "version with the bug, also the baseline, chain3x2 (synthetic frames)" in words
     assert "(run_end): " not in words
 
 
@@ -167,7 +170,10 @@ def test_runs_beside_a_judged_one_say_what_they_are_for(tmp_path):
     )
     words = written(a_session(runs=tuple(entries), judged=(subject,)), tmp_path).words
     table = words[words.index("Every run of the session") :]
-    assert "subject, chain3x2 (synthetic frames) classic, workers: 2 repeated to measure its time, not judged" in table
+    assert (
+        "version under test, chain3x2 (synthetic frames) classic, workers: 2 repeated to measure its time, not judged"
+        in table
+    )
     assert "made to measure how the cost grows (0 frames), not judged" in table
     assert "made for comparison, not judged" in table
     assert table.count("not judged") == 3

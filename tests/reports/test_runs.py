@@ -42,8 +42,8 @@ def test_retentions_stand_side_by_side_and_costs_have_their_interval(tmp_path):
     page = with_costs(tmp_path / "session")
     assert "The three retentions" in page.words
     labels = [attrs.get("aria-label", "") for tag, attrs in page.elements if tag == "svg"]
-    assert [label for label in labels if label.startswith("Live bytes during Phase 3")] == [
-        f"Live bytes during Phase 3 with {name}" for name in ("per_tile", "run_end", "keep")
+    assert [label for label in labels if label.startswith("Size of the caches during Phase 3")] == [
+        f"Size of the caches during Phase 3 with {name}" for name in ("per_tile", "run_end", "keep")
     ]
     assert "Phase 3 time, per_tile to run_end: 1.02; 95 % interval 0.97 to 1.08" in labels
     assert "Growth of bookkeeping with the inputs: 0.99; 95 % interval 0.98 to 1.01" in labels
@@ -77,6 +77,6 @@ def test_drawings_over_time_speak_of_the_mode(mode, told, empty, tmp_path):
         trace.write_text(first + "\n", encoding="utf-8")
     (folder / "disk.jsonl").unlink(missing_ok=True)
     words = shown(tmp_path / "session").words
-    subject = words[words.index("subject reference, per_tile") :]
+    subject = words[words.index("version under test reference, per_tile") :]
     assert told in subject
     assert empty in subject

@@ -32,7 +32,7 @@ def test_the_page_says_what_matters_first(red):
     page = (folder / "summary.md").read_text(encoding="utf-8")
     assert page.startswith("# ✗ zemosaic 63bcc2c: the validation fails\n")
     titles = re.findall(r"^## (.*)$", page, re.MULTILINE)
-    assert titles == ["Definition of Done", "What fails or is unknown", "At a glance", "Real sets"]
+    assert titles == ["Definition of Done", "Failed or unknown", "At a glance", "Real sets"]
     holes = page[page.index("**fail** holes") :]
     assert "\n  1. Hole 1," in holes
     assert "\n  3. MainThread removed preprocessed\\_p3\\_0.npy" in holes
@@ -65,7 +65,7 @@ def test_the_matrix_has_words_where_one_must_look(red):
     row = next(line for line in page.splitlines() if line.startswith("| A chain |"))
     assert "✗ fail" in row
     assert "✓ pass" not in row
-    assert "Signs: ✗ fail, ✓ pass, ○ not evaluated" in page
+    assert "Symbols: ✗ fail, ✓ pass, ○ not evaluated" in page
     old = Verdict("accuracy", Outcome.FAIL, say("x"), axis="quality", standing="pre-existing")
     judged = replace(session.judged[0], verdicts=(old,))
     assert "✗ fail (finding, pre-existing)" in summary(replace(session, judged=(judged,)), "en", "0")

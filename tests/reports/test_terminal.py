@@ -23,14 +23,15 @@ def test_the_summary_is_compact_and_worst_first(folders):
     assert lines[:3] == (
         "zemosaic 63bcc2c: the validation fails",
         "Tests that fail: 3 of 3. Tests that could not conclude: 0.",
-        "✗ fail: chain, subject",
+        "✗ fail: chain, version under test",
     )
-    assert "    ✗ tiles: 3 of 4 master tiles were made; not made: 3." in lines
+    assert "    ✗ tiles: Tile 3 is missing (3 of 4 made)." in lines
     assert lines[-3] == "No real set was judged."
     reference = summary_lines(read_session(folders["reference"]), "fr")
     assert reference[0] == "Autotest du banc\u00a0: réussi. Il ne dit rien de ZeMosaic."
     assert any(
-        line.startswith("✓ réussi\u00a0: chain, témoin (rouges attendues\u00a0: cache, depth") for line in reference
+        line.startswith("✓ réussi\u00a0: chain, version avec le défaut (rouges attendues\u00a0: cache, depth")
+        for line in reference
     )
 
 

@@ -13,7 +13,8 @@ from PIL import Image
 from harness.analysis.footprint import pixel_of, sky_of
 from harness.record.products import read_products
 from harness.run import measure as module
-from harness.run.measure import MeasureError, decimate_products, decimated_cards, measure
+from harness.run.measure import MeasureError, decimated_cards, measure
+from tests.golden_records import decimate_products
 from tests.requests_ import WCS, a_request
 
 SHAPE = (80, 100)

@@ -12,10 +12,11 @@ from harness.record.reader import read_record
 from harness.record.seal import seal
 from harness.record.values import RecordError
 from harness.session.merge import merge_sessions
-from harness.session.model import SessionError, normal_form, read_session, write_session
+from harness.session.model import SessionError, read_session, write_session
 from harness.session.rejudge import judge_again
 from harness.verdict import Outcome, Verdict
 from tests.sample_session import sample_session
+from tests.session_forms import normal_form
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 from harness.record.seal import seal
 from harness.session import progress
 from harness.session.durations import Durations
-from harness.session.progress import Progress, ProgressMonitor, ProgressReader, expected_table, lines
+from harness.session.progress import Progress, ProgressMonitor, ProgressReader, expected_table, line
 from harness.session.run_matrix import PlannedRun
 from tests.requests_ import a_request
 
@@ -163,11 +163,11 @@ def test_a_line_for_each_run():
     tiles = Progress("r", "reference", "pair", "chain", "3", "", 4, 9, 112_400_000, 1_000_000_000)
     stage = Progress("r", "reference", "pair", "chain", stage="phase1_scan 3/8", since=1_000_000_000)
     ended = Progress("r", "reference", "pair", "chain", state="done", seconds=7.6)
-    assert lines([begun, tiles, stage, ended], now=9_400_000_000) == [
-        "zemosaic b59a65f · chain · subject: caches 0 MB, 0 s",
-        "reference · chain · pair: phase 3, tile 4 of 9, caches 112 MB, 8 s",
-        "reference · chain · pair: phase1_scan 3/8, caches 0 MB, 8 s",
-        "reference · chain · pair: done after 8 s",
+    assert [line(state, now=9_400_000_000) for state in (begun, tiles, stage, ended)] == [
+        "zemosaic b59a65f · chain · version under test: caches 0 MB, 0 s",
+        "reference · chain · same version, other retention: phase 3, tile 4 of 9, caches 112 MB, 8 s",
+        "reference · chain · same version, other retention: phase1_scan 3/8, caches 0 MB, 8 s",
+        "reference · chain · same version, other retention: done after 8 s",
     ]
 
 
@@ -175,14 +175,14 @@ def test_lines_can_be_translated():
     """The words of a line are translated."""
     state = Progress("r", "reference", "pair", "chain", "3")
     french = {"phase {phase},": "phase no {phase},", "{seconds} s": "{seconds} secondes"}
-    (line,) = lines([state], lambda text: french.get(text, text))
-    assert line == "reference · chain · pair: phase no 3, caches 0 MB, 0 secondes"
+    shown = line(state, lambda text: french.get(text, text))
+    assert shown == "reference · chain · same version, other retention: phase no 3, caches 0 MB, 0 secondes"
 
 
 def test_the_present_time_is_taken_by_default():
     """Without a time the present time is used."""
-    (line,) = lines([Progress("r", "t", "pair", "c", since=time.monotonic_ns() - 61 * 10**9)])
-    assert line.endswith("61 s")
+    shown = line(Progress("r", "t", "pair", "c", since=time.monotonic_ns() - 61 * 10**9))
+    assert shown.endswith("61 s")
 
 
 def wait_for(condition):
@@ -204,7 +204,7 @@ def test_the_monitor_writes_a_line_a_change(session, living):
     seal(living.folder, "done", 0, "", 3.0)
     monitor.stop()
     assert ["phase 3" in line for line in shown] == [False, True, False]
-    assert shown[-1] == "reference · chain · subject: done after 3 s"
+    assert shown[-1] == "reference · chain · version under test: done after 3 s"
 
 
 def test_runs_of_another_time_get_no_line(session, living):
@@ -239,11 +239,11 @@ def test_the_table_of_runs_to_come(tmp_path):
         for target, dataset in (("reference", "small"), ("reference (naive)", "small"), ("reference", "large"))
     ]
     assert expected_table(coming, durations).splitlines() == [
-        "run  target             case   role     dataset  retention  expected",
-        "1    reference          chain  subject  small    per_tile   8 s",
-        "2    reference (naive)  chain  subject  small    per_tile   ~8 s",
-        "3    reference          chain  subject  large    per_tile   ?",
-        "3 runs, about 17 s one after the other; 1 not known.",
+        "run  target             case   role                dataset  retention  expected",
+        "1    reference          chain  version under test  small    per_tile   8 s",
+        "2    reference (naive)  chain  version under test  small    per_tile   ~8 s",
+        "3    reference          chain  version under test  large    per_tile   ?",
+        "3 runs, about 17 s if run one after the other; 1 of unknown duration.",
     ]
 
 
@@ -251,7 +251,7 @@ def test_the_table_of_runs_to_come(tmp_path):
     ("datasets", "told"),
     [
         (("large", "large"), "2 runs; their duration is not known yet."),
-        (("small", "small"), "2 runs, about 17 s one after the other."),
+        (("small", "small"), "2 runs, about 17 s if run one after the other."),
     ],
 )
 def test_the_sum_of_all_or_of_none(tmp_path, datasets, told):

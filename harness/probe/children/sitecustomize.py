@@ -51,14 +51,7 @@ def _observe(record: str) -> None:
 
 
 class _WorkerFinder:
-    """Wrap the import of ZeMosaic's worker with the probe. Other modules are left to the other finders.
-
-    Parameters
-    ----------
-    folder
-        The folder of the records.
-
-    """
+    """Wrap the import of ZeMosaic's worker with the probe. Other modules are left to the other finders."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
