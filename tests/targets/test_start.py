@@ -84,7 +84,7 @@ def test_command_is_started_as_its_words(tmp_path):
 
 @pytest.mark.parametrize(
     ("words", "match"),
-    [("", "found nothing"), ('"open', "quote it"), ("no-such-program-here x", "found no 'no-such-program-here'")],
+    [("", "found no text"), ('"open', "quote it"), ("no-such-program-here x", "found no 'no-such-program-here'")],
 )
 def test_command_that_cannot_be_started_is_told(words, match, tmp_path):
     """A command line is checked before any run."""
