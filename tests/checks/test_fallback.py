@@ -59,7 +59,7 @@ def test_what_the_pair_has_not_is_new():
     new = verdict(of_keys("cpu_kappa_fallback_done"))
     assert new.outcome is Outcome.FAIL
     assert "cpu_kappa_fallback_done: 1 in phase 3, the first" in micro.prose(new)
-    assert "fell back on the processor" in micro.prose(new)
+    assert "fell back to the CPU" in micro.prose(new)
     for runs in (
         of_keys("center_anchor_soft_fallback", pair=["center_anchor_soft_fallback"], times=2),
         of_keys("center_anchor_soft_fallback", pair=["center_anchor_soft_fallback"], phase="5"),
