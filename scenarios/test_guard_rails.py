@@ -37,7 +37,7 @@ def test_no_logging_is_set_up(patch_row, explain):
 @pytest.mark.judges("0.3")
 @pytest.mark.checklist("0.3")
 def test_the_batch_size_acts_as_before(patch_row, explain):
-    "No changed statement uses a setting other than cache retention, so none uses the batch size."
+    """No changed statement uses a setting other than cache retention, so none uses the batch size."""
     assert patch_row.outcome is Outcome.PASS, explain(patch_row)
 
 

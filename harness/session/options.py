@@ -41,7 +41,7 @@ OPTIONS = (
     Option(
         "target", "reference", "target under validation: reference, zemosaic:PATH, zemosaic:PATH@COMMIT or command:ARGV"
     ),
-    Option("baseline", "", "the target before the patch, to compare with (default: the default of --phase3-control)"),
+    Option("baseline", "", "the target before the patch, to compare with (default: as for --phase3-control)"),
     Option(
         "control",
         "",
@@ -51,7 +51,7 @@ OPTIONS = (
     Option(
         "profile",
         "",
-        "settings of the real target: fast (bit-identical results, used by default) or default (the only one with --phase3-config)",
+        "settings of the real target: fast (bit-identical results; the usual one) or default (the only one with --phase3-config)",
     ),
     Option("config", "", "your own zemosaic_config.json, on which the settings of all runs are based"),
     Option(

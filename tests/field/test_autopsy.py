@@ -185,7 +185,7 @@ def test_the_last_of_several_runs_is_taken(folder, tmp_path):
     found = autopsy.examine(folder, log.write(tmp_path / "x.log"))
     assert outcomes(found)["warnings"] is Outcome.PASS
     assert found.record.request.retention == "run_end"
-    assert "holds 2 runs" in said(found)
+    assert "contains 2 runs" in said(found)
 
 
 @pytest.mark.parametrize(

@@ -354,7 +354,11 @@ def test_retention_inside_sds_is_allowed():
         ("    done = 0\n", "    done = 0\n    self.cache = 1\n", "The statement writes self.cache"),
         ("    done = 0\n", "    done = 0\n    groups[0] = cache_users\n", "The statement writes groups[0]"),
         ("    done = 0\n", "    done = 0\n    import cachetools\n", "The statement imports cachetools"),
-        ("                release_caches(tile)\n", "                release_caches(tile)\n                break\n", "The statement leaves"),
+        (
+            "                release_caches(tile)\n",
+            "                release_caches(tile)\n                break\n",
+            "The statement leaves",
+        ),
         ("                release_caches(tile)\n", "                raise ValueError(cache_users)\n", "The statement raises"),
         ("    if sds_wanted:\n", "    if sds_wanted and not retention:\n", "The statement is a condition of statements"),
         ("    return done\n", "    return done if retention else 0\n", "The statement leaves"),

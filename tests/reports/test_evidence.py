@@ -1,8 +1,8 @@
 """Test the display of evidence."""
 
-from harness.convert import to_json
 from harness.language.catalogue import Language
 from harness.language.message import say
+from harness.record.convert import to_json
 from reports.html.evidence import MAX_ITEMS, node
 
 
