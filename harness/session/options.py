@@ -42,7 +42,7 @@ class Option:
 _FORMS = ", ".join(form for kind in TARGETS.values() for form in kind.forms)
 OPTIONS = (
     Option("target", "reference", f"target under validation: {_FORMS}"),
-    Option("baseline", "", "the target before the patch, to compare with (default: the default of --phase3-control)"),
+    Option("baseline", "", "the target before the patch, to compare with (default: as for --phase3-control)"),
     Option(
         "control",
         "",
@@ -52,7 +52,7 @@ OPTIONS = (
     Option(
         "profile",
         "",
-        "settings of the real target: fast (bit-identical results, the default) or default (the only one with --phase3-config)",
+        "settings of the real target: fast (bit-identical results; the usual one) or default (the only one with --phase3-config)",
     ),
     Option("config", "", "your own zemosaic_config.json, on which the settings of all runs are based"),
     Option(
