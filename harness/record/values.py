@@ -99,15 +99,16 @@ def built(kind: Callable[..., T], data: Mapping[str, Any], **given: Any) -> T:
 
     Raises one of `UNREADABLE` if a value can't be converted, or a field without a default is missing.
     """
-    known = _converters(kind)
-    parts = {name: known[name](value) for name, value in data.items() if name in known and name not in given}
-    return kind(**parts, **given)
+    for name, convert in _converters(kind):
+        if name in data and name not in given:
+            given[name] = convert(data[name])
+    return kind(**given)
 
 
 @cache
-def _converters(kind: Any) -> Mapping[str, Callable[[Any], Any]]:
-    """Return the converter of each field of a class that a line can hold, by its name."""
-    return {part.name: _CONVERTERS[part.type] for part in fields(kind) if part.type in _CONVERTERS}
+def _converters(kind: Any) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+    """Return each field of a class that a line can hold, with its converter."""
+    return tuple((part.name, _CONVERTERS[part.type]) for part in fields(kind) if part.type in _CONVERTERS)
 
 
 def int_or_none(value: Any) -> int | None:
