@@ -26,7 +26,7 @@ def _listed(marks):
 
 def _read(module):
     for name, function in vars(module).items():
-        if not name.startswith("test_"):
+        if not name.startswith("test"):
             continue
         own = getattr(function, "pytestmark", [])
         marks = [getattr(mark, "mark", mark) for mark in (*own, *_listed(getattr(module, "pytestmark", [])))]

@@ -26,6 +26,7 @@ SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
 # "## 1) Code review" has the lines 1.1, 1.2, …; "### Test A — Repro" has A.1, A.2, …
 _SECTION = re.compile(r"##+ ((?:Test )?(\w+).*)")
 _LINE = re.compile(r"\s*- (?:\[.\] )?(.+)")
+_NAMED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def read_lines(checklist: Path = CHECKLIST, scenarios: Path = SCENARIOS) -> tupl
     Raises
     ------
     ValueError
-        When a mark names no line.
+        When a mark names no line, or a test is not a plain function of its module.
 
     """
     marks = tuple(_marks(scenarios))
@@ -66,7 +67,14 @@ def read_lines(checklist: Path = CHECKLIST, scenarios: Path = SCENARIOS) -> tupl
 def _marks(scenarios: Path) -> Iterator[tuple[str, str]]:
     """Yield the id of each marked test with each line that its marks name."""
     for path in sorted(scenarios.glob("test_*.py")):
-        functions = [n for n in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(n, ast.FunctionDef)]
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+        # pytest also collects these; a line that they answer would pass without them.
+        for node in ast.walk(tree):
+            if isinstance(node, _NAMED) and node.name.lower().startswith("test") and node not in functions:
+                raise ValueError(
+                    f"expected tests as plain functions, found {node.name} in {path}: use no class and no async"
+                )
         for test, mark in ((f"scenarios/{path.name}::{f.name}", mark) for f in functions for mark in f.decorator_list):
             if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.checklist":
                 yield from ((test, ast.literal_eval(line)) for line in mark.args)

@@ -85,6 +85,24 @@ def test_a_mark_that_names_no_line_is_refused(scenarios):
         read_lines(scenarios=folder)
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "class TestSome:\n    def test_one(self): pass",
+        "class TestSome(Base): pass",
+        "class Some(unittest.TestCase):\n    def test_one(self): pass",
+        "async def test_one(): pass",
+        "if True:\n    def test_one(): pass",
+    ],
+)
+def test_a_test_that_is_no_plain_function_is_refused(scenarios, source):
+    """Marks are read from plain functions only, so a test in a class or an async test is an error that names it."""
+    with pytest.raises(
+        ValueError, match=r"expected tests as plain functions, found (test_one|TestSome) in .*test_a\.py"
+    ):
+        read_lines(scenarios=scenarios(test_a=source))
+
+
 def test_no_line_passes_without_the_scenarios(tmp_path):
     """If the folder of the scenarios is missing, no line has a test, and no line is evaluated."""
     lines = read_lines(scenarios=tmp_path / "nothing")
