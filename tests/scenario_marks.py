@@ -12,11 +12,12 @@ ROOT = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class Marks:
-    """What the marks of one test say, and the fixtures that it takes."""
+    """What the marks of one test say, and the fixtures that it takes; ``judges`` has the arguments of each such mark."""
 
     scenario: tuple[str, str]
     lines: tuple[str, ...]
     beyond: bool
+    judges: tuple[tuple[tuple, dict], ...]
     fixtures: frozenset[str]
 
 
@@ -37,9 +38,13 @@ def _read(module):
         scenario = (scenarios[0].args[0], scenarios[0].kwargs.get("occasion", "")) if scenarios else ("", "")
         lines = tuple(line for mark in checklist for line in mark.args)
         beyond = any(mark.kwargs.get("beyond") for mark in checklist)
+        judges = tuple((mark.args, mark.kwargs) for mark in marks if mark.name == "judges")
         taken = {*inspect.signature(function).parameters}
         taken |= {fixture for mark in marks if mark.name == "usefixtures" for fixture in mark.args}
-        yield f"scenarios/{Path(module.__file__).name}::{name}", Marks(scenario, lines, beyond, frozenset(taken))
+        yield (
+            f"scenarios/{Path(module.__file__).name}::{name}",
+            Marks(scenario, lines, beyond, judges, frozenset(taken)),
+        )
 
 
 MARKS = {

@@ -7,7 +7,11 @@ import pytest
 
 from fixtures import catalogue
 from fixtures.catalogue import Occasion
+from harness.checks.judge import ALL
+from harness.patch import guard_rails
+from harness.record.request import Retention
 from harness.session.checklist import read_lines
+from harness.session.run_matrix import Subject
 from harness.targets.resolve import TARGETS
 from tests.scenario_marks import MARKS
 
@@ -67,6 +71,27 @@ def test_a_test_names_its_lines_or_says_that_it_goes_beyond(test):
     assert bool(marks.lines) is not marks.beyond
     assert len(set(marks.lines)) == len(marks.lines)
     assert set(marks.lines) <= {line.id for line in read_lines()}
+    # A run of C, say, tells nothing about the grid mode of D.1. A numbered line may need the runs of several scenarios.
+    assert {line[0] for line in marks.lines if line[0].isalpha()} <= {marks.scenario[0]}
+
+
+@pytest.mark.parametrize("test", MARKS)
+def test_a_mark_names_a_verdict_that_is_given(test):
+    """The mark ``judges`` names a check, part, version and retention that exist, on each case of the test."""
+    marks = MARKS[test]
+    (((check,), asked),) = marks.judges
+    known = {"subject": get_args(Subject), "retention": get_args(Retention)}
+    assert all(asked[name] in known[name] for name in asked.keys() - {"part"})
+    if "patch_row" in marks.fixtures:
+        assert check in guard_rails.ROWS
+        assert not asked
+    elif "driven" in marks.fixtures:
+        assert check == "release"
+        assert asked.keys() <= {"subject"}
+    else:
+        assert asked.get("part") in {None, *ALL[check].parts}
+        questions = [case.questions for case in CASES if case.is_for(*marks.scenario)]
+        assert all(check in (names or ALL) for names in questions)
 
 
 def test_every_line_has_a_test():
