@@ -124,7 +124,16 @@ def verdict(asking: AskingTest, judged: JudgedRun) -> Verdict:
     A verdict that is not applicable skips the test. An unknown verdict is an error in set-up, and so is a finding of quality
     if the baseline was run but does not show whether the finding is new.
     """
-    found = next(v for v in judged.verdicts if v.check == asking.check)
+    found = next((v for v in judged.verdicts if v.check == asking.check), None)
+    if found is None:
+        known = ", ".join(v.check for v in judged.verdicts)
+        asking.unknown(
+            say(
+                "expected a check of this run ({known}), found {check}: correct the mark judges of the test",
+                known=known,
+                check=repr(asking.check),
+            )
+        )
     note(asking.node, check=found.check, part=asking.given.get("part"), verdict=found.sentence.render(asking.translate))
     if found.outcome is Outcome.UNKNOWN:
         asking.unknown(found.sentence)

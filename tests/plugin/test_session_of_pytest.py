@@ -17,7 +17,7 @@ import pytest
 from fixtures import bad_input
 from fixtures.datasets import SYNTHETIC, build
 from harness.language.message import say
-from harness.plugin.fixtures import note, of_unknown_standing
+from harness.plugin.fixtures import AskingTest, UnknownVerdictError, note, of_unknown_standing, verdict
 from harness.plugin.hooks import selected
 from harness.record.reader import read_record
 from harness.record.values import sha256_of
@@ -157,6 +157,16 @@ def test_each_test_of_a_session_has_the_scenario_of_its_marker(alone):
         ("scenarios/test_guard_rails.py", ""),
         ("scenarios/test_under_faults.py", ""),
     }
+
+
+def test_a_mark_that_names_no_check_says_which_there_are():
+    """A misspelt check in the mark judges is an error of its test that names the checks of the run."""
+    mark = SimpleNamespace(args=("hole",), kwargs={})
+    node = SimpleNamespace(user_properties=[], get_closest_marker={"judges": mark}.get)
+    judged = JudgedRun("s", case="chain", role="subject", verdicts=(Verdict("holes", Outcome.PASS, say("Sound.")),))
+    with pytest.raises(UnknownVerdictError, match=r"\(holes\), found 'hole': correct the mark"):
+        verdict.__wrapped__(AskingTest(node, "en"), judged)
+    assert node.user_properties == [("phase3_outcome", "unknown")]
 
 
 def test_what_is_noted_of_a_test_is_built_in_text():

@@ -89,6 +89,7 @@ def test_a_mark_names_a_verdict_that_is_given(test):
         assert check == "release"
         assert asked.keys() <= {"subject"}
     else:
+        assert check in ALL
         assert asked.get("part") in {None, *ALL[check].parts}
         questions = [case.questions for case in CASES if case.is_for(*marks.scenario)]
         assert all(check in (names or ALL) for names in questions)
