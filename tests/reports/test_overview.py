@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from harness.session.model import Requirement
 from harness.verdict import Outcome
+from reports.html.overview import scenario_title
 from reports.terminal import summary_lines
 from tests.report_pages import STYLE, a_run, a_session, a_verdict, an_entry, read, section, written
 from tests.sample_session import JUDGED
@@ -51,6 +53,14 @@ def test_the_matrix_leads_to_the_run_and_hides_nothing(tmp_path):
     # By case, role and name: the control, its sound pair, the pair that fails, and the two runs of the subject.
     assert {"#run-1", "#run-3", "#run-4", "#run-5"} <= set(cells)
     assert "#run-2" not in cells
+
+
+def test_a_scenario_has_the_title_of_its_section():
+    """The id of a line names its scenario, whatever the words of the section; part 1 is a scenario too."""
+    lines = (("1.1", "Revue"), ("A.1", "Essai du trou"), ("A.2", "Essai du trou"))
+    session = a_session(requirements=tuple(Requirement(*line, "x", (), Outcome.PASS) for line in lines))
+    titles = {scenario: scenario_title(session, scenario) for scenario in ("A", "1", "B", "")}
+    assert titles == {"A": "Essai du trou", "1": "Revue", "B": "", "": ""}
 
 
 @pytest.mark.parametrize("count", [18, 19])
