@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import pytest
 
+from fixtures.applicable import LARGE_FRAMES, LARGE_PANELS
 from harness.verdict import Outcome
 
 pytestmark = [pytest.mark.phase3, pytest.mark.scenario("B")]
 
 # The fewest frames and master tiles of a large run: on the reference (True), and in the subset for a real target (False).
-LARGE = {True: (200, 40), False: (96, 12)}
+LARGE = {True: (200, 40), False: (LARGE_FRAMES, LARGE_PANELS)}
 
 
 @pytest.mark.judges("tiles")
