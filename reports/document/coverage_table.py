@@ -51,7 +51,7 @@ class Tried:
 class Gap:
     """A combination that is in no session, with the reason if there is one."""
 
-    kind: Literal["not run", "not applicable", "not evaluated"]
+    kind: Literal["not run", Outcome.NOT_APPLICABLE, Outcome.NOT_EVALUATED]
     reason: Message | None = None
 
 
@@ -109,7 +109,9 @@ def table(done: Done, requests: Requests) -> Table:
     found = [entry for part in done.parts for entry in _found(part, requests)]
     columns = _columns(done, found)
     # Part 1 of the checklist has runs of its own on fixed sets; they are no part of this table.
-    cases = [case for case in catalogue.CASES if case.targets != "the reference" and not case.occasions]
+    # Cases for the reference only would be gaps of any other target that no run can fill.
+    reference = any(part.session.self_test for part in done.own)
+    cases = [c for c in catalogue.CASES if (reference or c.targets != "the reference") and not c.occasions]
     keys = {(case.scenario, dataset) for case in cases for dataset in _datasets(case)}
     keys |= {(f.scenario, f.dataset) for f in found if f.scenario}
     datasets = sorted({dataset for _, dataset in keys}, key=_place)
@@ -138,16 +140,22 @@ def _found(part: Part, requests: Requests) -> Iterator[_Found]:
     session = part.session
     runs = {run.key: run for run in session.runs}
     # Cases of part 1, which have occasions, stay out of the table: they need no other set than their own small one.
-    letters = {t.case: t.scenario for t in session.tests if t.case and not t.occasion}
-    letters |= {case.name: case.scenario for case in (*catalogue.CASES, catalogue.QUICK_CASE) if not case.occasions}
+    letters: dict[str, str] = {}
+    for test in session.tests:
+        if test.case and test.scenario and not test.occasion:
+            letters.setdefault(test.case, test.scenario)
+    # The catalogue, which may have changed since, only adds the cases that no test of the session is bound to.
+    for case in (*catalogue.CASES, catalogue.QUICK_CASE):
+        if not case.occasions:
+            letters.setdefault(case.name, case.scenario)
     judged: dict[tuple[str, str], list[JudgedRun]] = {}
     for one in session.judged:
         if one.role in OWN_ROLES and one.run in runs:
             judged.setdefault((one.case, one.run), []).append(one)
-    for (case, key), ones in judged.items():
+    for (name, key), ones in judged.items():
         request = requests.of(part, runs[key])
         profile = request.profile if request else "?"
-        yield _Found(letters.get(case, ""), runs[key].dataset, runs[key].target, profile, tuple(ones))
+        yield _Found(letters.get(name, ""), runs[key].dataset, runs[key].target, profile, tuple(ones))
 
 
 def _columns(done: Done, found: Sequence[_Found]) -> tuple[Column, ...]:
@@ -186,7 +194,7 @@ def _cell(scenario: str, dataset: str, column: Column, found: Sequence[_Found], 
         return _tried(here)
     gap = _gap(scenario, dataset)
     if gap.kind == "not run" and _absent(scenario, dataset, column.target, done):
-        return Gap("not evaluated", say("the set is not on this machine"))
+        return Gap(Outcome.NOT_EVALUATED, say("the set is not on this machine"))
     return gap
 
 
@@ -207,7 +215,7 @@ def _tried(runs: Sequence[tuple[JudgedRun, ...]]) -> Tried:
 def _gap(scenario: str, dataset: str) -> Gap:
     suits = applicable.known(dataset)
     reason = applicable.why_not(scenario, suits) if suits else None
-    return Gap("not applicable", reason) if reason else Gap("not run")
+    return Gap(Outcome.NOT_APPLICABLE, reason) if reason else Gap("not run")
 
 
 def _absent(scenario: str, dataset: str, target: str, done: Done) -> bool:

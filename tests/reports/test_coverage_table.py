@@ -75,6 +75,26 @@ def test_a_set_that_was_not_there():
     assert row_of(table(taken(there), Requests()), "C", "seestar_m94_2panels")[FIXED] == Gap("not run")
 
 
+def test_the_marks_of_the_session_win_over_the_catalogue():
+    """A case is counted for the scenario with which its tests were marked, also where the catalogue has another by now."""
+    session = a_session()
+    tests = tuple(replace(test, scenario="D") if test.case == "chain" else test for test in session.tests)
+    tried = table(taken(replace(session, tests=tests)), Requests())
+    assert [r.scenario for r in tried.rows if any(isinstance(cell, Tried) for cell in r.cells)] == ["D"]
+    # The catalogue has the scenario of a case that no test of the session names.
+    bare = table(taken(replace(session, tests=())), Requests())
+    assert [r.scenario for r in bare.rows if any(isinstance(cell, Tried) for cell in r.cells)] == ["A"]
+
+
+def test_a_case_for_the_reference_has_a_row_where_the_reference_is_the_subject(monkeypatch):
+    """A case that no other target can run is "not run" on the reference, and has no row in the document of another target."""
+    new = replace(catalogue.CASES[0], name="new", scenario="Z", targets="the reference")
+    monkeypatch.setattr(catalogue, "CASES", (*catalogue.CASES, new))
+    reference = a_session("reference", target_kind="reference", judged=(), runs=())
+    assert row_of(table(taken(reference), Requests()), "Z", "chain3x2") == {"reference": Gap("not run")}
+    assert "Z" not in {row.scenario for row in table(taken(a_session(), reference), Requests()).rows}
+
+
 def test_profiles_stand_apart(written):
     """Runs with two profiles have two columns; the profile is read from the record."""
     folders = [written(a_session(created=f"2026-11-2{n}T00:00:00Z"), f"session {n}") for n in range(2)]
