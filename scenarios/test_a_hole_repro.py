@@ -99,7 +99,7 @@ def test_every_master_tile_is_made(verdict, explain):
 @pytest.mark.judges("holes")
 @pytest.mark.checklist("A.7", "4.2")
 def test_the_hole_is_gone(verdict, explain):
-    """The final image covers all sky that the same run with run_end covers, and all sky that its tiles promise."""
+    """The final image covers all sky that the same run with run_end covers, and all required sky."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 
@@ -198,7 +198,7 @@ def test_no_number_in_the_log_is_negative(verdict, explain):
 @pytest.mark.judges("accuracy")
 @pytest.mark.checklist(beyond=True)
 def test_findings_of_quality_are_not_new(verdict, explain):
-    """No finding of quality is new; what the target always does to stars does not count against the patch."""
+    """No finding of quality is new; one that the baseline has too does not count against the patch."""
     assert verdict.standing != "new", explain(verdict)
 
 

@@ -108,5 +108,5 @@ def test_nothing_is_worse_than_before_the_patch(concluded, newly_red, explain):
 @pytest.mark.judges("accuracy")
 @pytest.mark.checklist(beyond=True)
 def test_findings_of_quality_are_not_new(verdict, explain):
-    """No finding of quality is new; what the target always does to stars does not count against the patch."""
+    """No finding of quality is new; one that the baseline has too does not count against the patch."""
     assert verdict.standing != "new", explain(verdict)
