@@ -18,7 +18,6 @@ from tests.scenario_marks import MARKS
 CASES = (*catalogue.CASES, catalogue.QUICK_CASE, catalogue.user_case("frames"))
 # The fixtures for which a run of a case is made.
 OF_A_CASE = {"verdict", "judged", "concluded", "records", "case", "newly_red", "case_name"}
-MODES = {"A": "classic", "B": "classic", "C": "sds", "D": "grid", "1": "classic"}
 
 
 def module_of(test):
@@ -50,16 +49,18 @@ def test_every_marker_has_a_case(kind):
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.name}-{case.targets}")
 def test_a_case_agrees_with_the_tests_that_run_on_it(case):
-    """A case has tests; its mode is that of its scenario, and its name is the module's, the occasion's or one of test A."""
+    """A case has tests, the mode of its scenario, and the name of its module or occasion; in A a name of its own."""
     asking = {test for test, marks in MARKS.items() if any(marks.scenario) and case.is_for(*marks.scenario)}
     assert asking
-    assert case.mode == MODES.get(case.scenario, case.mode)
+    assert case.mode == {"C": "sds", "D": "grid"}.get(case.scenario, case.mode)
+    assert {other.mode for other in CASES if other.scenario == case.scenario} == {case.mode}
     first = case.name.partition("-")[0]
     if case.occasions:
         assert case.name.removesuffix("-small") == case.occasions[0].replace(" ", "-")
         assert set(case.occasions) <= {MARKS[test].scenario[1] for test in asking}
     elif case.scenario == "A":
-        assert first in {"chain", "natural", "gui"}
+        others = {module_of(test)[1] for test, marks in MARKS.items() if marks.scenario[0] not in {"", "1", "A"}}
+        assert not any(word.startswith(first) for word in others)
     else:
         assert {module_of(test)[1].startswith(first) for test in asking} == {True}
 
