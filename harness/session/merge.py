@@ -98,7 +98,7 @@ def _require_equal(first: tuple[Path, Session], other: tuple[Path, Session]) -> 
             one=str(one.environment.get("harness")),
             two=str(two.environment.get("harness")),
         )
-    elif _lines(one) != _lines(two):
+    elif _unordered(one) != _unordered(two):
         problem = say(
             "expected sessions with the same checklist, found others in {folder} and {other}: run the older one again",
             **facts,
@@ -110,6 +110,11 @@ def _require_equal(first: tuple[Path, Session], other: tuple[Path, Session]) -> 
 
 def _lines(session: Session) -> tuple[Line, ...]:
     return tuple(Line(r.id, r.section, r.text, r.tests) for r in session.requirements)
+
+
+def _unordered(session: Session) -> list[tuple[str, str, str, frozenset[str]]]:
+    """Return the checklist without the order of a line's tests, which no outcome depends on."""
+    return [(line.id, line.section, line.text, frozenset(line.tests)) for line in _lines(session)]
 
 
 def _named(sessions: Iterable[tuple[Path, Session]]) -> tuple[_Part, ...]:

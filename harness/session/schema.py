@@ -1,6 +1,8 @@
 """The JSON Schema of ``session.json`` (draft 2020-12), for programs that read sessions without this project.
 
-It is made from the classes of a session. ``python -m harness.session.schema`` writes it after a class has changed.
+It is made from the classes of a session. ``python -m harness.session.schema`` writes it after a class has changed. Its
+descriptions are those of ``Meta(description=…)``. Docstrings are for readers of the source: rewording one must not change the
+published format.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ def schema() -> dict[str, Any]:
     parts: dict[str, Any] = msgspec.json.schema(Session)["$defs"]
     parts["Session"]["properties"] = {"format": {"const": FORMAT}, **parts["Session"]["properties"]}
     for part in parts.values():
+        part.pop("description", None)  # msgspec takes the docstring of a class for its description
         if properties := part.get("properties"):
             for field in properties.values():
                 field.pop("default", None)

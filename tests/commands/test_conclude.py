@@ -1,4 +1,4 @@
-"""Report a job's result to its runner: pass, fail, unknown, or a broken set-up."""
+"""Test the report of a job's result to its runner: pass, fail, unknown, or a broken set-up."""
 
 import shutil
 from dataclasses import replace
@@ -25,7 +25,7 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def runner(tmp_path, monkeypatch):
-    """Return the files that a runner reads, in a folder whose name has a space."""
+    """Return the files that a runner reads, in a folder with a space in its name."""
     folder = tmp_path / "a runner"
     folder.mkdir()
     for name in ("GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT"):
@@ -68,7 +68,7 @@ def test_four_conclusions(outcome, broken, word, status, level):
     [("pass", "success", 0, "notice"), ("fail", "failure", 1, "error"), ("unknown", "failure", 3, "warning")],
 )
 def test_a_session_is_told_to_the_runner(made, runner, capsys, *, outcome, ended, status, level):
-    """Exit status, annotation, page and the word for later steps agree, and the session is in the new folder."""
+    """Exit status, annotation, page and the result for later steps agree, and the session is in the new folder."""
     made = below(runner / "p3", made, outcome)
     assert main(["conclude", str(runner / "out"), str(made), f"--ended={ended}"]) == status
     (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("::"))
@@ -129,7 +129,7 @@ def test_a_failure_outranks_a_missing_session(made, runner, capsys):
 
 
 def test_the_worst_of_several_counts(made, runner):
-    """An unknown on one system makes the whole unknown, although the others pass."""
+    """If one system is unknown and the others pass, the result is unknown."""
     green, grey = (below(runner / outcome, made, outcome) for outcome in ("pass", "unknown"))
     assert main(["conclude", str(runner / "out"), str(green), str(grey)]) == 3
 
@@ -144,7 +144,7 @@ def test_sessions_that_do_not_belong_together_are_a_broken_set_up(made, runner, 
 
 
 def test_an_older_session_does_not_stand_for_the_last(made, tmp_path):
-    """If the latest session was not written, there is no session: an earlier pass must not count for today."""
+    """If the job wrote no session, an earlier passing session is not used in its place."""
     folder = below(tmp_path, made, "pass")
     assert session_in(folder) == folder / "sessions" / "20261124-000000-aaaaaa"
     (folder / "sessions" / "20261125-000000-bbbbbb").mkdir()
@@ -166,7 +166,7 @@ def test_elsewhere_it_is_plain_text(made, runner, capsys, monkeypatch):
 
 
 def test_what_was_read_is_no_command(runner, capsys):
-    """A name in a message can't end the annotation or start another one."""
+    """Text from a session can't end the annotation or start another runner command."""
     name = "x%0A::notice::all is well\n::notice::pass"
     assert main(["conclude", str(runner / "out"), name]) == 2
     (line,) = capsys.readouterr().out.splitlines()

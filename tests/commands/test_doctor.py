@@ -1,4 +1,4 @@
-"""``phase3 doctor``: its findings and its advice."""
+"""Test the findings and the advice of ``phase3 doctor``."""
 
 import shutil
 import sys
@@ -29,7 +29,7 @@ def by_name(*args):
 
 
 def test_reference_needs_nothing_but_the_harness():
-    """On a machine that runs the harness, the reference lacks nothing."""
+    """On a machine that runs the harness, the reference has no missing requirement."""
     found = by_name(None, None, None)
     for name in ("python", "libraries of the harness", "interpreter of the target", "target", "session folder"):
         assert found[name].ok is True
@@ -37,7 +37,7 @@ def test_reference_needs_nothing_but_the_harness():
 
 
 def test_target_is_looked_at():
-    """A checkout is resolved, and each function that the probe looks for is a finding."""
+    """A checkout is resolved, and each function that the probe wraps is a finding."""
     found = by_name(f"zemosaic:{STUB}", None, None)
     assert found["target"].ok is True
     assert found["function create_master_tile"].ok is True
@@ -104,7 +104,7 @@ def test_own_frames_are_looked_at_as_a_run_would(tmp_path):
 
 
 def test_own_frames_without_a_wcs_are_a_fault(tmp_path):
-    """Frames that no run would accept are a fault, one finding a frame; a missing folder is a fault too."""
+    """Frames that a run would refuse are faults, one finding for each frame; a missing folder is a fault too."""
     fits.PrimaryHDU(np.zeros((8, 10), np.uint16)).writeto(tmp_path / "brute.fits")
     (tmp_path / "torn.fit").write_bytes(b"")
     found = [f for f in examine(None, None, tmp_path) if f.name.render() == "own frames"]

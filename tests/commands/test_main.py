@@ -1,4 +1,4 @@
-"""The ``phase3`` command: its output in both languages and its exit status."""
+"""Test the output of the ``phase3`` command in both languages, and its exit status."""
 
 import json
 import shutil
@@ -34,7 +34,7 @@ def test_a_red_record_ends_with_1_and_its_cause(capsys):
 
 
 def test_a_green_record_ends_with_0(capsys):
-    """A pass of every check is status 0; a quality finding is marked as a finding."""
+    """If every check passes, the status is 0; a quality finding is marked as a finding."""
     assert main(["judge", str(GREEN / "per_tile"), "--pair", str(GREEN / "run_end")]) == 0
     red = [line for line in capsys.readouterr().out.splitlines() if line.startswith("FAIL")]
     assert all(line.split(maxsplit=1)[1].startswith("accuracy (finding): ") for line in red)
@@ -100,7 +100,7 @@ def test_without_a_session_the_report_says_what_to_do(capsys, tmp_path, monkeypa
 
 @pytest.fixture
 def sessions(tmp_path):
-    """Return the root of a session, inside a project's folder; a folder below it has an empty root."""
+    """Return the folder of sessions in a project's folder; a folder below the project has an empty one."""
     root = tmp_path / "projet" / ".phase3"
     (root / "sessions" / "une session").mkdir(parents=True)
     sample_session(root / "sessions" / "une session")
@@ -111,7 +111,7 @@ def sessions(tmp_path):
 
 @pytest.mark.parametrize("given", [True, False])
 def test_the_latest_session_is_reported(capsys, tmp_path, monkeypatch, sessions, given):
-    """Without an argument the latest session is reported: that of PHASE3_DIR, else of the nearest folder above with one."""
+    """Without an argument the latest session in PHASE3_DIR is reported, else that of the nearest parent folder with a session."""
     folder = sessions / "sessions" / "une session"
     if given:
         monkeypatch.chdir(tmp_path)
@@ -126,7 +126,7 @@ def test_the_latest_session_is_reported(capsys, tmp_path, monkeypatch, sessions,
 
 
 def test_where_sessions_lie_is_not_guessed(capsys, tmp_path, monkeypatch, sessions):
-    """A PHASE3_DIR without a session is an error, even if a folder above has one."""
+    """A PHASE3_DIR without a session is an error, even if a parent folder has a session."""
     monkeypatch.chdir(sessions.parent)
     monkeypatch.setenv("PHASE3_DIR", str(tmp_path))
     assert main(["report"]) == 2
@@ -134,7 +134,7 @@ def test_where_sessions_lie_is_not_guessed(capsys, tmp_path, monkeypatch, sessio
 
 
 def test_the_latest_session_stays_inside_its_folder(capsys, monkeypatch, sessions):
-    """A pointer to a folder outside the root is refused."""
+    """A pointer to a session outside the folder of sessions is refused."""
     (sessions / "latest").write_text("../../elsewhere\n", encoding="utf-8")
     monkeypatch.setenv("PHASE3_DIR", str(sessions))
     assert main(["report"]) == 2

@@ -1,4 +1,4 @@
-"""``phase3 record -- COMMAND``: observe a user's own run, here of a stub with ZeMosaic's entry point."""
+"""Test ``phase3 record -- COMMAND`` on a stub with ZeMosaic's entry point."""
 
 import json
 import shutil
@@ -199,7 +199,7 @@ def test_a_mosaic_that_dies_is_recorded(user, tmp_path):
 
 
 def test_an_entry_that_raises_is_a_crash(user, tmp_path):
-    """An exception ends the run if the function is called directly, without the process's entry point."""
+    """An exception is recorded as a crash if the function is called directly, without the process's entry point."""
     (made,) = record(user(DIRECT), tmp_path / "r")
     assert made.seal.state == "crashed"
     assert "RuntimeError: no more" in made.seal.reason
@@ -295,7 +295,7 @@ def test_a_record_that_fails_ends_nobodys_program(user, tmp_path, monkeypatch):
     ],
 )
 def test_a_command_without_a_mosaic_records_nothing(user, tmp_path, capsys, body, status):
-    """No import of ZeMosaic is a usage error, an import without a mosaic is unknown; both give advice and leave no folder."""
+    """A command without ZeMosaic is a usage error, one without a mosaic is unknown. Both give advice and leave no folder."""
     assert main(["record", "--dir", str(tmp_path / "r"), "--", *user(body)]) == status
     err = capsys.readouterr().err
     assert ("start one in its window" if status == 3 else "give the command that starts it from source") in err

@@ -85,7 +85,7 @@ def worker(monkeypatch):
 
 
 def test_a_release_within_a_function_is_driven(worker, tmp_path, caplog):
-    """A release is found by its code and its variables, gets its own tables, and logs to nobody else."""
+    """A release inside a function is found by its code and variables. It gets tables of its own, and its log stays separate."""
     worker(counting)
     lift, name, looked_at = driver.of_zemosaic({})
     assert (name, looked_at) == ("release(tile) with refcount, retention, tile_paths", [])

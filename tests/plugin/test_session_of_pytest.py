@@ -149,7 +149,7 @@ def test_unmarked():
 
 
 def test_each_test_of_a_session_has_the_scenario_of_its_marker(alone):
-    """The session holds the scenario of each test; tests that read the source, or call the release alone, have none."""
+    """The session holds the scenario of each test; tests that read the source or call the release alone have no scenario."""
     root, _ = alone
     tests = read_session(latest(root)).tests
     assert {(t.nodeid.partition("::")[0], t.scenario) for t in tests} == {
@@ -170,7 +170,7 @@ def test_a_mark_that_names_no_check_says_which_there_are():
 
 
 def test_what_is_noted_of_a_test_is_built_in_text():
-    """Notes become plain text, since a number of numpy's among the properties would end a session with workers."""
+    """Notes become plain text: a numpy number among the properties would crash a session with workers."""
     node = SimpleNamespace(user_properties=[])
     note(node, seconds=np.float64(1.5), count=np.int64(3), case=np.str_("c"), outcome=Outcome.PASS, check=None)
     assert node.user_properties == [
@@ -194,7 +194,7 @@ def test_what_is_noted_of_a_test_is_built_in_text():
     ],
 )
 def test_a_finding_that_may_be_new_is_unknown(axis, outcome, standing, baseline, unknown):
-    """If a baseline was run, but it does not show whether a finding is new, the finding is not taken for an old one."""
+    """A finding is unknown if the baseline was run but does not show whether the finding is new."""
     verdict = Verdict("accuracy", Outcome(outcome), say("x"), axis=axis, standing=standing)
     judged = JudgedRun("k", None, baseline, case="chain", role="subject", verdicts=(verdict,))
     assert of_unknown_standing(verdict, judged) is unknown
@@ -269,7 +269,7 @@ def test_a_target_that_dies_is_unknown_and_an_error(tmp_path):
 
 
 def test_part_of_a_session_does_not_pass_what_needs_the_whole(tmp_path):
-    """With ``-k`` a line of the checklist passes if all its tests ran; a line that needs other tests is not evaluated."""
+    """With ``-k`` a line of the checklist passes if all its tests ran; a line that needs tests left out is not evaluated."""
     done = run_pytest(
         "-m", "phase3", "--phase3-quick", f"--phase3-dir={tmp_path}", "-k", "test_every_master_tile_is_made"
     )
@@ -339,7 +339,7 @@ def stub(tmp_path):
 
 
 def test_a_checkout_goes_through_the_whole_session(tmp_path, stub):
-    """A target with ZeMosaic's entry points passes, and its copy that does not count, as the control, fails."""
+    """A target with ZeMosaic's entry points passes; as the control, a copy that does not count references fails."""
     root = tmp_path / "session"
     done = run_pytest(
         "-m",

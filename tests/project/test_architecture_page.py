@@ -30,13 +30,20 @@ def test_the_page_has_a_section_for_each_room():
 
 @pytest.mark.parametrize("room", [room for room in ROOMS if not room.endswith(".py")])
 def test_a_section_names_modules_of_its_room(room):
-    """A module that a section names exists, in its room or at its full path. A section says what goes in and out."""
-    names = re.findall(r"`([\w./-]+\.(?:py|toml|po)|\w+/)`", SECTIONS[room])
-    assert names
+    """A module that a section names, in its text or its diagram, exists in its room or at its full path."""
+    names = re.findall(r"(?<![\w./])(?:[\w./]+\.(?:py|toml|po|j2)\b|\w+/(?![\w.]))", SECTIONS[room])
+    assert [name for name in names if (ROOT / room / name).exists()]
     assert [name for name in names if not (ROOT / room / name).exists() and not (ROOT / name).exists()] == []
-    if room in layers():
-        assert "- **In:** " in SECTIONS[room]
-        assert "**Out:** " in SECTIONS[room]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_section_has_one_diagram(room):
+    """A section is a paragraph and a small diagram of the way from what goes in to what comes out."""
+    diagram = [line for line in SECTIONS[room].splitlines() if line.startswith("    ")]
+    assert 1 <= len(diagram) <= 6
+    assert "──►" in "".join(diagram)
+    assert re.match(r"\n\w.+?\n\n    ", SECTIONS[room], re.DOTALL)
+    assert "\n|" not in SECTIONS[room]
 
 
 def test_every_path_on_the_page_exists():

@@ -1,4 +1,4 @@
-"""Classes to JSON and back: what survives, and what is refused with which words."""
+"""Test the conversion of classes to JSON and back, and the errors for wrong data."""
 
 import json
 from collections.abc import Mapping

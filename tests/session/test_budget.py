@@ -29,7 +29,7 @@ ROOM = Budget(1e5, 1e15)
     ],
 )
 def test_a_budget_is_a_time_and_a_size(text, budget):
-    """Time and size come in either order, with the usual units."""
+    """A budget has a time and a size, in either order, with the usual units."""
     assert parse(text) == budget
 
 
@@ -43,7 +43,7 @@ def test_anything_else_is_refused(text):
 
 
 def test_the_largest_subset_that_fits_is_chosen():
-    """With enough room it is the largest; the choice states its expected cost."""
+    """If the budget allows all subsets, the largest is chosen; the choice states its expected cost."""
     choice = choose(SIZES, PILOT, ROOM, free=1e15)
     assert choice.name == "large"
     # 4 runs, twenty times the pilot's frames and inputs: 4 x 10 s x 20.
@@ -51,20 +51,20 @@ def test_the_largest_subset_that_fits_is_chosen():
 
 
 def test_time_decides():
-    """The large subset would take 800 s, the small one 400 s."""
+    """The budget excludes the large subset, which would take 800 s, and allows the small one with 400 s."""
     assert choose(SIZES, PILOT, replace(ROOM, seconds=800.0), free=1e15).name == "large"
     assert choose(SIZES, PILOT, replace(ROOM, seconds=799.0), free=1e15).name == "small"
 
 
 def test_tiles_that_share_more_take_longer():
-    """The time scales with frames or inputs, whichever grows more."""
+    """The expected time grows with the frames or the inputs, whichever grows more."""
     sharing = [SIZES[0], replace(SIZES[1], inputs=800)]
     assert choose(sharing, PILOT, replace(ROOM, seconds=1600.0), free=1e15).name == "large"
     assert choose(sharing, PILOT, replace(ROOM, seconds=1599.0), free=1e15).name == "small"
 
 
 def test_disk_decides():
-    """At the peak of the last run the records of the others exist: 3 x 2 GB and 20 GB for the large subset."""
+    """The disk must hold the peak of the last run and the records of earlier ones: 20 GB and 3 x 2 GB for the large subset."""
     assert choose(SIZES, PILOT, replace(ROOM, bytes=26e9), free=1e15).name == "large"
     assert choose(SIZES, PILOT, replace(ROOM, bytes=25.9e9), free=1e15).name == "small"
 
@@ -82,12 +82,12 @@ def test_the_free_disk_decides_whatever_the_budget_allows():
 
 
 def test_without_a_pilot_nothing_is_chosen():
-    """A pilot without a regular end gives no estimate."""
+    """A pilot run that crashed or was stopped gives no estimate."""
     assert choose(SIZES, None, ROOM, free=1e15).name is None
 
 
 def test_a_choice_survives_its_file():
-    """Workers of one session read the first one's choice."""
+    """A choice that one worker wrote is read by the others."""
     for name in ("x", None):
         choice = Choice(name, say("because of {what}", what=3))
         assert from_json(json.loads(json.dumps(to_json(choice))), Choice) == choice
@@ -95,7 +95,7 @@ def test_a_choice_survives_its_file():
 
 @pytest.mark.parametrize(("borrowed", "inputs"), [(2, 22), (6, 30), (9, 30)])
 def test_the_inputs_of_a_plan_are_counted_from_its_panels(borrowed, inputs):
-    """Every tile takes its own frames and some of the next panel's, at most all; counted from the pointings."""
+    """The inputs of a plan are the frames of each panel and those borrowed from the next, at most all of its frames."""
     size = Size.of("x", [p.panel for p in datasets.SYNTHETIC["chain3x1"].pointings], 1, borrowed)
     assert (size.frames, size.tiles, size.inputs) == (18, 3, inputs)
 
@@ -110,7 +110,7 @@ def test_every_subset_is_large_enough(name):
 
 
 def test_a_pilot_is_measured_from_its_record():
-    """Frames, inputs, seconds, peak with the copies of the frames, and the bytes that stay, without caches."""
+    """A pilot gives frames, inputs, seconds, the peak with the copies of the frames, and the bytes that stay without caches."""
     record = micro.counted().record()
     left = (LeftFile("outputs/a.npy", 7, "cache"), LeftFile("outputs/m.fits", 50, "mosaic"))
     disk = (DiskSample(1, "outputs", 500, 1, 9), DiskSample(2, "outputs", 300, 1, 9), DiskSample(2, "x", 10**6, 1, 9))

@@ -1,4 +1,4 @@
-"""Which cases and targets a session has, and how its workers share runs. No run is made here."""
+"""Test which cases and targets a session has, and how its workers share runs. No run is made here."""
 
 import contextlib
 from dataclasses import replace
@@ -46,7 +46,7 @@ def test_every_scenario_has_a_case_on_the_reference(campaign):
 
 
 def test_the_quick_case_expects_what_the_chain_does(campaign):
-    """It is the chain case on fewer frames, so its control fails the same checks, and may fail the same others."""
+    """The control of the quick case has the expected and the allowed failures of the chain case, on fewer frames."""
     (quick,) = campaign(quick="1").cases
     chain = case_named(campaign(), "chain")
     assert quick.red_before_fix == chain.red_before_fix
@@ -54,7 +54,7 @@ def test_the_quick_case_expects_what_the_chain_does(campaign):
 
 
 def test_a_real_target_has_its_own_cases(campaign):
-    """It runs the subset that fits the budget, and the observed sets, which would take the reference too long."""
+    """A real target runs the subset that fits the budget and the observed sets, which take too long on the reference."""
     names = {case.name for case in campaign(target="zemosaic:nowhere").cases}
     assert {"stress-subset", "sds-m94", "grid-microobs"} <= names
     assert "stress" not in names
@@ -98,7 +98,7 @@ def test_a_control_that_was_given_is_taken(campaign):
 
 
 def test_a_case_for_some_questions_compares_nothing(campaign):
-    """A run under a fault is judged alone, by the checks that need one run only; so is its control."""
+    """A run under a fault, and its control, have no pair and are judged by the checks that need one run only."""
     session = campaign()
     assert {name for case in session.cases for name in case.occasions} == set(get_args(Occasion))
     for case in (case for case in session.cases if case.scenario == "1"):
@@ -149,7 +149,7 @@ def test_workers_take_their_locks_in_one_order(campaign, monkeypatch, tmp_path):
 
 
 def test_variants_of_a_case_are_runs_of_their_own(campaign):
-    """Fewer panels give a plan of their own, other workers another request; both have another key."""
+    """A variant with fewer panels has another plan, one with other workers another request; each has a key of its own."""
     session = campaign()
     case = case_named(session, "chain")
     whole = session.request(case, "subject", "per_tile")
@@ -174,7 +174,7 @@ def test_a_large_run_without_room_is_refused_before_it_starts(campaign, monkeypa
 
 
 def test_the_pilot_runs_before_the_machine_is_held(campaign, monkeypatch):
-    """The pilot shares the machine, which is impossible within exclusive access: so the frames are chosen first."""
+    """The pilot run ends before a run takes exclusive access, because the pilot could not get shared access then."""
     session = campaign()
     order = []
     monkeypatch.setattr(Campaign, "dataset", lambda *_: order.append("frames"))
@@ -188,17 +188,17 @@ def test_the_pilot_runs_before_the_machine_is_held(campaign, monkeypatch):
 
 
 def no_lock():
-    """Hold nothing."""
+    """Stand in for a lock, without locking."""
     return contextlib.nullcontext()
 
 
 def stop(*_):
-    """Make no run."""
+    """Raise in place of the start of a run."""
     raise KeyboardInterrupt
 
 
 def test_the_subset_is_chosen_once(campaign, monkeypatch):
-    """A second worker of the session reads the first one's choice."""
+    """A second worker of the session reads the choice of the first."""
     session = campaign(target="zemosaic:nowhere")
     session.folder.mkdir()
     (session.folder / "subset.json").write_text(

@@ -54,7 +54,7 @@ def test_sessions_of_one_subject_are_taken_together(found, merged):
     ("line", "case"), [("4.2", "gui"), ("4.2", "natural"), ("4.2", "chain"), ("4.3", "sds"), ("4.3", "grid")]
 )
 def test_a_case_that_nobody_ran_is_half_of_the_proof(line, case):
-    """A line passes only if all synthetic cases were run; the document names the missing ones."""
+    """A line passes only if its tests ran on all synthetic cases; the document names the missing cases."""
     session = a_session()
     for left in (
         [t for t in session.tests if t.case != case or (case == "chain" and t.scenario != "A")],
@@ -80,7 +80,7 @@ def test_an_older_session_without_scenarios_counts_as_before(written):
 
 
 def test_a_case_without_the_question_was_asked():
-    """A case to which a check does not apply does not keep the line from passing."""
+    """A line passes if one of its checks does not apply to a case."""
     session = a_session()
     tests = tuple(replace(t, outcome=Outcome.NOT_APPLICABLE) if t.case == "gui" else t for t in session.tests)
     assert outcomes(taken(replace(session, tests=tests)))["4.2"] == "pass"
@@ -107,7 +107,7 @@ def test_the_reference_says_nothing(tmp_path):
 
 
 def test_other_targets_decide_nothing():
-    """A session of another target changes no line; it is only in the table."""
+    """A session of another target changes no line; it appears only in the table."""
     red = dict.fromkeys((name for line in LINES for name in line.tests), "fail")
     sessions = (a_session(), a_session("zemosaic 271f109", "2" * 40, tests=red))
     done = taken(*sessions)
@@ -166,7 +166,7 @@ def test_a_subject_without_a_session(subject):
 
 
 def test_versions_of_libraries_part_nothing():
-    """The same commit with other libraries is the same target."""
+    """The same commit with other versions of libraries is the same target."""
     same = a_session(identity={"commit": COMMIT, "versions": {"numpy": "1"}})
     assert len(taken(a_session(), same).own) == 2
 

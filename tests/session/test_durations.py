@@ -44,7 +44,7 @@ def test_only_recent_runs_count(durations):
 
 
 def test_another_commit_of_the_same_kind_is_a_guess(durations):
-    """A new commit gets the duration of another one, marked as such."""
+    """A new commit gets the duration of another commit as its estimate, marked as a guess."""
     durations.add(OLD, 8.0)
     assert expected(durations, NEW) == (8.0, False)
 

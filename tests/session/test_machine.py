@@ -1,4 +1,4 @@
-"""The lock that runs hold while they live: shared, or exclusive for timed runs."""
+"""Test the lock that runs hold until they end: shared, or exclusive for timed runs."""
 
 import threading
 
@@ -22,7 +22,7 @@ def test_the_machine_is_held_before_any_run_is_made(machine, tmp_path):
 
 
 def test_a_run_that_waits_for_exclusive_access_goes_before_later_ones(machine, tmp_path, monkeypatch):
-    """Such a run holds the turn lock, so no later run begins; a run that lives does not hold it."""
+    """A run that waits for exclusive access holds the turn lock, so that no later run begins. A started run does not hold it."""
     waited = []
 
     def has_turn():

@@ -1,4 +1,4 @@
-"""Merging sessions: what they must have in common, what counts once, and what is kept apart."""
+"""Test the merging of sessions: which ones can be merged, what counts once, and which records are copied."""
 
 import json
 import shutil
@@ -52,7 +52,7 @@ def change(folder, **parts):
 
 
 def test_shards_merge_to_the_whole(tmp_path, whole, shards):
-    """What two jobs made together is what one would have made, with its records, and stands by itself."""
+    """Two half sessions merge into the session that one job makes. It has copies of all records and needs the halves no more."""
     merged = merge_sessions(tmp_path / "out", shards)
     assert normal_form(merged) == normal_form(read_session(whole))
     for folder in shards:
@@ -66,7 +66,7 @@ def test_shards_merge_to_the_whole(tmp_path, whole, shards):
 
 
 def test_the_order_does_not_matter(tmp_path, shards):
-    """Whichever session is named first, the merged one concludes the same."""
+    """Either order of the sessions gives the same merged session."""
     one, two = merge_sessions(tmp_path / "a", shards), merge_sessions(tmp_path / "b", shards[::-1])
     assert normal_form(one) == normal_form(two)
 
@@ -81,7 +81,7 @@ def test_the_order_does_not_matter(tmp_path, shards):
     ],
 )
 def test_the_worst_outcome_of_a_test_counts(tmp_path, whole, shards, outcomes, worst):
-    """A test that passes in one job and fails in another has failed; one that ran in one only has its outcome."""
+    """A test that fails in one of two jobs has failed; a test that was evaluated in one job only keeps that outcome."""
     (test, *_) = read_session(whole).tests
     for folder, outcome in zip(shards, outcomes, strict=True):
         change(folder, tests=(replace(test, outcome=Outcome(outcome)),))
@@ -90,7 +90,7 @@ def test_the_worst_outcome_of_a_test_counts(tmp_path, whole, shards, outcomes, w
 
 
 def test_lines_are_judged_by_the_tests_of_all(tmp_path, whole, shards):
-    """A line of the checklist that no job could evaluate alone has the outcome of all its tests together."""
+    """A line of the checklist that needs tests of several jobs is evaluated in the merged session."""
     session = read_session(whole)
     for folder in shards:
         rows = tuple(replace(r, outcome=Outcome.NOT_EVALUATED) for r in session.requirements)
@@ -99,7 +99,7 @@ def test_lines_are_judged_by_the_tests_of_all(tmp_path, whole, shards):
 
 
 def test_runs_with_one_key_and_two_records_are_both_kept(tmp_path, shards):
-    """The same run made on two systems is two runs: neither hides the other, and tests and verdicts know which is theirs."""
+    """If two systems made the same run, both records are kept, and verdicts name the key of their own record."""
     session = read_session(shards[1])
     for folder in shards:
         change(folder, judged=session.judged, tests=session.tests)
@@ -116,7 +116,7 @@ def test_runs_with_one_key_and_two_records_are_both_kept(tmp_path, shards):
 
 
 def test_a_set_that_one_job_judged_is_judged(tmp_path, shards):
-    """A real set that was absent in one job and there in another counts as judged."""
+    """A real set counts as judged if one job judged it and the other did not have it."""
     session = read_session(shards[1])
     change(shards[1], real_sets=tuple(replace(s, judged=True) for s in session.real_sets))
     assert all(s.judged for s in merge_sessions(tmp_path / "out", shards).real_sets)
@@ -140,8 +140,19 @@ def test_what_does_not_belong_together_is_refused(tmp_path, shards, parts, messa
     assert not (tmp_path / "out").exists()
 
 
+def test_the_order_of_a_lines_tests_is_not_compared(tmp_path, shards):
+    """Older sessions list the tests of a line in another order: they are merged, but not if a line has other tests."""
+    lines = read_session(shards[1]).requirements
+    assert any(len(line.tests) > 1 for line in lines)
+    change(shards[1], requirements=tuple(replace(line, tests=line.tests[::-1]) for line in lines))
+    assert merge_sessions(tmp_path / "out", shards).requirements == lines
+    change(shards[1], requirements=tuple(replace(line, tests=line.tests[1:]) for line in lines))
+    with pytest.raises(SessionError, match="the same checklist"):
+        merge_sessions(tmp_path / "out 2", shards)
+
+
 def test_guard_rails_and_options_of_all(tmp_path, shards):
-    """Of a row that several jobs hold the worst counts; options are told as they were, also where they differ."""
+    """A guard rail has its worst verdict of all jobs; an option that differs between jobs has all its values."""
     rows = [Verdict("0.1", outcome, say("x")) for outcome in (Outcome.PASS, Outcome.UNKNOWN)]
     for folder, row, profile in zip(shards, rows, ("fast", "default"), strict=True):
         change(folder, patch=(row,), options={"profile": profile, "workers": "2"})
@@ -151,14 +162,14 @@ def test_guard_rails_and_options_of_all(tmp_path, shards):
 
 
 def test_versions_of_libraries_part_nothing(tmp_path, shards):
-    """The same commit on two systems is one target."""
+    """The same commit with other versions of libraries is the same target."""
     identity = read_session(shards[1]).identity
     change(shards[1], identity={**identity, "versions": {"numpy": "9"}})
     assert merge_sessions(tmp_path / "out", shards).identity == identity
 
 
 def test_a_record_that_is_not_there_is_refused(tmp_path, shards):
-    """A session without its records can't be judged again: it is not merged, and nothing is left half done."""
+    """A session without its records can't be judged again: it is not merged, and no merged folder is left."""
     session = read_session(shards[1])
     for folder in shards:
         shutil.rmtree(folder / session.runs[-1].record)
@@ -169,7 +180,7 @@ def test_a_record_that_is_not_there_is_refused(tmp_path, shards):
 
 @pytest.mark.parametrize("place", ["../one/runs/pair-run_end", "/etc", "C:/x"])
 def test_a_session_can_reach_nothing_outside_itself(tmp_path, shards, place):
-    """A record's place is read from a file that anybody may have edited."""
+    """A record's path that leads outside the session is refused: anybody may have edited the file."""
     session = read_session(shards[1])
     change(shards[1], runs=(replace(session.runs[0], record=place),))
     with pytest.raises(RecordError, match="expected a path inside"):
@@ -177,7 +188,7 @@ def test_a_session_can_reach_nothing_outside_itself(tmp_path, shards, place):
 
 
 def test_links_are_not_followed(tmp_path, shards):
-    """Neither a record that is a link nor a link in a record brings along what it leads to."""
+    """A link inside a record is not copied, and a record that is a link is refused."""
     session = read_session(shards[1])
     secret = tmp_path / "secret"
     secret.write_text("x", encoding="utf-8")
@@ -195,7 +206,7 @@ def test_links_are_not_followed(tmp_path, shards):
 
 
 def test_a_folder_in_use_is_left_alone(tmp_path, shards):
-    """Nothing is written where something lies."""
+    """Nothing is written into a folder that has files."""
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "x").write_text("x", encoding="utf-8")
     with pytest.raises(SessionError, match="new or empty"):
@@ -204,7 +215,7 @@ def test_a_folder_in_use_is_left_alone(tmp_path, shards):
 
 
 def test_the_command_writes_every_view(tmp_path, shards, capsys):
-    """``phase3 merge`` ends with the merged outcome and says where its views are."""
+    """``phase3 merge`` ends with the status of the merged outcome, writes every view and prints their paths."""
     assert main(["merge", str(tmp_path / "out"), *map(str, shards)]) == 1
     out = capsys.readouterr().out
     for name in ("report.html", "report.fr.html", "summary.md", "summary.fr.md", "junit.xml"):
@@ -228,7 +239,7 @@ def with_outputs(tmp_path, whole):
 
 
 def test_outputs_can_be_left_out(tmp_path, with_outputs):
-    """A copy without what the target made is judged as the whole is: its seal says so and keeps the digests."""
+    """A copy without the target's outputs has the same verdicts; its seal says what is left out and keeps the digests."""
     folder, name = with_outputs
     merged = merge_sessions(tmp_path / "out", [folder], outputs=False)
     found = read_record(tmp_path / "out" / name)
@@ -242,8 +253,8 @@ def test_outputs_can_be_left_out(tmp_path, with_outputs):
     assert read_record(tmp_path / "again" / name).damage == ()
 
 
-def test_outputs_are_kept_unless_told(tmp_path, with_outputs):
-    """Without the option the copy is the whole."""
+def test_outputs_are_kept_by_default(tmp_path, with_outputs):
+    """By default the outputs are copied too."""
     folder, name = with_outputs
     merge_sessions(tmp_path / "out", [folder])
     assert (tmp_path / "out" / name / "outputs" / "tiles" / "one.fits").read_bytes() == b"pixels"
@@ -252,7 +263,7 @@ def test_outputs_are_kept_unless_told(tmp_path, with_outputs):
 
 @pytest.mark.parametrize("problem", ["changed", "missing"])
 def test_leaving_out_hides_no_damage(tmp_path, with_outputs, problem):
-    """A record that was not as it was sealed stays damaged in the copy: what was wrong with its outputs is not left out."""
+    """A record with a changed or missing output is still damaged in a copy without outputs."""
     folder, name = with_outputs
     mosaic = folder / name / "outputs" / "mosaic.fits"
     mosaic.unlink() if problem == "missing" else mosaic.write_bytes(b"others")
@@ -263,7 +274,7 @@ def test_leaving_out_hides_no_damage(tmp_path, with_outputs, problem):
 
 
 def test_a_copy_without_outputs_is_still_sealed(tmp_path, with_outputs):
-    """In such a copy every other file is compared, and so is one of the outputs that came back changed."""
+    """In a copy without outputs, every other file is still compared with the seal, and so is an output that is put back."""
     folder, name = with_outputs
     merge_sessions(tmp_path / "out", [folder], outputs=False)
     record = tmp_path / "out" / name
@@ -277,7 +288,7 @@ def test_a_copy_without_outputs_is_still_sealed(tmp_path, with_outputs):
 
 
 def test_nothing_but_outputs_can_be_left_out(tmp_path, with_outputs):
-    """A seal that excuses other missing files is none that the harness wrote."""
+    """A seal that leaves out other files than outputs is refused: the harness writes no such seal."""
     folder, name = with_outputs
     path = folder / name / "seal.json"
     path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), "without": ["products.json"]}))
@@ -288,7 +299,7 @@ def test_nothing_but_outputs_can_be_left_out(tmp_path, with_outputs):
 
 
 def test_the_command_leaves_outputs_out(tmp_path, with_outputs, capsys):
-    """``--without-outputs`` is the option."""
+    """``phase3 merge --without-outputs`` copies records without their outputs."""
     folder, name = with_outputs
     assert main(["merge", "--without-outputs", str(tmp_path / "out"), str(folder)]) == 1
     assert "Written: " in capsys.readouterr().out

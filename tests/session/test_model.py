@@ -1,4 +1,4 @@
-"""Sessions: what they hold, what they merge to, and what survives the file."""
+"""Test the session: the outcomes that it merges, and its writing and reading."""
 
 from dataclasses import replace
 
@@ -51,7 +51,7 @@ def judged(found, red=None):
     ],
 )
 def test_what_a_judged_run_merges_to(found, red, outcome):
-    """A control passes when exactly the checks named for it are red; another run by its worst verdict."""
+    """A control passes if exactly the checks named for it are red; any other run has the outcome of its worst verdict."""
     assert judged(verdicts(**found), red).outcome == outcome
 
 
@@ -68,13 +68,16 @@ def test_what_a_judged_run_merges_to(found, red, outcome):
     ],
 )
 def test_what_a_control_may_show_besides(found, outcome):
-    """Where a lost tile shows depends on the frames: such a check may be red, or unknown; what must be red still must."""
+    """A check in ``allowed_red`` may be red, unknown or green on a control; one in ``expected_red`` must be red.
+
+    Which further checks see a lost tile depends on the frames.
+    """
     run = replace(judged(verdicts(**found), ("tiles",)), allowed_red=("holes",))
     assert run.outcome == outcome
 
 
 def test_a_run_in_two_roles_is_judged_twice():
-    """The commit before the fix may be subject and control at once: neither judgement hides the other."""
+    """If the commit before the fix is subject and control at once, the session keeps both judgements."""
     subject = judged(verdicts(tiles="fail"))
     share = Share((RUN,), (subject, replace(subject, role="control", expected_red=("tiles",))))
     session = with_shares(EMPTY, [share])
@@ -96,7 +99,7 @@ def test_round_trip(tmp_path):
 
 
 def test_shares_merge_to_one_session():
-    """Runs and judgements that several workers report count once; a set judged by one is judged."""
+    """A run or judgement that several workers report counts once; a real set that one worker judged is judged."""
     rows = verdicts(tiles="pass")
     one = Share((RUN,), (judged(rows),), (ENTRY,), (RealSet("m", judged=False, command="c"),), rows)
     two = Share((RUN,), (judged(verdicts(tiles="pass")),), (), (RealSet("m", judged=True, command="c"),))
@@ -108,7 +111,7 @@ def test_shares_merge_to_one_session():
 
 
 def test_a_share_survives_json():
-    """What a worker writes is what the controller reads."""
+    """The controller reads the same share that a worker wrote."""
     share = Share(
         (RUN,),
         (judged(verdicts(tiles="fail"), ("tiles",)),),
@@ -130,20 +133,20 @@ def test_a_share_survives_json():
     ],
 )
 def test_what_a_session_merges_to(outcomes, merged):
-    """A session whose every test was skipped concluded nothing, and says so."""
+    """A session has the worst outcome of its tests; it is unknown if every test was skipped."""
     tests = tuple(replace(ENTRY, nodeid=str(n), outcome=Outcome(o)) for n, o in enumerate(outcomes))
     assert replace(EMPTY, tests=tests).outcome == merged
 
 
 @pytest.mark.parametrize("text", ["{", "{}", '{"format": "phase3-session/9"}', '{"format": "phase3-session/1"}'])
 def test_what_is_no_session(tmp_path, text):
-    """A broken or newer session is refused with what to do."""
+    """A broken session, or one of another format, is refused with what to do."""
     (tmp_path / "session.json").write_text(text)
     with pytest.raises(ValueError, match=r"expected JSON|expected a session"):
         read_session(tmp_path)
 
 
 def test_no_session_at_all(tmp_path):
-    """A folder without one says what to name."""
+    """A folder without a session.json gives an error that says which folder to name."""
     with pytest.raises(ValueError, match="found no such file: name a session's folder"):
         read_session(tmp_path)

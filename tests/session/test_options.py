@@ -21,7 +21,7 @@ def test_defaults():
 
 
 def test_the_order_of_sources():
-    """Each source outranks the next."""
+    """The command line outranks the environment, which outranks the ini file, which outranks the default."""
     ini, env, cli = {"phase3_target": "ini"}, {"PHASE3_TARGET": "env"}, {"phase3_target": "cli"}
     assert resolve(ini=ini).target == "ini"
     assert resolve(ini=ini, env=env).target == "env"
@@ -30,14 +30,14 @@ def test_the_order_of_sources():
 
 @pytest.mark.parametrize("name", ["README.md", "README.fr.md"])
 def test_the_readme_names_every_option(name):
-    """The table of options is complete, in both languages."""
+    """The README in each language lists every option."""
     page = (Path(__file__).parents[2] / name).read_text(encoding="utf-8")
     table = [line for line in page.splitlines() if line.startswith("| `--phase3-")]
     assert [option.cli for option in OPTIONS if not any(f"`{option.cli}`" in line for line in table)] == []
 
 
 def test_every_option_has_its_three_names():
-    """The three names follow one rule, so that users can guess them."""
+    """Command line, environment and ini file name an option by one rule, so that users can guess the names."""
     for option in OPTIONS:
         assert option.cli == f"--phase3-{option.name}"
         assert option.env == f"PHASE3_{option.name.upper()}"
@@ -78,7 +78,7 @@ def test_own_settings_are_run_as_they_are():
 
 @pytest.mark.parametrize("text", ["1", "true", "Yes", "on"])
 def test_a_flag_from_the_environment(text):
-    """A flag accepts the usual words."""
+    """A flag accepts the usual words for true and false."""
     assert resolve(env={"PHASE3_QUICK": text}).quick
 
 

@@ -16,7 +16,7 @@ CACHE = "outputs/.zemosaic_img_cache"
 
 
 class _Run:
-    """A record that grows."""
+    """Write the record of a run, piece by piece."""
 
     def __init__(self, folder):
         folder.mkdir(parents=True)
@@ -82,7 +82,7 @@ def test_events_and_samples_move_it_on(session, living):
 
 
 def test_a_line_that_is_being_written_waits(session, living):
-    """An incomplete line is left until it is complete, and then counts once."""
+    """An incomplete line is read only when it is complete, and counts once."""
     reader = ProgressReader(session)
     line = json.dumps({"t": 3, "key": "PHASE_UPDATE", "text": "5", "source": "callback"})
     living.raw("events-7.jsonl", line[:20])
@@ -103,7 +103,7 @@ def test_what_is_no_entry_is_passed_over(session, living):
 
 
 def test_a_line_without_end_is_passed_over(session, living, monkeypatch):
-    """A line longer than any record's does not block the lines after it."""
+    """A line that is too long for a record is skipped, and the lines after it are read."""
     monkeypatch.setattr(progress, "CHUNK", 200)
     living.raw("events-7.jsonl", "x" * 500 + "\n")
     living.event("PHASE_UPDATE", "4")
@@ -136,7 +136,7 @@ def test_an_ended_run_keeps_its_time(session, living):
 
 
 def test_a_seal_that_cannot_be_read_ends_the_run_too(session, living):
-    """A record with an unreadable seal is not a running run."""
+    """A run whose seal can't be read is not shown as running."""
     (living.folder / "seal.json").write_text("{")
     assert look(ProgressReader(session)).state == "sealed"
 
@@ -194,7 +194,7 @@ def wait_for(condition):
 
 
 def test_the_monitor_writes_a_line_a_change(session, living):
-    """A run gets a line for each change, and no line without a change."""
+    """The monitor writes a line for each change of a run, and none without a change."""
     shown = []
     monitor = ProgressMonitor(session, shown.append, interval=0.01)
     monitor.start()
@@ -255,7 +255,7 @@ def test_the_table_of_runs_to_come(tmp_path):
     ],
 )
 def test_the_sum_of_all_or_of_none(tmp_path, datasets, told):
-    """The sum is left out where every time is unknown, and names no unknown times where all are known."""
+    """The sum is left out if every time is unknown, and mentions no unknown times if all are known."""
     durations = Durations(tmp_path / "durations.json")
     durations.add(a_request(), 8.4)
     coming = [PlannedRun("chain", "subject", "per_tile", "reference", dataset) for dataset in datasets]

@@ -1,4 +1,4 @@
-"""Which runs a case needs, in which order, and how they are named."""
+"""Test which runs a case needs, in which order, and their names."""
 
 from dataclasses import replace
 
@@ -76,7 +76,7 @@ def test_runs_of_growing_size_take_the_first_panels():
 
 @pytest.mark.parametrize(("usual", "other"), [(1, 2), (2, 1), (4, 1)])
 def test_another_number_of_workers_differs_from_the_usual(usual, other):
-    """A session with one worker must not compare a run with itself."""
+    """A run with another number of workers differs from the usual one, also in a session with one worker."""
     assert workers_of(PLAIN, usual) == usual
     assert workers_of(Variant(workers=1), usual) == other
 

@@ -1,4 +1,4 @@
-"""The schema of ``session.json``: what fits it, what is refused and where, and that it says what the classes say."""
+"""Test the schema of ``session.json``: valid and invalid sessions, and that the schema agrees with the classes."""
 
 import json
 from dataclasses import fields, replace
@@ -44,8 +44,15 @@ def test_the_published_schema_is_that_of_the_classes():
     assert schema() == PLAN
 
 
-def test_the_schema_is_one():
-    """It is valid against its own dialect, has an id of its version, and is named after it."""
+def test_no_docstring_is_in_the_schema():
+    """Rewording a docstring must not change a published format: a description belongs to a field."""
+    assert "description" not in PLAN
+    assert [name for name, part in DEFINED.items() if "description" in part] == []
+    assert PLAN["properties"]["target"]["description"] == "The label of the target under validation."
+
+
+def test_the_schema_is_valid_and_has_its_version():
+    """The schema is valid in its dialect, and its id and its file name have the number of the format."""
     Draft202012Validator.check_schema(PLAN)
     assert PLAN["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert PLAN["properties"]["format"] == {"const": FORMAT}
@@ -57,14 +64,14 @@ def test_the_schema_is_one():
 @pytest.mark.parametrize("kind", ["reference", "zemosaic"])
 @pytest.mark.parametrize("hostile", [False, True])
 def test_sessions_fit(tmp_path, kind, hostile):
-    """What is written fits, whatever names and texts hold, and is read back."""
+    """A written session is valid and reads back unchanged, also with hostile names and texts."""
     session = sample_session(tmp_path, kind, hostile=hostile)
     VALIDATOR.validate(json.loads((tmp_path / "session.json").read_text(encoding="utf-8")))
     assert read_session(tmp_path).to_json() == session.to_json()
 
 
 def test_every_part_fits(tmp_path):
-    """A session that holds every part that there is fits, also with runs beside its runs."""
+    """A session with a value in every field, also with baseline, equal and timed runs, is valid and reads back unchanged."""
     verdict = Verdict(
         "truth", Outcome.FAIL, say("{n}", n=1.5), {"any": [{"thing": None}]}, (say("x"),), "quality", "new"
     )
@@ -100,7 +107,7 @@ def test_every_part_fits(tmp_path):
 
 
 def test_a_session_of_before_is_read(tmp_path, written):
-    """Fields that came to the format later may be missing; they then have their defaults."""
+    """Fields that were added to the format later may be missing; they then have their defaults."""
     older = {name: part for name, part in written.items() if name not in {"options", "patch"}}
     older["judged"] = [{name: part for name, part in j.items() if name != "questions"} for j in written["judged"]]
     later = {"part", "scenario", "occasion"}
@@ -114,7 +121,7 @@ def test_a_session_of_before_is_read(tmp_path, written):
 
 
 def test_numbers_that_are_not_finite_are_named(tmp_path):
-    """JSON has no such numbers, and readers other than Python's refuse them: they are written as words."""
+    """Infinity and NaN are written as words: JSON has no such numbers, and readers other than Python's refuse them."""
     verdict = Verdict("cost", Outcome.UNKNOWN, say("{n}", n=float("inf")), {"ratio": [float("nan")]})
     session = Session("2026-01-01T00:00:00+00:00", "t", "reference", {}, "pytest", {})
     write_session(replace(session, judged=(JudgedRun("k", case="c", role="subject", verdicts=(verdict,)),)), tmp_path)
@@ -189,7 +196,7 @@ def change(data, path, value):
     ],
 )
 def test_what_does_not_fit_is_refused_with_its_place(tmp_path, written, *, path, value, place, problem):
-    """One wrong part and nothing is read: the error names the part by its path, says what is wrong, and what to do."""
+    """A session with one wrong part is refused: the error gives the path of the part, the problem, and what to do."""
     (tmp_path / "session.json").write_text(json.dumps(change(written, path, value)), encoding="utf-8")
     with pytest.raises(SessionError, match="run the validation again") as caught:
         read_session(tmp_path)
@@ -200,7 +207,7 @@ def test_what_does_not_fit_is_refused_with_its_place(tmp_path, written, *, path,
 
 
 def test_a_large_part_is_not_quoted_whole(written):
-    """The error of a part is bounded, however large the part is."""
+    """An error quotes only the beginning of a large part."""
     with pytest.raises(ShapeError) as caught:
         Session.from_json(change(written, ("runs",), "x" * 10**6))
     assert len(caught.value.problem) < 250
@@ -209,7 +216,7 @@ def test_a_large_part_is_not_quoted_whole(written):
 
 @pytest.mark.parametrize("found", ["phase3-session/1", "phase3-session/9", None, 2])
 def test_another_format_is_told_from_damage(tmp_path, written, found):
-    """A session of an earlier or later harness is no damaged one: the error names both formats."""
+    """A session in another format gives an error that names both formats, not one about damage."""
     (tmp_path / "session.json").write_text(json.dumps({**written, "format": found}), encoding="utf-8")
     with pytest.raises(SessionError, match=rf"expected a session of format '{FORMAT}' in .*, found {found!r}"):
         read_session(tmp_path)
@@ -217,7 +224,7 @@ def test_another_format_is_told_from_damage(tmp_path, written, found):
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, '"\\ud800'])
 def test_what_is_no_json_is_refused(tmp_path, text):
-    """Text that is no JSON, or nested without end, is an error with what to do, never a crash."""
+    """Text that is not JSON, or is nested too deeply, gives an error with what to do, not a crash."""
     (tmp_path / "session.json").write_text(text, encoding="utf-8")
     with pytest.raises(SessionError, match="run it again"):
         read_session(tmp_path)
@@ -238,7 +245,7 @@ def test_what_is_no_json_is_refused(tmp_path, text):
     ids=lambda part: getattr(part, "__name__", ""),
 )
 def test_the_schema_has_the_fields_of_the_classes(owner, schema, besides):
-    """A field that is added to a class, or to the schema, is added to the other, and all but what came later are required."""
+    """A class and its schema have the same fields. All are required, except those that were added to the format later."""
     names = {f.name for f in fields(owner)} | besides
     later = {Session: {"options", "patch"}, JudgedRun: {"questions"}, TestEntry: {"part", "scenario", "occasion"}}.get(
         owner, set()
@@ -249,7 +256,7 @@ def test_the_schema_has_the_fields_of_the_classes(owner, schema, besides):
 
 
 def test_every_class_of_a_session_is_compared_with_the_schema():
-    """A new part of a session gets a definition: the test above must not be left behind."""
+    """A new class of the model must be added to this list and to the test above, which would otherwise not compare it."""
     parts = {name for name, value in vars(module).items() if hasattr(value, "__dataclass_fields__")}
     assert parts == {
         "Comparison",
@@ -265,7 +272,7 @@ def test_every_class_of_a_session_is_compared_with_the_schema():
 
 
 def test_the_schema_has_the_words_of_the_classes():
-    """Outcomes, axes and standings are the same words in both."""
+    """The schema and the classes have the same words for outcomes, axes and standings."""
     assert set(DEFINED["Outcome"]["enum"]) == {o.value for o in Outcome}
     concluded = {o.value for o in Outcome if o is not Outcome.NOT_EVALUATED}
     for part in (PLAN, DEFINED["JudgedRun"], DEFINED["Verdict"]):

@@ -1,4 +1,4 @@
-"""Split a command line into words as each system does."""
+"""Test that a command line is split into words as on each system."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The table of the kinds of target: a new kind is a class and an entry."""
+"""Test the table of the kinds of target: a new kind needs a class and an entry only."""
 
 import hashlib
 import sys
@@ -75,13 +75,13 @@ def test_a_new_kind_is_named_among_the_others(script):
 
 
 def test_a_recorded_kind_that_is_unknown_here_is_treated_as_a_command():
-    """A session of another installation can be shown and merged: nothing is known of its target but its record."""
+    """A session with a kind that this installation does not know can be shown and merged: only its record is needed."""
     assert kind_of("made up") is TARGETS["command"]
     assert not kind_of("made up").embedded
 
 
 def test_checks_and_targets_agree_on_what_repeats():
-    """The checks can't import the table: the kinds that repeat in every run are named in the record's format too."""
+    """The record's format names the same repeatable kinds as the table, which the checks must not import."""
     always = {kind.name for kind in TARGETS.values() if kind.repeats("default", "classic")}
     assert always == REPEATABLE
 
@@ -97,7 +97,7 @@ def test_checks_and_targets_agree_on_what_repeats():
     ],
 )
 def test_a_target_is_named_again(kind, identity, again, anywhere):
-    """A target is named with a placeholder for its folder; only the reference can be named without a place."""
+    """A specification is written with a placeholder for the folder; only the reference needs no folder."""
     assert TARGETS[kind].again(identity, "PATH") == again
     assert TARGETS[kind].again(identity, None) == anywhere
 
@@ -114,6 +114,6 @@ def test_a_target_is_named_again(kind, identity, again, anywhere):
     ],
 )
 def test_a_specification_is_shown_without_places(spec, shown):
-    """No folder of a machine, and nothing that a shell would obey, is shown."""
+    """A specification is shown without folders of the machine and without characters that a shell interprets."""
     kind, rest = parse(spec)
     assert kind.shown(rest, "PATH") == shown

@@ -1,4 +1,4 @@
-"""Start targets: interpreters, isolation, commands, the reference."""
+"""Test the start of targets: interpreters, isolation, commands, the reference."""
 
 import os
 import sys
@@ -87,7 +87,7 @@ def test_command_is_started_as_its_words(tmp_path):
     [("", "found no text"), ('"open', "quote it"), ("no-such-program-here x", "found no 'no-such-program-here'")],
 )
 def test_command_that_cannot_be_started_is_told(words, match, tmp_path):
-    """A command line is checked before any run."""
+    """A command that can't be started is an error before the first run."""
     with pytest.raises(TargetError, match=match):
         resolve(f"command:{words}", None, tmp_path)
 

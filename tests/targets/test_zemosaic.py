@@ -1,4 +1,4 @@
-"""ZeMosaic as a target: copies of commits and checkouts, and the errors of bad ones."""
+"""Test ZeMosaic as a target: copies of commits and checkouts, and the errors for bad ones."""
 
 import json
 import os
@@ -23,7 +23,7 @@ STUB = Path(__file__).parents[1] / "stub_zemosaic"
 
 
 def run_git(folder, *words):
-    """Run git without anybody's settings, and return its output."""
+    """Run git without the user's settings, and return its output."""
     env = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
     who = ["-c", "user.name=t", "-c", "user.email=t@t", "-c", "init.defaultBranch=main", "-c", "core.autocrlf=false"]
     return subprocess.run(
@@ -334,7 +334,7 @@ def test_copy_that_some_system_could_not_hold_is_refused(names, match, tmp_path)
 
 
 def test_two_who_copy_at_once_share_one_copy(checkout, tmp_path):
-    """Threads that need the same target share one complete copy."""
+    """Threads that copy the same target at once share one complete copy."""
     found = []
     threads = [
         threading.Thread(target=lambda: found.append(resolved(f"{checkout}@HEAD", tmp_path).root)) for _ in range(4)

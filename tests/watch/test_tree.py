@@ -36,7 +36,7 @@ def guarded(tmp_path):
 
 
 def pids_in(folder):
-    """Return the ids that a clinging tree wrote, once both are there."""
+    """Wait until the stubborn process tree has written both of its process ids, and return them."""
     path, deadline = folder / "outputs" / "pids", time.monotonic() + 20
     while time.monotonic() < deadline:
         if path.exists() and len(path.read_text().split()) == 2:
