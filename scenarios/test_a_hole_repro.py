@@ -99,7 +99,7 @@ def test_every_master_tile_is_made(verdict, explain):
 @pytest.mark.judges("holes")
 @pytest.mark.checklist("A.7", "4.2")
 def test_the_hole_is_gone(verdict, explain):
-    """The final image covers all sky that the same run with run_end covers, and all sky that its tiles promise."""
+    """The final image covers all sky that the same run with run_end covers, and the required sky of all its tiles."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 

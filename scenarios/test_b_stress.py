@@ -85,7 +85,7 @@ def test_no_frame_is_lost_on_the_way(verdict, explain):
 @pytest.mark.judges("holes")
 @pytest.mark.checklist("B.1")
 def test_there_is_no_hole(verdict, explain):
-    """The large mosaic covers all sky that the same run with run_end covers, and all sky that its tiles promise."""
+    """The large mosaic covers all sky that the same run with run_end covers, and the required sky of all its tiles."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 

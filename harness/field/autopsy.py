@@ -406,7 +406,7 @@ def _left(record: Record, log: Log | None, *, strange: bool) -> Verdict:
         return verdict(Outcome.NOT_APPLICABLE, say("The retention of the run is keep: its caches stay."))
     if caches:
         sentence = say(
-            "The run finished successfully with {retention} and left {count} caches ({mib} MiB).",
+            "The run finished successfully with {retention}. Caches left: {count} ({mib} MiB).",
             retention=log.retention,
             count=len(caches),
             mib=round(size / 2**20, 1),

@@ -44,7 +44,7 @@ def require_inputs(
 def check_inputs(
     folder: Path, facts: DatasetFacts, plan: Plan, *, room: Path | None = None, contents: bool = True
 ) -> tuple[Message, ...]:
-    """Return the problems of a dataset and a plan (frame names by tile); without problems the run can start.
+    """Return the problems of a dataset and a plan (frame names by tile); a run with any problem must not start.
 
     With ``room``, the folder of the record, its volume must have room for the run. With ``contents`` the frames are opened too
     (about 1 ms each), to find truncated files and frames of NaN only.
