@@ -100,7 +100,7 @@ def examine(folder: Path, log: Path | None = None, frames: Path | None = None) -
     """Examine the output folder of a run; it is only read.
 
     ``log`` is ZeMosaic's log of that run; by default the log that newer versions keep in the output folder. ``frames`` is the
-    folder of that run's frames, which define the sky that tiles promise to cover.
+    folder of that run's frames, which define the required sky of the tiles.
 
     Raises
     ------

@@ -48,7 +48,7 @@ _PLACE = re.compile(r"(?i)(_|^)(path|dir|directory|folder|file|exe|executable|cm
 
 
 class CaseError(SaidError):
-    """A case file that can't be made or used; the message says what was expected, what was found and what to do."""
+    """Raised when a record can't become a case file, or a case file can't be read or run here."""
 
 
 @dataclass(frozen=True, slots=True)

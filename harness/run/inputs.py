@@ -1,4 +1,4 @@
-"""Check a run's frames and plan before its start; each problem says what was expected, what was found and what to do."""
+"""Check a run's frames and plan before its start."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Plan = Sequence[Sequence[str]] | None
 
 
 class InputError(SaidError):
-    """Frames or a plan unfit for a run; the message says what was expected, what was found and what to do."""
+    """Raised before a run starts, when it can't use its frames or its plan."""
 
 
 def require_inputs(

@@ -37,7 +37,7 @@ Key = Annotated[
 
 
 class SessionError(SaidError):
-    """A folder or file without a readable session: what was expected, what was found, what to do."""
+    """Raised when a folder or file holds no readable session, or sessions can't be put together."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -282,7 +282,7 @@ def test_a_gap_that_the_pair_has_not_fails(mode):
     assert "is in sky that frames cover" in micro.prose(alone)
 
 
-def test_sds_promises_what_enough_frames_cover():
+def test_sds_requires_the_sky_that_enough_frames_cover():
     """Sky that fewer frames cover than the setting requires is no hole in SDS."""
     frames = [micro.frame(0, k) for k in range(5)] + [micro.frame(1, 0)]
     dataset = replace(micro.sds().request.dataset, frames=tuple(frames))
@@ -294,7 +294,7 @@ def test_sds_promises_what_enough_frames_cover():
         assert found.outcome is outcome, (keep, micro.prose(found))
 
 
-def test_grid_mode_promises_each_frame():
+def test_grid_mode_requires_the_sky_of_each_frame():
     """In grid mode sky that a single frame covers is required."""
     frames = [micro.frame(0, k) for k in range(5)] + [micro.frame(1, 0)]
     run = micro.grid(retention="run_end")
