@@ -78,6 +78,18 @@ class JudgedRun(Comparison[Key]):
     def __post_init__(self) -> None:
         _conclude(self, self._merged())
 
+    def with_keys(self, keys: Comparison[Key]) -> JudgedRun:
+        """Return the verdicts with other keys of the runs."""
+        return replace(
+            self,
+            run=keys.run,
+            pair=keys.pair,
+            baseline=keys.baseline,
+            equals=keys.equals,
+            timed=keys.timed,
+            sizes=keys.sizes,
+        )
+
     def _merged(self) -> Outcome:
         """Merge the gating verdicts. A control passes when exactly the checks named for it are red.
 

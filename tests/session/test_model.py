@@ -1,10 +1,11 @@
 """Sessions: what they hold, what they merge to, and what survives the file."""
 
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 
 import pytest
 
 from harness.language.message import say
+from harness.record.comparison import Comparison
 from harness.record.convert import from_json, to_json
 from harness.session.model import (
     JudgedRun,
@@ -147,3 +148,12 @@ def test_no_session_at_all(tmp_path):
     """A folder without one says what to name."""
     with pytest.raises(ValueError, match="found no such file: name a session's folder"):
         read_session(tmp_path)
+
+
+def test_other_keys_replace_every_run_and_keep_the_verdicts():
+    """Each field of the comparison is replaced, and nothing else."""
+    keys = Comparison("run", "pair", "baseline", ("other",), (("run", "pair"), ("a", "b")), ("small", "large"))
+    judged = JudgedRun("first", case="chain", role="subject", verdicts=(), questions=("cache",))
+    moved = judged.with_keys(keys)
+    assert {field.name: getattr(moved, field.name) for field in fields(keys)} == asdict(keys)
+    assert replace(moved, **asdict(Comparison("first"))) == judged
