@@ -24,13 +24,13 @@ def scene(side: int) -> tuple[np.ndarray, np.ndarray]:
     """Return a coverage map with 17 holes, and the mask of required sky: all but a border."""
     rng = np.random.default_rng(0)
     coverage = rng.integers(1, 5, (side, side)).astype(np.float32)
-    promised = np.zeros((side, side), dtype=bool)
+    required = np.zeros((side, side), dtype=bool)
     border = side // 20
-    promised[border:-border, border:-border] = True
+    required[border:-border, border:-border] = True
     size = side // 60
     for top, left in rng.integers(side // 3, 2 * side // 3, (17, 2)):
         coverage[top : top + size, left : left + size] = 0
-    return coverage, promised
+    return coverage, required
 
 
 def main() -> None:
@@ -40,13 +40,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     for mpx in options.mpx:
-        coverage, promised = scene(round((mpx * 1e6) ** 0.5))
+        coverage, required = scene(round((mpx * 1e6) ** 0.5))
         methods = {
             "np.max over the map (floor)": lambda c=coverage: np.max(c),
-            "the mask of missing pixels alone": lambda c=coverage, p=promised: p & ~(c > 0),
-            "holes.components, on the box": lambda c=coverage, p=promised: components(p & ~(c > 0), WCS),
-            "holes.components, eroded by 8": lambda c=coverage, p=promised: components(p & ~(c > 0), WCS, 1, 8),
-            "scikit-image, on the whole canvas": lambda c=coverage, p=promised: regionprops_table(
+            "the mask of missing pixels alone": lambda c=coverage, p=required: p & ~(c > 0),
+            "holes.components, on the box": lambda c=coverage, p=required: components(p & ~(c > 0), WCS),
+            "holes.components, eroded by 8": lambda c=coverage, p=required: components(p & ~(c > 0), WCS, 1, 8),
+            "scikit-image, on the whole canvas": lambda c=coverage, p=required: regionprops_table(
                 label(p & ~(c > 0)), properties=("area", "bbox", "centroid")
             ),
         }

@@ -33,7 +33,7 @@ _ARCSEC2 = math.degrees(1) ** 2 * 3600.0**2  # square arc seconds in a steradian
 
 
 class FootprintError(ValueError):
-    """Raised for WCS cards that are not a usable celestial WCS. The message says what was expected, found and what to do."""
+    """Raised when WCS cards are not a usable celestial WCS, or an outline can't be placed with them."""
 
 
 def outlines(frames: Sequence[FrameFacts]) -> list[Array]:

@@ -118,7 +118,7 @@ def _findings(panel: Panel, limits: Thresholds, scatter: float | None) -> dict[s
         return dict.fromkeys(("stars", "flux", "positions", "doubled"), message)
     if panel.found < limits["accuracy.found"] * panel.stars:
         message = say(
-            "Panel {panel}: {found} of the {stars} brighter stars are found.",
+            "Panel {panel}: brighter stars that are found: {found} of {stars}.",
             panel=panel.panel,
             found=panel.found,
             stars=panel.stars,
@@ -129,8 +129,8 @@ def _findings(panel: Panel, limits: Thresholds, scatter: float | None) -> dict[s
     percent = round(100 * panel.flux, 1)
     if _off(panel, limits) and panel.clouded_frames:
         found["flux"] = say(
-            "Panel {panel}: star fluxes are {percent} % of those in the other panels; {clouded} of its {frames} frames show no"
-            " stars.",
+            "Panel {panel}: star fluxes are {percent} % of those in the other panels; frames that show no stars: "
+            "{clouded} of {frames}.",
             panel=panel.panel,
             percent=percent,
             frames=panel.frames,
@@ -154,7 +154,7 @@ def _findings(panel: Panel, limits: Thresholds, scatter: float | None) -> dict[s
         )
     if panel.doubled > max(1.0, limits["accuracy.doubled"] * panel.stars):
         found["doubled"] = say(
-            "Panel {panel}: {count} of the {stars} brighter stars are doubled.",
+            "Panel {panel}: brighter stars that are doubled: {count} of {stars}.",
             panel=panel.panel,
             count=panel.doubled,
             stars=panel.stars,

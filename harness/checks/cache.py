@@ -84,9 +84,12 @@ def _of_sds(run: Record) -> Verdict:
         "removed_twice": twice[:MAX_LISTED],
         "left": None if left is None else len(left),
     }
-    outcome, sentence = Outcome.PASS, say("All {count} caches were removed once, after the coadd.", count=len(times))
+    outcome, sentence = (
+        Outcome.PASS,
+        say("Every cache was removed once, after the coadd. Caches: {count}.", count=len(times)),
+    )
     if keep:
-        sentence = say("All {count} caches were kept.", count=len(saved))
+        sentence = say("Every cache was kept. Caches: {count}.", count=len(saved))
     if early and end is not None:
         outcome, sentence = Outcome.FAIL, say("Caches removed before the end of the coadd: {count}.", count=len(early))
     elif twice:
@@ -158,14 +161,14 @@ def _conclude(run: Record, causes: Causes, found: Findings) -> Conclusion:  # no
     """Conclude in this order: data lost, data at risk, contract broken, caches left, not known."""
     if found.misplaced.unsafe:
         sentence = say(
-            "{count} of {total} caches were removed before their last tile had ended.",
+            "Caches removed before their last tile had ended: {count} of {total}.",
             count=_caches(found.misplaced.unsafe),
             total=len(found.users),
         )
         return Outcome.FAIL, sentence, _chain(causes, found.users, *found.misplaced.unsafe[0])
     if found.misplaced.unordered:
         sentence = say(
-            "{count} of {total} caches were removed after their last tile only by chance: nothing made the removal wait.",
+            "Caches removed after their last tile only by chance: {count} of {total}. Nothing made the removal wait.",
             count=_caches(found.misplaced.unordered),
             total=len(found.users),
         )
@@ -196,7 +199,7 @@ def _kept(causes: Causes, found: Findings) -> Conclusion:
         return Outcome.UNKNOWN, say("What was left on disk was not counted."), ()
     if found.vanished:
         return Outcome.FAIL, say("Caches gone although retention is keep: {count}.", count=len(found.vanished)), ()
-    return Outcome.PASS, say("All {count} caches were kept.", count=len(found.users)), ()
+    return Outcome.PASS, say("Every cache was kept. Caches: {count}.", count=len(found.users)), ()
 
 
 def _freed(run: Record, causes: Causes, found: Findings) -> Conclusion:  # noqa: PLR0911 -- worst first
@@ -218,16 +221,17 @@ def _freed(run: Record, causes: Causes, found: Findings) -> Conclusion:  # noqa:
         sentence = say("Caches are gone without a traced removal, such as {cache}.", cache=found.vanished[0])
         return Outcome.UNKNOWN, sentence, ()
     if run.request.retention == "per_tile" and not found.in_phase_3:
-        return Outcome.UNKNOWN, say("No cache was removed in Phase 3, so per_tile was not put to the test."), ()
+        return Outcome.UNKNOWN, say("No cache was removed in Phase 3, so per_tile was not tested."), ()
     if found.taken:
         sentence = say(
-            "{count} caches were removed once, each after its last tile; no cache is left. A fault deleted: {taken}.",
+            "Every other cache was removed once, after its last tile; no cache is left. Caches: {count}; deleted by an "
+            "injected fault: {taken}.",
             count=len(found.done),
             taken=", ".join(found.taken[:5]),
         )
         return Outcome.PASS, sentence, ()
     sentence = say(
-        "All {count} caches were removed once, each after its last tile; no cache is left.", count=len(found.done)
+        "Every cache was removed once, after its last tile; no cache is left. Caches: {count}.", count=len(found.done)
     )
     return Outcome.PASS, sentence, ()
 

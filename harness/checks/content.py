@@ -100,7 +100,7 @@ def _conclude(runs: Runs, area: int | None, panels: tuple[Panel, ...], limits: T
     if empty:
         worst = min(empty, key=lambda p: p.share)
         return Outcome.FAIL, say(
-            "Panel {panel}: only {found} of the {expected} brighter stars that run_end shows are found in the covered sky.",
+            "Panel {panel}: brighter stars of run_end that are found in the covered sky: only {found} of {expected}.",
             panel=worst.panel,
             found=worst.found,
             expected=worst.expected,

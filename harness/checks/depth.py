@@ -206,7 +206,7 @@ def _of_batches(runs: Runs) -> Verdict:
         outcome, sentence = Outcome.UNKNOWN, say("SDS did not report how many frames it read or coadded.")
     elif found.lost > usual:
         outcome = Outcome.FAIL
-        sentence = say("{count} of {total} frames were read but not coadded.", count=found.lost, total=found.read or 0)
+        sentence = say("Frames read but not coadded: {count} of {total}.", count=found.lost, total=found.read or 0)
     elif found.unread > usually_unread:
         outcome = Outcome.FAIL
         sentence = say("Frames that only other runs read: {count}.", count=found.unread - usually_unread)
@@ -218,7 +218,7 @@ def _of_batches(runs: Runs) -> Verdict:
             total=found.asked,
         )
     else:
-        outcome, sentence = Outcome.PASS, say("All {total} frames were coadded.", total=found.asked)
+        outcome, sentence = Outcome.PASS, say("Every frame was coadded. Frames: {total}.", total=found.asked)
     return Verdict("depth", outcome, sentence, evidence)
 
 
@@ -316,8 +316,8 @@ def _conclude(  # noqa: PLR0911 -- a ladder, worst first
     by_fault = sum(why == "fault" for f in families for why in f.lost.values())
     if by_fault:
         sentence = say(
-            "Requested faults kept {count} of {total} frames from their tiles. No other frame was lost through caches. Lost for "
-            "other stated causes: {noted}.",
+            "Frames that injected faults kept from their tiles: {count} of {total}. No other frame was lost through "
+            "caches. Lost for other stated causes: {noted}.",
             count=by_fault,
             total=total,
             noted=noted - by_fault,
@@ -326,7 +326,7 @@ def _conclude(  # noqa: PLR0911 -- a ladder, worst first
     if noted:
         sentence = say("No frame was lost through caches. Lost for other stated causes: {noted} of {total}.", **counts)
         return Outcome.PASS, sentence, ()
-    return Outcome.PASS, say("All {total} frames reached their tiles, retries included.", total=total), ()
+    return Outcome.PASS, say("Every frame reached its tile, retries included. Frames: {total}.", total=total), ()
 
 
 def _starved_member(family: Lineage, causes: Causes) -> int:

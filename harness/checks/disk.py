@@ -163,8 +163,8 @@ def _progressive(run: Record, found: Findings, limits: Thresholds) -> Conclusion
         return Outcome.FAIL, sentence, _life(run.history, found, found.left)
     if late.any():
         sentence = say(
-            "Caches removed too late after their last user: {count}. Up to {tiles} more tiles were collected before the removal"
-            " (limit {limit}).",
+            "Caches removed too late after their last user: {count}. Tiles collected before the removal: up to {tiles} "
+            "(limit {limit}).",
             count=int(late.sum()),
             tiles=int(found.outlived[late].max()),
             limit=limits["disk.outlived"],
@@ -212,24 +212,24 @@ def _nothing_wrong(found: Findings) -> tuple[Outcome, Message]:  # noqa: PLR0911
         )
     freed = int((found.judged & found.freed_in_phase_3).sum())
     if not freed:
-        return Outcome.UNKNOWN, say("No cache was removed in Phase 3, so that per_tile was not tested.")
+        return Outcome.UNKNOWN, say("No cache was removed in Phase 3, so per_tile was not tested.")
     values: dict[str, Value] = {"count": freed, "percent": round(100 * found.excess, 2)}
     if early:
         return Outcome.PASS, say(
-            "{count} caches were removed soon after their last user. The excess over the lower bound is {percent} % of what"
-            " run_end holds. Not counted are {early} caches that were removed before their last use: see the cache check.",
+            "Caches removed soon after their last user: {count}. The excess over the lower bound is {percent} % of what "
+            "run_end holds. Caches removed before their last use, not counted: {early}; see the cache check.",
             **values,
             early=early,
         )
     if found.ratio is None:
         return Outcome.PASS, say(
-            "{count} caches were removed soon after their last user, and no cache is left. The excess over the lower bound is"
-            " {percent} % of what run_end holds. The peak size could not be compared with run_end.",
+            "Caches removed soon after their last user: {count}; no cache is left. The excess over the lower bound is "
+            "{percent} % of what run_end holds. The peak size could not be compared with run_end.",
             **values,
         )
     return Outcome.PASS, say(
-        "{count} caches were removed soon after their last user, and no cache is left. The excess over the lower bound is"
-        " {percent} % of what run_end holds. The peak size is {ratio} times that with run_end.",
+        "Caches removed soon after their last user: {count}; no cache is left. The excess over the lower bound is "
+        "{percent} % of what run_end holds. The peak size is {ratio} times that with run_end.",
         **values,
         ratio=found.ratio,
     )
@@ -249,7 +249,8 @@ def _at_the_end(run: Record, found: Findings) -> Conclusion:
         return Outcome.FAIL, sentence, _life(run.history, found, before)
     count = len(found.lives.names)
     return _gone(
-        found, say("With run_end, all {count} caches existed until Phase 7, and no cache is left.", count=count)
+        found,
+        say("With run_end, every cache existed until Phase 7, and no cache is left. Caches: {count}.", count=count),
     )
 
 
@@ -276,7 +277,11 @@ def _kept(run: Record, found: Findings) -> Conclusion:
     gone = set(found.lives.names) - set(found.left_at_the_end)
     if gone:
         return Outcome.FAIL, say("With keep, caches are missing after the run: {count}.", count=len(gone)), ()
-    return Outcome.PASS, say("With keep, all {count} caches exist after the run.", count=len(found.lives.names)), ()
+    return (
+        Outcome.PASS,
+        say("With keep, every cache exists after the run. Caches: {count}.", count=len(found.lives.names)),
+        (),
+    )
 
 
 def _sds(run: Record, found: Findings) -> Conclusion:
@@ -289,7 +294,8 @@ def _sds(run: Record, found: Findings) -> Conclusion:
         return _kept(run, found)
     count = len(found.lives.names)
     return _gone(
-        found, say("All {count} caches existed until the coadd had read them, and no cache is left.", count=count)
+        found,
+        say("Every cache existed until the coadd had read it, and no cache is left. Caches: {count}.", count=count),
     )
 
 

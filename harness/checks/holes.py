@@ -1,11 +1,11 @@
 """Compare the covered sky with the sky that must be covered.
 
 A *differential* hole is sky that the pair with ``run_end`` covers and the run with ``per_tile`` does not: retention made it.
-An *absolute* hole is required sky that the run does not cover. The code calls required sky *promised*: in classic mode it is the
-outline of each tile's reference frame less the crop margin, in SDS the sky that enough frames cover, in grid mode the outline of
-every frame. The union of all frames is too much: in good runs dithers and drift leave 7 to 22 % of it uncovered. Such sky is
-*trimmed*: reported, but no hole. Grid mode has no retention, so its pair has the same holes: there, the run must also cover the
-required sky that the baseline covers.
+An *absolute* hole is required sky that the run does not cover. Required sky is in classic mode the outline of each tile's
+reference frame less the crop margin, in SDS the sky that enough frames cover, in grid mode the outline of every frame. The
+union of all frames is too much: in good runs dithers and drift leave 7 to 22 % of it uncovered. Such sky is *trimmed*:
+reported, but no hole. Grid mode has no retention, so its pair has the same holes: there, the run must also cover the required
+sky that the baseline covers.
 
 All masks are compared on one canvas: the pair's grid, widened by whole pixels to hold both mosaics and all required sky, because
 a lost tile at the edge makes the mosaic smaller. So the pair's mask is never resampled. The run's mask is resampled once, to the
@@ -57,7 +57,7 @@ class Canvas:
 
 
 @dataclass(frozen=True)
-class Promise:
+class TileOutline:
     """The sky that a tile must cover: the outline of its reference frame, shape (n, 2), in degrees."""
 
     tile: int
@@ -67,7 +67,7 @@ class Promise:
 
 
 @dataclass(frozen=True)
-class Promised:
+class RequiredSky:
     """The required sky on the canvas: in all, by tile in classic mode, and the median size of a part in elements."""
 
     mask: Mask
@@ -102,9 +102,9 @@ class Masks:
     canvas: Canvas
     run: Mask
     pair: Mask | None
-    promises: tuple[Promise, ...]
+    tile_outlines: tuple[TileOutline, ...]
     holes: tuple[Hole, ...]
-    promised: Mask
+    required: Mask
     trimmed: int
 
 
@@ -127,12 +127,12 @@ def compare(runs: Runs, causes: Causes, limits: Thresholds) -> Masks | None:
     if base is None:
         return None
     per_tile, mode = runs.run.request.retention == "per_tile", runs.run.request.mode
-    promises = _promises(runs.run, pair, causes) if mode == "classic" else ()
+    tile_outlines = _tile_outlines(runs.run, pair, causes) if mode == "classic" else ()
     margin = max(limits["holes.edge"], limits["holes.promise_edge"]) / base.step + 2
     used = {name for tile in runs.run.history.tiles for name in tile.frames}
     every = runs.run.request.dataset.frames
     frames = outlines([frame for frame in every if frame.name in used or mode != "classic"])
-    canvas, place = _canvas(base, ours, [*frames, *(p.outline for p in promises)], math.ceil(margin))
+    canvas, place = _canvas(base, ours, [*frames, *(p.outline for p in tile_outlines)], math.ceil(margin))
     run = _on(canvas, ours, base, place)
     other = _on(canvas, theirs, base, place) if theirs is not None else None
     before = _before(runs) if other is None or mode == "grid" else None
@@ -140,30 +140,30 @@ def compare(runs: Runs, causes: Causes, limits: Thresholds) -> Masks | None:
 
     match mode:
         case "sds":
-            promised = _by_depth(frames, canvas, _coverage_keep(runs.run, limits))
+            required = _by_depth(frames, canvas, _coverage_keep(runs.run, limits))
         case "grid":
-            promised = _by_depth(frames, canvas, 0.0)
+            required = _by_depth(frames, canvas, 0.0)
         case _:
-            promised = _by_tiles(runs.run, promises, canvas, limits)
+            required = _by_tiles(runs.run, tile_outlines, canvas, limits)
 
     lost = other & ~run if per_tile and other is not None else np.zeros(canvas.shape, dtype=np.bool_)
     found = _components(lost, canvas, limits["holes.edge"], limits["holes.area"])
-    holes = [Hole("differential", c, _promised_by(c, promised.by_tile), in_pair=False) for c in found]
-    if promised.size:
-        smallest = max(limits["holes.area"], limits["holes.promise_area"] * promised.size * canvas.step**2)
+    holes = [Hole("differential", c, _required_by(c, required.by_tile), in_pair=False) for c in found]
+    if required.size:
+        smallest = max(limits["holes.area"], limits["holes.promise_area"] * required.size * canvas.step**2)
         edge = limits["holes.promise_edge"]
-        gone = earlier & ~run & promised.mask if earlier is not None and mode == "grid" else np.zeros_like(run)
+        gone = earlier & ~run & required.mask if earlier is not None and mode == "grid" else np.zeros_like(run)
         # Sky that the baseline covers is searched alone: together with sky that it lacks too, it would count as known.
-        for missing, above in ((gone, lost), (promised.mask & ~run, lost | gone)):
+        for missing, above in ((gone, lost), (required.mask & ~run, lost | gone)):
             for component in _components(missing, canvas, edge, smallest):
                 if not _mostly(above, component):  # else it is a hole that was found before
                     in_pair = None if other is None else _mostly(~other, component)
                     in_baseline = None if earlier is None else _mostly(~earlier, component)
-                    tiles = _promised_by(component, promised.by_tile)
+                    tiles = _required_by(component, required.by_tile)
                     holes.append(Hole("absolute", component, tiles, in_pair, in_baseline))
-    touched = raster(frames, canvas.cards, canvas.shape) if frames else promised.mask
-    trimmed = int(np.count_nonzero(touched & ~run & ~promised.mask)) * canvas.step**2
-    return Masks(canvas, run, other, promises, tuple(holes), promised.mask, trimmed)
+    touched = raster(frames, canvas.cards, canvas.shape) if frames else required.mask
+    trimmed = int(np.count_nonzero(touched & ~run & ~required.mask)) * canvas.step**2
+    return Masks(canvas, run, other, tile_outlines, tuple(holes), required.mask, trimmed)
 
 
 def _before(runs: Runs) -> Products | None:
@@ -172,15 +172,15 @@ def _before(runs: Runs) -> Products | None:
     return _measured(baseline) if baseline is not None and baseline.usable else None
 
 
-def _by_tiles(run: Record, promises: Sequence[Promise], canvas: Canvas, limits: Thresholds) -> Promised:
+def _by_tiles(run: Record, tile_outlines: Sequence[TileOutline], canvas: Canvas, limits: Thresholds) -> RequiredSky:
     """Return the required sky of classic mode: of each tile the outline of its reference frame, less the crop margin."""
     shrink = _margin(run, limits)
-    kept = list(per_outline([p.outline for p in promises], canvas.cards, canvas.shape, shrink))
+    kept = list(per_outline([p.outline for p in tile_outlines], canvas.cards, canvas.shape, shrink))
     mask = np.zeros(canvas.shape, dtype=np.bool_)
     for _, box, part in kept:
         mask[box] |= part
     size = float(np.median([part.sum() for _, _, part in kept])) if kept else 0.0
-    return Promised(mask, tuple((promises[i].tile, box, part) for i, box, part in kept), size)
+    return RequiredSky(mask, tuple((tile_outlines[i].tile, box, part) for i, box, part in kept), size)
 
 
 def _coverage_keep(run: Record, limits: Thresholds) -> float:
@@ -190,7 +190,7 @@ def _coverage_keep(run: Record, limits: Thresholds) -> float:
     return float(asked) if known else limits["holes.coverage_keep"]
 
 
-def _by_depth(frames: Sequence[NDArray[np.float64]], canvas: Canvas, keep: float) -> Promised:
+def _by_depth(frames: Sequence[NDArray[np.float64]], canvas: Canvas, keep: float) -> RequiredSky:
     """Return the sky that at least one frame covers, and at least a fraction ``keep`` of the most frames on any place.
 
     SDS keeps such sky. In grid mode ``keep`` is 0, because each sky tile is made of all frames that touch it.
@@ -201,7 +201,7 @@ def _by_depth(frames: Sequence[NDArray[np.float64]], canvas: Canvas, keep: float
         depth[box] += part
         sizes.append(part.sum())
     least = max(1.0, keep * float(depth.max(initial=0)))
-    return Promised(depth >= least, (), float(np.median(sizes)) if sizes else 0.0)
+    return RequiredSky(depth >= least, (), float(np.median(sizes)) if sizes else 0.0)
 
 
 def _measured(record: Record) -> Products | None:
@@ -210,11 +210,11 @@ def _measured(record: Record) -> Products | None:
 
 
 def _canvas(
-    base: Products, ours: Products | None, promised: Sequence[NDArray[np.float64]], margin: int
+    base: Products, ours: Products | None, required: Sequence[NDArray[np.float64]], margin: int
 ) -> tuple[Canvas, tuple[int, int]]:
     """Widen a grid by whole elements. Return it, and the place of the old grid's first element on it (row, column)."""
     rows, columns = base.covered.shape
-    points = [*promised]
+    points = [*required]
     if ours is not None and ours is not base:
         points.append(_border(ours))
     x = np.array([0.0, columns - 1.0])
@@ -267,7 +267,7 @@ def _components(missing: Mask, canvas: Canvas, edge: float, area: float) -> tupl
     )
 
 
-def _promises(run: Record, pair: Record | None, causes: Causes) -> tuple[Promise, ...]:
+def _tile_outlines(run: Record, pair: Record | None, causes: Causes) -> tuple[TileOutline, ...]:
     """Return the sky that each tile must cover. A tile that failed for another cause than caches has none."""
     frames = {frame.name: frame for frame in run.request.dataset.frames}
     found = []
@@ -278,7 +278,7 @@ def _promises(run: Record, pair: Record | None, causes: Causes) -> tuple[Promise
         if name in frames:
             found.append((tile.tile, name, known_from))
     edges = outlines([frames[name] for _, name, _ in found])
-    return tuple(Promise(*about, edge) for about, edge in zip(found, edges, strict=True))
+    return tuple(TileOutline(*about, edge) for about, edge in zip(found, edges, strict=True))
 
 
 def _reference(tile: Tile, pair: Record | None, *, starved: bool) -> tuple[str, str]:
@@ -304,7 +304,7 @@ def _margin(run: Record, limits: Thresholds) -> float:
     return limits["holes.margin"]
 
 
-def _promised_by(component: Component, by_tile: Sequence[tuple[int, Box, Mask]]) -> tuple[int, ...]:
+def _required_by(component: Component, by_tile: Sequence[tuple[int, Box, Mask]]) -> tuple[int, ...]:
     """Return the tiles that must cover a tenth or more of a hole, the one with the largest part first."""
     top, left, bottom, right = component.box
     shares = {}
@@ -370,7 +370,7 @@ def _conclude(runs: Runs, found: Masks) -> tuple[Outcome, Message]:  # noqa: PLR
     if new:
         one = say("1 hole, {area} arcmin² of required sky.")
         return Outcome.FAIL, _counted(new, one, say("{count} holes, {area} arcmin² of required sky."))
-    if not found.promised.any() and found.pair is None:
+    if not found.required.any() and found.pair is None:
         return Outcome.UNKNOWN, say(
             "The required sky is not known: no tile was traced, and there is no run with run_end."
         )
@@ -402,7 +402,7 @@ def _cause(mode: str, causes: Causes, found: Masks) -> tuple[Message, ...]:
     """Explain the first new holes: the tile that should cover each, and the threads that removed its caches."""
     links: list[Message] = []
     explained: set[int] = set()
-    references = {promise.tile: promise.frame for promise in found.promises}
+    references = {outline.tile: outline.frame for outline in found.tile_outlines}
     new = [(n, hole) for n, hole in enumerate(found.holes, 1) if not hole.known]
     for n, hole in new[:_EXPLAINED]:
         where: dict[str, Value] = {
@@ -466,11 +466,11 @@ def _evidence(runs: Runs, found: Masks) -> dict[str, Any]:
         "covered_pixels_in_pair": None if found.pair is None else pixels(pair),
         "gained_pixels": None if found.pair is None else pixels(found.run & ~pair),
         "lost_pixels_before_tolerance": None if found.pair is None else pixels(pair & ~found.run),
-        "promised_pixels": pixels(found.promised),
-        "promised_uncovered_before_tolerance": pixels(found.promised & ~found.run),
+        "promised_pixels": pixels(found.required),
+        "promised_uncovered_before_tolerance": pixels(found.required & ~found.run),
         "trimmed_pixels": found.trimmed,
         "differential": runs.run.request.retention == "per_tile" and found.pair is not None,
-        "references_known_from": dict(sorted(Counter(p.known_from for p in found.promises).items())),
+        "references_known_from": dict(sorted(Counter(p.known_from for p in found.tile_outlines).items())),
     }
 
 

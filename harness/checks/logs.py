@@ -158,7 +158,7 @@ def _start_number(lines: Lines) -> Clause:
         return "unknown", say("The caches that tiles use were not traced.")
     if stated != len(lines.planned):
         return "fail", say(
-            "The start line says that {stated} caches are tracked, but the submitted tiles use {count}.",
+            "Tracked caches: {stated} in the start line, but {count} in the submitted tiles.",
             stated=stated,
             count=len(lines.planned),
         )
@@ -200,14 +200,14 @@ def _end_numbers(lines: Lines) -> Clause:
     removed = sum(r.outcome == "done" and r.t <= line.t for r in lines.removals)
     if stated != removed:
         return "fail", say(
-            "The end line says that {stated} caches were removed, but the trace has {count}.",
+            "Removed caches: {stated} in the end line, but {count} in the trace.",
             stated=stated,
             count=removed,
         )
     left = len({name for tile in lines.history.tiles for name in cache_names(tile)}) - removed
     if remaining is not None and remaining > left:
         return "fail", say(
-            "The end line says that {stated} caches remain, but at most {count} can.", stated=remaining, count=left
+            "Remaining caches: {stated} in the end line, but at most {count} can remain.", stated=remaining, count=left
         )
     return "pass", say("The end line has the right number of removed caches: {count}.", count=removed)
 

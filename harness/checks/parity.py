@@ -135,7 +135,8 @@ def compare(  # noqa: PLR0911 -- a ladder of grades
     if exact(run) and exact(other) and not scaled:  # both runs: a seed in only one of them does not make them equal
         differing = ", ".join(image.image for image in images if not image.identical)
         message = say(
-            "Images that are not equal bit by bit, although the target repeats itself: {images}.", images=differing
+            "Images that are not equal bit by bit, although this target gives identical outputs: {images}.",
+            images=differing,
         )
         return Likeness(name, "different", (message,), images)
     if any(i.empty and i.pixels == 0 for i in images):

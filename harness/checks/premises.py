@@ -60,7 +60,7 @@ def _faults(runs: Runs) -> Message | None:
             continue
         reasons = [str(line.get("reason", "")) for line in lines if _plain(line.get("fault", {})) == _plain(fault)]
         return say(
-            "The requested fault ({what}) did not strike, so the run shows nothing about it: {reason}.",
+            "The injected fault ({what}) did not occur, so the run shows nothing about it: {reason}.",
             what=str(fault.get("what")),
             reason=(reasons[-1] if reasons else "") or "the probe gives no reason",
         )

@@ -111,7 +111,7 @@ def _mosaic(run: Record) -> bool | None:
 def _conclude(run: Record, found: Findings, usual: Findings | None) -> Conclusion:
     if found.removed_early:
         sentence = say(
-            "{count} of {total} tiles were removed before their last reader had finished.",
+            "Tiles removed before their last reader had finished: {count} of {total}.",
             count=len({t.tile for t, _ in found.removed_early}),
             total=len(found.made),
         )
@@ -124,7 +124,7 @@ def _conclude(run: Record, found: Findings, usual: Findings | None) -> Conclusio
     if new:
         tile, op = new[0]
         sentence = say(
-            "{count} of {total} tiles were overwritten before their last reader had finished.",
+            "Tiles overwritten before their last reader had finished: {count} of {total}.",
             count=len({t.tile for t, _ in new}),
             total=len(found.made),
         )
@@ -171,12 +171,15 @@ def _at_the_end(run: Record, found: Findings, usual: Findings | None) -> Conclus
     elif not found.made:
         sentence = say("The record shows no tile that was made.")
     elif found.opens:
-        outcome, sentence = Outcome.PASS, say("All {count} tiles stayed intact, and there is a mosaic.", count=count)
+        outcome, sentence = (
+            Outcome.PASS,
+            say("Every tile stayed intact, and there is a mosaic. Tiles: {count}.", count=count),
+        )
     else:
         outcome = Outcome.PASS
         sentence = say(
-            "All {count} tiles stayed intact, and there is a mosaic. Overwriting by open() would not show: the trace has no "
-            "file opens.",
+            "Every tile stayed intact, and there is a mosaic. Tiles: {count}. Overwriting by open() would not show: the "
+            "trace has no file opens.",
             count=count,
         )
     return outcome, sentence, ()

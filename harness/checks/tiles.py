@@ -116,13 +116,17 @@ def _conclude(runs: Runs, causes: Causes, count: Count, lost: Mapping[int, Why],
         return _for_other_causes(runs, causes, others, unplanned)
     if lost:
         sentence = say(
-            "{made} of {total} master tiles were made, retries included. Requested faults ended the others: {tiles}.",
+            "Master tiles made, retries included: {made} of {total}. Injected faults ended the others: {tiles}.",
             made=count.made,
             total=count.wanted,
             tiles=listed(lost),
         )
         return Outcome.PASS, sentence, _stated(lost)
-    return Outcome.PASS, say("All {total} master tiles were made, retries included.", total=count.wanted), ()
+    return (
+        Outcome.PASS,
+        say("Every master tile was made, retries included. Master tiles: {total}.", total=count.wanted),
+        (),
+    )
 
 
 def _count(run: Record, causes: Causes) -> Count:
@@ -157,7 +161,7 @@ def _short(count: Count, lost: Mapping[int, Why]) -> Message:
         return say("Tile {tiles} is missing ({made} of {total} made).", **values)
     if lost:
         return say("Tiles {tiles} are missing ({made} of {total} made).", **values)
-    return say("{made} of {total} master tiles were made.", made=count.made, total=count.wanted)
+    return say("Master tiles made: {made} of {total}.", made=count.made, total=count.wanted)
 
 
 def _stated(lost: Mapping[int, Why]) -> tuple[Message, ...]:
@@ -206,16 +210,16 @@ def _of_batches(runs: Runs) -> Verdict:
         outcome, sentence = Outcome.UNKNOWN, say("SDS built no batch.")
     elif failed or (runs.run.usable and len(found.coadded) < found.built):
         outcome = Outcome.FAIL
-        sentence = say("{made} of {total} batches were coadded.", made=len(found.coadded), total=found.built)
+        sentence = say("Batches coadded: {made} of {total}.", made=len(found.coadded), total=found.built)
     elif len(found.coadded) > found.built:
         outcome = Outcome.UNKNOWN
         sentence = say(
-            "The record contradicts itself: SDS built {total} batches and coadded {made}.",
+            "The record contradicts itself. Batches that SDS built: {total}; coadded: {made}.",
             made=len(found.coadded),
             total=found.built,
         )
     else:
-        outcome, sentence = Outcome.PASS, say("All {total} batches were coadded.", total=found.built)
+        outcome, sentence = Outcome.PASS, say("Every batch was coadded. Batches: {total}.", total=found.built)
     return Verdict("tiles", outcome, sentence, evidence)
 
 
@@ -252,7 +256,7 @@ def _of_sky_tiles(runs: Runs) -> Verdict:
     elif refused is not None and refused > usual:
         outcome = Outcome.FAIL
         sentence = say(
-            "{count} of {total} sky tiles were made but did not reach the mosaic.",
+            "Sky tiles that were made but did not reach the mosaic: {count} of {total}.",
             count=refused,
             total=len(found.saved),
         )
@@ -269,13 +273,14 @@ def _of_sky_tiles(runs: Runs) -> Verdict:
     elif lost:
         outcome = Outcome.PASS
         sentence = say(
-            "All {count} sky tiles that can be made were made and assembled. Without usable pixels in every run: {tiles}.",
+            "Every sky tile that can be made was made and assembled. Sky tiles: {count}; without usable pixels in every "
+            "run: {tiles}.",
             count=len(found.saved),
             tiles=listed(lost),
         )
     else:
         outcome = Outcome.PASS
-        sentence = say("All {count} sky tiles were made and assembled.", count=len(found.saved))
+        sentence = say("Every sky tile was made and assembled. Sky tiles: {count}.", count=len(found.saved))
     return Verdict("tiles", outcome, sentence, evidence, cause)
 
 

@@ -132,7 +132,7 @@ def _conclude(found: StarDifferences, limits: Thresholds) -> tuple[Outcome, Mess
         return Outcome.FAIL, sentence, tuple(message for messages in wrong.values() for message in messages)
     if found.extra > max(2.0, limits["truth.extra"] * found.shown):
         sentence = say(
-            "{count} of {total} stars are in neither run_end nor the truth: doubled or displaced stars.",
+            "Stars in neither run_end nor the truth: {count} of {total}. They are doubled or displaced.",
             count=found.extra,
             total=found.shown,
         )
@@ -149,8 +149,8 @@ def _wrong(panel: Panel, limits: Thresholds) -> list[Message]:
     if panel.changed > limits["truth.changed"] * panel.stars and panel.changed > 1:
         found.append(
             say(
-                "Panel {panel}: {changed} of {stars} stars differ: {lost} are lost, the others have another flux or"
-                " lie elsewhere.",
+                "Panel {panel}: stars that differ: {changed} of {stars}. Lost: {lost}; the others have another flux or "
+                "lie elsewhere.",
                 panel=panel.panel,
                 stars=panel.stars,
                 lost=panel.lost,

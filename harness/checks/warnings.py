@@ -79,10 +79,14 @@ def _judge(runs: Runs, _: Thresholds) -> Verdict:
     elif unsaid:
         tile, cache = unsaid[0]
         outcome = Outcome.FAIL
-        sentence = say("A fault deleted {cache}, and tile {tile} did not report it missing.", cache=cache, tile=tile)
+        sentence = say(
+            "An injected fault deleted {cache}, and tile {tile} did not report it missing.", cache=cache, tile=tile
+        )
     elif taken:
         caches = ", ".join(sorted(taken)[:5])
-        sentence = say("The target reported each cache that a fault deleted ({taken}), and no other.", taken=caches)
+        sentence = say(
+            "The target reported each cache that an injected fault deleted ({taken}), and no other.", taken=caches
+        )
     elif before:
         sentence = say("No event of a lost cache was sent; in the baseline: {before}.", before=before)
     else:

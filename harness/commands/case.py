@@ -107,7 +107,9 @@ def _verify(options: argparse.Namespace, translate: Translate) -> int:
             tell(message, translate)
     if found.ok:
         count = len(case.request.dataset.frames)
-        whole = say("All {count} frames of the case are in {folder}, byte by byte.", count=count, folder=str(folder))
+        whole = say(
+            "Every frame of the case is in {folder}, byte by byte. Frames: {count}.", count=count, folder=str(folder)
+        )
         tell(whole, translate)
     return 0 if found.ok else 1
 

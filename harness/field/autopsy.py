@@ -100,7 +100,7 @@ def examine(folder: Path, log: Path | None = None, frames: Path | None = None) -
     """Examine the output folder of a run; it is only read.
 
     ``log`` is ZeMosaic's log of that run; by default the log that newer versions keep in the output folder. ``frames`` is the
-    folder of that run's frames, which define the sky that tiles promise to cover.
+    folder of that run's frames, which define the required sky of the tiles.
 
     Raises
     ------
@@ -406,7 +406,7 @@ def _left(record: Record, log: Log | None, *, strange: bool) -> Verdict:
         return verdict(Outcome.NOT_APPLICABLE, say("The retention of the run is keep: its caches stay."))
     if caches:
         sentence = say(
-            "The run finished successfully with {retention} and left {count} caches ({mib} MiB).",
+            "The run finished successfully with {retention}. Caches left: {count} ({mib} MiB).",
             retention=log.retention,
             count=len(caches),
             mib=round(size / 2**20, 1),

@@ -48,7 +48,7 @@ _PLACE = re.compile(r"(?i)(_|^)(path|dir|directory|folder|file|exe|executable|cm
 
 
 class CaseError(SaidError):
-    """A case file that can't be made or used; the message says what was expected, what was found and what to do."""
+    """Raised when a record can't become a case file, or a case file can't be read or run here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -421,7 +421,7 @@ def compare(case: CaseFile, record: Record) -> Verdict:
     unequal = [name for name in names if case.outputs.get(name) != found.get(name)]
     evidence = {"unequal": unequal, "compared": len(names)}
     if not unequal:
-        sentence = say("All {count} outputs are bit-equal to the case's.", count=len(names))
+        sentence = say("Every output is bit-equal to the case's. Outputs: {count}.", count=len(names))
         return verdict(Outcome.PASS, sentence, evidence)
     which = ", ".join(unequal)
     if not case.deterministic:

@@ -164,8 +164,8 @@ def _nothing(folder: Path, ended: Ended | None, *, stopped: bool) -> NothingReco
     how = "stopped by the user" if stopped or ended is None else f"{ended.cause}, status {ended.code}"
     if imported:
         problem = say(
-            "Expected a mosaic, found that ZeMosaic's worker was imported but no mosaic was begun (the "
-            "command: {how}): start one in its window, or see its output.",
+            "Expected a mosaic, but ZeMosaic was started without beginning one (the command: {how}): start one in its "
+            "window, or read its output.",
             how=how,
         )
     else:

@@ -52,7 +52,7 @@ def visible(text: str) -> str:
 
 
 class SaidError(ValueError):
-    """An error whose message can be translated: what was expected, what was found, what to do.
+    """The base of errors whose messages can be translated.
 
     Attributes
     ----------

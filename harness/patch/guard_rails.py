@@ -80,13 +80,15 @@ def _files(versions: Versions) -> Verdict:
         "changed": [path for path in versions.changed if path in versions.before and path in versions.after],
     }
     if counted:
-        text = say("{count} files were added: {files}.", count=len(counted), files=_some(counted))
+        text = say("Files added: {count} ({files}).", count=len(counted), files=_some(counted))
         return Verdict("0.1", Outcome.FAIL, text, evidence)
     if notes:
         text = say("No file of the program was added. Notes were added: {files}.", files=_some(notes))
         return Verdict("0.1", Outcome.PASS, text, evidence)
     text = say(
-        "No file was added; {count} were changed: {files}.", count=len(versions.changed), files=_some(versions.changed)
+        "No file was added. Files changed: {count} ({files}).",
+        count=len(versions.changed),
+        files=_some(versions.changed),
     )
     return Verdict("0.1", Outcome.PASS, text, evidence)
 
@@ -99,7 +101,7 @@ def _logging(versions: Versions) -> Verdict:
     found = [f"{place}  {text[:_EXCERPT]}" for text in sorted(more) for place in places[text][-more[text] :]]
     evidence = {"new": found[:SHOWN], "count": more.total(), "before": old.total(), "after": new.total()}
     if found:
-        text = say("{count} new places set up logging or print.", count=more.total())
+        text = say("New places that set up logging or print: {count}.", count=more.total())
         return Verdict("0.2", Outcome.FAIL, text, evidence, _list([(_as_it_is(text),) for text in found]))
     text = say(
         "No logger, handler, level, configuration or print was added (the changed files had {count}).",
@@ -129,13 +131,13 @@ def _batch_size(versions: Versions) -> Verdict:
         possible += [_where(path, found, other)] if other and not here else []
     evidence |= {"touch_batch_size": len(certain), "touch_another_setting": len(possible)}
     if certain:
-        text = say("{count} changed statements read, write or depend on a batch size.", count=len(certain))
+        text = say("Changed statements that read, write or depend on a batch size: {count}.", count=len(certain))
         return Verdict("0.3", Outcome.FAIL, text, evidence, _list(certain))
     looked = _some([*names, *switches]) or "-"
     if possible:
         text = say(
-            "No changed statement names a batch size, but {count} use other settings, and it is unknown "
-            "which setting is the batch size (examined: {looked}).",
+            "No changed statement names a batch size. Changed statements that use other settings: {count}. It is "
+            "unknown which setting is the batch size (examined: {looked}).",
             count=len(possible),
             looked=looked,
         )
@@ -148,8 +150,8 @@ def _batch_size(versions: Versions) -> Verdict:
         )
         return Verdict("0.3", Outcome.UNKNOWN, text, evidence)
     text = say(
-        "The {count} changed statements use no setting other than cache retention, so the batch size acts "
-        "as before, whichever of the {settings} settings it is (examined: {looked}).",
+        "No changed statement uses a setting other than cache retention, so the batch size acts as before, whichever "
+        "setting it is. Changed statements: {count}; settings: {settings} (examined: {looked}).",
         count=len(versions.statements),
         settings=len(settings),
         looked=looked,
@@ -167,19 +169,22 @@ def _modes(versions: Versions) -> Verdict:
         "data": list(versions.data),
     }
     if places:
-        text = say("{count} changed statements in SDS or grid code are more than cache retention.", count=len(places))
+        text = say(
+            "Changed statements in SDS or grid code that are more than cache retention: {count}.", count=len(places)
+        )
         return Verdict("0.4", Outcome.FAIL, text, evidence, _list(places))
     if versions.others or versions.data:
         text = say(
-            "No statement that names SDS or grid changed. But {count} other statements and {files} program "
-            "files changed, in code that all modes may share.",
+            "No statement that names SDS or grid changed, but code that all modes may share did. Other statements: "
+            "{count}; program files: {files}.",
             count=len(versions.others),
             files=len(versions.data),
         )
         causes = [*(_where(*other) for other in versions.others), *((_as_it_is(path),) for path in versions.data)]
         return Verdict("0.4", Outcome.UNKNOWN, text, evidence, _list(causes))
     text = say(
-        "All {count} changed statements are cache retention, in every mode's code.", count=len(versions.statements)
+        "Every changed statement is cache retention, in every mode's code. Changed statements: {count}.",
+        count=len(versions.statements),
     )
     return _unless_unread(versions, Verdict("0.4", Outcome.PASS, text, evidence))
 
@@ -209,7 +214,9 @@ def _located(versions: Versions) -> Verdict:
         for p in found
     ]  # fmt: skip
     text = say(
-        "The source contains Phase 3 in {count} places: {places}.", count=len(found), places=_some(map(_place, found))
+        "Places in the source that contain Phase 3: {count} ({places}).",
+        count=len(found),
+        places=_some(map(_place, found)),
     )
     return Verdict("1.1", Outcome.PASS, text, evidence, tuple(lines))
 
@@ -249,7 +256,7 @@ def _replaced(versions: Versions) -> Verdict:
         )
         return Verdict("1.3", Outcome.UNKNOWN, text, evidence)
     text = say(
-        "{count} removals without a count are gone; those under per_tile are guarded by {counts}.",
+        "Removals without a count, now gone: {count}. Removals under per_tile are guarded by {counts}.",
         count=evidence["naive_before"],
         counts=_some(sorted({r.counts for r in new})),
     )
@@ -349,8 +356,8 @@ def _minimal(versions: Versions) -> Verdict:
     }
     if versions.others or versions.data:
         text = say(
-            "{count} of {all} changed statements are more than cache retention; {files} program files other "
-            "than code changed.",
+            "Changed statements that are more than cache retention: {count} of {all}. Changed program files other than "
+            "code: {files}.",
             count=len(versions.others),
             all=len(versions.statements),
             files=len(versions.data),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -37,7 +37,3 @@ class Comparison(Generic[T]):
             tuple((function(run), function(pair)) for run, pair in self.timed),
             tuple(map(function, self.sizes)),
         )
-
-    def parts(self) -> dict[str, Any]:
-        """Return the runs by field name, for the constructor of a class that adds fields."""
-        return {field.name: getattr(self, field.name) for field in fields(Comparison)}

@@ -22,7 +22,7 @@ UNREADABLE = (ValueError, TypeError, LookupError, ArithmeticError, RecursionErro
 
 
 class RecordError(SaidError):
-    """Raised for a folder that is not a readable record. The message says what was expected, found and what to do."""
+    """Raised when a record, or one of its files, can't be read."""
 
 
 def sha256_of(path: Path) -> str:

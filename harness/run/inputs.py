@@ -1,4 +1,4 @@
-"""Check a run's frames and plan before its start; each problem says what was expected, what was found and what to do."""
+"""Check a run's frames and plan before its start."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Plan = Sequence[Sequence[str]] | None
 
 
 class InputError(SaidError):
-    """Frames or a plan unfit for a run; the message says what was expected, what was found and what to do."""
+    """Raised before a run starts, when it can't use its frames or its plan."""
 
 
 def require_inputs(
@@ -44,7 +44,7 @@ def require_inputs(
 def check_inputs(
     folder: Path, facts: DatasetFacts, plan: Plan, *, room: Path | None = None, contents: bool = True
 ) -> tuple[Message, ...]:
-    """Return the problems of a dataset and a plan (frame names by tile); without problems the run can start.
+    """Return the problems of a dataset and a plan (frame names by tile); a run with any problem must not start.
 
     With ``room``, the folder of the record, its volume must have room for the run. With ``contents`` the frames are opened too
     (about 1 ms each), to find truncated files and frames of NaN only.

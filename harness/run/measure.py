@@ -70,7 +70,7 @@ _F = TypeVar("_F", np.float32, np.float64)
 
 
 class MeasureError(ValueError):
-    """Unmeasurable products; the message says what was expected, what was found and what to do."""
+    """Raised when the mosaic or the coverage of a run can't be measured."""
 
 
 def measure(folder: Path, request: Request) -> None:

@@ -212,7 +212,7 @@ def _run(
 
 
 def _judge_end(ended: Ended, stopped: BaseException | None, seconds: float, limit: float) -> _End:
-    """Return the end of a run; reasons name what was expected, what was found and what to do."""
+    """Return the end of a run, with the reasons why it is not a normal one."""
     printed = _last_lines(ended.printed)
     if stopped is not None:
         what = "by the user" if isinstance(stopped, KeyboardInterrupt) else f"by {type(stopped).__name__}: {stopped}"

@@ -33,7 +33,7 @@ _RESERVE_BYTES = 2.0**30
 
 
 class BudgetError(SaidError):
-    """A malformed budget; the message says what was expected and what was found."""
+    """Raised when the text of a budget is malformed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -284,14 +284,14 @@ class Campaign:
         control = subject == "control" and retention == "per_tile"
         runs = Comparison(run, pair, baseline, equals, pairs, sizes)
         judged = JudgedRun(
-            **runs.map(lambda record: record.folder.name).parts(),
+            run.folder.name,
             case=case.name,
             role=role_of(subject, retention),
             verdicts=judge(runs, case.questions or None),
             expected_red=tuple(sorted(case.red_before_fix)) if control else None,
             allowed_red=tuple(sorted(case.may_be_red)) if control else (),
             questions=case.questions,
-        )
+        ).with_keys(runs.map(lambda record: record.folder.name))
         self._judged[case.name, f"{subject}/{retention}"] = judged
         return judged
 

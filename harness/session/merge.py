@@ -234,7 +234,7 @@ def _worst(entries: Iterable[tuple[K, E]]) -> dict[K, E]:
 
 def _judged(part: _Part) -> Iterator[tuple[tuple[str, str, str], JudgedRun]]:
     for judged in part.session.judged:
-        moved = replace(judged, **judged.map(lambda key: part.names.get(key, key)).parts())
+        moved = judged.with_keys(judged.map(lambda key: part.names.get(key, key)))
         yield (moved.case, moved.role, moved.run), moved
 
 

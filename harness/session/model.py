@@ -37,7 +37,7 @@ Key = Annotated[
 
 
 class SessionError(SaidError):
-    """A folder or file without a readable session: what was expected, what was found, what to do."""
+    """Raised when a folder or file holds no readable session, or sessions can't be put together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,18 @@ class JudgedRun(Comparison[Key]):
 
     def __post_init__(self) -> None:
         _conclude(self, self._merged())
+
+    def with_keys(self, keys: Comparison[Key]) -> JudgedRun:
+        """Return the verdicts with other keys of the runs."""
+        return replace(
+            self,
+            run=keys.run,
+            pair=keys.pair,
+            baseline=keys.baseline,
+            equals=keys.equals,
+            timed=keys.timed,
+            sizes=keys.sizes,
+        )
 
     def _merged(self) -> Outcome:
         """Merge the gating verdicts. A control passes when exactly the checks named for it are red.

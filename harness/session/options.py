@@ -80,7 +80,7 @@ _FALSE = {"", "0", "false", "no", "off"}
 
 
 class OptionError(SaidError):
-    """An option with a wrong value; the message says what was expected and what was found."""
+    """Raised when an option has a wrong value."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,7 +148,10 @@ class ProgressMonitor:
 
 
 def line(state: Progress, translate: Translate = str, *, now: int | None = None) -> str:
-    """Return the line of a run (target, case, role, phase, tile, cache, time) at a monotonic time in nanoseconds: the present."""
+    """Return the line of a run: target, case, role, phase, tile, cache and time.
+
+    ``now`` is the monotonic time in nanoseconds, by default the present.
+    """
     seconds = round(state.elapsed(time.monotonic_ns() if now is None else now))
     role = role_name(state.role).render(translate)
     parts = [say("{label}:", label=f"{state.target} · {state.case} · {role}").render(translate)]
@@ -190,11 +193,11 @@ def _total(expected: Sequence[float | None]) -> Message:
     known = [seconds for seconds in expected if seconds is not None]
     count, total, unknown = len(expected), round(sum(known)), len(expected) - len(known)
     if not known:
-        return say("{count} runs; their duration is not known yet.", count=count)
+        return say("Runs: {count}; their duration is not known yet.", count=count)
     if not unknown:
-        return say("{count} runs, about {seconds} s if run one after the other.", count=count, seconds=total)
+        return say("Runs: {count}, about {seconds} s if run one after the other.", count=count, seconds=total)
     return say(
-        "{count} runs, about {seconds} s if run one after the other; {unknown} of unknown duration.",
+        "Runs: {count}, about {seconds} s if run one after the other; of unknown duration: {unknown}.",
         count=count,
         seconds=total,
         unknown=unknown,

@@ -6,4 +6,4 @@ from harness.language.message import SaidError
 
 
 class TargetError(SaidError):
-    """A target, an interpreter or a configuration that can't be used: what was expected, what was found, what to do."""
+    """Raised when a target, its interpreter or its configuration can't be used."""

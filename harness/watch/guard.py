@@ -49,7 +49,7 @@ ANSWER_SECONDS = 30.0
 
 
 class NotStartedError(RuntimeError):
-    """Raised when a target could not be started. The message says what was expected, what was found and what to do."""
+    """Raised when the guard could not start a target."""
 
 
 @dataclass(frozen=True, slots=True)

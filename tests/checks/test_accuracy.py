@@ -67,7 +67,7 @@ def test_panels_without_a_common_scale_have_their_scatter():
 
 def test_clouded_frames_are_reported():
     """The finding on a panel's flux has the number of its frames without stars."""
-    assert "1 of its 2 frames show no stars" in micro.prose(verdict(known(change=dimmed(0.838))))
+    assert "frames that show no stars: 1 of 2" in micro.prose(verdict(known(change=dimmed(0.838))))
 
 
 def test_a_panel_that_is_not_covered_is_a_finding():

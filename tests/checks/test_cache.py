@@ -65,7 +65,7 @@ def test_a_removal_between_end_and_collection_is_luck():
     found = verdict(micro.runs(run))
     assert found.outcome is Outcome.FAIL
     assert (found.evidence["unsafe_count"], found.evidence["unordered_count"]) == (0, 2)
-    assert "nothing made the removal wait" in found.sentence.render()
+    assert "Nothing made the removal wait" in found.sentence.render()
     assert "had ended 0.010 s before, but MainThread had not collected its result" in micro.prose(found)
 
 
@@ -225,7 +225,7 @@ def test_what_can_not_be_told_is_unknown():
     """No removal, no count, a lost removal, a removal without an outcome, and an error exit are unknown."""
     idle = micro.counted()
     idle.operations = [op for op in idle.operations if op.op == "rmtree"]
-    assert "not put to the test" in verdict(micro.runs(idle)).sentence.render()
+    assert "so per_tile was not tested" in verdict(micro.runs(idle)).sentence.render()
     assert "not counted" in verdict(micro.runs(micro.counted(), left=None)).sentence.render()
     unseen = micro.counted()
     unseen.operations = unseen.operations[2:-2]

@@ -74,7 +74,7 @@ def test_a_panel_without_its_stars_fails():
     runs = micro.runs(micro.counted())
     found = verdict(replace(runs, run=without(runs.run, lambda order: order < 20)))
     assert found.outcome is Outcome.FAIL
-    assert "Panel 0: only" in found.sentence.render()
+    assert "Panel 0: brighter stars of run_end that are found in the covered sky: only" in found.sentence.render()
 
 
 def test_stars_under_a_hole_are_not_missed():

@@ -148,7 +148,7 @@ def test_what_outlives_its_last_user_fails():
     found = verdict(micro.runs(long_run(2), pair=None))
     assert found.outcome is Outcome.FAIL
     assert found.evidence["tiles_collected_before_removal_max"] == 2
-    assert "Up to 2 more tiles were collected before the removal (limit 1)" in micro.prose(found)
+    assert "Tiles collected before the removal: up to 2 (limit 1)" in micro.prose(found)
     assert found.evidence["outlived"][0] == {"cache": "preprocessed_p0_0.npy", "last_user": 0, "tiles_collected": 2}
 
 
@@ -190,9 +190,7 @@ def test_what_goes_too_early_is_no_merit():
     assert found.outcome is Outcome.PASS
     assert (found.evidence["removed_before_last_use"], found.evidence["judged"]) == (4, 2)
     assert found.evidence["excess_byte_seconds"] > 0
-    assert "Not counted are 4 caches that were removed before their last use: see the cache check." in micro.prose(
-        found
-    )
+    assert "Caches removed before their last use, not counted: 4; see the cache check." in micro.prose(found)
 
 
 def test_when_everything_goes_too_early_the_question_does_not_arise():

@@ -63,7 +63,7 @@ def test_a_cache_that_a_fault_took_is_no_loss_of_the_targets():
     assert verdicts["depth"].evidence["lost"] == {"fault": 2}
     assert verdicts["cache"].evidence["taken_by_faults"] == ["preprocessed_p1_1.npy"]
     assert (verdicts["disk"].evidence["judged"], verdicts["disk"].evidence["taken_by_faults"]) == (5, 1)
-    assert "A fault deleted: preprocessed_p1_1.npy" in micro.prose(verdicts["cache"])
+    assert "deleted by an injected fault: preprocessed_p1_1.npy" in micro.prose(verdicts["cache"])
 
 
 def test_a_target_that_says_nothing_of_a_missing_cache_is_red():
@@ -111,7 +111,7 @@ def test_a_tile_that_a_fault_ended_is_its_own():
     """A tile that a fault ended is excused if all others were made."""
     verdicts = found(failing())
     assert {v.outcome for v in verdicts.values()} == {Outcome.PASS}, [micro.prose(v) for v in verdicts.values()]
-    assert "2 of 3 master tiles were made" in micro.prose(verdicts["tiles"])
+    assert "Master tiles made, retries included: 2 of 3." in micro.prose(verdicts["tiles"])
     assert "an injected fault ended it" in verdicts["tiles"].cause[0].render()
 
 

@@ -135,7 +135,7 @@ def test_decimated_masks_keep_the_limits_in_mosaic_pixels():
     assert verdict(micro.runs(micro.counted(), pair=pair, products=strip)).outcome is Outcome.PASS
 
 
-def test_the_crop_margin_is_no_promise():
+def test_the_crop_margin_is_not_required_sky():
     """The crop margin of a tile in the settings is not required sky."""
     run = micro.counted(retention="run_end", config={"master_tile_crop_percent": 20.0})
     rim = with_gaps(np.s_[:20, :], np.s_[68:, :])
@@ -156,7 +156,7 @@ def test_the_crop_in_effect_counts_before_the_one_asked_for():
         assert verdict(micro.runs(replace(run, history=history))).outcome is outcome
 
 
-def test_a_broken_promise_that_the_pair_breaks_too_is_told_only():
+def test_required_sky_that_the_pair_lacks_too_is_only_reported():
     """Required sky that run_end does not cover either is mentioned and is no failure."""
     gap = np.s_[20:60, 100:140]
     pair = replace(micro.run_end(), products=with_gaps(gap))
@@ -187,7 +187,7 @@ def broken(gap):
     return replace(record, products=replace(record.products, covered=covered))
 
 
-def test_a_tile_that_failed_for_its_own_cause_promises_nothing():
+def test_a_tile_that_failed_for_its_own_cause_has_no_required_sky():
     """A tile that the quality gate rejected has no required sky."""
     run = micro.Micro(micro.PRIVATE, retention="run_end").begin()
     for tile, group in enumerate(micro.PRIVATE):

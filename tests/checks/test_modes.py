@@ -57,7 +57,7 @@ def test_a_batch_that_was_not_coadded_fails():
     """A batch fails if it reports a failure, or if a finished run does not report it."""
     lost = verdict("tiles", micro.runs(micro.sds(lost=[1])))
     assert lost.outcome is Outcome.FAIL
-    assert lost.sentence.render() == "1 of 2 batches were coadded."
+    assert lost.sentence.render() == "Batches coadded: 1 of 2."
     assert verdict("tiles", micro.runs(without(micro.sds(), "[SDS] Batch 2/2"))).outcome is Outcome.FAIL
     cut = micro.runs(without(micro.sds(), "[SDS] Batch 2/2"), state="timed out")
     assert verdict("tiles", cut).outcome is Outcome.UNKNOWN
@@ -194,7 +194,7 @@ def test_a_sky_tile_without_usable_pixels_is_compared():
     assert verdict("tiles", micro.runs(run, pair=None)).outcome is Outcome.UNKNOWN
     same = verdict("tiles", against(run, micro.grid((1, 2), empty=(3,))))
     assert same.outcome is Outcome.PASS
-    assert "Without usable pixels in every run: 3" in same.sentence.render()
+    assert "without usable pixels in every run: 3" in same.sentence.render()
 
 
 def test_a_canvas_that_was_cut_otherwise_is_no_measure_of_its_tiles():
@@ -282,7 +282,7 @@ def test_a_gap_that_the_pair_has_not_fails(mode):
     assert "is in sky that frames cover" in micro.prose(alone)
 
 
-def test_sds_promises_what_enough_frames_cover():
+def test_sds_requires_the_sky_that_enough_frames_cover():
     """Sky that fewer frames cover than the setting requires is no hole in SDS."""
     frames = [micro.frame(0, k) for k in range(5)] + [micro.frame(1, 0)]
     dataset = replace(micro.sds().request.dataset, frames=tuple(frames))
@@ -294,7 +294,7 @@ def test_sds_promises_what_enough_frames_cover():
         assert found.outcome is outcome, (keep, micro.prose(found))
 
 
-def test_grid_mode_promises_each_frame():
+def test_grid_mode_requires_the_sky_of_each_frame():
     """In grid mode sky that a single frame covers is required."""
     frames = [micro.frame(0, k) for k in range(5)] + [micro.frame(1, 0)]
     run = micro.grid(retention="run_end")

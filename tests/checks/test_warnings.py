@@ -145,7 +145,7 @@ def test_a_fault_that_did_not_strike_shows_nothing():
     run = micro.counted(faults=(asked,))
     assert verdict(micro.runs(run)).evidence["premise"] == "fault struck"
     run.faults = [{"state": "unmet", "fault": asked, "reason": "the run never came to it"}]
-    assert "(unlink) did not strike, so the run shows nothing about it: the run never came to it" in micro.prose(
+    assert "(unlink) did not occur, so the run shows nothing about it: the run never came to it" in micro.prose(
         verdict(micro.runs(run))
     )
     run.faults = [{"state": "struck", "fault": {"what": "unlink", "tile": 1}}]

@@ -119,7 +119,7 @@ def test_a_folder_alone_answers_nothing_and_says_what_to_send(folder):
 
 
 def test_a_good_run_by_its_log_tiles_and_frames(folder, frames, tmp_path):
-    """With run_end the events, the tiles' promises and the left files are judged; what only the probe sees stays unknown."""
+    """With run_end the events, the tiles' required sky and the left files are judged; what only the probe sees stays unknown."""
     found = autopsy.examine(folder, LogText().begin().finish().write(tmp_path / "x.log"), frames)
     assert outcomes(found) == outcomes(found) | {
         "warnings": Outcome.PASS,
@@ -134,7 +134,7 @@ def test_a_good_run_by_its_log_tiles_and_frames(folder, frames, tmp_path):
     assert found.record.request.workers == 3
 
 
-def test_a_hole_is_found_where_a_kept_tile_promised_sky(tmp_path, frames):
+def test_a_hole_is_found_in_the_required_sky_of_a_kept_tile(tmp_path, frames):
     """Missing sky within a tile's reference frame is a hole, without any trace."""
     folder = made(tmp_path / "out", gaps=[np.s_[30:60, 30:60]])
     found = autopsy.examine(folder, LogText().begin().finish().write(tmp_path / "x.log"), frames)

@@ -16,8 +16,3 @@ def test_a_run_that_was_not_made_stays_none():
     """The function is not called for a missing pair or baseline, and an empty name is a name."""
     assert Comparison("run").map(len) == Comparison(3)
     assert Comparison("", "").map(len) == Comparison(0, 0)
-
-
-def test_the_parts_make_the_same_again():
-    """The parts are the fields of the comparison alone, also in a class that adds fields."""
-    assert Comparison(**KEYS.parts()) == KEYS

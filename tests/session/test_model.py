@@ -1,10 +1,11 @@
 """Test the session: the outcomes that it merges, and its writing and reading."""
 
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 
 import pytest
 
 from harness.language.message import say
+from harness.record.comparison import Comparison
 from harness.record.convert import from_json, to_json
 from harness.session.model import (
     JudgedRun,
@@ -150,3 +151,12 @@ def test_no_session_at_all(tmp_path):
     """A folder without a session.json gives an error that says which folder to name."""
     with pytest.raises(ValueError, match="found no such file: name a session's folder"):
         read_session(tmp_path)
+
+
+def test_other_keys_replace_every_run_and_keep_the_verdicts():
+    """Each field of the comparison is replaced, and nothing else."""
+    keys = Comparison("run", "pair", "baseline", ("other",), (("run", "pair"), ("a", "b")), ("small", "large"))
+    judged = JudgedRun("first", case="chain", role="subject", verdicts=(), questions=("cache",))
+    moved = judged.with_keys(keys)
+    assert {field.name: getattr(moved, field.name) for field in fields(keys)} == asdict(keys)
+    assert replace(moved, **asdict(Comparison("first"))) == judged

@@ -243,15 +243,15 @@ def test_the_table_of_runs_to_come(tmp_path):
         "1    reference          chain  version under test  small    per_tile   8 s",
         "2    reference (naive)  chain  version under test  small    per_tile   ~8 s",
         "3    reference          chain  version under test  large    per_tile   ?",
-        "3 runs, about 17 s if run one after the other; 1 of unknown duration.",
+        "Runs: 3, about 17 s if run one after the other; of unknown duration: 1.",
     ]
 
 
 @pytest.mark.parametrize(
     ("datasets", "told"),
     [
-        (("large", "large"), "2 runs; their duration is not known yet."),
-        (("small", "small"), "2 runs, about 17 s if run one after the other."),
+        (("large", "large"), "Runs: 2; their duration is not known yet."),
+        (("small", "small"), "Runs: 2, about 17 s if run one after the other."),
     ],
 )
 def test_the_sum_of_all_or_of_none(tmp_path, datasets, told):
