@@ -17,9 +17,8 @@ from harness.commands.words import Commands, Text
 from harness.language.message import Message, Translate, say
 from harness.targets import interpreter
 from harness.targets.errors import TargetError
-from harness.targets.reference import ROOT
 from harness.targets.resolve import TARGETS, resolve
-from harness.targets.target import Target
+from harness.targets.target import ROOT, Target
 
 # A run keeps copies of its frames, caches, tiles and mosaic until it is sealed, and a session has some dozens of records.
 ENOUGH_BYTES = 2 * 2**30
