@@ -153,10 +153,10 @@ def _run(options: argparse.Namespace, translate: Translate) -> int:
 def _target(case: CaseFile, spec: str | None, python: str | None) -> TargetFacts:
     """Return the target that was given, or else the target of the case, if it needs no folder of this machine."""
     from harness.field.case_file import CaseError
-    from harness.targets.resolve import TARGETS, resolve
+    from harness.targets.resolve import kind_of, resolve
 
     recorded = case.request.target
-    spec = spec or TARGETS[recorded.kind].again(recorded.identity, None)
+    spec = spec or kind_of(recorded.kind).again(recorded.identity, None)
     if spec is None:
         raise CaseError(
             say(

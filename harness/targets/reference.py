@@ -1,4 +1,4 @@
-"""The embedded reference pipeline as a target, started in a process of its own like any other target."""
+"""Start the embedded reference pipeline as a target, in a process of its own like any other target."""
 
 from __future__ import annotations
 
