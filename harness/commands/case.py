@@ -9,9 +9,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.commands.places import new_folder, root
-from harness.commands.verdicts import show
-from harness.commands.words import Commands, Text, tell
+from harness.commands.console import Commands, Text, new_folder, root, show, tell
 from harness.language.message import Message, Translate, say
 
 if TYPE_CHECKING:

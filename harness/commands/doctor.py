@@ -1,4 +1,4 @@
-"""``phase3 doctor``: what this machine lacks to validate a target, and what to do. It changes nothing."""
+"""``phase3 doctor``: list what this machine lacks to validate a target, and what to do. It changes nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from harness.commands.words import Commands, Text
+from harness.commands.console import Commands, Text
 from harness.language.message import Message, Translate, say
 from harness.targets import interpreter
 from harness.targets.errors import TargetError
