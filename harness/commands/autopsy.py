@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.commands.verdicts import show
-from harness.commands.words import Commands, Text
+from harness.commands.console import Commands, Text, show
 from harness.language.message import Translate, say
 
 

@@ -9,9 +9,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.commands.places import new_folder, root
-from harness.commands.verdicts import show
-from harness.commands.words import Commands, Text, tell
+from harness.commands.console import Commands, Text, new_folder, root, show, tell
 from harness.language.message import Message, Translate, say
 
 if TYPE_CHECKING:
@@ -155,10 +153,10 @@ def _run(options: argparse.Namespace, translate: Translate) -> int:
 def _target(case: CaseFile, spec: str | None, python: str | None) -> TargetFacts:
     """Return the target that was given, or else the target of the case, if it needs no folder of this machine."""
     from harness.field.case_file import CaseError
-    from harness.targets.resolve import TARGETS, resolve
+    from harness.targets.resolve import kind_of, resolve
 
     recorded = case.request.target
-    spec = spec or TARGETS[recorded.kind].again(recorded.identity, None)
+    spec = spec or kind_of(recorded.kind).again(recorded.identity, None)
     if spec is None:
         raise CaseError(
             say(

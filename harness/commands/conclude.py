@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from harness.commands.words import Commands, Text, tell
+from harness.commands.console import Commands, Text, tell
 from harness.language.message import Translate, say, told
 from harness.verdict import Outcome, exit_status
 

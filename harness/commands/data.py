@@ -1,10 +1,10 @@
-"""``phase3 data list``, ``fetch`` and ``verify``: the sets of observed frames."""
+"""``phase3 data list``, ``fetch`` and ``verify``: list, download and check the sets of observed frames."""
 
 from __future__ import annotations
 
 import argparse
 
-from harness.commands.words import Commands, Text, tell
+from harness.commands.console import Commands, Text, tell
 from harness.language.message import Translate, say
 
 

@@ -1,4 +1,4 @@
-"""``phase3 doctor``: what this machine lacks to validate a target, and what to do. It changes nothing."""
+"""``phase3 doctor``: list what this machine lacks to validate a target, and what to do. It changes nothing."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from harness.commands.words import Commands, Text
+from harness.commands.console import Commands, Text
 from harness.language.message import Message, Translate, say
 from harness.targets import interpreter
 from harness.targets.errors import TargetError
-from harness.targets.reference import ROOT
-from harness.targets.resolve import TARGETS, resolve
-from harness.targets.target import Target
+from harness.targets.resolve import EMBEDDED, TARGETS, kind_of, resolve
+from harness.targets.target import ROOT, Target
 
 # A run keeps copies of its frames, caches, tiles and mosaic until it is sealed, and a session has some dozens of records.
 ENOUGH_BYTES = 2 * 2**30
@@ -80,7 +79,7 @@ def examine(target_spec: str | None, python: str | None, frames: str | Path | No
     ``target_spec`` is the target to be validated, as for ``--phase3-target`` (default: the embedded reference), ``python`` the
     interpreter with its libraries (default: this one), ``frames`` a folder of the user's own frames.
     """
-    spec = target_spec or "reference"
+    spec = target_spec or EMBEDDED.name
     kind = TARGETS.get(spec.partition(":")[0])
     return (
         _own_python(),
@@ -147,7 +146,7 @@ def _target(spec: str, python: str | None, kind: Target | None) -> Iterator[Find
             yield from (_bad(say("target"), message) for message in error.messages)
             return
         yield _good(say("target"), say("{label}", label=facts.label))
-        yield from _functions(TARGETS[facts.kind].functions(facts))
+        yield from _functions(kind_of(facts.kind).functions(facts))
 
 
 def _libraries_of(kind: Target, chosen: interpreter.Interpreter) -> Finding:
@@ -181,7 +180,7 @@ def _real_sets() -> Iterator[Finding]:
 def _frames(folder: str | Path | None) -> Iterator[Finding]:
     if folder is None:
         return
-    from fixtures import plans, user_frames  # as above
+    from fixtures import plans, user_frames  # they import libraries that may be missing
 
     path, name = Path(folder).expanduser(), say("own frames")
     try:

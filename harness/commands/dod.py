@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.commands.words import Commands, Text, tell
+from harness.commands.console import Commands, Text, tell
 from harness.language.message import Translate, say
 from harness.verdict import exit_status
 

@@ -6,8 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from harness.commands.verdicts import show
-from harness.commands.words import Commands, Text, tell
+from harness.commands.console import Commands, Text, show, tell
 from harness.language.message import Translate, say
 from harness.record.convert import to_json
 from harness.session.roles import role_name

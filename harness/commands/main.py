@@ -1,4 +1,8 @@
-"""The ``phase3`` command. Exit status: 0 pass, 1 fail, 2 usage, 3 unknown."""
+"""Run the ``phase3`` command. Exit status: 0 pass, 1 fail, 2 usage, 3 unknown.
+
+Every command's module is imported at each start, for the help. So a module imports at its top only what its arguments need, and
+imports the rest where the command runs: numpy and astropy alone take two seconds.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,13 @@ import os
 import sys
 from collections.abc import Sequence
 
-from harness.commands.table import register
+from harness.commands import autopsy, case, conclude, data, doctor, dod, judge, merge, patch, record, report
 from harness.language.argparse_words import speaking
 from harness.language.message import Message, Translate, say, told
 
 USAGE = 2
 LANGUAGES = ("en", "fr")
+_COMMANDS = (doctor, data, report, judge, merge, conclude, dod, case, patch, record, autopsy)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,7 +61,9 @@ def _parser(translate: Translate) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="phase3", description=text(description))
     lang = say("language of the messages, given before the command (default: PHASE3_LANG, or en)")
     parser.add_argument("--lang", choices=LANGUAGES, help=text(lang))
-    register(parser.add_subparsers(required=True, metavar="COMMAND"), text)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in _COMMANDS:
+        command.register(commands, text)
     return parser
 
 

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from harness.commands.words import Commands, Text
+from harness.commands.console import Commands, Text
 from harness.language.message import Translate, say
 from harness.verdict import exit_status
 

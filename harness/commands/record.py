@@ -7,9 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from harness.commands.places import new_folder, root
-from harness.commands.verdicts import show
-from harness.commands.words import Commands, Text, tell
+from harness.commands.console import Commands, Text, new_folder, root, show, tell
 from harness.language.message import Translate, say, visible
 from harness.verdict import Verdict, exit_status, merge
 

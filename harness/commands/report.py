@@ -1,4 +1,4 @@
-"""``phase3 report [SESSION]``: a session's report, summary and JUnit, written again."""
+"""``phase3 report [SESSION]``: write a session's report, summary and JUnit again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from harness.commands.words import Commands, Text, tell
+from harness.commands.console import Commands, Text, tell
 from harness.language.message import Translate, say
 from harness.verdict import exit_status
 

@@ -30,6 +30,7 @@ from harness.record.products import Products, TileProduct, read_products
 from harness.record.reader import Record
 from harness.record.request import RETENTIONS, DatasetFacts, Mode, Request, Retention, TargetFacts
 from harness.record.seal import EndState, Seal
+from harness.targets.zemosaic import ZeMosaic
 from harness.verdict import Outcome, Verdict
 
 LOG = "zemosaic_worker.log"
@@ -265,7 +266,7 @@ def _record(folder: Path, log: Log | None, dataset: DatasetFacts) -> tuple[Recor
     request = Request(
         case="autopsy",
         role="subject",
-        target=TargetFacts("zemosaic", "zemosaic (an ordinary run)", "", ""),
+        target=TargetFacts(ZeMosaic.name, "zemosaic (an ordinary run)", "", ""),
         dataset=dataset,
         plan=None,
         # If it is unknown, the retention whose checks ask for more evidence.

@@ -258,7 +258,7 @@ def _inputs(facts: Mapping[str, Any]) -> list[Path]:
 
 def _frames(facts: Mapping[str, Any], places: Sequence[Path]) -> tuple[tuple[FrameFacts, ...], list[str]]:
     """Read the frames in place; return their facts, and reasons for unreadable and changed ones."""
-    from fixtures.frame_facts import FrameError, frame_facts, read_header  # noqa: PLC0415 -- as above
+    from fixtures.frame_facts import FrameError, frame_facts, read_header  # noqa: PLC0415 -- astropy is slow
 
     paths = {path.name: path for path in places}
     found, gone, changed = [], [], []
@@ -303,7 +303,7 @@ def _request(run: _Run, notes: Sequence[Mapping[str, Any]], frames: tuple[FrameF
 
 
 def _with_panels(facts: DatasetFacts) -> DatasetFacts:
-    from fixtures.plans import cluster  # noqa: PLC0415 -- as above
+    from fixtures.plans import cluster  # noqa: PLC0415 -- numpy is slow to load, and needed after the end only
 
     try:
         panels = cluster(facts.frames)
@@ -336,7 +336,7 @@ def _target(worker: Path, python: str) -> TargetFacts:
         identity, label = zemosaic.identify(worker.parent)
     with contextlib.suppress(TargetError, OSError):
         identity["versions"] = versions(python)
-    return TargetFacts("zemosaic", label, str(worker.parent), python, MappingProxyType(identity))
+    return TargetFacts(zemosaic.ZeMosaic.name, label, str(worker.parent), python, MappingProxyType(identity))
 
 
 def _plan(record: Record, request: Request) -> Plan | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.patch.release_check import FORMAT
 from harness.record.request import TargetFacts
-from harness.targets.resolve import TARGETS
+from harness.targets.resolve import kind_of
 from harness.targets.start import environment
 from harness.targets.target import PROBE, observed
 
@@ -37,7 +37,7 @@ def drive(target: TargetFacts, folder: Path) -> Mapping[str, Any]:
     folder = folder.absolute()
     env = environment(folder)
     argv = observed(target.python, PROBE / "release.py", folder, env)
-    kind = TARGETS[target.kind]
+    kind = kind_of(target.kind)
     root = kind.source(target, folder / "work")
     asked = {"release": kind.release, "root": str(root), "defects": list(target.identity.get("defects", ()))}
     (folder / "request.json").write_text(json.dumps(asked, indent=1), encoding="utf-8")

@@ -167,13 +167,13 @@ def patch_report(phase3_validation: Validation) -> Callable[[], PatchReport]:
     from harness.patch import guard_rails
     from harness.patch.versions import read_folder
     from harness.session.campaign import NoSuchRun
-    from harness.targets.resolve import TARGETS
+    from harness.targets.resolve import kind_of
 
     @cache
     def judged() -> PatchReport:
         sides = [phase3_validation.campaign.target(role) for role in ("baseline", "subject")]
         commits = [(side.identity.get("commit"), side.identity.get("dirty")) for side in sides]
-        known = TARGETS[sides[0].kind].versioned and None not in {commit for commit, _ in commits}
+        known = kind_of(sides[0].kind).versioned and None not in {commit for commit, _ in commits}
         if not known or commits[0] == commits[1]:
             raise NoSuchRun(
                 say(
@@ -216,15 +216,15 @@ def driven(asking: AskingTest, phase3_campaign: Campaign) -> Verdict:
     from fixtures.pipeline.defects import COUNT_NOT_BOUNDED
     from harness.patch.release_check import judge
     from harness.patch.release_driver import drive
-    from harness.targets.resolve import TARGETS, resolve
+    from harness.targets.resolve import EMBEDDED, kind_of, resolve
 
     role = asking.given.get("subject", "subject")
     target = phase3_campaign.target("subject")
-    if not TARGETS[target.kind].release:
+    if not kind_of(target.kind).release:
         foreign = say("the function that releases caches was not recognised in this target: name another target")
         asking.skip(Outcome.NOT_APPLICABLE, foreign)
     if role == "control":
-        target = resolve(f"reference:{COUNT_NOT_BOUNDED}", None, phase3_campaign.root / "targets")
+        target = resolve(EMBEDDED.with_defects([COUNT_NOT_BOUNDED]), None, phase3_campaign.root / "targets")
     folder = phase3_campaign.folder / "release" / f"{role}-{uuid.uuid4().hex[:6]}"
     found = judge(drive(target, folder))
     if found.outcome is Outcome.UNKNOWN:

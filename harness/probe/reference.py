@@ -23,6 +23,7 @@ def run(probe: Probe) -> None:
     tiles.install_futures()
     probe.events.listeners.append(tiles.heard)
     install_saves(importlib.import_module("numpy"), probe.recorder, probe.paths)
+    # Imported by name: this is the target's own process, and the pipeline is the target. No room of the harness depends on it.
     tile = importlib.import_module("fixtures.pipeline.tile")
     pipeline = importlib.import_module("fixtures.pipeline.run")
     settings = importlib.import_module("fixtures.pipeline.settings")

@@ -60,6 +60,7 @@ def main(arguments: list[str]) -> int:
 
 def of_reference(asked: dict[str, Any]) -> Found:
     """Return a function that makes the reference's release with the target's defects, its name, and what else was examined."""
+    # Imported by name: this is the target's own process, and the pipeline is the target. No room of the harness depends on it.
     parts = importlib.import_module("fixtures.pipeline.defects").parts("per_tile", frozenset(asked["defects"]))
     module = importlib.import_module("fixtures.pipeline.retention")
     pathlib = importlib.import_module("pathlib")

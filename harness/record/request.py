@@ -24,7 +24,11 @@ Mode = Literal["classic", "sds", "grid"]
 MODES: tuple[Mode, ...] = ("classic", "sds", "grid")
 RETENTIONS: tuple[Retention, ...] = ("keep", "run_end", "per_tile")
 REPEATABLE = frozenset({"reference"})
-"""Kinds of target that give bit-equal outputs in every run. A run of another kind says so with the capability ``seeds``."""
+"""Kinds of target that give bit-equal outputs in every run. A run of another kind says so with the capability ``seeds``.
+
+This is the only list: ``Target.repeats`` reads it. It is here because checks may not import targets. A field of ``TargetFacts``
+would change the format of requests, and with it the key of every run.
+"""
 
 
 def _nothing() -> Mapping[str, Any]:

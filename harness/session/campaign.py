@@ -33,7 +33,7 @@ from harness.session.model import JudgedRun, RealSet, RunEntry, Share
 from harness.session.options import Settings
 from harness.session.run_matrix import SUBJECTS, PlannedRun, Subject, is_timed, role_of, run_key
 from harness.targets.errors import TargetError
-from harness.targets.resolve import parse, resolve
+from harness.targets.resolve import EMBEDDED, parse, resolve
 from harness.targets.target import Target
 from harness.targets.zemosaic import read_config
 
@@ -42,7 +42,7 @@ class NoSuchRun(SaidError):  # noqa: N818 -- it names what is missing, not a fau
     """The session has no target for a role. The message names the option that gives one."""
 
 
-class NoRoom(SaidError):  # noqa: N818 -- likewise
+class NoRoom(SaidError):  # noqa: N818 -- it names what is missing, not a fault
     """The large run exceeds the session's budget or the free disk. The message says by how much, and what to do."""
 
 
@@ -106,7 +106,7 @@ class Campaign:
 
         """
         if subject == "control" and case is not None and self._is_seeded(case):
-            return resolve(f"reference:{','.join(case.defects)}", None, self.root / "targets")
+            return resolve(EMBEDDED.with_defects(case.defects), None, self.root / "targets")
         if subject not in self._targets:
             if subject == "control":
                 needed = say("expected a target for the control: name one with --phase3-control")

@@ -10,7 +10,7 @@ from typing import Any
 from harness.language.message import SaidError, say
 from harness.session.budget import Budget, BudgetError, parse
 from harness.targets.errors import TargetError
-from harness.targets.resolve import TARGETS
+from harness.targets.resolve import EMBEDDED, TARGETS
 from harness.targets.resolve import parse as parse_target
 
 
@@ -41,7 +41,7 @@ class Option:
 
 _FORMS = ", ".join(form for kind in TARGETS.values() for form in kind.forms)
 OPTIONS = (
-    Option("target", "reference", f"target under validation: {_FORMS}"),
+    Option("target", EMBEDDED.name, f"target under validation: {_FORMS}"),
     Option("baseline", "", "the target before the patch, to compare with (default: as for --phase3-control)"),
     Option(
         "control",

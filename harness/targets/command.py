@@ -1,4 +1,4 @@
-"""Any command that speaks the protocol (``docs/protocol.md``) itself."""
+"""Start any command as a target: it writes its own events and trace, as ``docs/protocol.md`` says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The error of a target that can't be run here."""
+"""Declare the error of a target that can't be run here."""
 
 from __future__ import annotations
 

@@ -1,12 +1,4 @@
-"""The table of the kinds of target, and how a specification is resolved.
-
-=========================  ==========================================================================================
-``reference``              the embedded reference pipeline
-``reference:A,B``          the same with these defects switched on
-``zemosaic:PATH``          a checkout as it is, changed files included
-``zemosaic:PATH@COMMIT``   any commit of the repository at that path, a bare one too
-``command:WORDS``          a command that speaks the protocol itself
-=========================  ==========================================================================================
+"""List the kinds of target, and resolve a specification such as ``reference`` or ``zemosaic:PATH``.
 
 A new kind of target is a class like those in ``reference.py`` and ``command.py``, and an entry in ``TARGETS``.
 """
@@ -23,7 +15,8 @@ from harness.targets.reference import Reference
 from harness.targets.target import Target
 from harness.targets.zemosaic import ZeMosaic
 
-TARGETS: dict[str, Target] = {target.name: target for target in (Reference(), ZeMosaic(), Command())}
+EMBEDDED = Reference()
+TARGETS: dict[str, Target] = {target.name: target for target in (EMBEDDED, ZeMosaic(), Command())}
 
 
 def resolve(spec: str, python: str | None, exports: Path) -> TargetFacts:

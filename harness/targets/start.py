@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.record.request import Request
-from harness.targets.reference import ROOT
 from harness.targets.resolve import TARGETS
+from harness.targets.target import ROOT
 
 _SWITCHES = ("ZEMOSAIC_", "ZEM_ALTALPHA_", "ASTAP_", "PHASE3_", "PYTHON")
 _OF_MODULES_AND_TEXT = frozenset({"PYTHONHOME", "PYTHONNOUSERSITE", "PYTHONPATH", "PYTHONUSERBASE", "PYTHONUTF8"})

@@ -1,4 +1,4 @@
-"""What a kind of target must answer: how it is found, started and compared. ``resolve.py`` holds the table of kinds."""
+"""Declare the questions that each kind of target answers: how to find, start and compare it. The table is in ``resolve.py``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Any, ClassVar, Protocol
 from harness.record.request import REPEATABLE, Mode, TargetFacts
 from harness.targets import interpreter
 
-PROBE = Path(__file__).resolve().parents[1] / "probe"
+ROOT = Path(__file__).resolve().parents[2]
+"""The folder that holds the packages of this project."""
+PROBE = ROOT / "harness" / "probe"
 
 
 class Target(Protocol):

@@ -1,4 +1,4 @@
-"""ZeMosaic as a target: a checkout as it is, or any commit of a repository, copied to a folder of its own.
+"""Start ZeMosaic as a target: a checkout as it is, or any commit of a repository, copied to a folder of its own.
 
 A run never uses the user's own folder. Newer versions write logs next to their source, importing writes compiled files, and a
 file edited during a session would mix two versions. So a copy runs (``exports.py``), and the identity describes the copied files.
@@ -89,7 +89,7 @@ class ZeMosaic(Target):
 
     def repeats(self, profile: str, mode: Mode, /) -> bool:
         """Return whether equal inputs give bit-equal outputs: measured with the fast profile, and in SDS and grid mode."""
-        return profile == "fast" or mode != "classic"
+        return super().repeats(profile, mode) or profile == "fast" or mode != "classic"
 
     def functions(self, facts: TargetFacts, /) -> Mapping[str, bool]:
         """Return the functions that the probe looks for, and whether this version's source defines each."""

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from harness.record.request import TargetFacts
-from harness.targets import interpreter
+from harness.targets import interpreter, reference
 from harness.targets.errors import TargetError
 from harness.targets.interpreter import versions
-from harness.targets.reference import ROOT
 from harness.targets.resolve import resolve
 from harness.targets.start import environment, prepare
+from harness.targets.target import ROOT
 from tests.requests_ import a_request
 
 
@@ -105,6 +105,16 @@ def test_reference_names_its_defects(tmp_path):
         resolve("reference:nonsense", None, tmp_path)
     with pytest.raises(TargetError, match="found cache_leak, late_removal"):
         resolve("reference:late_removal,cache_leak", None, tmp_path)
+
+
+def test_a_pipeline_that_does_not_answer_is_refused(tmp_path, monkeypatch):
+    """Without the names of its defects, no defect can be switched on; the reference without defects needs no answer."""
+    reference._require_defects.cache_clear()
+    monkeypatch.setattr(reference, "ROOT", tmp_path)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "missing"))
+    assert resolve("reference", None, tmp_path).identity["defects"] == []
+    with pytest.raises(TargetError, match="found no answer"):
+        resolve("reference:late_removal", None, tmp_path)
 
 
 def test_versions_of_what_matters():

@@ -1,0 +1,47 @@
+"""Print messages and verdicts on a terminal, and choose the folders for a command's results."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeAlias
+
+from harness.language.message import Message, Translate, say
+from harness.verdict import Verdict, exit_status, merge, worst_first
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 -- the class has no public name
+Text = Callable[[Message], str]
+"""Renders a message in the language of the user."""
+
+
+def tell(message: Message, translate: Translate) -> None:
+    """Print a message in the language of the user."""
+    print(message.render(translate))
+
+
+def show(verdicts: Iterable[Verdict], translate: Translate) -> int:
+    """Print verdicts, the worst first, each with its numbered cause; return their exit status."""
+    ordered = sorted(verdicts, key=worst_first)
+    for verdict in ordered:
+        kind = f" ({say('finding').render(translate)})" if verdict.axis == "quality" else ""
+        line = say("{label}: {text}", label=f"{verdict.check}{kind}", text=verdict.sentence.render(translate))
+        print(f"{translate(verdict.outcome).upper():<15} {line.render(translate)}")
+        for number, link in enumerate(verdict.cause, 1):
+            print(f"{'':<15}   {number}. {link.render(translate)}")
+    return exit_status(merge(v.outcome for v in ordered if v.gates))
+
+
+def root() -> Path:
+    """Return the folder of sessions: ``PHASE3_DIR``, else ``.phase3`` in the working folder."""
+    given = os.environ.get("PHASE3_DIR")
+    return (Path(given).expanduser() if given else Path(".phase3")).absolute()
+
+
+def new_folder(parent: Path, name: str) -> Path:
+    """Return the first of ``NAME-1``, ``NAME-2``, … that does not exist."""
+    number = 1
+    while (parent / f"{name}-{number}").exists():
+        number += 1
+    return parent / f"{name}-{number}"
