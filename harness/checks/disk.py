@@ -445,4 +445,5 @@ CHECK = Check(
         Figure(say("peak of disk use, relative to run_end"), Unit.RATIO, numbers("total_peak_ratio"), largest),
         Figure(say("caches left at the end of the run"), Unit.COUNT, numbers("left_at_end")),
     ),
+    drawn=("series",),
 )

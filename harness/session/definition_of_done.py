@@ -17,10 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fixtures import catalogue
-from harness.analysis.figure import Figure
-from harness.checks.judge import ALL
 from harness.language.message import say
-from harness.patch.guard_rails import ROWS
 from harness.record.seal import SEAL
 from harness.record.values import inside
 from harness.session.checklist import DEFINITION_OF_DONE, evaluate, read_lines
@@ -205,13 +202,3 @@ def _without_question(line: Requirement, tests: Sequence[TestEntry]) -> Requirem
     if left and asked and all(found == {Outcome.NOT_APPLICABLE} for found in asked):
         return replace(line, outcome=Outcome.NOT_APPLICABLE)
     return line
-
-
-def figures_of(check: str, part: str | None = None) -> tuple[Figure, ...]:
-    """Return the figures of a check, of a part of it, or of a row of the guard rails; empty for an unknown name."""
-    if check in ROWS:
-        return ROWS[check].figures
-    known = ALL.get(check)
-    if known is None:
-        return ()
-    return known.figures if part is None else known.parts.get(part, ())

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from harness.language.catalogue import Language
 from harness.session.checklist import DEFINITION_OF_DONE
-from harness.session.definition_of_done import Done, Part, figures_of
+from harness.session.definition_of_done import Done, Part
+from harness.session.evidence import figures_of
 from harness.session.model import Requirement, TestEntry
 from harness.verdict import Outcome, rank
 from reports.badges import badge, role_word
