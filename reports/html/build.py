@@ -134,11 +134,11 @@ class _Builder:
         passes = tuple(v for v in folded if v.outcome is Outcome.PASS)
         others = tuple(v for v in folded if v.outcome is not Outcome.PASS)
         count = len(passes)
-        told = say("Verdicts that pass: {count}", count=count)
+        title = say("Verdicts that pass: {count}", count=count)
         if not all_of_them:
-            told = say("Verdicts that pass on the comparison runs: {count}", count=count)
+            title = say("Verdicts that pass on the comparison runs: {count}", count=count)
         folds = (
-            FoldView(told, passes),
+            FoldView(title, passes),
             FoldView(say("Verdicts not applicable: {count}", count=len(others)), others),
             FoldView(say("Verdicts on the baseline, for comparison only: {count}", count=len(before)), before),
         )
