@@ -1,1 +1,1 @@
-"""Drives a mosaic pipeline, records what it does, and judges the record."""
+"""Drive a mosaic pipeline, record what it does, and judge the record."""

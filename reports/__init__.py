@@ -1,1 +1,1 @@
-"""Views of a session for people: the report in two languages, the summary in the terminal. They conclude nothing."""
+"""Show a session to people as HTML, Markdown, JUnit and terminal text, in English and French."""

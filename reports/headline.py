@@ -23,7 +23,7 @@ def headline(session: Session, lang: Language) -> tuple[Badge, str, str]:
         Outcome.PASS: say("{target}: the validation passes", target=session.target),
     }
     title = titles.get(session.outcome, titles[Outcome.UNKNOWN])
-    sentence = " ".join(part for part in (_figures(session, lang), _whose(session, lang)) if part)
+    sentence = " ".join(part for part in (_figures(session, lang), _only_controls_wrong(session, lang)) if part)
     return badge(session.outcome, lang), title, sentence
 
 
@@ -40,11 +40,11 @@ def answering(session: Session) -> tuple[tuple[Verdict, JudgedRun], ...]:
 
 def without_verdict(session: Session) -> tuple[TestEntry, ...]:
     """Return the tests that fail or are unknown and assert none of these verdicts, worst first."""
-    told = {(j.case, j.run, j.role, v.check) for v, j in answering(session)}
+    shown = {(j.case, j.run, j.role, v.check) for v, j in answering(session)}
     left = (
         t
         for t in session.tests
-        if t.outcome in (Outcome.FAIL, Outcome.UNKNOWN) and (t.case, t.run, t.role, t.check) not in told
+        if t.outcome in (Outcome.FAIL, Outcome.UNKNOWN) and (t.case, t.run, t.role, t.check) not in shown
     )
     return tuple(sorted(left, key=lambda t: (rank(t.outcome), t.nodeid)))
 
@@ -82,8 +82,8 @@ def _partial(session: Session, lang: Language) -> str:
     )
 
 
-def _whose(session: Session, lang: Language) -> str:
-    """Say so when only controls are wrong: then the session is red because of the harness, not because of the target."""
+def _only_controls_wrong(session: Session, lang: Language) -> str:
+    """Return a sentence if only controls are not as expected: then the harness is wrong, not the target. Empty otherwise."""
     off = sorted({j.case for j in session.judged if j.expected_red is not None and j.outcome is not Outcome.PASS})
     own = [j for j in session.judged if j.role == "subject"]
     if not off or not own or any(j.outcome is not Outcome.PASS for j in own):

@@ -75,16 +75,16 @@ def bold(text: str) -> Markdown:
     return Markdown(f"**{escape(text)}**")
 
 
-def render(template: str, view: object, name: Code) -> str:
-    """Lay out a view by its template, in a language."""
-    return _environment(name).get_template(template).render(view=view).rstrip("\n") + "\n"
+def render(package: str, template: str, view: object, name: Code) -> str:
+    """Lay out a view in a language by a template of a package."""
+    return _environment(package, name).get_template(template).render(view=view).rstrip("\n") + "\n"
 
 
 @cache
-def _environment(name: Code) -> Environment:
-    """Return the templates of a language, where ``_`` translates and each text is escaped unless it is Markdown."""
+def _environment(package: str, name: Code) -> Environment:
+    """Return the templates of a package in a language, where ``_`` translates and each text is escaped unless it is Markdown."""
     environment = Environment(
-        loader=PackageLoader("reports"),
+        loader=PackageLoader(package),
         autoescape=True,  # so that macros and blocks give marked text
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -85,7 +85,8 @@ class SummaryView:
 def summary(session: Session, name: Code, sha256: str) -> str:
     """Return the page in a language. ``sha256`` is the hash of ``session.json``: it says which session the page shows."""
     lang = language(name)
-    page = render("summary.md.j2", _view(replace(session, judged=told_apart(session.judged)), lang, sha256), name)
+    view = _view(replace(session, judged=told_apart(session.judged)), lang, sha256)
+    page = render("reports", "summary.md.j2", view, name)
     if len(page.encode()) <= MAX_BYTES:
         return page
     notice = lang.say("This page is cut off here. The full list is in the report and in session.json.")

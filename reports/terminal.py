@@ -33,8 +33,8 @@ def _judged(judged: JudgedRun, lang: Language) -> list[str]:
     head = f"{shown.sign} {lang.say('{label}: {text}', label=shown.word, text=what)}"
     if judged.expected_red is not None:
         names = {"expected": expected_red(judged, lang), "found": found_red(judged, lang)}
-        told = lang.say("expected red: {expected}; red: {found}", **names)
-        return [f"{head} ({told})"]
+        colours = lang.say("expected red: {expected}; red: {found}", **names)
+        return [f"{head} ({colours})"]
     # Several checks may have the same sentence: a run that broke off leaves most of them without evidence.
     sharing: dict[tuple[str, str], list[str]] = {}
     for verdict in sorted(judged.verdicts, key=worst_first):

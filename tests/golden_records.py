@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.analysis.fallback_patterns import speaks
+from harness.analysis.fallback_patterns import SPEAKS, named
 from harness.analysis.footprint import pixel_of
 from harness.checks.judge import judge
 from harness.record.comparison import Comparison
@@ -201,8 +201,13 @@ def _kept_event(event: Mapping[str, Any]) -> bool:
     text, level = str(event.get("text", "")), str(event.get("level", ""))
     if event.get("source") == "log":
         loud = level not in ("DEBUG", "INFO") and _KEPT_WARNINGS.match(text) is not None
-        return loud or _KEPT_LOGS.match(text) is not None or speaks(text)
-    return not level.startswith("DEBUG") or speaks(json.dumps(event, ensure_ascii=False))
+        return loud or _KEPT_LOGS.match(text) is not None or _mentions_fallback(text)
+    return not level.startswith("DEBUG") or _mentions_fallback(json.dumps(event, ensure_ascii=False))
+
+
+def _mentions_fallback(text: str) -> bool:
+    """Return whether a text mentions a fallback: taken or not, known or not."""
+    return SPEAKS.search(text) is not None or named(text) is not None
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -115,8 +115,3 @@ def marked(text: str) -> bool:
     """Return whether a text may mention a fallback. This is far faster than all patterns, and never wrongly false."""
     small = text.lower()
     return any(mark in small for mark in MARKS)
-
-
-def speaks(text: str) -> bool:
-    """Return whether a text mentions a fallback: taken or not, known or not."""
-    return SPEAKS.search(text) is not None or named(text) is not None

@@ -85,12 +85,12 @@ class Lives:
 
     @property
     def used(self) -> NDArray[np.bool_]:
-        """Which caches are used by a tile."""
+        """Mark the caches that a tile uses."""
         return self.last_user >= 0
 
     @property
     def early(self) -> NDArray[np.bool_]:
-        """Which caches were removed before their last use had ended."""
+        """Mark the caches that were removed before their last use had ended."""
         return self.used & (self.freed < self.needed) & ~self.taken
 
 

@@ -103,8 +103,8 @@ def look(found: Products, at: Sky) -> Seen:
     double = np.zeros(n, np.bool_)
     for i in np.flatnonzero(paired):
         near = [j for j in there.query_ball_point([x[index[i]], y[index[i]]], _DOUBLE[1]) if j != index[i]]
-        apart = [j for j in near if np.hypot(x[j] - x[index[i]], y[j] - y[index[i]]) >= _DOUBLE[0]]
-        double[i] = any(found.stars[j, 2] > 0.1 * found.stars[index[i], 2] for j in apart)
+        separate = [j for j in near if np.hypot(x[j] - x[index[i]], y[j] - y[index[i]]) >= _DOUBLE[0]]
+        double[i] = any(found.stars[j, 2] > 0.1 * found.stars[index[i], 2] for j in separate)
     flux = np.where(paired, found.stars[index, 2], np.nan)
     return Seen(flux, np.where(paired, x[index], np.nan), np.where(paired, y[index], np.nan), lies, double)
 

@@ -54,6 +54,8 @@ class Check:
         The numbers of the evidence that a report shows with the verdict.
     parts
         The figures of those parts of the verdict that a test may assert alone, by the name in the test's marker.
+    drawn
+        The keys of the evidence that hold curves or outlines, which a report draws instead of listing their points.
 
     """
 
@@ -65,6 +67,7 @@ class Check:
     for_pass: tuple[Premise, ...] = ()
     figures: tuple[Figure, ...] = ()
     parts: Mapping[str, tuple[Figure, ...]] = field(default_factory=dict)
+    drawn: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         read_only(self)

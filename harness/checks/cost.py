@@ -17,7 +17,7 @@ them can be used, the answer is ``unknown``.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -25,7 +25,16 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from harness.analysis.figure import Figure, Unit, largest, number_in, numbers, significant, widest
+from harness.analysis.figure import (
+    Evidence,
+    Figure,
+    Unit,
+    largest,
+    number_in,
+    numbers,
+    significant,
+    widest,
+)
 from harness.analysis.phase3 import name_of, phase_3_end, phase_3_start
 from harness.checks.base import Check, Premise, Runs
 from harness.checks.premises import ALWAYS, REMOVALS, SHARED, TILES, standard
@@ -51,6 +60,17 @@ class Interval:
     low: float
     high: float
     points: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A measured value with the ends of its 95 % interval, the limit of the check, and the single measurements."""
+
+    value: float
+    low: float
+    high: float
+    limit: float
+    points: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,6 +362,27 @@ def _evidence(found: Findings, limits: Thresholds) -> dict[str, Any]:
         **ends("exponent", found.exponent),
         "exponent_limit": limits["cost.exponent"],
     }
+
+
+def measured_ratio(evidence: Evidence) -> Measured | None:
+    """Return the ratio of the durations of Phase 3 from the evidence, with that of each timed pair."""
+    pairs = evidence.get("phase_3_seconds")
+    rows = [pair for pair in pairs if isinstance(pair, Mapping)] if isinstance(pairs, list | tuple) else []
+    points = (number_in(row, "ratio") for row in rows)
+    return _measured(evidence, "ratio", tuple(point for point in points if point is not None))
+
+
+def measured_exponent(evidence: Evidence) -> Measured | None:
+    """Return the exponent of the growth of bookkeeping from the evidence."""
+    return _measured(evidence, "exponent", ())
+
+
+def _measured(evidence: Evidence, name: str, points: tuple[float, ...]) -> Measured | None:
+    found = numbers(name, f"{name}_low", f"{name}_high", f"{name}_limit")(evidence)
+    if found is None:
+        return None
+    value, low, high, limit = found
+    return Measured(value, low, high, limit, points)
 
 
 def _inputs_seen(runs: Runs) -> Message | None:

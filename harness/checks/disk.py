@@ -139,11 +139,11 @@ def _peaks(runs: Runs) -> tuple[dict[str, int | None], float | None]:
     """Return the peaks of the output folder, and their ratio: of traced peaks if possible, because samples can miss a peak."""
     pair = standard(runs)[0] if runs.run.request.retention == "per_tile" else None
     peaks: dict[str, int | None] = {}
-    for whose, record in (("", runs.run), ("run_end_", pair)):
+    for prefix, record in (("", runs.run), ("run_end_", pair)):
         traced = record is not None and {"saves", "removals"} <= record.history.capabilities
         total = lifetimes.traced_total(record) if record and traced else None
-        peaks[f"{whose}total_peak_traced_bytes"] = None if total is None else total.peak
-        peaks[f"{whose}total_peak_sampled_bytes"] = lifetimes.sampled_peak(record.history) if record else None
+        peaks[f"{prefix}total_peak_traced_bytes"] = None if total is None else total.peak
+        peaks[f"{prefix}total_peak_sampled_bytes"] = lifetimes.sampled_peak(record.history) if record else None
     for name in ("total_peak_traced_bytes", "total_peak_sampled_bytes"):
         ours, theirs = peaks[name], peaks[f"run_end_{name}"]
         if ours is not None and theirs:
@@ -451,4 +451,5 @@ CHECK = Check(
         Figure(say("peak of disk use, relative to run_end"), Unit.RATIO, numbers("total_peak_ratio"), largest),
         Figure(say("caches left at the end of the run"), Unit.COUNT, numbers("left_at_end")),
     ),
+    drawn=("series",),
 )

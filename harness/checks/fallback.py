@@ -241,6 +241,12 @@ def _fallbacks(evidence: Evidence) -> Numbers | None:
     return None if same is None else every(size_in(evidence, "new"), total(same, "count"))
 
 
+def reports_no_gpu(evidence: Evidence) -> bool:
+    """Return whether a fallback that other runs have too says that the target can't use a GPU."""
+    names = [str(row.get("name", "")) for row in rows_in(evidence, "same") or ()]
+    return any("gpu" in name and "fallback" in name for name in names)
+
+
 CHECK = Check(
     "fallback",
     say("Does the run use the requested mode, without new fallbacks?"),

@@ -501,6 +501,23 @@ def _shared_holes(evidence: Evidence) -> Numbers | None:
     return every(len(shared), total(shared, "square_arcmin")) if shared else None
 
 
+def outlines_in(evidence: Evidence) -> dict[str, NDArray[np.float64]]:
+    """Return the edges of the holes from the evidence, by number: sky coordinates in degrees, shape (n, 2).
+
+    Malformed edges are left out.
+    """
+    found = evidence.get("outlines")
+    edges = {}
+    for number, points in found.items() if isinstance(found, Mapping) else ():
+        try:
+            edge = np.asarray(points, dtype=np.float64)
+        except (TypeError, ValueError):
+            continue
+        if edge.ndim == 2 and edge.shape[1] == 2 and len(edge) > 2 and np.isfinite(edge).all():
+            edges[str(number)] = edge
+    return edges
+
+
 CHECK = Check(
     "holes",
     say("Is all required sky covered?"),
@@ -511,4 +528,5 @@ CHECK = Check(
         Figure(say("holes that the pair with run_end does not have"), Unit.SKY, _own_holes),
         Figure(say("required sky that the pair with run_end does not cover either"), Unit.AREA, _shared_holes),
     ),
+    drawn=("outlines",),
 )

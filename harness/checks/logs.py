@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from harness.analysis.causes import MAX_LISTED, cache_names
 from harness.analysis.figure import Evidence, Figure, Numbers, Unit
@@ -40,8 +40,11 @@ _PHASE = re.compile(r"phase ?\d", re.IGNORECASE)
 _NUMBER = re.compile(r"(?<![\w.-])(?<![\w.-]-)-?\d+(?!\.?\w)")
 _LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "WARN": 30, "ERROR": 40, "CRITICAL": 50}
 
-Clause = tuple[Literal["pass", "fail", "unknown", "not met"], Message]
-"""The outcome of one clause of the contract, and why. ``not met``: the clause had no occasion in this run."""
+NO_OCCASION: Final = "not met"
+"""Stands for the outcome of a clause that had no occasion in a run, such as that about failed removals if none failed."""
+
+Clause = tuple[Outcome | Literal["not met"], Message]
+"""The outcome of one clause of the contract, and why."""
 
 
 class Lines:
@@ -116,11 +119,11 @@ def _named(pattern: re.Pattern[str], event: Event) -> int | None:
 def _not_one_info(clause: str, lines: Sequence[Event]) -> Clause | None:
     """Return a failure if a line was written twice, or not at level INFO."""
     if len(lines) > 1:
-        return "fail", say(
+        return Outcome.FAIL, say(
             "{clause}: the line was written {count} times instead of once.", clause=clause, count=len(lines)
         )
     if lines and lines[0].level != "INFO":
-        return "fail", say(
+        return Outcome.FAIL, say(
             "{clause}: the line has the level {level} instead of INFO.", clause=clause, level=lines[0].level
         )
     return None
@@ -129,96 +132,98 @@ def _not_one_info(clause: str, lines: Sequence[Event]) -> Clause | None:
 def _start_line(lines: Lines) -> Clause:
     if not lines.start:
         if not lines.history.tiles and not lines.done:
-            return "unknown", say("The run stopped before the start line of reference counting was due.")
-        return "fail", say("The start line of reference counting is missing in Phase 3.")
-    kept: Clause = "pass", say("The start line of reference counting was written once, at level INFO.")
+            return Outcome.UNKNOWN, say("The run stopped before the start line of reference counting was due.")
+        return Outcome.FAIL, say("The start line of reference counting is missing in Phase 3.")
+    kept: Clause = Outcome.PASS, say("The start line of reference counting was written once, at level INFO.")
     return _not_one_info("start_line", lines.start) or kept
 
 
 def _start_place(lines: Lines) -> Clause:
     if not lines.start:
-        return "not met", say("There is no start line of reference counting.")
+        return NO_OCCASION, say("There is no start line of reference counting.")
     submitted = [s.t for s in lines.history.steps if s.state in ("submitted", "started")]
     if not submitted:
-        return "unknown", say("The submission of tiles was not traced.")
+        return Outcome.UNKNOWN, say("The submission of tiles was not traced.")
     t, first = lines.start[0].t, min(submitted)
     # If the start of Phase 3 is known only from its first tile, an earlier line is in the right place.
     if t > first or (lines.begun is not None and t < lines.begun < first):
-        return "fail", say("The start line is not between the start of Phase 3 and the submission of the first tile.")
-    return "pass", say("The start line comes before the submission of the first tile.")
+        return Outcome.FAIL, say(
+            "The start line is not between the start of Phase 3 and the submission of the first tile."
+        )
+    return Outcome.PASS, say("The start line comes before the submission of the first tile.")
 
 
 def _start_number(lines: Lines) -> Clause:
     if not lines.start:
-        return "not met", say("There is no start line of reference counting.")
+        return NO_OCCASION, say("There is no start line of reference counting.")
     stated = _first(lines.start[0])
     if stated is None:
-        return "fail", say("The start line does not say how many caches are tracked.")
+        return Outcome.FAIL, say("The start line does not say how many caches are tracked.")
     if not lines.traced:
-        return "unknown", say("The caches that tiles use were not traced.")
+        return Outcome.UNKNOWN, say("The caches that tiles use were not traced.")
     if stated != len(lines.planned):
-        return "fail", say(
+        return Outcome.FAIL, say(
             "Tracked caches: {stated} in the start line, but {count} in the submitted tiles.",
             stated=stated,
             count=len(lines.planned),
         )
-    return "pass", say("The start line has the right number of tracked caches: {count}.", count=stated)
+    return Outcome.PASS, say("The start line has the right number of tracked caches: {count}.", count=stated)
 
 
 def _no_warning_per_file(lines: Lines) -> Clause:
     if lines.loud:
-        return "fail", say(
+        return Outcome.FAIL, say(
             "Log records above INFO about the removal of caches: {count}, for example: {text}",
             count=len(lines.loud),
             text=lines.loud[0].text[:160],
         )
-    return "pass", say("No log record above INFO mentions the removal of a cache.")
+    return Outcome.PASS, say("No log record above INFO mentions the removal of a cache.")
 
 
 def _end_line(lines: Lines) -> Clause:
     if not lines.end:
-        return "not met", say("There is no end line of reference counting. It is optional.")
+        return NO_OCCASION, say("There is no end line of reference counting. It is optional.")
     wrong = _not_one_info("end_line", lines.end)
     if wrong is not None:
         return wrong
     if lines.over is not None and lines.end[0].t > lines.over:
-        return "fail", say("The end line was written after the end of Phase 3.")
-    return "pass", say("The end line of reference counting was written once, at level INFO.")
+        return Outcome.FAIL, say("The end line was written after the end of Phase 3.")
+    return Outcome.PASS, say("The end line of reference counting was written once, at level INFO.")
 
 
 def _end_numbers(lines: Lines) -> Clause:
     """Compare the numbers of the line with the trace. ``remaining`` counts references: at most the caches still on disk."""
     if not lines.end:
-        return "not met", say("There is no end line of reference counting. It is optional.")
+        return NO_OCCASION, say("There is no end line of reference counting. It is optional.")
     line = lines.end[-1]
     removed_first = _named(_REMOVED, line)
     stated, remaining = _first(line) if removed_first is None else removed_first, _named(_REMAINING, line)
     if stated is None:
-        return "fail", say("The end line does not say how many caches were removed.")
+        return Outcome.FAIL, say("The end line does not say how many caches were removed.")
     if not lines.traced:
-        return "unknown", say("The removal of caches was not traced.")
+        return Outcome.UNKNOWN, say("The removal of caches was not traced.")
     removed = sum(r.outcome == "done" and r.t <= line.t for r in lines.removals)
     if stated != removed:
-        return "fail", say(
+        return Outcome.FAIL, say(
             "Removed caches: {stated} in the end line, but {count} in the trace.",
             stated=stated,
             count=removed,
         )
     left = len({name for tile in lines.history.tiles for name in cache_names(tile)}) - removed
     if remaining is not None and remaining > left:
-        return "fail", say(
+        return Outcome.FAIL, say(
             "Remaining caches: {stated} in the end line, but at most {count} can remain.", stated=remaining, count=left
         )
-    return "pass", say("The end line has the right number of removed caches: {count}.", count=removed)
+    return Outcome.PASS, say("The end line has the right number of removed caches: {count}.", count=removed)
 
 
 def _never_negative(lines: Lines) -> Clause:
     negative = [e for e in (*lines.start, *lines.end, *lines.others) if any(n < 0 for n in numbers(e))]
     if negative:
-        return "fail", say("A count in the log is negative: {text}", text=negative[0].text[:160])
+        return Outcome.FAIL, say("A count in the log is negative: {text}", text=negative[0].text[:160])
     if not (lines.start or lines.end):
-        return "not met", say("The log has no line with a count.")
-    return "pass", say("No count in the log is negative.")
+        return NO_OCCASION, say("The log has no line with a count.")
+    return Outcome.PASS, say("No count in the log is negative.")
 
 
 def _shared_line(lines: Lines) -> Clause:
@@ -226,37 +231,39 @@ def _shared_line(lines: Lines) -> Clause:
     if wrong is not None:
         return wrong
     if not lines.shared:
-        return "not met", say("There is no line about shared caches. It is not required.")
+        return NO_OCCASION, say("There is no line about shared caches. It is not required.")
     if not lines.traced:
-        return "unknown", say("The caches that tiles use were not traced.")
+        return Outcome.UNKNOWN, say("The caches that tiles use were not traced.")
     if not shared_caches(lines.record):
-        return "fail", say("A line says that caches are shared, but no two tiles share one.")
-    return "pass", say("The line about shared caches was written once, at level INFO, and is true.")
+        return Outcome.FAIL, say("A line says that caches are shared, but no two tiles share one.")
+    return Outcome.PASS, say("The line about shared caches was written once, at level INFO, and is true.")
 
 
 def _failed_unlink(lines: Lines) -> Clause:
     """Require for each failed removal (except of a missing file) a DEBUG record, none above it, and that the run goes on."""
     if not lines.traced:
-        return "unknown", say("The removal of caches was not traced.")
+        return Outcome.UNKNOWN, say("The removal of caches was not traced.")
     failed = [r for r in lines.removals if r.outcome == "failed" and r.errno != errno.ENOENT]
     if not failed:
-        return "not met", say("failed_unlink: no occasion in this run (no removal failed).")
+        return NO_OCCASION, say("failed_unlink: no occasion in this run (no removal failed).")
     mentions = _mentions(lines.history, {removal.name for removal in failed})
     for removal in failed:
         about = [e for e in mentions.get(removal.name, ()) if e.t >= removal.t]
         above = [e for e in about if _level(e) > _LEVELS["DEBUG"]]
         if above:
-            return "fail", say(
+            return Outcome.FAIL, say(
                 "The failed removal of {cache} was logged at level {level} instead of DEBUG.",
                 cache=removal.name,
                 level=above[0].level,
             )
         if not about:
-            return "fail", say("The failed removal of {cache} was not logged.", cache=removal.name)
+            return Outcome.FAIL, say("The failed removal of {cache} was not logged.", cache=removal.name)
     if lines.over is None or lines.over < failed[-1].t:
         sentence = say("Phase 3 did not finish after the failed removal of {cache}.", cache=failed[-1].name)
-        return "fail" if lines.done else "unknown", sentence
-    return "pass", say("Failed removals: {count}. All were logged at DEBUG, and the run went on.", count=len(failed))
+        return Outcome.FAIL if lines.done else Outcome.UNKNOWN, sentence
+    return Outcome.PASS, say(
+        "Failed removals: {count}. All were logged at DEBUG, and the run went on.", count=len(failed)
+    )
 
 
 def _mentions(history: History, names: Collection[str]) -> Mapping[str, Sequence[Event]]:
@@ -278,13 +285,13 @@ def _silent(lines: Lines) -> Clause:
     written = [*lines.start, *lines.end, *lines.shared]
     retention = lines.record.request.retention
     if written:
-        return "fail", say(
+        return Outcome.FAIL, say(
             "Lines about reference counting with {retention}: {count}, for example: {text}",
             retention=retention,
             count=len(written),
             text=written[0].text[:160],
         )
-    return "pass", say(
+    return Outcome.PASS, say(
         "The log has no line about reference counting, as expected with {retention}.", retention=retention
     )
 
@@ -312,11 +319,11 @@ def _judge(runs: Runs, _: Thresholds) -> Verdict:
     asked = CLAUSES if runs.run.request.retention == "per_tile" else ELSEWHERE
     found = {name: clause(lines) for name, clause in asked.items()}
     evidence = MappingProxyType(_evidence(lines, found))
-    for answer, outcome in (("fail", Outcome.FAIL), ("unknown", Outcome.UNKNOWN)):
-        sentences = [sentence for given, sentence in found.values() if given == answer]
+    for outcome in (Outcome.FAIL, Outcome.UNKNOWN):
+        sentences = [sentence for given, sentence in found.values() if given == outcome]
         if sentences:
             return Verdict("logs", outcome, sentences[0], evidence, tuple(sentences[1:]))
-    kept = sum(answer == "pass" for answer, _ in found.values())
+    kept = sum(given == Outcome.PASS for given, _ in found.values())
     sentence = say(
         "The log contract is kept. Clauses kept: {kept}; clauses without an occasion in this run: {others}.",
         kept=kept,
@@ -331,7 +338,7 @@ def _evidence(lines: Lines, found: Mapping[str, Clause]) -> dict[str, Any]:
 
     return {
         "clauses": {
-            name: {"outcome": answer, "found": to_json(sentence)} for name, (answer, sentence) in found.items()
+            name: {"outcome": str(given), "found": to_json(sentence)} for name, (given, sentence) in found.items()
         },
         "lines": texts([*lines.start, *lines.shared, *lines.end]),
         "above_info": texts(lines.loud),
@@ -360,8 +367,8 @@ def _kept(*names: str) -> Figure:
         if not isinstance(clauses, Mapping) or not all(isinstance(clauses.get(n), Mapping) for n in names or clauses):
             return None
         outcomes = [clauses[name].get("outcome") for name in names or clauses]
-        had = len(outcomes) - outcomes.count("not met")
-        return (outcomes.count("pass"), had) if had else None
+        had = len(outcomes) - outcomes.count(NO_OCCASION)
+        return (outcomes.count(Outcome.PASS), had) if had else None
 
     return Figure(say("clauses of the log contract kept, of those that apply to the run"), Unit.SHARE, take)
 

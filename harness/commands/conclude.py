@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from harness.commands.console import Commands, Text, tell
-from harness.language.message import Translate, say, told
+from harness.language.message import Translate, say, sentences_of
 from harness.verdict import Outcome, exit_status
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _merged(out: Path, sessions: Sequence[Path], problems: list[str], translate:
         for path in write_views(Material(out)):
             tell(say("Written: {path}", path=str(path)), translate)
     except (ValueError, OSError) as error:
-        problems.extend(told(error, translate))
+        problems.extend(sentences_of(error, translate))
         return None
     return session
 

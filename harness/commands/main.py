@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from harness.commands import autopsy, case, conclude, data, doctor, dod, judge, merge, patch, record, report
 from harness.language.argparse_words import speaking
-from harness.language.message import Message, Translate, say, told
+from harness.language.message import Message, Translate, say, sentences_of
 
 USAGE = 2
 LANGUAGES = ("en", "fr")
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status: int = options.command(options, translate)
     except (ValueError, OSError) as error:
-        for problem in told(error, translate):
+        for problem in sentences_of(error, translate):
             print(say("phase3: {error}", error=problem).render(translate), file=sys.stderr)
         return USAGE
     return status

@@ -66,7 +66,7 @@ class SaidError(ValueError):
         super().__init__("\n".join(message.render() for message in messages))
 
 
-def told(error: Exception, translate: Translate = str) -> tuple[str, ...]:
+def sentences_of(error: Exception, translate: Translate = str) -> tuple[str, ...]:
     """Return the sentences of an error, translated; the plain text for an error without translatable sentences."""
     messages: tuple[Message, ...] = getattr(error, "messages", ())
     return tuple(message.render(translate) for message in messages) or (str(error),)

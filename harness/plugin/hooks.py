@@ -22,7 +22,7 @@ import pytest
 from _pytest.mark.expression import Expression  # the same reading of -m as pytest's own
 
 from harness.language.catalogue import translator
-from harness.language.message import SaidError, say, told
+from harness.language.message import SaidError, say, sentences_of
 from harness.plugin.assemble import (
     Report,
     assemble,
@@ -222,7 +222,7 @@ def _make_folder(config: pytest.Config, root: Path, folder: Path) -> None:
 def usage_error(config: pytest.Config, error: Exception) -> pytest.UsageError:
     """Return an error that ends the session before it starts, in the language that the options ask for."""
     code = resolve_language(lambda name: getattr(config.option, name, None), config.getini)
-    return pytest.UsageError("\n".join(told(error, translator(code))))
+    return pytest.UsageError("\n".join(sentences_of(error, translator(code))))
 
 
 def _terminal() -> TextIO | None:

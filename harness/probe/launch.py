@@ -2,6 +2,9 @@
 
 The module in this folder with the name of the target's kind runs the target. The exit status is 0 when the target's entry point
 returned, whether or not it made a mosaic; 2 for wrong arguments. Any other status is a crash.
+
+A target has modules of the same names as this project. This folder is therefore loaded as a package of another name, and the
+project's root stays off the target's path. Modules here import each other relatively, and nothing else of the project.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A run and the runs that it is compared with, as records, as keys of a session, or as anything else that names a run."""
+"""Hold a run and the runs that it is compared with: as records, as keys of a session, or as anything else that names a run."""
 
 from __future__ import annotations
 

@@ -148,12 +148,17 @@ def choose(sizes: Sequence[Size], pilot: Pilot | None, budget: Budget, *, free: 
         "whose {runs} runs take about {minutes} min and {gib} GiB; found a budget of {time} min and {size} "
         "GiB, and {free} GiB free, of which 1 GiB must stay free: raise --phase3-budget, free disk space, "
         "or name another disk with --phase3-dir.",
-        time=round(budget.seconds / 60, 1),
-        size=round(budget.bytes / 2**30, 1),
-        free=round(free / 2**30, 1),
+        time=_shown(budget.seconds / 60),
+        size=_shown(budget.bytes / 2**30),
+        free=_shown(free / 2**30),
         **_figures(sizes[0], pilot),
     )
     return Choice(None, why)
+
+
+def _shown(value: float) -> Value:
+    """Return minutes or GiB as people read them: with one decimal, from 100 on as a whole number."""
+    return f"{value:.0f}" if value >= 100 else round(value, 1)
 
 
 def _figures(size: Size, pilot: Pilot) -> dict[str, Value]:
@@ -163,8 +168,8 @@ def _figures(size: Size, pilot: Pilot) -> dict[str, Value]:
         "frames": size.frames,
         "tiles": size.tiles,
         "runs": size.runs,
-        "minutes": round(seconds / 60, 1),
-        "gib": round(needed / 2**30, 1),
+        "minutes": _shown(seconds / 60),
+        "gib": _shown(needed / 2**30),
     }
 
 

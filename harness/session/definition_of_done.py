@@ -17,10 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fixtures import catalogue
-from harness.analysis.figure import Figure
-from harness.checks.judge import ALL
 from harness.language.message import say
-from harness.patch.guard_rails import ROWS
 from harness.record.seal import SEAL
 from harness.record.values import inside
 from harness.session.checklist import DEFINITION_OF_DONE, evaluate, read_lines
@@ -55,7 +52,7 @@ class Done:
     lines: tuple[Requirement, ...]
 
     @property
-    def aside(self) -> tuple[Part, ...]:
+    def other_profiles(self) -> tuple[Part, ...]:
         """The sessions of the subject that decide nothing because of their profile."""
         return tuple(part for part in self.others if part.session.target == self.subject)
 
@@ -64,9 +61,9 @@ class Done:
         """All sessions, the subject's first."""
         return (*self.own, *self.others)
 
-    def unasked(self, test: str) -> tuple[str, ...]:
+    def cases_not_run(self, test: str) -> tuple[str, ...]:
         """Return the synthetic cases on which no session of the subject ran a test."""
-        return _unasked(test, self.own)
+        return _cases_not_run(test, self.own)
 
     @property
     def beyond(self) -> tuple[str, ...]:
@@ -178,12 +175,12 @@ def _is(session: Session, subject: str) -> bool:
 
 def _whole(line: Requirement, own: Sequence[Part]) -> Requirement:
     """Return a line that passes as not evaluated if one of its tests was not run on all its synthetic cases."""
-    if line.outcome is Outcome.PASS and any(_unasked(test, own) for test in line.tests):
+    if line.outcome is Outcome.PASS and any(_cases_not_run(test, own) for test in line.tests):
         return replace(line, outcome=Outcome.NOT_EVALUATED)
     return line
 
 
-def _unasked(test: str, own: Sequence[Part]) -> tuple[str, ...]:
+def _cases_not_run(test: str, own: Sequence[Part]) -> tuple[str, ...]:
     """Return the synthetic cases on which a test is to run, and on which no session ran it."""
     entries = [entry for part in own for entry in tests_of(test, part) if entry.case]
     asked = {entry.case for entry in entries if entry.outcome is not Outcome.NOT_EVALUATED}
@@ -205,13 +202,3 @@ def _without_question(line: Requirement, tests: Sequence[TestEntry]) -> Requirem
     if left and asked and all(found == {Outcome.NOT_APPLICABLE} for found in asked):
         return replace(line, outcome=Outcome.NOT_APPLICABLE)
     return line
-
-
-def figures_of(check: str, part: str | None = None) -> tuple[Figure, ...]:
-    """Return the figures of a check, of a part of it, or of a row of the guard rails; empty for an unknown name."""
-    if check in ROWS:
-        return ROWS[check].figures
-    known = ALL.get(check)
-    if known is None:
-        return ()
-    return known.figures if part is None else known.parts.get(part, ())

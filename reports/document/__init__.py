@@ -1,1 +1,1 @@
-"""The Definition of Done as a document."""
+"""Write the Definition of Done of one target as a document."""

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from harness.language.catalogue import Language
 from harness.session.checklist import DEFINITION_OF_DONE
-from harness.session.definition_of_done import Done, Part, figures_of
+from harness.session.definition_of_done import Done, Part
+from harness.session.evidence import figures_of
 from harness.session.model import Requirement, TestEntry
 from harness.verdict import Outcome, rank
 from reports.badges import badge, role_word
@@ -16,20 +17,20 @@ from reports.document.coverage_table import Gap, Requests, Tried, table
 from reports.document.figures import draw
 from reports.document.limits import limits, session_view
 from reports.document.page import (
-    ApartView,
-    AsideView,
     CellView,
     ColumnView,
     DocumentView,
     FigureView,
     FindingView,
     LineView,
+    OtherProfileView,
     ReasonView,
     RowView,
     RunView,
     SectionView,
     TestView,
     VerdictView,
+    WithoutRowView,
 )
 from reports.document.proofs import NamedRun, Proof, baseline_of, named_runs, newly_red, proofs_of, run_key
 from reports.document.rerun import commands
@@ -74,7 +75,7 @@ class _Builder:
             sentence=self._sentence(),
             counts=", ".join(counts),
             own=tuple(sessions[part.sha256] for part in done.own),
-            asides=tuple(self._aside(part) for part in done.aside),
+            other_profiles=tuple(self._other_profile(part) for part in done.other_profiles),
             done=tuple(gating),
             columns=tuple(
                 ColumnView(c.target, c.profile, ", ".join(role_word(r, lang) for r in c.roles)) for c in tried.columns
@@ -87,7 +88,7 @@ class _Builder:
                 )
                 for row in tried.rows
             ),
-            apart=self._apart(tried.apart),
+            without_row=self._without_row(tried.without_row),
             findings=tuple(self._findings()),
             sections=tuple(SectionView(title, tuple(its)) for title, its in sections.items()),
             beyond=tuple(self._test(test, proofs) for test, proofs in self.beyond.items()),
@@ -109,14 +110,14 @@ class _Builder:
             self.done.outcome, say("The Definition of Done is not proved: a line is unknown or was not evaluated.")
         )
 
-    def _aside(self, part: Part) -> AsideView:
+    def _other_profile(self, part: Part) -> OtherProfileView:
         red = {
             judged.case: [v.check for v in judged.verdicts if v.gates and v.outcome in (Outcome.FAIL, Outcome.UNKNOWN)]
             for judged in part.session.judged
             if judged.role == "subject"
         }
         listed = "; ".join(f"{case}: {', '.join(checks)}" for case, checks in sorted(red.items()) if checks)
-        return AsideView(self._session(part), part.session.options.get("profile", "?"), listed or "0")
+        return OtherProfileView(self._session(part), part.session.options.get("profile", "?"), listed or "0")
 
     # ---- a line ----
 
@@ -147,7 +148,7 @@ class _Builder:
             if here:
                 places = tuple(dict.fromkeys(self._place(proof) for proof in here))
                 outcomes.append((badge(outcome, self.lang).sign, len(here), places))
-        return TestView(test.removeprefix("scenarios/"), tuple(outcomes), self.done.unasked(test) if own else ())
+        return TestView(test.removeprefix("scenarios/"), tuple(outcomes), self.done.cases_not_run(test) if own else ())
 
     def _place(self, proof: Proof) -> str:
         """Return the short name of the run that a test judged, or of its session when it judged none."""
@@ -181,12 +182,12 @@ class _Builder:
                 continue
             if proof.judged is None or proof.judged.role == "subject":
                 # A tile that was made to fail must not be added to the tiles of runs without faults.
-                apart = proof.judged is not None and bool(proof.test.occasion)
-                groups.setdefault((proof.verdict.check, proof.test.part, apart), {})[proof.key] = proof
-        for (check, part, apart), found in groups.items():
+                faulted = proof.judged is not None and bool(proof.test.occasion)
+                groups.setdefault((proof.verdict.check, proof.test.part, faulted), {})[proof.key] = proof
+        for (check, part, faulted), found in groups.items():
             for figure in self._of_verdicts(check, part, tuple(found.values())):
                 label = self.lang.say("{figure}, in runs with injected faults", figure=figure.label)
-                yield replace(figure, label=label) if apart else figure
+                yield replace(figure, label=label) if faulted else figure
         yield from self._of_runs(proofs)
 
     def _of_verdicts(self, check: str, part: str | None, proofs: Sequence[Proof]) -> Iterator[FigureView]:
@@ -240,12 +241,12 @@ class _Builder:
             text = self.lang.say("{label}: {text}", label=text, text=self.lang.render(gap.reason))
         return CellView(shown.sign, text)
 
-    def _apart(self, apart: Sequence[tuple[str, str, Gap]]) -> tuple[ApartView, ...]:
+    def _without_row(self, without_row: Sequence[tuple[str, str, Gap]]) -> tuple[WithoutRowView, ...]:
         """Put the datasets of a test together that have the same reason."""
         found: dict[tuple[str, CellView], list[str]] = {}
-        for scenario, dataset, gap in apart:
+        for scenario, dataset, gap in without_row:
             found.setdefault((scenario, self._gap(gap)), []).append(dataset)
-        return tuple(ApartView(scenario, tuple(datasets), cell) for (scenario, cell), datasets in found.items())
+        return tuple(WithoutRowView(scenario, tuple(datasets), cell) for (scenario, cell), datasets in found.items())
 
     # ---- findings, runs ----
 

@@ -69,11 +69,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The table; ``apart`` lists the combinations without a row: not applicable, or in no case of the catalogue."""
+    """The table; ``without_row`` lists the combinations without a row: not applicable, or in no case of the catalogue."""
 
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
-    apart: tuple[tuple[str, str, Gap], ...]
+    without_row: tuple[tuple[str, str, Gap], ...]
 
 
 class Requests:
@@ -115,15 +115,15 @@ def table(done: Done, requests: Requests) -> Table:
     keys = {(case.scenario, dataset) for case in cases for dataset in _datasets(case)}
     keys |= {(f.scenario, f.dataset) for f in found if f.scenario}
     datasets = sorted({dataset for _, dataset in keys}, key=_place)
-    rows, apart = [], []
+    rows, without_row = [], []
     for scenario in sorted({scenario for scenario, _ in keys}):
         for dataset in datasets:
             if (scenario, dataset) in keys:
                 cells = tuple(_cell(scenario, dataset, column, found, done) for column in columns)
                 rows.append(Row(scenario, dataset, cells))
             else:
-                apart.append((scenario, dataset, _gap(scenario, dataset)))
-    return Table(columns, tuple(rows), tuple(apart))
+                without_row.append((scenario, dataset, _gap(scenario, dataset)))
+    return Table(columns, tuple(rows), tuple(without_row))
 
 
 def _datasets(case: catalogue.CaseSpec) -> tuple[str, ...]:

@@ -24,4 +24,5 @@ def write(done: Done, path: Path) -> tuple[Path, ...]:
 
 def document(done: Done, code: Code, requests: Requests | None = None) -> str:
     """Return the document in a language; ``requests`` are those that an earlier language has read already."""
-    return render("definition_of_done.md.j2", build(done, language(code), requests or Requests()), code)
+    view = build(done, language(code), requests or Requests())
+    return render("reports.document", "definition_of_done.md.j2", view, code)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from harness.language.catalogue import Language
 from harness.session.definition_of_done import Done, Part
+from harness.session.evidence import reports_no_gpu
 from harness.session.model import JudgedRun
 from reports.document.coverage_table import Requests
 from reports.document.page import DatasetView, Limits, SessionView
@@ -73,20 +74,11 @@ def _not_seen(done: Done, lang: Language) -> Iterator[str]:
 
 def _gpu(subjects: list[JudgedRun], lang: Language) -> str:
     """Count the runs in which the target reported that it can't use a GPU: its GPU code was not tried there."""
-    without = [j for j in subjects if any("gpu" in n and "fallback" in n for n in _fallbacks(j))]
     return lang.say(
         "GPU: not available in {count} of {all} runs, according to the target; the other runs do not mention a GPU.",
-        count=len(without),
+        count=sum(map(reports_no_gpu, subjects)),
         all=len(subjects),
     )
-
-
-def _fallbacks(judged: JudgedRun) -> Iterator[str]:
-    for verdict in judged.verdicts:
-        rows = verdict.evidence.get("same") if verdict.check == "fallback" else None
-        for entry in rows if isinstance(rows, list) else ():
-            if isinstance(entry, Mapping):
-                yield str(entry.get("name", ""))
 
 
 def _datasets(done: Done, requests: Requests, lang: Language) -> Iterator[DatasetView]:

@@ -62,7 +62,7 @@ class SectionView:
 
 
 @dataclass(frozen=True, slots=True)
-class AsideView:
+class OtherProfileView:
     """A session of the same target with another profile, and its verdicts that fail or are unknown."""
 
     session: str
@@ -99,7 +99,7 @@ class RowView:
 
 
 @dataclass(frozen=True, slots=True)
-class ApartView:
+class WithoutRowView:
     """Datasets that a test has no row for, with the common reason."""
 
     scenario: str
@@ -182,11 +182,11 @@ class DocumentView:
     sentence: str
     counts: str
     own: tuple[SessionView, ...]
-    asides: tuple[AsideView, ...]
+    other_profiles: tuple[OtherProfileView, ...]
     done: tuple[LineView, ...]
     columns: tuple[ColumnView, ...]
     rows: tuple[RowView, ...]
-    apart: tuple[ApartView, ...]
+    without_row: tuple[WithoutRowView, ...]
     findings: tuple[FindingView, ...]
     sections: tuple[SectionView, ...]
     beyond: tuple[TestView, ...]

@@ -1,4 +1,4 @@
-"""What the tests of the sessions show for each line: the runs and verdicts that they judged, and the baselines of these."""
+"""Collect what the tests of the sessions show for each line: the runs and verdicts that they judged, with their baselines."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The HTML report: a view model, drawings and templates."""
+"""Turn a session into one self-contained HTML page for each language."""

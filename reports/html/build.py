@@ -134,11 +134,11 @@ class _Builder:
         passes = tuple(v for v in folded if v.outcome is Outcome.PASS)
         others = tuple(v for v in folded if v.outcome is not Outcome.PASS)
         count = len(passes)
-        told = say("Verdicts that pass: {count}", count=count)
+        title = say("Verdicts that pass: {count}", count=count)
         if not all_of_them:
-            told = say("Verdicts that pass on the comparison runs: {count}", count=count)
+            title = say("Verdicts that pass on the comparison runs: {count}", count=count)
         folds = (
-            FoldView(told, passes),
+            FoldView(title, passes),
             FoldView(say("Verdicts not applicable: {count}", count=len(others)), others),
             FoldView(say("Verdicts on the baseline, for comparison only: {count}", count=len(before)), before),
         )
@@ -240,10 +240,10 @@ class _Builder:
         """Return the purpose of a run that is not judged itself but compared with a judged one; empty for a judged run."""
         if any((j.case, j.run) == (run.case, run.key) for j in self.session.judged):
             return ""
-        beside = [j for j in self.session.judged if j.case == run.case]
-        if any(run.key in pair for j in beside for pair in j.timed):
+        of_case = [j for j in self.session.judged if j.case == run.case]
+        if any(run.key in pair for j in of_case for pair in j.timed):
             return self.lang.say("repeated to measure its time, not judged")
-        if any(run.key in j.sizes for j in beside):
+        if any(run.key in j.sizes for j in of_case):
             record = self.material.record(run.key)
             frames = len(record.request.dataset.frames) if isinstance(record, Record) else 0
             return self.lang.say("made to measure how the cost grows ({count} frames), not judged", count=frames)

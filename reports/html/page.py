@@ -1,4 +1,4 @@
-"""Data classes of the report page in one language, ready for the templates.
+"""Define the data of the report page in one language, ready for the templates.
 
 Texts are unescaped; the templates escape them. Ids are unique in the page and made of counters.
 """

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import NamedTuple
 
 from harness.language.catalogue import Language
 from harness.record.history import Tile
 from harness.record.reader import Record
 from harness.record.request import RETENTIONS
+from harness.session.evidence import bookkeeping_exponent, hole_outlines, phase_3_ratio, to_read
 from harness.session.model import JudgedRun
 from harness.verdict import Verdict, rank, worst_first
 from reports.badges import (
@@ -167,7 +166,7 @@ class Runs:
             sentence=lang.render(verdict.sentence),
             finding=finding_word(verdict, lang),
             cause=tuple(lang.render(link) for link in verdict.cause),
-            evidence=node(_without_drawn(verdict.evidence), lang) if verdict.evidence else None,
+            evidence=node(to_read(verdict), lang) if verdict.evidence else None,
             keys=keys_of(verdict, lang),
             outcome=verdict.outcome,
             subject=judged.role == "subject",
@@ -177,8 +176,7 @@ class Runs:
 
     def _sky(self, judged: JudgedRun, run: Record | None, pair: Record | None, side: int) -> SkyView | None:
         lang = self.lang
-        holes = next((v for v in judged.verdicts if v.check == "holes"), None)
-        outlines = _outlines(holes.evidence if holes else {})
+        outlines = [skymap.Outline(number, edge) for number, edge in hole_outlines(judged).items()]
         maps = skymap.maps(run.products if run else None, pair.products if pair else None, outlines, side)
         if maps is None:
             return None
@@ -262,27 +260,29 @@ class Runs:
     def _cost(self, judged: JudgedRun) -> tuple[charts.Spread, ...]:
         """Draw the measurements of the cost check: the ratio of times and the growth of bookkeeping, each with its interval."""
         say, number = self.lang.say, self.lang.number
-        evidence = next((v.evidence for v in judged.verdicts if v.check == "cost"), {})
         drawn = []
-        for name, label, marks in (
-            ("ratio", say("Phase 3 time, per_tile to run_end"), ((1.0, say("equal")),)),
-            ("exponent", say("Growth of bookkeeping with the inputs"), ((1.0, say("linear")), (2.0, say("quadratic")))),
+        for found, label, marks in (
+            (phase_3_ratio(judged), say("Phase 3 time, per_tile to run_end"), ((1.0, say("equal")),)),
+            (
+                bookkeeping_exponent(judged),
+                say("Growth of bookkeeping with the inputs"),
+                ((1.0, say("linear")), (2.0, say("quadratic"))),
+            ),
         ):
-            found = [_finite(evidence.get(f"{name}{end}")) for end in ("", "_low", "_high", "_limit")]
-            if None in found:
+            if found is None:
                 continue
-            value, low, high, limit = (f for f in found if f is not None)
-            pairs = evidence.get("phase_3_seconds") if name == "ratio" else ()
-            listed = pairs if isinstance(pairs, list | tuple) else ()
-            points = [_finite(p.get("ratio")) for p in listed if isinstance(p, Mapping)]
-            figures = {"value": number(value, digits=3), "low": number(low, digits=3), "high": number(high, digits=3)}
+            figures = {
+                "value": number(found.value, digits=3),
+                "low": number(found.low, digits=3),
+                "high": number(found.high, digits=3),
+            }
             text = say("{value}; 95 % interval {low} to {high}", **figures)
             lines = [
                 charts.Tick(at, word)
-                for at, word in (*marks, (limit, say("limit {value}", value=number(limit, digits=3))))
+                for at, word in (*marks, (found.limit, say("limit {value}", value=number(found.limit, digits=3))))
             ]
-            shown = [p for p in points[:MAX_TILES] if p is not None]
-            drawn.append(charts.spread(label, text, (value, low, high), shown, lines))
+            ends = found.value, found.low, found.high
+            drawn.append(charts.spread(label, text, ends, found.points[:MAX_TILES], lines))
         return tuple(drawn)
 
     def _tile(self, tile: Tile, axis: charts.Clock) -> TileView:
@@ -313,31 +313,3 @@ def _level(level: skymap.Level, lang: Language) -> str:
     # A tenth of the step is enough precision.
     decimals = max(0, math.ceil(-math.log10(level.high - level.low)) + 1)
     return "–".join(lang.number(round(edge, decimals)) for edge in (level.low, level.high))
-
-
-def _finite(value: Any) -> float | None:
-    """Return a finite number from evidence, ``None`` for anything else: the file may have been edited."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(value)
-
-
-def _without_drawn(evidence: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Drop the outlines of holes and the time series: they are drawn."""
-    return {key: value for key, value in evidence.items() if key not in {"outlines", "series"}}
-
-
-def _outlines(evidence: Mapping[str, Any]) -> tuple[skymap.Outline, ...]:
-    """Return the outlines of holes in a verdict's evidence; malformed ones are left out."""
-    found = evidence.get("outlines")
-    if not isinstance(found, Mapping):
-        return ()
-    outlines = []
-    for number, points in found.items():
-        try:
-            edge = np.asarray(points, dtype=np.float64)
-        except (TypeError, ValueError):
-            continue
-        if edge.ndim == 2 and edge.shape[1] == 2 and len(edge) > 2 and np.isfinite(edge).all():
-            outlines.append(skymap.Outline(str(number), edge))
-    return tuple(outlines)

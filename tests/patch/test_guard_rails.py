@@ -12,7 +12,7 @@ from harness.patch import guard_rails
 from harness.patch.statement_diff import changes
 from harness.session.model import read_session
 from harness.verdict import Outcome
-from tests.plugin.test_session_of_pytest import latest, run_pytest
+from tests.plugin.test_hooks import latest, run_pytest
 from tests.targets.test_zemosaic import STUB, run_git
 
 CONFIG = 'DEFAULT_CONFIG = {"cache_policy_retention": "keep", "batch_size": 0, "max_raw_per_group": 0, "name": "x"}\n'

@@ -1,7 +1,10 @@
 """Tests of the contents of an installation, as pyproject.toml lists them."""
 
+import ast
 import tomllib
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -44,3 +47,14 @@ def test_what_only_tests_need_is_no_dependency_of_the_main_job():
     tools = {line.partition(">")[0].partition("[")[0] for line in SETTINGS["project"]["optional-dependencies"]["dev"]}
     assert {"shapely", "hypothesis", "ruff", "mypy", "pytest-cov"} <= tools
     assert not names & tools
+
+
+@pytest.mark.parametrize("package", [name for name in TOOL["packages"] if name != "harness.probe.children"])
+def test_a_package_says_in_one_sentence_what_it_does(package):
+    """The __init__.py of a package holds one sentence and no code, so that importing a room runs nothing."""
+    tree = ast.parse((ROOT / package.replace(".", "/") / "__init__.py").read_text(encoding="utf-8"))
+    text = ast.get_docstring(tree)
+    assert len(tree.body) == 1
+    assert text.endswith(".")
+    assert "\n" not in text
+    assert ". " not in text

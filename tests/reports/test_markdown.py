@@ -7,7 +7,7 @@ import pytest
 
 from reports.markdown import Markdown, _environment, code, escape
 
-TEMPLATES = Path(__file__).parents[2] / "reports" / "templates"
+REPORTS = Path(__file__).parents[2] / "reports"
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_code_can_be_copied(text, shown):
 )
 def test_templates_escape_by_default(source, shown):
     """A text is escaped once wherever it is put in: alone, in a macro, a block or a sentence; marked text stays as it is."""
-    assert _environment("en").from_string(source).render(text="a*<b>") == shown
+    assert _environment("reports", "en").from_string(source).render(text="a*<b>") == shown
 
 
 def test_marked_text_escapes_what_is_joined_to_it():
@@ -63,7 +63,7 @@ def test_marked_text_escapes_what_is_joined_to_it():
     assert Markdown("- %s") % "<" == "- &lt;"
 
 
-@pytest.mark.parametrize("path", sorted(TEMPLATES.glob("*.md.j2")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(REPORTS.rglob("*.md.j2")), ids=lambda path: path.name)
 def test_templates_use_nothing_that_passes_by_the_escaping(path):
     """Jinja's own concatenation, ``join`` and ``safe`` escape as HTML or not at all."""
     source = path.read_text(encoding="utf-8")

@@ -79,6 +79,7 @@ def test_the_free_disk_decides_whatever_the_budget_allows():
     assert "4.7 GiB free" in told
     assert "small (100 frames, 12 tiles), whose 4 runs take about 6.7 min and 12.1 GiB" in told
     assert "--phase3-budget" in told
+    assert " 14901 GiB free" in choose(SIZES, PILOT, replace(ROOM, bytes=1.0), free=1.6e13).why.render()
 
 
 def test_without_a_pilot_nothing_is_chosen():

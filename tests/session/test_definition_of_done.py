@@ -128,7 +128,7 @@ def test_another_profile_decides_nothing_and_is_told():
     judged = (JudgedRun("r", case="gui", role="subject", verdicts=verdicts),)
     default = replace(a_session(tests=red), options={"profile": "default"}, judged=judged, runs=())
     done = taken(a_session(), default)
-    assert (done.outcome, len(done.own), len(done.aside)) == (Outcome.PASS, 1, 1)
+    assert (done.outcome, len(done.own), len(done.other_profiles)) == (Outcome.PASS, 1, 1)
     head = document(done, "en").partition("\n## ")[0]
     assert "was made with the profile default" in head
     assert "gui: parity." in head

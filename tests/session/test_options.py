@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.language.catalogue import translator
-from harness.language.message import told
+from harness.language.message import sentences_of
 from harness.session.options import OPTIONS, OptionError, resolve_language, resolve_options
 
 
@@ -111,6 +111,6 @@ def test_what_is_refused_is_said_in_the_language():
     for options in ({"phase3_budget": "much"}, {"phase3_workers": "much"}, {"phase3_lang": "much"}):
         with pytest.raises(OptionError) as caught:
             resolve(cli=options)
-        (line,) = told(caught.value, translator("fr"))
+        (line,) = sentences_of(caught.value, translator("fr"))
         assert line.startswith("attendu\u00a0: pour --phase3-")
         assert line.endswith("trouvé\u00a0: 'much'")

@@ -13,7 +13,7 @@ from harness.checks.judge import ALL
 from harness.language.catalogue import language
 from harness.patch import guard_rails
 from harness.patch.guard_rails import ROWS
-from harness.session.definition_of_done import figures_of
+from harness.session.evidence import figures_of
 from reports.document.figures import _TEXTS, draw
 from tests.done_sessions import LINES, LOST, MADE, ROOT
 

@@ -56,10 +56,10 @@ def test_every_combination_has_its_place():
     """Each pair of dataset and test is listed once: as a row, or apart with the reason."""
     tried = table(taken(a_session()), Requests())
     rows = [(row.scenario, row.dataset) for row in tried.rows]
-    apart = [(scenario, dataset) for scenario, dataset, _ in tried.apart]
+    without = [(scenario, dataset) for scenario, dataset, _ in tried.without_row]
     datasets = {dataset for _, dataset in rows}
-    assert sorted(rows + apart) == sorted((s, d) for s in letters() for d in datasets)
-    assert all((gap.kind == "not applicable") == (gap.reason is not None) for _, _, gap in tried.apart)
+    assert sorted(rows + without) == sorted((s, d) for s in letters() for d in datasets)
+    assert all((gap.kind == "not applicable") == (gap.reason is not None) for _, _, gap in tried.without_row)
 
 
 def test_a_set_that_was_not_there():
@@ -131,7 +131,7 @@ def test_a_new_scenario_is_in_the_document_by_its_marks_and_cases_alone(monkeypa
     assert row_of(tried, "Z", "chain3x2")[FIXED] == Tried(Outcome.PASS, 2, 2, 1, (), as_expected=False)
     assert row_of(tried, "Z", "natural")[FIXED] == Gap("not run")
     assert {row.scenario for row in tried.rows} == letters() > {"Z"}
-    assert done.unasked(new) == (() if len(asked) == 2 else ("Z-two",))
+    assert done.cases_not_run(new) == (() if len(asked) == 2 else ("Z-two",))
     beyond = document(done, "en").partition("## Tests outside the checklist")[2].partition("\n## ")[0]
     assert beyond.count("\n- ") == len(done.beyond) == 1
     assert f"- `test_z_new.py::test_new`: ✓ {len(asked)} (" in beyond

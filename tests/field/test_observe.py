@@ -1,0 +1,165 @@
+"""Test how a user's own command is observed and its mosaics are recorded, here of a stub with ZeMosaic's entry point."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from harness.field.observe import NothingRecordedError, record_command
+from harness.language.message import SaidError
+from harness.record.seal import seal
+from tests.micro import frame
+from tests.user_scripts import DIRECT, IN_THE_MIDDLE, TWICE, writer
+
+
+@pytest.fixture
+def user(tmp_path):
+    """Return a function that writes a user's script."""
+    return writer(tmp_path / "chez moi é")
+
+
+def record(argv, folder, seconds=60.0, echo=lambda _: None):
+    """Record a command and return its records."""
+    return record_command(argv, folder, seconds, echo)
+
+
+def test_each_mosaic_of_a_process_has_its_own_record(user, tmp_path):
+    """Two mosaics of one process have separate records, although both number their tiles from 0."""
+    one, two = record(user(TWICE), tmp_path / "r")
+    assert [r.folder.name for r in (one, two)] == ["record-1", "record-2"]
+    for made in (one, two):
+        assert made.usable
+        assert [t.tile for t in made.history.tiles] == [0, 1, 2]
+        assert all(t.made and t.collected for t in made.history.tiles)
+        assert len(made.history.named("run_success_processing_completed")) == 1
+    assert one.request.plan == two.request.plan
+
+
+def test_a_mosaic_that_dies_is_recorded(user, tmp_path):
+    """A process that dies during a mosaic leaves a record that says so."""
+    (made,) = record(user(IN_THE_MIDDLE.replace("{what}", "os._exit(7)")), tmp_path / "r")
+    assert (made.seal.state, made.seal.exit_code) == ("crashed", 7)
+    assert "status 7" in made.seal.reason
+    assert made.history.tiles
+
+
+def test_an_entry_that_raises_is_a_crash(user, tmp_path):
+    """An exception ends the run if the function is called directly, without the process's entry point."""
+    (made,) = record(user(DIRECT), tmp_path / "r")
+    assert made.seal.state == "crashed"
+    assert "RuntimeError: no more" in made.seal.reason
+    assert len(made.request.dataset.frames) == 6
+
+
+def test_a_stopped_command_is_sealed_as_killed(user, tmp_path):
+    """Ctrl-C ends the command with all its processes, and the record is sealed."""
+
+    def stop(data):
+        if b"in the middle" in data:
+            raise KeyboardInterrupt
+
+    (made,) = record(user(IN_THE_MIDDLE.replace("{what}", "time.sleep(60)")), tmp_path / "r", echo=stop)
+    assert made.seal.state == "killed"
+    assert "stopped by the user" in made.seal.reason
+
+
+def test_the_time_limit_ends_a_command(user, tmp_path):
+    """A mosaic that exceeds the time limit is sealed as timed out."""
+    (made,) = record(user(IN_THE_MIDDLE.replace("{what}", "time.sleep(60)")), tmp_path / "r", seconds=5.0)
+    assert made.seal.state == "timed out"
+
+
+def test_what_lay_there_before_is_not_of_the_run(user, tmp_path, monkeypatch):
+    """Earlier files in the output folder are not measured, and not counted as left behind."""
+    monkeypatch.setenv("PHASE3_STUB", "no mosaic")
+    argv = user(IN_THE_MIDDLE.replace("{what}", "pass"))
+    output = Path(argv[1]).parent / "sortie"
+    (output / "tiles of old").mkdir(parents=True)
+    header = fits.Header(list(frame(0).wcs.items()))
+    fits.writeto(output / "zemosaic_MT9_R9.fits", np.ones((80, 100), np.float32), header)
+    fits.writeto(output / "tiles of old" / "master_tile_099.fits", np.ones((8, 8), np.float32))
+    (made,) = record(argv, tmp_path / "r")
+    assert made.products is None
+    assert "only an earlier one" in made.seal.reason
+    assert {Path(file.path).name for file in made.left} == {f"master_tile_00{n}.fits" for n in range(3)}
+
+
+def test_frames_of_one_name_lose_evidence(user, tmp_path):
+    """Frames are identified by name: if two folders have a frame of the same name, the record says that evidence is lost."""
+    more = 'arguments("sortie", [str(here / "autres" / "p0_0.fits")])'
+    argv = user(IN_THE_MIDDLE.replace("{what}", "pass").replace('arguments("sortie")', more))
+    home = Path(argv[1]).parent
+    (home / "autres").mkdir()
+    shutil.copy(home / "mes images" / "p0_0.fits", home / "autres")
+    (made,) = record(argv, tmp_path / "r")
+    assert made.history.lost == 1
+    assert "several folders" in made.seal.reason
+
+
+def test_frames_of_one_name_lose_evidence_without_tiles_too(user, tmp_path, monkeypatch):
+    """Subfolders are read too: if two frames have one name and no tile tells which was used, evidence is lost."""
+    monkeypatch.setenv("PHASE3_STUB", "no tiles")
+    argv = user(DIRECT)
+    images = Path(argv[1]).parent / "mes images"
+    for name, frame_name in (("nuit 2", "p0_0.fits"), ("unaligned_by_zemosaic", "p0_1.fits")):
+        (images / name).mkdir()
+        shutil.copy(images / frame_name, images / name)
+    (made,) = record(argv, tmp_path / "r")
+    assert "several folders: p0_0.fits: rename" in made.seal.reason
+    assert len(made.request.dataset.frames) == 6
+
+
+def test_a_record_that_fails_ends_nobodys_program(user, tmp_path, monkeypatch):
+    """An error while a mosaic is sealed leaves the program alone, and the record is sealed after the program's end."""
+    tries = []
+
+    def failing(*arguments):
+        tries.append(arguments)
+        if len(tries) == 1:
+            raise OSError("no room")
+        seal(*arguments)
+
+    monkeypatch.setattr("harness.field.observe.SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr("harness.run.finish.seal", failing)
+    more = "\nimport time\ntime.sleep(3)\n(here / 'the end').touch()\n"
+    argv = user(IN_THE_MIDDLE.replace("{what}", "pass") + more)
+    (made,) = record(argv, tmp_path / "r")
+    assert (Path(argv[1]).parent / "the end").exists()
+    assert len(tries) == 2
+    assert made.usable
+    assert (made.seal.state, made.seal.reason) == ("done", "")
+    assert made.products.mosaic == "outputs/zemosaic_MT3_R6.fits"
+    assert not list(made.folder.glob("outputs*"))
+
+
+def test_records_go_to_a_new_folder(user, tmp_path):
+    """A folder in use is refused before the command starts."""
+    argv = user("(here / 'started').mkdir()")
+    with pytest.raises(SaidError, match="name another"):
+        record(argv, tmp_path)
+    assert not (Path(argv[1]).parent / "started").exists()
+
+
+def test_a_launcher_may_end_before_what_it_started(user, tmp_path):
+    """The command counts as ended when all its processes have ended."""
+    argv = user(IN_THE_MIDDLE.replace("{what}", "time.sleep(2.0)"))
+    launcher = tmp_path / "launch.py"
+    launcher.write_text(f"import subprocess\nsubprocess.Popen({argv!r}, start_new_session=True)\n", encoding="utf-8")
+    (made,) = record([sys.executable, str(launcher)], tmp_path / "r")
+    assert made.seal.state == "done"
+
+
+def test_a_process_without_zemosaic_is_left_alone(user, tmp_path):
+    """In a process that does not import the worker, no module of the probe is loaded and nothing is wrapped."""
+    body = """
+import os, shutil
+seen = [name for name in sys.modules if "phase3_probe" in name]
+(here / "seen").write_text(f"{seen} {type(os.unlink).__name__} {shutil.rmtree.__module__}")
+"""
+    argv = user(body)
+    with pytest.raises(NothingRecordedError):
+        record(argv, tmp_path / "r")
+    assert (Path(argv[1]).parent / "seen").read_text() == "[] builtin_function_or_method shutil"
