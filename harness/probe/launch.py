@@ -13,6 +13,8 @@ import importlib
 import importlib.util
 import os
 import sys
+from types import ModuleType
+from typing import Any, Optional
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PACKAGE = "_phase3_probe"
@@ -31,17 +33,30 @@ def main(arguments: list[str]) -> int:
 
     probe = setup.start(record)
     setup.reach_children(record)
-    name = probe.request["target"]["kind"]
-    if not os.path.isfile(os.path.join(HERE, f"{name}.py")):
-        sys.stderr.write(f"expected a target that the probe can run, found {name!r}: add {name}.py to {HERE}\n")
+    kind = probe.request["target"]["kind"]
+    adapter = _adapter(kind)
+    if adapter is None:
+        sys.stderr.write(
+            f"expected a target that the probe can run, found {kind!r}: add a module of that name to {HERE}\n"
+        )
         return 2
-    adapter = importlib.import_module(f"{PACKAGE}.{name}")
     try:
         adapter.run(probe)
     finally:
         probe.holds.finish()
         probe.faults.finish()
     return 0
+
+
+def _adapter(kind: Any) -> Optional[ModuleType]:
+    """Import the module of this folder that runs a kind of target; return ``None`` if there is no such module.
+
+    The kind comes from a file, so it must not lead out of this folder, nor to a module that runs no target.
+    """
+    if not (isinstance(kind, str) and kind.isidentifier() and os.path.isfile(os.path.join(HERE, f"{kind}.py"))):
+        return None
+    module = importlib.import_module(f"{PACKAGE}.{kind}")
+    return module if hasattr(module, "run") else None
 
 
 def _load_package() -> None:

@@ -276,10 +276,12 @@ def test_launcher_names_what_it_expected(tmp_path):
     assert (done.returncode, "expected one argument" in done.stderr) == (2, True)
     done = subprocess.run([*launch, str(tmp_path)], capture_output=True, text=True, check=False)
     assert (done.returncode, "request.json" in done.stderr) == (1, True)
-    command = TargetFacts("command", "c", "", "", {}, ("x",))
-    a_request(target=command).write(tmp_path / "request.json")
-    done = subprocess.run([*launch, str(tmp_path)], capture_output=True, text=True, check=False)
-    assert (done.returncode, "found 'command'" in done.stderr) == (2, True)
+    for n, kind in enumerate(("command", "recorder", "../reference", "children.sitecustomize", "")):
+        folder = tmp_path / str(n)
+        folder.mkdir()
+        a_request(target=TargetFacts(kind, "c", "", "", {}, ("x",))).write(folder / "request.json")
+        done = subprocess.run([*launch, str(folder)], capture_output=True, text=True, check=False)
+        assert (done.returncode, f"found {kind!r}" in done.stderr) == (2, True)
 
 
 def test_configuration_puts_the_request_last():
