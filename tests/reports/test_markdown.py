@@ -34,7 +34,7 @@ def test_text_is_no_markup(text, shown):
     ("text", "shown"), [("a b", "`a b`"), ("a`b", "``a`b``"), ("`x``", "``` `x`` ```"), ("a\nb", "`a b`")]
 )
 def test_code_can_be_copied(text, shown):
-    """A command stands as it is; backticks in it don't end it."""
+    """A command is shown unchanged; backticks in it do not end the code."""
     assert code(text) == shown
 
 
@@ -52,7 +52,7 @@ def test_code_can_be_copied(text, shown):
     ],
 )
 def test_templates_escape_by_default(source, shown):
-    """A text is escaped once wherever it is put in: alone, in a macro, a block or a sentence; marked text stays as it is."""
+    """A text is escaped once, whether alone, in a macro, in a block or in a sentence. Marked text is not escaped again."""
     assert _environment("reports", "en").from_string(source).render(text="a*<b>") == shown
 
 

@@ -27,7 +27,7 @@ def red(tmp_path_factory):
 
 
 def test_the_page_says_what_matters_first(red):
-    """Title, lines of the Definition of Done, then what fails with its whole cause, then the matrix and the sets."""
+    """The order is: title, Definition of Done, failures with their causes, matrix, real sets."""
     _, folder = red
     page = (folder / "summary.md").read_text(encoding="utf-8")
     assert page.startswith("# ✗ zemosaic 63bcc2c: the validation fails\n")
@@ -72,7 +72,7 @@ def test_the_matrix_has_words_where_one_must_look(red):
 
 
 def test_hostile_names_stay_where_they_are(tmp_path):
-    """Whatever names and texts hold, no line but ours begins with markup, and no element gets into the page."""
+    """Hostile names and texts start no line with markup, and add no element to the page."""
     page = summary(sample_session(tmp_path, "zemosaic", hostile=True), "en", "0" * 64)
     assert "<" not in page
     assert "\x00" not in page
@@ -82,12 +82,12 @@ def test_hostile_names_stay_where_they_are(tmp_path):
 
 
 def verdicts(count, text="x"):
-    """Return so many verdicts that fail."""
+    """Return this number of failed verdicts."""
     return tuple(Verdict(f"c{n}", Outcome.FAIL, Message(text), {}, (say("x"),) * 50) for n in range(count))
 
 
 def test_what_is_left_out_is_counted():
-    """Of many failures the first stand with their cause, the rest is counted; a long cause is cut, and says so."""
+    """The first of many failures are shown with their causes, and the others are counted. A long cause is cut, with a note."""
     judged = JudgedRun("k", case="c", role="subject", verdicts=verdicts(25))
     page = summary(replace(EMPTY, judged=(judged,)), "en", "0")
     assert page.count("**fail**") == MAX_FOUND
@@ -96,7 +96,7 @@ def test_what_is_left_out_is_counted():
 
 
 def test_the_page_is_bounded():
-    """A page that would be too large for where it is shown is cut at the end of a line, and says so."""
+    """A page above the size limit is cut at the end of a line, with a note."""
     judged = tuple(
         JudgedRun("k", case=f"case {n}", role="subject", verdicts=verdicts(20, "é" * 900)) for n in range(200)
     )
@@ -107,7 +107,7 @@ def test_the_page_is_bounded():
 
 
 def test_a_test_without_a_verdict_is_shown_too():
-    """What fails without a verdict of its own, such as a comparison, stands with its message; one with is not said twice."""
+    """A failed test without a verdict, such as a comparison, is shown with its message. A verdict is not shown twice."""
     test = TestEntry(
         "scenarios/t.py::t[c]", "Nothing is worse.", Outcome.FAIL, "holes\nmore", "c", None, "k", "subject"
     )

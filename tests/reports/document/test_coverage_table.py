@@ -116,7 +116,7 @@ def test_profiles_stand_apart(written):
 
 @pytest.mark.parametrize("asked", [("Z-one",), ("Z-one", "Z-two")], ids=len)
 def test_a_new_scenario_is_in_the_document_by_its_marks_and_cases_alone(monkeypatch, asked):
-    """Scenario Z has a row of the table for each of its sets, and its tests are listed, with the cases that nobody asked."""
+    """Scenario Z has a row of the table for each of its sets; its tests are listed, with the cases on which they were not run."""
     case = replace(catalogue.CASES[0], scenario="Z")
     cases = (replace(case, name="Z-one"), replace(case, name="Z-two", dataset="natural"))
     monkeypatch.setattr(catalogue, "CASES", (*catalogue.CASES, *cases))
