@@ -28,6 +28,13 @@ def test_the_page_has_a_section_for_each_room():
     assert packages - {"harness", "harness/probe/children"} <= set(ROOMS)
 
 
+def test_every_room_is_a_layer():
+    """Each package and module in harness/, and the two packages beside it, is a layer. Otherwise its imports are not checked."""
+    rooms = {path for path in (ROOT / "harness").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    names = {path.relative_to(ROOT).as_posix() for path in rooms} - {"harness/__init__.py"}
+    assert names | {"reports", "fixtures"} == set(layers())
+
+
 @pytest.mark.parametrize("room", [room for room in ROOMS if not room.endswith(".py")])
 def test_a_section_names_modules_of_its_room(room):
     """A module that a section names, in its text or its diagram, exists in its room or at its full path."""
