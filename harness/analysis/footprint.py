@@ -41,21 +41,21 @@ def outlines(frames: Sequence[FrameFacts]) -> list[Array]:
 
     The points are at the outer edges of the pixels (-0.5 to n - 0.5): the four corners for TAN without distortion, whose
     straight edges are great circles; 32 points a side otherwise. Raises ``FootprintError`` when the cards of a frame are not
-    a celestial WCS.
+    a celestial WCS. Of a frame with borders without data, the edge is the hull of its data; a frame without data has no point.
     """
     matrices = [_gnomonic(frame.wcs) for frame in frames]
-    plain = [i for i, matrix in enumerate(matrices) if matrix is not None]
+    plain = [i for i, matrix in enumerate(matrices) if matrix is not None and frames[i].hull is None]
     found: dict[int, Array] = {}
     if plain:
         shapes = np.array([frames[i].shape for i in plain], dtype=np.float64)
         unit = np.array([[0, 0], [0, 1], [1, 1], [1, 0]])  # (y, x) of the corners, in sides
         pixels = np.ones((len(plain), 4, 3))
         pixels[..., :2] = (unit * shapes[:, None, :] - 0.5)[..., ::-1]
-        corners = _sky(pixels @ np.stack([m for m in matrices if m is not None]).transpose(0, 2, 1))
+        corners = _sky(pixels @ np.stack([m for i in plain if (m := matrices[i]) is not None]).transpose(0, 2, 1))
         found = dict(zip(plain, corners, strict=True))
     for i, frame in enumerate(frames):
         if i not in found:
-            x, y = _edge(frame.shape).T
+            x, y = (_edge(frame.shape) if frame.hull is None else np.reshape(frame.hull, (-1, 2))).T
             found[i] = np.column_stack(sky_of(frame.wcs, x, y))
     return [found[i] for i in range(len(frames))]
 
@@ -205,6 +205,8 @@ def _edges(outlines: Sequence[Array], wcs: Cards, shrink: float) -> NDArray[np.v
     """Project outlines to a grid and return their edges, in order. Horizontal edges cross no scan line and are left out."""
     if not 0 <= shrink < 0.5:
         raise FootprintError(f"expected shrink to be a fraction of a side from 0 to below 0.5, found {shrink}")
+    numbers = np.array([i for i, outline in enumerate(outlines) if len(outline)], dtype=np.int64)
+    outlines = [outlines[i] for i in numbers]  # a frame without data has no point
     if not outlines:
         return np.empty(0, dtype=_EDGE)
     if _gnomonic(wcs) is None:  # great circles are not straight there
@@ -219,7 +221,7 @@ def _edges(outlines: Sequence[Array], wcs: Cards, shrink: float) -> NDArray[np.v
     if np.any((unseen > 0) & (unseen < sizes)):
         index = int(np.flatnonzero((unseen > 0) & (unseen < sizes))[0])
         raise FootprintError(
-            f"expected each outline wholly on the grid's side of the sky, found outline {index} across the horizon of "
+            f"expected each outline wholly on the grid's side of the sky, found outline {numbers[index]} across the horizon of "
             "its projection: check the WCS cards of that frame and of the mosaic"
         )
     centre = np.add.reduceat(points, first) / sizes[:, None]
@@ -237,7 +239,7 @@ def _edges(outlines: Sequence[Array], wcs: Cards, shrink: float) -> NDArray[np.v
     # With x to the right and y upwards, a positive area runs anticlockwise: its left edge runs down. All outlines get the
     # same direction, so that winding numbers add up.
     edges["turn"] = np.where(upwards, -1, 1) * np.where(doubled < 0, -1, 1)[owner]
-    edges["outline"] = owner
+    edges["outline"] = numbers[owner]
     with np.errstate(invalid="ignore"):
         kept: NDArray[np.void] = edges[(edges["y1"] > edges["y0"]) & (unseen == 0)[owner]]
     return kept

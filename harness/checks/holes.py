@@ -18,16 +18,16 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from skimage.measure import approximate_polygon, find_contours
 
+from harness.analysis.canvas import Canvas, Mask, canvas_of, frames_per_element, on_canvas
 from harness.analysis.causes import MAX_LISTED, Causes, listed
 from harness.analysis.figure import Evidence, Figure, Numbers, Unit, every, number_in, rows_in, total
-from harness.analysis.footprint import Box, outlines, per_outline, pixel_of, raster, resample_mask, sky_of
+from harness.analysis.footprint import Box, outlines, per_outline, raster, sky_of
 from harness.analysis.phase3 import setting, twin
 from harness.analysis.regions import Component, components
 from harness.checks.base import Check, Runs
@@ -39,21 +39,8 @@ from harness.record.products import Products
 from harness.record.reader import Record
 from harness.verdict import Outcome, Verdict
 
-Mask = NDArray[np.bool_]
-Cards = Mapping[str, str | int | float]
-
-_MOST_ELEMENTS = 100_000_000
 _EXPLAINED = 3  # the number of holes explained by sentences; the evidence lists more
 _OUTLINE_POINTS = 60
-
-
-@dataclass(frozen=True)
-class Canvas:
-    """The grid on which masks are compared. One element is ``step`` mosaic pixels wide."""
-
-    cards: Cards
-    shape: tuple[int, int]
-    step: int
 
 
 @dataclass(frozen=True)
@@ -127,20 +114,20 @@ def compare(runs: Runs, causes: Causes, limits: Thresholds) -> Masks | None:
     if base is None:
         return None
     per_tile, mode = runs.run.request.retention == "per_tile", runs.run.request.mode
-    tile_outlines = _tile_outlines(runs.run, pair, causes) if mode == "classic" else ()
+    tile_outlines = tile_outlines_of(runs.run, pair, causes) if mode == "classic" else ()
     margin = max(limits["holes.edge"], limits["holes.promise_edge"]) / base.step + 2
     used = {name for tile in runs.run.history.tiles for name in tile.frames}
     every = runs.run.request.dataset.frames
     frames = outlines([frame for frame in every if frame.name in used or mode != "classic"])
-    canvas, place = _canvas(base, ours, [*frames, *(p.outline for p in tile_outlines)], math.ceil(margin))
-    run = _on(canvas, ours, base, place)
-    other = _on(canvas, theirs, base, place) if theirs is not None else None
+    canvas, place = canvas_of(base, ours, [*frames, *(p.outline for p in tile_outlines)], math.ceil(margin))
+    run = on_canvas(canvas, ours, base, place)
+    other = on_canvas(canvas, theirs, base, place) if theirs is not None else None
     before = _before(runs) if other is None or mode == "grid" else None
-    earlier = _on(canvas, before, base, place) if before is not None else None
+    earlier = on_canvas(canvas, before, base, place) if before is not None else None
 
     match mode:
         case "sds":
-            required = _by_depth(frames, canvas, _coverage_keep(runs.run, limits))
+            required = _by_depth(frames, canvas, coverage_keep(runs.run, limits))
         case "grid":
             required = _by_depth(frames, canvas, 0.0)
         case _:
@@ -174,7 +161,7 @@ def _before(runs: Runs) -> Products | None:
 
 def _by_tiles(run: Record, tile_outlines: Sequence[TileOutline], canvas: Canvas, limits: Thresholds) -> RequiredSky:
     """Return the required sky of classic mode: of each tile the outline of its reference frame, less the crop margin."""
-    shrink = _margin(run, limits)
+    shrink = crop_margin(run, limits)
     kept = list(per_outline([p.outline for p in tile_outlines], canvas.cards, canvas.shape, shrink))
     mask = np.zeros(canvas.shape, dtype=np.bool_)
     for _, box, part in kept:
@@ -183,7 +170,7 @@ def _by_tiles(run: Record, tile_outlines: Sequence[TileOutline], canvas: Canvas,
     return RequiredSky(mask, tuple((tile_outlines[i].tile, box, part) for i, box, part in kept), size)
 
 
-def _coverage_keep(run: Record, limits: Thresholds) -> float:
+def coverage_keep(run: Record, limits: Thresholds) -> float:
     """Return the fraction of the deepest coverage below which SDS masks sky, from the settings if they have it."""
     asked = setting(run, "sds_min_coverage_keep")
     known = isinstance(asked, int | float) and not isinstance(asked, bool) and 0 <= asked <= 1
@@ -195,11 +182,7 @@ def _by_depth(frames: Sequence[NDArray[np.float64]], canvas: Canvas, keep: float
 
     SDS keeps such sky. In grid mode ``keep`` is 0, because each sky tile is made of all frames that touch it.
     """
-    depth = np.zeros(canvas.shape, dtype=np.int32)
-    sizes = []
-    for _, box, part in per_outline(frames, canvas.cards, canvas.shape):
-        depth[box] += part
-        sizes.append(part.sum())
+    depth, sizes = frames_per_element(frames, canvas)
     least = max(1.0, keep * float(depth.max(initial=0)))
     return RequiredSky(depth >= least, (), float(np.median(sizes)) if sizes else 0.0)
 
@@ -207,54 +190,6 @@ def _by_depth(frames: Sequence[NDArray[np.float64]], canvas: Canvas, keep: float
 def _measured(record: Record) -> Products | None:
     products = record.products
     return products if products is not None and products.mosaic is not None and products.covered.size else None
-
-
-def _canvas(
-    base: Products, ours: Products | None, required: Sequence[NDArray[np.float64]], margin: int
-) -> tuple[Canvas, tuple[int, int]]:
-    """Widen a grid by whole elements. Return it, and the place of the old grid's first element on it (row, column)."""
-    rows, columns = base.covered.shape
-    points = [*required]
-    if ours is not None and ours is not base:
-        points.append(_border(ours))
-    x = np.array([0.0, columns - 1.0])
-    y = np.array([0.0, rows - 1.0])
-    for sky in points:
-        px, py = pixel_of(base.wcs, sky[:, 0], sky[:, 1])
-        seen = np.isfinite(px) & np.isfinite(py)
-        x, y = np.concatenate([x, px[seen]]), np.concatenate([y, py[seen]])
-    left, bottom = math.ceil(-x.min()) + margin, math.ceil(-y.min()) + margin
-    right, top = math.ceil(x.max() - columns + 1) + margin, math.ceil(y.max() - rows + 1) + margin
-    shape = (bottom + rows + top, left + columns + right)
-    if shape[0] * shape[1] > max(_MOST_ELEMENTS, 16 * rows * columns):
-        raise ValueError(
-            f"expected mosaics and frames on neighbouring sky, found {shape[0]} x {shape[1]} elements of mask: check the WCS"
-        )
-    cards = dict(base.wcs)
-    cards["CRPIX1"] = float(cards.get("CRPIX1", 0.0)) + left
-    cards["CRPIX2"] = float(cards.get("CRPIX2", 0.0)) + bottom
-    return Canvas(MappingProxyType(cards), shape, base.step), (bottom, left)
-
-
-def _border(products: Products) -> NDArray[np.float64]:
-    """Return points along the edge of a mosaic in degrees on the sky, shape (n, 2)."""
-    rows, columns = products.covered.shape
-    t = np.linspace(0.0, 1.0, 33)
-    x = np.concatenate([t, np.ones_like(t), t, np.zeros_like(t)]) * columns - 0.5
-    y = np.concatenate([np.zeros_like(t), t, np.ones_like(t), t]) * rows - 0.5
-    return np.column_stack(sky_of(products.wcs, x, y))
-
-
-def _on(canvas: Canvas, products: Products | None, base: Products, place: tuple[int, int]) -> Mask:
-    """Place a mask on the canvas: empty without a mosaic, copied if the grids agree, else resampled to the nearest pixel."""
-    mask = np.zeros(canvas.shape, dtype=np.bool_)
-    if products is None:
-        return mask
-    if products is base or (dict(products.wcs) == dict(base.wcs) and products.covered.shape == base.covered.shape):
-        rows, columns = products.covered.shape
-        mask[place[0] : place[0] + rows, place[1] : place[1] + columns] = products.covered
-        return mask
-    return resample_mask(products.covered, products.wcs, canvas.cards, canvas.shape)
 
 
 def _components(missing: Mask, canvas: Canvas, edge: float, area: float) -> tuple[Component, ...]:
@@ -267,7 +202,7 @@ def _components(missing: Mask, canvas: Canvas, edge: float, area: float) -> tupl
     )
 
 
-def _tile_outlines(run: Record, pair: Record | None, causes: Causes) -> tuple[TileOutline, ...]:
+def tile_outlines_of(run: Record, pair: Record | None, causes: Causes) -> tuple[TileOutline, ...]:
     """Return the sky that each tile must cover. A tile that failed for another cause than caches has none."""
     frames = {frame.name: frame for frame in run.request.dataset.frames}
     found = []
@@ -294,7 +229,7 @@ def _reference(tile: Tile, pair: Record | None, *, starved: bool) -> tuple[str, 
     return (tile.frames[0] if tile.frames else ""), "the order of the group"
 
 
-def _margin(run: Record, limits: Thresholds) -> float:
+def crop_margin(run: Record, limits: Thresholds) -> float:
     """Return the crop margin on each side of a tile as a fraction of the side, from the settings if they have it."""
     if setting(run, "apply_master_tile_crop") is False:
         return 0.0

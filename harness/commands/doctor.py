@@ -181,6 +181,7 @@ def _frames(folder: str | Path | None) -> Iterator[Finding]:
     if folder is None:
         return
     from fixtures import plans, user_frames  # they import libraries that may be missing
+    from harness.run import inputs
 
     path, name = Path(folder).expanduser(), say("own frames")
     try:
@@ -197,6 +198,8 @@ def _frames(folder: str | Path | None) -> Iterator[Finding]:
             folder=str(path),
         )
         yield _good(name, found)
+        for trait in inputs.traits(facts):
+            yield Finding(name, None, trait)
 
 
 def _session_folder(folder: Path) -> Iterator[Finding]:

@@ -22,7 +22,7 @@ import pytest
 from _pytest.mark.expression import Expression  # the same reading of -m as pytest's own
 
 from harness.language.catalogue import translator
-from harness.language.message import SaidError, say, sentences_of
+from harness.language.message import Message, SaidError, say, sentences_of
 from harness.plugin.assemble import (
     Report,
     assemble,
@@ -38,7 +38,7 @@ from harness.session.options import OPTIONS, OptionError, Settings, resolve_lang
 from harness.targets.errors import TargetError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
     from harness.session.campaign import Campaign
     from harness.session.model import Session
@@ -104,10 +104,19 @@ class Validation:
         if reporter is not None:
             reporter.write_line("")
             reporter.write(table)
+            for trait in self._traits(names):
+                reporter.write_line(trait.render(translate))
         if self.terminal is not None:
             show = _between_dots(config, self.terminal)
             self.monitor = ProgressMonitor(self.folder / "runs", show, translate=translate)
             self.monitor.start()
+
+    def _traits(self, names: Container[str]) -> tuple[Message, ...]:
+        """Name the user's frames that hold no data, so that a result without their sky is no surprise."""
+        from harness.run.inputs import traits
+
+        own = [case for case in self.campaign.cases if case.kind == "user" and case.name in names]
+        return tuple(trait for case in own for trait in traits(self.campaign.dataset(case).facts))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what a test concluded, in this process or in a worker."""

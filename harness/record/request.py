@@ -41,7 +41,8 @@ class FrameFacts:
 
     ``name`` is the file name inside the run's input folder, unique in the dataset. ``shape`` is rows and columns, in pixels.
     ``wcs`` has the celestial WCS cards of the header. ``panel`` is the index of the pointing, ``None`` if the dataset does not
-    state it.
+    state it. ``hull`` is the convex outline of the pixels with data as points (x, y), zero-based, with integers at pixel centres;
+    ``None`` if the whole frame has data or the record does not say, empty if no pixel has data. NaN and 0 are no data.
     """
 
     name: str
@@ -49,6 +50,7 @@ class FrameFacts:
     shape: tuple[int, int]
     wcs: Mapping[str, str | int | float | bool]
     panel: int | None = None
+    hull: tuple[tuple[float, float], ...] | None = None
 
     def __post_init__(self) -> None:
         read_only(self)

@@ -24,6 +24,9 @@ MASK_BYTES = 3
 OUTPUT_BYTES = 12
 """Bytes of tiles and mosaic for each input pixel: an upper estimate, for frames without overlap."""
 
+LISTED = 5
+"""Frames that a sentence names; the rest is counted."""
+
 Plan = Sequence[Sequence[str]] | None
 """Frame names by tile, or ``None`` when the target makes its own plan."""
 
@@ -64,6 +67,37 @@ def check_inputs(
     if room is not None:
         problems += _room(folder, facts, room)
     return tuple(problems)
+
+
+def traits(facts: DatasetFacts) -> tuple[Message, ...]:
+    """Name the frames that hold no data in a part of their pixels or in all. A run can start; checks leave out that sky."""
+    blank = [frame.name for frame in facts.frames if frame.hull == ()]
+    bordered = [frame.name for frame in facts.frames if frame.hull]
+    found = []
+    if blank:
+        found.append(
+            say(
+                "Frames without data (every pixel is 0 or NaN): {count} of {total} ({names}). They show no sky: take them out.",
+                count=len(blank),
+                total=len(facts.frames),
+                names=_first(blank),
+            )
+        )
+    if bordered:
+        found.append(
+            say(
+                "Frames with borders without data (0 or NaN): {count} of {total} ({names}). The mosaic need not cover that sky.",
+                count=len(bordered),
+                total=len(facts.frames),
+                names=_first(bordered),
+            )
+        )
+    return tuple(found)
+
+
+def _first(names: Sequence[str]) -> str:
+    """List the first names, with an ellipsis if there are more."""
+    return ", ".join(names[:LISTED]) + (", …" if len(names) > LISTED else "")
 
 
 def is_celestial(cards: Mapping[str, str | int | float]) -> bool:

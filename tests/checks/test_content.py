@@ -111,3 +111,14 @@ def test_phase_3_must_be_reached():
     run = micro.Micro().event("run_info_phase2_started")
     found = verdict(micro.runs(run))
     assert (found.outcome, found.evidence["premise"]) == (Outcome.UNKNOWN, "Phase 3 reached")
+
+
+def test_a_constant_where_a_frame_has_no_data_is_the_inputs():
+    """Covered sky on a frame's border without data may be constant; the same area is red if the frame has data there."""
+    pair = micro.runs(micro.counted()).pair
+    run = filled(pair, np.s_[10:30, 20:60])
+    assert verdict(Comparison(run)).outcome is Outcome.FAIL
+    bordered = replace(micro.frame(0), hull=((59.5, -0.5), (99.5, -0.5), (99.5, 79.5), (59.5, 79.5)))
+    frames = tuple(bordered if f.name == bordered.name else f for f in run.request.dataset.frames)
+    request = replace(run.request, dataset=replace(run.request.dataset, frames=frames))
+    assert verdict(Comparison(replace(run, request=request))).outcome is Outcome.PASS

@@ -349,3 +349,26 @@ def test_sky_that_pair_and_baseline_cover_is_one_hole():
 def test_a_baseline_that_came_to_no_end_covers_nothing():
     """A baseline that did not reach its end is not compared."""
     assert verdict(in_grid_mode(EAST, state="crashed")).outcome is Outcome.PASS
+
+
+def test_a_border_without_data_need_not_be_covered():
+    """Sky on the NaN border of a tile's reference frame is not required; without the border it is a hole."""
+    gap = with_gaps(np.s_[:, :44])
+    micro_run = micro.counted(retention="run_end")
+    assert verdict(Comparison(micro_run.record(products=gap))).outcome is Outcome.FAIL
+    bordered = replace(micro.frame(0), hull=((39.5, -0.5), (99.5, -0.5), (99.5, 79.5), (39.5, 79.5)))
+    frames = tuple(bordered if f.name == bordered.name else f for f in micro_run.request.dataset.frames)
+    micro_run.request = replace(micro_run.request, dataset=replace(micro_run.request.dataset, frames=frames))
+    assert verdict(Comparison(micro_run.record(products=gap))).outcome is Outcome.PASS
+
+
+def test_a_frame_without_data_promises_no_sky():
+    """A tile whose reference frame is blank has no required sky, and the other tiles keep theirs."""
+    micro_run = micro.counted(retention="run_end")
+    blank = replace(micro.frame(0), hull=())
+    frames = tuple(blank if f.name == blank.name else f for f in micro_run.request.dataset.frames)
+    micro_run.request = replace(micro_run.request, dataset=replace(micro_run.request.dataset, frames=frames))
+    seen = micro.products_of(ALL[1:], wcs_of=ALL)
+    assert verdict(Comparison(micro_run.record(products=seen))).outcome is Outcome.PASS
+    lost = micro.products_of(ALL[:2], wcs_of=ALL)
+    assert verdict(Comparison(micro_run.record(products=lost))).evidence["holes"][0]["tiles"] == [2]

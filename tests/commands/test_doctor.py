@@ -95,12 +95,27 @@ def test_old_python_is_a_fault(monkeypatch):
 def test_own_frames_are_looked_at_as_a_run_would(tmp_path):
     """Frames with a celestial WCS are counted, and so are their pointings."""
     for number, ra in enumerate((10.0, 10.001, 12.0)):
-        frame = fits.PrimaryHDU(np.zeros((8, 10), np.uint16))
+        frame = fits.PrimaryHDU(np.ones((8, 10), np.uint16))
         frame.header.update({**WCS, "CRVAL1": ra})
         frame.writeto(tmp_path / f"lumière {number}.FITS")
     finding = by_name(None, None, tmp_path)["own frames"]
     assert finding.ok is True
     assert (finding.found.values["count"], finding.found.values["panels"]) == (3, 2)
+
+
+def test_own_frames_without_data_are_named(tmp_path):
+    """An all-zero frame, and one with NaN borders, are named as things to look at, not as faults."""
+    good = np.ones((40, 50), np.float32)
+    bordered = good.copy()
+    bordered[:, :9] = np.nan
+    for name, pixels in (("good.fit", good), ("zero.fit", 0 * good), ("bordered.fit", bordered)):
+        frame = fits.PrimaryHDU(pixels)
+        frame.header.update(WCS)
+        frame.writeto(tmp_path / name)
+    found = [f for f in examine(None, None, tmp_path) if f.name.render() == "own frames"]
+    assert [f.ok for f in found] == [True, None, None]
+    assert "1 of 3 (zero.fit)" in found[1].found.render()
+    assert "1 of 3 (bordered.fit)" in found[2].found.render()
 
 
 def test_own_frames_without_a_wcs_are_a_fault(tmp_path):

@@ -246,7 +246,7 @@ def test_a_defective_subject_is_red_and_explained(tmp_path):
     assert {"subject", "control", "baseline"} <= {j.role for j in session.judged}
     subject = next(j for j in session.judged if j.role == "subject")
     red = {v.check for v in subject.verdicts if v.outcome == "fail"}
-    assert red == {"warnings", "tiles", "depth", "cache", "holes", "logs", "parity"}
+    assert red == {"warnings", "tiles", "depth", "cache", "holes", "trimmed", "logs", "parity"}
     assert session.outcome == "fail"
     holes = next(v for v in subject.verdicts if v.check == "holes")
     assert len(holes.cause) >= 2
