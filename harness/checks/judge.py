@@ -11,6 +11,7 @@ from harness.checks import (
     accuracy,
     content,
     cost,
+    crash,
     depth,
     disk,
     fallback,
@@ -34,6 +35,7 @@ ALL: Mapping[str, Check] = MappingProxyType(
     {
         check.name: check
         for check in (
+            crash.CHECK,
             warnings.CHECK,
             tiles.CHECK,
             holes.CHECK,
