@@ -15,8 +15,8 @@ LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "WARN": 30, "ERROR": 40, "CRIT
 
 # "refcount", "reference counting", "references are counted", "comptage des références".
 _COUNTED = re.compile(
-    r"ref(?:erence)?s?[\s_-]*count|\bref(?:erence)?s?\W+(?:\w+\W+){0,2}count|count\w*\W+(?:\w+\W+){0,3}ref(?:erence)?s?\b"
-    r"|r[eé]f[eé]renc\w*\W+(?:\w+\W+){0,2}compt|compt\w*\W+(?:\w+\W+){0,3}r[eé]f[eé]renc",
+    r"ref(?:erence)?s?[\s_-]*count|\bref(?:erence)?s?\W+(?:\w+\W+){0,4}count|count\w*\W+(?:\w+\W+){0,3}ref(?:erence)?s?\b"
+    r"|r[eé]f[eé]renc\w*\W+(?:\w+\W+){0,4}compt|compt\w*\W+(?:\w+\W+){0,3}r[eé]f[eé]renc",
     re.IGNORECASE,
 )
 # Words that mean the same only together with caches, at the right place.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.analysis.figure import Figure
@@ -91,6 +91,8 @@ class Check:
                 ended = _failed(runs) or _end(runs)
                 return self._unknown(ended or missing, {"premise": WHOLE.name if ended else premise.name})
         verdict = self.judge(runs, thresholds)
+        if verdict.outcome is Outcome.UNKNOWN and (ended := _end(runs)) is not None and _failed(runs) is not None:
+            return replace(verdict, sentence=ended, cause=(verdict.sentence, *verdict.cause))
         if verdict.outcome is Outcome.PASS:
             for premise in (WHOLE, *self.for_pass):
                 if (missing := premise.met(runs)) is not None:
