@@ -17,7 +17,7 @@ from harness.analysis.phase3 import RAISED, failures, number, phase_3_end, phase
 from harness.record.history import Event, History, Raised, Tile
 from harness.record.reader import Record
 
-Where = Literal["tile", "phase 3", "run", "thread", "process"]
+Where = Literal["tile", "phase 3", "run", "thread", "signal", "status"]
 Blame = Literal["target", "library", "disk", "outside", "harness"]
 
 ERROR = "PROCESS_ERROR"
@@ -33,8 +33,9 @@ _WINDOWS_CRASH = 0xC0000000
 
 @dataclass(frozen=True, slots=True)
 class OwnFailure:
-    """One failure: what it ended, its exception or end status, its place in the target's source, and who is to blame.
+    """One failure: what it ended, its exception, its place in the target's source, and who is to blame.
 
+    A ``where`` of ``signal`` or ``status`` stands for the end of the process, and ``what`` is the signal's name or the status.
     ``place`` is ``FILE:LINE``, empty if it is not known. ``injected`` is whether the harness made a tile fail, and the target did
     not survive that.
     """
@@ -88,9 +89,7 @@ def _of_tiles(history: History) -> Iterator[OwnFailure]:
     for tile in tiles.values():
         if tile.outcome == "raised" and tile.tile not in seen and why.get(tile.tile) != "fault":
             if SOURCE not in history.capabilities:
-                yield OwnFailure(
-                    tile.ended or 0, "tile", tile.error or "an exception", "", tile.tile, tile.thread or ""
-                )
+                yield OwnFailure(tile.ended or 0, "tile", tile.error or "Exception", "", tile.tile, tile.thread or "")
 
 
 def _survived(raised: Raised, tiles: dict[int, Tile]) -> bool:
@@ -137,11 +136,10 @@ def _of_process(record: Record) -> Iterator[OwnFailure]:
     if code < 0:
         name = _signal(-code)
         blame: Blame = "outside" if name in _FROM_OUTSIDE else "target" if begun else "harness"
-        yield OwnFailure(last, "process", f"an end by {name}", blame=blame)
-    elif code >= _WINDOWS_CRASH:
-        yield OwnFailure(last, "process", f"status {code:#010x}", blame="target" if begun else "harness")
+        yield OwnFailure(last, "signal", name, blame=blame)
     else:
-        yield OwnFailure(last, "process", f"status {code}", blame="target" if begun else "harness")
+        what = f"{code:#010x}" if code >= _WINDOWS_CRASH else str(code)
+        yield OwnFailure(last, "status", what, blame="target" if begun else "harness")
 
 
 def _signal(code: int) -> str:
@@ -167,7 +165,7 @@ def _failure(raised: Raised, where: Where) -> OwnFailure:
 
 def _reported(history: History, event: Event, where: Where, tile: int | None) -> OwnFailure:
     """Return the failure that an event reports, with type and place from the log record of the same exception."""
-    said = str(event.fields.get("error") or "an exception")
+    said = str(event.fields.get("error") or "Exception")
     logged = [e for e in history.events if e.source == "log" and str(e.fields.get("exception", "")).endswith(said)]
     near = min(logged, key=lambda e: abs(e.t - event.t), default=None)
     found = OwnFailure(event.t, where, said, "", tile, event.thread)

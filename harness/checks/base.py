@@ -134,8 +134,10 @@ def own_failure_sentence(failure: OwnFailure) -> Message:
             return say("The target failed by itself: Phase 3 ended with {what}.", **values)
         case "thread":
             return say("The target failed by itself: its thread {thread} ended with {what}, at {place}.", **values)
-        case "process":
-            return say("The target failed by itself: its process ended with {what} and no exception.", **values)
+        case "signal":
+            return say("The target failed by itself: the signal {what} ended its process.", **values)
+        case "status":
+            return say("The target failed by itself: its process ended with status {what} and no exception.", **values)
     if failure.place:
         return say("The target failed by itself: the run ended with {what}, at {place}.", **values)
     return say("The target failed by itself: the run ended with {what}.", **values)

@@ -21,7 +21,9 @@ _NOT_THE_TARGETS: Mapping[str, Message] = MappingProxyType(
     {
         "library": say("The interpreter lacks a library that the target imports ({what}): install it, and run again."),
         "disk": say("The disk was full ({what}): make room, and run again."),
-        "outside": say("The process had {what}, which another program sends: run again, with more memory if that is short."),
+        "outside": say(
+            "The signal {what} ended the process. Another program, or a system short of memory, sends it: run again."
+        ),
         "harness": say("The run ended before the target began, or outside its source ({what}): read console.log."),
     }
 )

@@ -154,9 +154,9 @@ def test_an_exception_that_ends_a_thread_of_the_target_fails():
     ("code", "outcome", "words"),
     [
         (7, Outcome.FAIL, "its process ended with status 7 and no exception"),
-        (-11, Outcome.FAIL, "an end by SIGSEGV"),
+        (-11, Outcome.FAIL, "the signal SIGSEGV ended its process"),
         (0xC0000005, Outcome.FAIL, "status 0xc0000005"),
-        (-9, Outcome.UNKNOWN, "an end by SIGKILL, which another program sends"),
+        (-9, Outcome.UNKNOWN, "The signal SIGKILL ended the process. Another program"),
         (None, Outcome.UNKNOWN, "did not reach its end"),
     ],
 )
