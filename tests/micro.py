@@ -286,7 +286,13 @@ class Micro:
 
     def raised(self, where="run", thread=MAIN, **facts):
         """Record an exception of the target that ended the run, a tile or a thread."""
-        values = {"type": "KeyError", "message": "'x'", "file": "worker.py", "line": 12, "stack": ("worker.py:12 release",)}
+        values = {
+            "type": "KeyError",
+            "message": "'x'",
+            "file": "worker.py",
+            "line": 12,
+            "stack": ("worker.py:12 release",),
+        }
         self.exceptions.append(Raised(self.tick(), 1, thread, where, **(values | facts)))
         return self
 

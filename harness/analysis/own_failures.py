@@ -86,10 +86,11 @@ def _of_tiles(history: History) -> Iterator[OwnFailure]:
         # A tile that was made, and whose result then raised an exception, was lost by the thread that collects it.
         made = tile is not None and tile in tiles and tiles[tile].made
         yield _reported(history, event, "phase 3" if made else "tile", tile)
-    for tile in tiles.values():
-        if tile.outcome == "raised" and tile.tile not in seen and why.get(tile.tile) != "fault":
-            if SOURCE not in history.capabilities:
-                yield OwnFailure(tile.ended or 0, "tile", tile.error or "Exception", "", tile.tile, tile.thread or "")
+    for one in tiles.values():
+        # Where exceptions are recorded, such a tile is among them, or it is one that a fault ended.
+        unknown = SOURCE not in history.capabilities and one.tile not in seen
+        if unknown and one.outcome == "raised" and why.get(one.tile) != "fault":
+            yield OwnFailure(one.ended or 0, "tile", one.error or "Exception", "", one.tile, one.thread or "")
 
 
 def _survived(raised: Raised, tiles: dict[int, Tile]) -> bool:

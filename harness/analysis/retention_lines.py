@@ -25,11 +25,14 @@ _RETAINED = re.compile(
 )
 _STARTED = re.compile(r"track|enabl|activ|uses|suivi|surveill|utilis|start|d[eé]but|\bon\b", re.IGNORECASE)
 _ENDED = re.compile(
-    r"removed|deleted|freed|complete|remaining|cleaned|supprim[eé]|effac[eé]|lib[eé]r[eé]|restant|termin[eé]", re.IGNORECASE
+    r"removed|deleted|freed|complete|remaining|cleaned|supprim[eé]|effac[eé]|lib[eé]r[eé]|restant|termin[eé]",
+    re.IGNORECASE,
 )
 _SHARED = re.compile(r"shared? caches?|caches? (?:\w+ )?shared|caches? (?:\w+ )?partag", re.IGNORECASE)
 _REMOVING = re.compile(r"remov|delet|unlink|freed|supprim|effac|lib[eé]r", re.IGNORECASE)
-_FAILED = re.compile(r"fail|could not|can ?not|can't|errno|[eé]chec|impossible|missing|already|d[eé]j[aà]", re.IGNORECASE)
+_FAILED = re.compile(
+    r"fail|could not|can ?not|can't|errno|[eé]chec|impossible|missing|already|d[eé]j[aà]", re.IGNORECASE
+)
 # Memory that is freed, and other files, are not caches on disk.
 _OTHER = re.compile(r"gpu|cupy|vram|\bram\b|memory|m[eé]moire|memmap", re.IGNORECASE)
 _NUMBERED_TILE = re.compile(r"\b(?:tile|tuile|stack|group|groupe|batch|lot)\s*(?:#|n°|no\.?)?\s*\d", re.IGNORECASE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from harness.analysis.figure import Figure
@@ -123,24 +124,30 @@ def own_failure_sentence(failure: OwnFailure) -> Message:
     values: dict[str, Any] = {"what": failure.what, "place": failure.place, "thread": failure.thread, "tile": tile}
     if failure.injected:
         return say("The run did not survive the failure of a tile, which the harness injected ({what}).", **values)
-    match failure.where:
-        case "tile":
-            if failure.place:
-                return say("The target failed by itself: tile {tile} ended with {what}, at {place}.", **values)
-            return say("The target failed by itself: tile {tile} ended with {what}.", **values)
-        case "phase 3":
-            if failure.place:
-                return say("The target failed by itself: Phase 3 ended with {what}, at {place}.", **values)
-            return say("The target failed by itself: Phase 3 ended with {what}.", **values)
-        case "thread":
-            return say("The target failed by itself: its thread {thread} ended with {what}, at {place}.", **values)
-        case "signal":
-            return say("The target failed by itself: the signal {what} ended its process.", **values)
-        case "status":
-            return say("The target failed by itself: its process ended with status {what} and no exception.", **values)
-    if failure.place:
-        return say("The target failed by itself: the run ended with {what}, at {place}.", **values)
-    return say("The target failed by itself: the run ended with {what}.", **values)
+    at_place, without = _FAILED_ITSELF[failure.where]
+    return Message((at_place if failure.place else without).text, values)
+
+
+# The sentences by what a failure ended: with its place in the source, and without.
+_FAILED_ITSELF: Mapping[str, tuple[Message, Message]] = MappingProxyType(
+    {
+        "tile": (
+            say("The target failed by itself: tile {tile} ended with {what}, at {place}."),
+            say("The target failed by itself: tile {tile} ended with {what}."),
+        ),
+        "phase 3": (
+            say("The target failed by itself: Phase 3 ended with {what}, at {place}."),
+            say("The target failed by itself: Phase 3 ended with {what}."),
+        ),
+        "run": (
+            say("The target failed by itself: the run ended with {what}, at {place}."),
+            say("The target failed by itself: the run ended with {what}."),
+        ),
+        "thread": (say("The target failed by itself: its thread {thread} ended with {what}, at {place}."),) * 2,
+        "signal": (say("The target failed by itself: the signal {what} ended its process."),) * 2,
+        "status": (say("The target failed by itself: its process ended with status {what} and no exception."),) * 2,
+    }
+)
 
 
 def _failed(runs: Runs) -> Message | None:

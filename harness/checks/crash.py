@@ -42,7 +42,9 @@ def _judge(runs: Runs, _: Thresholds) -> Verdict:
     }
     if of_target:
         first, *more = of_target
-        calls = (say("The calls in the target's source: {calls}.", calls=" > ".join(first.stack)),) if first.stack else ()
+        calls = (
+            (say("The calls in the target's source: {calls}.", calls=" > ".join(first.stack)),) if first.stack else ()
+        )
         also = tuple(own_failure_sentence(failure) for failure in more[: MAX_LISTED - 1])
         return Verdict(NAME, Outcome.FAIL, own_failure_sentence(first), evidence, (*calls, *also))
     if others:

@@ -82,7 +82,9 @@ class Lines:
         If lines have the true number, another one counts only if it speaks of the start of counting too.
         """
         ended = {id(e) for e in self.end}
-        first = min([s.t for s in self.history.steps if s.state == "ended"] + [r.t for r in self.removals], default=None)
+        first = min(
+            [s.t for s in self.history.steps if s.state == "ended"] + [r.t for r in self.removals], default=None
+        )
         found = []
         for e in self.logged:
             if is_shared(e) or id(e) in ended:
@@ -242,7 +244,9 @@ def _start_number(lines: Lines) -> Clause:
             stated=", ".join(map(str, stated)),
             count=len(lines.planned),
         )
-    return Outcome.PASS, say("The start line has the right number of tracked caches: {count}.", count=len(lines.planned))
+    return Outcome.PASS, say(
+        "The start line has the right number of tracked caches: {count}.", count=len(lines.planned)
+    )
 
 
 def _no_warning_per_file(lines: Lines) -> Clause:
@@ -301,7 +305,9 @@ def _freed_numbers(lines: Lines) -> Clause:
                     count=sizes[0],
                     text=e.text[:160],
                 )
-    return Outcome.PASS, say("The numbers in the log records on removals are right: {count} records.", count=len(stated))
+    return Outcome.PASS, say(
+        "The numbers in the log records on removals are right: {count} records.", count=len(stated)
+    )
 
 
 def _spans(lines: Lines, e: Event, before: Mapping[str, int]) -> list[list[Any]]:
@@ -316,7 +322,9 @@ def _spans(lines: Lines, e: Event, before: Mapping[str, int]) -> list[list[Any]]
     if names := lines.names_in(e):
         found.append([size for _, _, name, size in done if name in names])
     for since in (before.get(e.thread, 0), collected, 0):
-        found += [[size for t, by, _, size in done if t > since and thread in (by, None)] for thread in (e.thread, None)]
+        found += [
+            [size for t, by, _, size in done if t > since and thread in (by, None)] for thread in (e.thread, None)
+        ]
     return found
 
 

@@ -174,7 +174,7 @@ class Holds:
         if not self._released(hold):
             self._write(hold, "waiting", "")
         while not hold.settled and not self._released(hold):
-            reason = self._hopeless(hold, tile)
+            reason = self._failed(hold, tile) or self._hopeless(hold, tile)
             left = deadline - time.monotonic()
             if not reason and left <= 0:
                 reason = f"not released within {hold.seconds:g} s: {self._state(hold)}"
@@ -193,13 +193,17 @@ class Holds:
         awaited = self._by_group.get(hold.until_released)
         return awaited is not None and awaited.state == "released"
 
-    def _hopeless(self, hold: Hold, tile: Tile) -> str:
-        """Return why the awaited tile can't be released any more; the empty string while it still may be."""
+    def _failed(self, hold: Hold, tile: Tile) -> str:
+        """Return which failure keeps the awaited tile from being released; the empty string without any."""
         awaited = self._by_group.get(hold.until_released)
         if awaited is not None and awaited.raised:
             return f"tile {awaited.id}, for which it waits, raised {awaited.raised[:200]}"
         if tile.owner is not None and not tile.owner.is_alive():
             return f"the thread that submits tiles has ended: {self._state(hold)}"
+        return ""
+
+    def _hopeless(self, hold: Hold, tile: Tile) -> str:
+        """Return why the awaited tile can't be released any more; the empty string while it still may be."""
         states = [other.state for other in self._tiles]
         if "running" in states or "ended" in states or "collected" in states:
             return ""

@@ -127,7 +127,9 @@ def test_a_target_that_does_not_survive_an_injected_failure_fails():
     run = begun().raised(type="TileFaultError", message="the request asks for it", file=None, line=None)
     found = verdict(micro.runs(ended(run)))
     assert found.outcome is Outcome.FAIL
-    assert found.sentence.render().startswith("The run did not survive the failure of a tile, which the harness injected")
+    assert found.sentence.render().startswith(
+        "The run did not survive the failure of a tile, which the harness injected"
+    )
 
 
 def test_an_exception_that_the_target_survives_is_no_failure():
@@ -161,7 +163,7 @@ def test_an_exception_that_ends_a_thread_of_the_target_fails():
     ],
 )
 def test_an_end_of_the_process_without_an_exception(code, outcome, words):
-    """A status and a crash of the interpreter are the target's; a signal from outside, or a target that can't be started, is not."""
+    """A status and a crash of the interpreter are the target's; a signal from outside, or a start that failed, is not."""
     found = verdict(micro.runs(ended(begun().work(0), code=code)))
     assert found.outcome is outcome
     assert words in found.sentence.render()

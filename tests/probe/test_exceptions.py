@@ -3,6 +3,7 @@
 import errno
 import importlib.util
 import json
+import re
 import threading
 from pathlib import Path
 
@@ -57,7 +58,9 @@ def worker(tmp_path):
 
 def lines(recorder):
     """Return the recorded exceptions."""
-    found = [json.loads(x) for p in Path(recorder.folder).glob("trace-*") for x in p.read_text("utf-8").splitlines()[1:]]
+    found = [
+        json.loads(x) for p in Path(recorder.folder).glob("trace-*") for x in p.read_text("utf-8").splitlines()[1:]
+    ]
     return [x for x in found if x["op"] == "exception"]
 
 
@@ -65,26 +68,26 @@ def raised(call):
     """Return the exception that a call raises."""
     try:
         call()
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 -- the test is about any of them
         return error
     raise AssertionError("nothing was raised")
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "line", "message"),
+    ("name", "line", "what"),
     [
-        ("typo", "UnboundLocalError", 7, "number"),
-        ("library", "JSONDecodeError", 10, "Expecting property name"),
-        ("wrapped", "RuntimeError", 19, "no release"),
+        ("typo", 7, "UnboundLocalError: .*number"),
+        ("library", 10, "JSONDecodeError: Expecting property name"),
+        ("wrapped", 19, "RuntimeError: no release"),
     ],
 )
-def test_the_place_is_the_last_line_of_the_targets_source(recorder, worker, name, kind, line, message):
+def test_the_place_is_the_last_line_of_the_targets_source(recorder, worker, name, line, what):
     """Also where a library raised; the path is relative to the target's folder."""
     call = getattr(worker, name)
     exceptions.note(recorder, raised(lambda: call(1) if name == "typo" else call()), "run")
     (found,) = lines(recorder)
-    assert (found["where"], found["type"], found["file"], found["line"]) == ("run", kind, "core/worker.py", line)
-    assert message in found["message"]
+    assert (found["where"], found["file"], found["line"]) == ("run", "core/worker.py", line)
+    assert re.match(what, f"{found['type']}: {found['message']}")
     assert found["stack"] == [f"core/worker.py:{line} {name}"]
 
 

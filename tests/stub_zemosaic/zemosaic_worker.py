@@ -156,12 +156,7 @@ def _phase3(config, groups, folder, workers, report):
             tile, group = pending.pop(future)
             done += 1
             report(f"MASTER_TILE_COUNT_UPDATE:{done}/{total}", None, "ETA_LEVEL")
-            try:
-                (path, _wcs), retries = future.result()
-            except Exception as error:
-                path, retries = None, []
-                report("run_error_phase3_thread_exception", None, "ERROR", stack_num=tile + 1, error=str(error))
-                logger.exception("the tile failed")
+            (path, _wcs), retries = _result(future, tile, report)
             if path:
                 made[tile] = path
             for retry in retries:
@@ -182,6 +177,15 @@ def _phase3(config, groups, folder, workers, report):
     pool.shutdown(wait=True)
     report("run_info_phase3_finished_from_cache", None, "INFO", num_master_tiles=len(made))
     return [made[tile] for tile in sorted(made)]
+
+
+def _result(future, tile, report):
+    try:
+        return future.result()
+    except Exception as error:
+        report("run_error_phase3_thread_exception", None, "ERROR", stack_num=tile + 1, error=str(error))
+        logger.exception("the tile failed")
+        return (None, None), []
 
 
 def _release(group, users):
