@@ -29,6 +29,7 @@ _ENDED = re.compile(
     re.IGNORECASE,
 )
 _SHARED = re.compile(r"shared? caches?|caches? (?:\w+ )?shared|caches? (?:\w+ )?partag", re.IGNORECASE)
+_UNSHARED = re.compile(r"\b(?:no|not|none|0|zero|aucun|pas de)\b[^.;]*(?:shared|partag)", re.IGNORECASE)
 _REMOVING = re.compile(r"remov|delet|unlink|freed|supprim|effac|lib[eé]r", re.IGNORECASE)
 _FAILED = re.compile(
     r"fail|could not|can ?not|can't|errno|[eé]chec|impossible|missing|already|d[eé]j[aà]", re.IGNORECASE
@@ -88,7 +89,9 @@ def is_retained(event: Event) -> bool:
 
 def is_shared(event: Event) -> bool:
     """Return whether a line says that tiles share caches. One that also states the number of counted caches is another line."""
-    return bool(_SHARED.search(event.text)) and not (is_counted(event) and counts(event))
+    text = event.text
+    says = _SHARED.search(text) is not None and _UNSHARED.search(text) is None
+    return says and not (is_counted(event) and counts(event))
 
 
 def says_start(event: Event) -> bool:

@@ -84,3 +84,19 @@ def test_memory_that_is_freed_is_no_cache():
     assert lines.is_removing(event("Cache file deleted"))
     assert not lines.is_removing(event("Freed 512 MB of GPU memory, cache cleared"))
     assert not lines.is_removing(event("[KEY: cache_removed] removed"))
+
+
+@pytest.mark.parametrize(
+    ("text", "shared"),
+    [
+        ("Phase3: shared cache detected across master tiles; refcount guard active.", True),
+        ("Some caches are shared by several tiles", True),
+        ("Des caches sont partagés entre tuiles", True),
+        ("No shared cache was found", False),
+        ("Aucun cache partagé", False),
+        ("Reference counting: 18 caches, of which 6 are shared caches", False),
+    ],
+)
+def test_a_line_says_that_caches_are_shared(text, shared):
+    """Its negation says the contrary, and a line with the number of counted caches is the start line."""
+    assert lines.is_shared(event(text)) is shared
