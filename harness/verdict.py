@@ -84,9 +84,13 @@ def merge(outcomes: Iterable[Outcome]) -> Outcome:
     return min(outcomes, key=rank, default=Outcome.UNKNOWN)
 
 
-def worst_first(verdict: Verdict) -> tuple[int, str]:
-    """Return a sort key: failures, then unknowns, then passes, by name within each."""
-    return rank(verdict.outcome), verdict.check
+FIRST = "crash"
+"""The check that comes first among equal outcomes: a failure of the target itself explains the others."""
+
+
+def worst_first(verdict: Verdict) -> tuple[int, bool, str]:
+    """Return a sort key: failures, then unknowns, then passes; within each the check in `FIRST`, then by name."""
+    return rank(verdict.outcome), verdict.check != FIRST, verdict.check
 
 
 def exit_status(outcome: Outcome) -> int:

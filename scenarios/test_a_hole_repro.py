@@ -27,6 +27,13 @@ def first_groups(record):
     return sorted(sorted(tile.frames) for tile in record.history.tiles if tile.retry_of is None)
 
 
+@pytest.mark.judges("crash")
+@pytest.mark.checklist(beyond=True)
+def test_the_target_does_not_fail_by_itself(verdict, explain):
+    """No exception of the target ends a tile, Phase 3 or the run."""
+    assert verdict.outcome is Outcome.PASS, explain(verdict)
+
+
 @pytest.mark.judges("warnings", subject="control")
 @pytest.mark.checklist("A.1")
 def test_the_very_dataset_and_config_that_made_a_hole(concluded, records):

@@ -22,6 +22,13 @@ pytestmark = [pytest.mark.phase3, pytest.mark.scenario("B")]
 LARGE = {True: (200, 40), False: (LARGE_FRAMES, LARGE_PANELS)}
 
 
+@pytest.mark.judges("crash")
+@pytest.mark.checklist(beyond=True)
+def test_the_target_does_not_fail_by_itself(verdict, explain):
+    """No exception of the target ends a tile, Phase 3 or the run."""
+    assert verdict.outcome is Outcome.PASS, explain(verdict)
+
+
 @pytest.mark.judges("tiles")
 @pytest.mark.checklist("B.1")
 def test_a_large_run_makes_every_master_tile(verdict, records, case, explain):

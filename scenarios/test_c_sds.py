@@ -18,6 +18,13 @@ from harness.verdict import Outcome
 pytestmark = [pytest.mark.phase3, pytest.mark.scenario("C")]
 
 
+@pytest.mark.judges("crash")
+@pytest.mark.checklist(beyond=True)
+def test_the_target_does_not_fail_by_itself(verdict, explain):
+    """No exception of the target ends a tile, Phase 3 or the run."""
+    assert verdict.outcome is Outcome.PASS, explain(verdict)
+
+
 @pytest.mark.judges("fallback")
 @pytest.mark.checklist("C.1", "C.2")
 def test_sds_is_taken_and_nothing_falls_back(verdict, records, explain):

@@ -18,6 +18,13 @@ from harness.verdict import Outcome
 pytestmark = [pytest.mark.phase3, pytest.mark.scenario("D")]
 
 
+@pytest.mark.judges("crash")
+@pytest.mark.checklist(beyond=True)
+def test_the_target_does_not_fail_by_itself(verdict, explain):
+    """No exception of the target ends a tile, Phase 3 or the run."""
+    assert verdict.outcome is Outcome.PASS, explain(verdict)
+
+
 @pytest.mark.judges("fallback")
 @pytest.mark.checklist("D.1", "D.2")
 def test_the_grid_is_taken_and_nothing_falls_back_in_silence(verdict, records, explain):

@@ -45,6 +45,14 @@ def test_a_refused_removal_ends_no_run(verdict, records, explain):
 
 
 @refused
+@pytest.mark.judges("crash")
+@pytest.mark.checklist("1.7")
+def test_a_refused_removal_raises_nothing(verdict, explain):
+    """No exception of the target ends a tile, Phase 3 or the run when a cache can't be deleted."""
+    assert verdict.outcome is Outcome.PASS, explain(verdict)
+
+
+@refused
 @pytest.mark.judges("tiles")
 @pytest.mark.checklist("1.7")
 def test_all_tiles_are_made_past_a_refused_removal(verdict, explain):
@@ -103,6 +111,14 @@ def test_a_warning_for_a_refused_removal_is_seen(concluded, explain):
 @pytest.mark.checklist("1.6")
 def test_the_caches_of_a_failed_tile_are_released(verdict, explain):
     """When a tile fails, the caches that no other tile needs are removed at once."""
+    assert verdict.outcome is Outcome.PASS, explain(verdict)
+
+
+@failed
+@pytest.mark.judges("crash")
+@pytest.mark.checklist("1.6")
+def test_a_failed_tile_ends_no_other(verdict, explain):
+    """The tile that the fault makes fail ends neither another tile nor Phase 3 nor the run."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
 
 

@@ -49,6 +49,7 @@ _KEPT_OPERATIONS = {
     "tile",
     "hold",
     "fault",
+    "exception",
     "capability",
     "config",
     "lost",
@@ -201,7 +202,8 @@ def _kept_event(event: Mapping[str, Any]) -> bool:
     text, level = str(event.get("text", "")), str(event.get("level", ""))
     if event.get("source") == "log":
         loud = level not in ("DEBUG", "INFO") and _KEPT_WARNINGS.match(text) is not None
-        return loud or _KEPT_LOGS.match(text) is not None or _mentions_fallback(text)
+        logged = "exception" in (event.get("fields") or {})
+        return loud or logged or _KEPT_LOGS.match(text) is not None or _mentions_fallback(text)
     return not level.startswith("DEBUG") or _mentions_fallback(json.dumps(event, ensure_ascii=False))
 
 

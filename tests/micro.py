@@ -12,7 +12,7 @@ import numpy as np
 
 from harness.analysis.footprint import outlines, pixel_of, raster, sky_of
 from harness.record.comparison import Comparison
-from harness.record.history import DiskSample, Event, History, HoldStep, Operation, TileStep
+from harness.record.history import DiskSample, Event, History, HoldStep, Operation, Raised, TileStep
 from harness.record.leftovers import LeftFile
 from harness.record.products import Plane, Products, TileProduct
 from harness.record.reader import Record
@@ -152,6 +152,7 @@ class Micro:
         self.request = Request(**(values | request))
         self.t = START
         self.events, self.operations, self.steps, self.holds, self.faults = [], [], [], [], []
+        self.exceptions = []
         self.known = {}
         self.parents = {}
         self.outcomes = {}
@@ -283,6 +284,18 @@ class Micro:
             self.gone.add(name)
         return self
 
+    def raised(self, where="run", thread=MAIN, **facts):
+        """Record an exception of the target that ended the run, a tile or a thread."""
+        values = {
+            "type": "KeyError",
+            "message": "'x'",
+            "file": "worker.py",
+            "line": 12,
+            "stack": ("worker.py:12 release",),
+        }
+        self.exceptions.append(Raised(self.tick(), 1, thread, where, **(values | facts)))
+        return self
+
     def finish(self):
         """Add the phases after Phase 3, to the end."""
         made = sum(outcome == "made" for outcome in self.outcomes.values())
@@ -327,6 +340,7 @@ class Micro:
             processes=(),
             capabilities=frozenset(self.capabilities),
             torn=tuple(torn),
+            exceptions=tuple(self.exceptions),
         )
         return Record(
             folder=Path("record"),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from harness.analysis.figure import Figure
+from harness.analysis.own_failures import OwnFailure, of_target
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, say
 from harness.record.comparison import Comparison
@@ -86,10 +88,12 @@ class Check:
     def _judged(self, runs: Runs, thresholds: Thresholds) -> Verdict:
         for premise in (SEALED, *self.premises[runs.run.request.mode]):
             if (missing := premise.met(runs)) is not None:
-                # A run that broke off lacks a premise because it broke off: name that reason, which the user can mend.
-                ended = _end(runs)
+                # A run that broke off, or whose tile did, lacks a premise for this reason: name it, the user can mend it.
+                ended = _failed(runs) or _end(runs)
                 return self._unknown(ended or missing, {"premise": WHOLE.name if ended else premise.name})
         verdict = self.judge(runs, thresholds)
+        if verdict.outcome is Outcome.UNKNOWN and (ended := _end(runs)) is not None and _failed(runs) is not None:
+            return replace(verdict, sentence=ended, cause=(verdict.sentence, *verdict.cause))
         if verdict.outcome is Outcome.PASS:
             for premise in (WHOLE, *self.for_pass):
                 if (missing := premise.met(runs)) is not None:
@@ -114,11 +118,52 @@ def _sealed(runs: Runs) -> Message | None:
     return None
 
 
+def own_failure_sentence(failure: OwnFailure) -> Message:
+    """Return a sentence: what a failure of the target ended, with its exception and its line of source."""
+    tile = "?" if failure.tile is None else failure.tile
+    values: dict[str, Any] = {"what": failure.what, "place": failure.place, "thread": failure.thread, "tile": tile}
+    if failure.injected:
+        return say("The run did not survive the failure of a tile, which the harness injected ({what}).", **values)
+    at_place, without = _FAILED_ITSELF[failure.where]
+    return Message((at_place if failure.place else without).text, values)
+
+
+# The sentences by what a failure ended: with its place in the source, and without.
+_FAILED_ITSELF: Mapping[str, tuple[Message, Message]] = MappingProxyType(
+    {
+        "tile": (
+            say("The target failed by itself: tile {tile} ended with {what}, at {place}."),
+            say("The target failed by itself: tile {tile} ended with {what}."),
+        ),
+        "phase 3": (
+            say("The target failed by itself: Phase 3 ended with {what}, at {place}."),
+            say("The target failed by itself: Phase 3 ended with {what}."),
+        ),
+        "run": (
+            say("The target failed by itself: the run ended with {what}, at {place}."),
+            say("The target failed by itself: the run ended with {what}."),
+        ),
+        "thread": (say("The target failed by itself: its thread {thread} ended with {what}, at {place}."),) * 2,
+        "signal": (say("The target failed by itself: the signal {what} ended its process."),) * 2,
+        "status": (say("The target failed by itself: its process ended with status {what} and no exception."),) * 2,
+    }
+)
+
+
+def _failed(runs: Runs) -> Message | None:
+    """Return the sentence on the first failure of the target itself in a sealed run; ``None`` without any."""
+    if runs.run.seal is None or runs.run.damage:
+        return None
+    return next((own_failure_sentence(failure) for failure in of_target(runs.run)), None)
+
+
 def _end(runs: Runs) -> Message | None:
     """Require that a sealed run reached its end."""
     seal = runs.run.seal
     if seal is None or runs.run.damage or seal.state == "done":
         return None
+    if (failed := _failed(runs)) is not None:
+        return failed
     reason = seal.reason or "no reason given"
     return say("The run did not reach its end ({state}: {reason}).", state=seal.state, reason=reason)
 

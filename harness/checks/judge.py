@@ -12,6 +12,7 @@ from harness.checks import (
     accuracy,
     content,
     cost,
+    crash,
     depth,
     disk,
     fallback,
@@ -36,6 +37,7 @@ ALL: Mapping[str, Check] = MappingProxyType(
     {
         check.name: check
         for check in (
+            crash.CHECK,
             warnings.CHECK,
             tiles.CHECK,
             holes.CHECK,

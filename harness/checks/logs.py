@@ -1,7 +1,7 @@
 """Check the log contract of ``per_tile``, part 2 of the checklist: each line, and the numbers in it.
 
-Each clause has its own outcome in the evidence. Lines are recognised by words that a rewording keeps, so that other wording does
-not fail; a missing line does, if the log was recorded. The numbers are compared with the trace, whichever thread removed the
+Each clause has its own outcome in the evidence. Lines are recognised by their meaning, place and true number, so that other words
+do not fail; a missing line does, if the log was recorded. The numbers are compared with the trace, whichever thread removed the
 files; the cache check judges the threads.
 """
 
@@ -18,6 +18,23 @@ from harness.analysis.causes import MAX_LISTED, cache_names
 from harness.analysis.figure import Evidence, Figure, Numbers, Unit
 from harness.analysis.phase3 import name_of, origins, phase_3_end, phase_3_start
 from harness.analysis.removals import Removal, removals
+from harness.analysis.retention_lines import (
+    LEVELS,
+    amounts,
+    counts,
+    is_counted,
+    is_failing,
+    is_of_one_tile,
+    is_removing,
+    is_retained,
+    is_shared,
+    level,
+    numbers,
+    remaining_in,
+    removed_in,
+    says_end,
+    says_start,
+)
 from harness.checks.base import Check, Runs, gap
 from harness.checks.premises import ALWAYS, LOG, shared_caches
 from harness.checks.thresholds import Thresholds
@@ -27,18 +44,8 @@ from harness.record.history import Event, History
 from harness.record.reader import Record
 from harness.verdict import Outcome, Verdict
 
-_SHARED = re.compile(r"shared cache", re.IGNORECASE)
-_COUNTED = re.compile(r"ref[- ]?count", re.IGNORECASE)
-_START = re.compile(r"track|enabl|activ|uses", re.IGNORECASE)
-_END = re.compile(r"removed|complete|remaining", re.IGNORECASE)
 _PER_TILE = re.compile(r"per[-_ ]tile cache", re.IGNORECASE)
-_REMOVING = re.compile(r"remov|delet|unlink", re.IGNORECASE)
-_REMOVED = re.compile(r"removed\D{0,12}?(-?\d+)", re.IGNORECASE)
-_REMAINING = re.compile(r"remaining\D{0,12}?(-?\d+)", re.IGNORECASE)
-_PHASE = re.compile(r"phase ?\d", re.IGNORECASE)
-# Numbers of tiles and in file names are no counts. A sign follows a space or a bracket.
-_NUMBER = re.compile(r"(?<![\w.-])(?<![\w.-]-)-?\d+(?!\.?\w)")
-_LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "WARN": 30, "ERROR": 40, "CRITICAL": 50}
+_LOUD = LEVELS["INFO"]
 
 NO_OCCASION: Final = "not met"
 """Stands for the outcome of a clause that had no occasion in a run, such as that about failed removals if none failed."""
@@ -58,14 +65,65 @@ class Lines:
         self.done = record.seal is not None and record.seal.state == "done"
         self.begun = phase_3_start(record.history)
         self.over = phase_3_end(record.history)
-        logged = [e for e in record.history.events if e.source == "log"]
-        self.shared = [e for e in logged if _SHARED.search(e.text)]
-        counted = [e for e in logged if _COUNTED.search(e.text) and not _SHARED.search(e.text)]
-        self.end = [e for e in counted if _END.search(e.text)]
-        self.start = [e for e in counted if not _END.search(e.text) and _START.search(e.text)]
+        self.logged = [e for e in record.history.events if e.source == "log"]
+        self.submitted = min((s.t for s in record.history.steps if s.state in ("submitted", "started")), default=None)
+        self.shared = [e for e in self.logged if is_shared(e)]
+        # What is counted, said in any words that mean only this, wherever the line is.
+        self.counted = [e for e in self.logged if is_counted(e) and not is_shared(e)]
+        self.end = self._end_lines()
+        self.start = self._start_lines()
         # Of these lines only the sign of the numbers is judged.
-        per_tile = [e for e in logged if _PER_TILE.search(e.text)]
-        self.others = [e for e in per_tile if _SHARED.search(e.text) or not _COUNTED.search(e.text)]
+        per_tile = [e for e in self.logged if _PER_TILE.search(e.text)]
+        self.others = [e for e in per_tile if is_shared(e) or not is_counted(e)]
+
+    def _start_lines(self) -> list[Event]:
+        """Return the lines that say that references are counted: by words, or by weaker words at the place of such a line.
+
+        If lines have the true number, another one counts only if it speaks of the start of counting too.
+        """
+        ended = {id(e) for e in self.end}
+        first = min(
+            [s.t for s in self.history.steps if s.state == "ended"] + [r.t for r in self.removals], default=None
+        )
+        found = []
+        for e in self.logged:
+            if is_shared(e) or id(e) in ended:
+                continue
+            strong = is_counted(e) and not self._is_end(e)
+            in_place = (self.begun is None or e.t >= self.begun) and (first is None or e.t < first)
+            if (strong and says_start(e)) or (in_place and counts(e) and (strong or is_retained(e))):
+                found.append(e)
+        numbered = [e for e in found if counts(e)]
+        true = [e for e in numbered if len(self.planned) in counts(e)] if self.traced else []
+        if true:
+            found = [e for e in found if e in true or (is_counted(e) and says_start(e))]
+        elif any(is_counted(e) for e in found):
+            found = [e for e in found if is_counted(e)]
+        return _shown(found)
+
+    def _is_end(self, e: Event) -> bool:
+        """Return whether a line says that something ended. Before the first tile, the same words only announce it."""
+        return says_end(e) and (self.submitted is None or e.t > self.submitted)
+
+    def _end_lines(self) -> list[Event]:
+        """Return the lines on the removed caches: about counting, or after the last tile of Phase 3 about several caches."""
+        named = [e for e in self.counted if self._is_end(e)]
+        if named or self.over is None:
+            return _shown(named)
+        last = max((s.t for s in self.history.steps if s.state in ("ended", "collected")), default=None)
+        return [
+            e
+            for e in self.logged
+            if last is not None
+            and last < e.t <= self.over
+            and level(e) >= LEVELS["INFO"]
+            and is_removing(e)
+            and says_end(e)
+            and "cache" in e.text.lower()
+            and removed_in(e) is not None
+            and not is_of_one_tile(e)
+            and not is_failing(e)
+        ]
 
     def _in_phase_3(self, t: int) -> bool:
         return (self.begun is None or t >= self.begun) and (self.over is None or t < self.over)
@@ -84,36 +142,55 @@ class Lines:
         return tuple(r for r in removals(self.history, caches) if r.how == "remove" and self._in_phase_3(r.t))
 
     @cached_property
-    def loud(self) -> list[Event]:
-        """The log records of Phase 3 above INFO that mention the removal of a cache."""
-        gone = {r.name for r in self.removals}
+    def sizes(self) -> tuple[tuple[int, str, str, int | None], ...]:
+        """Time, thread, name and size of each cache that was removed in Phase 3."""
+        names = {r.name for r in self.removals if r.outcome == "done"}
+        return tuple(
+            (op.t, op.thread, name_of(op.path), op.size)
+            for op in self.history.operations
+            if op.op == "remove" and op.state == "done" and name_of(op.path) in names and self._in_phase_3(op.t)
+        )
+
+    def names_in(self, event: Event) -> frozenset[str]:
+        """Return the names of removed caches in a line, also of those that were missing; not of those that stayed."""
+        gone = {r.name for r in self.removals if r.outcome == "done" or r.errno == errno.ENOENT}
+        return frozenset(name for name in _WORD.findall(event.text.replace("\\", "/")) if name in gone)
+
+    @cached_property
+    def about_removals(self) -> list[Event]:
+        """The log records of Phase 3 about the removal of caches, at every level."""
+        others = [*self.start, *self.shared]
         return [
             e
-            for e in self.history.events
-            if e.source == "log"
-            and _level(e) > _LEVELS["INFO"]
-            and self._in_phase_3(e.t)
-            and _REMOVING.search(e.text)
-            and ("cache" in e.text.lower() or any(name in e.text for name in gone))
+            for e in self.logged
+            if self._in_phase_3(e.t)
+            and is_removing(e)
+            and e not in others
+            and ("cache" in e.text.lower() or self.names_in(e))
         ]
 
+    @cached_property
+    def loud(self) -> list[Event]:
+        """The log records of Phase 3 above INFO that mention the removal of a cache."""
+        return [e for e in self.about_removals if level(e) > _LOUD]
 
-def _level(event: Event) -> int:
-    return _LEVELS.get(event.level.upper(), 20)
+    @cached_property
+    def per_file(self) -> list[Event]:
+        """The log records of Phase 3 at INFO that are written once for each removed cache: with its name, or as many."""
+        quiet = [*self.start, *self.end, *self.shared]
+        said = [e for e in self.about_removals if level(e) == _LOUD and e not in quiet]
+        named = [e for e in said if self.names_in(e)]
+        nameless = [e for e in said if not self.names_in(e) and not is_of_one_tile(e) and not is_failing(e)]
+        removed = sum(r.outcome == "done" for r in self.removals)
+        return named or (nameless if len(nameless) > 1 and len(nameless) >= removed > 0 else [])
 
 
-def numbers(event: Event) -> tuple[int, ...]:
-    """Return the whole numbers of a line, without those in names and the number of the phase."""
-    return tuple(int(n) for n in _NUMBER.findall(_PHASE.sub("", event.text)))
+_WORD = re.compile(r"[^/\s'\"]+\.np[yz]\b")
 
 
-def _first(event: Event) -> int | None:
-    return next(iter(numbers(event)), None)
-
-
-def _named(pattern: re.Pattern[str], event: Event) -> int | None:
-    found = pattern.search(_PHASE.sub("", event.text))
-    return int(found[1]) if found else None
+def _shown(lines: list[Event]) -> list[Event]:
+    """Leave out lines below INFO if there are others: what is written at DEBUG as well is no second line."""
+    return [e for e in lines if level(e) >= LEVELS["INFO"]] or lines
 
 
 def _not_one_info(clause: str, lines: Sequence[Event]) -> Clause | None:
@@ -156,18 +233,20 @@ def _start_place(lines: Lines) -> Clause:
 def _start_number(lines: Lines) -> Clause:
     if not lines.start:
         return NO_OCCASION, say("There is no start line of reference counting.")
-    stated = _first(lines.start[0])
-    if stated is None:
+    stated = counts(lines.start[0])
+    if not stated:
         return Outcome.FAIL, say("The start line does not say how many caches are tracked.")
     if not lines.traced:
         return Outcome.UNKNOWN, say("The caches that tiles use were not traced.")
-    if stated != len(lines.planned):
+    if len(lines.planned) not in stated:
         return Outcome.FAIL, say(
             "Tracked caches: {stated} in the start line, but {count} in the submitted tiles.",
-            stated=stated,
+            stated=", ".join(map(str, stated)),
             count=len(lines.planned),
         )
-    return Outcome.PASS, say("The start line has the right number of tracked caches: {count}.", count=stated)
+    return Outcome.PASS, say(
+        "The start line has the right number of tracked caches: {count}.", count=len(lines.planned)
+    )
 
 
 def _no_warning_per_file(lines: Lines) -> Clause:
@@ -178,6 +257,75 @@ def _no_warning_per_file(lines: Lines) -> Clause:
             text=lines.loud[0].text[:160],
         )
     return Outcome.PASS, say("No log record above INFO mentions the removal of a cache.")
+
+
+def _no_line_per_file(lines: Lines) -> Clause:
+    if lines.per_file:
+        return Outcome.FAIL, say(
+            "Log records at INFO for each removed cache: {count}, for example: {text}",
+            count=len(lines.per_file),
+            text=lines.per_file[0].text[:160],
+        )
+    return Outcome.PASS, say("No log record at INFO is written for each removed cache.")
+
+
+def _freed_numbers(lines: Lines) -> Clause:
+    """Compare the numbers of files and bytes in lines on removals with the trace: of this release, or of all so far."""
+    stated = [
+        e
+        for e in lines.about_removals
+        if says_end(e) and not is_failing(e) and (amounts(e) or (removed_in(e) is not None and e not in lines.end))
+    ]
+    if not stated:
+        return NO_OCCASION, say("No log record says how many caches or bytes a release removed.")
+    if not lines.traced:
+        return Outcome.UNKNOWN, say("The removal of caches was not traced.")
+    before: dict[str, int] = {}
+    for e in stated:
+        removed = removed_in(e) if e not in lines.end else None
+        spans = _spans(lines, e, before)
+        names = lines.names_in(e)
+        if not names:
+            before[e.thread] = e.t
+        if removed is not None and removed not in {len(span) for span in spans}:
+            return Outcome.FAIL, say(
+                "Removed caches: {stated} in a log record, but {count} in the trace: {text}",
+                stated=removed,
+                count=len(spans[0]),
+                text=e.text[:160],
+            )
+        sizes = [sum(span) for span in spans if None not in span]
+        if amounts(e) and not sizes:
+            return Outcome.UNKNOWN, say("The sizes of the removed caches were not traced.")
+        for amount in amounts(e):
+            if not any(amount.means(size) for size in sizes):
+                return Outcome.FAIL, say(
+                    "Freed: {stated} in a log record, but {count} bytes in the trace: {text}",
+                    stated=amount.text,
+                    count=sizes[0],
+                    text=e.text[:160],
+                )
+    return Outcome.PASS, say(
+        "The numbers in the log records on removals are right: {count} records.", count=len(stated)
+    )
+
+
+def _spans(lines: Lines, e: Event, before: Mapping[str, int]) -> list[list[Any]]:
+    """Return the sizes of the removals that a line may sum up, the most likely first.
+
+    These are the removals since the last tile was collected, since the last such line, and since the start; by the thread of the
+    line and by all threads; and that of the file that the line names.
+    """
+    done = [row for row in lines.sizes if row[0] <= e.t]
+    collected = max((s.t for s in lines.history.steps if s.state == "collected" and s.t <= e.t), default=0)
+    found = []
+    if names := lines.names_in(e):
+        found.append([size for _, _, name, size in done if name in names])
+    for since in (before.get(e.thread, 0), collected, 0):
+        found += [
+            [size for t, by, _, size in done if t > since and thread in (by, None)] for thread in (e.thread, None)
+        ]
+    return found
 
 
 def _end_line(lines: Lines) -> Clause:
@@ -196,8 +344,9 @@ def _end_numbers(lines: Lines) -> Clause:
     if not lines.end:
         return NO_OCCASION, say("There is no end line of reference counting. It is optional.")
     line = lines.end[-1]
-    removed_first = _named(_REMOVED, line)
-    stated, remaining = _first(line) if removed_first is None else removed_first, _named(_REMAINING, line)
+    stated, remaining = removed_in(line), remaining_in(line)
+    if stated is None:
+        stated = next(iter(counts(line)), None)
     if stated is None:
         return Outcome.FAIL, say("The end line does not say how many caches were removed.")
     if not lines.traced:
@@ -218,7 +367,8 @@ def _end_numbers(lines: Lines) -> Clause:
 
 
 def _never_negative(lines: Lines) -> Clause:
-    negative = [e for e in (*lines.start, *lines.end, *lines.others) if any(n < 0 for n in numbers(e))]
+    said = (*lines.start, *lines.end, *lines.others, *lines.about_removals)
+    negative = [e for e in said if any(n < 0 for n in numbers(e)) or any(min(a.values) < 0 for a in amounts(e))]
     if negative:
         return Outcome.FAIL, say("A count in the log is negative: {text}", text=negative[0].text[:160])
     if not (lines.start or lines.end):
@@ -249,7 +399,7 @@ def _failed_unlink(lines: Lines) -> Clause:
     mentions = _mentions(lines.history, {removal.name for removal in failed})
     for removal in failed:
         about = [e for e in mentions.get(removal.name, ()) if e.t >= removal.t]
-        above = [e for e in about if _level(e) > _LEVELS["DEBUG"]]
+        above = [e for e in about if level(e) > LEVELS["DEBUG"]]
         if above:
             return Outcome.FAIL, say(
                 "The failed removal of {cache} was logged at level {level} instead of DEBUG.",
@@ -282,7 +432,8 @@ def _mentions(history: History, names: Collection[str]) -> Mapping[str, Sequence
 
 
 def _silent(lines: Lines) -> Clause:
-    written = [*lines.start, *lines.end, *lines.shared]
+    said = [e for e in lines.counted if says_start(e) or says_end(e)]
+    written = [*said, *lines.shared]
     retention = lines.record.request.retention
     if written:
         return Outcome.FAIL, say(
@@ -302,6 +453,8 @@ CLAUSES: Mapping[str, Callable[[Lines], Clause]] = MappingProxyType(
         "start_place": _start_place,
         "start_number": _start_number,
         "no_warning_per_file": _no_warning_per_file,
+        "no_line_per_file": _no_line_per_file,
+        "freed_numbers": _freed_numbers,
         "end_line": _end_line,
         "end_numbers": _end_numbers,
         "never_negative": _never_negative,
@@ -310,7 +463,7 @@ CLAUSES: Mapping[str, Callable[[Lines], Clause]] = MappingProxyType(
     }
 )
 ELSEWHERE: Mapping[str, Callable[[Lines], Clause]] = MappingProxyType(
-    {"silent": _silent, "no_warning_per_file": _no_warning_per_file}
+    {"silent": _silent, "no_warning_per_file": _no_warning_per_file, "no_line_per_file": _no_line_per_file}
 )
 
 
@@ -341,7 +494,10 @@ def _evidence(lines: Lines, found: Mapping[str, Clause]) -> dict[str, Any]:
             name: {"outcome": str(given), "found": to_json(sentence)} for name, (given, sentence) in found.items()
         },
         "lines": texts([*lines.start, *lines.shared, *lines.end]),
+        "start": texts(lines.start[:1]),
+        "end": texts(lines.end[-1:]),
         "above_info": texts(lines.loud),
+        "info_per_file": texts(lines.per_file),
         "caches_of_planned_tiles": len(lines.planned) if lines.traced else None,
         "removed_in_phase_3": sum(r.outcome == "done" for r in lines.removals) if lines.traced else None,
         "failed_removals": [name_of(r.name) for r in lines.removals if r.outcome == "failed"][:MAX_LISTED],
@@ -351,8 +507,8 @@ def _evidence(lines: Lines, found: Mapping[str, Clause]) -> dict[str, Any]:
 PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "start": ("start_line", "start_place", "start_number"),
-        "no_warning_per_file": ("no_warning_per_file",),
-        "end": ("end_line", "end_numbers"),
+        "no_warning_per_file": ("no_warning_per_file", "no_line_per_file"),
+        "end": ("end_line", "end_numbers", "freed_numbers"),
         "never_negative": ("never_negative",),
     }
 )

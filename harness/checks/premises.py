@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.analysis.modes import not_reached
 from harness.analysis.phase3 import origins, phase_3_start
+from harness.analysis.retention_lines import is_shared
 from harness.checks.base import Premise, Runs, gap
 from harness.language.message import Message, say
 from harness.record.reader import Record
@@ -75,7 +76,7 @@ def _shared(runs: Runs) -> Message | None:
     history = runs.run.history
     if runs.run.request.mode != "classic" or runs.run.request.retention != "per_tile" or shared_caches(runs.run):
         return None
-    if "tiles" not in history.capabilities and history.logged("Phase3: shared cache detected"):
+    if "tiles" not in history.capabilities and any(e.source == "log" and is_shared(e) for e in history.events):
         return None
     return say("No two tiles shared a cache, so per_tile could not delete one too early.")
 

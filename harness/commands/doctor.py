@@ -16,6 +16,7 @@ from pathlib import Path
 from harness.commands.console import Commands, Text
 from harness.language.message import Message, Translate, say
 from harness.targets import interpreter
+from harness.targets.compiled import compiled
 from harness.targets.errors import TargetError
 from harness.targets.resolve import EMBEDDED, TARGETS, kind_of, resolve
 from harness.targets.target import ROOT, Target
@@ -146,6 +147,9 @@ def _target(spec: str, python: str | None, kind: Target | None) -> Iterator[Find
             yield from (_bad(say("target"), message) for message in error.messages)
             return
         yield _good(say("target"), say("{label}", label=facts.label))
+        found = compiled(chosen.path, Path(facts.root), kind.entries) if kind is not None and kind.entries else None
+        if found is not None:  # a module that can't be compiled was refused above, with its line
+            yield _good(say("source of the target"), say("{count} modules compile", count=found.modules))
         yield from _functions(kind_of(facts.kind).functions(facts))
 
 

@@ -207,7 +207,7 @@ def _finished(run: _Run, end: End) -> Record:
             unlink(run.folder / "outputs")
     else:
         reasons.append("The output folder could not be looked at from the record, so nothing of it was measured.")
-    finish.seal_end(run.folder, end.because(*reasons))
+    finish.seal_end(run.folder, finish.with_own_failure(run.folder, end).because(*reasons))
     with contextlib.suppress(OSError):  # not part of the record
         leftovers.remove_tree(run.folder / WORK)
     return read_record(run.folder)

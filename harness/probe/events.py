@@ -7,6 +7,7 @@ import logging
 import re
 from typing import Any, Callable
 
+from .exceptions import described
 from .recorder import Recorder, plain
 
 Listener = Callable[[str, "dict[str, Any]"], None]
@@ -74,6 +75,9 @@ def install_log(recorder: Recorder) -> None:
             fields = {"logger": record.name}
             if record.exc_info and record.exc_info[0] is not None:
                 fields["exception"] = f"{record.exc_info[0].__name__}: {record.exc_info[1]}"[:500]
+                if isinstance(record.exc_info[1], BaseException):
+                    place = described(recorder, record.exc_info[1])
+                    fields["at"] = f"{place['file']}:{place['line']}" if place["file"] else ""
             try:
                 text = record.getMessage()
             except Exception as error:  # noqa: BLE001 -- arguments that don't fit their template: logging reports it too

@@ -19,6 +19,7 @@ import time
 from types import ModuleType
 from typing import Any, Callable, Iterator, Mapping, Optional
 
+from . import exceptions
 from .events import Events, install_log, split
 from .files import install, install_saves
 from .holds import Holds, Tile
@@ -167,6 +168,7 @@ class Watcher:
         entry, process = getattr(worker, ENTRY, None), getattr(worker, PROCESS, None)
         if not callable(entry) or not set(_NEEDED) <= set(inspect.signature(entry).parameters):
             return
+        exceptions.watch(self.recorder, os.path.dirname(os.path.abspath(str(getattr(worker, "__file__", "")))))
         if makes_tiles(worker):
             self.tiles.wrap(worker, "create_master_tile")
         setattr(worker, ENTRY, self._entry(worker, entry))
@@ -188,7 +190,11 @@ class Watcher:
                 return original(*args, **kwargs)
             bound.arguments["progress_callback"] = self.events.tee(bound.arguments.get("progress_callback"))
             with contextlib.nullcontext() if self._in_process else self._ending():
-                return original(*bound.args, **bound.kwargs)
+                try:
+                    return original(*bound.args, **bound.kwargs)
+                except BaseException as error:
+                    exceptions.note(self.recorder, error, "run")  # the process's entry point catches it
+                    raise
 
         return entry
 

@@ -3,8 +3,8 @@
 *Released* means: the thread that submitted the awaited tile took its result and has since returned to waiting. Whatever
 that thread does when it collects a tile (deleting caches, submitting retries) is then over. No delay is guessed.
 
-A hold that can't be met, for example because every worker is held, ends ``unmet`` at once with the reason. In any other
-case its time limit ends it.
+A hold that can't be met ends ``unmet`` at once with the reason: every worker is held, the awaited tile raised an exception,
+Phase 3 or the run ended, or the thread that submits tiles is gone. In any other case its time limit ends it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,18 @@ from .recorder import Recorder
 # A target that submits only a few tiles ahead polls with a time limit. After this many polls in a row without a new or
 # finished tile, no further tile is expected.
 IDLE_POLLS = 5
+# Seconds between two looks at the submitting thread: the end of a thread notifies nobody.
+LOOK = 0.5
+# The events after which no tile is collected any more.
+OVER = frozenset(
+    {
+        "run_info_phase3_finished_from_cache",
+        "run_info_phase4_started",
+        "run_error_phase3_no_master_tiles_created",
+        "PROCESS_ERROR",
+        "PROCESS_DONE",
+    }
+)
 
 
 class Tile:
@@ -29,8 +41,10 @@ class Tile:
         self.frames = frames
         self.asked = asked
         self.submitter: Optional[int] = None
+        self.owner: Optional[threading.Thread] = None
         self.workers: Optional[int] = None
         self.collected = False
+        self.raised = ""
         self.state = "submitted"
 
 
@@ -85,8 +99,11 @@ class Holds:
             tile.state = "running"
             self._changed.notify_all()
 
-    def ended(self, tile: Tile) -> None:
-        """Note that the maker of a tile returned or raised."""
+    def ended(self, tile: Tile, raised: str = "") -> None:
+        """Note that the maker of a tile returned, or which exception it raised."""
+        # A failure that the request asks for is no reason to end a hold: the target goes on with the tile as usual.
+        if not raised.startswith("TileFaultError"):
+            tile.raised = raised
         self._now(tile, "ended")
 
     def collected(self, tile: Tile) -> None:
@@ -122,12 +139,24 @@ class Holds:
             with self._changed:
                 self._untimed.discard(me)
 
+    def heard(self, key: str, _: "dict[str, Any]") -> None:
+        """End the holds that wait when an event says that Phase 3 is over."""
+        if self._holds and key in OVER:
+            with self._changed:
+                for hold in self._holds:
+                    if not hold.settled and self._is_held(hold):
+                        self._settle(hold, "unmet", f"Phase 3 ended before: {self._state(hold)}")
+                self._changed.notify_all()
+
     def finish(self) -> None:
-        """Record as unmet each hold whose tile never started."""
+        """End each hold that is not settled: the run is over, and threads that wait would delay its end."""
         with self._changed:
             for hold in self._holds:
                 if not hold.settled:
-                    self._settle(hold, "unmet", f"no tile with just the frames of group {hold.group} was started")
+                    never = f"no tile with just the frames of group {hold.group} was started"
+                    reason = f"the run ended before: {self._state(hold)}" if self._is_held(hold) else never
+                    self._settle(hold, "unmet", reason)
+            self._changed.notify_all()
 
     def _now(self, tile: Tile, state: str) -> None:
         if not self._holds:
@@ -144,20 +173,34 @@ class Holds:
         self._changed.notify_all()
         if not self._released(hold):
             self._write(hold, "waiting", "")
-        while not self._released(hold):
-            reason = self._hopeless(hold, tile)
+        while not hold.settled and not self._released(hold):
+            reason = self._failed(hold, tile) or self._hopeless(hold, tile)
             left = deadline - time.monotonic()
             if not reason and left <= 0:
                 reason = f"not released within {hold.seconds:g} s: {self._state(hold)}"
             if reason:
                 self._settle(hold, "unmet", reason)
                 return
-            self._changed.wait(left)
-        self._settle(hold, "met", "")
+            self._changed.wait(min(left, LOOK))
+        if not hold.settled:
+            self._settle(hold, "met", "")
+
+    def _is_held(self, hold: Hold) -> bool:
+        tile = self._by_group.get(hold.group)
+        return tile is not None and tile.state == "held"
 
     def _released(self, hold: Hold) -> bool:
         awaited = self._by_group.get(hold.until_released)
         return awaited is not None and awaited.state == "released"
+
+    def _failed(self, hold: Hold, tile: Tile) -> str:
+        """Return which failure keeps the awaited tile from being released; the empty string without any."""
+        awaited = self._by_group.get(hold.until_released)
+        if awaited is not None and awaited.raised:
+            return f"tile {awaited.id}, for which it waits, raised {awaited.raised[:200]}"
+        if tile.owner is not None and not tile.owner.is_alive():
+            return f"the thread that submits tiles has ended: {self._state(hold)}"
+        return ""
 
     def _hopeless(self, hold: Hold, tile: Tile) -> str:
         """Return why the awaited tile can't be released any more; the empty string while it still may be."""

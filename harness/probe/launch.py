@@ -9,6 +9,8 @@ project's root stays off the target's path. Modules here import each other relat
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import importlib
 import importlib.util
 import os
@@ -29,7 +31,11 @@ def main(arguments: list[str]) -> int:
     # This folder has modules named like those of targets: on the path, the target would import them instead of its own.
     sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or os.curdir) != HERE]
     _load_package()
-    from _phase3_probe import setup  # type: ignore[import-not-found]
+    from _phase3_probe import exceptions, setup  # type: ignore[import-not-found]
+
+    # On a crash of the interpreter itself, the lines of Python code that led to it are printed.
+    with contextlib.suppress(OSError, RuntimeError, ValueError, AttributeError):
+        faulthandler.enable()
 
     probe = setup.start(record)
     setup.reach_children(record)
@@ -42,6 +48,9 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         adapter.run(probe)
+    except BaseException as error:
+        exceptions.note(probe.recorder, error, "run")
+        raise
     finally:
         probe.holds.finish()
         probe.faults.finish()

@@ -28,7 +28,11 @@ class Recorder:
 
     Evidence that could not be read or written is counted. The count is written to the trace as soon as a line can be
     written again, at the latest when the process ends.
+
+    ``source`` is the folder of the target's source, once it is known: exceptions are located in it.
     """
+
+    source = ""
 
     def __init__(self, folder: str) -> None:
         self._folder = os.path.abspath(folder)
@@ -38,6 +42,11 @@ class Recorder:
         # A deque, whose append and popleft are atomic: so two threads can't report the same loss.
         self._lost: deque[str] = deque()
         self._tells_at_exit = False
+
+    @property
+    def folder(self) -> str:
+        """The folder of the record."""
+        return self._folder
 
     def event(self, source: str, key: str, text: str, level: str, fields: dict[str, Any]) -> None:
         """Append a progress event (``callback``, ``stage``) or a log record (``log``)."""

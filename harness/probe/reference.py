@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, Callable
 
+from . import exceptions
 from .files import install_saves
 from .paths import Paths
 from .recorder import plain_settings
@@ -19,9 +20,10 @@ def run(probe: Probe) -> None:
     """Run one mosaic as the request asks."""
     request, record = probe.request, probe.record
     sys.path.insert(0, request["target"]["root"])
+    exceptions.watch(probe.recorder, request["target"]["root"])
     tiles = Tiles(probe.recorder, probe.holds, describe(probe.paths), conclude(probe.paths))
     tiles.install_futures()
-    probe.events.listeners.append(tiles.heard)
+    probe.events.listeners += [tiles.heard, probe.holds.heard]
     install_saves(importlib.import_module("numpy"), probe.recorder, probe.paths)
     # Imported by name: this is the target's own process, and the pipeline is the target. No room of the harness depends on it.
     tile = importlib.import_module("fixtures.pipeline.tile")

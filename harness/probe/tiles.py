@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, _base
 from types import ModuleType
 from typing import Any, Callable, Iterator, NamedTuple, Optional
 
+from . import exceptions
 from .files import rebind
 from .holds import Holds, Tile
 from .recorder import Recorder
@@ -97,6 +98,7 @@ class Tiles:
 
     def _submitted(self, tile: Tile, workers: Optional[int]) -> None:
         tile.submitter = threading.get_ident()
+        tile.owner = threading.current_thread()
         tile.workers = workers
         self._holds.submitted(tile)
         self._step("submitted", tile, retry_of=self._retry_of(tile))
@@ -111,6 +113,7 @@ class Tiles:
         try:
             result = original(*args, **kwargs)
         except BaseException as error:
+            exceptions.note(self._recorder, error, "tile", tile.id)
             self._end(tile, Made("raised", None, f"{type(error).__name__}: {error}", None))
             raise
         try:
@@ -133,7 +136,7 @@ class Tiles:
             error=error,
             reference=reference,
         )
-        self._holds.ended(tile)
+        self._holds.ended(tile, error or "" if made.outcome == "raised" else "")
 
     def _collected(self, tile: Tile) -> None:
         if tile.collected or tile.submitter != threading.get_ident():

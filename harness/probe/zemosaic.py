@@ -12,6 +12,7 @@ import sys
 from types import ModuleType
 from typing import Any, Callable, Optional
 
+from . import exceptions
 from .events import split
 from .files import install_saves
 from .paths import Paths
@@ -51,11 +52,13 @@ _FAST_WHERE_KNOWN = {
 def run(probe: Probe) -> None:
     """Run one mosaic as the request asks, through the entry point that the graphical interface uses."""
     request = probe.request
-    sys.path.insert(0, os.environ.get("PHASE3_TARGET_ROOT") or request["target"]["root"])
+    root = os.environ.get("PHASE3_TARGET_ROOT") or request["target"]["root"]
+    sys.path.insert(0, root)
+    exceptions.watch(probe.recorder, root)
     _pretend_processors(int(request["workers"]))
     tiles = Tiles(probe.recorder, probe.holds, describe(probe.paths), conclude(probe.paths))
     tiles.install_futures()
-    probe.events.listeners.append(tiles.heard)
+    probe.events.listeners += [tiles.heard, probe.holds.heard]
     numpy = importlib.import_module("numpy")
     install_saves(numpy, probe.recorder, probe.paths)
     if request["profile"] == "fast":
@@ -161,7 +164,13 @@ def tee_callback(worker: ModuleType, probe: Probe) -> bool:
     def run_hierarchical_mosaic(*args: Any, **kwargs: Any) -> Any:
         bound = signature.bind_partial(*args, **kwargs)
         bound.arguments["progress_callback"] = probe.events.tee(bound.arguments.get("progress_callback"))
-        return original(*bound.args, **bound.kwargs)
+        try:
+            return original(*bound.args, **bound.kwargs)
+        except BaseException as error:
+            # The entry point catches it. The holds must end too: the pool's threads would be waited for at the end.
+            exceptions.note(probe.recorder, error, "run")
+            probe.holds.finish()
+            raise
 
     worker.run_hierarchical_mosaic = run_hierarchical_mosaic  # type: ignore[attr-defined]
     probe.recorder.capability("callback")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -93,6 +95,30 @@ class TileStep:
 
 
 @dataclass(frozen=True, slots=True)
+class Raised:
+    """One exception of the target that ended a tile, a thread or the run.
+
+    ``where`` is ``tile``, ``thread`` or ``run``. ``file`` and ``line`` are the last place of the exception in the target's own
+    source, relative to its folder; ``None`` if no frame is there. ``stack`` has the calls in the target's source that led there.
+    ``missing`` is a module that an import did not find and that is not the target's own.
+    """
+
+    t: int
+    pid: int
+    thread: str
+    where: str
+    type: str
+    message: str = ""
+    file: str | None = None
+    line: int | None = None
+    tile: int | None = None
+    stack: tuple[str, ...] = ()
+    missing: str | None = None
+    errno: int | None = None
+    tid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HoldStep:
     """One state of a hold: ``waiting``, ``met`` or ``unmet``, the last with its reason."""
 
@@ -170,6 +196,7 @@ class History:
     torn: tuple[str, ...]
     lost: int = 0
     settings: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    exceptions: tuple[Raised, ...] = ()
 
     @cached_property
     def tiles(self) -> tuple[Tile, ...]:
@@ -200,6 +227,7 @@ class _Reading:
     faults: list[Mapping[str, Any]]
     capabilities: set[str]
     settings: dict[str, Any]
+    exceptions: list[Raised]
     lost: int = 0
 
     def take(self, path: Path, expected: str, entry: Callable[[int, Mapping[str, Any]], None]) -> None:
@@ -235,6 +263,8 @@ class _Reading:
                 self.capabilities.add(str(data["name"]))
             case "lost":
                 self.lost += max(1, int(data["n"]))
+            case "exception":
+                self.exceptions.append(built(Raised, data, pid=pid))
             case "config":
                 self.settings.update(dict(data["settings"]))
             case _:
@@ -243,7 +273,7 @@ class _Reading:
 
 def read_history(folder: Path) -> History:
     """Read the events, traces and samples of a record. Lines that can't be read are named in ``torn``."""
-    reading = _Reading([], [], [], [], [], [], set(), {})
+    reading = _Reading([], [], [], [], [], [], set(), {}, [])
     for path in sorted(folder.glob("events-*.jsonl")):
         reading.take(path, EVENTS_FORMAT, reading.event)
     for path in sorted(folder.glob("trace-*.jsonl")):
@@ -262,7 +292,23 @@ def read_history(folder: Path) -> History:
         torn=tuple(reading.torn),
         lost=max(reading.lost, _losses_on_console(folder / "console.log")),
         settings=MappingProxyType(reading.settings),
+        exceptions=tuple(sorted(reading.exceptions, key=lambda e: e.t)),
     )
+
+
+def read_exceptions(folder: Path) -> tuple[Raised, ...]:
+    """Read the exceptions in the traces of a record, in order of time, without the other lines; torn lines are left out."""
+    found = []
+    for path in sorted(folder.glob("trace-*.jsonl")):
+        with path.open("rb") as stream:
+            for line in stream:
+                if b'"exception"' not in line:
+                    continue
+                with contextlib.suppress(*UNREADABLE):
+                    data = json.loads(line)
+                    if data["op"] == "exception":
+                        found.append(built(Raised, data, pid=0))
+    return tuple(sorted(found, key=lambda raised: raised.t))
 
 
 def _losses_on_console(path: Path) -> int:

@@ -10,9 +10,10 @@ import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from harness.record import leftovers
+from harness.record.history import read_exceptions
 from harness.record.request import Request
 from harness.record.seal import EndState, seal
 from harness.watch.disk import DiskSampler
@@ -37,6 +38,9 @@ class End:
     def because(self, *reasons: str) -> Self:
         """Return the end with further reasons; empty ones are left out."""
         return replace(self, reasons=(*self.reasons, *(reason for reason in reasons if reason)))
+
+
+AnyEnd = TypeVar("AnyEnd", bound=End)
 
 
 def watch(folder: Path, guard: int) -> Iterator[Watch]:
@@ -82,6 +86,22 @@ def discard_products(folder: Path) -> None:
     """Remove a record's measurements, which are incomplete or belong to another run."""
     for name in ("products.json", "products.npz", "thumbnail.png"):
         (folder / name).unlink(missing_ok=True)
+
+
+def with_own_failure(folder: Path, end: AnyEnd) -> AnyEnd:
+    """Return the end of a run with the exception of the target that ended it, if the trace has one.
+
+    The entry point of a target may catch the exception and return, so that its process ends with status 0. Such a run crashed.
+    """
+    if end.state not in ("done", "crashed"):
+        return end
+    ended = [raised for raised in read_exceptions(folder) if raised.where == "run"]
+    if not ended:
+        return end
+    first = ended[0]
+    place = "" if first.file is None else f", at {first.file}:{first.line}"
+    reason = f"The target's run ended with {first.type}: {first.message}{place}."
+    return replace(end, state="crashed", reasons=(reason, *end.reasons))
 
 
 def seal_end(folder: Path, end: End) -> None:

@@ -103,7 +103,7 @@ def make_run(
         except BaseException:
             _unmake(folder, new=new)  # nothing was started, so there is nothing to record
             raise
-        end = end.because(*_tidy(folder))
+        end = finish.with_own_failure(folder, end).because(*_tidy(folder))
         if end.stopped is None:
             end = _measure(request, folder, end, signals)
         if end.state == "done":

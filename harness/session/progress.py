@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.language.message import Message, Translate, say
+from harness.language.message import Message, Translate, say, visible
 from harness.record.request import Request
 from harness.session.durations import Durations
 from harness.session.roles import role_name
@@ -22,6 +22,9 @@ from harness.watch.disk import CACHE
 
 DEPTH = 3
 """The maximum depth of a record below the session's folder."""
+
+LONGEST_REASON = 200
+"""Characters of the reason of a crash in a run's line."""
 
 CHUNK = 4_000_000
 """Bytes of one file that are read at a time; otherwise a reader that starts late would stall."""
@@ -33,7 +36,7 @@ class Progress:
 
     ``phase`` is the target's own (``PHASE_UPDATE``), ``stage`` its stage progress. ``tile`` of ``tiles`` counts finished
     tiles. ``cache`` is in bytes. ``since`` is the monotonic time of the first entry in nanoseconds. ``state`` is ``running``
-    or the end state, and ``seconds`` the duration of an ended run.
+    or the end state, and ``seconds`` the duration of an ended run; ``reason`` is why it crashed.
     """
 
     record: str
@@ -48,6 +51,7 @@ class Progress:
     since: int | None = None
     state: str = "running"
     seconds: float | None = None
+    reason: str = ""
 
     def elapsed(self, now: int) -> float:
         """Return seconds from the start to the end, or to the monotonic time ``now`` in nanoseconds."""
@@ -157,6 +161,8 @@ def line(state: Progress, translate: Translate = str, *, now: int | None = None)
     parts = [say("{label}:", label=f"{state.target} · {state.case} · {role}").render(translate)]
     if state.state != "running":
         parts.append(say("{state} after {seconds} s", state=translate(state.state), seconds=seconds).render(translate))
+        if state.reason:
+            parts.append(f"· {visible(state.reason)[:LONGEST_REASON]}")
         return " ".join(parts)
     if state.phase:
         parts.append(say("phase {phase},", phase=state.phase).render(translate))
@@ -251,6 +257,7 @@ def _ended(state: Progress, folder: Path) -> Progress:
         return state
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        return replace(state, state=str(data["state"]), seconds=float(data["seconds"]))
+        ended = replace(state, state=str(data["state"]), seconds=float(data["seconds"]))
+        return replace(ended, reason=str(data["reason"])) if ended.state == "crashed" else ended
     except (OSError, ValueError, TypeError, KeyError):
         return replace(state, state="sealed")

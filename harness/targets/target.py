@@ -34,6 +34,8 @@ class Target(Protocol):
         function is not known.
     libraries
         The modules that the target's interpreter needs, each with its name for pip. Empty if the user has no interpreter to name.
+    entries
+        The modules below ``root`` that a run imports first. They, and what they import, must compile. Empty if not known.
 
     """
 
@@ -43,6 +45,7 @@ class Target(Protocol):
     versioned: ClassVar[bool] = False
     release: ClassVar[str] = ""
     libraries: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    entries: ClassVar[tuple[str, ...]] = ()
 
     def resolve(self, rest: str, python: str | None, exports: Path, /) -> TargetFacts:
         """Return the target that the text after the colon names; raise ``TargetError`` if it can't be run here."""

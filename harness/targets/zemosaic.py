@@ -21,6 +21,7 @@ from typing import Any
 from harness.language.message import Message, say
 from harness.record.request import Mode, TargetFacts
 from harness.targets import git, interpreter
+from harness.targets.compiled import compiled
 from harness.targets.errors import TargetError
 from harness.targets.exports import Export, copy, keep
 from harness.targets.target import Target
@@ -29,6 +30,8 @@ ENTRY_POINT = "run_hierarchical_mosaic_process"
 # The last commit of the public repository before deletion counted references.
 BEFORE_THE_FIX = "63bcc2cd4f3d3dc2054e2ee7f70c7bcef101a490"
 WORKER, SETTINGS = "zemosaic_worker.py", "zemosaic_config.py"
+ENTRIES = (WORKER, SETTINGS)
+"""The modules that a run imports first."""
 # In bytes. A larger file in a checkout is data, not a part of the program.
 _LARGEST = 32 * 2**20
 _IMPORT = re.compile(r"^[ \t]*(?:import|from)[ \t]+(\w+)", re.MULTILINE)
@@ -45,6 +48,7 @@ class ZeMosaic(Target):
     versioned = True
     release = "closure"
     libraries = interpreter.ZEMOSAIC_LIBRARIES
+    entries = ENTRIES
 
     def resolve(self, rest: str, python: str | None, exports: Path, /) -> TargetFacts:
         """Return the target ``PATH`` or ``PATH@COMMIT``, copied below ``exports``.
@@ -60,6 +64,7 @@ class ZeMosaic(Target):
             label = f"zemosaic {commit[:7]}"
         if left_out:
             identity["left_out"] = list(left_out)
+        _require_source(root, chosen)
         interpreter.require(chosen, _libraries_of(root))
         return TargetFacts(
             kind=self.name,
@@ -106,6 +111,19 @@ class ZeMosaic(Target):
         """Return the specification with ``place`` for its folder."""
         commit = re.search(r"@[0-9a-zA-Z._/-]+\Z", rest)
         return f"{self.name}:{place}" + (commit[0] if commit else "")
+
+
+def _require_source(root: Path, chosen: interpreter.Interpreter) -> None:
+    """Raise ``TargetError`` if this interpreter can't compile a module that a run imports: no run could start."""
+    found = compiled(chosen.path, root, ENTRIES)
+    if found is not None and found.wrong:
+        raise TargetError(
+            say(
+                "expected source that Python {version} compiles, found {wrong}: correct this line of the target",
+                version=".".join(map(str, chosen.version)),
+                wrong="; ".join(found.wrong[:3]),
+            )
+        )
 
 
 def split(spec: str) -> tuple[Path, str | None]:

@@ -39,6 +39,7 @@ def test_a_kept_contract_passes_clause_by_clause():
     assert found.outcome is Outcome.PASS
     outcomes = {name: row["outcome"] for name, row in found.evidence["clauses"].items()}
     assert outcomes.pop("failed_unlink") == "not met"
+    assert outcomes.pop("freed_numbers") == "not met"
     assert set(outcomes.values()) == {"pass"}
     assert found.evidence["caches_of_planned_tiles"] == found.evidence["removed_in_phase_3"] == 6
 
@@ -84,6 +85,118 @@ def test_other_words_are_no_failure():
     run = changed(micro.counted(), START, text="Phase 3: per-tile ref-count active, tracking 6 files")
     changed(run, END, text="Phase 3: ref-count complete: removed: 6, remaining: 0")
     assert verdict(micro.runs(run)).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ("Reference counting is on: 6 cache files are watched", "6 cache files were deleted in Phase 3"),
+        ("Comptage des références activé : 6 fichiers de cache suivis", "Phase 3 terminée : 6 caches supprimés"),
+        ("Cache tracking enabled for 3 tiles, 6 caches in all", "Caches: removed 6, remaining 0"),
+        ("Phase 3: 6 caches tracked; each is deleted after its last tile", ""),
+        ("Phase 3: references counted (6 caches, of which 3 are shared caches)", "refcount done: 6 removed"),
+    ],
+)
+def test_a_start_and_an_end_line_in_other_words_pass(start, end):
+    """The checklist asks for the fact and the number, not for a wording; the evidence shows the lines."""
+    run = changed(changed(micro.counted(), SHARED), START, text=start)
+    changed(run, END, **({"text": end} if end else {}))
+    found = verdict(micro.runs(run))
+    assert found.outcome is Outcome.PASS, found.sentence.render()
+    assert found.evidence["start"] == [f"INFO {start}"]
+    assert found.evidence["end"] == ([f"INFO {end}"] if end else [])
+
+
+@pytest.mark.parametrize(
+    ("start", "broken"),
+    [
+        ("Phase3: 6 workers", "start_line"),
+        ("Cache retention mode: per_tile", "start_line"),
+        ("tile 6: cache tracking", "start_line"),
+        ("Reference counting is on: 7 cache files are watched", "start_number"),
+        ("Comptage des références : 6 tuiles, 7 fichiers de cache", "start_number"),
+    ],
+)
+def test_a_line_that_does_not_state_the_fact_is_no_start_line(start, broken):
+    """A line with the right number about something else, or about caches with another number, does not pass."""
+    found = verdict(micro.runs(changed(micro.counted(), START, text=start)))
+    assert found.outcome is Outcome.FAIL
+    assert [n for n, row in found.evidence["clauses"].items() if row["outcome"] == "fail"] == [broken]
+
+
+def test_what_is_written_at_debug_too_is_no_second_start_line():
+    """One INFO line is asked for; the same fact at DEBUG is no spam."""
+    run = micro.counted()
+    index, line = next((i, e) for i, e in enumerate(run.events) if e.text.startswith(START))
+    run.events.insert(index, replace(line, level="DEBUG"))
+    assert clause(micro.runs(run), "start_line") == "pass"
+
+
+def test_an_info_line_for_each_deleted_file_fails():
+    """As many lines as removed caches above DEBUG are spam, with the names of the files or without, also in French."""
+    for text in ("", "Cache file deleted", "Fichier de cache supprimé"):
+        run = changed(micro.counted(), "Removed per-tile", level="INFO", **({"text": text} if text else {}))
+        found = verdict(micro.runs(run))
+        assert found.outcome is Outcome.FAIL, text
+        assert [n for n, row in found.evidence["clauses"].items() if row["outcome"] == "fail"] == ["no_line_per_file"]
+        assert len(found.evidence["info_per_file"]) == 6
+
+
+def test_one_info_line_for_each_tile_passes():
+    """A summary of each tile's release grows with the tiles, not with the files."""
+    run = released("Per-tile cache cleanup for tile {tile}: removed {count} file(s), freed {mib:.3f} MiB", "INFO")
+    found = verdict(micro.runs(run))
+    assert found.outcome is Outcome.PASS, found.sentence.render()
+
+
+def released(template, level="DEBUG", more=0):
+    """Return a run that logs a summary of each release, with ``more`` bytes than were freed."""
+    run = micro.Micro(micro.PRIVATE).begin().log(micro.TRACKED.format(6))
+    for tile, group in enumerate(micro.PRIVATE):
+        run.submit(tile, group)
+    for tile, group in enumerate(micro.PRIVATE):
+        run.work(tile).remove(*group)
+        size = len(group) * micro.SIZE
+        run.log(template.format(tile=tile, count=len(group), mib=(size + more) / 2**20, bytes=size + more), level)
+    run.operations = [replace(o, size=micro.SIZE) if o.op == "remove" else o for o in run.operations]
+    return run.log(micro.CLEANED.format(6, 0)).finish()
+
+
+FREED = "Per-tile cache cleanup for tile {tile}: removed {count} file(s), freed {mib:.3f} MiB"
+
+
+def test_true_numbers_of_freed_bytes_pass_and_wrong_ones_fail():
+    """Bytes and files of each release are compared with the trace, at the printed precision."""
+    assert clause(micro.runs(released(FREED)), "freed_numbers") == "pass"
+    assert clause(micro.runs(released("Caches de la tuile libérés : {bytes} octets")), "freed_numbers") == "pass"
+    wrong = verdict(micro.runs(released(FREED, more=5_000)))
+    assert wrong.outcome is Outcome.FAIL
+    assert [n for n, row in wrong.evidence["clauses"].items() if row["outcome"] == "fail"] == ["freed_numbers"]
+    assert "1.912 MiB" in wrong.sentence.render()
+
+
+def test_a_wrong_number_of_files_in_a_release_fails():
+    """The number of removed files in a line on a release is true too."""
+    run = changed(released(FREED), "Per-tile cache cleanup for tile 1", text=FREED.format(tile=1, count=5, mib=1.907))
+    assert clause(micro.runs(run), "freed_numbers") == "fail"
+
+
+def test_freed_bytes_of_which_no_size_was_recorded_are_unknown():
+    """A record without the sizes of removed files shows nothing about them; one without the trace neither."""
+    run = released(FREED)
+    run.operations = [replace(o, size=None) for o in run.operations]
+    assert clause(micro.runs(run), "freed_numbers") == "unknown"
+    run = released(FREED)
+    run.capabilities = micro.SOURCES - {"removals"}
+    assert clause(micro.runs(run), "freed_numbers") == "unknown"
+
+
+def test_memory_that_is_freed_is_not_taken_for_caches():
+    """A line about freed memory in Phase 3 has no number of the caches."""
+    run = released(FREED)
+    last = next(i for i, e in enumerate(run.events) if e.text.startswith("Per-tile cache cleanup"))
+    run.events.insert(last, replace(run.events[last], text="GPU cache freed 512 MB of memory"))
+    assert clause(micro.runs(run), "freed_numbers") == "pass"
 
 
 def test_optional_lines_may_be_missing():

@@ -44,6 +44,20 @@ def test_target_is_looked_at():
     assert "libraries of the target" in found
 
 
+def test_a_module_that_does_not_compile_is_a_fault_with_its_line(tmp_path):
+    """The target's modules are compiled by its interpreter: an error has file and line; otherwise their number is shown."""
+    folder = tmp_path / "z"
+    shutil.copytree(STUB, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    assert by_name(f"zemosaic:{folder}", None, None)["source of the target"].found.render() == "2 modules compile"
+    settings = folder / "zemosaic_config.py"
+    count = len(settings.read_text(encoding="utf-8").splitlines())
+    settings.write_text(settings.read_text(encoding="utf-8") + "def release(:\n", encoding="utf-8")
+    found = by_name(f"zemosaic:{folder}", None, None)
+    assert found["target"].ok is False
+    assert f"zemosaic_config.py:{count + 1}: SyntaxError" in found["target"].found.render()
+    assert "source of the target" not in found
+
+
 def test_version_without_a_function_is_no_fault(tmp_path):
     """A function that a version lacks is optional, and the finding names the consequence."""
     folder = tmp_path / "z"

@@ -2,10 +2,11 @@
 
 import json
 import threading
+import time
 
 import pytest
 
-from harness.probe.holds import IDLE_POLLS, Hold, Holds, Tile
+from harness.probe.holds import IDLE_POLLS, OVER, Hold, Holds, Tile
 from harness.probe.recorder import Recorder
 
 PLAN = (("a", "b"), ("b",))
@@ -71,6 +72,70 @@ def test_held_tile_starts_when_the_other_was_released(stage):
     assert joined(thread)
     assert victim.state == "running"
     assert [state for state, _ in stage.steps] in (["waiting", "met"], ["met"])
+
+
+def held(stage):
+    """Return the awaited tile, which runs, and the thread of the tile that waits for it."""
+    lender, victim = tile(0, "a", "b"), tile(1, "b")
+    stage.submit(lender, victim)
+    stage.holds.enter(lender)
+    return lender, victim, stage.start(victim)
+
+
+def test_a_hold_for_a_tile_that_raised_ends_at_once(stage):
+    """The held tile goes on as soon as the awaited tile raised an exception, and the reason names it."""
+    lender, victim, thread = held(stage)
+    stage.holds.ended(lender, "KeyError: 'x'")
+    assert joined(thread)
+    assert victim.state == "running"
+    assert stage.steps[-1] == ("unmet", "tile 0, for which it waits, raised KeyError: 'x'")
+
+
+def test_a_hold_for_a_tile_that_a_fault_made_fail_waits_on(stage):
+    """An injected failure is part of the run: the target releases the tile as usual, and the hold is met."""
+    lender, victim, thread = held(stage)
+    stage.holds.ended(lender, "TileFaultError: asked for")
+    thread.join(1.5)
+    assert victim.state == "held"
+    stage.holds.collected(lender)
+    stage.holds.came_back()
+    assert joined(thread)
+    assert stage.steps[-1] == ("met", "")
+
+
+@pytest.mark.parametrize("key", sorted(OVER))
+def test_a_hold_ends_when_phase_3_is_over(stage, key):
+    """After these events no tile is collected any more. Other events end nothing."""
+    _, victim, thread = held(stage)
+    stage.holds.heard("MASTER_TILE_COUNT_UPDATE", {})
+    assert victim.state != "running"
+    while victim.state != "held":
+        time.sleep(0.01)
+    stage.holds.heard(key, {})
+    assert joined(thread)
+    assert stage.steps[-1] == ("unmet", "Phase 3 ended before: tile 0 is running")
+
+
+def test_a_hold_ends_with_the_run(stage):
+    """A thread that waits would delay the end of the process until its time limit."""
+    _, victim, thread = held(stage)
+    while victim.state != "held":
+        time.sleep(0.01)
+    stage.holds.finish()
+    assert joined(thread)
+    assert stage.steps[-1] == ("unmet", "the run ended before: tile 0 is running")
+
+
+def test_a_hold_ends_when_the_submitting_thread_is_gone(stage):
+    """A thread that ended collects no tile."""
+    lender, victim = tile(0, "a", "b"), tile(1, "b")
+    victim.owner = threading.Thread(target=lambda: None)
+    victim.owner.start()
+    victim.owner.join()
+    stage.submit(lender, victim)
+    stage.holds.enter(lender)
+    assert joined(stage.start(victim))
+    assert stage.steps[-1] == ("unmet", "the thread that submits tiles has ended: tile 0 is running")
 
 
 def test_another_thread_that_waits_releases_nothing(stage):

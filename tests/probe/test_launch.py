@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +12,10 @@ import psutil
 import pytest
 from astropy.io import fits
 
+from harness.analysis.own_failures import own_failures
+from harness.checks.judge import judge
 from harness.probe import zemosaic
+from harness.record.comparison import Comparison
 from harness.record.reader import read_record
 from harness.record.request import DatasetFacts, FrameFacts, Hold, TargetFacts
 from harness.record.values import sha256_of
@@ -21,6 +25,7 @@ from harness.targets.reference import ROOT
 from harness.targets.resolve import resolve
 from harness.targets.start import prepare
 from harness.targets.target import PROBE
+from harness.verdict import Outcome, worst_first
 from tests.requests_ import WCS, a_request
 
 STUB = Path(__file__).parents[1] / "stub_zemosaic"
@@ -69,6 +74,30 @@ def run(tmp_path, exports):
     return run
 
 
+@pytest.fixture
+def made(tmp_path, exports):
+    """Run the stub to its seal and return its record."""
+
+    def made(**changes):
+        frames, facts = tmp_path / "frames", []
+        frames.mkdir()
+        for number, name in enumerate(FRAMES):
+            fits.writeto(frames / name, np.full((20, 24), number + 1, dtype=np.float32), fits.Header(WCS))
+            facts.append(FrameFacts(name, sha256_of(frames / name), (20, 24), WCS))
+        values = {
+            "target": resolve(f"zemosaic:{STUB}", None, exports),
+            "dataset": DatasetFacts("small", "synthetic", "0" * 64, tuple(facts)),
+            "plan": CHAIN,
+            "schedule": (),
+            "faults": (),
+            "config": {},
+            "seconds": 60.0,
+        }
+        return make_run(a_request(**(values | changes)), tmp_path / "record", frames)
+
+    return made
+
+
 def removed(record):
     """Return the file names of the removed caches, without their numbers."""
     return [
@@ -82,7 +111,9 @@ def test_good_run_shows_everything(run):
     """A run with reference counting has all capabilities, every step of every tile, and every removal after its last user."""
     record = run()
     history = record.history
-    assert {"tiles", "futures", "removals", "saves", "opens", "callback", "log", "seeds"} == history.capabilities
+    sources = {"tiles", "futures", "removals", "saves", "opens", "callback", "log", "seeds", "exceptions"}
+    assert sources == history.capabilities
+    assert history.exceptions == ()
     assert history.torn == ()
     first, second = history.tiles
     assert (first.frames, second.frames) == CHAIN
@@ -177,6 +208,89 @@ def test_a_target_that_ends_early_leaves_a_readable_record(run, mode, status):
     record = run(config={"stub_mode": mode}, status=status)
     assert "callback" in record.history.capabilities
     assert record.history.torn == ()
+
+
+HELD = (Hold(1, 0, 50.0),)
+
+
+def line_of(text):
+    """Return where a line with this text is in the stub."""
+    lines = (STUB / "zemosaic_worker.py").read_text(encoding="utf-8").splitlines()
+    return next(number for number, line in enumerate(lines, 1) if text in line)
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "text"),
+    [
+        ("release raises", "KeyError", 'raise KeyError("no such tile")'),
+        ("release typo", "UnboundLocalError", 'logger.debug("removed %d", removed)'),
+    ],
+)
+def test_a_release_that_raises_is_named_and_ends_the_hold_at_once(run, mode, kind, text):
+    """The exception has its line of the target's source, although the entry point catches it. The held tile waits no longer."""
+    started = time.monotonic()
+    history = run(config={"stub_mode": mode}, schedule=HELD).history
+    assert time.monotonic() - started < 30
+    (raised,) = history.exceptions
+    assert (raised.where, raised.type, raised.thread) == ("run", kind, "MainThread")
+    assert (raised.file, raised.line) == ("zemosaic_worker.py", line_of(text))
+    assert raised.stack[-1].endswith(" _release")
+    assert history.named("PROCESS_ERROR")
+    (log,) = [e for e in history.events if e.source == "log" and "exception" in e.fields]
+    assert log.fields["at"] == f"zemosaic_worker.py:{line_of(text)}"
+    assert history.holds[-1].state == "unmet"
+    assert "the run ended before: tile 0 is collected" in history.holds[-1].reason
+
+
+def test_a_tile_that_raises_is_named_and_ends_the_hold_at_once(run):
+    """The exception of the awaited tile is recorded with its place, and the tile that waits for it goes on."""
+    started = time.monotonic()
+    history = run(config={"stub_mode": "tile raises"}, schedule=HELD).history
+    assert time.monotonic() - started < 30
+    (raised,) = history.exceptions
+    assert (raised.where, raised.tile, raised.type) == ("tile", 0, "IndexError")
+    assert (raised.file, raised.line) == ("zemosaic_worker.py", line_of('raise IndexError("no frame fits")'))
+    assert [tile.outcome for tile in history.tiles] == ["raised", "made"]
+    assert history.holds[-1].state in {"unmet", "met"}
+
+
+def test_a_tile_that_a_fault_makes_fail_is_no_exception_of_the_target(run):
+    """The exception of the harness is not recorded as the target's."""
+    record = run(faults=({"what": "fail tile", "tile": 0},))
+    assert [tile.outcome for tile in record.history.tiles] == ["raised", "made"]
+    assert record.history.exceptions == ()
+    assert not own_failures(record)
+
+
+def test_a_status_that_the_target_asks_for_is_an_exception(run):
+    """``sys.exit`` with a status in Phase 3 ends the run with SystemExit, whose place is recorded."""
+    record = run(config={"stub_mode": "stops"}, status=3)
+    (raised,) = record.history.exceptions
+    assert (raised.type, raised.message, raised.file) == ("SystemExit", "3", "zemosaic_worker.py")
+
+
+@pytest.mark.parametrize(
+    ("mode", "what", "place"),
+    [
+        ("release raises", "Phase 3 ended with KeyError: 'no such tile'", "zemosaic_worker.py:"),
+        ("tile raises", "tile 0 ended with IndexError: no frame fits", "zemosaic_worker.py:"),
+        ("crash", "the run ended with RuntimeError: the stub was asked to crash", "zemosaic_worker.py:"),
+        ("exit", "its process ended with status 7 and no exception", ""),
+    ],
+)
+def test_a_run_that_ends_by_the_targets_own_error_fails_by_the_check_crash(made, mode, what, place):
+    """The verdict is fail and comes first, its sentence names the error, and so do the checks that it leaves without evidence."""
+    record = made(config={"stub_mode": mode}, schedule=HELD)
+    verdicts = sorted(judge(Comparison(record)), key=worst_first)
+    assert (verdicts[0].check, verdicts[0].outcome) == ("crash", Outcome.FAIL)
+    assert what in verdicts[0].sentence.render()
+    assert place in verdicts[0].sentence.render()
+    assert record.seal.state == ("done" if mode == "tile raises" else "crashed")
+    if mode == "release raises":
+        assert "KeyError: 'no such tile', at zemosaic_worker.py:" in record.seal.reason
+        unknown = [v for v in verdicts if v.outcome is Outcome.UNKNOWN]
+        assert unknown
+        assert all(what in v.sentence.render() for v in unknown)
 
 
 def test_bytes_on_standard_output_harm_nothing(run):

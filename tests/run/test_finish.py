@@ -52,6 +52,32 @@ def test_products_of_a_failed_measurement_are_removed(tmp_path, monkeypatch):
     assert "Traceback" in (tmp_path / "console.log").read_text(encoding="utf-8")
 
 
+def exception(folder, where):
+    """Write a trace with an exception."""
+    line = {"t": 5, "thread": "m", "op": "exception", "where": where, "type": "KeyError", "message": "'x'"}
+    lines = [{"format": "phase3-trace/1", "pid": 1}, {**line, "file": "worker.py", "line": 12}]
+    text = "".join(json.dumps(each) + "\n" for each in lines) + '{"op": "exception", "torn'
+    (folder / "trace-1.jsonl").write_text(text, encoding="utf-8")
+
+
+def test_a_run_whose_entry_point_caught_its_exception_crashed(tmp_path):
+    """The process ended with status 0, but the trace has the exception that ended the run: the reason names it first."""
+    exception(tmp_path, "run")
+    end = finish.with_own_failure(tmp_path, End("done", 0, 1.0, ("one.",)))
+    assert (end.state, end.code) == ("crashed", 0)
+    assert end.reasons == ("The target's run ended with KeyError: 'x', at worker.py:12.", "one.")
+    stopped = End("timed out", None, 1.0)
+    assert finish.with_own_failure(tmp_path, stopped) is stopped
+
+
+def test_a_run_that_survived_an_exception_is_done(tmp_path):
+    """An exception that ended a tile only, and a trace without one, leave the end as it is."""
+    done = End("done", 0, 1.0)
+    assert finish.with_own_failure(tmp_path, done) is done
+    exception(tmp_path, "tile")
+    assert finish.with_own_failure(tmp_path, done) is done
+
+
 def test_the_seal_holds_end_and_reasons(tmp_path):
     """State, exit status, reasons and seconds of the end are in the seal."""
     finish.seal_end(tmp_path, End("crashed", 3, 1.5, ("one.", "two.")))

@@ -58,6 +58,17 @@ def test_a_session_without_runs(session):
     assert ProgressReader(session).look() == ()
 
 
+def test_a_run_that_crashed_names_its_exception_at_once(session, living):
+    """The line of the end has the reason of the seal; other ends need none."""
+    reader = ProgressReader(session)
+    reader.look()
+    seal(living.folder, "crashed", 0, "The target's run ended with KeyError: 'x', at worker.py:12.", 4.0)
+    shown = line(look(reader))
+    assert shown.endswith("crashed after 4 s · The target's run ended with KeyError: 'x', at worker.py:12.")
+    seal(living.folder, "done", 0, "Nothing was measured.", 4.0)
+    assert line(look(ProgressReader(session))).endswith("done after 4 s")
+
+
 @pytest.mark.usefixtures("living")
 def test_a_run_that_has_just_begun(session):
     """A new record gives target, role, case and start time."""

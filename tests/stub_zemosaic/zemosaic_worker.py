@@ -9,6 +9,10 @@ A tile is the mean of its caches. The mosaic is the tiles in a row. The setting 
 ``no mosaic``  succeeds without a mosaic
 ``exit``       ends the process at once, with status 7
 ``crash``      raises an exception that is not caught
+``release raises``  raises an exception in the first release, which the entry point catches
+``release typo``    reads a variable in the first release that was never set
+``tile raises``     raises an exception in the first tile, which Phase 3 catches
+``stops``      calls ``sys.exit`` with a status in Phase 3
 ``hang``       never ends
 ``binary``     writes bytes to standard output that are not UTF-8, then runs as usual
 ``no tiles``   (environment only) makes tiles by a function of another name
@@ -48,6 +52,8 @@ def _mode():
 def create_master_tile(seestar_stack_group_info, tile_id, output_temp_dir, progress_callback):
     """Return ``((path, wcs), retry groups)``. A frame without its cache is left out."""
     progress_callback("mastertile_info_creation_started_from_cache", None, "INFO", tile_id=tile_id)
+    if _mode() == "tile raises" and tile_id == 0:
+        raise IndexError("no frame fits")
     found = []
     for entry in seestar_stack_group_info:
         cache = entry["path_preprocessed_cache"]
@@ -138,40 +144,59 @@ def _phase3(config, groups, folder, workers, report):
             "Phase3: per_tile cache retention uses refcount; safe deletion enabled (%d unique cache files tracked).",
             len(tracked),
         )
-    with ThreadPoolExecutor(workers, thread_name_prefix="ZeMosaic_Ph3_") as pool:
-        for tile, group in enumerate(groups):
-            pending[pool.submit(make, group, tile, folder, report)] = tile, group
-            for entry in group:
-                users[entry["path_preprocessed_cache"]] = users.get(entry["path_preprocessed_cache"], 0) + 1
-        while pending:
-            finished, _ = wait(pending, return_when=FIRST_COMPLETED)
-            for future in finished:
-                tile, group = pending.pop(future)
-                done += 1
-                report(f"MASTER_TILE_COUNT_UPDATE:{done}/{total}", None, "ETA_LEVEL")
-                (path, _wcs), retries = future.result()
-                if path:
-                    made[tile] = path
-                for retry in retries:
-                    report(
-                        "run_info_phase3_retry_submitted",
-                        None,
-                        "INFO_DETAIL",
-                        origin_tile=tile,
-                        new_tile=total,
-                        frames=len(retry),
-                    )
-                    pending[pool.submit(make, retry, total, folder, report)] = total, retry
-                    total += 1
-                    for entry in retry:
-                        users[entry["path_preprocessed_cache"]] += 1
-                if config["cache_retention"] == "per_tile":
-                    _release(group, users)
+    # As in ZeMosaic, an exception leaves the pool as it is.
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="ZeMosaic_Ph3_")
+    for tile, group in enumerate(groups):
+        pending[pool.submit(make, group, tile, folder, report)] = tile, group
+        for entry in group:
+            users[entry["path_preprocessed_cache"]] = users.get(entry["path_preprocessed_cache"], 0) + 1
+    while pending:
+        finished, _ = wait(pending, return_when=FIRST_COMPLETED)
+        for future in finished:
+            tile, group = pending.pop(future)
+            done += 1
+            report(f"MASTER_TILE_COUNT_UPDATE:{done}/{total}", None, "ETA_LEVEL")
+            (path, _wcs), retries = _result(future, tile, report)
+            if path:
+                made[tile] = path
+            for retry in retries:
+                report(
+                    "run_info_phase3_retry_submitted",
+                    None,
+                    "INFO_DETAIL",
+                    origin_tile=tile,
+                    new_tile=total,
+                    frames=len(retry),
+                )
+                pending[pool.submit(make, retry, total, folder, report)] = total, retry
+                total += 1
+                for entry in retry:
+                    users[entry["path_preprocessed_cache"]] += 1
+            if config["cache_retention"] == "per_tile":
+                _release(group, users)
+    pool.shutdown(wait=True)
     report("run_info_phase3_finished_from_cache", None, "INFO", num_master_tiles=len(made))
     return [made[tile] for tile in sorted(made)]
 
 
+def _result(future, tile, report):
+    try:
+        return future.result()
+    except Exception as error:
+        report("run_error_phase3_thread_exception", None, "ERROR", stack_num=tile + 1, error=str(error))
+        logger.exception("the tile failed")
+        return (None, None), []
+
+
 def _release(group, users):
+    if _mode() == "release raises":
+        raise KeyError("no such tile")
+    if _mode() == "stops":
+        sys.exit(3)
+    if _mode() == "release typo":
+        if users is None:
+            removed = 0
+        logger.debug("removed %d", removed)
     for entry in group:
         cache = entry["path_preprocessed_cache"]
         users[cache] -= 1

@@ -450,6 +450,18 @@ def test_git_that_never_ends_is_given_up(checkout, monkeypatch):
         git.tracked(checkout)
 
 
+def test_source_that_does_not_compile_is_refused_with_its_line(checkout, tmp_path):
+    """No run could start. The message names file, line and error, of a checkout and of a commit."""
+    worker = checkout / "zemosaic_worker.py"
+    worker.write_text("import zemosaic_config\n" + worker.read_text(encoding="utf-8") + "\nif True\n", encoding="utf-8")
+    line = len(worker.read_text(encoding="utf-8").splitlines())
+    with pytest.raises(TargetError, match=rf"found zemosaic_worker\.py:{line}: SyntaxError: .*: correct this line"):
+        resolved(checkout, tmp_path)
+    run_git(checkout, "commit", "-q", "-a", "-m", "three")
+    with pytest.raises(TargetError, match=rf"found zemosaic_worker\.py:{line}: SyntaxError"):
+        resolved(f"{checkout}@main", tmp_path)
+
+
 def test_missing_libraries_are_all_named(checkout, tmp_path, monkeypatch):
     """An interpreter that lacks imported libraries is refused, with every library and the command to install them."""
     bare = interpreter.Interpreter(sys.executable, (3, 11, 0), "", dict.fromkeys(interpreter.ZEMOSAIC_LIBRARIES))

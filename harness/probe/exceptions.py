@@ -1,0 +1,116 @@
+"""Record the exceptions that end a tile, a thread or the run: type, message, and the last line of the target's own source."""
+
+from __future__ import annotations
+
+import os
+import threading
+import traceback
+from typing import Any, Optional
+
+from .faults import TileFaultError
+from .recorder import Recorder
+
+LONGEST_MESSAGE = 500
+MOST_FRAMES = 8
+
+_PROBE = os.path.join(os.path.realpath(os.path.dirname(os.path.abspath(__file__))), "")
+# Folders of installed libraries. A user's environment may lie in the target's own folder.
+_LIBRARIES = ("/site-packages/", "/dist-packages/")
+_NOTED = "_phase3_noted"
+
+
+def watch(recorder: Recorder, source: str) -> None:
+    """Name the folder of the target's source, record exceptions that end threads, and write the capability ``exceptions``.
+
+    Call this before the target is imported. Without this line in the trace, a run that ends with an exception may have ended
+    in the probe.
+    """
+    recorder.source = os.path.realpath(source)
+    original = threading.excepthook
+
+    def hook(arguments: Any, /) -> Any:
+        if arguments.exc_value is not None:
+            note(recorder, arguments.exc_value, "thread")
+        return original(arguments)
+
+    threading.excepthook = hook
+    recorder.capability("exceptions")
+
+
+def note(recorder: Recorder, error: BaseException, where: str, tile: Optional[int] = None) -> None:
+    """Record an exception that ended a ``tile``, a ``thread`` or the ``run``, once for each of these.
+
+    An interrupt by the user, a regular end through ``SystemExit`` and a tile's failure that the request asks for are left out.
+    """
+    try:
+        if _is_asked_for(error, where) or getattr(error, _NOTED, "") == where:
+            return
+        recorder.trace("exception", where=where, tile=tile, **described(recorder, error))
+        setattr(error, _NOTED, where)
+    except Exception as problem:  # noqa: BLE001 -- the target must not see the probe's own fault
+        recorder.problem(f"an exception of the target was lost ({problem!r})")
+
+
+def described(recorder: Recorder, error: BaseException) -> "dict[str, Any]":
+    """Return type and message of an exception, its place in the target's source, and the calls that led there.
+
+    ``file`` is relative to the target's folder; ``None`` if no frame of the exception is inside it. ``missing`` is the module
+    that an import did not find, if it is not one of the target's own.
+    """
+    frames = _frames(recorder.source, error)
+    file, line = (frames[-1][0], frames[-1][1]) if frames else (None, None)
+    if isinstance(error, SyntaxError) and error.filename:
+        inside = _inside(recorder.source, error.filename)
+        file, line = (inside, error.lineno) if inside else (file, line)
+    return {
+        "type": type(error).__name__,
+        "message": _message(recorder, error),
+        "file": file,
+        "line": line,
+        "stack": [f"{name}:{number} {function}" for name, number, function in frames[-MOST_FRAMES:]],
+        "missing": _missing(recorder.source, error),
+        "errno": error.errno if isinstance(error, OSError) and isinstance(error.errno, int) else None,
+    }
+
+
+def _is_asked_for(error: BaseException, where: str) -> bool:
+    if isinstance(error, TileFaultError):
+        return where == "tile"
+    return isinstance(error, (KeyboardInterrupt, GeneratorExit)) or (
+        isinstance(error, SystemExit) and error.code in (None, 0)
+    )
+
+
+def _message(recorder: Recorder, error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception as problem:  # noqa: BLE001 -- a class of the target may fail to describe itself
+        text = f"(no message: {type(problem).__name__})"
+    return text.replace(os.path.join(recorder.folder, ""), "")[:LONGEST_MESSAGE]
+
+
+def _frames(source: str, error: BaseException) -> "list[tuple[str, int, str]]":
+    found = []
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        name = _inside(source, frame.f_code.co_filename)
+        if name is not None:
+            found.append((name, line, frame.f_code.co_name))
+    return found
+
+
+def _inside(source: str, path: str) -> Optional[str]:
+    """Return a path relative to the target's folder, with slashes; ``None`` if it is elsewhere, in a library or in the probe."""
+    if not source or path.startswith("<"):
+        return None
+    whole = os.path.realpath(path)
+    if not whole.startswith(os.path.join(source, "")) or whole.startswith(_PROBE):
+        return None
+    name = os.path.relpath(whole, source).replace(os.sep, "/")
+    return None if any(folder in f"/{name}" for folder in _LIBRARIES) else name
+
+
+def _missing(source: str, error: BaseException) -> Optional[str]:
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return None
+    place = os.path.join(source, *error.name.split(".")[:1])
+    return None if os.path.isdir(place) or os.path.isfile(f"{place}.py") else error.name
