@@ -11,6 +11,14 @@ def pytest_ignore_collect(config):
     return True if selected(config) else None
 
 
+@pytest.fixture(autouse=True)
+def english(monkeypatch):
+    """Take the system's language away, since tests read English sentences; those of a language set it themselves."""
+    for name in ("PHASE3_LANG", "LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("harness.language.system._of_windows", str)
+
+
 @pytest.fixture
 def written(tmp_path):
     """Return a function that writes a session to a new folder and returns the folder."""

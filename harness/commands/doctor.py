@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from harness.commands.console import Commands, Text
+from harness.commands.console import Commands, Text, root
 from harness.language.message import Message, Translate, say
 from harness.targets import interpreter
 from harness.targets.compiled import compiled
@@ -89,7 +89,7 @@ def examine(target_spec: str | None, python: str | None, frames: str | Path | No
         *_target(spec, python, kind),
         *_real_sets(),
         *_frames(frames),
-        *_session_folder(Path(os.environ.get("PHASE3_DIR") or ROOT / ".phase3")),
+        *_session_folder(root()),
     )
 
 
@@ -116,7 +116,9 @@ def _own_libraries() -> Finding:
     name = say("libraries of the harness")
     missing = sorted(pip for module, pip in OWN_LIBRARIES.items() if importlib.util.find_spec(module) is None)
     if missing:
-        again = say("Install the harness again: {command}", command=f'"{sys.executable}" -m pip install -e "{ROOT}"')
+        # An installed copy lies among other libraries, and can't be installed from there.
+        place = str(ROOT) if (ROOT / "pyproject.toml").is_file() else "."
+        again = say("Install the harness again: {command}", command=f'"{sys.executable}" -m pip install -e "{place}"')
         return _bad(name, say("missing: {names}", names=", ".join(missing)), again)
     versions = ", ".join(f"{pip} {metadata.version(pip)}" for pip in ("numpy", "astropy", "pytest"))
     return _good(name, say("all installed ({versions})", versions=versions))

@@ -9,15 +9,18 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
-from harness.commands import autopsy, case, conclude, data, doctor, dod, judge, merge, patch, record, report
+from harness.commands import autopsy, case, clean, conclude, data, doctor, dod, judge, merge, patch, record, report
+from harness.commands.console import Commands
 from harness.language.argparse_words import speaking
 from harness.language.message import Message, Translate, say, sentences_of
 
 USAGE = 2
-LANGUAGES = ("en", "fr")
-_COMMANDS = (doctor, data, report, judge, merge, conclude, dod, case, patch, record, autopsy)
+BROKEN_PIPE = 141
+"""The status that a shell reports for a program whose reader went away, as in ``phase3 judge RECORD | head -1``."""
+_COMMANDS = (doctor, clean, data, report, judge, merge, conclude, dod, case, patch, record, autopsy)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,15 +29,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    from harness.language.catalogue import translator
+    from harness.language.catalogue import CODES, translator
 
     words = sys.argv[1:] if argv is None else list(argv)
-    lang = _language(words)
+    lang = _language(words, CODES)
     translate = translator(lang)
     with speaking(translate):
-        options = _parser(translate).parse_args(words, argparse.Namespace(lang=lang))
+        parser = _parser(translate, CODES)
+        if not words:
+            parser.print_help()
+            return 0
+        options = parser.parse_args(words, argparse.Namespace(lang=lang))
     try:
         status: int = options.command(options, translate)
+        sys.stdout.flush()  # a reader that went away is noticed here, not at the interpreter's end
+    except BrokenPipeError:
+        # Otherwise Python would report the pipe again when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
     except (ValueError, OSError) as error:
         for problem in sentences_of(error, translate):
             print(say("phase3: {error}", error=problem).render(translate), file=sys.stderr)
@@ -42,29 +54,40 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
-def _language(words: Sequence[str]) -> str:
+def _language(words: Sequence[str], codes: Sequence[str]) -> str:
     """Return the language asked for. It is needed before the arguments are parsed, for help and errors of usage."""
-    asked = os.environ.get("PHASE3_LANG", "en")
-    match words:
-        case ["--lang", code, *_]:
-            asked = code
-        case [first, *_] if first.startswith("--lang="):
-            asked = first.removeprefix("--lang=")
-    return asked if asked in LANGUAGES else "en"
+    from harness.language.system import language_of
+
+    own = words[: words.index("--")] if "--" in words else words  # what follows belongs to another program
+    given = [word.removeprefix("--lang=") for word in own if word.startswith("--lang=")]
+    given += [code for word, code in pairwise(own) if word == "--lang"]
+    return next((code for code in reversed(given) if code in codes), language_of(os.environ))
 
 
-def _parser(translate: Translate) -> argparse.ArgumentParser:
+def _parser(translate: Translate, codes: Sequence[str]) -> argparse.ArgumentParser:
     def text(message: Message) -> str:
         return message.render(translate)
 
     description = say("Validation of ZeMosaic's Phase 3 cache retention.")
     parser = argparse.ArgumentParser(prog="phase3", description=text(description))
-    lang = say("language of the messages, given before the command (default: PHASE3_LANG, or en)")
-    parser.add_argument("--lang", choices=LANGUAGES, help=text(lang))
+    lang = say("language of the messages (default: PHASE3_LANG, or that of the system if it is one of these, or en)")
+    parser.add_argument("--lang", choices=codes, help=text(lang))
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in _COMMANDS:
         command.register(commands, text)
+    for subparser in _leaves(commands):
+        subparser.add_argument("--lang", choices=codes, default=argparse.SUPPRESS, help=text(lang))
     return parser
+
+
+def _leaves(commands: Commands) -> Iterator[argparse.ArgumentParser]:
+    """Yield the parser of each command that runs, also of those below a command, such as ``phase3 case run``."""
+    for parser in commands.choices.values():
+        below = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]  # noqa: SLF001 -- no public way
+        for group in below:
+            yield from _leaves(group)
+        if not below:
+            yield parser
 
 
 if __name__ == "__main__":

@@ -7,28 +7,38 @@ can be out of date. The part "Sentences" of ``CONTRIBUTING.md`` says how new sen
 from __future__ import annotations
 
 import math
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Literal, cast
 
 from babel.dates import format_datetime
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal, get_decimal_symbol
 from babel.units import format_unit
 
-from harness.language.message import Message, Translate, Value, say
+from harness.language.message import FIGURE, Message, Translate, Value, say
+from harness.language.system import CODES
 
 Code = Literal["en", "fr"]
-CODES: tuple[Code, ...] = get_args(Code)
 CATALOGUES = Path(__file__).with_name("locale")
 
 _NO_BREAK = "\N{NO-BREAK SPACE}"
-_FIGURE = re.compile(r"[+-]?\d+\.\d{3,}")
 _BYTE_UNITS = (("digital-gigabyte", 1e9), ("digital-megabyte", 1e6), ("digital-kilobyte", 1e3))
+
+
+@dataclass(frozen=True, slots=True)
+class _Translator:
+    """Translate templates with a catalogue. ``decimal`` is the sign before the decimals of numbers."""
+
+    known: Mapping[str, str]
+    decimal: str
+
+    def __call__(self, text: str) -> str:
+        return self.known.get(text, text)
 
 
 @cache
@@ -50,7 +60,7 @@ def translator(code: str) -> Translate:
     with (CATALOGUES / code / "LC_MESSAGES" / "phase3.po").open("rb") as stream:
         catalogue = read_po(stream, locale=code)
     known = {str(m.id): str(m.string) for m in catalogue if m.id and m.string and not m.fuzzy}
-    return lambda text: known.get(text, text)
+    return _Translator(known, get_decimal_symbol(code))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +82,7 @@ class Language:
         if isinstance(value, bool):
             return str(value)
         if isinstance(value, str):
-            # A text with three or more decimals is a number whose digits a check chose: keep them. Fewer may be a version.
-            return value.replace(".", get_decimal_symbol(self.code)) if _FIGURE.fullmatch(value) else value
+            return value.replace(".", get_decimal_symbol(self.code)) if FIGURE.fullmatch(value) else value
         return self.number(value)
 
     def number(self, value: float, digits: int = 4) -> str:

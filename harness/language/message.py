@@ -13,6 +13,10 @@ from types import MappingProxyType
 
 Value = str | int | float | bool
 Translate = Callable[[str], str]
+"""Translates a template. Its attribute ``decimal``, if it has one, is the sign before the decimals of numbers."""
+
+FIGURE = re.compile(r"[+-]?\d+\.\d{3,}")
+"""A text that is a number, whose digits were chosen where it was written. A text with fewer decimals may be a version."""
 
 _FIELD = re.compile(r"\{([a-z_]+)\}")
 # Characters that control a terminal, that HTML and XML can't contain, that UTF-8 can't encode, or that reverse the text around
@@ -38,10 +42,13 @@ class Message:
         Values may come from untrusted files (a log, a case, a session). Control characters are escaped, so that the sentence
         can be shown in a terminal and in HTML.
         """
+        decimal: str = getattr(translate, "decimal", ".")
 
         def fill(match: re.Match[str]) -> str:
             value = self.values.get(match[1], match[0])
-            return f"{value:.4g}" if isinstance(value, float) else str(value)
+            if isinstance(value, float):
+                return f"{value:.4g}".replace(".", decimal)
+            return value.replace(".", decimal) if isinstance(value, str) and FIGURE.fullmatch(value) else str(value)
 
         return visible(_FIELD.sub(fill, translate(self.text)))
 

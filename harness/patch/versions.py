@@ -32,6 +32,8 @@ def read_commit(repository: Path, name: str) -> Sources:
         When there is no such commit, or git can't read the repository.
 
     """
+    if repository.is_dir():
+        git.require_repository(repository)
     commit = git.commit_of(repository, name)
     if commit is None:
         raise TargetError(
@@ -47,8 +49,11 @@ def read_commit(repository: Path, name: str) -> Sources:
 
 
 def read_folder(root: Path, left_out: Iterable[str] = ()) -> Sources:
-    """Read the files of a copied target; files that could not be copied (``left_out``) have no text."""
-    files = (path for path in sorted(root.rglob("*")) if path.is_file() and path.parent.name != "__pycache__")
+    """Read the files of a version in a folder; files that could not be copied (``left_out``) have no text."""
+    unread = {"__pycache__", ".git"}
+    files = (
+        p for p in sorted(root.rglob("*")) if p.is_file() and not unread.intersection(p.relative_to(root).parts[:-1])
+    )
     found: dict[str, str | None] = {path.relative_to(root).as_posix(): _text(path.read_bytes()) for path in files}
     return found | dict.fromkeys(left_out)
 

@@ -172,13 +172,12 @@ def patch_report(phase3_validation: Validation) -> Callable[[], PatchReport]:
     @cache
     def judged() -> PatchReport:
         sides = [phase3_validation.campaign.target(role) for role in ("baseline", "subject")]
-        commits = [(side.identity.get("commit"), side.identity.get("dirty")) for side in sides]
-        known = kind_of(sides[0].kind).versioned and None not in {commit for commit, _ in commits}
-        if not known or commits[0] == commits[1]:
+        # A folder without git is a version too: its files are its identity.
+        if not all(kind_of(side.kind).versioned for side in sides) or sides[0].identity == sides[1].identity:
             raise NoSuchRun(
                 say(
-                    "expected two versions under git to compare, found {one} and {two}: name a commit before the patch"
-                    " with --phase3-baseline",
+                    "expected two versions to compare, found {one} and {two}: name the version before the patch with "
+                    "--phase3-baseline",
                     one=sides[0].label,
                     two=sides[1].label,
                 )

@@ -189,10 +189,31 @@ def _unmarked(_name: str, /, **_: object) -> bool:
     return False
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Keep the tests of a case in one worker, unless the user chose another distribution.
+
+    This is no setting of pytest, because ``-p no:xdist`` would refuse it.
+    """
+    if getattr(config.option, "numprocesses", None) and config.option.dist == "no":
+        config.option.dist = "loadgroup"
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Start a session, or join the controller's, when ``-m`` selects the validation."""
     if not selected(config) or config.option.collectonly:
         return
+    if sys.flags.optimize:
+        raise usage_error(
+            config,
+            SaidError(
+                say(
+                    "expected Python without optimisation, found level {level}: its assertions are off, so that every test "
+                    "would pass; unset PYTHONOPTIMIZE and leave out -O",
+                    level=sys.flags.optimize,
+                )
+            ),
+        )
     try:
         settings = resolve_options(lambda name: getattr(config.option, name, None), config.getini)
     except OptionError as error:

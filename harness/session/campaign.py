@@ -135,7 +135,7 @@ class Campaign:
         before = "" if self.settings.baseline and self.settings.control else self._before_the_fix()
         specs: dict[Subject, str] = {
             "subject": self.settings.target,
-            "baseline": self.settings.baseline or before,
+            "baseline": self.settings.baseline or before or self.settings.control,
             "control": self.settings.control or before or self.settings.baseline,
         }
         exports = self.root / "targets"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from harness.language.message import SaidError, say
+from harness.language.system import CODES, language_of
 from harness.session.budget import Budget, BudgetError, parse
 from harness.targets.errors import TargetError
 from harness.targets.resolve import EMBEDDED, TARGETS
@@ -42,7 +43,12 @@ class Option:
 _FORMS = ", ".join(form for kind in TARGETS.values() for form in kind.forms)
 OPTIONS = (
     Option("target", EMBEDDED.name, f"target under validation: {_FORMS}"),
-    Option("baseline", "", "the target before the patch, to compare with (default: as for --phase3-control)"),
+    Option(
+        "baseline",
+        "",
+        "the target before the patch, to compare with (default: the reference with naive deletion, or the commit before the "
+        "fix, or else the control)",
+    ),
     Option(
         "control",
         "",
@@ -70,11 +76,14 @@ OPTIONS = (
         "20min,10GiB",
         "time and disk space that all runs of the large case may take together, on a real target",
     ),
-    Option("lang", "en", "language of the messages: en or fr (the report is written in both)"),
+    Option(
+        "lang",
+        "",
+        "language of the messages: en or fr (default: that of the system, or en; the report is written in both)",
+    ),
     Option("quick", "", "run one case only, with its control", flag=True),
 )
 
-LANGUAGES = ("en", "fr")
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"", "0", "false", "no", "off"}
 
@@ -128,7 +137,7 @@ def resolve_options(
         "workers": int(_positive("workers", found["workers"], whole=True)),
         "seconds": _positive("seconds", found["seconds"], whole=False),
         "budget": _budget(found["budget"]),
-        "lang": _among("lang", found["lang"], LANGUAGES),
+        "lang": _among("lang", found["lang"] or language_of(os.environ if env is None else env), CODES),
         "quick": quick in _TRUE,
     }
     return Settings(**{**found, **read})
@@ -137,10 +146,11 @@ def resolve_options(
 def resolve_language(
     cli: Callable[[str], object], ini: Callable[[str], object], env: Mapping[str, str] | None = None
 ) -> str:
-    """Return the requested language, for messages before the other options are resolved; English by default."""
+    """Return the requested language, for messages before the other options are resolved; by default the system's."""
     (option,) = (option for option in OPTIONS if option.name == "lang")
-    asked = _value(option, cli, ini, os.environ if env is None else env)
-    return asked if asked in LANGUAGES else option.default
+    chosen = os.environ if env is None else env
+    asked = _value(option, cli, ini, chosen)
+    return asked if asked in CODES else language_of(chosen)
 
 
 def shown_target(spec: str, place: str) -> str:

@@ -46,6 +46,30 @@ def commit_of(repository: Path, name: str) -> str | None:
     return found if done.returncode == 0 and _COMMIT.fullmatch(found) else None
 
 
+def is_repository(folder: Path) -> bool:
+    """Return whether a folder is, or lies in, a repository that git can read.
+
+    Raises ``TargetError`` when git refuses to read the repository.
+    """
+    if not folder.is_dir() or not is_there():
+        return False
+    done = _git(folder, "rev-parse", "--git-dir")
+    _raise_if_refused(folder, done)
+    return done.returncode == 0
+
+
+def require_repository(folder: Path) -> None:
+    """Raise ``TargetError`` if a folder is no repository: then no commit of it can be named or fetched."""
+    if is_there() and not is_repository(folder):
+        raise TargetError(
+            say(
+                "expected a git repository, found the folder {folder} without one: name a clone, or give a second folder with "
+                "the version before the patch (--phase3-baseline=zemosaic:FOLDER)",
+                folder=str(folder),
+            )
+        )
+
+
 def top_of(folder: Path) -> Path | None:
     """Return the root of the work tree that contains a folder; ``None`` in a bare repository or outside any repository.
 

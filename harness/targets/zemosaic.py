@@ -145,6 +145,7 @@ def split(spec: str) -> tuple[Path, str | None]:
                     folder=str(folder),
                 )
             )
+        git.require_repository(folder)
         commit = git.commit_of(folder, name)
         if commit is None:
             raise TargetError(

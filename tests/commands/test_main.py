@@ -11,9 +11,10 @@ from unittest.mock import ANY
 import pytest
 
 from harness.commands.doctor import Finding
-from harness.commands.main import main
+from harness.commands.main import _language, main
 from harness.language.catalogue import translator
 from harness.language.message import say
+from harness.language.system import language_of
 from harness.run.inputs import InputError
 from harness.session.model import read_session, write_session
 from harness.verdict import Outcome, exit_status
@@ -311,3 +312,76 @@ def test_a_session_says_itself_what_stands_beside_its_runs(capsys, a_session):
     write_session(replace(session, runs=()), a_session)
     assert main(["judge", str(a_session)]) == 2
     assert "expected the run subject-per_tile" in capsys.readouterr().err
+
+
+def test_phase3_alone_prints_the_help(capsys):
+    """Without a command the help is printed: it lists the commands, and nothing is an error."""
+    assert main([]) == 0
+    shown = capsys.readouterr()
+    assert "autopsy" in shown.out
+    assert shown.err == ""
+
+
+@pytest.mark.parametrize(
+    "words", [["--lang=fr", "data", "list"], ["data", "list", "--lang", "fr"], ["data", "list", "--lang=fr"]]
+)
+def test_the_language_may_come_after_the_command(capsys, monkeypatch, tmp_path, words):
+    """``--lang`` is understood before and after the words of a command."""
+    monkeypatch.setenv("PHASE3_DATA_DIR", str(tmp_path))
+    assert main(words) == 0
+    assert "absent de cette machine" in capsys.readouterr().out
+
+
+def test_the_language_of_another_program_is_not_taken():
+    """An option after ``--`` belongs to the program that is started."""
+    assert _language(["record", "--", "zemosaic", "--lang", "fr"], ("en", "fr")) == "en"
+
+
+@pytest.mark.parametrize(
+    ("env", "code"),
+    [
+        ({"LANG": "fr_FR.UTF-8"}, "fr"),
+        ({"LANG": "fr_CA"}, "fr"),
+        ({"LANG": "de_DE.UTF-8"}, "en"),
+        ({"LANG": "fr_FR.UTF-8", "LC_ALL": "C"}, "en"),
+        ({"LANG": "en_GB.UTF-8", "LC_MESSAGES": "fr_FR.UTF-8"}, "fr"),
+        ({"LANG": "fr_FR.UTF-8", "PHASE3_LANG": "en"}, "en"),
+        ({"PHASE3_LANG": "xx", "LANG": "fr_FR"}, "fr"),
+        ({}, "en"),
+    ],
+)
+def test_the_language_of_the_system_counts(env, code):
+    """LC_ALL, LC_MESSAGES and LANG name the language in POSIX's order; PHASE3_LANG comes first."""
+    assert language_of(env) == code
+
+
+def test_french_numbers_have_a_decimal_comma():
+    """A number in a French sentence has a comma, whether it is a number or a text of digits; a version keeps its points."""
+    message = say("{a} {b} {c} {d}", a=0.25, b="0.170", c="3.11", d=1234)
+    assert message.render(translator("fr")) == "0,25 0,170 3.11 1234"
+    assert message.render(translator("en")) == "0.25 0.170 3.11 1234"
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    """A closed pipe, as of ``head``, ends the command with the status of SIGPIPE and without a traceback."""
+    script = (
+        "import sys, harness.commands.main as m\n"
+        "m._COMMANDS = ()\n"
+        "def run(options, translate):\n"
+        "    sys.stdin.read()\n"
+        "    print('a verdict')\n"
+        "    return 1\n"
+        "class One:\n"
+        "    @staticmethod\n"
+        "    def register(commands, text): commands.add_parser('one').set_defaults(command=run)\n"
+        "m._COMMANDS = (One,)\n"
+        "sys.exit(m.main(['one']))\n"
+    )
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        process.stdout.close()
+        process.stdin.close()
+        said = process.stderr.read().decode()
+    assert process.returncode == 141
+    assert said == ""

@@ -16,7 +16,7 @@ from harness.targets import exports, git, interpreter, zemosaic
 from harness.targets.errors import TargetError
 from harness.targets.resolve import resolve
 from harness.targets.start import prepare
-from harness.targets.zemosaic import read_config
+from harness.targets.zemosaic import read_config, split
 from tests.requests_ import a_request
 
 STUB = Path(__file__).parents[1] / "stub_zemosaic"
@@ -483,3 +483,13 @@ def test_own_settings_are_read_without_their_folders(tmp_path):
             read_config(path)
     with pytest.raises(TargetError, match="found no file that can be read"):
         read_config(tmp_path / "none.json")
+
+
+def test_a_commit_of_a_folder_without_git_is_no_advice_for_git(tmp_path):
+    """A folder that is no repository has no commits: the message says so, and does not advise to look for one with git."""
+    plain = tmp_path / "exported tree"
+    plain.mkdir()
+    with pytest.raises(TargetError) as raised:
+        split(f"{plain}@63bcc2c")
+    assert "without one: name a clone, or give a second folder" in str(raised.value)
+    assert "git -C" not in str(raised.value)

@@ -1,0 +1,103 @@
+"""``phase3 clean``: list old sessions and records with their sizes, and remove them if asked."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.commands.console import Commands, Text, root, tell
+from harness.language.message import Translate, say
+
+KEPT = 5
+BUSY_SECONDS = 3600.0
+"""A session without a result that was written to within this time may still run."""
+
+# Each kind of folder below the folder of sessions, with the files of which a finished one has at least one.
+_KINDS = {
+    "sessions": ("session.json", "shares"),
+    "records": ("request.json", "seal.json"),
+    "cases": ("request.json", "seal.json"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Old:
+    """A folder that can be removed: its path, bytes, and the time of its last change in seconds since the epoch."""
+
+    path: Path
+    size: int
+    changed: float
+
+
+def register(commands: Commands, text: Text) -> None:
+    """Add ``clean``."""
+    clean = commands.add_parser(
+        "clean", help=text(say("list old sessions and records with their sizes, and remove them with --yes"))
+    )
+    clean.add_argument(
+        "--keep", type=int, default=KEPT, metavar="N", help=text(say("keep the newest N of each kind (default: 5)"))
+    )
+    clean.add_argument("--yes", action="store_true", help=text(say("remove the listed folders")))
+    clean.set_defaults(command=_clean)
+
+
+def _clean(options: argparse.Namespace, translate: Translate) -> int:
+    from harness.language.catalogue import language
+    from harness.record.leftovers import remove_tree
+
+    place = root()
+    found = tuple(entry for kind in _KINDS for entry in old(place, kind, max(options.keep, 0)))
+    if not found:
+        tell(say("Nothing to remove in {folder}.", folder=str(place)), translate)
+        return 0
+    written = language(options.lang)
+    for entry in found:
+        print(f"{written.size(entry.size):>10}  {entry.path}")
+        if options.yes:
+            remove_tree(entry.path)
+    total = written.size(sum(entry.size for entry in found))
+    if options.yes:
+        tell(say("Removed {count} folders, {size}.", count=len(found), size=total), translate)
+    else:
+        tell(
+            say("{count} folders, {size}. Remove them with: phase3 clean --yes", count=len(found), size=total),
+            translate,
+        )
+    return 0
+
+
+def old(place: Path, kind: str, keep: int) -> Iterator[Old]:
+    """Yield the folders of a kind below ``place`` but the newest ``keep``, the oldest first.
+
+    Other folders, links, the session that ``latest`` names, and a session that may still run are never among them.
+    """
+    folder = place / kind
+    if not folder.is_dir():
+        return
+    known = [p for p in folder.iterdir() if not p.is_symlink() and any((p / name).exists() for name in _KINDS[kind])]
+    ordered = sorted((_measured(path) for path in known), key=lambda entry: entry.changed)
+    latest = _latest(place)
+    for entry in ordered[: max(len(ordered) - keep, 0)]:
+        running = not (entry.path / _KINDS[kind][0]).exists() and time.time() - entry.changed < BUSY_SECONDS
+        if entry.path.name != latest and not running:
+            yield entry
+
+
+def _latest(place: Path) -> str:
+    """Return the name of the newest session, which reports are read from; empty without one."""
+    try:
+        return Path((place / "latest").read_text(encoding="utf-8").strip()).name
+    except OSError:
+        return ""
+
+
+def _measured(path: Path) -> Old:
+    sizes, times = [0], [path.lstat().st_mtime]
+    for file in path.rglob("*"):
+        state = file.lstat()
+        sizes.append(state.st_size if file.is_file() and not file.is_symlink() else 0)
+        times.append(state.st_mtime)
+    return Old(path, sum(sizes), max(times))
