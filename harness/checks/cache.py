@@ -74,7 +74,7 @@ def _of_sds(run: Record) -> Verdict:
     early = [r for r in done if end is None or r.t < end]
     times = Counter(r.name for r in done)
     twice = sorted(name for name, count in times.items() if count > 1)
-    left = None if run.left is None else sorted(name_of(f.path) for f in run.left if f.kind == "cache")
+    left = left_caches(run)
     keep = run.request.retention == "keep"
     gone = set() if left is None else {name_of(path) for path in saved} - set(times) - set(left)
     evidence = {
