@@ -23,7 +23,7 @@ from harness.record.reader import Record
 ELSEWHERE = "work"
 """The folder in the samples of the disk that stands for the run's working folders: temporary files, home, working directory."""
 
-_PASSING = ("_zemosaic_io_probe_", ".")
+_PASSING = "_zemosaic_io_probe_"
 
 
 @dataclass(frozen=True, slots=True)

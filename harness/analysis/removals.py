@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from harness.analysis.lifetimes import CACHE
 from harness.analysis.injected_faults import refusals, taken_caches
+from harness.analysis.lifetimes import CACHE
 from harness.analysis.phase3 import Thread, name_of, phase_3_end, thread_of
 from harness.analysis.remains import remainders
 from harness.record.history import History, Operation

@@ -172,7 +172,7 @@ def _peaks(runs: Runs) -> tuple[dict[str, int | None], float | None]:
     return peaks, None
 
 
-def _progressive(run: Record, found: Findings, limits: Thresholds) -> Conclusion:
+def _progressive(run: Record, found: Findings, limits: Thresholds) -> Conclusion:  # noqa: PLR0911 -- worst first
     """Judge ``per_tile``: first leaks, then late removals, then the excess, then the peak."""
     late = found.judged & (found.outlived > limits["disk.outlived"])
     if (sentence := _not_gone(found, limits)) is not None:
