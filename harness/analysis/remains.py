@@ -1,7 +1,7 @@
 """Find the bytes of caches that are on disk under other names, and the bytes that the trace does not explain.
 
-A cache that is renamed, copied or linked is not freed when its name disappears. Three sources show it: the trace (renames, links, files
-opened for writing, removals with sizes), the samples of the disk, and the list of the files that are left.
+A cache that is renamed, copied or linked is not freed when its name disappears. Three sources show it: the trace (renames, links,
+files opened for writing, removals with sizes), the samples of the disk, and the list of the files that are left.
 
 What can't be seen: a copy that is made and removed between two samples by another program or by code in C, a copy of another size
 outside the cache folder, and a removed file that a process still holds open.
@@ -28,7 +28,10 @@ _PASSING = "_zemosaic_io_probe_"
 
 @dataclass(frozen=True, slots=True)
 class Remainder:
-    """A file that has the bytes of a cache under another name: path, bytes, when it appeared (if known) and when it was removed."""
+    """A file that has the bytes of a cache under another name: its path and bytes, when it appeared, and when it was removed.
+
+    ``since`` is ``None`` if it is not known when the file appeared.
+    """
 
     path: str
     size: int
