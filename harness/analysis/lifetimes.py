@@ -164,8 +164,10 @@ def lives(history: History) -> Lives:
             written.setdefault(name, change.t)
             largest[name] = max(largest.get(name, 0), now[name])
             freed.pop(name, None)
-        else:
+        elif change.bytes:
             freed[name] = change.t
+        else:  # the removal of an empty file, whose bytes are gone already
+            freed.setdefault(name, change.t)
     names = tuple(sorted(written))
     ends = _last_uses(history.tiles)
     unused = {name: (written[name], written[name], -1) for name in names if name not in ends}
