@@ -357,7 +357,7 @@ def _solved(path: str) -> Optional[bool]:
     """Return whether the first header of a FITS file places the image on the sky; ``None`` if that can't be read."""
     if not path.lower().endswith((".fit", ".fits", ".fts")):
         return None
-    names = set()
+    names: set[bytes] = set()
     with open(path, "rb") as stream:
         for _ in range(64):  # blocks; no camera writes a longer header
             block = stream.read(2880)
