@@ -13,6 +13,7 @@ import numpy as np
 from harness.analysis.footprint import outlines, pixel_of, raster, sky_of
 from harness.record.comparison import Comparison
 from harness.record.history import DiskSample, Event, History, HoldStep, Operation, Raised, TileStep
+from harness.record.inputs import InputFile
 from harness.record.leftovers import LeftFile
 from harness.record.products import Plane, Products, TileProduct
 from harness.record.reader import Record
@@ -310,8 +311,10 @@ class Micro:
             self.gone |= set(self.frames)
         return self.event("run_success_processing_completed")
 
-    def record(self, *, products="covering", left="right", state="done", torn=(), damage=()):
+    def record(self, *, products="covering", left="right", state="done", torn=(), damage=(), inputs="same"):
         """Return the record. By default its mosaic covers the reference frames of the tiles that were made."""
+        if inputs == "same":
+            inputs = tuple(InputFile(name, "same", frame.sha256, frame.sha256) for name, frame in self.frames.items())
         tiles = [t for t, outcome in self.outcomes.items() if outcome == "made"]
         if products == "covering":
             products = None
@@ -350,6 +353,7 @@ class Micro:
             left=None if left is None else tuple(left),
             seal=None if state is None else Seal(state, 0, "" if state == "done" else "as the test says", 1.0, {}),
             damage=tuple(damage),
+            inputs=inputs,
         )
 
 

@@ -144,8 +144,10 @@ def run(
 
 def lay_out(case: FolderCase, built: Path, frames: Path) -> None:
     """Copy the frames of a dataset into the input folder."""
-    for path in sorted(built.glob("light_p*.fits")):
-        panel, number = path.stem.removeprefix("light_p").split("_")
+    from fixtures.frames import PREFIX
+
+    for path in sorted(built.glob(f"{PREFIX}*.fits")):
+        panel, number = path.stem.removeprefix(PREFIX).split("_")
         if int(panel) < case.panels:
             place = frames / f"night{panel}_lights" / f"light_{number}.fits" if case.folders else frames / path.name
             place.parent.mkdir(parents=True, exist_ok=True)

@@ -8,17 +8,18 @@ beyond the bound is its excess. Apart from sorting, the cost is linear in the le
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.analysis.injected_faults import removals_by_faults, taken_caches
 from harness.analysis.phase3 import name_of, writes
-from harness.record.history import History, Tile
+from harness.record.history import History, Operation, Tile
 from harness.record.reader import Record
 
 OUTPUTS = "outputs"
+CACHE = f"{OUTPUTS}/.zemosaic_img_cache"
 # The time of an event that was not recorded: the removal of a cache, the end of a user.
 NEVER = int(np.iinfo(np.int64).max)
 _SHORT_LIVED = "_zemosaic_io_probe_"
@@ -112,13 +113,18 @@ class Areas:
 def cache_names(history: History) -> frozenset[str]:
     """Return the file names of the caches: those that tiles name, and those written under the name of a cache.
 
-    A file that is renamed when it is complete counts under its final name only.
+    A file that gets the name of a cache when it is complete counts under that name only.
     """
     named = {name_of(path) for step in history.steps for path in step.caches}
     done = [o for o in history.operations if o.state == "done"]
     written = {name_of(o.to or o.path) for o in done if o.op in {"save", "rename"}}
-    written -= {name_of(o.path) for o in done if o.op == "rename"}
-    return frozenset(named | {name for name in written if name.startswith("preprocessed_") and name.endswith(".npy")})
+    written -= {name_of(o.path) for o in done if o.op == "rename" and is_cache_name(name_of(o.to or ""))}
+    return frozenset(named | {name for name in written if is_cache_name(name)})
+
+
+def is_cache_name(name: str) -> bool:
+    """Return whether a file has the name of a cache."""
+    return name.startswith("preprocessed_") and name.endswith(".npy")
 
 
 def mask_names(history: History) -> frozenset[str]:
@@ -130,10 +136,16 @@ def mask_names(history: History) -> frozenset[str]:
 def live_bytes(history: History, names: Collection[str] | None = None) -> Steps:
     """Return from the trace how many bytes of these files (by default the caches) were on disk over time.
 
-    A save sets a file's size, a removal drops it, a rename moves it, and the removal of a folder drops every file below it.
+    A save sets a file's size, a removal drops it, a rename keeps it, and the removal of a folder drops every file below it.
     """
     wanted = cache_names(history) if names is None else names
-    return _steps([(t, change) for t, name, change in _changes(history) if name in wanted])
+    return _steps([(change.t, change.bytes) for change in changes(history) if change.name in wanted])
+
+
+def bytes_below(history: History, folder: str) -> Steps:
+    """Return from the trace how many bytes of files that it saw written are below a folder over time."""
+    start = folder.rstrip("/") + "/"
+    return _steps([(change.t, change.bytes) for change in changes(history) if change.path.startswith(start)])
 
 
 def lives(history: History) -> Lives:
@@ -143,16 +155,19 @@ def lives(history: History) -> Lives:
     largest: dict[str, int] = {}
     written: dict[str, int] = {}
     freed: dict[str, int] = {}
-    for t, name, change in _changes(history):
+    for change in changes(history):
+        name = change.name
         if name not in caches:
             continue
-        now[name] = now.get(name, 0) + change
+        now[name] = now.get(name, 0) + change.bytes
         if now[name] > 0:
-            written.setdefault(name, t)
+            written.setdefault(name, change.t)
             largest[name] = max(largest.get(name, 0), now[name])
             freed.pop(name, None)
-        else:
-            freed[name] = t
+        elif change.bytes:
+            freed[name] = change.t
+        else:  # the removal of an empty file, whose bytes are gone already
+            freed.setdefault(name, change.t)
     names = tuple(sorted(written))
     ends = _last_uses(history.tiles)
     unused = {name: (written[name], written[name], -1) for name in names if name not in ends}
@@ -222,18 +237,21 @@ def traced_total(record: Record) -> Steps | None:
     if record.left is None:
         return None
     history = record.history
-    seen = [(t, name, change) for t, name, change in _changes(history) if not name.startswith(_SHORT_LIVED)]
-    changes = [(t, change) for t, _, change in seen]
-    traced = {name for _, name, change in seen if change}
+    seen = [change for change in changes(history) if not change.name.startswith(_SHORT_LIVED)]
+    gained = [(change.t, change.bytes) for change in seen]
+    traced = {change.name for change in seen if change.bytes} | {
+        name_of(change.path) for change in seen if change.bytes
+    }
     tiles = {name_of(tile.path): tile for tile in history.tiles if tile.made and tile.path is not None}
-    sizes = {name_of(file.path): file.size for file in record.left if name_of(file.path) not in traced}
+    left = [file for file in record.left if file.path.startswith(f"{OUTPUTS}/")]
+    sizes = {name_of(file.path): file.size for file in left if name_of(file.path) not in traced}
     if not set(tiles) <= set(sizes) | traced:
         return None
-    changes += [(tile.ended, sizes[name]) for name, tile in tiles.items() if name in sizes and tile.ended is not None]
+    gained += [(tile.ended, sizes[name]) for name, tile in tiles.items() if name in sizes and tile.ended is not None]
     saved = history.named("run_success_mosaic_saved")
     if saved:
-        changes.append((saved[0].t, sum(size for name, size in sizes.items() if name not in tiles)))
-    return _steps(changes)
+        gained.append((saved[0].t, sum(size for name, size in sizes.items() if name not in tiles)))
+    return _steps(gained)
 
 
 def sampled_peak(history: History) -> int | None:
@@ -279,29 +297,89 @@ def _last_uses(tiles: Collection[Tile]) -> dict[str, tuple[int, int, int]]:
     return found
 
 
-def _changes(history: History) -> Iterator[tuple[int, str, int]]:
-    """Yield each change of a file's size: time, file name, and change in bytes."""
-    sizes: dict[str, int] = {}
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of a file's size, in bytes, at the path that the file has then.
+
+    ``name`` is the file's name. A cache that is renamed keeps its first name: its bytes stay on disk.
+    """
+
+    t: int
+    name: str
+    path: str
+    bytes: int
+
+
+def changes(history: History) -> Iterator[Change]:
+    """Yield each change of a file's size. Only a removal, a truncation and an overwriting free bytes; a rename moves them."""
+    files = _Files(cache_names(history))
     for o in sorted((*history.operations, *removals_by_faults(history)), key=lambda op: op.t):
-        if o.state != "done":
+        if o.op in ("open", "truncate"):
+            if o.path in files.sizes and (o.op == "truncate" or "w" in (o.mode or "")):
+                yield from files.cut(o)
+        elif o.state != "done":
             continue
-        if o.op == "save" and o.size is not None:
-            yield o.t, name_of(o.path), o.size - sizes.get(o.path, 0)
-            sizes[o.path] = o.size
+        elif o.op == "save" and o.size is not None:
+            yield from files.saved(o)
         elif o.op == "remove":
-            yield o.t, name_of(o.path), -sizes.pop(o.path, 0)
+            yield from files.dropped(o.t, o.path)
         elif o.op == "rename" and o.to is not None:
-            known = o.path in sizes
-            moved = sizes.pop(o.path) if known else o.size
-            if known and moved is not None:
-                yield o.t, name_of(o.path), -moved
-            if moved is not None:
-                yield o.t, name_of(o.to), moved - sizes.get(o.to, 0)
-                sizes[o.to] = moved
+            yield from files.renamed(o, o.to)
         elif o.op == "rmtree":
-            folder = o.path.rstrip("/") + "/"
-            for path in [path for path in sizes if path.startswith(folder)]:
-                yield o.t, name_of(path), -sizes.pop(path)
+            for path in files.below(o.path):
+                yield from files.dropped(o.t, path)
+
+
+@dataclass
+class _Files:
+    """The files that the trace knows: size and name by path. ``caches`` are the names that survive a rename."""
+
+    caches: Collection[str]
+    sizes: dict[str, int] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+
+    def below(self, folder: str) -> list[str]:
+        """Return the paths below a folder."""
+        start = folder.rstrip("/") + "/"
+        return [path for path in self.sizes if path.startswith(start)]
+
+    def saved(self, o: Operation) -> Iterator[Change]:
+        """Take a file that was written as a whole."""
+        size = o.size or 0
+        name = self.names.setdefault(o.path, name_of(o.path))
+        yield Change(o.t, name, o.path, size - self.sizes.get(o.path, 0))
+        self.sizes[o.path] = size
+
+    def cut(self, o: Operation) -> Iterator[Change]:
+        """Take a file that was opened for writing anew, or truncated to a size."""
+        size = min(self.sizes[o.path], o.size or 0)
+        yield Change(o.t, self.names[o.path], o.path, size - self.sizes[o.path])
+        self.sizes[o.path] = size
+
+    def dropped(self, t: int, path: str) -> Iterator[Change]:
+        """Take a file that was removed."""
+        yield Change(t, self.names.pop(path, name_of(path)), path, -self.sizes.pop(path, 0))
+
+    def renamed(self, o: Operation, to: str) -> Iterator[Change]:
+        """Take a file, or every file of a folder, to another path. A file that was there is gone."""
+        inner = [] if o.path in self.sizes else self.below(o.path)
+        for path in inner:
+            yield from self._moved(o.t, path, to.rstrip("/") + path[len(o.path.rstrip("/")) :], self.sizes[path])
+        if not inner:
+            yield from self._moved(o.t, o.path, to, self.sizes.get(o.path, o.size))
+
+    def _moved(self, t: int, path: str, to: str, size: int | None) -> Iterator[Change]:
+        known = path in self.sizes
+        name = self.names.get(path, name_of(path))
+        if known:
+            yield from self.dropped(t, path)
+        if size is None:
+            return
+        if to in self.sizes:
+            yield from self.dropped(t, to)
+        self.names[to] = name if name in self.caches else name_of(to)
+        self.sizes[to] = size
+        yield Change(t, self.names[to], to, size)
 
 
 def _steps(changes: Sequence[tuple[int, int]] | NDArray[np.int64]) -> Steps:

@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from harness.analysis.injected_faults import refusals, taken_caches
+from harness.analysis.lifetimes import CACHE
 from harness.analysis.phase3 import Thread, name_of, phase_3_end, thread_of
+from harness.analysis.remains import remainders
 from harness.record.history import History, Operation
+from harness.record.leftovers import LeftFile
 from harness.record.reader import Record
 
 How = Literal["remove", "rename", "rmtree"]
@@ -61,11 +64,23 @@ def removals(history: History, paths: Iterable[str]) -> tuple[Removal, ...]:
 
 
 def left_caches(run: Record) -> tuple[str, ...] | None:
-    """Return the caches that a run left on disk, without those whose last removal an injected fault refused."""
+    """Return the caches that a run left on disk, also under other names, without those whose last removal a fault refused."""
     if run.left is None:
         return None
     kept = refused_to_the_end(run.history)
-    return tuple(sorted({name_of(file.path) for file in run.left if file.kind == "cache"} - kept))
+    there = {file.path for file in run.left}
+    aside = {name_of(file.path) for file in remainders(run) if file.path in there}
+    return tuple(sorted({name_of(file.path) for file in run.left if file.kind == "cache"} - kept | aside))
+
+
+def left_in_folder(run: Record) -> tuple[LeftFile, ...]:
+    """Return the other files that a run left in its cache folder, such as hot-pixel masks.
+
+    Empty if a fault refused a removal to the end: it may have stopped the removal of the whole folder.
+    """
+    if refused_to_the_end(run.history):
+        return ()
+    return tuple(f for f in run.left or () if f.path.startswith(f"{CACHE}/") and f.kind != "cache")
 
 
 def refused_to_the_end(history: History) -> frozenset[str]:

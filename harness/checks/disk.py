@@ -23,12 +23,14 @@ from harness.analysis.figure import Evidence, Figure, Numbers, Unit, largest, nu
 from harness.analysis.lifetimes import NEVER, Areas, Lives
 from harness.analysis.modes import COADD_FINISHED
 from harness.analysis.phase3 import SUCCEEDED, name_of, phase_3_end, phase_3_start, seconds
-from harness.analysis.removals import left_caches
+from harness.analysis.remains import Remainder, gained_elsewhere, remainders, unexplained
+from harness.analysis.removals import left_caches, left_in_folder
 from harness.checks.base import Check, Premise, Runs
 from harness.checks.premises import ALWAYS, ELSEWHERE, REMOVALS, SAVES, SHARED, TILES, standard
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, Value, say
 from harness.record.history import History
+from harness.record.leftovers import LeftFile
 from harness.record.reader import Record
 from harness.verdict import Outcome, Verdict
 
@@ -60,6 +62,14 @@ class Findings:
         The number of tiles collected in the run.
     left_at_the_end
         The caches on disk after the run; ``None`` if they were not listed.
+    beside, unsure
+        The files with the bytes of caches under other names that were there when Phase 3 ended; those that may have been there.
+    unexplained
+        The bytes in the cache folder after Phase 3 that the trace does not explain; ``None`` without a sample of that time.
+    elsewhere
+        The bytes that the run's working folders gained in Phase 3; ``None`` if they were not sampled.
+    left_in_folder
+        The other files left in the cache folder after the run.
     peaks, ratio
         The peak sizes of the output folder in bytes, named as in the evidence, and the ratio of the run's peak to the pair's.
 
@@ -76,6 +86,11 @@ class Findings:
     freed_in_phase_3: Chosen
     left_at_the_end: tuple[str, ...] | None
     left_bytes: int
+    beside: tuple[Remainder, ...]
+    unsure: tuple[Remainder, ...]
+    unexplained: int | None
+    elsewhere: int | None
+    left_in_folder: tuple[LeftFile, ...]
     succeeded: bool
     peaks: Mapping[str, int | None]
     ratio: float | None
@@ -116,6 +131,7 @@ def _find(runs: Runs) -> Findings:
     span = (start, max(last, start) if end is None else max(end, start))
     judged = found.used & ~found.early & ~found.refused & ~found.taken
     left = left_caches(run)
+    beside = [file for file in remainders(run) if file.size]
     peaks, ratio = _peaks(runs)
     return Findings(
         lives=found,
@@ -129,6 +145,11 @@ def _find(runs: Runs) -> Findings:
         freed_in_phase_3=(found.freed >= span[0]) & (found.freed < span[1]),
         left_at_the_end=left,
         left_bytes=sum(file.size for file in run.left or () if name_of(file.path) in (left or ())),
+        beside=tuple(file for file in beside if end is not None and file.there(end)),
+        unsure=tuple(file for file in beside if end is not None and file.there(end) is None),
+        unexplained=unexplained(run),
+        elsewhere=gained_elsewhere(run),
+        left_in_folder=left_in_folder(run),
         succeeded=bool(history.named(*SUCCEEDED)),
         peaks=peaks,
         ratio=ratio,
@@ -151,9 +172,11 @@ def _peaks(runs: Runs) -> tuple[dict[str, int | None], float | None]:
     return peaks, None
 
 
-def _progressive(run: Record, found: Findings, limits: Thresholds) -> Conclusion:
+def _progressive(run: Record, found: Findings, limits: Thresholds) -> Conclusion:  # noqa: PLR0911 -- worst first
     """Judge ``per_tile``: first leaks, then late removals, then the excess, then the peak."""
     late = found.judged & (found.outlived > limits["disk.outlived"])
+    if (sentence := _not_gone(found, limits)) is not None:
+        return Outcome.FAIL, sentence, ()
     if found.end is not None and found.left.any():
         sentence = say(
             "Caches that no tile needed any more were still on disk when Phase 3 ended: {count}, {size} MB.",
@@ -189,7 +212,45 @@ def _progressive(run: Record, found: Findings, limits: Thresholds) -> Conclusion
         return Outcome.FAIL, sentence, ()
     if found.succeeded and found.left_at_the_end:
         return Outcome.FAIL, _left(found.left_at_the_end), ()
+    if found.succeeded and found.left_in_folder:
+        return Outcome.FAIL, _left_beside(found.left_in_folder), ()
     return *_nothing_wrong(found), ()
+
+
+def _not_gone(found: Findings, limits: Thresholds) -> Message | None:
+    """Say that bytes of caches were still on disk when Phase 3 ended, although the caches were gone under their names."""
+    if found.beside:
+        return say(
+            "Caches were renamed, copied or linked, and their bytes were still on disk when Phase 3 ended: {count} files, {size} "
+            "MB, such as {file}.",
+            count=len(found.beside),
+            size=sum(file.size for file in found.beside) / 1e6,
+            file=name_of(found.beside[0].path),
+        )
+    if found.unexplained is not None and found.unexplained > limits["disk.unexplained"]:
+        return say(
+            "The cache folder had {size} MB after Phase 3 that the trace does not explain (limit {limit} MB).",
+            size=found.unexplained / 1e6,
+            limit=limits["disk.unexplained"] / 1e6,
+        )
+    freed = float(found.lives.size[found.judged & found.freed_in_phase_3].sum())
+    if found.elsewhere is not None and freed and found.elsewhere > limits["disk.elsewhere"] * freed:
+        return say(
+            "The temporary, home and working folders of the run grew by {size} MB in Phase 3, while {freed} MB of caches were "
+            "removed: caches may have been moved there.",
+            size=found.elsewhere / 1e6,
+            freed=freed / 1e6,
+        )
+    return None
+
+
+def _left_beside(files: tuple[LeftFile, ...]) -> Message:
+    return say(
+        "The cache folder was left after the run, with files that are no caches: {count}, {size} MB, such as {file}.",
+        count=len(files),
+        size=sum(file.size for file in files) / 1e6,
+        file=name_of(files[0].path),
+    )
 
 
 def _nothing_wrong(found: Findings) -> tuple[Outcome, Message]:  # noqa: PLR0911 -- one return for each reason
@@ -199,6 +260,11 @@ def _nothing_wrong(found: Findings) -> tuple[Outcome, Message]:  # noqa: PLR0911
         return Outcome.UNKNOWN, say("The end of Phase 3 was not recorded. Caches left on disk: {count}.", count=count)
     if found.left_at_the_end is None:
         return Outcome.UNKNOWN, say("The files left on disk were not listed.")
+    if found.unsure and found.unexplained is None:
+        return Outcome.UNKNOWN, say(
+            "Files as large as caches were removed after Phase 3, such as {file}, and it is not known when they were made.",
+            file=name_of(found.unsure[0].path),
+        )
     unsure = int((found.lives.used & (found.lives.needed == NEVER)).sum())
     if unsure:
         return Outcome.UNKNOWN, say(
@@ -263,6 +329,8 @@ def _gone(found: Findings, sentence: Message) -> Conclusion:
         return Outcome.UNKNOWN, say("The run did not succeed. Caches left on disk: {count}.", count=count), ()
     if found.left_at_the_end:
         return Outcome.FAIL, _left(found.left_at_the_end), ()
+    if found.left_in_folder:
+        return Outcome.FAIL, _left_beside(found.left_in_folder), ()
     return Outcome.PASS, sentence, ()
 
 
@@ -347,6 +415,13 @@ def _evidence(run: Record, found: Findings) -> dict[str, Any]:
         **(_of_phase_3(found) if run.request.mode == "classic" else {}),
         "left_at_end": None if found.left_at_the_end is None else len(found.left_at_the_end),
         "left_at_end_bytes": found.left_bytes,
+        "kept_under_other_names": [name_of(file.path) for file in found.beside[:MAX_LISTED]],
+        "kept_under_other_names_bytes": sum(file.size for file in found.beside),
+        "perhaps_kept_under_other_names": [name_of(file.path) for file in found.unsure[:MAX_LISTED]],
+        "unexplained_bytes_after_phase_3": found.unexplained,
+        "gained_in_working_folders_bytes": found.elsewhere,
+        "left_in_cache_folder": [name_of(file.path) for file in found.left_in_folder[:MAX_LISTED]],
+        "empty_cache_folder_left": any(file.kind == "folder" for file in run.left or ()),
         "run_succeeded": found.succeeded,
         "cache_peak_bytes": held.peak,
         **found.peaks,

@@ -171,13 +171,17 @@ def _target(case: CaseFile, spec: str | None, python: str | None) -> TargetFacts
 def _frames(case: CaseFile, given: Path | None) -> tuple[Path, Truth | None]:
     """Return the folder of the frames, and the ground truth if they are synthetic; by default those of the project's own set."""
     from fixtures import datasets, real
+    from fixtures.frames import PLAIN_PREFIX
     from harness.field.case_file import CaseError
 
     if given is not None:
         return given, None
     facts = case.request.dataset
     if facts.kind == "synthetic" and facts.name in datasets.SYNTHETIC:
-        own = datasets.build(datasets.SYNTHETIC[facts.name], root() / "datasets" / facts.name)
+        spec, folder = datasets.SYNTHETIC[facts.name], facts.name
+        if all(frame.name.startswith(PLAIN_PREFIX) for frame in facts.frames):  # a case of an earlier version
+            spec, folder = datasets.plainly_named(spec), f"{facts.name}-plain"
+        own = datasets.build(spec, root() / "datasets" / folder)
         return own.folder, own.truth
     if facts.kind == "real" and facts.name in real.names():
         return real.load(facts.name).folder, None

@@ -28,6 +28,7 @@ from harness.record.request import RETENTIONS, DatasetFacts, FrameFacts, Mode, R
 from harness.record.seal import WORK
 from harness.run import finish
 from harness.run.finish import End
+from harness.run.input_files import noted, observed
 from harness.run.inputs import InputError
 from harness.run.stack_plan import NAME as STACK_PLAN
 from harness.run.stack_plan import stack_plan
@@ -198,6 +199,10 @@ def _finished(run: _Run, end: End) -> Record:
     request.write(run.folder / "request.json")
     reasons += _ambiguous(run.folder, places)
     reasons += _tabled(run, request)
+    before = noted(run.facts.get("inputs"))
+    if before is not None:
+        files = observed(Path(run.facts["input"]), Path(run.facts["output"]), before)
+        reasons.append(finish.list_inputs(run.folder, files))
     if run.linked:
         if not (run.folder / "outputs").exists():  # an earlier attempt removed it
             link(run.folder / "outputs", Path(run.facts["output"]))

@@ -92,6 +92,7 @@ class Validation:
 
     def _announce(self, config: pytest.Config, nodeids: list[str]) -> None:
         from harness.session.progress import ProgressMonitor, expected_table
+        from harness.session.run_matrix import RUNS
 
         names = {case.name for case in self.campaign.cases if any(f"[{case.name}]" in n for n in nodeids)}
         planned = self.campaign.planned(names)
@@ -108,7 +109,7 @@ class Validation:
                 reporter.write_line(trait.render(translate))
         if self.terminal is not None:
             show = _between_dots(config, self.terminal)
-            self.monitor = ProgressMonitor(self.folder / "runs", show, translate=translate)
+            self.monitor = ProgressMonitor(self.folder / RUNS, show, translate=translate)
             self.monitor.start()
 
     def _traits(self, names: Container[str]) -> tuple[Message, ...]:

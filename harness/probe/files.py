@@ -40,6 +40,8 @@ def _hook(recorder: Recorder, paths: Paths) -> Callable[[str, Any], None]:
         "open": attempts.opened,
         "os.remove": attempts.removed,
         "os.rename": attempts.renamed,
+        "os.link": attempts.linked,
+        "os.truncate": attempts.truncated,
         "shutil.rmtree": attempts.tree_removed,
         "mmap.__new__": attempts.mapped,
     }
@@ -85,6 +87,18 @@ class _Attempts:
         if name is not None or to is not None:
             self._recorder.trace("rename", state="attempt", path=name or _text(args[0]), to=to or _text(args[1]))
 
+    def linked(self, args: Any) -> None:
+        """Record a hard link (``src, dst, src_dir_fd, dst_dir_fd``): the bytes stay when one of the names is removed."""
+        name, to = self._paths.inside_at(args[0], args[2]), self._paths.inside_at(args[1], args[3])
+        if name is not None or to is not None:
+            self._recorder.trace("link", state="attempt", path=name or _text(args[0]), to=to or _text(args[1]))
+
+    def truncated(self, args: Any) -> None:
+        """Record a truncation (``path, length``) of a file given by its name."""
+        name = self._paths.inside(args[0])
+        if name is not None:
+            self._recorder.trace("truncate", state="attempt", path=name, size=args[1])
+
     def tree_removed(self, args: Any) -> None:
         """Record an rmtree (``path``; later versions of Python add a directory descriptor)."""
         name = self._paths.inside(args[0])
@@ -96,6 +110,10 @@ class _Attempts:
         path = getattr(self._last, "path", None)
         if path is not None and os.path.samestat(os.fstat(args[0]), os.stat(path)):
             self._recorder.trace("mmap", state="attempt", path=self._paths.inside(path))
+
+
+_MOVED_OUT: set[str] = set()
+"""The absolute paths of files that were moved out of the output folder. Their removal is recorded under these paths."""
 
 
 class Observed:
@@ -121,6 +139,8 @@ class Observed:
 class _Removal(Observed):
     def __call__(self, path: Any, *, dir_fd: Optional[int] = None) -> None:
         name = self._paths.inside_at(path, -1 if dir_fd is None else dir_fd)
+        if name is None and _MOVED_OUT and not isinstance(path, int) and os.path.abspath(_text(path)) in _MOVED_OUT:
+            name = os.path.abspath(_text(path))
         if name is None:
             self._original(path, dir_fd=dir_fd)
             return
@@ -142,13 +162,15 @@ class _Renaming(Observed):
         if name is None and to is None:
             self._original(src, dst, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
             return
-        names = {"path": name or _text(src), "to": to or _text(dst)}
+        names = {"path": name or os.path.abspath(_text(src)), "to": to or os.path.abspath(_text(dst))}
         size = _size(src, src_dir_fd)
         try:
             self._original(src, dst, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
         except OSError as error:
             self._recorder.trace("rename", state="failed", errno=error.errno, **names)
             raise
+        if to is None:
+            _MOVED_OUT.add(names["to"])
         self._recorder.trace("rename", state="done", size=size, **names)
 
 

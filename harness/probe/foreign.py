@@ -234,6 +234,7 @@ class Watcher:
                 "input": os.path.abspath(os.fsdecode(arguments["input_folder"])),
                 "output": outputs,
                 "before": _files(outputs),
+                "inputs": _inputs(os.path.abspath(os.fsdecode(arguments["input_folder"])), outputs),
                 "selected": [
                     os.path.abspath(str(item["path"]))
                     for item in arguments.get("filtered_header_items") or ()
@@ -342,6 +343,39 @@ def _files(folder: str) -> list[tuple[str, int, int]]:
                 relative = os.path.relpath(path, folder).replace(os.sep, "/")
                 found.append((relative, about.st_size, about.st_mtime_ns))
     return found
+
+
+def _inputs(folder: str, outputs: str) -> list[tuple[str, int, int, int, Optional[bool]]]:
+    """Return the files in the input folder before the run: path, bytes, times of the last write and change, has a WCS."""
+    found = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if os.path.join(parent, name) != outputs]
+        for name in names:
+            path = os.path.join(parent, name)
+            with contextlib.suppress(OSError):
+                about = os.stat(path)
+                relative = os.path.relpath(path, folder).replace(os.sep, "/")
+                found.append((relative, about.st_size, about.st_mtime_ns, about.st_ctime_ns, _solved(path)))
+    return found
+
+
+def _solved(path: str) -> Optional[bool]:
+    """Return whether the first header of a FITS file places the image on the sky; ``None`` if that can't be read."""
+    if not path.lower().endswith((".fit", ".fits", ".fts")):
+        return None
+    names: set[bytes] = set()
+    with open(path, "rb") as stream:
+        for _ in range(64):  # blocks; no camera writes a longer header
+            block = stream.read(2880)
+            if len(block) < 2880 or (not names and not block.startswith(b"SIMPLE")):
+                return None
+            cards = {block[n : n + 8].rstrip() for n in range(0, 2880, 80)}
+            names |= cards
+            if b"END" in cards:
+                if b"CRVAL1" in names:
+                    return bool(names & {b"CD1_1", b"CDELT1", b"PC1_1"})
+                return None if b"EXTEND" in names and b"NAXIS1" not in names else False
+    return None
 
 
 def _settings(arguments: Mapping[str, Any], outputs: str) -> dict[str, Any]:

@@ -24,6 +24,8 @@ _KINDS = (
     ("probe", "_zemosaic_io_probe_*"),
     ("tile", "master_tile_*.fits"),
 )
+_PLACES = ("outputs", *(f"work/{name}" for name in ("tmp", "home", "cwd")))
+_CACHE = "outputs/.zemosaic_img_cache"
 _TILE_FOLDERS = ("tiles", "sds_tiles_*")
 _MOSAICS = ("zemosaic_*.fits", "mosaic_*.fits", "global_mosaic*.fits")
 
@@ -51,17 +53,24 @@ def kind_of(path: str) -> str:
 
 
 def count_left(record: Path) -> tuple[LeftFile, ...]:
-    """Return every file below ``outputs``, in order of path. A link is counted as a file and not followed."""
-    outputs = record / "outputs"
-    found = []
-    for path in _files(outputs):
+    """Return every file below ``outputs`` and in the run's working folders, in order of path.
+
+    A link is counted as a file and not followed. A cache folder that is left without any file is an entry of kind ``folder``.
+    """
+    found = [file for place in _PLACES for file in _count(record, place)]
+    if (record / _CACHE).is_dir() and not any(file.path.startswith(f"{_CACHE}/") for file in found):
+        found.append(LeftFile(_CACHE, 0, "folder"))
+    return tuple(sorted(found, key=lambda file: file.path))
+
+
+def _count(record: Path, place: str) -> Iterator[LeftFile]:
+    for path in _files(record / place):
         try:
             size = path.lstat().st_size
         except OSError:
             continue
-        name = path.relative_to(outputs).as_posix()
-        found.append(LeftFile(f"outputs/{name}", size, kind_of(name)))
-    return tuple(sorted(found, key=lambda file: file.path))
+        name = path.relative_to(record / place).as_posix()
+        yield LeftFile(f"{place}/{name}", size, kind_of(name))
 
 
 def write_left(record: Path, left: Iterable[LeftFile]) -> None:

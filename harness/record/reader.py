@@ -12,6 +12,7 @@ from pathlib import Path
 
 from harness.language.message import say
 from harness.record.history import History, read_history
+from harness.record.inputs import InputFile, read_inputs
 from harness.record.leftovers import LeftFile, read_left
 from harness.record.products import Products, read_products
 from harness.record.request import Request
@@ -25,6 +26,7 @@ class Record:
     """The record of one run. Products, left-over files and seal are ``None`` if the run ended before they were written.
 
     ``truth`` is what the frames show; ``None`` if it is not known. ``damage`` names the files that differ from the seal.
+    ``inputs`` says what became of the input files; ``None`` if that was not recorded.
     """
 
     folder: Path
@@ -35,6 +37,7 @@ class Record:
     seal: Seal | None
     damage: tuple[str, ...]
     truth: Truth | None = None
+    inputs: tuple[InputFile, ...] | None = None
 
     @property
     def usable(self) -> bool:
@@ -54,6 +57,7 @@ def read_record(folder: Path) -> Record:
         history = read_history(folder)
         torn: list[str] = []
         left = read_left(folder, torn)
+        inputs = read_inputs(folder, torn)
         return Record(
             folder=folder,
             request=request,
@@ -63,6 +67,7 @@ def read_record(folder: Path) -> Record:
             seal=seal,
             damage=damaged,
             truth=read_truth(folder),
+            inputs=inputs,
         )
     except RecordError:
         raise

@@ -135,6 +135,7 @@ _CONVERTERS: Mapping[Any, Callable[[Any], Any]] = {
     "str": str,
     "int | None": int_or_none,
     "str | None": text_or_none,
+    "bool | None": lambda value: None if value is None else bool(value),
     "tuple[str, ...]": lambda names: tuple(map(str, names)),
     "Mapping[str, Any]": lambda entries: MappingProxyType(dict(entries or {})),
 }

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self, TypeVar
 
-from harness.record import leftovers
+from harness.record import inputs, leftovers
 from harness.record.history import read_exceptions
 from harness.record.request import Request
 from harness.record.seal import EndState, seal
@@ -63,6 +63,16 @@ def list_left(folder: Path, files: Iterable[leftovers.LeftFile]) -> str:
     except OSError as error:
         (folder / "left.jsonl").unlink(missing_ok=True)
         return f"What the target left could not be listed: {error}."
+    return ""
+
+
+def list_inputs(folder: Path, files: Iterable[inputs.InputFile]) -> str:
+    """Write what became of the input files; return the reason where it can't be written."""
+    try:
+        inputs.write_inputs(folder, files)
+    except OSError as error:
+        (folder / inputs.NAME).unlink(missing_ok=True)
+        return f"What became of the input files could not be listed: {error}."
     return ""
 
 

@@ -12,7 +12,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -25,6 +25,7 @@ from harness.record.request import Request
 from harness.record.seal import WORK
 from harness.record.truth import Truth
 from harness.run import finish
+from harness.run.input_files import Given, compared
 from harness.run.inputs import InputError, require_inputs
 from harness.run.stack_plan import NAME as STACK_PLAN
 from harness.run.stack_plan import stack_plan
@@ -98,12 +99,13 @@ def make_run(
     with _Signals() as signals:
         try:
             with signals.open():
-                _prepare(folder, request, frames, truth, table)
+                given = _prepare(folder, request, frames, truth, table)
             end = _run(request, folder, signals, on_start, grace)
         except BaseException:
             _unmake(folder, new=new)  # nothing was started, so there is nothing to record
             raise
-        end = finish.with_own_failure(folder, end).because(*_tidy(folder))
+        end = finish.with_own_failure(folder, end)
+        end = end.because(finish.list_inputs(folder, compared(folder, given)), *_tidy(folder))
         if end.stopped is None:
             end = _measure(request, folder, end, signals)
         if end.state == "done":
@@ -117,8 +119,14 @@ def make_run(
 # Before
 
 
-def _prepare(folder: Path, request: Request, frames: Path, truth: Truth | None, given: str | None) -> None:
-    """Make the record's folder, with copies of the frames, their ground truth and, for the grid mode, their table."""
+def _prepare(
+    folder: Path, request: Request, frames: Path, truth: Truth | None, given: str | None
+) -> Mapping[str, Given]:
+    """Make the record's folder, with copies of the frames, their ground truth and, for the grid mode, their table.
+
+    Returns the files of the input folder, by name.
+    """
+    files: dict[str, Given] = {}
     table = stack_plan(frames, request.dataset, given) if request.mode == "grid" else None
     try:
         for name in FOLDERS:
@@ -128,10 +136,15 @@ def _prepare(folder: Path, request: Request, frames: Path, truth: Truth | None, 
         if truth is not None:
             (folder / "truth.json").write_text(json.dumps(truth.to_json()) + "\n", encoding="utf-8")
         for frame in request.dataset.frames:
-            _copy(frames / frame.name, folder / WORK / "input" / frame.name, frame.sha256)
+            copy = folder / WORK / "input" / frame.name
+            _copy(frames / frame.name, copy, frame.sha256)
+            # `require_inputs` refuses a frame without a celestial WCS.
+            files[frame.name] = Given(frame.sha256, copy.stat().st_size, solved=True)
         if table is not None:
             copies = folder / WORK / "input"
-            (copies / STACK_PLAN).write_text(table(str(copies.resolve())), encoding="utf-8")
+            text = table(str(copies.resolve())).encode()
+            (copies / STACK_PLAN).write_bytes(text)
+            files[STACK_PLAN] = Given(hashlib.sha256(text).hexdigest(), len(text))
             (folder / STACK_PLAN).write_text(table(""), encoding="utf-8")
         (folder / WORK / "reserve").write_bytes(bytes(RESERVE_BYTES))
     except OSError as error:
@@ -141,6 +154,7 @@ def _prepare(folder: Path, request: Request, frames: Path, truth: Truth | None, 
             error=str(error),
         )
         raise InputError(message) from error
+    return files
 
 
 def _copy(source: Path, target: Path, sha256: str) -> None:

@@ -57,7 +57,7 @@ class Campaign:
         self.settings = settings
         self.root = root
         self.folder = folder
-        self._records = folder / "runs"
+        self._records = folder / run_matrix.RUNS
         self.machine = Machine(self._records)
         self._runs: dict[str, RunEntry] = {}
         self._judged: dict[tuple[str, str], JudgedRun] = {}

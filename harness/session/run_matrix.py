@@ -16,6 +16,9 @@ Subject = Literal["subject", "baseline", "control"]
 SUBJECTS: tuple[Subject, ...] = ("subject", "control", "baseline")
 _PAIR: dict[Subject, Role] = {"subject": "pair", "baseline": "baseline-pair", "control": "control-pair"}
 
+RUNS = "Runs Été"
+"""The folder of a session's runs. Capitals, a space and an accent: a target that treats such paths wrongly then shows it."""
+
 RunKind = tuple[Retention, Variant]
 """Retention and variant: what distinguishes the runs of one target in one case."""
 

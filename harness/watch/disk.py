@@ -13,6 +13,10 @@ from typing import Any
 OUTPUTS = "outputs"
 CACHE = "outputs/.zemosaic_img_cache"
 
+ELSEWHERE = "work"
+WORKING = ("tmp", "home", "cwd")
+"""The working folders of a run, whose bytes are added up in the samples of ``work``; its input and its code are not counted."""
+
 REPEAT_SECONDS = 1.0
 """An unchanged folder gets one line in this time."""
 
@@ -57,22 +61,27 @@ def usage(folder: Path, part: Path) -> tuple[Usage, Usage]:
 
 
 class DiskSampler:
-    """Sample a record's ``outputs`` and the cache folder in it."""
+    """Sample a record's ``outputs``, the cache folder in it, and the working folders of the run, if it has any."""
 
     def __init__(self, record: Path) -> None:
         self._record = record
         self._before: dict[str, tuple[Usage, int]] = {}
 
     def sample(self, *, last: bool) -> list[Mapping[str, Any]]:
-        """Return a line for each folder that changed or has no line in the past second; with ``last``, for both folders."""
+        """Return a line for each folder that changed or has no line in the past second; with ``last``, for all folders."""
         whole, cache = usage(self._record / OUTPUTS, self._record / CACHE)
+        seen_at = [(OUTPUTS, whole), (CACHE, cache)]
+        places = [place for name in WORKING if (place := self._record / ELSEWHERE / name).is_dir()]
+        if places:
+            parts = [usage(place, place)[0] for place in places]
+            seen_at.append((ELSEWHERE, Usage(sum(p.size for p in parts), sum(p.files for p in parts))))
         try:
             free = shutil.disk_usage(self._record).free
         except OSError:
             free = -1
         now = time.monotonic_ns()
         lines: list[Mapping[str, Any]] = []
-        for folder, seen in ((OUTPUTS, whole), (CACHE, cache)):
+        for folder, seen in seen_at:
             before, when = self._before.get(folder, (None, 0))
             if last or seen != before or now - when >= REPEAT_SECONDS * 1e9:
                 self._before[folder] = (seen, now)

@@ -27,6 +27,41 @@ def history(*operations):
     return replace(micro.Micro().record(products=None, left=()).history, operations=operations)
 
 
+def test_a_renamed_cache_keeps_its_bytes():
+    """Only a removal, a truncation or an overwriting frees bytes; a rename, also of the folder or out of it, keeps them."""
+    a, b, c = (CACHE.format(n) for n in "abc")
+    folder = "outputs/.zemosaic_img_cache"
+    saved = [op(n, "save", path, size=10) for n, path in enumerate((a, b, c), 1)]
+    held = history(
+        *saved,
+        op(4, "rename", a, to=f"{a}.old"),
+        op(5, "rename", b, to="/elsewhere/b"),
+        op(6, "rename", folder, to="outputs/old", size=4096),
+    )
+    found = lifetimes.lives(held)
+    assert lifetimes.live_bytes(held).at(np.array([7])).tolist() == [30.0]
+    assert found.freed.tolist() == [lifetimes.NEVER] * 3
+    assert found.names == tuple(sorted(path.rpartition("/")[2] for path in (a, b, c)))
+    moved = f"outputs/old/{a.rpartition('/')[2]}.old"
+    freed = history(
+        *held.operations,
+        op(7, "remove", moved),
+        op(8, "remove", "/elsewhere/b"),
+        op(9, "truncate", f"outputs/old/{c.rpartition('/')[2]}", state="attempt", size=0),
+        op(10, "rmtree", "outputs/old"),
+    )
+    assert lifetimes.lives(freed).freed.tolist() == [7, 8, 9]
+
+
+def test_an_overwritten_cache_has_the_bytes_of_the_new_file():
+    """A cache over which another file is moved has lost its own bytes."""
+    a, b = (CACHE.format(n) for n in "ab")
+    seen = history(
+        op(1, "save", a, size=10), op(2, "save", b, size=20), op(3, "rename", "outputs/x.fits", to=a, size=5)
+    )
+    assert lifetimes.live_bytes(seen).at(np.array([2, 3])).tolist() == [30.0, 25.0]
+
+
 def span(record):
     """Return when Phase 3 began and ended."""
     return phase_3_start(record.history), phase_3_end(record.history)

@@ -194,6 +194,19 @@ def test_renaming_a_cache_away_is_a_removal():
     assert "MainThread renamed preprocessed_p2_0.npy" in micro.prose(found)
 
 
+def test_a_cache_renamed_after_its_last_tile_is_safe_and_named():
+    """No tile needs the cache any more, so the rename is safe. The verdict does not call it removed; `disk` judges its bytes."""
+    run = micro.counted()
+    path = micro.cache_of("p0_0.fits")
+    kept = [op for op in run.operations if op.path != path]
+    when = next(op for op in run.operations if op.path == path and op.state == "done")
+    run.operations = sorted([*kept, replace(when, op="rename", to=f"{path}.old")], key=lambda op: op.t)
+    found = verdict(micro.runs(run))
+    assert found.outcome is Outcome.PASS
+    assert found.evidence["renamed"] == ["preprocessed_p0_0.npy"]
+    assert "removed or renamed once" in found.sentence.render()
+
+
 def test_caches_left_at_the_end_fail():
     """Caches left on disk fail the run, whatever the target's log reports."""
     run = micro.counted().record()

@@ -337,3 +337,189 @@ def test_the_evidence_is_small():
     series = told["series"]
     assert len(series["seconds"]) == len(series["live_bytes"]) == len(series["lower_bound_bytes"]) <= disk.SERIES
     assert all(low <= held for low, held in zip(series["lower_bound_bytes"], series["live_bytes"], strict=True))
+
+
+# Bytes that stay under other names
+
+
+def aside(name, suffix=".old"):
+    """Return the path of a cache under another name."""
+    return micro.cache_of(name) + suffix
+
+
+def counting(free, **request):
+    """Return a run that frees the caches of each tile's last user with ``free(run, name)``."""
+    last = last_users(micro.ONE_SHARED)
+    run = micro.Micro(micro.ONE_SHARED, **request).begin()
+    for tile, group in enumerate(micro.ONE_SHARED):
+        run.submit(tile, group)
+    for tile in range(len(micro.ONE_SHARED)):
+        run.work(tile)
+        for name in last[tile]:
+            free(run, name)
+    return run
+
+
+def renamed(run, name):
+    """Rename a cache aside."""
+    run.operation("rename", micro.cache_of(name), to=aside(name), size=micro.SIZE)
+
+
+def copied(run, name):
+    """Copy a cache with the target's own code, then remove it."""
+    run.operation("open", aside(name, ".bak"), "attempt", mode="wb")
+    run.remove(name)
+
+
+def linked(run, name):
+    """Link a cache, then remove it."""
+    run.operation("link", micro.cache_of(name), "attempt", to=aside(name, ".lnk"))
+    run.remove(name)
+
+
+def removed(run, name):
+    """Remove a cache."""
+    run.remove(name)
+
+
+def with_removals(run, suffix):
+    """End the run; the clean-up removes each remaining file with its size."""
+    run.finish()
+    for name in run.frames:
+        run.operation("remove", aside(name, suffix), size=micro.SIZE)
+    return run
+
+
+@pytest.mark.parametrize(("free", "suffix"), [(renamed, ".old"), (copied, ".bak"), (linked, ".lnk")])
+def test_caches_whose_bytes_stay_under_other_names_fail(free, suffix):
+    """Caches that are renamed aside, or copied or linked before they are removed, are not freed before the clean-up."""
+    found = verdict(micro.runs(with_removals(counting(free), suffix)))
+    assert found.outcome is Outcome.FAIL
+    assert "renamed, copied or linked" in found.sentence.render()
+    assert found.evidence["kept_under_other_names_bytes"] == 6 * micro.SIZE
+    assert verdict(micro.runs(counting(removed).finish())).outcome is Outcome.PASS
+
+
+def test_a_copy_that_is_removed_with_its_cache_passes():
+    """A copy that is gone when Phase 3 ends costs no disk then. That the cache was copied is not a leak."""
+
+    def freed(run, name):
+        copied(run, name)
+        run.operation("remove", aside(name, ".bak"), size=micro.SIZE)
+
+    assert verdict(micro.runs(counting(freed).finish())).outcome is Outcome.PASS
+
+
+def test_a_rename_and_then_a_removal_is_a_removal():
+    """A cache that is renamed and then removed is freed."""
+
+    def freed(run, name):
+        renamed(run, name)
+        run.operation("remove", aside(name), size=micro.SIZE)
+        run.gone.add(name)
+
+    found = verdict(micro.runs(counting(freed).finish()))
+    assert found.outcome is Outcome.PASS, found.sentence.render()
+    assert found.evidence["kept_under_other_names"] == []
+
+
+def test_a_cache_moved_to_the_temporary_folder_is_not_freed():
+    """A move out of the output folder keeps the bytes on disk: the file is among those that are left."""
+
+    def freed(run, name):
+        run.operation("rename", micro.cache_of(name), to=f"/abs/work/tmp/{name}.npy", size=micro.SIZE)
+
+    found = verdict(micro.runs(counting(freed).finish()))
+    assert found.outcome is Outcome.FAIL
+    assert found.evidence["left_at_end_of_phase_3"] == 6
+
+
+def test_a_truncated_cache_is_freed():
+    """Bytes are gone when a cache is opened for writing anew, or truncated: both count as freed."""
+
+    def emptied(run, name):
+        run.operation("open", micro.cache_of(name), "attempt", mode="wb")
+
+    def truncated(run, name):
+        run.operation("truncate", micro.cache_of(name), "attempt", size=0)
+
+    for freed in (emptied, truncated):
+        assert verdict(micro.runs(counting(freed).finish())).evidence["left_at_end_of_phase_3"] == 0
+
+
+def sampled(more):
+    """Return a run with samples of the cache folder that have ``more`` bytes than the trace explains, after Phase 3."""
+    run = counting(removed)
+    run.t += micro.PAUSE
+    run.event("run_info_phase3_finished_from_cache", num_master_tiles=len(run.outcomes))
+    run.look(more, "outputs/.zemosaic_img_cache").look(more + 5, "outputs/.zemosaic_img_cache")
+    return run.finish()
+
+
+def test_bytes_that_the_trace_does_not_explain_fail():
+    """If every sample after Phase 3 has more bytes than the trace saw written, something keeps them in the cache folder."""
+    found = verdict(micro.runs(sampled(micro.SIZE)))
+    assert found.outcome is Outcome.FAIL
+    assert "the trace does not explain" in found.sentence.render()
+    assert found.evidence["unexplained_bytes_after_phase_3"] == micro.SIZE
+    assert verdict(micro.runs(sampled(0))).outcome is Outcome.PASS
+
+
+def test_without_a_sample_a_file_of_unknown_age_is_unknown():
+    """A file as large as a cache that is removed at the end may have been a copy. A sample of the folder decides."""
+
+    def run(samples):
+        made = samples()
+        made.operation("remove", aside("p0_0.fits", ".x"), size=micro.SIZE)
+        return verdict(micro.runs(made))
+
+    assert run(lambda: counting(removed).finish()).outcome is Outcome.UNKNOWN
+    assert run(lambda: sampled(0)).outcome is Outcome.PASS
+
+
+def test_working_folders_that_grow_by_what_was_freed_fail():
+    """Caches that are moved to the temporary folder by another program show in its size."""
+
+    def run(gain):
+        made = micro.Micro(micro.ONE_SHARED).look(100, "work").begin()
+        for tile, group in enumerate(micro.ONE_SHARED):
+            made.submit(tile, group)
+        for tile in range(len(micro.ONE_SHARED)):
+            made.work(tile).remove(*last_users(micro.ONE_SHARED)[tile])
+        made.t += micro.PAUSE
+        made.event("run_info_phase3_finished_from_cache", num_master_tiles=2)
+        return verdict(micro.runs(made.look(100 + gain, "work").finish()))
+
+    found = run(6 * micro.SIZE)
+    assert found.outcome is Outcome.FAIL
+    assert "caches may have been moved there" in found.sentence.render()
+    assert run(micro.SIZE).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize("retention", ["per_tile", "run_end"])
+def test_hot_pixel_masks_left_at_the_end_fail(retention):
+    """A successful run removes the cache folder with the masks in it; with keep everything stays."""
+    mask = LeftFile("outputs/.zemosaic_img_cache/hp_mask_a_1.npy", 25, "mask")
+    found = verdict(micro.runs(micro.counted(retention=retention), left=[mask]))
+    assert found.outcome is Outcome.FAIL
+    assert "such as hp_mask_a_1.npy" in found.sentence.render()
+    assert found.evidence["left_in_cache_folder"] == ["hp_mask_a_1.npy"]
+    kept = micro.counted(retention="keep")
+    left = [mask, *(LeftFile(micro.cache_of(n), micro.SIZE, "cache") for n in kept.frames)]
+    assert verdict(micro.runs(kept, left=left)).outcome is Outcome.PASS
+
+
+def test_an_empty_cache_folder_is_shown_and_passes():
+    """An empty folder holds no bytes."""
+    folder = LeftFile("outputs/.zemosaic_img_cache", 0, "folder")
+    found = verdict(micro.runs(micro.counted(), left=[folder]))
+    assert (found.outcome, found.evidence["empty_cache_folder_left"]) == (Outcome.PASS, True)
+
+
+def test_a_copy_that_is_left_at_the_end_counts_as_a_cache():
+    """A file with the size of a cache is a cache that was left, whatever its name is, also in the temporary folder."""
+    for path in ("outputs/saved.bin", "work/tmp/preprocessed_x.npy.bak"):
+        left = [LeftFile(path, micro.SIZE, "other")]
+        found = verdict(micro.runs(micro.counted(retention="run_end"), left=left))
+        assert (found.outcome, found.evidence["left_at_end"]) == (Outcome.FAIL, 1)
+        assert judge(micro.runs(micro.counted(retention="run_end"), left=left), ["cache"])[0].outcome is Outcome.FAIL

@@ -101,6 +101,6 @@ def test_every_check_has_a_question():
 
 def test_an_empty_history_passes_nothing():
     """A record without observations passes no check."""
-    run = micro.Micro().record(products=None, left=())
+    run = micro.Micro().record(products=None, left=(), inputs=None)
     empty = replace(run, history=replace(run.history, capabilities=frozenset()))
     assert set(outcomes(Comparison(empty)).values()) == {Outcome.UNKNOWN}

@@ -22,6 +22,7 @@ from harness.plugin.hooks import selected
 from harness.record.reader import read_record
 from harness.record.values import sha256_of
 from harness.session.model import JudgedRun, read_session
+from harness.session.run_matrix import RUNS
 from harness.verdict import Outcome, Verdict
 from tests.session_forms import normal_form
 
@@ -229,7 +230,7 @@ def test_two_workers_make_the_same_session(alone, tmp_path):
     used = [{run["key"] for run in share["runs"]} for share in shares]
     assert len(used) == 2
     assert used[0] & used[1], "the workers shared no run"
-    assert len(list((folder / "runs").glob("*/request.json"))) == len(used[0] | used[1])
+    assert len(list((folder / RUNS).glob("*/request.json"))) == len(used[0] | used[1])
 
 
 def test_a_defective_subject_is_red_and_explained(tmp_path):
@@ -303,14 +304,14 @@ def test_ctrl_c_leaves_a_sealed_record_and_no_process(tmp_path, stub, workers):
         command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
     ) as process:
         deadline = time.monotonic() + 60
-        while not list(tmp_path.glob("sessions/*/runs/*/trace-*.jsonl")) and time.monotonic() < deadline:
+        while not list(tmp_path.glob(f"sessions/*/{RUNS}/*/trace-*.jsonl")) and time.monotonic() < deadline:
             time.sleep(0.1)
         os.killpg(process.pid, signal.SIGINT)
         try:
             printed = process.communicate(timeout=60)[0].decode(errors="replace")
         finally:
             process.kill()
-    (record,) = [read_record(p.parent) for p in tmp_path.glob("sessions/*/runs/*/request.json")]
+    (record,) = [read_record(p.parent) for p in tmp_path.glob(f"sessions/*/{RUNS}/*/request.json")]
     assert record.seal is not None, printed
     assert record.seal.state == "killed"
     left = [p for p in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(p.info["cmdline"] or ())]

@@ -201,6 +201,41 @@ def test_rename_tells_both_ends(tmp_path):
     assert (failed["state"], failed["path"], failed["errno"]) == ("failed", "outputs/none", 2)
 
 
+def test_a_file_moved_out_of_the_outputs_is_followed_to_its_removal(tmp_path):
+    """A file that is moved to another folder and removed there has both steps in the trace; another file there has none."""
+    recorder, paths = record_in(tmp_path)
+    rename, remove = _Renaming(os.replace, recorder, paths), _Removal(os.unlink, recorder, paths)
+    place = tmp_path / "temporary"
+    place.mkdir()
+    (tmp_path / "outputs" / "x").write_bytes(b"12")
+    (place / "other").write_bytes(b"3")
+    rename(tmp_path / "outputs" / "x", place / "x")
+    remove(place / "other")
+    remove(place / "x")
+    moved, removed = trace(tmp_path)
+    assert (moved["op"], moved["path"], moved["to"]) == ("rename", "outputs/x", str(place / "x"))
+    assert (removed["op"], removed["state"], removed["path"], removed["size"]) == (
+        "remove",
+        "done",
+        str(place / "x"),
+        2,
+    )
+
+
+def test_links_and_truncations_are_recorded(tmp_path):
+    """A hard link has both names, and a truncation the length; a truncation by descriptor has no name and is left out."""
+    recorder, paths = record_in(tmp_path)
+    attempts = _Attempts(recorder, paths)
+    inside = str(tmp_path / "outputs" / "x")
+    attempts.linked((inside, str(tmp_path / "y"), -1, -1))
+    attempts.linked((str(tmp_path / "y"), str(tmp_path / "z"), -1, -1))
+    attempts.truncated((inside, 0))
+    attempts.truncated((3, 0))
+    link, cut = trace(tmp_path)
+    assert (link["op"], link["path"], link["to"]) == ("link", "outputs/x", str(tmp_path / "y"))
+    assert (cut["op"], cut["path"], cut["size"]) == ("truncate", "outputs/x", 0)
+
+
 def test_wrappers_stand_where_builtins_stood(tmp_path):
     """A wrapper kept as a class attribute does not become a method, is pickled by name, and has the original's signature."""
     remove = _Removal(os.unlink, *record_in(tmp_path))

@@ -44,7 +44,7 @@ def test_frames_of_two_nights_have_the_same_names(script, dataset, tmp_path):
     script.lay_out(script.FolderCase("two", 2, folders=True), dataset.folder, tmp_path / "apart")
     script.lay_out(script.FolderCase("two", 1, folders=False), dataset.folder, tmp_path / "flat")
     assert names(tmp_path / "apart") == ["night0_lights/light_000.fits", "night1_lights/light_000.fits"]
-    assert names(tmp_path / "flat") == ["light_p0_000.fits"]
+    assert names(tmp_path / "flat") == ["Light p0_000.fits"]
 
 
 @pytest.mark.parametrize("clouded", [False, True])

@@ -67,9 +67,10 @@ def test_counts_come_back_from_the_record(record):
 
 
 def test_caches_and_masks_are_cleared(record):
-    """Caches and masks are removed. Products, and a user's file behind a link, are kept."""
+    """Caches and masks are removed. Products, and a user's file behind a link, are kept. The empty cache folder is named."""
     assert clear(record, count_left(record)) == ()
     assert [file.path for file in count_left(record)] == [
+        "outputs/.zemosaic_img_cache",
         "outputs/folder",
         "outputs/linked.fits",
         "outputs/master_tile_000.fits",
@@ -102,8 +103,14 @@ def test_a_refused_removal_is_returned(record, monkeypatch):
 
 def test_a_file_that_vanishes_is_not_counted(record, monkeypatch):
     """A file that vanishes before its size is read is left out."""
-    monkeypatch.setattr(leftovers, "_files", lambda _folder: iter([record / "outputs" / "gone"]))
-    assert count_left(record) == ()
+    monkeypatch.setattr(leftovers, "_files", lambda folder: iter([folder / "gone"]))
+    assert [file.kind for file in count_left(record)] == ["folder"]
+
+
+def test_a_cache_in_a_working_folder_is_counted(fs, record):
+    """A cache that was moved to the run's temporary folder is listed there."""
+    fs.create_file(record / "work" / "tmp" / "preprocessed_a_0.npy", contents=b"x" * 9)
+    assert ("work/tmp/preprocessed_a_0.npy", 9, "cache") in [(f.path, f.size, f.kind) for f in count_left(record)]
 
 
 def test_an_empty_record_has_nothing_left(fs):

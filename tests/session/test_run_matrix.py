@@ -1,11 +1,13 @@
 """Test which runs a case needs, in which order, and their names."""
 
+import unicodedata
 from dataclasses import replace
 
 import pytest
 
 from fixtures.catalogue import CASES, PLAIN, ExtraRuns, Variant
 from harness.session.run_matrix import (
+    RUNS,
     PlannedRun,
     first_panels,
     is_timed,
@@ -87,3 +89,12 @@ def test_each_run_has_a_key_of_its_own():
     assert run_key(replace(request, workers=1)) != run_key(request)
     assert run_key(request, 2) == f"{run_key(request)}-2"
     assert run_key(replace(request, role="pair")) == run_key(request)
+
+
+def test_the_folder_of_the_runs_has_a_capital_a_space_and_an_accent():
+    """A target that treats such paths wrongly shows it in every run. The name is composed, as all systems but one keep it."""
+    assert any(c.isupper() for c in RUNS)
+    assert " " in RUNS
+    assert not RUNS.isascii()
+    assert unicodedata.is_normalized("NFC", RUNS)
+    assert len(RUNS) < 10  # Windows allows 260 characters for a whole path

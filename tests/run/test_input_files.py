@@ -1,0 +1,229 @@
+"""Test the comparison of a run's input files with what they were before the run."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.checks.judge import judge
+from harness.record.comparison import Comparison
+from harness.record.values import sha256_of
+from harness.run.input_files import Given, Noted, compared, noted, observed
+from harness.run.runner import make_run
+from harness.verdict import Outcome
+from tests.runs_ import command
+
+BYTES = b"SIMPLE" + bytes(5000)
+
+
+@pytest.fixture
+def given(tmp_path):
+    """Return a record with two frames in its input folder, and what the target was given."""
+    folder = tmp_path / "record" / "work" / "input"
+    folder.mkdir(parents=True)
+    for place in ("outputs", "work/tmp"):
+        (tmp_path / "record" / place).mkdir(parents=True)
+    for name in ("Été 1.fits", "Été 2.fits"):
+        (folder / name).write_bytes(BYTES + name.encode())
+    return {p.name: Given(sha256_of(p), p.stat().st_size, solved=True) for p in sorted(folder.iterdir())}
+
+
+def states(tmp_path, given):
+    """Return the state of each file, by path."""
+    return {file.path: file.state for file in compared(tmp_path / "record", given)}
+
+
+def first(tmp_path):
+    """Return the path of the first frame."""
+    return tmp_path / "record" / "work" / "input" / "Été 1.fits"
+
+
+def test_untouched_files_are_the_same(tmp_path, given):
+    """Files with the same bytes are the same, with equal hashes, whatever their times are."""
+    os.utime(first(tmp_path), (1, 1))
+    files = compared(tmp_path / "record", given)
+    assert [(f.path, f.state) for f in files] == [("Été 1.fits", "same"), ("Été 2.fits", "same")]
+    assert all(f.before == f.after is not None for f in files)
+
+
+def test_a_changed_pixel_with_its_time_set_back_is_seen(tmp_path, given):
+    """One changed byte is seen, although size and time of the file are those of before."""
+    path = first(tmp_path)
+    before = path.stat()
+    data = bytearray(path.read_bytes())
+    data[-9] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_mtime_ns == before.st_mtime_ns
+    assert states(tmp_path, given) == {"Été 1.fits": "changed", "Été 2.fits": "same"}
+
+
+def test_a_rewritten_header_is_seen(tmp_path, given):
+    """A longer file is a changed file."""
+    path = first(tmp_path)
+    path.write_bytes(b"SOLVED" * 480 + path.read_bytes())
+    assert states(tmp_path, given)["Été 1.fits"] == "changed"
+
+
+def test_a_deleted_file_is_gone(tmp_path, given):
+    """A file whose content is nowhere in the run's folders is gone."""
+    first(tmp_path).unlink()
+    assert states(tmp_path, given) == {"Été 1.fits": "gone", "Été 2.fits": "same"}
+
+
+@pytest.mark.parametrize(
+    "place", ["work/input/unaligned_by_zemosaic/x.fits", "work/input/new.fits", "outputs/x", "work/tmp/x"]
+)
+def test_a_moved_or_renamed_file_is_found_by_its_content(tmp_path, given, place):
+    """A file with the same content below the input folder, in the outputs or in the temporary folder is the moved one."""
+    to = tmp_path / "record" / place
+    to.parent.mkdir(exist_ok=True)
+    first(tmp_path).rename(to)
+    files = compared(tmp_path / "record", given)
+    assert [(f.path, f.state, f.to) for f in files] == [("Été 1.fits", "moved", place), ("Été 2.fits", "same", None)]
+
+
+def test_a_file_that_the_target_adds_is_added(tmp_path, given):
+    """A new file, and a copy of a frame that is still there, are additions."""
+    shutil.copy(first(tmp_path), first(tmp_path).with_name("copy.fits"))
+    assert states(tmp_path, given)["copy.fits"] == "added"
+
+
+def test_without_its_input_folder_every_file_is_gone(tmp_path, given):
+    """A target may remove the folder itself."""
+    shutil.rmtree(first(tmp_path).parent)
+    assert set(states(tmp_path, given).values()) == {"gone"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+def test_a_frame_replaced_by_a_link_is_changed(tmp_path, given):
+    """A link is not the frame, even if the file behind it has the same content."""
+    first(tmp_path).rename(tmp_path / "behind")
+    first(tmp_path).symlink_to(tmp_path / "behind")
+    (file, _) = compared(tmp_path / "record", given)
+    assert (file.state, file.after, file.link) == ("changed", None, str(tmp_path / "behind"))
+
+
+# A user's own run
+
+
+def note(folder):
+    """Note a user's files as the probe does before a run."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    return [
+        Noted(p.relative_to(folder).as_posix(), (s := p.stat()).st_size, s.st_mtime_ns, s.st_ctime_ns, solved=False)
+        for p in files
+    ]
+
+
+@pytest.fixture
+def own(tmp_path):
+    """Return a user's folder of frames."""
+    folder = tmp_path / "mes images"
+    folder.mkdir()
+    for name in ("a.fits", "b.fits"):
+        (folder / name).write_bytes(BYTES)
+        os.utime(folder / name, (1000, 1000))
+    return folder
+
+
+def seen(folder, before):
+    """Return state and new place of each file after the run."""
+    return {f.path: (f.state, f.to) for f in observed(folder, folder / "output", before)}
+
+
+def test_a_users_frames_are_compared_by_size_and_times(own):
+    """Unchanged, written, moved to a subfolder, added; files of the output folder are no inputs."""
+    before = note(own)
+    assert seen(own, before) == {"a.fits": ("same", None), "b.fits": ("same", None)}
+    (own / "a.fits").write_bytes(BYTES)
+    (own / "unaligned_by_zemosaic").mkdir()
+    (own / "b.fits").rename(own / "unaligned_by_zemosaic" / "b.fits")
+    (own / "note.txt").write_text("x")
+    (own / "output").mkdir()
+    (own / "output" / "mosaic.fits").write_bytes(BYTES)
+    assert seen(own, before) == {
+        "a.fits": ("changed", None),
+        "b.fits": ("moved", "unaligned_by_zemosaic/b.fits"),
+        "note.txt": ("added", None),
+    }
+    (own / "a.fits").unlink()
+    assert seen(own, before)["a.fits"] == ("gone", None)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no time of the last change of a file's metadata")
+def test_a_users_frame_whose_time_was_set_back_is_touched(own):
+    """The system's time of the last change can't be set back, so the file is not taken for unchanged."""
+    before = note(own)
+    (own / "a.fits").write_bytes(BYTES[::-1])
+    os.utime(own / "a.fits", ns=(before[0].written, before[0].written))
+    assert seen(own, before)["a.fits"] == ("touched", None)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+def test_a_target_that_writes_through_a_link_changes_the_file_behind_it(own, tmp_path):
+    """The frame is a link to a shared file; the record names that file."""
+    (own / "a.fits").rename(tmp_path / "shared.fits")
+    (own / "a.fits").symlink_to(tmp_path / "shared.fits")
+    before = note(own)
+    (own / "a.fits").write_bytes(b"other")
+    (file, _) = observed(own, own / "output", before)
+    assert (file.state, Path(file.link or "")) == ("changed", (tmp_path / "shared.fits").resolve())
+
+
+def test_a_run_of_an_earlier_probe_has_no_notes():
+    """Without the probe's notes nothing is compared."""
+    assert noted(None) is None
+    assert noted([["a", 1, 2, 3, None]]) == (Noted("a", 1, 2, 3, None),)
+
+
+# In a whole run
+
+
+def judged(tmp_path, script, **changes):
+    """Run a target and return the record with the verdict of the check."""
+    frames = tmp_path / "frames à moi"
+    record = make_run(command(frames, script, **changes), tmp_path / "record", frames)
+    return record, judge(Comparison(record), ["inputs"])[0]
+
+
+LEAVES = """
+hello(); event("PROCESS_DONE")
+"""
+DELETES = """
+(record / "work" / "input" / "é 0.fits").unlink()
+hello(); event("PROCESS_DONE")
+"""
+CRASHES = """
+(record / "work" / "input" / "é 1.fits").write_bytes(b"x")
+hello(); raise SystemExit(3)
+"""
+REWRITES = """
+table = record / "work" / "input" / "stack_plan.csv"
+table.write_text(table.read_text(encoding="utf-8") + "\\n", encoding="utf-8")
+hello(); event("PROCESS_DONE")
+"""
+
+
+@pytest.mark.parametrize("mode", ["classic", "sds", "grid"])
+def test_a_target_that_deletes_a_frame_is_red_in_every_mode(tmp_path, mode):
+    """A target of its own command that deletes a frame is red; one that leaves its inputs is green."""
+    _, found = judged(tmp_path / "good", LEAVES, mode=mode)
+    assert found.outcome is Outcome.PASS, found.sentence.render()
+    _, found = judged(tmp_path / "bad", DELETES, mode=mode)
+    assert (found.outcome, found.evidence["gone"]) == (Outcome.FAIL, ["é 0.fits"])
+
+
+def test_a_target_that_crashes_after_it_changed_a_frame_is_red(tmp_path):
+    """The inputs are compared however the run ends."""
+    record, found = judged(tmp_path, CRASHES)
+    assert record.seal.state == "crashed"
+    assert (found.outcome, found.evidence["changed"]) == (Outcome.FAIL, ["é 1.fits"])
+
+
+def test_the_table_of_a_grid_run_is_an_input_too(tmp_path):
+    """A target that rewrites the table of frames is red."""
+    _, found = judged(tmp_path, REWRITES, mode="grid")
+    assert (found.outcome, found.evidence["changed"]) == (Outcome.FAIL, ["stack_plan.csv"])
