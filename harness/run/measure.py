@@ -29,7 +29,8 @@ from photutils.detection import DAOStarFinder
 from PIL import Image
 from scipy import ndimage
 
-from harness.analysis.footprint import Cards, FootprintError, sky_of
+from harness.analysis.footprint import sky_of
+from harness.analysis.wcs import Cards, FootprintError, wcs_cards, wcs_of
 from harness.record.convert import to_json
 from harness.record.products import BLOCK, PRODUCTS_FORMAT, Plane, Products, TileProduct
 from harness.record.request import Request
@@ -58,10 +59,6 @@ _OVERLAP = 64  # rows that two strips share, so that each star lies whole in one
 _TINY = float(np.finfo(np.float32).tiny)
 _BASE = re.compile(r"zemosaic_MT\d+_R\d+|mosaic_grid")
 _TILES = ("master_tile_*.fits", "sds_tile_*.fits", "tiles/tile_*.fits")
-_CARD = re.compile(
-    r"(CTYPE|CUNIT|CRVAL|CRPIX|CDELT)[12]|CROTA2|(CD|PC)[12]_[12]|PV[12]_\d+|LONPOLE|LATPOLE|RADESYS|EQUINOX"
-    r"|(A|B|AP|BP)_(ORDER|\d_\d)"
-)
 _BROKEN = (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, fits.VerifyError)
 
 
@@ -112,11 +109,21 @@ def decimated_cards(cards: Cards, step: int) -> Cards:
     made = {**cards}
     for axis in (1, 2):
         made[f"CRPIX{axis}"] = (float(cards.get(f"CRPIX{axis}", 0.0)) - 0.5) / step + 0.5
-    matrix = [name for name in cards if re.fullmatch(r"CD[12]_[12]", name)]
-    for name in matrix or ("CDELT1", "CDELT2"):
-        made[name] = float(cards.get(name, 1.0)) * step
+    # A header may state its scale twice. Each statement is changed, so that the reader's choice between them does not matter.
+    scales = [name for name in cards if re.fullmatch(r"CD[12]_[12]|CD00[12]00[12]", name)]
+    turns = [name for name in cards if re.fullmatch(r"PC[12]_[12]|PC00[12]00[12]", name)]
+    if turns or (not scales and "PV1_1" in cards and "CROTA2" not in cards):
+        # PC is scaled, not CDELT: wcslib applies the polynomials of TPV between the two.
+        diagonal = [n for n in ("PC1_1", "PC2_2") if n not in cards and f"PC00{n[2]}00{n[2]}" not in cards]
+        made |= {name: float(step) for name in diagonal}
+        scales += turns
+    else:
+        made |= {name: cards.get(name, 1.0) for name in ("CDELT1", "CDELT2")}
+        scales += ["CDELT1", "CDELT2"]
+    for name in scales:
+        made[name] = float(made[name]) * step
     for name in cards:  # distortion polynomials map pixels to pixels
-        if powers := re.fullmatch(r"(?:A|B|AP|BP)_(\d)_(\d)", name):
+        if powers := re.fullmatch(r"(?:A|B|AP|BP)_(\d+)_(\d+)", name):
             made[name] = float(cards[name]) * float(step) ** (int(powers[1]) + int(powers[2]) - 1)
     return made
 
@@ -251,13 +258,9 @@ def _unreadable(path: Path, error: Exception) -> MeasureError:
 
 def _celestial(path: Path, header: fits.Header) -> Cards:
     """Return the checked celestial WCS cards of a mosaic; without them masks could not be compared on the sky."""
-    cards: dict[str, str | int | float] = {}
-    for name in header:
-        value = header[name]
-        if _CARD.fullmatch(name) and isinstance(value, str | int | float) and not isinstance(value, bool):
-            cards[name] = value
+    cards = wcs_cards(header)
     try:
-        sky_of(cards, 0.0, 0.0)
+        wcs_of(cards)
     except FootprintError as error:
         raise MeasureError(
             f"expected a celestial WCS in {path.name}, found header cards that don't place it ({error}): run it again"
