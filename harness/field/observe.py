@@ -17,12 +17,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from harness.analysis.made import Origin, read, saved_mosaics, taken_over, written
 from harness.field.case_file import Plan, listed, submitted
 from harness.field.folder_link import link, unlink
 from harness.language.message import SaidError, say
 from harness.probe.setup import CHILDREN
 from harness.record import leftovers
-from harness.record.history import TRACE_FORMAT
+from harness.record.history import TRACE_FORMAT, History, read_history
 from harness.record.reader import Record, read_record
 from harness.record.request import RETENTIONS, DatasetFacts, FrameFacts, Mode, Request, Retention, TargetFacts
 from harness.record.seal import WORK
@@ -34,6 +35,7 @@ from harness.run.stack_plan import stack_plan
 from harness.watch.guard import Ended, Guard, NotStartedError
 from harness.watch.sampling import Watch
 
+_PRODUCTS = ("mosaic", "tile")
 _UNALIGNED = "unaligned_by_zemosaic"  # frames that an earlier run put aside
 
 SETTLE_SECONDS = 1.0
@@ -348,7 +350,10 @@ def _plan(record: Record, request: Request) -> Plan | None:
 
 def _mode(record: Record, facts: Mapping[str, Any]) -> Mode:
     keys = [event.key for event in record.history.events]
-    if (Path(facts["input"]) / STACK_PLAN).is_file() or any(key.startswith("[GRID]") for key in keys):
+    # The table may have been written later, so the run's own events are asked first.
+    if any(key.startswith("[GRID]") for key in keys):
+        return "grid"
+    if "PHASE_UPDATE" not in keys and (Path(facts["input"]) / STACK_PLAN).is_file():
         return "grid"
     if record.history.settings.get("sds_mode_default") and any(key.startswith("sds_") for key in keys):
         return "sds"
@@ -386,31 +391,55 @@ def _ambiguous(record: Path, paths: Sequence[Path]) -> list[str]:
 
 
 def _measured(run: _Run, request: Request) -> list[str]:
-    """Measure and list what the run left; files that lay there before and were not touched are not the run's."""
+    """Measure and list what the run left; files of earlier runs are neither, except what the run took over from them."""
+    history = read_history(run.folder)
+    files = leftovers.count_left(run.folder)
+    older = _of_earlier_runs(run, history, [file.path for file in files])
+    taken, opened = taken_over(history), read(history)
+    used = {file.path: file.kind for file in files if file.path in older and (opened is None or file.path in opened)}
+    # A cache that the run took over is its own to remove: left behind, it counts.
+    caches = {path for path, kind in used.items() if taken.frames and kind in ("cache", "mask")}
+    tiles = {path for path, kind in used.items() if taken.tiles and kind == "tile"}
+    origin = Origin(saved_mosaics(history.events), frozenset(older), frozenset(tiles))
+    own = [file for file in files if file.path not in older or file.path in caches]
+    problem = finish.list_left(run.folder, own)
+    failed = finish.measure_products(run.folder, request, origin)
+    return [problem, failed, _left_out(run.folder, files, older - tiles)]
+
+
+def _of_earlier_runs(run: _Run, history: History, paths: Sequence[str]) -> set[str]:
+    """Return the files that lay in the output folder before the run, where they are or moved, and that it did not write.
+
+    The trace is asked first. Size and time of change are compared where it does not show that the run wrote a file.
+    """
     output = Path(run.facts["output"])
+    ours = written(history)
     before = {name: (size, changed) for name, size, changed in run.facts["before"]}
-    files = [file for file in leftovers.count_left(run.folder) if not _untouched(output, file.path, before)]
-    problem = finish.list_left(run.folder, files)
-    failed = finish.measure_products(run.folder, request)
-    return [problem, failed or _only_of_the_run(run.folder, {file.path for file in files})]
+    moved = {(Path(name).name, *about) for name, about in before.items()}
+    found = set()
+    for path in paths:
+        name = path.removeprefix("outputs/")
+        try:
+            now = (output / name).lstat()
+        except OSError:
+            found.add(path)
+            continue
+        about = (now.st_size, now.st_mtime_ns)
+        if name in before:
+            if path not in ours and before[name] == about:
+                found.add(path)
+        elif (Path(name).name, *about) in moved:
+            found.add(path)
+    return found
 
 
-def _untouched(output: Path, path: str, before: Mapping[str, tuple[int, int]]) -> bool:
-    name = path.removeprefix("outputs/")
-    try:
-        about = (output / name).lstat()
-    except OSError:
-        return True
-    return before.get(name) == (about.st_size, about.st_mtime_ns)
-
-
-def _only_of_the_run(record: Path, files: set[str]) -> str:
-    """Leave out the tiles of earlier runs, and all products where the mosaic is of an earlier run; return the reason."""
-    path = record / "products.json"
-    data = json.loads(path.read_text(encoding="utf-8"))
-    if data["mosaic"] is not None and data["mosaic"] not in files:
-        finish.discard_products(record)
-        return f"Expected a mosaic of this run, found only an earlier one, {data['mosaic']}."
-    data["tiles"] = [tile for tile in data["tiles"] if tile["path"] in files]
-    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return ""
+def _left_out(record: Path, files: Sequence[leftovers.LeftFile], older: set[str]) -> str:
+    """Return a sentence that names mosaics and tiles of earlier runs, which are not judged; empty without any."""
+    names = [file.path.removeprefix("outputs/") for file in files if file.path in older and file.kind in _PRODUCTS]
+    if not names:
+        return ""
+    products = record / "products.json"
+    made = products.exists() and json.loads(products.read_text(encoding="utf-8"))["mosaic"]
+    if not made and any(file.path in older and file.kind == "mosaic" for file in files):
+        return f"Expected a mosaic of this run, found only an earlier one: {listed(names, 3)}."
+    return f"Products of earlier runs in the output folder were left out: {listed(names, 3)}."

@@ -82,7 +82,8 @@ def test_what_lay_there_before_is_not_of_the_run(user, tmp_path, monkeypatch):
     fits.writeto(output / "zemosaic_MT9_R9.fits", np.ones((80, 100), np.float32), header)
     fits.writeto(output / "tiles of old" / "master_tile_099.fits", np.ones((8, 8), np.float32))
     (made,) = record(argv, tmp_path / "r")
-    assert made.products is None
+    assert made.products.mosaic is None
+    assert len(made.products.tiles) == 3
     assert "only an earlier one" in made.seal.reason
     assert {Path(file.path).name for file in made.left} == {f"master_tile_00{n}.fits" for n in range(3)}
 
