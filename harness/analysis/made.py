@@ -30,7 +30,6 @@ class TakenOver:
     """What a run took over from an earlier one: numbers of preprocessed frames and of master tiles, and the mosaic.
 
     ``tile_ids`` are the tiles that were taken over, where the events or the trace show which; ``tiles_of`` is the number of all.
-    ``every`` says that no tile was made now.
     """
 
     frames: int = 0
@@ -43,9 +42,9 @@ class TakenOver:
         return bool(self.frames or self.tiles or self.mosaic)
 
     @property
-    def every(self) -> bool:
-        """Whether no master tile was made now."""
-        return 0 < self.tiles_of <= self.tiles
+    def products(self) -> bool:
+        """Whether the mosaic consists of parts that this run did not make."""
+        return bool(self.tiles or self.mosaic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ class Origin:
     """Which files of an output folder are of the run.
 
     ``saved`` are the file names that the run reported as its mosaic, the last one first. ``older`` are the files of earlier runs,
-    relative to the record; of these, ``taken`` are tiles that the run took over.
+    relative to the record; of these, ``taken`` are those that the run took over.
     """
 
     saved: tuple[str, ...] = ()

@@ -19,7 +19,7 @@ from harness.analysis.figure import Evidence, Figure, Numbers, Unit
 from harness.analysis.phase3 import name_of, origins, phase_3_end, phase_3_start
 from harness.analysis.removals import Removal, removals
 from harness.checks.base import Check, Runs, gap
-from harness.checks.premises import ALWAYS, LOG, shared_caches
+from harness.checks.premises import ALWAYS, LOG, OWN_TILES, shared_caches
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, say
 from harness.record.convert import to_json
@@ -377,7 +377,7 @@ CHECK = Check(
     "logs",
     say("Is the log contract kept?"),
     _judge,
-    MappingProxyType({"classic": (*ALWAYS, LOG)}),
+    MappingProxyType({"classic": (*ALWAYS, OWN_TILES, LOG)}),
     figures=(_kept(),),
     parts=MappingProxyType({part: (_kept(*clauses),) for part, clauses in PARTS.items()}),
 )

@@ -254,19 +254,23 @@ def _inputs(facts: Mapping[str, Any]) -> list[Path]:
     found = []
     for parent, folders, names in os.walk(facts["input"]):
         folders[:] = sorted(n for n in folders if n != _UNALIGNED and Path(parent, n) != Path(facts["output"]))
-        found += [Path(parent, n) for n in sorted(names) if is_frame_name(n) and leftovers.kind_of(n) == "other"]
+        found += [Path(parent, n) for n in sorted(names) if is_frame_name(n)]
     return found
 
 
 def _frames(facts: Mapping[str, Any], places: Sequence[Path]) -> tuple[tuple[FrameFacts, ...], list[str]]:
     """Read the frames in place; return their facts, and reasons for unreadable and changed ones."""
-    from fixtures.frame_facts import FrameError, frame_facts, read_header  # noqa: PLC0415 -- astropy is slow
+    from fixtures.frame_facts import FrameError, frame_facts, is_product, read_header  # noqa: PLC0415 -- astropy is slow
 
     paths = {path.name: path for path in places}
-    found, gone, changed = [], [], []
+    found, gone, changed, products = [], [], [], []
     for name, path in sorted(paths.items()):
         try:
-            found.append(frame_facts(path, read_header(path)))
+            header = read_header(path)
+            if is_product(name, header):
+                products.append(name)
+                continue
+            found.append(frame_facts(path, header))
             if path.stat().st_mtime > facts["wall"]:
                 changed.append(name)
         except (FrameError, OSError):
@@ -276,6 +280,8 @@ def _frames(facts: Mapping[str, Any], places: Sequence[Path]) -> tuple[tuple[Fra
         said.append(
             f"Expected {len(paths)} frames to be read after the run, found {len(gone)} that can't be: {listed(gone, 3)}."
         )
+    if products:
+        said.append(f"Mosaics and tiles of ZeMosaic among the frames were left out: {listed(products, 3)}.")
     if changed:
         said.append(
             f"{len(changed)} frames were changed during the run and are known as they were after it: {listed(changed, 3)}."
