@@ -356,7 +356,8 @@ def _mode(folder: Path, log: Log) -> Mode:
 def _is_there(folder: Path, saved: str) -> bool:
     """Return whether a folder holds the mosaic of this name; where there are two, each has a suffix."""
     stem = Path(saved).stem
-    return any(path.stem == stem or path.stem.startswith(f"{stem}_") for path in folder.glob("*.fits"))
+    stems = {path.stem for path in folder.glob("*.fits")}
+    return any(name == stem or name.startswith(f"{stem}_") for name in stems if not name.endswith("_coverage"))
 
 
 def _origin(folder: Path, log: Log | None, taken: TakenOver) -> Origin:

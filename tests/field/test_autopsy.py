@@ -409,3 +409,11 @@ def test_a_mosaic_among_the_frames_is_named(folder, frames, tmp_path):
     found = autopsy.examine(folder, LogText().begin().finish().write(tmp_path / "x.log"), frames)
     assert len(found.record.request.dataset.frames) == 4
     assert "among the frames are no frames: zemosaic_MT2_R4.fits" in said(found)
+
+
+def test_a_coverage_map_alone_does_not_tie_a_log_to_a_folder(folder, tmp_path):
+    """A log belongs to the folder if the mosaic is there; its coverage map may be of another run."""
+    (folder / "zemosaic_MT2_R4.fits").unlink()
+    found = autopsy.examine(folder, LogText().begin().finish().write(tmp_path / "x.log"))
+    assert "which is not in the folder" in said(found)
+    assert Outcome.PASS not in outcomes(found).values()
