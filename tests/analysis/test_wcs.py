@@ -188,3 +188,22 @@ def test_cards_that_state_no_scale_or_need_more_are_refused(cards):
     assert not is_celestial(cards)
     with pytest.raises(FootprintError, match="solve"):
         sky_of(cards, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    "system",
+    [
+        {"CTYPE1": "GLON-TAN", "CTYPE2": "GLAT-TAN", "CRVAL1": 140.0, "CRVAL2": -20.0},
+        {"RADECSYS": "FK4", "EQUINOX": 1950.0},
+        {"RADESYS": "FK5", "EQUINOX": 2026.0},
+        {"CTYPE1": "ELON-TAN", "CTYPE2": "ELAT-TAN"},
+    ],
+    ids=["galactic", "B1950", "equinox of date", "ecliptic"],
+)
+def test_frames_and_mosaics_of_different_systems_are_compared_on_one_sky(system):
+    """Outlines are ICRS whatever the header counts in, and come back to the pixels that they were computed from."""
+    header = fits.Header(ORIGIN | CDELT | system)
+    assert off_by(header) < 1e-4
+    cards = wcs_cards_of(header)
+    x, y = np.array([0.0, 99.0, 50.0]), np.array([0.0, 79.0, 20.0])
+    assert np.allclose(pixel_of(cards, *sky_of(cards, x, y)), (x, y), rtol=0, atol=1e-4)
