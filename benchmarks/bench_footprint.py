@@ -88,7 +88,7 @@ def main() -> None:
         methods = {
             "corners: footprint.outlines": lambda f=frames: outlines(f),
             "corners: WCS(header) a frame": lambda f=frames[:100]: [
-                WCS(fits.Header(x.wcs)).calc_footprint(axes=(1920, 1080)) for x in f
+                WCS(fits.Header(list(x.wcs.items()))).calc_footprint(axes=(1920, 1080)) for x in f
             ],
             "raster: footprint.raster": lambda e=edges, g=grid: raster(e, g, (options.side, options.side)),
             "raster: PIL polygons": lambda p=polygons: by_pil(p, options.side),

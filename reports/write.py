@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness.language.catalogue import CODES
+from harness.language.system import CODES
 from reports.html.render import write_reports
 from reports.junit import junit
 from reports.material import Material

@@ -1,39 +1,39 @@
 """Compute the outlines of frames on the sky, and the pixels of a grid that they cover.
 
 A gnomonic (TAN) WCS without distortion is a projective map: a 3 by 3 matrix times the homogeneous pixel ``(x, y, 1)`` is
-the direction on the sky. Outlines, resampling and pixel areas then need only a few matrix products. ``astropy.wcs`` (1 ms
-a header) is used only for distortion and other projections.
+the direction on the sky. Outlines, resampling and pixel areas then need only a few matrix products. The cards are always read
+by ``astropy`` (`harness.analysis.wcs`), and the matrix is derived from its WCS. ``astropy`` also computes what such a matrix
+can't: distortion and other projections.
 
 Pixel coordinates are zero-based, with integers at pixel centres, ``x`` along columns and ``y`` along rows. Sky coordinates
-are in degrees, in the celestial system of the cards. Systems are not converted: cards that are compared must share one.
+are ICRS, in degrees: ``astropy`` converts from another system of the cards, such as galactic coordinates or B1950.
 """
 
 from __future__ import annotations
 
+import functools
 import math
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from astropy.io import fits
-from astropy.wcs import WCS, FITSFixedWarning
+from astropy.coordinates import SkyCoord
+from astropy.wcs import WCS
+from astropy.wcs.utils import wcs_to_celestial_frame
 from numpy.typing import NDArray
 
+from harness.analysis.wcs import Cards, FootprintError, quiet, wcs_of
 from harness.record.request import FrameFacts
 
-Cards = Mapping[str, str | int | float]
 Array = NDArray[np.float64]
 Box = tuple[slice, slice]
 
 _STRIP = 1 << 18  # elements of one strip of the rasteriser, so that a strip fits in the processor's cache
 _POINTS_PER_SIDE = 32  # with distortion; the error of the polygon is 32² times smaller than that of a straight side
 _ARCSEC2 = math.degrees(1) ** 2 * 3600.0**2  # square arc seconds in a steradian
-
-
-class FootprintError(ValueError):
-    """Raised when WCS cards are not a usable celestial WCS, or an outline can't be placed with them."""
+_SAME = 1e-12  # radians; 2e-7 arc seconds, above the rounding of both methods
+_CONVERGED = 1e-2  # pixels; astropy's own tolerance is 1e-4, and an iteration that diverges is off by whole pixels
 
 
 def outlines(frames: Sequence[FrameFacts]) -> list[Array]:
@@ -149,13 +149,10 @@ def sky_of(wcs: Cards, x: Any, y: Any) -> tuple[Array, Array]:
     """
     x, y = np.broadcast_arrays(np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64))
     matrix = _gnomonic(wcs)
-    if matrix is not None:
-        sky = _sky(np.stack([x, y, np.ones_like(x)], axis=-1) @ matrix.T)
-        return sky[..., 0], sky[..., 1]
-    made = _astropy(wcs)
-    world = made.all_pix2world(x.ravel(), y.ravel(), 0)
-    ra, dec = world[made.wcs.lng], world[made.wcs.lat]
-    return np.mod(ra, 360.0).reshape(x.shape), np.asarray(dec, dtype=np.float64).reshape(x.shape)
+    if matrix is None:
+        return _astropy_sky(wcs_of(wcs), x, y)
+    sky = _sky(np.stack([x, y, np.ones_like(x)], axis=-1) @ matrix.T)
+    return sky[..., 0], sky[..., 1]
 
 
 def pixel_of(wcs: Cards, ra: Any, dec: Any) -> tuple[Array, Array]:
@@ -168,7 +165,7 @@ def pixel_of(wcs: Cards, ra: Any, dec: Any) -> tuple[Array, Array]:
     if matrix is not None:
         x, y, w = np.moveaxis(_directions(ra, dec) @ np.linalg.inv(matrix).T, -1, 0)
         return _divide(x, w), _divide(y, w)
-    return _astropy_pixels(_astropy(wcs), ra, dec)
+    return _astropy_pixels(wcs_of(wcs), ra, dec)
 
 
 def pixel_area(wcs: Cards, x: float, y: float) -> float:
@@ -192,7 +189,8 @@ def pixel_scale(wcs: Cards) -> float:
 
     Raises ``FootprintError`` when the cards are not a celestial WCS.
     """
-    return math.sqrt(pixel_area(wcs, _number(wcs, "CRPIX1", 0.0) - 1, _number(wcs, "CRPIX2", 0.0) - 1))
+    x, y = wcs_of(wcs).wcs.crpix - 1
+    return math.sqrt(pixel_area(wcs, float(x), float(y)))
 
 
 # One edge of one outline on a grid: from (x0, y0) up to (x1, y1), y0 < y1. It always points upwards; otherwise an edge that two
@@ -313,82 +311,95 @@ def _sky(directions: Array) -> Array:
 
 
 def _gnomonic(wcs: Cards) -> Array | None:
-    """Return the matrix from homogeneous pixels to directions, or ``None`` when the cards are not plain TAN.
+    """Return the matrix from homogeneous pixels to directions, or ``None`` when the cards are not plain TAN."""
+    wcs_of(wcs)  # raises for values that can't be a key either
+    return _projective(tuple(wcs.items()))
 
-    The tangent plane's coordinates are those of Calabretta & Greisen (2002), section 5.1.3, with the native pole at
-    180°. That is the default below the pole. At a declination of 90° the default differs, so ``astropy`` handles such cards.
+
+@functools.lru_cache(maxsize=1024)
+def _projective(items: tuple[tuple[str, str | int | float], ...]) -> Array | None:
+    """Derive the matrix from ``astropy``'s WCS, and compare it with ``astropy`` at five pixels.
+
+    The tangent plane's coordinates are those of Calabretta & Greisen (2002), section 5.1.3, with the native pole at 180°.
     """
-    if str(wcs.get("CTYPE1", "")).strip() != "RA---TAN" or str(wcs.get("CTYPE2", "")).strip() != "DEC--TAN":
+    made = wcs_of(dict(items))
+    read = made.wcs
+    if list(read.ctype) != ["RA---TAN", "DEC--TAN"] or made.has_distortion or not _is_icrs(made):
         return None
-    if any(name in wcs for name in ("A_ORDER", "B_ORDER", "CPDIS1", "CPDIS2", "D2IMDIS1", "D2IMDIS2")):
+    if any(
+        name.startswith(("PV", "PROJP", "CPDIS", "CQDIS")) for name, _ in items
+    ):  # astropy reads polynomials from them
         return None
-    if any(name.startswith("PV") for name in wcs):
-        return None
-    if any(str(wcs.get(name, "deg")).strip() != "deg" for name in ("CUNIT1", "CUNIT2")):
-        return None
-    ra, dec = (math.radians(_number(wcs, name)) for name in ("CRVAL1", "CRVAL2"))
-    if _number(wcs, "LONPOLE", 180.0) != 180.0 or abs(dec) >= math.pi / 2:
-        return None
-    scale = np.radians(_scale(wcs))
-    if np.linalg.det(scale) == 0:
-        raise FootprintError(
-            "expected a WCS matrix that can be inverted, found one that is singular: solve the frame again"
-        )
-    x, y = (_number(wcs, name, 0.0) - 1 for name in ("CRPIX1", "CRPIX2"))
+    ra, dec = np.radians(read.crval)
+    scale, (x, y) = np.radians(made.pixel_scale_matrix), read.crpix - 1
     # Columns: east, north and the tangent point.
     sa, ca, sd, cd = math.sin(ra), math.cos(ra), math.sin(dec), math.cos(dec)
     axes = np.array([[-sa, -sd * ca, cd * ca], [ca, -sd * sa, cd * sa], [0.0, cd, sd]])
     plane = np.eye(3)
     plane[:2, :2] = scale
     plane[:2, 2] = -scale @ [x, y]
-    return np.asarray(axes @ plane)
+    matrix = np.asarray(axes @ plane)
+    probes = np.array([[x, y], [x + 64, y], [x, y + 64], [x - 64, y - 64], [x + 640, y + 480]])
+    exact = _directions(*made.wcs_pix2world(probes, 0).T)
+    ours = np.column_stack([probes, np.ones(len(probes))]) @ matrix.T
+    ours /= np.linalg.norm(ours, axis=1)[:, None]
+    # Another pole or unit, which the formula above does not know, gives a clear difference.
+    return matrix if np.abs(ours - exact).max() < _SAME else None
 
 
-def _scale(wcs: Cards) -> Array:
-    """Return the matrix from pixels to degrees: CD, or PC with CDELT, or CDELT with CROTA2."""
-    names = ((1, 1), (1, 2), (2, 1), (2, 2))
-    if any(f"CD{i}_{j}" in wcs for i, j in names):
-        return np.array([_number(wcs, f"CD{i}_{j}", 0.0) for i, j in names]).reshape(2, 2)
-    delta = np.array([_number(wcs, "CDELT1", 1.0), _number(wcs, "CDELT2", 1.0)])
-    if "CROTA2" in wcs and not any(f"PC{i}_{j}" in wcs for i, j in names):
-        turn = math.radians(_number(wcs, "CROTA2"))
-        c, s = math.cos(turn), math.sin(turn)
-        return np.array([[delta[0] * c, -delta[1] * s], [delta[0] * s, delta[1] * c]])
-    turned = np.array([_number(wcs, f"PC{i}_{j}", float(i == j)) for i, j in names]).reshape(2, 2)
-    return np.asarray(delta[:, None] * turned)
+def _is_icrs(made: WCS) -> bool:
+    """Return whether a WCS is in ICRS, or in FK5 of J2000, which differs from it by less than 0.05 arc seconds."""
+    if made.wcs.lngtyp != "RA":
+        return False
+    return made.wcs.radesys in {"", "ICRS"} or (made.wcs.radesys == "FK5" and made.wcs.equinox == 2000)
 
 
-def _number(wcs: Cards, name: str, default: float | None = None) -> float:
-    value = wcs.get(name, default)
-    try:
-        number = float(value) if value is not None else math.nan
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        found = repr(wcs[name]) if name in wcs else "no such card"
-        raise FootprintError(f"expected a finite number in the WCS card {name}, found {found}: solve the frame again")
-    return number
+def _astropy_sky(made: WCS, x: Array, y: Array) -> tuple[Array, Array]:
+    """Return right ascension and declination of pixels by ``astropy``."""
+    with quiet():
+        if _is_icrs(made):
+            world = made.all_pix2world(x.ravel(), y.ravel(), 0)
+            ra, dec = world[made.wcs.lng], world[made.wcs.lat]
+        else:
+            try:
+                sky = made.celestial.pixel_to_world(x.ravel(), y.ravel()).icrs
+            except Exception as error:
+                raise _no_frame(made, error) from error
+            ra, dec = sky.ra.deg, sky.dec.deg
+    return np.mod(ra, 360.0).reshape(x.shape), np.asarray(dec, dtype=np.float64).reshape(x.shape)
 
 
-def _astropy(wcs: Cards) -> WCS:
-    """Return ``astropy``'s WCS, for distortions and projections other than TAN."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FITSFixedWarning)
-            made = WCS(fits.Header(dict(wcs)), naxis=2)
-    except (ValueError, TypeError, MemoryError) as error:
-        raise FootprintError(
-            f"expected a celestial WCS, found cards that can't be read ({error}): solve it again"
-        ) from error
-    if not made.has_celestial:
-        found = ", ".join(str(wcs.get(name, "missing")) for name in ("CTYPE1", "CTYPE2"))
-        raise FootprintError(f"expected the cards of a celestial WCS, found CTYPE {found}: solve the frame first")
-    return made
-
-
-def _astropy_pixels(wcs: WCS, ra: Array, dec: Array) -> tuple[Array, Array]:
-    world = np.empty((ra.size, 2))
-    world[:, wcs.wcs.lng], world[:, wcs.wcs.lat] = ra.ravel(), dec.ravel()
-    pixels = wcs.all_world2pix(world, 0, quiet=True) if wcs.has_distortion else wcs.wcs_world2pix(world, 0)
-    x, y = np.asarray(pixels, dtype=np.float64).T
+def _astropy_pixels(made: WCS, ra: Array, dec: Array) -> tuple[Array, Array]:
+    """Return the pixels of right ascension and declination by ``astropy``; NaN where its iteration does not converge."""
+    longitude, latitude = ra.ravel(), dec.ravel()
+    with quiet():
+        if not _is_icrs(made):
+            try:
+                sky = SkyCoord(longitude, latitude, unit="deg").transform_to(wcs_to_celestial_frame(made))
+            except Exception as error:
+                raise _no_frame(made, error) from error
+            longitude, latitude = sky.spherical.lon.deg, sky.spherical.lat.deg
+        world = np.empty((ra.size, 2))
+        world[:, made.wcs.lng], world[:, made.wcs.lat] = longitude, latitude
+        pixels = _inverted(made, world) if made.has_distortion else np.asarray(made.wcs_world2pix(world, 0), np.float64)
+    x, y = pixels.T
     return x.reshape(ra.shape), y.reshape(ra.shape)
+
+
+def _inverted(made: WCS, world: Array) -> Array:
+    """Invert a distorted WCS; a pixel that does not lead back to its sky becomes NaN."""
+    if not len(world):
+        return world
+    pixels = np.asarray(made.all_world2pix(world, 0, quiet=True), dtype=np.float64)
+    # Both are compared in pixels of the plane behind the distortion, where a difference is the error of the iteration.
+    wanted, reached = made.wcs_world2pix(world, 0), made.pix2foc(pixels, 0)
+    with np.errstate(invalid="ignore"):
+        pixels[~(np.abs(reached - wanted).max(axis=1) < _CONVERGED)] = np.nan
+    return pixels
+
+
+def _no_frame(made: WCS, error: Exception) -> FootprintError:
+    found = ", ".join([*made.wcs.ctype, str(made.wcs.radesys), f"{made.wcs.equinox:g}"])
+    return FootprintError(
+        f"expected a system of sky coordinates that astropy knows, found {found} ({error}): solve it again"
+    )

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.measure import label, regionprops_table
 
-from harness.analysis.footprint import Cards, pixel_area, sky_of
+from harness.analysis.footprint import pixel_area, sky_of
+from harness.analysis.wcs import Cards
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,12 @@ from types import MappingProxyType
 from typing import Any
 
 from harness.analysis.figure import Figure
+from harness.analysis.made import named, taken_over
 from harness.analysis.own_failures import OwnFailure, of_target
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, say
 from harness.record.comparison import Comparison
-from harness.record.convert import read_only
+from harness.record.convert import read_only, to_json
 from harness.record.reader import Record
 from harness.verdict import Axis, Outcome, Verdict
 
@@ -90,7 +91,11 @@ class Check:
             if (missing := premise.met(runs)) is not None:
                 # A run that broke off, or whose tile did, lacks a premise for this reason: name it, the user can mend it.
                 ended = _failed(runs) or _end(runs)
-                return self._unknown(ended or missing, {"premise": WHOLE.name if ended else premise.name})
+                verdict = self._unknown(ended or missing, {"premise": WHOLE.name if ended else premise.name})
+                return verdict if ended or premise is SEALED else _with_taken_over(verdict, runs)
+        return _with_taken_over(self._concluded(runs, thresholds), runs)
+
+    def _concluded(self, runs: Runs, thresholds: Thresholds) -> Verdict:
         verdict = self.judge(runs, thresholds)
         if verdict.outcome is Outcome.UNKNOWN and (ended := _end(runs)) is not None and _failed(runs) is not None:
             return replace(verdict, sentence=ended, cause=(verdict.sentence, *verdict.cause))
@@ -102,6 +107,18 @@ class Check:
 
     def _unknown(self, sentence: Message, evidence: dict[str, Any]) -> Verdict:
         return Verdict(self.name, Outcome.UNKNOWN, sentence, evidence, axis=self.axis)
+
+
+def _with_taken_over(verdict: Verdict, runs: Runs) -> Verdict:
+    """Name what the run took over from an earlier run. If a verdict is unknown because of that, it says so."""
+    taken = taken_over(runs.run.history)
+    if not taken:
+        return verdict
+    evidence = {**verdict.evidence, "taken_over": to_json(taken)}
+    if verdict.outcome is not Outcome.UNKNOWN or not taken.products:
+        return replace(verdict, evidence=evidence, cause=(*verdict.cause, *named(taken)))
+    more = () if verdict.sentence == TAKEN_OVER else (verdict.sentence,)
+    return replace(verdict, sentence=TAKEN_OVER, evidence=evidence, cause=(*named(taken), *more, *verdict.cause))
 
 
 def _sealed(runs: Runs) -> Message | None:
@@ -169,11 +186,11 @@ def _end(runs: Runs) -> Message | None:
 
 
 def _whole(runs: Runs) -> Message | None:
-    """Require for a pass that the run reached its end and its record is complete.
+    """Require for a pass that the run reached its end, that its record is complete, and that it made its products itself.
 
     A failure seen in an incomplete record still counts.
     """
-    return _end(runs) or gap(runs.run)
+    return _end(runs) or gap(runs.run) or (TAKEN_OVER if taken_over(runs.run.history).products else None)
 
 
 def gap(record: Record) -> Message | None:
@@ -188,3 +205,7 @@ def gap(record: Record) -> Message | None:
 
 SEALED = Premise("sealed", _sealed)
 WHOLE = Premise("whole", _whole)
+TAKEN_OVER = say(
+    "The run took over tiles or its mosaic from an earlier run, and does not show how these were made: switch resume off, or "
+    "name an empty output folder."
+)

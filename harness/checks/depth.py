@@ -14,6 +14,7 @@ from typing import Any
 
 from harness.analysis.causes import MAX_LISTED, Causes, listed
 from harness.analysis.figure import Evidence, Figure, Numbers, Unit, every, number_in, numbers
+from harness.analysis.made import taken_over
 from harness.analysis.modes import COADD_FINISHED, batches
 from harness.analysis.phase3 import ABANDONED, Why, groups, lineages, name_of, number, origins
 from harness.checks.base import Check, Conclusion, Runs
@@ -76,6 +77,8 @@ def unsubmitted(run: Record, pair: Record | None, why_not: Message | None) -> Un
 
 def _missing(record: Record) -> set[Planned]:
     """Return each frame of a planned group that is neither in the group's tile nor in a tile without a group."""
+    if taken_over(record.history).tiles:
+        return set()  # groups whose tiles were taken over are not submitted
     retries, planned = origins(record.history), groups(record)
     first = [tile for tile in record.history.tiles if tile.tile not in retries]
     by_group = {planned[tile.tile]: set(tile.frames) for tile in first if tile.tile in planned}

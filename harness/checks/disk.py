@@ -26,7 +26,7 @@ from harness.analysis.phase3 import SUCCEEDED, name_of, phase_3_end, phase_3_sta
 from harness.analysis.remains import Remainder, gained_elsewhere, remainders, unexplained
 from harness.analysis.removals import left_caches, left_in_folder
 from harness.checks.base import Check, Premise, Runs
-from harness.checks.premises import ALWAYS, ELSEWHERE, REMOVALS, SAVES, SHARED, TILES, standard
+from harness.checks.premises import ALWAYS, ELSEWHERE, OWN_TILES, REMOVALS, SAVES, SHARED, TILES, standard
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, Value, say
 from harness.record.history import History
@@ -504,7 +504,7 @@ CHECK = Check(
     _judge,
     MappingProxyType(
         {
-            "classic": (*ALWAYS, TILES, REMOVALS, SAVES, Premise("a cache was written", _written)),
+            "classic": (*ALWAYS, OWN_TILES, TILES, REMOVALS, SAVES, Premise("a cache was written", _written)),
             "sds": (
                 *ELSEWHERE,
                 REMOVALS,

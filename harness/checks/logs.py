@@ -36,7 +36,7 @@ from harness.analysis.retention_lines import (
     says_start,
 )
 from harness.checks.base import Check, Runs, gap
-from harness.checks.premises import ALWAYS, LOG, shared_caches
+from harness.checks.premises import ALWAYS, LOG, OWN_TILES, shared_caches
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, say
 from harness.record.convert import to_json
@@ -533,7 +533,7 @@ CHECK = Check(
     "logs",
     say("Is the log contract kept?"),
     _judge,
-    MappingProxyType({"classic": (*ALWAYS, LOG)}),
+    MappingProxyType({"classic": (*ALWAYS, OWN_TILES, LOG)}),
     figures=(_kept(),),
     parts=MappingProxyType({part: (_kept(*clauses),) for part, clauses in PARTS.items()}),
 )

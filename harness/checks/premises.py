@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from harness.analysis.made import taken_over
 from harness.analysis.modes import not_reached
 from harness.analysis.phase3 import origins, phase_3_start
 from harness.analysis.retention_lines import is_shared
-from harness.checks.base import Premise, Runs, gap
+from harness.checks.base import TAKEN_OVER, Premise, Runs, gap
 from harness.language.message import Message, say
 from harness.record.reader import Record
 
@@ -68,6 +69,11 @@ def _faults(runs: Runs) -> Message | None:
     return None
 
 
+def _own_tiles(runs: Runs) -> Message | None:
+    """Require that the run made all tiles: the target counts the caches of the others too, which the trace does not show."""
+    return TAKEN_OVER if taken_over(runs.run.history).tiles else None
+
+
 def _shared(runs: Runs) -> Message | None:
     """Require of ``per_tile`` that tiles shared a cache: otherwise it could not delete one too early.
 
@@ -112,6 +118,7 @@ OPENS = needs("opens", say("The opening of files was not traced."))
 FUTURES = needs("futures", say("The collection of tile results was not traced."))
 SAVES = needs("saves", say("The writing of caches was not traced."))
 REMOVALS = needs("removals", say("The removal of files was not traced."))
+OWN_TILES = Premise("no tile taken over", _own_tiles)
 MODE_REACHED = Premise("the phases of the mode reached", _mode)
 SHARED = Premise("a cache was shared", _shared)
 NAMED_TWICE = Premise("a frame named twice", _named_twice)
@@ -134,6 +141,8 @@ def standard(runs: Runs) -> tuple[Record | None, Message | None]:
         return None, say("There is no run with run_end to compare with.")
     if not pair.usable or gap(pair) is not None:
         return None, say("The run with run_end did not reach its end, or its record has gaps.")
+    if taken_over(pair.history).products:
+        return None, say("The run with run_end took over tiles or its mosaic from an earlier run.")
     if pair.request.retention == "per_tile":
         return None, say("The run to compare with used per_tile too.")
     other = [*_differences(runs.run, pair), *_other_target(runs.run, pair)]
@@ -150,6 +159,8 @@ def repeats(run: Record, other: Record) -> Message | None:
     if not other.usable or gap(other) is not None:
         return say("Another run was not compared: it did not reach its end, or its record has gaps.")
     may = {"workers", "schedule"}
+    if taken_over(other.history).products:
+        return say("Another run was not compared: it took over tiles or its mosaic from an earlier run.")
     differing = [*(n for n in _differences(run, other) if n not in may), *_other_target(run, other)]
     if differing:
         return say("Another run was not compared; it differs in: {what}.", what=", ".join(differing))
@@ -161,6 +172,8 @@ def baseline_of(runs: Runs) -> tuple[Record | None, Message | None]:
     baseline = runs.baseline
     if baseline is None:
         return None, None
+    if taken_over(baseline.history).products:
+        return None, say("The baseline was not compared: it took over tiles or its mosaic from an earlier run.")
     other = _differences(runs.run, baseline)
     if baseline.request.target.kind != runs.run.request.target.kind:
         other.append("target.kind")

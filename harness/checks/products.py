@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,9 @@ class Findings:
 
 
 def _judge(runs: Runs, _: Thresholds) -> Verdict:
+    outdated = _outdated(runs.run)
+    if outdated is not None:
+        return outdated
     found = _find(runs.run)
     pair, why_not = standard(runs)
     needed = {"removals", "callback" if runs.run.request.mode == "grid" else "tiles"}
@@ -43,6 +47,39 @@ def _judge(runs: Runs, _: Thresholds) -> Verdict:
     if outcome is Outcome.UNKNOWN and usual is None and why_not is not None:
         cause = (*cause, why_not)
     return Verdict("products", outcome, sentence, _evidence(runs.run, found, usual), cause)
+
+
+def _outdated(run: Record) -> Verdict | None:
+    """Fail a run that took over tiles which an earlier run had made with other settings, by what their headers state."""
+    tiles = run.products.tiles if run.products is not None else ()
+    rows = [
+        {"tile": tile.tile, "file": name_of(tile.path), "setting": name, "then": then, "now": now}
+        for tile in tiles
+        if tile.earlier
+        for name, then in tile.settings.items()
+        if (now := setting(run, name)) is not None and not _equal(then, now)
+    ]
+    if not rows:
+        return None
+    hit = listed(sorted({int(row["tile"]) for row in rows}))
+    cause = tuple(
+        say(
+            "Tile {tile} was made with {setting} {then}; this run has {now}.",
+            tile=row["tile"],
+            setting=row["setting"],
+            then=str(row["then"]),
+            now=str(row["now"]),
+        )
+        for row in rows[:5]
+    )
+    sentence = say("Tiles of an earlier run with other settings were taken over: {tiles}.", tiles=hit)
+    return Verdict("products", Outcome.FAIL, sentence, {"made_with_other_settings": rows[:MAX_LISTED]}, cause)
+
+
+def _equal(then: object, now: object) -> bool:
+    if isinstance(then, int | float) and isinstance(now, int | float):
+        return math.isclose(then, now, rel_tol=1e-6, abs_tol=1e-9)
+    return str(then).strip().casefold() == str(now).strip().casefold()
 
 
 def _find(run: Record) -> Findings:

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.analysis.causes import MAX_LISTED, Causes, listed, why_not_made
 from harness.analysis.figure import Figure, Unit, numbers
+from harness.analysis.made import taken_over
 from harness.analysis.modes import SkyTiles, batches, sky_tiles
 from harness.analysis.phase3 import ABANDONED, NONE_MADE, SKIPPED_LATER, Why, groups, name_of, number, twin
 from harness.checks.base import Check, Conclusion, Runs
@@ -24,12 +25,16 @@ _COUNT = re.compile(r"\s*(\d{1,9})\s*/\s*(\d{1,9})\s*")
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """The numbers of tiles that the target reported and that the trace shows; ``None`` where unknown."""
+    """The numbers of tiles that the target reported and that the trace shows; ``None`` where unknown.
+
+    ``taken_over`` is the number of tiles of an earlier run, which the target counts as made and the trace does not show.
+    """
 
     made: int | None
     announced: int | None
     submitted: int | None
     traced: int | None
+    taken_over: int = 0
 
     @property
     def wanted(self) -> int | None:
@@ -40,7 +45,9 @@ class Count:
     def contradictory(self) -> bool:
         """Whether the target and the trace give different numbers."""
         more = self.made is not None and self.wanted is not None and self.made > self.wanted
-        return more or self.submitted not in (None, self.announced) or self.traced not in (None, self.made)
+        submitted = None if self.submitted is None else self.submitted + self.taken_over
+        traced = None if self.traced is None else self.traced + self.taken_over
+        return more or submitted not in (None, self.announced) or traced not in (None, self.made)
 
 
 def announced(history: History) -> int | None:
@@ -76,6 +83,8 @@ def _of_master_tiles(runs: Runs) -> Verdict:
     lost = _lost(runs.run, causes)
     history, plan = runs.run.history, runs.run.request.plan
     unplanned = sorted(set(range(len(plan or ()))) - set(causes.groups.values())) if count.submitted else []
+    if count.taken_over:  # these were not submitted
+        unplanned = []
     evidence: dict[str, Any] = {
         "num_master_tiles": count.made,
         "tiles_total": count.announced,
@@ -136,6 +145,7 @@ def _count(run: Record, causes: Causes) -> Count:
         announced=announced(run.history),
         submitted=None if tiles is None else sum(tile.submitted is not None for tile in tiles),
         traced=None if tiles is None else sum(tile.made for tile in tiles),
+        taken_over=taken_over(run.history).tiles,
     )
 
 

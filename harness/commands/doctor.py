@@ -191,7 +191,8 @@ def _frames(folder: str | Path | None) -> Iterator[Finding]:
 
     path, name = Path(folder).expanduser(), say("own frames")
     try:
-        facts = user_frames.frames_of(path).facts
+        frames = user_frames.frames_of(path)
+        facts = frames.facts
     except user_frames.FramesError as error:
         yield from (_bad(name, message) for message in error.messages)
     except OSError as error:
@@ -206,6 +207,9 @@ def _frames(folder: str | Path | None) -> Iterator[Finding]:
         yield _good(name, found)
         for trait in inputs.traits(facts):
             yield Finding(name, None, trait)
+        if frames.left_out:
+            names = ", ".join(frames.left_out[:3])
+            yield _good(name, say("mosaics and tiles of ZeMosaic among them are left out: {names}", names=names))
 
 
 def _session_folder(folder: Path) -> Iterator[Finding]:

@@ -29,7 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    from harness.language.catalogue import CODES, translator
+    from harness.language.catalogue import translator
+    from harness.language.system import CODES
 
     words = sys.argv[1:] if argv is None else list(argv)
     lang = _language(words, CODES)

@@ -18,14 +18,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from harness.analysis.phase3 import FAILED, INVALID, MISSING, NONE_MADE, STARVED, number, phase_3_start
+from harness.analysis.made import SAVED, Origin, TakenOver, named, saved_mosaics, taken_over
+from harness.analysis.modes import SDS_DONE, SDS_ON
+from harness.analysis.phase3 import FAILED, INVALID, MISSING, NONE_MADE, STARVED, name_of, number, phase_3_start
 from harness.checks.judge import judge
 from harness.field.folder_link import link, unlink
 from harness.language.message import Message, SaidError, say
 from harness.probe.events import split
 from harness.record.comparison import Comparison
 from harness.record.history import Event, History, TileStep
-from harness.record.leftovers import LeftFile, count_left
+from harness.record.leftovers import PASSING, LeftFile, count_left, kind_of
 from harness.record.products import Products, TileProduct, read_products
 from harness.record.reader import Record
 from harness.record.request import RETENTIONS, DatasetFacts, Mode, Request, Retention, TargetFacts
@@ -54,7 +56,13 @@ _RETENTION = re.compile(r"Cache retention mode: (\w+)")
 _COUNTED = re.compile(r"(per_tile) cache retention uses refcount")
 _WORKERS = re.compile(r"WORKERS_PHASE3: \D*(\d+)")
 _MADE_OF = re.compile(r"zemosaic_MT(\d+)_R(\d+)")
-_BEGUN, _SAVED, _DONE = "run_info_processing_started", "run_success_mosaic_saved", "run_success_processing_completed"
+_BEGUN, _DONE = "run_info_processing_started", "run_success_processing_completed"
+_MOSAIC = re.compile(r"zemosaic_MT\d+_R\d+|mosaic_grid")
+_TILE = re.compile(r"master_tile_(\d{1,9})\.fits")
+_ZONE = 15 * 60.0
+_FARTHEST = 26 * 3600.0  # the largest difference of two time zones
+_CLOCKS = 60.0  # seconds by which the mosaic's time may differ from the log's
+_GRAIN = 5.0  # seconds; some file systems keep times to two seconds
 _FATAL = re.compile(r"run_error_(?!phase3_thread_exception)|PROCESS_ERROR")
 _CRASHED = "Worker process crashed"
 
@@ -93,8 +101,7 @@ class Log:
     @property
     def saved(self) -> str | None:
         """The name of the mosaic that the run saved."""
-        names = [str(e.fields["filename"]) for e in self.named(_SAVED) if "filename" in e.fields]
-        return re.split(r"[\\/]", names[-1])[-1] if names else None
+        return next(iter(saved_mosaics(self.events)), None)
 
 
 def examine(folder: Path, log: Path | None = None, frames: Path | None = None) -> Autopsy:
@@ -119,7 +126,8 @@ def examine(folder: Path, log: Path | None = None, frames: Path | None = None) -
     if log is None and (folder / LOG).is_file():
         log = folder / LOG
     found = read_log(log) if log is not None else None
-    record, problems = _record(folder, found, _dataset(folder, frames))
+    dataset, left_out = _dataset(folder, frames)
+    record, problems = _record(folder, found, dataset)
     strange = found is not None and found.saved is not None and not _is_there(folder, found.saved)
     if strange and found is not None:
         # The events of a foreign log happened, but they are not evidence that nothing else happened in the folder's run.
@@ -127,7 +135,12 @@ def examine(folder: Path, log: Path | None = None, frames: Path | None = None) -
         record = replace(record, history=replace(record.history, torn=(*record.history.torn, gap)))
     verdicts = [_plainly(v, record, found) for v in judge(Comparison(record))]
     verdicts.append(_left(record, found, strange=strange))
-    notes = (*_notes_of_folder(record), *problems, *_notes_of_log(found, strange=strange))
+    notes = (
+        *_notes_of_folder(record),
+        *problems,
+        *left_out,
+        *_notes_of_log(found, taken_over(record.history), strange=strange),
+    )
     return Autopsy(record, notes, tuple(verdicts), tuple(_wanted(verdicts, log, frames)))
 
 
@@ -275,22 +288,24 @@ def _record(folder: Path, log: Log | None, dataset: DatasetFacts) -> tuple[Recor
         mode=_mode(folder, known),
         profile="default",
     )
-    products, left, problems = _measured(folder, request)
+    history = History(
+        events=known.events,
+        operations=(),
+        steps=(),
+        holds=(),
+        faults=(),
+        disk=(),
+        processes=(),
+        capabilities=_sources(known),
+        torn=tuple(f"events-{gap}" for gap in known.gaps),
+    )
+    origin = _origin(folder.resolve(), log, taken_over(history))
+    products, left, problems = _measured(folder, request, origin)
     state, reason = _end(log)
     record = Record(
         folder=folder,
         request=request,
-        history=History(
-            events=known.events,
-            operations=(),
-            steps=tuple(_steps(products.tiles if products is not None else ())),
-            holds=(),
-            faults=(),
-            disk=(),
-            processes=(),
-            capabilities=_sources(known),
-            torn=tuple(f"events-{gap}" for gap in known.gaps),
-        ),
+        history=replace(history, steps=tuple(_steps(products.tiles if products is not None else ()))),
         products=products,
         left=left,
         seal=Seal(state, None, reason, 0.0, MappingProxyType({})),
@@ -321,27 +336,86 @@ def _end(log: Log | None) -> tuple[EndState, str]:
 
 
 def _mode(folder: Path, log: Log) -> Mode:
-    if (folder / "mosaic_grid.fits").is_file() or any(e.key.startswith("[GRID]") for e in log.events):
+    """Return the mode by the log's events; the files of the folder, which may be of earlier runs, are asked without any only."""
+    keys = {e.key for e in log.events if e.source == "callback"}
+    if any(key.startswith("[GRID]") for key in keys):
         return "grid"
-    sds = any(e.key == "sds_global_finalize_done" for e in log.events) or any(folder.glob("zemosaic_MT0_R*.fits"))
-    return "sds" if sds else "classic"
+    if keys & {SDS_ON, SDS_DONE}:
+        return "sds"
+    saved = log.saved
+    if saved is None and keys:
+        return "classic"
+    if saved is None:
+        mosaics = [path for path in folder.glob("*.fits") if _MOSAIC.match(path.name)]
+        saved = max(mosaics, key=lambda path: path.stat().st_mtime).name if mosaics else ""
+    if saved.startswith("mosaic_grid"):
+        return "grid"
+    return "sds" if saved.startswith("zemosaic_MT0_R") else "classic"
 
 
 def _is_there(folder: Path, saved: str) -> bool:
     """Return whether a folder holds the mosaic of this name; where there are two, each has a suffix."""
     stem = Path(saved).stem
-    return any(path.stem == stem or path.stem.startswith(f"{stem}_") for path in folder.glob("*.fits"))
+    stems = {path.stem for path in folder.glob("*.fits")}
+    return any(name == stem or name.startswith(f"{stem}_") for name in stems if not name.endswith("_coverage"))
 
 
-def _dataset(folder: Path, frames: Path | None) -> DatasetFacts:
+def _origin(folder: Path, log: Log | None, taken: TakenOver) -> Origin:
+    """Return which files of the folder are of the logged run: by its messages, then by the times of the files.
+
+    A log has times of another clock: local, and perhaps of another machine. The clocks are compared at the mosaic, which was
+    written just before the log reports it. If they don't agree there, as after the files were copied, times say nothing.
+    """
+    saved = saved_mosaics(log.events) if log is not None else ()
+    start = _start(folder, log, saved)
+    if start is None:
+        return Origin(saved=saved)
+    older = {path for path in folder.rglob("*") if path.is_file() and path.stat().st_mtime < start}
+    names = {path: f"outputs/{path.relative_to(folder).as_posix()}" for path in older}
+    used = frozenset(name for path, name in names.items() if _is_taken(path, taken))
+    return Origin(saved, frozenset(names.values()), used)
+
+
+def _is_taken(path: Path, taken: TakenOver) -> bool:
+    if kind_of(path.name) in PASSING:
+        return taken.frames > 0
+    if not taken.tiles:
+        return False
+    found = _TILE.fullmatch(path.name)
+    return found is not None and (not taken.tile_ids or int(found[1]) in taken.tile_ids)
+
+
+def _start(folder: Path, log: Log | None, saved: Sequence[str]) -> float | None:
+    """Return the time before which files of the folder are older than the logged run, by the clock of the files."""
+    if log is None or not log.named(_BEGUN):
+        return None
+    told = next((e.t / 1e9 for e in reversed(log.events) if e.source == "callback" and e.key == SAVED), None)
+    path = next((path for name in saved if (path := folder / name).is_file()), None)
+    if told is None or path is None:
+        return None
+    shift = path.stat().st_mtime - told
+    zone = round(shift / _ZONE) * _ZONE  # zones differ by quarters of an hour
+    if abs(zone) > _FARTHEST or abs(shift - zone) > _CLOCKS:
+        return None
+    return log.named(_BEGUN)[0].t / 1e9 + shift - _GRAIN
+
+
+def _dataset(folder: Path, frames: Path | None) -> tuple[DatasetFacts, tuple[Message, ...]]:
     from fixtures.user_frames import frames_of  # noqa: PLC0415 -- astropy is slow
 
-    if frames is not None:
-        return frames_of(frames).facts
-    return DatasetFacts(folder.resolve().name, "user", hashlib.sha256(b"").hexdigest(), ())
+    if frames is None:
+        return DatasetFacts(folder.resolve().name, "user", hashlib.sha256(b"").hexdigest(), ()), ()
+    found = frames_of(frames)
+    if not found.left_out:
+        return found.facts, ()
+    names = ", ".join(found.left_out[:3])
+    note = say("Mosaics and tiles of ZeMosaic among the frames are no frames: {names}.", names=names)
+    return found.facts, (note,)
 
 
-def _measured(folder: Path, request: Request) -> tuple[Products | None, tuple[LeftFile, ...], list[Message]]:
+def _measured(
+    folder: Path, request: Request, origin: Origin
+) -> tuple[Products | None, tuple[LeftFile, ...], list[Message]]:
     """Measure the products in the folder, through a link in a temporary folder."""
     from harness.run.measure import MeasureError, measure  # noqa: PLC0415 -- heavy
 
@@ -356,14 +430,46 @@ def _measured(folder: Path, request: Request) -> tuple[Products | None, tuple[Le
                 )
             )
         try:
-            left = count_left(place)
+            found = count_left(place)
+            left = tuple(file for file in found if file.path not in origin.older or file.path in origin.taken)
+            notes = list(_notes_of_earlier_runs(found, origin))
             try:
-                measure(place, request)
+                measure(place, request, origin)
             except MeasureError as error:
-                return None, left, [say("The mosaic could not be measured: {error}", error=str(error))]
-            return read_products(place), left, []
+                return None, left, [*notes, say("The mosaic could not be measured: {error}", error=str(error))]
+            products = read_products(place)
+            return products, left, [*notes, *_notes_of_other_mosaics(found, products, origin)]
         finally:
             unlink(place / "outputs")
+
+
+def _notes_of_earlier_runs(files: Iterable[LeftFile], origin: Origin) -> Iterator[Message]:
+    """Name the files of earlier runs, which are not judged."""
+    older = [file for file in files if file.path in origin.older - origin.taken and file.kind != "other"]
+    if older:
+        yield say(
+            "Files of an earlier run, which are not judged: {count}, such as {names}.",
+            count=len(older),
+            names=", ".join(name_of(file.path) for file in older[:3]),
+        )
+
+
+def _notes_of_other_mosaics(files: Iterable[LeftFile], products: Products | None, origin: Origin) -> Iterator[Message]:
+    """Name the mosaics of other runs that are as new as the examined one, or whose time says nothing."""
+    if products is None or products.mosaic is None:
+        return
+    ours = _MOSAIC.match(name_of(products.mosaic))
+    base = ours[0] if ours else name_of(products.mosaic)
+    others = sorted(
+        name
+        for file in files
+        if file.path not in origin.older
+        and file.kind == "mosaic"
+        and (other := _MOSAIC.match(name := name_of(file.path)))
+        and other[0] != base
+    )
+    if others:
+        yield say("Mosaics of other runs, which are not judged: {names}.", names=", ".join(others[:5]))
 
 
 def _steps(tiles: Iterable[TileProduct]) -> Iterator[TileStep]:
@@ -447,7 +553,7 @@ def _notes_of_folder(record: Record) -> Iterator[Message]:
         )
 
 
-def _notes_of_log(log: Log | None, *, strange: bool) -> Iterator[Message]:
+def _notes_of_log(log: Log | None, taken: TakenOver, *, strange: bool) -> Iterator[Message]:
     if log is None:
         return
     yield from log.notes
@@ -465,6 +571,7 @@ def _notes_of_log(log: Log | None, *, strange: bool) -> Iterator[Message]:
             begun=len(begun),
             made=_stated(log, "run_info_phase3_finished_from_cache", "num_master_tiles"),
         )
+    yield from named(taken)
     for gap in log.gaps:
         yield say("The log is incomplete: {gap}.", gap=gap)
     if strange:

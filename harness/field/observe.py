@@ -17,12 +17,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from harness.analysis.made import Origin, read, saved_mosaics, taken_over, written
 from harness.field.case_file import Plan, listed, submitted
 from harness.field.folder_link import link, unlink
 from harness.language.message import SaidError, say
 from harness.probe.setup import CHILDREN
 from harness.record import leftovers
-from harness.record.history import TRACE_FORMAT
+from harness.record.history import TRACE_FORMAT, History, read_history
 from harness.record.reader import Record, read_record
 from harness.record.request import RETENTIONS, DatasetFacts, FrameFacts, Mode, Request, Retention, TargetFacts
 from harness.record.seal import WORK
@@ -35,6 +36,7 @@ from harness.run.stack_plan import stack_plan
 from harness.watch.guard import Ended, Guard, NotStartedError
 from harness.watch.sampling import Watch
 
+_PRODUCTS = ("mosaic", "tile")
 _UNALIGNED = "unaligned_by_zemosaic"  # frames that an earlier run put aside
 
 SETTLE_SECONDS = 1.0
@@ -257,19 +259,23 @@ def _inputs(facts: Mapping[str, Any]) -> list[Path]:
     found = []
     for parent, folders, names in os.walk(facts["input"]):
         folders[:] = sorted(n for n in folders if n != _UNALIGNED and Path(parent, n) != Path(facts["output"]))
-        found += [Path(parent, n) for n in sorted(names) if is_frame_name(n) and leftovers.kind_of(n) == "other"]
+        found += [Path(parent, n) for n in sorted(names) if is_frame_name(n)]
     return found
 
 
 def _frames(facts: Mapping[str, Any], places: Sequence[Path]) -> tuple[tuple[FrameFacts, ...], list[str]]:
     """Read the frames in place; return their facts, and reasons for unreadable and changed ones."""
-    from fixtures.frame_facts import FrameError, frame_facts, read_header  # noqa: PLC0415 -- astropy is slow
+    from fixtures.frame_facts import FrameError, frame_facts, is_product, read_header  # noqa: PLC0415 -- astropy is slow
 
     paths = {path.name: path for path in places}
-    found, gone, changed = [], [], []
+    found, gone, changed, products = [], [], [], []
     for name, path in sorted(paths.items()):
         try:
-            found.append(frame_facts(path, read_header(path)))
+            header = read_header(path)
+            if is_product(name, header):
+                products.append(name)
+                continue
+            found.append(frame_facts(path, header))
             if path.stat().st_mtime > facts["wall"]:
                 changed.append(name)
         except (FrameError, OSError):
@@ -279,6 +285,8 @@ def _frames(facts: Mapping[str, Any], places: Sequence[Path]) -> tuple[tuple[Fra
         said.append(
             f"Expected {len(paths)} frames to be read after the run, found {len(gone)} that can't be: {listed(gone, 3)}."
         )
+    if products:
+        said.append(f"Mosaics and tiles of ZeMosaic among the frames were left out: {listed(products, 3)}.")
     if changed:
         said.append(
             f"{len(changed)} frames were changed during the run and are known as they were after it: {listed(changed, 3)}."
@@ -353,7 +361,10 @@ def _plan(record: Record, request: Request) -> Plan | None:
 
 def _mode(record: Record, facts: Mapping[str, Any]) -> Mode:
     keys = [event.key for event in record.history.events]
-    if (Path(facts["input"]) / STACK_PLAN).is_file() or any(key.startswith("[GRID]") for key in keys):
+    # The table may have been written later, so the run's own events are asked first.
+    if any(key.startswith("[GRID]") for key in keys):
+        return "grid"
+    if "PHASE_UPDATE" not in keys and (Path(facts["input"]) / STACK_PLAN).is_file():
         return "grid"
     if record.history.settings.get("sds_mode_default") and any(key.startswith("sds_") for key in keys):
         return "sds"
@@ -391,31 +402,55 @@ def _ambiguous(record: Path, paths: Sequence[Path]) -> list[str]:
 
 
 def _measured(run: _Run, request: Request) -> list[str]:
-    """Measure and list what the run left; files that lay there before and were not touched are not the run's."""
+    """Measure and list what the run left; files of earlier runs are neither, except what the run took over from them."""
+    history = read_history(run.folder)
+    files = leftovers.count_left(run.folder)
+    older = _of_earlier_runs(run, history, [file.path for file in files])
+    taken, opened = taken_over(history), read(history)
+    used = {file.path: file.kind for file in files if file.path in older and (opened is None or file.path in opened)}
+    # A cache that the run took over is its own to remove: left behind, it counts.
+    caches = {path for path, kind in used.items() if taken.frames and kind in ("cache", "mask")}
+    tiles = {path for path, kind in used.items() if taken.tiles and kind == "tile"}
+    origin = Origin(saved_mosaics(history.events), frozenset(older), frozenset(tiles))
+    own = [file for file in files if file.path not in older or file.path in caches]
+    problem = finish.list_left(run.folder, own)
+    failed = finish.measure_products(run.folder, request, origin)
+    return [problem, failed, _left_out(run.folder, files, older - tiles)]
+
+
+def _of_earlier_runs(run: _Run, history: History, paths: Sequence[str]) -> set[str]:
+    """Return the files that lay in the output folder before the run, where they are or moved, and that it did not write.
+
+    The trace is asked first. Size and time of change are compared where it does not show that the run wrote a file.
+    """
     output = Path(run.facts["output"])
+    ours = written(history)
     before = {name: (size, changed) for name, size, changed in run.facts["before"]}
-    files = [file for file in leftovers.count_left(run.folder) if not _untouched(output, file.path, before)]
-    problem = finish.list_left(run.folder, files)
-    failed = finish.measure_products(run.folder, request)
-    return [problem, failed or _only_of_the_run(run.folder, {file.path for file in files})]
+    moved = {(Path(name).name, *about) for name, about in before.items()}
+    found = set()
+    for path in paths:
+        name = path.removeprefix("outputs/")
+        try:
+            now = (output / name).lstat()
+        except OSError:
+            found.add(path)
+            continue
+        about = (now.st_size, now.st_mtime_ns)
+        if name in before:
+            if path not in ours and before[name] == about:
+                found.add(path)
+        elif (Path(name).name, *about) in moved:
+            found.add(path)
+    return found
 
 
-def _untouched(output: Path, path: str, before: Mapping[str, tuple[int, int]]) -> bool:
-    name = path.removeprefix("outputs/")
-    try:
-        about = (output / name).lstat()
-    except OSError:
-        return True
-    return before.get(name) == (about.st_size, about.st_mtime_ns)
-
-
-def _only_of_the_run(record: Path, files: set[str]) -> str:
-    """Leave out the tiles of earlier runs, and all products where the mosaic is of an earlier run; return the reason."""
-    path = record / "products.json"
-    data = json.loads(path.read_text(encoding="utf-8"))
-    if data["mosaic"] is not None and data["mosaic"] not in files:
-        finish.discard_products(record)
-        return f"Expected a mosaic of this run, found only an earlier one, {data['mosaic']}."
-    data["tiles"] = [tile for tile in data["tiles"] if tile["path"] in files]
-    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return ""
+def _left_out(record: Path, files: Sequence[leftovers.LeftFile], older: set[str]) -> str:
+    """Return a sentence that names mosaics and tiles of earlier runs, which are not judged; empty without any."""
+    names = [file.path.removeprefix("outputs/") for file in files if file.path in older and file.kind in _PRODUCTS]
+    if not names:
+        return ""
+    products = record / "products.json"
+    made = products.exists() and json.loads(products.read_text(encoding="utf-8"))["mosaic"]
+    if not made and any(file.path in older and file.kind == "mosaic" for file in files):
+        return f"Expected a mosaic of this run, found only an earlier one: {listed(names, 3)}."
+    return f"Products of earlier runs in the output folder were left out: {listed(names, 3)}."

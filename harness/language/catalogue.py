@@ -13,7 +13,7 @@ from datetime import datetime
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 from babel.dates import format_datetime
 from babel.messages.pofile import read_po
@@ -21,9 +21,8 @@ from babel.numbers import format_decimal, get_decimal_symbol
 from babel.units import format_unit
 
 from harness.language.message import FIGURE, Message, Translate, Value, say
-from harness.language.system import CODES
+from harness.language.system import CODES, Code
 
-Code = Literal["en", "fr"]
 CATALOGUES = Path(__file__).with_name("locale")
 
 _NO_BREAK = "\N{NO-BREAK SPACE}"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import locale
-import os
+import sys
 from collections.abc import Mapping
+from typing import Literal, get_args
 
-CODES = ("en", "fr")
+Code = Literal["en", "fr"]
+CODES: tuple[Code, ...] = get_args(Code)
 
 
 def language_of(env: Mapping[str, str]) -> str:
@@ -26,6 +28,6 @@ def language_of(env: Mapping[str, str]) -> str:
 
 def _of_windows() -> str:
     """Return the language that a Windows user chose for menus, such as ``fr_FR``; empty on other systems."""
-    if os.name != "nt":
+    if sys.platform != "win32":
         return ""
     return locale.windows_locale.get(ctypes.windll.kernel32.GetUserDefaultUILanguage(), "")

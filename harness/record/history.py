@@ -271,11 +271,21 @@ class _Reading:
                 self.operations.append(built(Operation, data, pid=pid))
 
 
-def read_history(folder: Path) -> History:
-    """Read the events, traces and samples of a record. Lines that can't be read are named in ``torn``."""
+def read_events(folder: Path) -> tuple[Event, ...]:
+    """Read only the events of a record, in order of time, without the lines that can't be read."""
+    return tuple(sorted(_with_events(folder).events, key=lambda e: e.t))
+
+
+def _with_events(folder: Path) -> _Reading:
     reading = _Reading([], [], [], [], [], [], set(), {}, [])
     for path in sorted(folder.glob("events-*.jsonl")):
         reading.take(path, EVENTS_FORMAT, reading.event)
+    return reading
+
+
+def read_history(folder: Path) -> History:
+    """Read the events, traces and samples of a record. Lines that can't be read are named in ``torn``."""
+    reading = _with_events(folder)
     for path in sorted(folder.glob("trace-*.jsonl")):
         reading.take(path, TRACE_FORMAT, reading.trace)
     disk = read_samples(folder / "disk.jsonl", reading.torn, DiskSample)

@@ -23,7 +23,8 @@ BLOCK = 32
 class TileProduct:
     """A master tile on disk after the run, with the counts in its header.
 
-    ``frames`` is ZMT_NRAW, ``aligned`` is ZMT_NALGN, ``reference`` is ZMT_REF; ``None`` if the header lacks the card.
+    ``frames`` is ZMT_NRAW, ``aligned`` is ZMT_NALGN, ``reference`` is ZMT_REF; ``None`` if the header lacks the card. ``earlier``
+    says that the run took the tile over from an earlier run; ``settings`` are the settings that its header states, by name.
     """
 
     path: str
@@ -31,6 +32,8 @@ class TileProduct:
     frames: int | None
     aligned: int | None
     reference: str | None
+    earlier: bool = False
+    settings: Mapping[str, str | int | float | bool] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,8 @@ def read_products(folder: Path) -> Products | None:
                 int_or_none(t["frames"]),
                 int_or_none(t["aligned"]),
                 text_or_none(t["reference"]),
+                t.get("earlier", False) is True,
+                MappingProxyType({str(k): v for k, v in dict(t.get("settings", {})).items() if _is_plain(v)}),
             )
             for t in data["tiles"]
         )
@@ -138,6 +143,10 @@ def read_products(folder: Path) -> Products | None:
                 error=str(error),
             )
         ) from error
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, str | int | float)
 
 
 def _plane(index: int, data: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Plane:

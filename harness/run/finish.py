@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self, TypeVar
 
+from harness.analysis.made import Origin, saved_mosaics
 from harness.record import inputs, leftovers
-from harness.record.history import read_exceptions
+from harness.record.history import read_events, read_exceptions
 from harness.record.request import Request
 from harness.record.seal import EndState, seal
 from harness.watch.disk import DiskSampler
@@ -76,12 +77,15 @@ def list_inputs(folder: Path, files: Iterable[inputs.InputFile]) -> str:
     return ""
 
 
-def measure_products(folder: Path, request: Request) -> str:
-    """Measure what a run made; return the reason where that fails, with the traceback in ``console.log``."""
+def measure_products(folder: Path, request: Request, origin: Origin | None = None) -> str:
+    """Measure what a run made; return the reason where that fails, with the traceback in ``console.log``.
+
+    Without ``origin`` everything in ``outputs`` is the run's, because the folder was empty before.
+    """
     from harness.run.measure import measure  # noqa: PLC0415 -- loads astropy and photutils, for use after the end only
 
     try:
-        measure(folder, request)
+        measure(folder, request, origin or Origin(saved=saved_mosaics(read_events(folder))))
     except Exception as error:  # noqa: BLE001 -- products of a broken target may break anything
         with contextlib.suppress(OSError), (folder / CONSOLE).open("a", encoding="utf-8") as console:
             console.write("\n[measuring the products failed]\n" + traceback.format_exc())

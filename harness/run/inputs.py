@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 import unicodedata
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
-from astropy.wcs import WCS
 
+from harness.analysis.wcs import Cards, FootprintError, wcs_of
 from harness.language.message import Message, SaidError, say
 from harness.record.request import DatasetFacts, FrameFacts
 
@@ -100,22 +100,16 @@ def _first(names: Sequence[str]) -> str:
     return ", ".join(names[:LISTED]) + (", …" if len(names) > LISTED else "")
 
 
-def is_celestial(cards: Mapping[str, str | int | float]) -> bool:
+def is_celestial(cards: Cards) -> bool:
     """Return whether WCS cards put axes 1 and 2 on the sky, with a stated origin and a usable scale.
 
     Every frame is tested by this rule.
     """
-    # Without these cards astropy assumes an origin and 1 degree per pixel, which no telescope has.
-    if not {"CRVAL1", "CRVAL2"} <= cards.keys() or not cards.keys() & {"CD1_1", "CD1_2", "PC1_1", "CDELT1"}:
+    try:
+        wcs_of(cards)
+    except FootprintError:
         return False
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            wcs = WCS(fits.Header(list(cards.items())), naxis=2)
-            matrix = wcs.pixel_scale_matrix
-            return bool(wcs.has_celestial and np.isfinite(matrix).all() and abs(np.linalg.det(matrix)) > 0)
-        except Exception:  # noqa: BLE001 -- a WCS that astropy can't read for any reason is unusable
-            return False
+    return True
 
 
 def room_needed(folder: Path, facts: DatasetFacts) -> int:

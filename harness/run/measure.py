@@ -12,7 +12,7 @@ import json
 import math
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,7 +29,9 @@ from photutils.detection import DAOStarFinder
 from PIL import Image
 from scipy import ndimage
 
-from harness.analysis.footprint import Cards, FootprintError, sky_of
+from harness.analysis.footprint import sky_of
+from harness.analysis.made import Origin
+from harness.analysis.wcs import Cards, FootprintError, wcs_cards, wcs_of
 from harness.record.convert import to_json
 from harness.record.products import BLOCK, PRODUCTS_FORMAT, Plane, Products, TileProduct
 from harness.record.request import Request
@@ -56,12 +58,20 @@ _MESH = 64
 _OVERLAP = 64  # rows that two strips share, so that each star lies whole in one of them
 
 _TINY = float(np.finfo(np.float32).tiny)
-_BASE = re.compile(r"zemosaic_MT\d+_R\d+|mosaic_grid")
+_BASE = re.compile(r"(zemosaic_MT\d+_R\d+|mosaic_grid)(_[\w-]+)?")
 _TILES = ("master_tile_*.fits", "sds_tile_*.fits", "tiles/tile_*.fits")
-_CARD = re.compile(
-    r"(CTYPE|CUNIT|CRVAL|CRPIX|CDELT)[12]|CROTA2|(CD|PC)[12]_[12]|PV[12]_\d+|LONPOLE|LATPOLE|RADESYS|EQUINOX"
-    r"|(A|B|AP|BP)_(ORDER|\d_\d)"
-)
+# The settings that the header of a master tile states.
+_SETTINGS = {
+    "ZMT_NORM": "stacking_normalize_method",
+    "ZMT_WGHT": "stacking_weighting_method",
+    "ZMT_REJ": "stacking_rejection_algorithm",
+    "ZMT_KAPLO": "stacking_kappa_low",
+    "ZMT_KAPHI": "stacking_kappa_high",
+    "ZMT_COMB": "stacking_final_combine_method",
+    "ZMT_RADW": "apply_radial_weight",
+}
+_ALL = Origin()
+_SAME_RUN = 60.0  # seconds between two mosaics of one run, which are written one after the other
 _BROKEN = (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, fits.VerifyError)
 
 
@@ -73,18 +83,18 @@ class MeasureError(ValueError):
     """Raised when the mosaic or the coverage of a run can't be measured."""
 
 
-def measure(folder: Path, request: Request) -> None:
+def measure(folder: Path, request: Request, origin: Origin = _ALL) -> None:
     """Measure the products in ``folder/outputs`` and write the results to ``folder``.
 
-    The mosaic is the data product (``_science`` where there are two); previews and display products are ignored.
+    The mosaic is the file that the run reported as saved. If it reported none, it is the newest file with the name of a mosaic of
+    the request's mode, and of two products of one run the data product (``_science``); previews and display products are
+    ignored. Files of earlier runs are never measured, except tiles that the run took over.
     A pixel is covered when its coverage is positive, its alpha (where the file has an ``ALPHA``) is positive, and a channel
     is finite. Without a coverage map the depth is NaN; without alpha as well, an all-zero pixel is not covered. A mosaic of more
     than ``MASK_PIXELS`` is decimated: an element is covered only if *all* its pixels are, and its depth is their minimum, so
     no hole is hidden.
 
     The products of a run without a mosaic are empty masks and the tiles that it left.
-
-    The request's mode selects the mosaic, and its configuration names the data product.
 
     Raises
     ------
@@ -95,14 +105,14 @@ def measure(folder: Path, request: Request) -> None:
 
     """
     outputs = folder / "outputs"
-    mosaic, coverage = _find(outputs, request)
+    mosaic, coverage = _find(outputs, request, origin)
     if mosaic is None:
         no_mask = np.zeros((0, 0), np.bool_)
         products = Products(None, {}, 1, no_mask, np.zeros((0, 0), np.float32), np.zeros((0, 3)), (), None, no_mask)
     else:
         with _open(mosaic, coverage) as source:
             products = _measured(source, folder)
-    write_products(folder, replace(products, tiles=tuple(_tiles(folder))))
+    write_products(folder, replace(products, tiles=tuple(_tiles(folder, origin))))
 
 
 def decimated_cards(cards: Cards, step: int) -> Cards:
@@ -112,11 +122,21 @@ def decimated_cards(cards: Cards, step: int) -> Cards:
     made = {**cards}
     for axis in (1, 2):
         made[f"CRPIX{axis}"] = (float(cards.get(f"CRPIX{axis}", 0.0)) - 0.5) / step + 0.5
-    matrix = [name for name in cards if re.fullmatch(r"CD[12]_[12]", name)]
-    for name in matrix or ("CDELT1", "CDELT2"):
-        made[name] = float(cards.get(name, 1.0)) * step
+    # A header may state its scale twice. Each statement is changed, so that the reader's choice between them does not matter.
+    scales = [name for name in cards if re.fullmatch(r"CD[12]_[12]|CD00[12]00[12]", name)]
+    turns = [name for name in cards if re.fullmatch(r"PC[12]_[12]|PC00[12]00[12]", name)]
+    if turns or (not scales and "PV1_1" in cards and "CROTA2" not in cards):
+        # PC is scaled, not CDELT: wcslib applies the polynomials of TPV between the two.
+        diagonal = [n for n in ("PC1_1", "PC2_2") if n not in cards and f"PC00{n[2]}00{n[2]}" not in cards]
+        made |= {name: float(step) for name in diagonal}
+        scales += turns
+    else:
+        made |= {name: cards.get(name, 1.0) for name in ("CDELT1", "CDELT2")}
+        scales += ["CDELT1", "CDELT2"]
+    for name in scales:
+        made[name] = float(made[name]) * step
     for name in cards:  # distortion polynomials map pixels to pixels
-        if powers := re.fullmatch(r"(?:A|B|AP|BP)_(\d)_(\d)", name):
+        if powers := re.fullmatch(r"(?:A|B|AP|BP)_(\d+)_(\d+)", name):
             made[name] = float(cards[name]) * float(step) ** (int(powers[1]) + int(powers[2]) - 1)
     return made
 
@@ -192,20 +212,49 @@ class _Source:
         return pixels, covered, depth
 
 
-def _find(outputs: Path, request: Request) -> tuple[Path | None, Path | None]:
-    """Return the data product among the mosaics, and its coverage map."""
-    files = {path.stem: path for path in sorted(outputs.glob("*.fits")) if path.is_file()}
-    data_suffix = str(request.config.get("scientific_fits_suffix") or "_science")
-    candidates = []
-    for stem, path in files.items():
-        base = stem.removesuffix(data_suffix)
-        if _BASE.fullmatch(base):
-            meant = (base == "mosaic_grid") == (request.mode == "grid")
-            candidates.append((meant, base != stem, path.stat().st_mtime_ns, base, path))
-    if not candidates:
+def _find(outputs: Path, request: Request, origin: Origin) -> tuple[Path | None, Path | None]:
+    """Return the data product among the mosaics of the run, and its coverage map."""
+    files = {
+        path.name: path
+        for path in sorted(outputs.glob("*.fits"))
+        if path.is_file() and f"outputs/{path.name}" not in origin.older
+    }
+    data_suffix = data_suffix_of(request.config)
+    mosaic = next((files[name] for name in origin.saved if name in files), None)
+    if mosaic is None:
+        mosaic = _newest(files.values(), data_suffix, grid=request.mode == "grid")
+    if mosaic is None:
         return None, None
-    base, path = max(candidates)[-2:]
-    return path, files.get(f"{base}_coverage")
+    named = _BASE.fullmatch(mosaic.stem)
+    stems = (mosaic.stem, mosaic.stem.removesuffix(data_suffix), named[1] if named else mosaic.stem)
+    return mosaic, next((files[name] for stem in stems if (name := f"{stem}_coverage.fits") in files), None)
+
+
+def data_suffix_of(config: Mapping[str, Any]) -> str:
+    """Return the suffix of the data product, cleaned as ZeMosaic cleans its setting ``scientific_fits_suffix``."""
+    asked = str(config.get("scientific_fits_suffix") or "").strip() or "_science"
+    asked = asked if asked.startswith("_") else f"_{asked}"
+    return "".join(letter for letter in asked if letter.isalnum() or letter in "_-") or "_science"
+
+
+def _newest(files: Iterable[Path], data_suffix: str, *, grid: bool) -> Path | None:
+    """Return the newest mosaic by its file's time, of the requested mode if there is one."""
+    candidates = []
+    for path in files:
+        named = _BASE.fullmatch(path.stem)
+        if named is None or (named[2] or "").endswith("_coverage"):
+            continue
+        base, suffix = named.groups()
+        is_data = suffix == data_suffix or (suffix is not None and _header(path).get("ZMROLE") == "SCI")
+        if suffix is None or is_data:
+            candidates.append(((base == "mosaic_grid") == grid, path.stat().st_mtime, is_data, path))
+    if not candidates:
+        return None
+    meant = max(candidate[0] for candidate in candidates)
+    last = max(when for fits_mode, when, *_ in candidates if fits_mode == meant)
+    # The two products of one run have nearly one time. An older one is of an earlier run.
+    near = [c for c in candidates if c[0] == meant and c[1] >= last - _SAME_RUN]
+    return max(near, key=lambda c: (c[2], c[1], c[3].stem))[3]
 
 
 @contextmanager
@@ -251,13 +300,9 @@ def _unreadable(path: Path, error: Exception) -> MeasureError:
 
 def _celestial(path: Path, header: fits.Header) -> Cards:
     """Return the checked celestial WCS cards of a mosaic; without them masks could not be compared on the sky."""
-    cards: dict[str, str | int | float] = {}
-    for name in header:
-        value = header[name]
-        if _CARD.fullmatch(name) and isinstance(value, str | int | float) and not isinstance(value, bool):
-            cards[name] = value
+    cards = wcs_cards(header)
     try:
-        sky_of(cards, 0.0, 0.0)
+        wcs_of(cards)
     except FootprintError as error:
         raise MeasureError(
             f"expected a celestial WCS in {path.name}, found header cards that don't place it ({error}): run it again"
@@ -475,10 +520,13 @@ def detected(luminance: NDArray[np.float64], covered: NDArray[np.bool_]) -> NDAr
     return found
 
 
-def _tiles(folder: Path) -> Iterator[TileProduct]:
+def _tiles(folder: Path, origin: Origin) -> Iterator[TileProduct]:
     """Yield the headers' facts on each kept tile; of a tile with an unreadable header the counts are unknown."""
     outputs = folder / "outputs"
     for path in sorted({path for pattern in _TILES for path in outputs.rglob(pattern) if path.is_file()}):
+        name = path.relative_to(folder).as_posix()
+        if name in origin.older - origin.taken:
+            continue
         header = _header(path)
         number = _whole(header.get("ZMT_ID"))
         if number is None and (named := re.search(r"(\d+)$", path.stem)):
@@ -486,11 +534,13 @@ def _tiles(folder: Path) -> Iterator[TileProduct]:
         if number is not None:
             reference = header.get("ZMT_REF")
             yield TileProduct(
-                path.relative_to(folder).as_posix(),
+                name,
                 number,
                 _whole(header.get("ZMT_NRAW")),
                 _whole(header.get("ZMT_NALGN")),
                 reference if isinstance(reference, str) and reference else None,
+                name in origin.taken,
+                {setting: header[card] for card, setting in _SETTINGS.items() if _is_plain(header.get(card))},
             )
 
 
@@ -501,6 +551,10 @@ def _header(path: Path) -> fits.Header:
             return fits.getheader(path, 0)
         except _BROKEN:
             return fits.Header()
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, str | int | float)
 
 
 def _whole(value: object) -> int | None:

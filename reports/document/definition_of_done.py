@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.language.catalogue import CODES, Code, language
+from harness.language.catalogue import language
+from harness.language.system import CODES, Code
 from harness.session.definition_of_done import Done
 from reports.document.build import build
 from reports.document.coverage_table import Requests

@@ -8,8 +8,9 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from harness.language.catalogue import CODES, Code, language
+from harness.language.catalogue import language
 from harness.language.message import visible
+from harness.language.system import CODES, Code
 from reports.html.build import FILES, build
 from reports.html.page import ReportView
 from reports.material import Material

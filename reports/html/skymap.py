@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from skimage.measure import block_reduce
 
-from harness.analysis.footprint import FootprintError, pixel_of, pixel_scale, sky_of
+from harness.analysis.footprint import pixel_of, pixel_scale, sky_of
+from harness.analysis.wcs import FootprintError
 from harness.record.products import Products
 from harness.record.values import RecordError, inside
 

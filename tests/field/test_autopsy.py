@@ -1,6 +1,8 @@
 """The autopsy of an ordinary run from its output folder and its log."""
 
+import os
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -317,3 +319,101 @@ def test_a_record_without_an_end_costs_no_more_than_its_lines(tmp_path):
     assert time.process_time() - started < 5.0
     assert "lines of it can't be read" in read.gaps[0]
     assert read.saved == "zemosaic_MT2_R4.fits"
+
+
+def dated(folder, when, *names):
+    """Set the time of files, in seconds after 2026-11-25 00:00 UTC, which is the log's first minute in UTC."""
+    start = datetime(2026, 11, 25, tzinfo=UTC).timestamp()
+    for name in names:
+        os.utime(folder / name, (start + when, start + when))
+
+
+TILES = "zemosaic_temp_master_tiles/master_tile_{:03d}.fits"
+OWN = ("zemosaic_MT2_R4.fits", "zemosaic_MT2_R4_coverage.fits", TILES.format(0), TILES.format(1))
+
+
+def test_a_data_product_of_an_earlier_run_is_not_judged(folder, tmp_path):
+    """The log says which mosaic the run saved; ``_science`` of an earlier run is not taken for it."""
+    broken = np.zeros((8, 8), np.float32)
+    fits.writeto(folder / "zemosaic_MT2_R4_science.fits", broken, fits.getheader(folder / "zemosaic_MT2_R4.fits"))
+    found = autopsy.examine(folder, LogText().begin().finish().write(tmp_path / "x.log"))
+    assert found.record.products.mosaic == "outputs/zemosaic_MT2_R4.fits"
+
+
+@pytest.mark.parametrize("old", ["mosaic_grid.fits", "zemosaic_MT0_R4.fits", "zemosaic_MT9_R9.fits"])
+def test_an_old_mosaic_of_another_mode_does_not_decide_the_mode(folder, frames, tmp_path, old):
+    """A classic log stays classic, the hole is judged, and the old mosaic is named."""
+    fits.writeto(folder / old, np.ones((8, 8), np.float32), fits.getheader(folder / "zemosaic_MT2_R4.fits"))
+    found = autopsy.examine(folder, LogText().begin().finish().write(tmp_path / "x.log"), frames)
+    plain = autopsy.examine(made(tmp_path / "plain"), tmp_path / "x.log", frames)
+    assert found.record.request.mode == "classic"
+    assert found.record.products.mosaic == "outputs/zemosaic_MT2_R4.fits"
+    assert outcomes(found) == outcomes(plain)
+    assert f"Mosaics of other runs, which are not judged: {old}." in said(found)
+
+
+@pytest.mark.parametrize("zone", [0, 2 * 3600, -9.5 * 3600])
+def test_files_older_than_the_logged_run_are_of_an_earlier_one(folder, tmp_path, zone):
+    """Where the mosaic's time agrees with the log, in any time zone, tiles and caches older than the run are not its own."""
+    (folder / ".zemosaic_img_cache").mkdir()
+    cache = ".zemosaic_img_cache/preprocessed_p0_0_1.npy"
+    (folder / cache).write_bytes(b"x")
+    dated(folder, 9 + zone, *OWN)
+    dated(folder, zone - 3000, OWN[3], cache)
+    found = autopsy.examine(folder, LogText().begin().finish().write(tmp_path / "x.log"))
+    assert [tile.tile for tile in found.record.products.tiles] == [0]
+    assert "Files of an earlier run, which are not judged: 2" in said(found)
+    assert outcomes(found)["left"] is Outcome.PASS
+
+
+def test_times_of_copied_files_say_nothing(folder, tmp_path):
+    """If the mosaic's time is not the log's, the files were copied, and no file counts as older."""
+    (folder / ".zemosaic_img_cache").mkdir()
+    cache = ".zemosaic_img_cache/preprocessed_p0_0_1.npy"
+    (folder / cache).write_bytes(b"x")
+    dated(folder, 400, *OWN)
+    dated(folder, -3000, cache)
+    found = autopsy.examine(folder, LogText().begin().finish().write(tmp_path / "x.log"))
+    assert len(found.record.products.tiles) == 2
+    assert outcomes(found)["left"] is Outcome.FAIL
+
+
+def test_a_tile_that_was_taken_over_is_named_in_an_autopsy(folder, tmp_path):
+    """The log of a resumed run says how many tiles it re-used, and shows which were begun."""
+    log = LogText().begin()
+    log.lines = [line for line in log.lines if "'tile_id': 1" not in line]
+    log.told("Resume master tiles: reused 1/2 from manifest, rebuilding 1.")
+    dated(folder, 9, *OWN[:3])
+    dated(folder, -3000, OWN[3])
+    found = autopsy.examine(folder, log.finish().write(tmp_path / "x.log"))
+    assert "Tile 1 was taken over from an earlier run." in said(found)
+    assert {tile.tile: tile.earlier for tile in found.record.products.tiles} == {0: False, 1: True}
+    assert Outcome.PASS not in {v.outcome for v in found.verdicts if v.check != "left"}
+
+
+def test_a_folder_without_a_log_is_examined_by_its_newest_mosaic(folder):
+    """Without a log the newest mosaic is meant, and the other one is named."""
+    fits.writeto(
+        folder / "mosaic_grid.fits", np.ones((8, 8), np.float32), fits.getheader(folder / "zemosaic_MT2_R4.fits")
+    )
+    dated(folder, 0, "mosaic_grid.fits")
+    found = autopsy.examine(folder)
+    assert found.record.request.mode == "classic"
+    assert found.record.products.mosaic == "outputs/zemosaic_MT2_R4.fits"
+    assert "not judged: mosaic_grid.fits" in said(found)
+
+
+def test_a_mosaic_among_the_frames_is_named(folder, frames, tmp_path):
+    """The target's own mosaic is not one of the frames that its tiles must cover."""
+    fits.writeto(frames / "zemosaic_MT2_R4.fits", np.ones((8, 8), np.float32), fits.getheader(frames / frame(0).name))
+    found = autopsy.examine(folder, LogText().begin().finish().write(tmp_path / "x.log"), frames)
+    assert len(found.record.request.dataset.frames) == 4
+    assert "among the frames are no frames: zemosaic_MT2_R4.fits" in said(found)
+
+
+def test_a_coverage_map_alone_does_not_tie_a_log_to_a_folder(folder, tmp_path):
+    """A log belongs to the folder if the mosaic is there; its coverage map may be of another run."""
+    (folder / "zemosaic_MT2_R4.fits").unlink()
+    found = autopsy.examine(folder, LogText().begin().finish().write(tmp_path / "x.log"))
+    assert "which is not in the folder" in said(found)
+    assert Outcome.PASS not in outcomes(found).values()

@@ -1,5 +1,6 @@
 """Test how a user's own command is observed and its mosaics are recorded, here of a stub with ZeMosaic's entry point."""
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -8,9 +9,13 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from harness.analysis.made import taken_over
+from harness.checks.judge import judge
 from harness.field.observe import NothingRecordedError, record_command
 from harness.language.message import SaidError
+from harness.record.comparison import Comparison
 from harness.record.seal import seal
+from harness.verdict import Outcome
 from tests.micro import frame
 from tests.user_scripts import DIRECT, IN_THE_MIDDLE, TWICE, writer
 
@@ -82,9 +87,85 @@ def test_what_lay_there_before_is_not_of_the_run(user, tmp_path, monkeypatch):
     fits.writeto(output / "zemosaic_MT9_R9.fits", np.ones((80, 100), np.float32), header)
     fits.writeto(output / "tiles of old" / "master_tile_099.fits", np.ones((8, 8), np.float32))
     (made,) = record(argv, tmp_path / "r")
-    assert made.products is None
+    assert made.products.mosaic is None
+    assert len(made.products.tiles) == 3
     assert "only an earlier one" in made.seal.reason
     assert {Path(file.path).name for file in made.left} == {f"master_tile_00{n}.fits" for n in range(3)}
+
+
+def test_a_mosaic_of_the_run_beside_older_ones_is_its_own(user, tmp_path):
+    """Products of earlier runs and other modes in the folder are named and not judged, also if their names rank first."""
+    argv = user(IN_THE_MIDDLE.replace("{what}", "pass"))
+    output = Path(argv[1]).parent / "sortie"
+    output.mkdir()
+    header = fits.Header(list(frame(0).wcs.items()))
+    for name in (
+        "zemosaic_MT3_R6_science",
+        "zemosaic_MT0_R6",
+        "mosaic_grid",
+        "zemosaic_MT9_R9",
+        "zemosaic_MT3_R6_coverage",
+    ):
+        fits.writeto(output / f"{name}.fits", np.zeros((8, 8), np.float32), header)
+        os.utime(output / f"{name}.fits", (2e9, 2e9))  # in the future: a wrong clock must not make them the newest
+    (output / "zemosaic_MT3_R6_coverage.fits").unlink()
+    (made,) = record(argv, tmp_path / "r")
+    assert made.products.mosaic == "outputs/zemosaic_MT3_R6.fits"
+    assert made.products.covered.shape == (80, 300)
+    assert {plane.file for plane in made.products.planes} == {
+        "outputs/zemosaic_MT3_R6.fits",
+        "outputs/zemosaic_MT3_R6_coverage.fits",
+    }
+    assert made.request.mode == "classic"
+    assert made.seal.state == "done"
+    assert "Products of earlier runs in the output folder were left out: mosaic_grid.fits" in made.seal.reason
+    assert "zemosaic_MT9_R9.fits" not in {Path(file.path).name for file in made.left}
+
+
+def test_a_file_that_was_moved_aside_is_still_of_the_earlier_run(user, tmp_path):
+    """A run that renames the folder of an earlier run's caches did not leave those caches itself."""
+    argv = user(IN_THE_MIDDLE.replace("{what}", 'os.rename(here / "sortie" / "vieux", here / "sortie" / "vieux.old")'))
+    old = Path(argv[1]).parent / "sortie" / "vieux"
+    old.mkdir(parents=True)
+    (old / "preprocessed_p0_0_1.npy").write_bytes(b"x" * 321)
+    (made,) = record(argv, tmp_path / "r")
+    assert made.seal.state == "done"
+    assert not [file for file in made.left if "vieux" in file.path]
+
+
+def test_a_tile_that_was_taken_over_is_named_and_not_made(user, tmp_path, monkeypatch):
+    """A second run in the same folder re-uses a tile: it is known as the earlier run's, the others as the run's own."""
+    argv = user(IN_THE_MIDDLE.replace("{what}", "pass"))
+    record(argv, tmp_path / "first")
+    output = Path(argv[1]).parent / "sortie"
+    for tile in (0, 2):
+        (output / "zemosaic_temp_master_tiles" / f"master_tile_00{tile}.fits").unlink()
+    for path in output.glob("*.fits"):
+        path.unlink()
+    monkeypatch.setenv("PHASE3_STUB", "resume")
+    (made,) = record(argv, tmp_path / "second")
+    assert [t.tile for t in made.history.tiles] == [0, 2]
+    assert {tile.tile: tile.earlier for tile in made.products.tiles} == {0: False, 1: True, 2: False}
+    assert taken_over(made.history).tile_ids == (1,)
+    found = {v.check: v for v in judge(Comparison(made))}
+    assert Outcome.PASS not in {v.outcome for v in found.values()}
+    assert "Tile 1 was taken over from an earlier run." in [m.render() for m in found["tiles"].cause]
+
+
+def test_the_targets_own_mosaic_among_the_frames_is_no_frame(user, tmp_path):
+    """A mosaic of ZeMosaic in the input folder is named, and left out of the frames; a frame may be called mosaic."""
+    argv = user(DIRECT)
+    images = Path(argv[1]).parent / "mes images"
+    shutil.copy(images / "p0_0.fits", images / "mosaic_1.fits")
+    header = fits.getheader(images / "p0_0.fits")
+    fits.writeto(images / "zemosaic_MT1_R2.fits", np.ones((80, 100), np.float32), header)
+    header["SOFTWARE"] = "ZeMosaic v4.1.0"
+    fits.writeto(images / "my result.fits", np.ones((80, 100), np.float32), header)
+    (made,) = record(argv, tmp_path / "r")
+    names = {f.name for f in made.request.dataset.frames}
+    assert len(names) == 7
+    assert "mosaic_1.fits" in names
+    assert "among the frames were left out: my result.fits, zemosaic_MT1_R2.fits" in made.seal.reason
 
 
 def test_frames_of_one_name_lose_evidence(user, tmp_path):

@@ -8,8 +8,9 @@ import pytest
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
-from harness.language.catalogue import CATALOGUES, CODES, Language, language, translator
+from harness.language.catalogue import CATALOGUES, Language, language, translator
 from harness.language.message import Message, say
+from harness.language.system import CODES
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ("harness", "reports", "fixtures", "scenarios")

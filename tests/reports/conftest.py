@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.language.catalogue import CODES
+from harness.language.system import CODES
 from reports.html.build import FILES
 from reports.html.render import write_reports
 from reports.material import Material

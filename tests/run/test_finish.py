@@ -42,7 +42,7 @@ def test_a_list_that_cannot_be_written_is_a_reason(tmp_path):
 def test_products_of_a_failed_measurement_are_removed(tmp_path, monkeypatch):
     """Incomplete products are no evidence; the traceback goes to console.log."""
 
-    def measure(folder, _request):
+    def measure(folder, _request, _origin):
         (folder / "products.json").write_text("half", encoding="utf-8")
         raise RuntimeError("no such plane")
 

@@ -11,9 +11,10 @@ from astropy.io import fits
 from PIL import Image
 
 from harness.analysis.footprint import pixel_of, sky_of
+from harness.analysis.made import Origin
 from harness.record.products import read_products
 from harness.run import measure as module
-from harness.run.measure import MeasureError, decimated_cards, measure
+from harness.run.measure import MeasureError, data_suffix_of, decimated_cards, measure
 from tests.golden_records import decimate_products
 from tests.requests_ import WCS, a_request
 
@@ -583,3 +584,89 @@ def test_products_whose_mask_lost_bits_are_refused(folder):
     (folder / "products.json").write_text(json.dumps(data | {"shape": [80, 101]}), encoding="utf-8")
     with pytest.raises(ValueError, match="expected a shape of"):
         read_products(folder)
+
+
+def test_the_mosaic_that_the_run_reported_is_measured(folder):
+    """The run's own message decides, whatever else lies in the folder and ranks first by name or time."""
+    covered, depth = holed()
+    older(folder, covered, depth)
+    write(folder / "outputs" / "zemosaic_MT4_R48_science.fits", sky((8, 8)))
+    older(folder, np.ones((8, 8), bool), np.ones((8, 8)), name="zemosaic_MT5_R48")
+    measure(folder, a_request(), Origin(saved=("zemosaic_MT4_R48.fits",)))
+    products = read_products(folder)
+    assert products.mosaic == "outputs/zemosaic_MT4_R48.fits"
+    assert np.array_equal(products.covered, covered)
+
+
+def test_a_reported_mosaic_may_have_any_name(folder):
+    """The suffix may be set anywhere; the coverage map has the name without it."""
+    covered, depth = holed()
+    older(folder, covered, depth)
+    outputs = folder / "outputs"
+    (outputs / "zemosaic_MT4_R48.fits").rename(outputs / "zemosaic_MT4_R48_ma-science.fits")
+    measure(folder, a_request(), Origin(saved=("gone.fits", "zemosaic_MT4_R48_ma-science.fits")))
+    products = read_products(folder)
+    assert products.mosaic == "outputs/zemosaic_MT4_R48_ma-science.fits"
+    assert np.array_equal(products.depth, depth)
+
+
+def test_files_of_earlier_runs_are_never_measured(folder):
+    """A mosaic, a coverage map and a tile of an earlier run are left out; a tile that was taken over is marked."""
+    covered, depth = holed()
+    older(folder, covered, depth)
+    older(folder, np.ones((8, 8), bool), np.ones((8, 8)), name="zemosaic_MT5_R48")
+    tiles = folder / "outputs" / "zemosaic_temp_master_tiles"
+    tiles.mkdir()
+    for number in range(3):
+        header = fits.Header(list(WCS.items()))
+        header["ZMT_ID"], header["ZMT_REJ"], header["HIERARCH ZMT_KAPLO"] = number, "kappa_sigma", 3.0
+        fits.writeto(tiles / f"master_tile_{number:03d}.fits", sky((8, 8)), header)
+    old = ["zemosaic_MT5_R48.fits", "zemosaic_MT4_R48_coverage.fits"]
+    old += [f"zemosaic_temp_master_tiles/master_tile_{number:03d}.fits" for number in (1, 2)]
+    origin = Origin(older=frozenset(f"outputs/{name}" for name in old), taken=frozenset({f"outputs/{old[2]}"}))
+    measure(folder, a_request(), origin)
+    products = read_products(folder)
+    assert products.mosaic == "outputs/zemosaic_MT4_R48.fits"
+    assert np.isnan(products.depth).all()
+    assert [(tile.tile, tile.earlier) for tile in products.tiles] == [(0, False), (1, True)]
+    assert dict(products.tiles[1].settings) == {
+        "stacking_rejection_algorithm": "kappa_sigma",
+        "stacking_kappa_low": 3.0,
+    }
+
+
+def test_a_data_product_of_an_earlier_run_gives_way_to_a_newer_mosaic(folder):
+    """Without any message, the newest mosaic is meant; two of one time are of one run, and the data product counts."""
+    covered, depth = holed()
+    older(folder, covered, depth)
+    science, plain = (folder / "outputs" / f"zemosaic_MT4_R48{suffix}.fits" for suffix in ("_science", ""))
+    write(science, sky((8, 8)))
+    os.utime(plain, (2e9, 2e9))
+    os.utime(science, (2e9 - 600, 2e9 - 600))
+    measure(folder, a_request())
+    assert read_products(folder).mosaic == "outputs/zemosaic_MT4_R48.fits"
+    write(science, sky())
+    os.utime(science, (2e9 - 5, 2e9 - 5))
+    measure(folder, a_request())
+    assert read_products(folder).mosaic == "outputs/zemosaic_MT4_R48_science.fits"
+
+
+@pytest.mark.parametrize("asked", ["data", "_data", " d/a:ta "])
+def test_the_setting_of_the_suffix_is_cleaned_as_the_target_does(asked):
+    """The target adds an underscore and drops signs that are no letters."""
+    assert data_suffix_of({"scientific_fits_suffix": asked}) == "_data"
+    assert data_suffix_of({}) == data_suffix_of({"scientific_fits_suffix": " "}) == "_science"
+
+
+def test_a_data_product_with_an_unknown_suffix_is_known_by_its_header(folder):
+    """A display product, or a user's own file beside the mosaic, is not taken for the data product."""
+    covered, depth = holed()
+    older(folder, covered, depth)
+    outputs = folder / "outputs"
+    write(outputs / "zemosaic_MT4_R48_stretched.fits", sky((8, 8)))
+    write(outputs / "zemosaic_MT4_R48_pretty.fits", sky((8, 8)), WCS | {"ZMROLE": "AESTH"})
+    measure(folder, a_request())
+    assert read_products(folder).mosaic == "outputs/zemosaic_MT4_R48.fits"
+    write(outputs / "zemosaic_MT4_R48_raw.fits", np.stack([sky()] * 3), WCS | {"ZMROLE": "SCI"})
+    measure(folder, a_request())
+    assert read_products(folder).mosaic == "outputs/zemosaic_MT4_R48_raw.fits"

@@ -189,7 +189,7 @@ def test_any_error_of_the_caller_ends_the_run(frames, folder):
 def test_an_interrupt_while_measuring_kills_the_record(frames, folder, monkeypatch):
     """Ctrl-C during the measuring seals the record as killed, without incomplete products."""
 
-    def measure(record, _request):
+    def measure(record, _request, _origin):
         (record / "products.json").write_text("{}")
         signal.raise_signal(signal.SIGINT)
 
@@ -227,7 +227,7 @@ def test_a_run_outside_the_main_thread(frames, folder):
 def test_a_failure_to_measure_is_told(frames, folder, monkeypatch):
     """Products that can't be measured leave a sealed record that says so, with the traceback in console.log."""
 
-    def measure(record, _request):
+    def measure(record, _request, _origin):
         (record / "products.json").write_text("half")
         raise RuntimeError("no such plane")
 

@@ -18,6 +18,7 @@ A tile is the mean of its caches. The mosaic is the tiles in a row. The setting 
 ``no tiles``   (environment only) makes tiles by a function of another name
 ``children``   lets a child process remove a file of its output folder
 ``litter``     writes a file in every folder that it takes for its user's, and sends an event with their paths
+``resume``     (environment only) takes over the tiles that lie in the output folder
 ``samples``    sends an event with the numbers of numpy's generators, two without a seed and one with, and of shuffle
 =============  =====================================================================================
 """
@@ -102,7 +103,7 @@ def run_hierarchical_mosaic(
     caches = Path(output_folder) / ".zemosaic_img_cache"
     tiles = Path(output_folder) / "zemosaic_temp_master_tiles"
     caches.mkdir(parents=True)
-    tiles.mkdir()
+    tiles.mkdir(exist_ok=_mode() == "resume")
     items = [item["path"] for item in filtered_header_items or ()]
     paths = items or sorted(str(path) for path in Path(input_folder).glob("*.fits"))
     infos = {}
@@ -133,8 +134,21 @@ def run_hierarchical_mosaic(
     report("run_success_processing_completed", None, "SUCCESS")
 
 
+def _taken_over(folder, total, report):
+    """Return the tiles of an earlier run that are used again."""
+    if _mode() != "resume":
+        return {}
+    kept = {tile: os.path.join(folder, f"master_tile_{tile:03d}.fits") for tile in range(total)}
+    made = {tile: path for tile, path in kept.items() if os.path.exists(path) and fits.getheader(path)}
+    report(
+        f"Resume master tiles: reused {len(made)}/{total} from manifest, rebuilding {total - len(made)}.", None, "INFO"
+    )
+    return made
+
+
 def _phase3(config, groups, folder, workers, report):
-    total, done, made = len(groups), 0, {}
+    made = _taken_over(folder, len(groups), report)
+    total, done = len(groups), len(made)
     report(f"MASTER_TILE_COUNT_UPDATE:{done}/{total}", None, "ETA_LEVEL")
     make = globals().get("create_master_tile") or _make_one
     pending, users = {}, {}
@@ -146,7 +160,7 @@ def _phase3(config, groups, folder, workers, report):
         )
     # As in ZeMosaic, an exception leaves the pool as it is.
     pool = ThreadPoolExecutor(workers, thread_name_prefix="ZeMosaic_Ph3_")
-    for tile, group in enumerate(groups):
+    for tile, group in filter(lambda numbered: numbered[0] not in made, enumerate(groups)):
         pending[pool.submit(make, group, tile, folder, report)] = tile, group
         for entry in group:
             users[entry["path_preprocessed_cache"]] = users.get(entry["path_preprocessed_cache"], 0) + 1

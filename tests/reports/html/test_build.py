@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from harness.language.catalogue import CODES
 from harness.language.message import say
+from harness.language.system import CODES
 from harness.session.model import (
     JudgedRun,
     RealSet,
