@@ -90,11 +90,17 @@ def _with_standing(verdict: Verdict, runs: Runs, limits: Thresholds) -> Verdict:
     before = [ALL[verdict.check](Comparison(other), limits) for other in (baseline, pair) if other is not None]
     if before[0].outcome not in (Outcome.FAIL, Outcome.PASS):
         return verdict
-    known = {name for other in before for name in other.evidence.get("findings", ())}
-    new = [name for name in verdict.evidence.get("findings", ()) if name not in known]
+    known = {name for other in before for name in names_of(other)}
+    new = [name for name in names_of(verdict) if name not in known]
     pre_existing = any(other.outcome is Outcome.FAIL for other in before) and not new
     evidence = {**verdict.evidence, "new_findings": new}
     return replace(verdict, standing="pre-existing" if pre_existing else "new", evidence=evidence)
+
+
+def names_of(verdict: Verdict) -> list[str]:
+    """Return the names of a verdict's findings; older evidence lists the names alone."""
+    listed = verdict.evidence.get("findings", ())
+    return [str(entry["name"]) if isinstance(entry, Mapping) else str(entry) for entry in listed]
 
 
 @functools.cache

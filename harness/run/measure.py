@@ -454,7 +454,9 @@ def brightest_stars(pixels_of: Callable[[int, int], Pixels], rows: int, columns:
     return stars[np.lexsort((stars[:, 0], stars[:, 1], -stars[:, 2]))[:STARS]]
 
 
-def _fluxes(channel: NDArray[np.float32], covered: NDArray[np.bool_], stars: NDArray[np.float64]) -> NDArray[np.float64]:
+def _fluxes(
+    channel: NDArray[np.float32], covered: NDArray[np.bool_], stars: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Return the flux of each star in one channel, above the median of the covered pixels in a ring around it."""
     if not len(stars):
         return np.empty(0)
