@@ -2,6 +2,9 @@
 
 Every float image that a target saves may be shifted so that its minimum is 0. So fluxes are compared, which no shift changes, and
 levels of panels with each other.
+
+Scale and colours are those of matched stars. Where a target displaces its stars, chance matches have ratios of any size. Then the
+brightest stars of the mosaic are compared with the brightest of the truth, rank by rank, with a larger error.
 """
 
 from __future__ import annotations
@@ -20,6 +23,12 @@ from harness.record.request import FrameFacts
 from harness.record.truth import Truth
 
 _WHOLE = BLOCK * BLOCK
+_SCATTER = (
+    0.5  # of matched stars, as a fraction of their median ratio: chance matches have more, panels on one scale 0.1
+)
+_RANKED = (8, 30)  # the fewest and the most stars that are compared by rank
+_RANK_ERROR = 0.3  # as a fraction: the lists of stars differ at edges and in blends
+_BALANCES = 11  # steps between the colours of the frames and white stars
 _LEAST_BLOCKS = 4  # of a panel, for a median that one star or nebula does not decide
 
 
@@ -48,6 +57,39 @@ def _area(wcs: object, shape: tuple[int, ...]) -> float:
 
 
 @dataclass(frozen=True)
+class Scale:
+    """The star fluxes of a mosaic in units of the frames, with the error; ``matched`` is whether the stars were matched."""
+
+    gain: float
+    error: float
+    matched: bool
+
+
+def scale_of(products: Products, at: Sky, here: Seen, chosen: NDArray[np.bool_], unit: float) -> Scale | None:
+    """Return the scale of a mosaic from some matched stars, else from its brightest stars; ``None`` with too few stars.
+
+    ``unit`` is the flux in the mosaic that a star of flux 1 in the truth must have.
+    """
+    ratios = (here.flux / at.stars[:, 2])[chosen & here.found] / unit
+    if len(ratios) >= ENOUGH and error(ratios) * math.sqrt(len(ratios)) <= _SCATTER * median(ratios):
+        return Scale(median(ratios), error(ratios), matched=True)
+    bright = _brightest(products, at, here)
+    if bright is None:
+        return None
+    ratios = products.stars[bright[0], 2] / at.stars[bright[1], 2] / unit
+    return Scale(median(ratios), max(error(ratios), _RANK_ERROR * median(ratios)), matched=False)
+
+
+def _brightest(products: Products, at: Sky, here: Seen) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    """Return the rows of the brightest stars of a mosaic, and of the covered ones of the truth; ``None`` if they are too few."""
+    ours = np.argsort(-products.stars[:, 2], kind="stable")[: _RANKED[1]]
+    covered = np.flatnonzero(here.lies)
+    theirs = covered[np.argsort(-at.stars[covered, 2], kind="stable")][: _RANKED[1]]
+    count = min(len(ours), len(theirs))
+    return None if count < _RANKED[0] else (ours[:count], theirs[:count])
+
+
+@dataclass(frozen=True)
 class Colours:
     """The gain of each channel: the median of the star fluxes in units of the truth, with its error."""
 
@@ -72,6 +114,19 @@ class Colours:
         gains = tuple(g / o for g, o in zip(self.gains, other.gains, strict=True))
         return Colours(gains, tuple(e / o for e, o in zip(self.errors, other.gains, strict=True)), self.stars)
 
+    def unbalanced(self, white: Sequence[float]) -> Colours:
+        """Return the gains apart from a white balance: a target may keep the colours of the frames, or make their stars white.
+
+        ``white`` has the fluxes in the frames of a star of the usual colour.
+        """
+        if min(white) <= 0:
+            return self
+        balances = (np.array(white) ** power for power in np.linspace(0, 1, _BALANCES))
+        found = [
+            Colours(tuple((b * self.gains).tolist()), tuple((b * self.errors).tolist()), self.stars) for b in balances
+        ]
+        return max(found, key=lambda colours: colours.ratio)
+
 
 def by_channel(truth: Truth, products: Products) -> Array | None:
     """Return the flux of each star of the truth in each channel of a mosaic; ``None`` if truth or mosaic has no colours.
@@ -86,14 +141,35 @@ def by_channel(truth: Truth, products: Products) -> Array | None:
 
 
 def colours_of(products: Products, at: Sky, here: Seen, chosen: NDArray[np.bool_]) -> Colours | None:
-    """Return the gains of the channels over some stars; ``None`` if they can't be compared.
+    """Return the gains of the channels over some matched stars; ``None`` if they can't be compared.
 
     From the fourth column on, the stars of ``at`` have the fluxes of the truth by channel (``by_channel``).
     """
     seen = chosen & here.found
     if products.channels is None or at.stars.shape[1] < 6 or int(seen.sum()) < ENOUGH:
         return None
-    ratios = products.channels[here.index[seen]] / at.stars[seen, 3:6]
+    return _gains(products.channels[here.index[seen]] / at.stars[seen, 3:6])
+
+
+def colours_by_rank(products: Products, at: Sky, here: Seen) -> Colours | None:
+    """Return the gains of the channels from the usual colours of the brightest stars, matched or not; the mean gain is 1."""
+    bright = _brightest(products, at, here)
+    if products.channels is None or at.stars.shape[1] < 6 or bright is None:
+        return None
+    ours, theirs = products.channels[bright[0]], at.stars[bright[1], 3:6]
+    usual = np.median(theirs / theirs.mean(axis=1, keepdims=True), axis=0)
+    return _gains(ours / ours.mean(axis=1, keepdims=True) / usual)
+
+
+def white_of(at: Sky, here: Seen) -> tuple[float, ...]:
+    """Return the usual colour of the covered stars of the truth: the median fluxes by channel, as fractions of their mean."""
+    colours = at.stars[here.lies, 3:6]
+    if not len(colours):
+        return (1.0, 1.0, 1.0)
+    return tuple(np.median(colours / colours.mean(axis=1, keepdims=True), axis=0).tolist())
+
+
+def _gains(ratios: Array) -> Colours | None:
     ratios = ratios[np.isfinite(ratios).all(axis=1)]
     gains = tuple(median(channel) for channel in ratios.T)
     if len(ratios) < ENOUGH or max(gains) <= 0:

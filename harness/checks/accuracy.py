@@ -21,7 +21,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.analysis.figure import Figure, Unit, significant, sizes
-from harness.analysis.photometry import Colours, Levels, by_channel, colours_of, levels_of, magnitudes, pixel_ratio
+from harness.analysis.photometry import (
+    Colours,
+    Levels,
+    Scale,
+    by_channel,
+    colours_by_rank,
+    colours_of,
+    levels_of,
+    magnitudes,
+    pixel_ratio,
+    scale_of,
+    white_of,
+)
 from harness.analysis.stars import ENOUGH, RADIUS, Seen, Sky, error, look, measured, median, on_frames, rounded, sky
 from harness.checks.base import Check, Runs
 from harness.checks.premises import ALWAYS, ELSEWHERE
@@ -71,11 +83,14 @@ class Panel:
 
 @dataclass(frozen=True)
 class Photometry:
-    """The whole mosaic compared with the truth: its scale in units of the frames, its colours, the levels of its panels."""
+    """The whole mosaic compared with the truth: its scale in units of the frames, its colours, the levels of its panels.
 
-    scale: float
-    scale_error: float
+    ``white`` is the usual colour of the truth's stars.
+    """
+
+    scale: Scale | None
     colours: Colours | None
+    white: tuple[float, ...]
     levels: Levels | None
 
 
@@ -99,12 +114,11 @@ def compare(run: Record, truth: Truth, products: Products) -> tuple[tuple[Panel,
     at = sky(truth.stars if expected is None else np.column_stack([truth.stars, expected]), frames, products)
     here = look(products, at)
     unit = float(np.mean(truth.filters)) if truth.origin == "synthetic" else 1.0
-    ratio = here.flux / at.stars[:, 2] / unit * pixel_ratio(products, frames)
+    unit /= pixel_ratio(products, frames)
+    ratio = here.flux / at.stars[:, 2] / unit
     bright = _brighter(at, here)
     gains = {panel: median(ratio[inside & here.found]) for panel, inside in bright.items()}
     scale = median(np.array([gain for gain in gains.values() if np.isfinite(gain)]))
-    chosen = np.logical_or.reduce(list(bright.values())) if bright else np.zeros(len(at.stars), np.bool_)
-    colours = colours_of(products, at, here, chosen)
     panels = []
     for panel, inside in bright.items():
         seen = inside & here.found
@@ -128,10 +142,16 @@ def compare(run: Record, truth: Truth, products: Products) -> tuple[tuple[Panel,
                 colours=colours_of(products, at, here, inside),
             )
         )
-    if int((chosen & here.found).sum()) < ENOUGH:
-        return tuple(panels), Photometry(float("nan"), float("nan"), None, None)
-    levels = levels_of(products, frames, truth, scale)
-    return tuple(panels), Photometry(scale, error(ratio[chosen & here.found]), colours, levels)
+    chosen = np.logical_or.reduce([np.zeros(len(at.stars), np.bool_), *bright.values()])
+    scale_in_frames = scale_of(products, at, here, chosen, unit)
+    matched = scale_in_frames is not None and scale_in_frames.matched
+    photometry = Photometry(
+        scale=scale_in_frames,
+        colours=colours_of(products, at, here, chosen) if matched else colours_by_rank(products, at, here),
+        white=white_of(at, here) if expected is not None else (1.0, 1.0, 1.0),
+        levels=levels_of(products, frames, truth, scale) if matched else None,
+    )
+    return tuple(panels), photometry
 
 
 def _brighter(at: Sky, here: Seen) -> dict[int, NDArray[np.bool_]]:
@@ -243,20 +263,19 @@ def _flux(panel: Panel, limits: Thresholds, scatter: float | None) -> Message | 
 def _of_the_mosaic(found: Photometry, panels: Sequence[Panel], limits: Thresholds) -> dict[str, Finding]:
     """Return the findings on scale, colours and levels by a stable name."""
     findings = {}
-    size, noise = _magnitudes(found.scale, found.scale_error)
-    if size > limits["accuracy.scale"] + 3 * noise:
-        message = say(
-            "Stars have {percent} % of the flux that they have in the frames.", percent=significant(100 * found.scale)
-        )
-        findings["scale"] = Finding(message, size, noise)
+    if (scale := found.scale) is not None:
+        size, noise = _magnitudes(scale.gain, scale.error)
+        if size > limits["accuracy.scale"] + 3 * noise:
+            findings["scale"] = Finding(_scale(scale), size, noise)
     if (whole := found.colours) is not None:
-        if _coloured(whole, limits):
+        apart = whole.unbalanced(found.white)
+        if _coloured(apart, limits):
             message = say(
                 "The channels have unequal gains. In percent of the frames: red {red}, green {green}, blue {blue}.",
                 **_percent(whole),
             )
-            findings["colour"] = Finding(message, *_magnitudes(whole.ratio, whole.ratio_error))
-        for panel in panels:
+            findings["colour"] = Finding(message, *_magnitudes(apart.ratio, apart.ratio_error))
+        for panel in panels if found.scale is not None and found.scale.matched else ():
             own = panel.colours.beside(whole) if panel.colours is not None and min(whole.gains) > 0 else None
             if own is not None and _coloured(own, limits):
                 message = say(
@@ -276,6 +295,15 @@ def _of_the_mosaic(found: Photometry, panels: Sequence[Panel], limits: Threshold
                 )
                 findings[f"panel {number}: level"] = Finding(message, excess, noise)
     return findings
+
+
+def _scale(scale: Scale) -> Message:
+    percent = significant(round(100 * scale.gain, 2))
+    if scale.matched:
+        return say("Stars have {percent} % of the flux that they have in the frames.", percent=percent)
+    return say(
+        "The brightest stars have {percent} % of the flux of the brightest stars in the frames.", percent=percent
+    )
 
 
 def _coloured(colours: Colours, limits: Thresholds) -> bool:
@@ -321,8 +349,7 @@ def _judge(runs: Runs, limits: Thresholds) -> Verdict:
         for panel in judged
         for what, finding in _findings(panel, limits, scatter).items()
     }
-    if np.isfinite(photometry.scale):
-        found |= _of_the_mosaic(photometry, judged, limits)
+    found |= _of_the_mosaic(photometry, judged, limits)
     constant = None if products.constant is None else int(products.constant.sum()) * products.step**2
     if constant is not None and constant > limits["content.constant"]:
         message = say("{area} pixels of covered sky are filled with a constant instead of observed sky.", area=constant)
@@ -343,13 +370,15 @@ def _judge(runs: Runs, limits: Thresholds) -> Verdict:
 def _evidence(
     run: Record, truth: Truth, panels: Sequence[Panel], photometry: Photometry, found: Mapping[str, Finding]
 ) -> dict[str, Any]:
-    levels = photometry.levels
+    scale, levels = photometry.scale, photometry.levels
     return {
         "findings": [finding.to_json(name) for name, finding in found.items()],
         "truth": truth.origin,
         "truth_frames": truth.frames or len(run.request.dataset.frames),
         "frames": len(run.request.dataset.frames),
-        "scale": rounded(photometry.scale, 5),
+        "scale": None if scale is None else rounded(scale.gain, 5),
+        "scale_error": None if scale is None else rounded(scale.error, 5),
+        "stars_matched": None if scale is None else scale.matched,
         "colours": None if photometry.colours is None else [rounded(gain, 5) for gain in photometry.colours.gains],
         "levels": None
         if levels is None
