@@ -6,7 +6,7 @@ chance matches have no effect. The error of a median is estimated from the media
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -128,6 +128,12 @@ def _placed(stars: Array, pair: Products) -> bool:
     seen = look(pair, sky(stars, (), pair))
     bright = np.flatnonzero(seen.lies)[:_BRIGHTEST]  # the truth has the brightest stars first
     return bool(len(bright)) and bool(np.mean(seen.found[bright]) >= _SHOWN)
+
+
+def uncompared_panels(run: Record, compared: Iterable[int]) -> list[int]:
+    """Return the panels of the run's frames that are not among the compared ones."""
+    panels = {frame.panel for frame in run.request.dataset.frames if frame.panel is not None}
+    return sorted(panels.difference(compared))
 
 
 def median(values: Array) -> float:

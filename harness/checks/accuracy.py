@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.analysis.causes import listed
 from harness.analysis.figure import Figure, Unit, significant, sizes
 from harness.analysis.photometry import (
     Colours,
@@ -34,7 +35,20 @@ from harness.analysis.photometry import (
     scale_of,
     white_of,
 )
-from harness.analysis.stars import ENOUGH, RADIUS, Seen, Sky, error, look, measured, median, on_frames, rounded, sky
+from harness.analysis.stars import (
+    ENOUGH,
+    RADIUS,
+    Seen,
+    Sky,
+    error,
+    look,
+    measured,
+    median,
+    on_frames,
+    rounded,
+    sky,
+    uncompared_panels,
+)
 from harness.checks.base import Check, Runs
 from harness.checks.premises import ALWAYS, ELSEWHERE
 from harness.checks.thresholds import Thresholds
@@ -327,20 +341,20 @@ def _unmeasured(products: Products, truth: Truth) -> Message | None:
     return None
 
 
-def _why_not(truth: Truth | None) -> Message:
+def _why_not(truth: Truth | None, products: Products | None) -> Message:
     """Return why a run can't be compared with the known sky."""
+    if products is None:
+        return say("The run has no mosaic.")
     if truth is None:
         return say("The true sky of these frames is not known: the record has no truth.")
-    if truth.problem:
-        return say("The true sky of these frames is not known: {problem}.", problem=truth.problem)
-    return say("The run has no mosaic.")
+    return say("The true sky of these frames is not known: {problem}.", problem=truth.problem)
 
 
 def _judge(runs: Runs, limits: Thresholds) -> Verdict:
     run, truth, products = runs.run, runs.run.truth, measured(runs.run)
     unknown = partial(Verdict, "accuracy", Outcome.UNKNOWN, axis="quality")
     if truth is None or products is None or truth.problem:
-        return unknown(_why_not(truth))
+        return unknown(_why_not(truth, products))
     panels, photometry = compare(run, truth, products)
     judged = [panel for panel in panels if panel.stars >= ENOUGH or panel.stars_on_its_frames >= _PLENTY]
     scatter = _scatter(judged, limits)
@@ -364,6 +378,12 @@ def _judge(runs: Runs, limits: Thresholds) -> Verdict:
     if (missing := _unmeasured(products, truth)) is not None:
         return unknown(missing, evidence)
     sentence = say("Stars have the positions and fluxes of the truth. Panels compared: {count}.", count=len(judged))
+    if uncompared := uncompared_panels(run, [panel.panel for panel in judged]):
+        sentence = say(
+            "Stars have the positions and fluxes of the truth. Panels compared: {count}; too few stars: {panels}.",
+            count=len(judged),
+            panels=listed(uncompared),
+        )
     return Verdict("accuracy", Outcome.PASS, sentence, evidence, axis="quality")
 
 

@@ -30,6 +30,7 @@ from harness.record.products import Products, TileProduct, read_products
 from harness.record.reader import Record
 from harness.record.request import RETENTIONS, DatasetFacts, Mode, Request, Retention, TargetFacts
 from harness.record.seal import EndState, Seal
+from harness.record.truth import Truth
 from harness.targets.zemosaic import ZeMosaic
 from harness.verdict import Outcome, Verdict
 
@@ -119,7 +120,8 @@ def examine(folder: Path, log: Path | None = None, frames: Path | None = None) -
     if log is None and (folder / LOG).is_file():
         log = folder / LOG
     found = read_log(log) if log is not None else None
-    record, problems = _record(folder, found, _dataset(folder, frames))
+    dataset, truth = _dataset(folder, frames)
+    record, problems = _record(folder, found, dataset, truth)
     strange = found is not None and found.saved is not None and not _is_there(folder, found.saved)
     if strange and found is not None:
         # The events of a foreign log happened, but they are not evidence that nothing else happened in the folder's run.
@@ -261,7 +263,7 @@ def _found(pattern: re.Pattern[str], events: Iterable[Event]) -> str | None:
 # The record
 
 
-def _record(folder: Path, log: Log | None, dataset: DatasetFacts) -> tuple[Record, list[Message]]:
+def _record(folder: Path, log: Log | None, dataset: DatasetFacts, truth: Truth | None) -> tuple[Record, list[Message]]:
     known = log or Log(())
     request = Request(
         case="autopsy",
@@ -295,6 +297,7 @@ def _record(folder: Path, log: Log | None, dataset: DatasetFacts) -> tuple[Recor
         left=left,
         seal=Seal(state, None, reason, 0.0, MappingProxyType({})),
         damage=(),
+        truth=truth,
     )
     return record, problems
 
@@ -333,12 +336,15 @@ def _is_there(folder: Path, saved: str) -> bool:
     return any(path.stem == stem or path.stem.startswith(f"{stem}_") for path in folder.glob("*.fits"))
 
 
-def _dataset(folder: Path, frames: Path | None) -> DatasetFacts:
+def _dataset(folder: Path, frames: Path | None) -> tuple[DatasetFacts, Truth | None]:
+    """Return the facts of the frames and their truth; without frames, a dataset without any, and no truth."""
+    from fixtures.reference_mosaic import with_truth  # noqa: PLC0415 -- astropy is slow
     from fixtures.user_frames import frames_of  # noqa: PLC0415 -- astropy is slow
 
     if frames is not None:
-        return frames_of(frames).facts
-    return DatasetFacts(folder.resolve().name, "user", hashlib.sha256(b"").hexdigest(), ())
+        own = with_truth(frames_of(frames))
+        return own.facts, own.truth
+    return DatasetFacts(folder.resolve().name, "user", hashlib.sha256(b"").hexdigest(), ()), None
 
 
 def _measured(folder: Path, request: Request) -> tuple[Products | None, tuple[LeftFile, ...], list[Message]]:
