@@ -29,7 +29,7 @@ _SCATTER = (
 _RANKED = (8, 30)  # the fewest and the most stars that are compared by rank
 _RANK_ERROR = 0.3  # as a fraction: the lists of stars differ at edges and in blends
 _BALANCES = 11  # steps between the colours of the frames and white stars
-_LEAST_BLOCKS = 4  # of a panel, for a median that one star or nebula does not decide
+_LEAST_BLOCKS = 2  # of a panel; the scatter of so few is in the error
 
 
 def magnitudes(ratio: float) -> float:
