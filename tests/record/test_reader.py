@@ -93,7 +93,7 @@ def test_the_colours_levels_and_problem_of_a_truth_round_trip():
     assert Truth.from_json(json.loads(json.dumps(nothing.to_json()))).problem == "too far apart"
 
 
-def test_a_truth_made_before_colours_is_read(folder):
+def test_a_truth_made_before_colours_is_read():
     """The fields for colours, levels and problems are optional."""
     old = Truth(np.array([[10.0, 41.0, 9e3]]), 300.0, (1.0, 1.0, 1.0)).to_json()
     for name in ("channels", "levels", "frames", "problem"):
