@@ -238,5 +238,5 @@ def _blocks_of(image: Plane, products: Products, frames: Sequence[FrameFacts]) -
             on = (j >= 0) & (j < products.covered.shape[0]) & (i >= 0) & (i < products.covered.shape[1])
             inside &= on
             inside[on] &= products.covered[j[on], i[on]]
-    panel = panels_at((columns + 0.5) * BLOCK, (rows + 0.5) * BLOCK, frames, products)
+    panel = panels_at(np.float64(BLOCK) * (columns + 0.5), np.float64(BLOCK) * (rows + 0.5), frames, products)
     return {int(p): values[inside & (panel == p)] for p in np.unique(panel[inside])}

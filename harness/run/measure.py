@@ -466,10 +466,12 @@ def _fluxes(
     rows, columns = covered.shape
     inside = (x >= 0) & (x < columns) & (y >= 0) & (y < rows)
     y, x = np.clip(y, 0, rows - 1), np.clip(x, 0, columns - 1)
-    level = np.ma.median(np.ma.masked_array(channel[y, x], ~(inside & covered[y, x])), axis=1)
+    around = np.where(inside & covered[y, x], channel[y, x], np.nan)
+    around[np.isnan(around).all(axis=1)] = 0  # a star that nothing covered surrounds
+    level = np.nanmedian(around, axis=1)
     aperture = CircularAperture(stars[:, :2], _APERTURE)
     sums = aperture_photometry(np.where(covered, channel, 0).astype(np.float64), aperture)["aperture_sum"]
-    return np.asarray(sums - np.ma.filled(level.astype(np.float64), 0.0) * aperture.area)
+    return np.asarray(sums - level.astype(np.float64) * aperture.area)
 
 
 def detected(luminance: NDArray[np.float64], covered: NDArray[np.bool_]) -> NDArray[np.float64]:
