@@ -23,7 +23,7 @@ from fixtures import plans
 from fixtures.datasets import SyntheticSpec, build, grid
 from fixtures.frames import Camera
 from fixtures.sky import Sky
-from harness.checks.judge import judge
+from harness.checks.judge import judge, names_of
 from harness.record.comparison import Comparison
 from harness.record.reader import Record
 from harness.record.request import DatasetFacts, Mode, Request, Retention
@@ -127,7 +127,7 @@ def _usual(pair: Record | None, verdict: Verdict) -> bool:
     if pair is None:
         return True
     (usual,) = judge(Comparison(pair), [verdict.check])
-    return set(verdict.evidence["findings"]) <= set(usual.evidence.get("findings", ()))
+    return set(names_of(verdict)) <= set(names_of(usual))
 
 
 def main() -> int:

@@ -10,8 +10,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from harness.language.catalogue import Code, Language, language
+from harness.language.catalogue import Language, language
 from harness.language.message import visible
+from harness.language.system import Code
 
 MAX_TEXT = 600
 

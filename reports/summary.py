@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from harness.language.catalogue import Code, Language, language
+from harness.language.catalogue import Language, language
+from harness.language.system import Code
 from harness.session.checklist import DEFINITION_OF_DONE
 from harness.session.model import JudgedRun, RealSet, Session, TestEntry
 from harness.verdict import Outcome, Verdict, rank, worst_first

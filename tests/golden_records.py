@@ -179,7 +179,7 @@ def _on_frames(truth: Truth, frames: Sequence[FrameFacts]) -> Truth:
             shown |= (abs(x - (frame.shape[1] - 1) / 2) <= frame.shape[1] / 2) & (
                 abs(y - (frame.shape[0] - 1) / 2) <= frame.shape[0] / 2
             )
-    return replace(truth, stars=truth.stars[shown])
+    return truth.only(shown)
 
 
 def _different(source: Record, copy: Record) -> str:

@@ -82,6 +82,11 @@ def stars_of(frames):
     return np.column_stack([ra, dec, 1000.0 + 100 * np.arange(x.size)])[shown]
 
 
+def in_channels(stars, gains=(1.0, 1.0, 1.0)):
+    """Return the fluxes of stars in three channels with these gains."""
+    return stars[:, 2:3] * np.array(gains)
+
+
 def plane_of(name, file, pixels):
     """Return the measured form of an image."""
     channels = pixels.astype(np.float64) if pixels.ndim == 3 else pixels.astype(np.float64)[None]
@@ -132,6 +137,7 @@ def products_of(frames, *, pad=4, tiles=(), gaps=(), wcs_of=None):
         thumbnail=None,
         constant=np.zeros_like(covered),
         planes=images_of(covered, round(first * 0.8 * COLUMNS)),
+        channels=in_channels(stars_of(frames)),
     )
 
 

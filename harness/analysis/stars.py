@@ -6,7 +6,7 @@ chance matches have no effect. The error of a median is estimated from the media
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,7 +40,8 @@ class Seen:
     """The stars of a catalogue as found in one run; arrays parallel to the catalogue.
 
     ``flux``, and ``x`` and ``y`` on the common grid in mosaic pixels, are NaN for a star that was not found. ``lies`` is whether
-    it is at least ``EDGE`` inside the covered sky; ``double`` is whether a second star was found next to it.
+    it is at least ``EDGE`` inside the covered sky; ``double`` is whether a second star was found next to it. ``index`` is the row
+    of the star in the run's list, -1 for a star that was not found.
     """
 
     flux: Array
@@ -48,6 +49,7 @@ class Seen:
     y: Array
     lies: NDArray[np.bool_]
     double: NDArray[np.bool_]
+    index: NDArray[np.int64]
 
     @property
     def found(self) -> NDArray[np.bool_]:
@@ -79,11 +81,11 @@ def measured(record: Record | None) -> Products | None:
 
 
 def sky(stars: Array, frames: Sequence[FrameFacts], grid: Products) -> Sky:
-    """Place a catalogue (right ascension, declination, flux) on a mosaic's grid, with the nearest panel of each star."""
+    """Place a catalogue (right ascension, declination, flux, …) on a mosaic's grid, with the nearest panel of each star."""
     x, y = on_grid(grid, stars)
     seen = np.isfinite(x) & np.isfinite(y)
     stars, x, y = stars[seen], x[seen], y[seen]
-    return Sky(stars, x, y, _panels(x, y, frames, grid), _alone(x, y, stars[:, 2]), grid)
+    return Sky(stars, x, y, panels_at(x, y, frames, grid), _alone(x, y, stars[:, 2]), grid)
 
 
 def look(found: Products, at: Sky) -> Seen:
@@ -92,7 +94,7 @@ def look(found: Products, at: Sky) -> Seen:
     none = np.full(n, np.nan)
     lies = _well_covered(found, at.stars)
     if not len(found.stars) or not n:
-        return Seen(none, none, none, lies, np.zeros(n, np.bool_))
+        return Seen(none, none, none, lies, np.zeros(n, np.bool_), np.full(n, -1))
     x, y = on_grid(at.grid, found.stars)
     x, y = np.where(np.isfinite(x), x, 1e9), np.where(np.isfinite(y), y, 1e9)
     there, here = KDTree(np.column_stack([x, y])), KDTree(np.column_stack([at.x, at.y]))
@@ -106,7 +108,8 @@ def look(found: Products, at: Sky) -> Seen:
         separate = [j for j in near if np.hypot(x[j] - x[index[i]], y[j] - y[index[i]]) >= _DOUBLE[0]]
         double[i] = any(found.stars[j, 2] > 0.1 * found.stars[index[i], 2] for j in separate)
     flux = np.where(paired, found.stars[index, 2], np.nan)
-    return Seen(flux, np.where(paired, x[index], np.nan), np.where(paired, y[index], np.nan), lies, double)
+    place = np.where(paired, index, -1)
+    return Seen(flux, np.where(paired, x[index], np.nan), np.where(paired, y[index], np.nan), lies, double, place)
 
 
 def catalogue(run: Record, pair: Products | None) -> Array:
@@ -125,6 +128,12 @@ def _placed(stars: Array, pair: Products) -> bool:
     seen = look(pair, sky(stars, (), pair))
     bright = np.flatnonzero(seen.lies)[:_BRIGHTEST]  # the truth has the brightest stars first
     return bool(len(bright)) and bool(np.mean(seen.found[bright]) >= _SHOWN)
+
+
+def uncompared_panels(run: Record, compared: Iterable[int]) -> list[int]:
+    """Return the panels of the run's frames that are not among the compared ones."""
+    panels = {frame.panel for frame in run.request.dataset.frames if frame.panel is not None}
+    return sorted(panels.difference(compared))
 
 
 def median(values: Array) -> float:
@@ -153,7 +162,7 @@ def on_grid(grid: Products, places: Array) -> tuple[Array, Array]:
     return (np.asarray(x) + 0.5) * grid.step - 0.5, (np.asarray(y) + 0.5) * grid.step - 0.5
 
 
-def _panels(x: Array, y: Array, frames: Sequence[FrameFacts], grid: Products) -> NDArray[np.int64]:
+def panels_at(x: Array, y: Array, frames: Sequence[FrameFacts], grid: Products) -> NDArray[np.int64]:
     """Return the panel with the nearest centre for each position; -1 if the dataset has no panels."""
     centres: dict[int, list[tuple[float, float]]] = {}
     for frame in frames:

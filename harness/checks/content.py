@@ -15,9 +15,10 @@ import numpy as np
 from scipy import ndimage
 
 from harness.analysis.canvas import Canvas, frames_per_element
+from harness.analysis.causes import listed
 from harness.analysis.figure import Figure, Unit, numbers
 from harness.analysis.footprint import outlines, resample_mask
-from harness.analysis.stars import ENOUGH, catalogue, look, measured, sky
+from harness.analysis.stars import ENOUGH, catalogue, look, measured, sky, uncompared_panels
 from harness.checks.base import Check, Runs
 from harness.checks.premises import ALWAYS, ELSEWHERE, SHARED, standard
 from harness.checks.thresholds import Thresholds
@@ -96,6 +97,7 @@ def _judge(runs: Runs, limits: Thresholds) -> Verdict:
         else int(theirs.constant.sum()) * theirs.step**2,
         "differential": theirs is not None,
         "panels": to_json(panels),
+        "panels_not_compared": uncompared_panels(runs.run, [p.panel for p in panels if p.expected >= ENOUGH]),
     }
     outcome, sentence = _conclude(runs, area, panels, limits)
     cause = (why_not,) if outcome is Outcome.UNKNOWN and why_not is not None else ()
@@ -120,12 +122,22 @@ def _conclude(runs: Runs, area: int | None, panels: tuple[Panel, ...], limits: T
     if area is None:
         return Outcome.UNKNOWN, say("It was not measured whether covered sky is constant. Measure the run again.")
     if runs.run.request.retention != "per_tile" and not panels:
-        return Outcome.PASS, say("No covered sky is filled with a constant.")
+        return Outcome.PASS, say("No covered sky is filled with a constant. Stars are not compared.")
     if not judged:
         return Outcome.UNKNOWN, say(
             "No panel has enough stars in common with a pair to judge whether stars are missing."
         )
-    return Outcome.PASS, say("No covered sky is filled with a constant, and its brighter stars are found.")
+    return Outcome.PASS, _found(uncompared_panels(runs.run, [p.panel for p in judged]))
+
+
+def _found(uncompared: Sequence[int]) -> Message:
+    if not uncompared:
+        return say("No covered sky is filled with a constant, and its brighter stars are found.")
+    return say(
+        "No covered sky is filled with a constant, and its brighter stars are found, except in the panels {panels}, where "
+        "run_end has too few stars to compare.",
+        panels=listed(uncompared),
+    )
 
 
 CHECK = Check(

@@ -6,7 +6,6 @@ import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any
 
 from harness.checks import (
     accuracy,
@@ -97,16 +96,17 @@ def _with_standing(verdict: Verdict, runs: Runs, limits: Thresholds) -> Verdict:
     before = [ALL[verdict.check](Comparison(other), limits) for other in (baseline, pair) if other is not None]
     if before[0].outcome not in (Outcome.FAIL, Outcome.PASS):
         return verdict
-    known = {name_of(finding) for other in before for finding in other.evidence.get("findings", ())}
-    new = [name_of(finding) for finding in verdict.evidence.get("findings", ()) if name_of(finding) not in known]
+    known = {name for other in before for name in names_of(other)}
+    new = [name for name in names_of(verdict) if name not in known]
     pre_existing = any(other.outcome is Outcome.FAIL for other in before) and not new
     evidence = {**verdict.evidence, "new_findings": new}
     return replace(verdict, standing="pre-existing" if pre_existing else "new", evidence=evidence)
 
 
-def name_of(finding: Any) -> Any:
-    """Return the name of a finding, which older records hold alone."""
-    return finding["name"] if isinstance(finding, dict) else finding
+def names_of(verdict: Verdict) -> list[str]:
+    """Return the names of a verdict's findings; older evidence lists the names alone."""
+    listed = verdict.evidence.get("findings", ())
+    return [str(entry["name"]) if isinstance(entry, Mapping) else str(entry) for entry in listed]
 
 
 @functools.cache

@@ -19,7 +19,19 @@ from scipy.spatial import KDTree
 
 from harness.analysis.causes import listed
 from harness.analysis.figure import Evidence, Figure, Numbers, Unit, every, rows_in, total
-from harness.analysis.stars import ENOUGH, RADIUS, Sky, catalogue, look, measured, median, on_grid, rounded, sky
+from harness.analysis.stars import (
+    ENOUGH,
+    RADIUS,
+    Sky,
+    catalogue,
+    look,
+    measured,
+    median,
+    on_grid,
+    rounded,
+    sky,
+    uncompared_panels,
+)
 from harness.checks.base import Check, Runs
 from harness.checks.premises import ALWAYS, ELSEWHERE, SHARED, standard
 from harness.checks.thresholds import Thresholds
@@ -118,11 +130,11 @@ def _judge(runs: Runs, limits: Thresholds) -> Verdict:
         "stars_only_here": found.extra,
         "stars": found.shown,
     }
-    outcome, sentence, cause = _conclude(found, limits)
+    outcome, sentence, cause = _conclude(runs.run, found, limits)
     return Verdict("truth", outcome, sentence, MappingProxyType(evidence), cause)
 
 
-def _conclude(found: StarDifferences, limits: Thresholds) -> tuple[Outcome, Message, tuple[Message, ...]]:
+def _conclude(run: Record, found: StarDifferences, limits: Thresholds) -> tuple[Outcome, Message, tuple[Message, ...]]:
     judged = [panel for panel in found.panels if panel.stars >= ENOUGH]
     wrong = {panel.panel: messages for panel in judged if (messages := _wrong(panel, limits))}
     if wrong:
@@ -140,6 +152,12 @@ def _conclude(found: StarDifferences, limits: Thresholds) -> tuple[Outcome, Mess
     if not judged:
         return Outcome.UNKNOWN, say("No panel has enough stars in common with the pair."), ()
     sentence = say("Stars have the positions and fluxes of run_end. Panels compared: {count}.", count=len(judged))
+    if uncompared := uncompared_panels(run, [panel.panel for panel in judged]):
+        sentence = say(
+            "Stars have the positions and fluxes of run_end. Panels compared: {count}; too few stars in common: {panels}.",
+            count=len(judged),
+            panels=listed(uncompared),
+        )
     return Outcome.PASS, sentence, ()
 
 

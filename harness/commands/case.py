@@ -13,9 +13,9 @@ from harness.commands.console import Commands, Text, new_folder, root, show, tel
 from harness.language.message import Message, Translate, say
 
 if TYPE_CHECKING:
+    from fixtures.datasets import Dataset
     from harness.field.case_file import CaseFile
     from harness.record.request import TargetFacts
-    from harness.record.truth import Truth
 
 
 def register(commands: Commands, text: Text) -> None:
@@ -94,7 +94,7 @@ def _verify(options: argparse.Namespace, translate: Translate) -> int:
     from harness.field.case_file import listed, read, verify
 
     case = read(options.file)
-    folder, _ = _frames(case, options.frames)
+    folder = _frames(case, options.frames).folder
     found = verify(case, folder)
     for message, names in (
         (say("Missing: {names}", names=listed(found.missing)), found.missing),
@@ -113,6 +113,7 @@ def _verify(options: argparse.Namespace, translate: Translate) -> int:
 
 
 def _run(options: argparse.Namespace, translate: Translate) -> int:
+    from fixtures.reference_mosaic import with_truth
     from harness.checks.judge import judge
     from harness.field.case_file import CaseError, compare, listed, other_settings, read, verify
     from harness.record.comparison import Comparison
@@ -120,7 +121,8 @@ def _run(options: argparse.Namespace, translate: Translate) -> int:
 
     case = read(options.file)
     target = _target(case, options.target, options.python)
-    frames, truth = _frames(case, options.frames)
+    dataset = _frames(case, options.frames)
+    frames = dataset.folder
     wrong = verify(case, frames)
     if not wrong.ok:
         raise CaseError(
@@ -133,6 +135,7 @@ def _run(options: argparse.Namespace, translate: Translate) -> int:
                 names=listed((*wrong.missing, *wrong.changed)),
             )
         )
+    truth = dataset.truth or with_truth(dataset, root() / "datasets").truth
     folder = options.output or new_folder(root() / "cases", _file_stem(case))
     retention = case.request.retention
     make = functools.partial(make_run, frames=frames, truth=truth, table=case.table)
@@ -168,23 +171,23 @@ def _target(case: CaseFile, spec: str | None, python: str | None) -> TargetFacts
     return resolve(spec, python, root() / "targets")
 
 
-def _frames(case: CaseFile, given: Path | None) -> tuple[Path, Truth | None]:
-    """Return the folder of the frames, and the ground truth if they are synthetic; by default those of the project's own set."""
+def _frames(case: CaseFile, given: Path | None) -> Dataset:
+    """Return the frames of a case, with the truth if they are synthetic; by default those of the project's own set."""
     from fixtures import datasets, real
+    from fixtures.datasets import Dataset
     from fixtures.frames import PLAIN_PREFIX
     from harness.field.case_file import CaseError
 
-    if given is not None:
-        return given, None
     facts = case.request.dataset
+    if given is not None:
+        return Dataset(facts, given)
     if facts.kind == "synthetic" and facts.name in datasets.SYNTHETIC:
         spec, folder = datasets.SYNTHETIC[facts.name], facts.name
         if all(frame.name.startswith(PLAIN_PREFIX) for frame in facts.frames):  # a case of an earlier version
             spec, folder = datasets.plainly_named(spec), f"{facts.name}-plain"
-        own = datasets.build(spec, root() / "datasets" / folder)
-        return own.folder, own.truth
+        return datasets.build(spec, root() / "datasets" / folder)
     if facts.kind == "real" and facts.name in real.names():
-        return real.load(facts.name).folder, None
+        return Dataset(facts, real.load(facts.name).folder)
     raise CaseError(
         say(
             "Expected a folder of frames, found no option --frames, and {dataset} is not a set of this project: "

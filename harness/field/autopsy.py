@@ -16,7 +16,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.analysis.made import SAVED, Origin, TakenOver, named, saved_mosaics, taken_over
 from harness.analysis.modes import SDS_DONE, SDS_ON
@@ -32,8 +32,12 @@ from harness.record.products import Products, TileProduct, read_products
 from harness.record.reader import Record
 from harness.record.request import RETENTIONS, DatasetFacts, Mode, Request, Retention, TargetFacts
 from harness.record.seal import EndState, Seal
+from harness.record.truth import Truth
 from harness.targets.zemosaic import ZeMosaic
 from harness.verdict import Outcome, Verdict
+
+if TYPE_CHECKING:
+    from fixtures.datasets import Dataset
 
 LOG = "zemosaic_worker.log"
 LARGEST = 64 * 2**20
@@ -127,7 +131,7 @@ def examine(folder: Path, log: Path | None = None, frames: Path | None = None) -
         log = folder / LOG
     found = read_log(log) if log is not None else None
     dataset, left_out = _dataset(folder, frames)
-    record, problems = _record(folder, found, dataset)
+    record, problems = _record(folder, found, dataset.facts, dataset.truth)
     strange = found is not None and found.saved is not None and not _is_there(folder, found.saved)
     if strange and found is not None:
         # The events of a foreign log happened, but they are not evidence that nothing else happened in the folder's run.
@@ -274,7 +278,7 @@ def _found(pattern: re.Pattern[str], events: Iterable[Event]) -> str | None:
 # The record
 
 
-def _record(folder: Path, log: Log | None, dataset: DatasetFacts) -> tuple[Record, list[Message]]:
+def _record(folder: Path, log: Log | None, dataset: DatasetFacts, truth: Truth | None) -> tuple[Record, list[Message]]:
     known = log or Log(())
     request = Request(
         case="autopsy",
@@ -310,6 +314,7 @@ def _record(folder: Path, log: Log | None, dataset: DatasetFacts) -> tuple[Recor
         left=left,
         seal=Seal(state, None, reason, 0.0, MappingProxyType({})),
         damage=(),
+        truth=truth,
     )
     return record, problems
 
@@ -400,17 +405,20 @@ def _start(folder: Path, log: Log | None, saved: Sequence[str]) -> float | None:
     return log.named(_BEGUN)[0].t / 1e9 + shift - _GRAIN
 
 
-def _dataset(folder: Path, frames: Path | None) -> tuple[DatasetFacts, tuple[Message, ...]]:
+def _dataset(folder: Path, frames: Path | None) -> tuple[Dataset, tuple[Message, ...]]:
+    """Return the frames with their truth, and what was left out of their folder; without ``frames``, a dataset without any."""
+    from fixtures.datasets import Dataset  # noqa: PLC0415 -- astropy is slow
+    from fixtures.reference_mosaic import with_truth  # noqa: PLC0415 -- astropy is slow
     from fixtures.user_frames import frames_of  # noqa: PLC0415 -- astropy is slow
 
     if frames is None:
-        return DatasetFacts(folder.resolve().name, "user", hashlib.sha256(b"").hexdigest(), ()), ()
-    found = frames_of(frames)
+        return Dataset(DatasetFacts(folder.resolve().name, "user", hashlib.sha256(b"").hexdigest(), ()), folder), ()
+    found = with_truth(frames_of(frames))
     if not found.left_out:
-        return found.facts, ()
+        return found, ()
     names = ", ".join(found.left_out[:3])
     note = say("Mosaics and tiles of ZeMosaic among the frames are no frames: {names}.", names=names)
-    return found.facts, (note,)
+    return found, (note,)
 
 
 def _measured(

@@ -24,6 +24,7 @@ from harness.language.message import SaidError, say
 from harness.probe.setup import CHILDREN
 from harness.record import leftovers
 from harness.record.history import TRACE_FORMAT, History, read_history
+from harness.record.products import read_products
 from harness.record.reader import Record, read_record
 from harness.record.request import RETENTIONS, DatasetFacts, FrameFacts, Mode, Request, Retention, TargetFacts
 from harness.record.seal import WORK
@@ -210,6 +211,7 @@ def _finished(run: _Run, end: End) -> Record:
             link(run.folder / "outputs", Path(run.facts["output"]))
         try:
             reasons += _measured(run, request)
+            reasons.append(_known_sky(run, request, places))
         finally:
             unlink(run.folder / "outputs")
     else:
@@ -442,6 +444,22 @@ def _of_earlier_runs(run: _Run, history: History, paths: Sequence[str]) -> set[s
         elif (Path(name).name, *about) in moved:
             found.add(path)
     return found
+
+
+def _known_sky(run: _Run, request: Request, places: Sequence[Path]) -> str:
+    """Write the truth of the frames into the record of a run that has a mosaic; return the reason where they have none."""
+    from fixtures.datasets import Dataset  # noqa: PLC0415 -- astropy is slow
+    from fixtures.reference_mosaic import with_truth  # noqa: PLC0415 -- astropy is slow
+
+    products = read_products(run.folder)
+    if products is None or products.mosaic is None or not request.dataset.frames:
+        return ""
+    dataset = Dataset(request.dataset, Path(run.facts["input"]))
+    truth = with_truth(dataset, places={path.name: path for path in places}).truth
+    if truth is None:
+        return ""
+    (run.folder / "truth.json").write_text(json.dumps(truth.to_json()) + "\n", encoding="utf-8")
+    return f"Expected a mosaic of the frames by their WCS, found: {truth.problem}." if truth.problem else ""
 
 
 def _left_out(record: Path, files: Sequence[leftovers.LeftFile], older: set[str]) -> str:

@@ -79,6 +79,8 @@ class Products:
         not measured.
     planes
         The images in the mosaic's file, then those in its coverage map's file; empty if they were not measured.
+    channels
+        Shape (n, channels): the flux of each star in each channel of the mosaic; ``None`` if it was not measured.
 
     """
 
@@ -92,6 +94,7 @@ class Products:
     thumbnail: str | None
     constant: NDArray[np.bool_] | None = None
     planes: tuple[Plane, ...] = ()
+    channels: NDArray[np.float64] | None = None
 
 
 def read_products(folder: Path) -> Products | None:
@@ -108,6 +111,7 @@ def read_products(folder: Path) -> Products | None:
             stars = np.asarray(arrays["stars"], dtype=np.float64).reshape(-1, 3)
             covered = _unpacked(arrays["covered"], depth, data["shape"])
             constant = _unpacked(arrays["constant"], depth, data["shape"]) if "constant" in arrays else None
+            channels = _channels(arrays["channels"], len(stars)) if "channels" in arrays else None
             planes = tuple(_plane(i, plane, arrays) for i, plane in enumerate(data.get("planes", ())))
         tiles = tuple(
             TileProduct(
@@ -132,6 +136,7 @@ def read_products(folder: Path) -> Products | None:
             thumbnail=text_or_none(data["thumbnail"]),
             constant=constant,
             planes=planes,
+            channels=channels,
         )
     except RecordError:
         raise
@@ -159,6 +164,13 @@ def _plane(index: int, data: Mapping[str, Any], arrays: Mapping[str, NDArray[Any
     return Plane(
         str(data["name"]), str(data["file"]), shape, int(data["bitpix"]), str(data["sha256"]), count, total, low, high
     )
+
+
+def _channels(values: NDArray[Any], stars: int) -> NDArray[np.float64]:
+    found = np.asarray(values, dtype=np.float64)
+    if found.ndim != 2 or len(found) != stars:
+        raise ValueError(f"fluxes by channel of shape {found.shape} for {stars} stars")
+    return found
 
 
 def _unpacked(packed: NDArray[Any], depth: NDArray[np.float32], shape: Any) -> NDArray[np.bool_]:

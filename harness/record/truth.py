@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,6 +36,15 @@ class Truth:
         observed frames, with their fluxes in it; fainter stars are missing.
     clouded
         Names of the frames that show no stars.
+    channels
+        Shape ``(n, 1)`` or ``(n, 3)``: the flux of each star in each colour of the frames; ``None`` if only ``filters`` are known
+        (synthetic frames), or if the truth was made before colours were measured.
+    levels
+        Of observed frames: each panel with the median level of its frames, in ADU per pixel.
+    frames
+        The number of frames that were measured; 0 for synthetic frames. Of many frames, an even sample is measured.
+    problem
+        Why observed frames could not be measured; empty if they were. Then there are no stars.
 
     """
 
@@ -44,6 +53,10 @@ class Truth:
     filters: tuple[float, float, float]
     origin: Origin = "synthetic"
     clouded: tuple[str, ...] = ()
+    channels: NDArray[np.float64] | None = None
+    levels: tuple[tuple[int, float], ...] = ()
+    frames: int = 0
+    problem: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return built-in types only."""
@@ -54,6 +67,10 @@ class Truth:
             "filters": list(self.filters),
             "clouded": list(self.clouded),
             "stars": self.stars.tolist(),
+            "channels": None if self.channels is None else self.channels.tolist(),
+            "levels": [list(level) for level in self.levels],
+            "frames": self.frames,
+            "problem": self.problem,
         }
 
     @classmethod
@@ -63,7 +80,17 @@ class Truth:
             raise ValueError(f"expected a truth of format {TRUTH_FORMAT!r}, found {data.get('format')!r}")
         file = from_json(data, _File)
         stars = np.array(file.stars, dtype=np.float64).reshape(-1, 3)
-        return cls(stars, file.sky, file.filters, file.origin, file.clouded)
+        channels = None
+        if file.channels is not None:
+            channels = np.array(file.channels, dtype=np.float64).reshape(len(stars), -1 if len(stars) else 1)
+        return cls(
+            stars, file.sky, file.filters, file.origin, file.clouded, channels, file.levels, file.frames, file.problem
+        )
+
+    def only(self, kept: NDArray[np.bool_]) -> Truth:
+        """Return the truth with some of its stars, given by a mask."""
+        channels = None if self.channels is None else self.channels[kept]
+        return replace(self, stars=self.stars[kept], channels=channels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +102,10 @@ class _File:
     filters: tuple[float, float, float]
     origin: Origin
     clouded: tuple[str, ...]
+    channels: tuple[tuple[float, ...], ...] | None = None
+    levels: tuple[tuple[int, float], ...] = ()
+    frames: int = 0
+    problem: str = ""
 
 
 def read_truth(folder: Path) -> Truth | None:

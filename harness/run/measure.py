@@ -12,7 +12,7 @@ import json
 import math
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -55,6 +55,7 @@ _FWHM = 3.0
 _SIGMAS = 5.0
 _APERTURE = 5.0
 _MESH = 64
+_RING = (8, 13)  # inner and outer radius of the ring that gives the level around a star, in pixels
 _OVERLAP = 64  # rows that two strips share, so that each star lies whole in one of them
 
 _TINY = float(np.finfo(np.float32).tiny)
@@ -74,6 +75,9 @@ _ALL = Origin()
 _SAME_RUN = 60.0  # seconds between two mosaics of one run, which are written one after the other
 _BROKEN = (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, fits.VerifyError)
 
+
+Pixels = tuple[NDArray[np.float32], NDArray[np.bool_]]
+"""Pixels (channels, rows, columns), and whether each is covered (rows, columns)."""
 
 _T = TypeVar("_T", bound=np.generic)
 _F = TypeVar("_F", np.float32, np.float64)
@@ -196,6 +200,11 @@ class _Source:
     def shape(self) -> tuple[int, int]:
         rows, columns = self.image.shape
         return rows, columns
+
+    def pixels(self, start: int, stop: int) -> Pixels:
+        """Return some rows: pixels (channels, rows, columns), and whether each is covered."""
+        pixels, covered, _ = self.strip(start, stop)
+        return pixels, covered
 
     def strip(self, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32]]:
         """Return some rows: pixels (channels, rows, columns), whether each is covered, and its depth."""
@@ -329,17 +338,19 @@ def _measured(source: _Source, folder: Path) -> Products:
         raise MeasureError(
             f"expected a mosaic with pixels in {source.image.path.name}, found shape {source.shape}: run it again"
         )
+    x, y, flux, *by_channel = brightest_stars(source.pixels, rows, columns).T
     products = Products(
         mosaic=source.image.path.relative_to(folder).as_posix(),
         wcs=decimated_cards(source.wcs, step),
         step=step,
         covered=np.concatenate(masks),
         depth=np.concatenate(depths),
-        stars=_stars(source),
+        stars=np.column_stack([*sky_of(source.wcs, x, y), flux]),
         tiles=(),
         thumbnail="thumbnail.png",
         constant=np.concatenate(flat),
         planes=tuple(_plane(name, plane, folder) for name, plane in source.planes),
+        channels=np.column_stack(by_channel),
     )
     Image.fromarray(_picture(np.concatenate(small, axis=1)), "RGBA").save(folder / "thumbnail.png")
     return products
@@ -464,27 +475,48 @@ def _picture(means: NDArray[np.float32]) -> NDArray[np.uint8]:
     return picture
 
 
-def _stars(source: _Source) -> NDArray[np.float64]:
-    """Return right ascension, declination and flux of the brightest stars, the brightest first.
+def brightest_stars(pixels_of: Callable[[int, int], Pixels], rows: int, columns: int) -> NDArray[np.float64]:
+    """Return x, y, flux, and the flux in each channel of the brightest stars of an image, the brightest first.
+
+    ``pixels_of`` returns the rows from a first to a last one: pixels (channels, rows, columns), and whether each is covered.
 
     DAOFIND (Stetson 1987) runs on the mean of the channels, minus a background from sigma-clipped meshes, in units of the
-    local noise. The flux is the sum in a circular aperture. Stars whose aperture is not fully covered are left out.
+    local noise. The flux is the sum in a circular aperture. Stars whose aperture is not fully covered are left out. The flux in a
+    channel is the sum in the same aperture above the median of a ring.
     """
-    rows, columns = source.shape
     found = []
     for start, stop in _strips(rows, columns, 1):
         top = max(start - _OVERLAP, 0)
-        pixels, covered, _ = source.strip(top, min(stop + _OVERLAP, rows))
+        pixels, covered = pixels_of(top, min(stop + _OVERLAP, rows))
         # Where a channel is missing, the mean would jump to the other channels' level: a false edge.
-        covered &= np.isfinite(pixels).all(axis=0)
+        covered = covered & np.isfinite(pixels).all(axis=0)
         luminance = np.where(covered, pixels, 0).mean(axis=0, dtype=np.float64)
         stars = detected(luminance, covered)
+        stars = np.column_stack([stars, *(_fluxes(channel, covered, stars) for channel in pixels)])
         stars[:, 1] += top
         found.append(stars[(stars[:, 1] >= start - 0.5) & (stars[:, 1] < stop - 0.5)])
-    x, y, flux = np.concatenate(found).T
-    brightest = np.lexsort((x, y, -flux))[:STARS]
-    ra, dec = sky_of(source.wcs, x[brightest], y[brightest])
-    return np.column_stack([ra, dec, flux[brightest]])
+    stars = np.concatenate(found)
+    return stars[np.lexsort((stars[:, 0], stars[:, 1], -stars[:, 2]))[:STARS]]
+
+
+def _fluxes(
+    channel: NDArray[np.float32], covered: NDArray[np.bool_], stars: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the flux of each star in one channel, above the median of the covered pixels in a ring around it."""
+    if not len(stars):
+        return np.empty(0)
+    dy, dx = np.mgrid[-_RING[1] : _RING[1] + 1, -_RING[1] : _RING[1] + 1]
+    ring = (np.hypot(dx, dy) >= _RING[0]) & (np.hypot(dx, dy) <= _RING[1])
+    y, x = (np.rint(stars[:, n, None]).astype(np.int64) + d[ring] for n, d in ((1, dy), (0, dx)))
+    rows, columns = covered.shape
+    inside = (x >= 0) & (x < columns) & (y >= 0) & (y < rows)
+    y, x = np.clip(y, 0, rows - 1), np.clip(x, 0, columns - 1)
+    around = np.where(inside & covered[y, x], channel[y, x], np.nan)
+    around[np.isnan(around).all(axis=1)] = 0  # a star that nothing covered surrounds
+    level = np.nanmedian(around, axis=1)
+    aperture = CircularAperture(stars[:, :2], _APERTURE)
+    sums = aperture_photometry(np.where(covered, channel, 0).astype(np.float64), aperture)["aperture_sum"]
+    return np.asarray(sums - level.astype(np.float64) * aperture.area)
 
 
 def detected(luminance: NDArray[np.float64], covered: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -570,6 +602,8 @@ def write_products(folder: Path, products: Products) -> None:
     }
     if products.constant is not None:
         arrays["constant"] = np.packbits(products.constant)
+    if products.channels is not None:
+        arrays["channels"] = products.channels
     for i, plane in enumerate(products.planes):
         arrays |= {f"plane{i}_{name}": getattr(plane, name) for name in ("count", "sum", "low", "high")}
     np.savez_compressed(folder / "products.npz", allow_pickle=False, **arrays)

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from harness.language.catalogue import Code, Language, language
+from harness.language.catalogue import Language, language
 from harness.language.message import Message
+from harness.language.system import Code
 from harness.record.reader import Record
 from harness.session.checklist import DEFINITION_OF_DONE
 from harness.session.model import JudgedRun, Requirement, RunEntry, TestEntry

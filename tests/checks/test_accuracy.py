@@ -21,6 +21,21 @@ def verdict(run, **runs):
     return judge(Comparison(run, **runs), ["accuracy"])[0]
 
 
+def named(found):
+    """Return the names of the findings."""
+    return [finding["name"] for finding in found.evidence["findings"]]
+
+
+def sizes(found):
+    """Return the size of each finding, by name."""
+    return {finding["name"]: finding["size"] for finding in found.evidence["findings"]}
+
+
+def coloured(run, gains):
+    """Return a record whose channels have these gains."""
+    return replace(run, products=replace(run.products, channels=micro.in_channels(run.products.stars, gains)))
+
+
 def known(run=None, change=lambda stars, _: stars):
     """Return the record of a sound run with a truth, and with changed stars."""
     return replace(altered(run or micro.counted().record(), change), truth=TRUTH)
@@ -29,9 +44,11 @@ def known(run=None, change=lambda stars, _: stars):
 @pytest.mark.parametrize("mode", ["classic", "sds", "grid"])
 def test_a_mosaic_like_the_sky_passes(mode):
     """Stars at their positions with fluxes on one scale pass in every mode; the finding does not gate the patch."""
-    found = verdict(known(micro.of_mode(mode).record(), dimmed(0.5, lambda x: x > -1e9)))
+    found = verdict(known(micro.of_mode(mode).record(), dimmed(0.9, lambda x: x > -1e9)))
     assert (found.outcome, found.axis, found.gates) == (Outcome.PASS, "quality", False)
     assert found.evidence["findings"] == []
+    assert found.evidence["scale"] == pytest.approx(0.9)
+    assert found.evidence["colours"] == pytest.approx([0.9] * 3)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +72,8 @@ def test_a_mosaic_like_the_sky_passes(mode):
 def test_findings_have_stable_names(change, findings):
     """Each finding is named by panel and kind; without a common scale every panel has one."""
     found = verdict(known(change=change))
-    assert (found.outcome, found.evidence["findings"]) == (Outcome.FAIL, findings)
+    assert (found.outcome, named(found)) == (Outcome.FAIL, findings)
+    assert all(finding["size"] > 0 and finding["noise"] >= 0 for finding in found.evidence["findings"])
     assert not found.gates
 
 
@@ -76,7 +94,7 @@ def test_a_panel_that_is_not_covered_is_a_finding():
     covered = run.products.covered.copy()
     covered[:, 180:] = False
     run = replace(run, products=replace(run.products, covered=covered))
-    assert {f for f in verdict(run).evidence["findings"] if f.startswith("panel 2")} == {
+    assert {f for f in named(verdict(run)) if f.startswith("panel 2")} == {
         f"panel 2: {what}" for what in ("stars", "flux", "positions", "doubled")
     }
 
@@ -87,7 +105,7 @@ def test_filled_areas_are_a_finding():
     constant = run.products.constant.copy()
     constant[10:40, 20:60] = True
     found = verdict(replace(run, products=replace(run.products, constant=constant)))
-    assert found.evidence["findings"] == ["constant areas"]
+    assert sizes(found) == {"constant areas": 1200}
 
 
 def test_what_the_baseline_has_too_is_pre_existing():
@@ -119,7 +137,7 @@ def test_one_new_finding_among_old_ones_is_new():
         request=replace(run.request, target=TargetFacts("reference", "before", "", "python")),
     )
     found = verdict(run, baseline=before)
-    assert found.evidence["findings"] == ["panel 2: flux", "panel 2: positions"]
+    assert named(found) == ["panel 2: flux", "panel 2: positions"]
     assert (found.standing, found.evidence["new_findings"]) == ("new", ["panel 2: flux"])
 
 
@@ -130,9 +148,124 @@ def test_a_baseline_that_can_not_be_judged_leaves_the_standing_open():
     assert verdict(run, baseline=replace(before, products=None)).standing == ""
 
 
-def test_without_a_truth_there_is_no_question():
-    """A run on frames without a truth is not applicable."""
-    assert verdict(micro.counted().record()).outcome is Outcome.NOT_APPLICABLE
+def test_a_record_without_a_truth_is_unknown():
+    """A run on frames without a truth shows nothing: that is no pass, and no question that does not apply."""
+    found = verdict(micro.counted().record())
+    assert (found.outcome, found.gates) == (Outcome.UNKNOWN, False)
+    assert "the record has no truth" in micro.prose(found)
+
+
+def test_frames_that_could_not_be_measured_are_unknown_with_the_reason():
+    """If no mosaic can be made of a user's frames, the verdict says why."""
+    nothing = Truth(np.empty((0, 3)), 0.0, (1.0, 1.0, 1.0), "frames", problem="ValueError: they are too far apart")
+    found = verdict(replace(known(), truth=nothing))
+    assert found.outcome is Outcome.UNKNOWN
+    assert "they are too far apart" in micro.prose(found)
+
+
+def test_every_second_frame_turned_and_a_panel_at_0_03_of_its_flux():
+    """A panel of a user's frames with 3 % of its flux, in a run and its pair, is a finding with its size in magnitudes."""
+    stars = TRUTH.stars
+    truth = Truth(stars, 0.0, (1.0, 1.0, 1.0), "frames", channels=stars[:, 2:3], frames=18)
+    run = replace(known(change=dimmed(0.03, lambda x: x < 80)), truth=truth)
+    found = verdict(run, pair=replace(run, request=replace(run.request, retention="run_end", role="pair")))
+    assert found.outcome is Outcome.FAIL
+    assert sizes(found)["panel 0: flux"] == pytest.approx(3.8, abs=0.1)
+    assert "Panel 0: star fluxes are 3 % of those in the other panels." in micro.prose(found)
+
+
+@pytest.mark.parametrize("gain", [1 / 30, 0.7, 1.4, 50.0])
+def test_a_mosaic_tens_of_times_too_dark_or_bright_is_a_finding(gain):
+    """A mosaic on another scale than the frames has one finding, whose size is in magnitudes."""
+    found = verdict(known(change=dimmed(gain, lambda x: x > -1e9)))
+    assert sizes(found) == {"scale": pytest.approx(abs(2.5 * np.log10(gain)), rel=1e-3)}
+    assert found.evidence["stars_matched"]
+    assert "of the flux that they have in the frames" in micro.prose(found)
+
+
+def test_a_mosaic_of_displaced_stars_is_compared_by_rank():
+    """If no star is at its place, the brightest stars show the scale and the colours, with a larger error."""
+    displaced = known(
+        change=lambda stars, x: dimmed(1 / 30, lambda x: x > -1e9)(shifted(9.0, lambda x: x > -1e9)(stars, x), x)
+    )
+    found = verdict(coloured(displaced, (1.0, 1.0, 40.0)))
+    assert not found.evidence["stars_matched"]
+    assert {"scale", "colour"} <= set(named(found))
+    assert sizes(found)["scale"] == pytest.approx(3.7, abs=0.3)
+    assert "The brightest stars have" in micro.prose(found)
+    sound = verdict(known(change=shifted(9.0, lambda x: x > -1e9)))
+    assert {"scale", "colour"}.isdisjoint(named(sound))
+
+
+def test_a_colour_stretched_40_times_beside_the_others_is_a_finding():
+    """One channel with another gain is a finding, whose size is in magnitudes."""
+    found = verdict(coloured(known(), (1.0, 1.0, 40.0)))
+    assert sizes(found) == {"colour": pytest.approx(2.5 * np.log10(40), rel=1e-3)}
+    assert "red 100, green 100, blue 4000" in micro.prose(found)
+
+
+def test_a_lost_colour_is_a_finding_of_finite_size():
+    """A channel without any star has a size, which is as large as that of lost stars."""
+    found = verdict(coloured(known(), (1.0, 0.0, 1.0)))
+    assert sizes(found) == {"colour": pytest.approx(10.0)}
+
+
+def test_a_colour_in_one_panel_is_a_finding_of_that_panel():
+    """A panel with other colours than the whole mosaic has a finding of its own."""
+    run = known()
+    channels = run.products.channels.copy()
+    x = (10.0 - run.products.stars[:, 0]) * np.cos(np.radians(41.0)) / micro.SCALE + micro.COLUMNS / 2
+    channels[x > 170, 0] *= 2
+    found = verdict(replace(run, products=replace(run.products, channels=channels)))
+    assert named(found) == ["panel 2: colour"]
+
+
+@pytest.mark.parametrize("gains", [(0.8, 1.0, 0.6), (1.0, 1.0, 1.0), (0.9, 1.0, 0.8)])
+def test_a_white_balance_is_no_finding(gains):
+    """A mosaic may have the colours of the frames, or white stars, or something in between."""
+    stars = TRUTH.stars
+    truth = Truth(stars, 0.0, (1.0, 1.0, 1.0), "frames", channels=stars[:, 2:3] * [0.8, 1.0, 0.6])
+    assert verdict(replace(coloured(known(), gains), truth=truth)).outcome is Outcome.PASS
+    wrong = (gains[0], gains[1], 0.3)
+    assert "colour" in sizes(verdict(replace(coloured(known(), wrong), truth=truth)))
+
+
+def test_a_record_made_before_channels_were_measured_is_unknown():
+    """An old record of a mosaic with three channels does not pass; a failure in it still counts."""
+    old = known()
+    found = verdict(replace(old, products=replace(old.products, channels=None)))
+    assert found.outcome is Outcome.UNKNOWN
+    assert "before star fluxes were measured by channel" in micro.prose(found)
+    dark = known(change=dimmed(0.1, lambda x: x > -1e9))
+    assert verdict(replace(dark, products=replace(dark.products, channels=None))).outcome is Outcome.FAIL
+
+
+def test_a_panel_whose_sky_is_raised_is_a_finding():
+    """The sky of panels is compared with each other, because a mosaic may be shifted as a whole."""
+    run = known()
+    image, *others = run.products.planes
+    raised = image.sum.copy()
+    raised[:, :, 5:] += image.count[:, :, 5:] * 60.0
+    risen = replace(run, products=replace(run.products, planes=(replace(image, sum=raised), *others)))
+    found = verdict(risen)
+    assert named(found) == ["panel 2: level"]
+    assert sizes(found)["panel 2: level"] == pytest.approx(0.6, abs=0.05)
+    whole = replace(image, sum=image.sum + image.count * 60.0)
+    shifted_whole = replace(run, products=replace(run.products, planes=(whole, *others)))
+    assert verdict(shifted_whole).outcome is Outcome.PASS
+    stars = TRUTH.stars
+    levels = ((0, 100.0), (1, 100.0), (2, 160.0))
+    observed = Truth(stars, 0.0, (1.0, 1.0, 1.0), "frames", channels=stars[:, 2:3], levels=levels)
+    assert verdict(replace(risen, truth=observed)).outcome is Outcome.PASS  # the frames have the difference too
+    assert verdict(replace(run, truth=observed)).outcome is Outcome.PASS  # the target removed it
+
+
+def test_a_panel_that_is_not_compared_is_named():
+    """A pass says which panels had too few stars, so that nothing is said of what was not measured."""
+    few = TRUTH.stars[(10.0 - TRUTH.stars[:, 0]) * np.cos(np.radians(41.0)) / micro.SCALE + micro.COLUMNS / 2 < 150]
+    found = verdict(replace(known(), truth=replace(TRUTH, stars=few)))
+    assert found.outcome is Outcome.PASS
+    assert "too few stars: 2" in micro.prose(found)
 
 
 def test_missing_evidence_is_unknown():

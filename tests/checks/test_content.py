@@ -122,3 +122,20 @@ def test_a_constant_where_a_frame_has_no_data_is_the_inputs():
     frames = tuple(bordered if f.name == bordered.name else f for f in run.request.dataset.frames)
     request = replace(run.request, dataset=replace(run.request.dataset, frames=frames))
     assert verdict(Comparison(replace(run, request=request))).outcome is Outcome.PASS
+
+
+def test_a_panel_without_stars_in_run_and_pair_is_named():
+    """A pass does not say that the stars of a panel are found if neither run shows them."""
+    runs = micro.runs(micro.counted())
+
+    def without(record):
+        stars = record.products.stars
+        x = (10.0 - stars[:, 0]) * np.cos(np.radians(41.0)) / micro.SCALE + micro.COLUMNS / 2
+        return replace(record, products=replace(record.products, stars=stars[x > 95]))
+
+    runs = replace(runs, run=without(runs.run), pair=without(runs.pair))
+    (found,) = judge(runs, ["content"])
+    assert found.evidence["panels_not_compared"] == [0]
+    assert "except in the panels 0, where run_end has too few stars to compare" in found.sentence.render()
+    (found,) = judge(runs, ["truth"])
+    assert "too few stars in common: 0" in found.sentence.render()

@@ -24,7 +24,8 @@ def altered(record, change):
     """Return a record with changed stars. ``change`` gets the stars and their columns on the first frame."""
     stars = record.products.stars.copy()
     x = (10.0 - stars[:, 0]) * np.cos(np.radians(41.0)) / micro.SCALE + micro.COLUMNS / 2
-    return replace(record, products=replace(record.products, stars=change(stars, x)))
+    made = change(stars, x)
+    return replace(record, products=replace(record.products, stars=made, channels=micro.in_channels(made)))
 
 
 def dimmed(by, where=lambda x: x > 170):

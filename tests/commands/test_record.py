@@ -48,6 +48,7 @@ def test_a_window_is_recorded_as_it_is(user, tmp_path, capsys):
     assert made.history.settings["cache_retention"] == "per_tile"
     assert made.history.named("PROCESS_DONE")
     assert made.products.mosaic == "outputs/zemosaic_MT3_R6.fits"
+    assert (made.truth.origin, made.truth.frames) == ("frames", 6)  # of the user's own frames
     assert len(made.products.tiles) == 3
     assert {file.kind for file in made.left} == {"mosaic", "tile"}
     assert {sample.folder for sample in made.history.disk} == {"outputs", "outputs/.zemosaic_img_cache"}

@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.wcs import WCS
 
+from fixtures.frames import add_stars
 from harness.commands.main import main
 from harness.field import autopsy
 from harness.verdict import Outcome
-from tests.micro import frame, products_of
+from tests.micro import frame, products_of, stars_of
 from tests.runs_ import hashes
 
 MISSING = "mastertile_warn_cache_file_missing"
@@ -134,6 +136,23 @@ def test_a_good_run_by_its_log_tiles_and_frames(folder, frames, tmp_path):
     assert "2 groups, 2 tiles begun, 2 made" in said(found)
     assert [tile.reference for tile in found.record.history.tiles] == ["p0_0.fits", "p1_0.fits"]
     assert found.record.request.workers == 3
+
+
+def test_the_mosaic_is_compared_with_the_frames_that_are_named(folder, frames, tmp_path):
+    """With --frames the stars are compared with the sky on the frames; without, that is unknown and no pass."""
+    log = LogText().begin().finish().write(tmp_path / "x.log")
+    stars = stars_of([frame(0), frame(1)])
+    for path in frames.iterdir():
+        header = fits.getheader(path)
+        x, y = WCS(header).wcs_world2pix(stars[:, :2], 0).T
+        pixels = np.random.default_rng(len(path.name)).normal(100, 2, (80, 100))
+        add_stars(pixels, np.column_stack([x, y, 5 * stars[:, 2]]), 3.0, 3.0)
+        fits.writeto(path, pixels.astype(np.float32), header, overwrite=True)
+    found = autopsy.examine(folder, log, frames)
+    assert found.record.truth.frames == 4
+    assert len(found.record.truth.stars) > 20
+    assert outcomes(found)["accuracy"] is Outcome.FAIL  # the mosaic in this folder is noise without stars
+    assert outcomes(autopsy.examine(folder, log))["accuracy"] is Outcome.UNKNOWN
 
 
 def test_a_hole_is_found_in_the_required_sky_of_a_kept_tile(tmp_path, frames):

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,10 +75,32 @@ def test_the_truth_is_read_where_there_is_one(folder):
     found = read_record(folder)
     assert (found.truth.origin, found.truth.clouded) == ("frames", ("f1.fits",))
     assert np.array_equal(found.truth.stars, truth.stars)
+    assert (found.truth.channels, found.truth.levels, found.truth.problem) == (None, (), "")
     assert found.damage == ("truth.json: added since the record was sealed",)
     (folder / "truth.json").write_text(json.dumps({**truth.to_json(), "origin": "hearsay"}))
     with pytest.raises(RecordError, match=r"expected a truth in .*truth\.json, found one that can't be read"):
         read_record(folder)
+
+
+def test_the_colours_levels_and_problem_of_a_truth_round_trip():
+    """What the mosaic of observed frames shows is written and read."""
+    truth = Truth(np.array([[10.0, 41.0, 5e3]]), 0.0, (1.0, 1.0, 1.0), "frames")
+    more = replace(truth, channels=truth.stars[:, 2:] * [0.5, 1.0, 1.5], levels=((0, 300.0), (1, 310.5)), frames=7)
+    again = Truth.from_json(json.loads(json.dumps(more.to_json())))
+    assert np.array_equal(again.channels, more.channels)
+    assert (again.levels, again.frames) == (more.levels, 7)
+    nothing = Truth(np.empty((0, 3)), 0.0, (1.0, 1.0, 1.0), "frames", problem="too far apart")
+    assert Truth.from_json(json.loads(json.dumps(nothing.to_json()))).problem == "too far apart"
+
+
+def test_a_truth_made_before_colours_is_read():
+    """The fields for colours, levels and problems are optional."""
+    old = Truth(np.array([[10.0, 41.0, 9e3]]), 300.0, (1.0, 1.0, 1.0)).to_json()
+    for name in ("channels", "levels", "frames", "problem"):
+        del old[name]
+    assert Truth.from_json(old).channels is None
+    with pytest.raises(ValueError, match=r"reshape|shape"):
+        Truth.from_json({**old, "channels": [[1.0, 2.0, 3.0], [1.0, 2.0]]})
 
 
 def reading(folder):

@@ -399,8 +399,10 @@ def test_stars_are_where_and_as_bright_as_they_are(folder, field, monkeypatch, s
     image, positions, fluxes = field
     write(folder / "outputs/zemosaic_MT1_R9.fits", np.stack([image * 0.5, image, image * 1.5]))
     measure(folder, a_request())
-    found = read_products(folder).stars
+    products = read_products(folder)
+    found = products.stars
     assert len(found) == 60
+    assert np.median(products.channels / found[:, 2:], axis=0) == pytest.approx([0.5, 1.0, 1.5], rel=0.03)
     x, y = pixel_of(WCS, found[:, 0], found[:, 1])
     distance = np.hypot(x[:, None] - positions[:, 0], y[:, None] - positions[:, 1])
     nearest = distance.argmin(axis=1)

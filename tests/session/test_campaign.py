@@ -9,7 +9,9 @@ import pytest
 
 from fixtures import catalogue
 from fixtures.catalogue import Occasion, Variant
-from fixtures.datasets import Dataset
+from fixtures.datasets import Dataset, SyntheticSpec, grid, write_frames
+from fixtures.frames import Camera
+from fixtures.sky import Sky
 from harness.checks.judge import ALL
 from harness.session import campaign as module
 from harness.session.campaign import Campaign, NoRoom, NoSuchRun
@@ -51,6 +53,20 @@ def test_the_quick_case_expects_what_the_chain_does(campaign):
     chain = case_named(campaign(), "chain")
     assert quick.red_before_fix == chain.red_before_fix
     assert quick.may_be_red == chain.may_be_red
+
+
+def test_a_users_frames_have_the_truth_that_observed_sets_have(campaign, tmp_path):
+    """The frames of --phase3-frames are measured by their WCS, once for each content of the folder."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    camera = Camera(shape=(120, 160))
+    sky = Sky(83.5, 22.0, density=1500.0, faintest=6000.0)
+    write_frames(SyntheticSpec("own", 1, sky, camera, grid(camera, 2, 1, 2, overlap=0.3, seed=1)), folder)
+    session = campaign(frames=str(folder))
+    truth = session.dataset(session.cases[0]).truth
+    assert (truth.origin, truth.frames, truth.problem) == ("frames", 4, "")
+    assert len(truth.stars) > 10
+    assert len(list((session.root / "datasets").glob("images-*.truth.json"))) == 1
 
 
 def test_a_real_target_has_its_own_cases(campaign):
