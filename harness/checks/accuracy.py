@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from harness.analysis.figure import Figure, Unit, sizes
-from harness.analysis.stars import ENOUGH, error, look, measured, median, on_frames, rounded, sky
+from harness.analysis.stars import ENOUGH, RADIUS, error, look, measured, median, on_frames, rounded, sky
 from harness.checks.base import Check, Runs
+from harness.checks.findings import Finding
 from harness.checks.premises import ALWAYS, ELSEWHERE
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, say
@@ -162,6 +163,25 @@ def _findings(panel: Panel, limits: Thresholds, scatter: float | None) -> dict[s
     return found
 
 
+def _sized(name: str, panels: Sequence[Panel], constant: int | None, scatter: float | None) -> Finding:
+    """Return a finding with its size. Stars that were not found leave flux and positions without a measure: the worst size."""
+    if name == "constant areas":
+        return Finding(name, float(constant or 0))
+    where, _, what = name.partition(": ")
+    panel = next(panel for panel in panels if f"panel {panel.panel}" == where)
+    star = 0.5 / max(panel.stars, 1)  # half a star: one at the limit of the star finder may be found in one run only
+    if what == "stars":
+        return Finding(name, 1 - panel.found / max(panel.stars, 1), star)
+    if what == "doubled":
+        return Finding(name, panel.doubled / max(panel.stars, 1), star)
+    if what == "positions":
+        return Finding(name, panel.offset if np.isfinite(panel.offset) else RADIUS)
+    if not np.isfinite(panel.flux):
+        return Finding(name, 1.0)
+    off = max(abs(panel.flux - 1), scatter or 0.0)
+    return Finding(name, off, panel.flux_error, panel.flux)
+
+
 def _judge(runs: Runs, limits: Thresholds) -> Verdict:
     run = runs.run
     products = measured(run)
@@ -185,7 +205,7 @@ def _judge(runs: Runs, limits: Thresholds) -> Verdict:
         )
     evidence = MappingProxyType(
         {
-            "findings": list(found),
+            "findings": [_sized(name, panels, constant, scatter).to_json() for name in found],
             "truth": run.truth.origin,
             "panels": [panel.to_json() for panel in panels],
             "constant_pixels": constant,
