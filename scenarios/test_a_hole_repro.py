@@ -57,7 +57,7 @@ def test_the_run_before_the_fix_is_red(concluded, explain):
 @pytest.mark.judges("warnings", subject="control", retention="run_end")
 @pytest.mark.checklist("A.1")
 def test_the_run_before_the_fix_is_green_when_it_keeps_its_caches(judged, control, not_of_every_version, explain):
-    """With run_end the version before the fix does not show the bug; a defect that every version has is none of these."""
+    """With run_end the version before the fix does not show the bug; a defect that every version has does not count."""
     assert control.shows_the_bug, "\n".join(explain(v) for v in judged.verdicts)
     own = not_of_every_version(judged, control)
     assert not own, "\n".join(explain(v) for v in own)
