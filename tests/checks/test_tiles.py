@@ -148,7 +148,7 @@ def test_an_announced_number_of_tiles_that_is_too_low_passes_nothing():
     run = micro.Micro().begin()
     for tile, group in enumerate(micro.CHAIN):
         run.submit(tile, group)
-    run.work(0).work(1).start(2).collect(2)
+    run.work(0).work(1).start(2).step("collected", 2, micro.MAIN)
     found = verdict(micro.runs(counts_of(run.finish(), "2/2"), products=micro.run_end().products))
     assert (found.outcome, found.evidence["num_master_tiles"]) == (Outcome.FAIL, 2)
 
