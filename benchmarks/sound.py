@@ -23,7 +23,8 @@ from fixtures import plans
 from fixtures.datasets import SyntheticSpec, build, grid
 from fixtures.frames import Camera
 from fixtures.sky import Sky
-from harness.checks.judge import judge, names_of
+from harness.checks.findings import names_in
+from harness.checks.judge import judge
 from harness.record.comparison import Comparison
 from harness.record.reader import Record
 from harness.record.request import DatasetFacts, Mode, Request, Retention
@@ -127,7 +128,7 @@ def _usual(pair: Record | None, verdict: Verdict) -> bool:
     if pair is None:
         return True
     (usual,) = judge(Comparison(pair), [verdict.check])
-    return set(names_of(verdict)) <= set(names_of(usual))
+    return set(names_in(verdict.evidence)) <= set(names_in(usual.evidence))
 
 
 def main() -> int:

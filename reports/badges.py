@@ -32,8 +32,9 @@ _SIGNS: Mapping[str, tuple[str, Message, str]] = MappingProxyType(
     }
 )
 
-# Roles that the subject is compared with: their verdicts are shown and do not count against the patch.
-BEFORE = frozenset({"baseline", "baseline-pair"})
+# Other versions than the subject: their verdicts are shown and do not count against the patch. A control has verdicts of its own.
+BEFORE = frozenset({"baseline", "baseline-pair", "control-pair"})
+_BASELINES = frozenset({"baseline", "baseline-pair"})
 
 _STATES: Mapping[str, Message] = MappingProxyType(
     {
@@ -65,8 +66,8 @@ def role_word(role: str, language: Language) -> str:
 def told_apart(judged: Iterable[JudgedRun]) -> tuple[JudgedRun, ...]:
     """Drop the baseline where the same run is judged in another role too: that entry is labelled with both roles."""
     known = tuple(judged)
-    others = {(j.case, j.run) for j in known if j.role not in BEFORE}
-    return tuple(j for j in known if j.role not in BEFORE or (j.case, j.run) not in others)
+    others = {(j.case, j.run) for j in known if j.role not in _BASELINES}
+    return tuple(j for j in known if j.role not in _BASELINES or (j.case, j.run) not in others)
 
 
 def state_word(state: str, language: Language) -> str:
@@ -91,17 +92,24 @@ def found_red(judged: JudgedRun, language: Language) -> str:
 def control_badge(verdict: Verdict, judged: JudgedRun, language: Language) -> Badge:
     """Return how a verdict on a control is shown: red counts as right where it was expected, and as wrong elsewhere."""
     expected = verdict.check in (judged.expected_red or ())
-    if expected and _red(verdict):
-        return Badge("✓", language.say("red, as expected"), "pass")
+    if _red(verdict):
+        return _red_badge(verdict.check, judged, language)
     if expected and verdict.outcome is Outcome.UNKNOWN:
         return Badge("?", language.say("unknown, expected red"), "unknown")
     if expected:
         return Badge("✗", language.say("not red, expected red"), "fail")
-    if _red(verdict) and verdict.check in judged.allowed_red:
-        return Badge("–", language.say("red, allowed"), "none")
-    if _red(verdict):
-        return Badge("✗", language.say("red, not expected"), "fail")
     return badge(verdict.outcome, language)
+
+
+def _red_badge(check: str, judged: JudgedRun, language: Language) -> Badge:
+    """Return how a red verdict on a control is shown. A defect that its run with ``run_end`` has too is not the bug."""
+    if check in judged.red_with_run_end:
+        return Badge("–", language.say("red, also with run_end"), "none")
+    if check in (judged.expected_red or ()):
+        return Badge("✓", language.say("red, as expected"), "pass")
+    if check in judged.allowed_red:
+        return Badge("–", language.say("red, allowed"), "none")
+    return Badge("✗", language.say("red, not expected"), "fail")
 
 
 def finding_word(verdict: Verdict, language: Language) -> str:

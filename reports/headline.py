@@ -8,6 +8,9 @@ from harness.session.model import JudgedRun, Session, TestEntry
 from harness.verdict import Outcome, Verdict, rank
 from reports.badges import BEFORE, Badge, badge
 
+CONTROLS = frozenset({"control", "control-pair"})
+"""Roles of a version with the bug. What a test concludes about them says nothing about the version under test."""
+
 
 def headline(session: Session, lang: Language) -> tuple[Badge, str, str]:
     """Return the badge of the title, the title, and one sentence with counts."""
@@ -17,8 +20,11 @@ def headline(session: Session, lang: Language) -> tuple[Badge, str, str]:
         # A tick would look like a pass of the whole checklist.
         return Badge("◐", "", "none"), _partial(session, lang), _figures(session, lang)
     say = lang.say
+    fails = say("{target}: the validation fails", target=session.target)
+    if not any(test.outcome is Outcome.FAIL and test.role not in CONTROLS for test in session.tests):
+        fails = say("The validation of {target} fails: a control is not as expected", target=session.target)
     titles = {
-        Outcome.FAIL: say("{target}: the validation fails", target=session.target),
+        Outcome.FAIL: fails,
         Outcome.UNKNOWN: say("{target}: the validation could not conclude", target=session.target),
         Outcome.PASS: say("{target}: the validation passes", target=session.target),
     }

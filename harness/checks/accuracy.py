@@ -50,6 +50,7 @@ from harness.analysis.stars import (
     uncompared_panels,
 )
 from harness.checks.base import Check, Runs
+from harness.checks.findings import Finding
 from harness.checks.premises import ALWAYS, ELSEWHERE
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, say
@@ -60,6 +61,7 @@ from harness.verdict import Outcome, Verdict
 
 _ASKED = 8  # the smallest number of stars to search for in a panel
 _LOST = 10.0  # magnitudes: the size of an error of flux where the stars are lost, larger than any that can be measured
+_FAINTEST = 1e-4  # a smaller ratio of fluxes is that of lost stars
 _PLENTY = 12  # so many stars on a panel's frames can't all be outside the covered sky by chance
 
 
@@ -109,16 +111,17 @@ class Photometry:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """A finding: its sentence, its size, which grows with the error, and the standard error of the size."""
+class Found:
+    """What is found, with its sentence: size, noise and value as in `Finding`."""
 
     message: Message
     size: float
     noise: float = 0.0
+    value: float | None = None
 
     def to_json(self, name: str) -> dict[str, Any]:
         """Return the evidence of the finding in built-in types."""
-        return {"name": name, "size": significant(self.size), "noise": significant(self.noise)}
+        return Finding(name, self.size, self.noise, self.value).to_json()
 
 
 def compare(run: Record, truth: Truth, products: Products) -> tuple[tuple[Panel, ...], Photometry]:
@@ -194,7 +197,7 @@ def _off(panel: Panel, limits: Thresholds) -> bool:
     return not abs(panel.flux - 1) <= limits["accuracy.flux"] + 3 * panel.flux_error
 
 
-def _findings(panel: Panel, limits: Thresholds, scatter: float | None) -> dict[str, Finding]:
+def _findings(panel: Panel, limits: Thresholds, scatter: float | None) -> dict[str, Found]:
     """Return the findings on the stars of a panel by a stable name."""
     lost = {"flux": _LOST, "positions": RADIUS}
     if panel.stars < ENOUGH:
@@ -203,7 +206,7 @@ def _findings(panel: Panel, limits: Thresholds, scatter: float | None) -> dict[s
             panel=panel.panel,
             shown=panel.stars_on_its_frames,
         )
-        return {what: Finding(message, size) for what, size in {"stars": 1.0, **lost, "doubled": 1.0}.items()}
+        return {what: Found(message, size) for what, size in {"stars": 1.0, **lost, "doubled": 1.0}.items()}
     if panel.found < limits["accuracy.found"] * panel.stars:
         message = say(
             "Panel {panel}: brighter stars that are found: {found} of {stars}.",
@@ -213,17 +216,20 @@ def _findings(panel: Panel, limits: Thresholds, scatter: float | None) -> dict[s
         )
         # Lost stars have no flux or position either. Otherwise a baseline that shows them badly would look better.
         missing = _share(panel.stars - panel.found, panel.stars)
-        return {"stars": Finding(message, *missing)} | {what: Finding(message, size) for what, size in lost.items()}
+        return {"stars": Found(message, *missing)} | {what: Found(message, size) for what, size in lost.items()}
     found = {}
     if (flux := _flux(panel, limits, scatter)) is not None:
         # Without a common scale, flux is relative to a scale of chance; the frames' scale is not.
         scale = 1.0 if scatter is None else panel.gain / panel.flux
-        found["flux"] = Finding(flux, *_magnitudes(scale * panel.flux, scale * panel.flux_error))
+        ratio = scale * panel.flux
+        # Signed: a panel that was too faint and became brighter was changed, although it is nearer to the right flux.
+        value = None if not ratio > _FAINTEST else float(-2.5 * np.log10(ratio))
+        found["flux"] = Found(flux, *_magnitudes(ratio, scale * panel.flux_error), value)
     if panel.offset > limits["accuracy.offset"]:
         message = say(
             "Panel {panel}: stars are displaced by {offset} pixels.", panel=panel.panel, offset=round(panel.offset, 2)
         )
-        found["positions"] = Finding(message, panel.offset, panel.offset_error)
+        found["positions"] = Found(message, panel.offset, panel.offset_error)
     if panel.doubled > max(1.0, limits["accuracy.doubled"] * panel.stars):
         message = say(
             "Panel {panel}: brighter stars that are doubled: {count} of {stars}.",
@@ -231,7 +237,7 @@ def _findings(panel: Panel, limits: Thresholds, scatter: float | None) -> dict[s
             count=panel.doubled,
             stars=panel.stars,
         )
-        found["doubled"] = Finding(message, *_share(panel.doubled, panel.stars))
+        found["doubled"] = Found(message, *_share(panel.doubled, panel.stars))
     return found
 
 
@@ -243,7 +249,7 @@ def _share(part: int, whole: int) -> tuple[float, float]:
 
 def _magnitudes(ratio: float, error: float) -> tuple[float, float]:
     """Return the size of a ratio in magnitudes, and its standard error; a ratio near 0 or below has the size of lost stars."""
-    if not ratio > 1e-4:
+    if not ratio > _FAINTEST:
         return _LOST, 0.0
     return magnitudes(ratio), float(1.0857 * error / ratio)
 
@@ -274,13 +280,13 @@ def _flux(panel: Panel, limits: Thresholds, scatter: float | None) -> Message | 
     return None
 
 
-def _of_the_mosaic(found: Photometry, panels: Sequence[Panel], limits: Thresholds) -> dict[str, Finding]:
+def _of_the_mosaic(found: Photometry, panels: Sequence[Panel], limits: Thresholds) -> dict[str, Found]:
     """Return the findings on scale, colours and levels by a stable name."""
     findings = {}
     if (scale := found.scale) is not None:
         size, noise = _magnitudes(scale.gain, scale.error)
         if size > limits["accuracy.scale"] + 3 * noise:
-            findings["scale"] = Finding(_scale(scale), size, noise)
+            findings["scale"] = Found(_scale(scale), size, noise)
     if (whole := found.colours) is not None:
         apart = whole.unbalanced(found.white)
         if _coloured(apart, limits):
@@ -288,7 +294,7 @@ def _of_the_mosaic(found: Photometry, panels: Sequence[Panel], limits: Threshold
                 "The channels have unequal gains. In percent of the frames: red {red}, green {green}, blue {blue}.",
                 **_percent(whole),
             )
-            findings["colour"] = Finding(message, *_magnitudes(apart.ratio, apart.ratio_error))
+            findings["colour"] = Found(message, *_magnitudes(apart.ratio, apart.ratio_error))
         for panel in panels if found.scale is not None and found.scale.matched else ():
             own = panel.colours.beside(whole) if panel.colours is not None and min(whole.gains) > 0 else None
             if own is not None and _coloured(own, limits):
@@ -298,7 +304,7 @@ def _of_the_mosaic(found: Photometry, panels: Sequence[Panel], limits: Threshold
                     panel=panel.panel,
                     **_percent(own),
                 )
-                findings[f"panel {panel.panel}: colour"] = Finding(message, *_magnitudes(own.ratio, own.ratio_error))
+                findings[f"panel {panel.panel}: colour"] = Found(message, *_magnitudes(own.ratio, own.ratio_error))
     if (levels := found.levels) is not None:
         for number, offset, excess, noise in zip(*astuple(levels), strict=True):
             if excess > limits["accuracy.level"] + 3 * noise:
@@ -307,7 +313,7 @@ def _of_the_mosaic(found: Photometry, panels: Sequence[Panel], limits: Threshold
                     panel=number,
                     percent=round(100 * offset, 1),
                 )
-                findings[f"panel {number}: level"] = Finding(message, excess, noise)
+                findings[f"panel {number}: level"] = Found(message, excess, noise)
     return findings
 
 
@@ -367,7 +373,7 @@ def _judge(runs: Runs, limits: Thresholds) -> Verdict:
     constant = None if products.constant is None else int(products.constant.sum()) * products.step**2
     if constant is not None and constant > limits["content.constant"]:
         message = say("{area} pixels of covered sky are filled with a constant instead of observed sky.", area=constant)
-        found["constant areas"] = Finding(message, float(constant))
+        found["constant areas"] = Found(message, float(constant))
     evidence = MappingProxyType(_evidence(run, truth, panels, photometry, found) | {"constant_pixels": constant})
     if found:
         sentence = say("The mosaic differs from the known sky. Findings: {findings}.", findings="; ".join(found))
@@ -388,7 +394,7 @@ def _judge(runs: Runs, limits: Thresholds) -> Verdict:
 
 
 def _evidence(
-    run: Record, truth: Truth, panels: Sequence[Panel], photometry: Photometry, found: Mapping[str, Finding]
+    run: Record, truth: Truth, panels: Sequence[Panel], photometry: Photometry, found: Mapping[str, Found]
 ) -> dict[str, Any]:
     scale, levels = photometry.scale, photometry.levels
     return {

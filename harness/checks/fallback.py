@@ -1,12 +1,14 @@
 """Check that a run has no new fallbacks, and that it used the requested mode.
 
 Healthy runs have fallbacks too. Each is therefore counted by phase and name, and compared with other runs. A fallback is new if
-it occurs more often than in the pair, or if the baseline does not have its kind at all (a version that loses tiles has fewer of
-each kind). A text about a fallback that has no known name is counted under its own words, without numbers and file names.
+it occurs more often than in the pair, or if the baseline does not have its kind, or has much fewer of it. (The numbers of a
+version that loses tiles are not compared, because it has fewer of each kind.) A text about a fallback that has no known name is
+counted under its own words, without numbers and file names.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -58,10 +60,14 @@ class Fallback:
 
 @dataclass(frozen=True, slots=True)
 class Others:
-    """The fallbacks by kind of the runs to compare with; ``None`` for a run that can't be compared."""
+    """The fallbacks by kind of the runs to compare with; ``None`` for a run that can't be compared.
+
+    ``more`` is how many times as often as in the baseline a fallback may occur; infinite if the baseline lost caches.
+    """
 
     pair: Mapping[Kind, int] | None
     baseline: Mapping[Kind, int] | None
+    more: float = math.inf
 
     @property
     def names(self) -> list[str]:
@@ -69,9 +75,12 @@ class Others:
         return [name for name, counts in (("pair", self.pair), ("baseline", self.baseline)) if counts is not None]
 
     def lack(self, kind: Kind, count: int) -> bool:
-        """Return whether a fallback is new: more frequent than in the pair, or of a kind that the baseline does not have."""
-        more = self.pair is not None and count > self.pair.get(kind, 0)
-        return more or (self.baseline is not None and kind not in self.baseline)
+        """Return whether a fallback is new: more frequent than in the pair, or much more frequent than in the baseline."""
+        if self.pair is not None and count > self.pair.get(kind, 0):
+            return True
+        if self.baseline is None:
+            return False
+        return kind not in self.baseline or count > self.more * self.baseline[kind]
 
 
 def normal(text: str) -> str:
@@ -120,7 +129,7 @@ def counted(found: tuple[Fallback, ...]) -> Mapping[Kind, int]:
     return MappingProxyType(counts)
 
 
-def _judge(runs: Runs, _: Thresholds) -> Verdict:
+def _judge(runs: Runs, limits: Thresholds) -> Verdict:
     run = runs.run
     found, denied = fallbacks(run.history)
     counts = counted(found)
@@ -129,7 +138,8 @@ def _judge(runs: Runs, _: Thresholds) -> Verdict:
     baseline, left_out = baseline_of(runs)
     if baseline is not None and pair_counts is not None and losses(baseline.history):
         baseline, left_out = None, say("The baseline is not compared: it lost caches, and so has fewer fallbacks.")
-    others = Others(pair_counts, _comparable(run, baseline))
+    whole = baseline is not None and not losses(baseline.history)
+    others = Others(pair_counts, _comparable(run, baseline), limits["fallback.more"] if whole else math.inf)
     new = {kind: count for kind, count in counts.items() if others.lack(kind, count)}
     other_mode = signs_of_another_mode(run)
     evidence: dict[str, Any] = {

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
+from harness.analysis.phase3 import losses
 from harness.checks import (
     accuracy,
     content,
     cost,
+    coverage,
     crash,
     depth,
     disk,
@@ -27,6 +29,7 @@ from harness.checks import (
 )
 from harness.checks import cache as _cache
 from harness.checks.base import Check, Runs
+from harness.checks.findings import new_findings
 from harness.checks.premises import baseline_of, standard
 from harness.checks.thresholds import Thresholds, read_thresholds
 from harness.language.message import SaidError, say
@@ -54,6 +57,7 @@ ALL: Mapping[str, Check] = MappingProxyType(
             content.CHECK,
             truth.CHECK,
             accuracy.CHECK,
+            coverage.CHECK,
         )
     }
 )
@@ -85,28 +89,27 @@ def judge(runs: Runs, names: Iterable[str] | None = None, thresholds: Thresholds
 def _with_standing(verdict: Verdict, runs: Runs, limits: Thresholds) -> Verdict:
     """Mark a failed quality finding as pre-existing if the baseline or the run with ``run_end`` has it too, else as new.
 
-    A finding with a list ``findings`` in its evidence is pre-existing if those two runs together have every entry. The other
-    entries are added as ``new_findings``. The run with ``run_end`` is needed because a baseline that lost frames has other
-    findings: only ``run_end`` shows what the target does to stars with all its frames.
+    A finding with a list ``findings`` in its evidence is pre-existing if those two runs together have every entry, each at least
+    as bad. The other entries are added as ``new_findings``, and as ``worse`` with their measures before and now. The run with
+    ``run_end`` is needed because a baseline that lost frames has other findings: only ``run_end`` shows what the target does to
+    stars with all its frames.
     """
     baseline, _ = baseline_of(runs)
     if verdict.axis != "quality" or verdict.outcome is not Outcome.FAIL or baseline is None:
         return verdict
     pair, _ = standard(runs)
     before = [ALL[verdict.check](Comparison(other), limits) for other in (baseline, pair) if other is not None]
-    if before[0].outcome not in (Outcome.FAIL, Outcome.PASS):
+    # A baseline to which the check does not apply has no such finding.
+    if before[0].outcome is Outcome.UNKNOWN:
         return verdict
-    known = {name for other in before for name in names_of(other)}
-    new = [name for name in names_of(verdict) if name not in known]
+    # Without the run with run_end, the measures of a baseline that lost caches show nothing: only its names are compared.
+    by_name = pair is None and bool(losses(baseline.history))
+    new = new_findings(verdict.evidence, [other.evidence for other in before], limits, by_name=by_name)
     pre_existing = any(other.outcome is Outcome.FAIL for other in before) and not new
-    evidence = {**verdict.evidence, "new_findings": new}
-    return replace(verdict, standing="pre-existing" if pre_existing else "new", evidence=evidence)
-
-
-def names_of(verdict: Verdict) -> list[str]:
-    """Return the names of a verdict's findings; older evidence lists the names alone."""
-    listed = verdict.evidence.get("findings", ())
-    return [str(entry["name"]) if isinstance(entry, Mapping) else str(entry) for entry in listed]
+    worse = [finding.to_json() for finding in new]
+    evidence = {**verdict.evidence, "new_findings": [finding.name for finding in new], "worse": worse}
+    cause = (*(finding.sentence for finding in new), *verdict.cause)
+    return replace(verdict, standing="pre-existing" if pre_existing else "new", evidence=evidence, cause=cause)
 
 
 @functools.cache

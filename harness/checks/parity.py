@@ -127,8 +127,10 @@ def compare(  # noqa: PLR0911 -- a ladder of grades
     if not ours.planes or not theirs.planes:
         message = say("The images were measured by an earlier version of the harness. Record the runs again.")
         return Likeness(name, "not measured", (message,))
+    # A coverage map counts: another gain there would be another count, so it is compared as it is.
     images = tuple(
-        _difference(_label(ours, a), a, b, scaled=scaled) for a, b in zip(ours.planes, theirs.planes, strict=True)
+        _difference(_label(ours, a), a, b, scaled=scaled and _of_mosaic(ours, a))
+        for a, b in zip(ours.planes, theirs.planes, strict=True)
     )
     if all(image.identical for image in images):
         return Likeness(name, "identical", (), images)
@@ -193,8 +195,12 @@ def _equal(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
+def _of_mosaic(products: Products, plane: Plane) -> bool:
+    return plane.file == products.mosaic
+
+
 def _label(products: Products, plane: Plane) -> str:
-    return f"{'mosaic' if plane.file == products.mosaic else 'coverage'} {plane.name}"
+    return f"{'mosaic' if _of_mosaic(products, plane) else 'coverage'} {plane.name}"
 
 
 def _difference(image: str, a: Plane, b: Plane, *, scaled: bool) -> Difference:
@@ -248,7 +254,10 @@ def _beyond(images: Sequence[Difference], limits: Thresholds) -> list[Message]:
                     share=share,
                 )
             )
-        if image.typical > limits["parity.typical"] or image.worst > limits["parity.worst"]:
+        if image.image.startswith("coverage"):
+            if image.most > limits["parity.coverage"]:
+                found.append(say("{image}: the mean of a block differs by {most}.", image=image.image, most=image.most))
+        elif image.typical > limits["parity.typical"] or image.worst > limits["parity.worst"]:
             found.append(
                 say(
                     "{image}: the means of 10 % of the blocks differ by at least {typical}, of 1 % by at least {worst}.",

@@ -21,6 +21,7 @@ from harness.analysis.footprint import outlines, pixel_area, raster
 from harness.analysis.regions import components
 from harness.analysis.stars import measured
 from harness.checks.base import Check, Runs
+from harness.checks.findings import Finding
 from harness.checks.holes import coverage_keep, crop_margin, tile_outlines_of
 from harness.checks.premises import ALWAYS, ELSEWHERE, MODE_REACHED, standard
 from harness.checks.thresholds import Thresholds
@@ -56,7 +57,7 @@ def _judge(runs: Runs, limits: Thresholds) -> Verdict:
     unit = pixel_area(canvas.cards, canvas.shape[1] / 2, canvas.shape[0] / 2) / 3600
     share, limit = lost / sky, limits["trimmed.classic" if run.request.mode == "classic" else "trimmed.other"]
     evidence = {
-        "findings": [{"name": "trimmed sky", "size": significant(share), "noise": 0.0}] if share > limit else [],
+        "findings": [Finding("trimmed sky", share).to_json()] if share > limit else [],
         "trimmed_percent": significant(100 * share),
         "trimmed_arcmin2": significant(lost * unit),
         "sky_on_frames_arcmin2": significant(sky * unit),

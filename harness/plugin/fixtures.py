@@ -226,6 +226,7 @@ def driven(asking: AskingTest, phase3_campaign: Campaign) -> Verdict:
         target = resolve(EMBEDDED.with_defects([COUNT_NOT_BOUNDED]), None, phase3_campaign.root / "targets")
     folder = phase3_campaign.folder / "release" / f"{role}-{uuid.uuid4().hex[:6]}"
     found = judge(drive(target, folder))
+    note(asking.node, role="control" if role == "control" else None)
     if found.outcome is Outcome.UNKNOWN:
         asking.unknown(found.sentence)
     asking.conclude(found.outcome)

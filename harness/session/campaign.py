@@ -27,6 +27,7 @@ from harness.record.request import Request, Retention, TargetFacts
 from harness.run.inputs import require_inputs
 from harness.run.runner import make_run
 from harness.session import budget, run_matrix
+from harness.session.control import red_with_run_end
 from harness.session.durations import Durations
 from harness.session.machine import Machine
 from harness.session.model import JudgedRun, RealSet, RunEntry, Share
@@ -284,13 +285,15 @@ class Campaign:
         sizes = tuple(made["per_tile", variant] for variant in run_matrix.sizes(case)) if extra.sizes else ()
         control = subject == "control" and retention == "per_tile"
         runs = Comparison(run, pair, baseline, equals, pairs, sizes)
+        verdicts = judge(runs, case.questions or None)
         judged = JudgedRun(
             run.folder.name,
             case=case.name,
             role=role_of(subject, retention),
-            verdicts=judge(runs, case.questions or None),
+            verdicts=verdicts,
             expected_red=tuple(sorted(case.red_before_fix)) if control else None,
             allowed_red=tuple(sorted(case.may_be_red)) if control else (),
+            red_with_run_end=red_with_run_end(verdicts, case.red_before_fix, pair) if control else (),
             questions=case.questions,
         ).with_keys(runs.map(lambda record: record.folder.name))
         self._judged[case.name, f"{subject}/{retention}"] = judged

@@ -25,7 +25,7 @@ from harness.targets.target import Target
 from harness.verdict import Conclusion, Outcome, Verdict, merge
 
 FORMAT = "phase3-session/2"
-OPTIONAL = frozenset({"occasion", "options", "part", "patch", "questions", "scenario"})
+OPTIONAL = frozenset({"occasion", "options", "part", "patch", "questions", "red_with_run_end", "scenario"})
 """Fields that older sessions do not have."""
 
 Key = Annotated[
@@ -63,8 +63,9 @@ class JudgedRun(Comparison[Key]):
     """The keys of a run and of the runs it was compared with, and the verdicts on it.
 
     ``expected_red`` names the checks that must be red when the run is a control, ``allowed_red`` those that may be red
-    too; ``expected_red`` is ``null`` for other runs. ``questions`` names the checks that the case is for; it is empty for
-    a case that is for all checks. ``outcome`` follows from the verdicts.
+    too; ``expected_red`` is ``null`` for other runs. ``red_with_run_end`` names the red checks of a control that its run with
+    ``run_end`` explains: a defect that the target has in every version, and not the bug that the control is for. ``questions``
+    names the checks that the case is for; it is empty for a case that is for all checks. ``outcome`` follows from the verdicts.
     """
 
     case: str
@@ -72,6 +73,7 @@ class JudgedRun(Comparison[Key]):
     verdicts: tuple[Verdict, ...]
     expected_red: tuple[str, ...] | None = None
     allowed_red: tuple[str, ...] = ()
+    red_with_run_end: tuple[str, ...] = ()
     questions: tuple[str, ...] = ()
     outcome: Conclusion = field(init=False)
 
@@ -94,17 +96,25 @@ class JudgedRun(Comparison[Key]):
         """Merge the gating verdicts. A control passes when exactly the checks named for it are red.
 
         A check that may be red on a control may be unknown there too: a run that left its mode lacks the evidence of that
-        mode's checks.
+        mode's checks. A check that is red with ``run_end`` too does not show the bug; at least one other must.
         """
         gating = [v for v in self.verdicts if v.gates]
         if self.expected_red is None:
             return merge(v.outcome for v in gating)
         red = {v.check for v in gating if v.outcome is Outcome.FAIL}
-        if red - set(self.expected_red) - set(self.allowed_red):
+        if red - set(self.expected_red) - set(self.allowed_red) - set(self.red_with_run_end):
             return Outcome.FAIL
         if any(v.outcome is Outcome.UNKNOWN and v.check not in self.allowed_red for v in gating):
             return Outcome.UNKNOWN
-        return Outcome.PASS if red >= set(self.expected_red) else Outcome.FAIL
+        if not red >= set(self.expected_red):
+            return Outcome.FAIL
+        return Outcome.PASS if self.shows_the_bug or not self.expected_red else Outcome.UNKNOWN
+
+    @property
+    def shows_the_bug(self) -> tuple[str, ...]:
+        """The checks that are red on a control as expected, and that its run with ``run_end`` does not explain."""
+        red = {v.check for v in self.verdicts if v.gates and v.outcome is Outcome.FAIL}
+        return tuple(name for name in self.expected_red or () if name in red and name not in self.red_with_run_end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +123,9 @@ class TestEntry:
 
     ``run`` is the key of the run that it judged, in ``role``, and ``check`` the check whose verdict it asserts. They are
     ``null`` for a test that ended before it judged a run; ``check`` also for a test that asserts all verdicts of a run,
-    or none. ``part`` names the part of the verdict that it asserts; it is ``null`` for the whole verdict. ``scenario`` and
-    ``occasion`` are those of the test's marker; they are empty for a test without one.
+    or none. A test that calls the release of a control has a role and no run. ``part`` names the part of the verdict that it
+    asserts; it is ``null`` for the whole verdict. ``scenario`` and ``occasion`` are those of the test's marker; they are empty
+    for a test without one.
     """
 
     __test__: ClassVar[bool] = False  # pytest would take the name for a test class

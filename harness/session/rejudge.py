@@ -8,8 +8,10 @@ from pathlib import Path
 
 from harness.checks.judge import judge
 from harness.language.message import say
+from harness.record.comparison import Comparison
 from harness.record.reader import Record, read_record
 from harness.record.values import inside
+from harness.session.control import red_with_run_end
 from harness.session.model import JudgedRun, Session, SessionError
 from harness.verdict import Verdict
 
@@ -33,9 +35,14 @@ def judge_again(folder: Path, session: Session, names: Iterable[str] | None = No
     """
     record = _reader(folder, session)
     wanted = None if names is None else tuple(names)
-    return tuple(
-        replace(judged, verdicts=judge(judged.map(record), _asked(judged, wanted))) for judged in session.judged
-    )
+    return tuple(_again(judged, judged.map(record), wanted) for judged in session.judged)
+
+
+def _again(judged: JudgedRun, runs: Comparison[Record], wanted: tuple[str, ...] | None) -> JudgedRun:
+    verdicts = judge(runs, _asked(judged, wanted))
+    expected = judged.expected_red
+    explained = () if expected is None else red_with_run_end(verdicts, expected, runs.pair)
+    return replace(judged, verdicts=verdicts, red_with_run_end=explained)
 
 
 def _asked(judged: JudgedRun, wanted: tuple[str, ...] | None) -> tuple[str, ...] | None:

@@ -141,7 +141,7 @@ class _Builder:
         folds = (
             FoldView(title, passes),
             FoldView(say("Verdicts not applicable: {count}", count=len(others)), others),
-            FoldView(say("Verdicts on the baseline, for comparison only: {count}", count=len(before)), before),
+            FoldView(say("Verdicts on other versions, for comparison only: {count}", count=len(before)), before),
         )
         return tuple(v for v in verdicts if v.id not in ids), tuple(f for f in folds if f.verdicts)
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from harness.checks.findings import names_in
 from harness.checks.judge import judge
 from harness.record.comparison import Comparison
 from harness.record.request import TargetFacts
@@ -13,6 +14,7 @@ from harness.verdict import Outcome
 from tests import micro
 from tests.checks.test_truth import ALL, altered, dimmed, shifted
 
+BEFORE = TargetFacts("reference", "before", "", "python")
 TRUTH = Truth(micro.stars_of(ALL), 100.0, (1.0, 1.0, 1.0), clouded=("p2_0.fits",))
 
 
@@ -72,7 +74,7 @@ def test_a_mosaic_like_the_sky_passes(mode):
 def test_findings_have_stable_names(change, findings):
     """Each finding is named by panel and kind; without a common scale every panel has one."""
     found = verdict(known(change=change))
-    assert (found.outcome, named(found)) == (Outcome.FAIL, findings)
+    assert (found.outcome, list(names_in(found.evidence))) == (Outcome.FAIL, findings)
     assert all(finding["size"] > 0 and finding["noise"] >= 0 for finding in found.evidence["findings"])
     assert not found.gates
 
@@ -94,7 +96,7 @@ def test_a_panel_that_is_not_covered_is_a_finding():
     covered = run.products.covered.copy()
     covered[:, 180:] = False
     run = replace(run, products=replace(run.products, covered=covered))
-    assert {f for f in named(verdict(run)) if f.startswith("panel 2")} == {
+    assert {f for f in names_in(verdict(run).evidence) if f.startswith("panel 2")} == {
         f"panel 2: {what}" for what in ("stars", "flux", "positions", "doubled")
     }
 
@@ -137,8 +139,46 @@ def test_one_new_finding_among_old_ones_is_new():
         request=replace(run.request, target=TargetFacts("reference", "before", "", "python")),
     )
     found = verdict(run, baseline=before)
-    assert named(found) == ["panel 2: flux", "panel 2: positions"]
+    assert names_in(found.evidence) == ("panel 2: flux", "panel 2: positions")
     assert (found.standing, found.evidence["new_findings"]) == ("new", ["panel 2: flux"])
+
+
+@pytest.mark.parametrize(
+    ("flux", "standing"), [(0.80, "pre-existing"), (0.82, "pre-existing"), (0.70, "new"), (0.88, "new"), (0.97, "")]
+)
+def test_another_flux_behind_the_name_of_an_old_finding_is_new(flux, standing):
+    """The baseline and run_end have "panel 2: flux" of 0.8. Another flux is new, brighter or fainter; the right one is none."""
+    pair = replace(known(change=dimmed(0.80)), request=micro.run_end().request)
+    before = replace(known(change=dimmed(0.80)), request=replace(known().request, target=BEFORE))
+    found = judge(Comparison(known(change=dimmed(flux)), pair, before), ["accuracy"])[0]
+    assert found.standing == standing
+    worse = [{"name": "panel 2: flux", "before": 0.8, "after": flux}] if standing == "new" else []
+    assert found.evidence.get("worse", []) == worse
+    assert ("It was 0.8 in the runs that it is compared with" in micro.prose(found)) is (standing == "new")
+
+
+def test_more_stars_lost_than_in_the_baseline_is_new():
+    """Half of a panel's stars is lost in the baseline. The same loss is pre-existing; nearly all stars lost is new."""
+
+    def without(keep):
+        def change(stars, x):
+            in_panel = np.flatnonzero(x > 170)
+            return np.delete(stars, in_panel[:-keep], axis=0)
+
+        return change
+
+    few, fewer = (known(change=without(keep)) for keep in (5, 1))
+    before = replace(few, request=replace(few.request, target=BEFORE))
+    assert verdict(few, baseline=before).standing == "pre-existing"
+    found = verdict(fewer, baseline=before)
+    assert (found.standing, found.evidence["new_findings"]) == ("new", ["panel 2: stars"])
+
+
+def test_the_measures_of_a_baseline_that_lost_caches_are_not_compared_without_run_end():
+    """Fluxes of a baseline that lost frames differ for that reason. Without run_end only the names are compared."""
+    lossy = micro.naive(target=BEFORE).record(products=known().products)
+    before = replace(lossy, truth=TRUTH, products=known(change=dimmed(0.6)).products)
+    assert verdict(known(change=dimmed(0.8)), baseline=before).standing == "pre-existing"
 
 
 def test_a_baseline_that_can_not_be_judged_leaves_the_standing_open():

@@ -46,6 +46,8 @@ def test_filled_sky_fails():
     assert found.outcome is Outcome.FAIL
     assert "800 pixels of covered sky" in found.sentence.render()
     assert verdict(replace(runs, run=filled(runs.run, np.s_[10:18, 20:28]))).outcome is Outcome.PASS
+    found = verdict(replace(runs, run=filled(runs.run, np.s_[10:20, 20:35])))  # the limit is 100 pixels
+    assert (found.outcome, found.evidence["constant_pixels"]) == (Outcome.FAIL, 150)
 
 
 def test_what_the_pair_has_too_is_not_the_patchs():

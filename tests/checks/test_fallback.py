@@ -73,12 +73,21 @@ def test_fewer_than_in_the_pair_is_not_new():
 
 
 def test_the_baseline_must_have_its_kind_too():
-    """A kind that the baseline does not have fails, even if the pair has it; its count in the baseline does not matter."""
-    keys = ["center_anchor_soft_fallback"]
+    """A kind that the baseline does not have fails, even if the pair has it."""
+    keys = ["cpu_kappa_fallback_done"]
     assert verdict(of_keys(*keys, pair=keys, baseline=[])).outcome is Outcome.FAIL
-    twice = of_keys(*keys, pair=keys * 2, baseline=keys, times=2)
-    assert verdict(twice).outcome is Outcome.PASS
-    assert verdict(twice).evidence["compared_with"] == ["pair", "baseline"]
+    found = verdict(of_keys(*keys, pair=keys, baseline=keys))
+    assert found.outcome is Outcome.PASS
+    assert found.evidence["compared_with"] == ["pair", "baseline"]
+
+
+@pytest.mark.parametrize(("times", "outcome"), [(4, Outcome.PASS), (5, Outcome.FAIL), (9, Outcome.FAIL)])
+def test_a_fallback_that_is_much_more_frequent_than_in_the_baseline_is_new(times, outcome):
+    """A version that falls back more often with every retention: its pair has the same number, the baseline has three."""
+    keys = ["cpu_kappa_fallback_done"]
+    found = verdict(of_keys(*keys, pair=keys * times, baseline=keys * 3, times=times))
+    assert found.outcome is outcome
+    assert [row["in_baseline"] for row in (*found.evidence["new"], *found.evidence["same"])] == [3]
 
 
 def test_a_baseline_that_lost_caches_is_no_measure_beside_a_pair():

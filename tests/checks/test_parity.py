@@ -113,9 +113,51 @@ def test_damage_to_one_block_of_many_fails():
     runs = of(ZEMOSAIC)
     runs = replace(runs, run=larger(runs.run), pair=larger(runs.pair))
     assert verdict(replace(runs, run=moved(runs.run, np.s_[0, 0], 5.0))).outcome is Outcome.PASS
-    found = verdict(replace(runs, run=moved(runs.run, np.s_[0, 0], 60.0)))
+    for by in (7.0, 60.0):  # the limit is 6
+        found = verdict(replace(runs, run=moved(runs.run, np.s_[0, 0], by)))
+        assert found.outcome is Outcome.FAIL
+        assert f"mosaic RGB: the mean of a block differs by {by:g}." in micro.prose(found)
+
+
+@pytest.mark.parametrize(
+    ("where", "by", "outcome"),
+    [
+        (np.s_[:, :3], 0.2, Outcome.PASS),  # three of nine columns of blocks: the limit is 0.25
+        (np.s_[:, :3], 0.4, Outcome.FAIL),
+        (np.s_[0, 0], 2.5, Outcome.PASS),  # one of 27 blocks: the limit is 3
+        (np.s_[0, 0], 4.0, Outcome.FAIL),
+    ],
+)
+def test_each_limit_of_the_block_means_is_noticed(where, by, outcome):
+    """Differences a little below the limits of good runs pass, a little above they fail."""
+    assert verdict(of(ZEMOSAIC, lambda run: moved(run, where, by))).outcome is outcome
+
+
+@pytest.mark.parametrize(("by", "outcome"), [(0.4, Outcome.PASS), (0.7, Outcome.FAIL), (1.0, Outcome.FAIL)])
+def test_a_place_that_is_counted_twice_fails(by, outcome):
+    """One block of the coverage map with a tile more fails, although no image differs; its unit is not that of the mosaic."""
+
+    def counted_twice(run):
+        image, coverage = run.products.planes
+        plus = np.zeros(coverage.count.shape[1:])
+        plus[1, 1] = by
+        other = replace(coverage, sha256="0" * 64, sum=coverage.sum + coverage.count * plus, high=coverage.high + plus)
+        return changed(run, planes=(image, other))
+
+    found = verdict(of(ZEMOSAIC, counted_twice))
+    assert found.outcome is outcome
+    assert ("coverage PRIMARY: the mean of a block differs by" in micro.prose(found)) is (outcome is Outcome.FAIL)
+
+
+def test_a_doubled_coverage_map_of_sds_is_not_the_baselines():
+    """Another version may save its image with another gain. A coverage map counts, so that another gain is another count."""
+    runs = of(ZEMOSAIC, mode="sds")
+    image, coverage = runs.run.products.planes
+    doubled = replace(coverage, sha256="0" * 64, sum=2 * coverage.sum, low=2 * coverage.low, high=2 * coverage.high)
+    before = changed(replace(runs.run, request=replace(runs.run.request, target=BEFORE)), planes=(image, doubled))
+    found = verdict(replace(runs, baseline=before))
     assert found.outcome is Outcome.FAIL
-    assert "mosaic RGB: the mean of a block differs by 60." in micro.prose(found)
+    assert "coverage PRIMARY" in micro.prose(found)
 
 
 def test_other_stars_fail():

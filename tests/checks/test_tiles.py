@@ -124,6 +124,35 @@ def test_a_disagreement_of_target_and_trace_is_unknown_when_nothing_is_missing()
     assert verdict(micro.runs(hidden)).outcome is Outcome.FAIL
 
 
+def counts_of(run, text):
+    """Let each update of the count of tiles say this."""
+    run.events = [replace(e, text=text) if e.key == "MASTER_TILE_COUNT_UPDATE" else e for e in run.events]
+    return run
+
+
+def test_a_number_of_made_tiles_that_is_too_low_fails():
+    """Phase 3 reports 2 of 3 tiles although the trace shows 3: a tile is missing in the mosaic, and nobody says which."""
+    run = micro.counted()
+    finished = "run_info_phase3_finished_from_cache"
+    run.events = [replace(e, fields={"num_master_tiles": 2}) if e.key == finished else e for e in run.events]
+    found = verdict(micro.runs(run))
+    assert found.outcome is Outcome.FAIL
+    assert "Master tiles made: 2 of 3." in micro.prose(found)
+
+
+def test_an_announced_number_of_tiles_that_is_too_low_passes_nothing():
+    """The target announces 2 tiles and submits 3. If 3 are made the record contradicts itself; if 2 are made, one is missing."""
+    found = verdict(micro.runs(counts_of(micro.counted(), "2/2")))
+    assert found.outcome is Outcome.UNKNOWN
+    assert "the target reports 3 of 2 made, the trace shows 3 of 3" in micro.prose(found)
+    run = micro.Micro().begin()
+    for tile, group in enumerate(micro.CHAIN):
+        run.submit(tile, group)
+    run.work(0).work(1).start(2).step("collected", 2, micro.MAIN)
+    found = verdict(micro.runs(counts_of(run.finish(), "2/2"), products=micro.run_end().products))
+    assert (found.outcome, found.evidence["num_master_tiles"]) == (Outcome.FAIL, 2)
+
+
 def test_no_tile_at_all_is_zero_of_three():
     """The event that no master tile was created counts as 0 tiles made."""
     run = micro.Micro(micro.PRIVATE).begin()

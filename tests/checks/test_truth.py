@@ -93,6 +93,52 @@ def test_a_panel_that_differs_fails_and_is_named(change, what):
     assert what in micro.prose(found)
 
 
+@pytest.mark.parametrize(
+    ("stars", "changed", "outcome"),
+    [
+        (12, 3, Outcome.FAIL),  # a quarter; the limit is 0.15
+        (12, 2, Outcome.FAIL),
+        (20, 3, Outcome.PASS),  # 0.15
+        (20, 4, Outcome.FAIL),
+        (6, 1, Outcome.PASS),  # a single star never fails
+    ],
+)
+def test_a_few_changed_stars_of_a_panel_fail(stars, changed, outcome):
+    """Stars with another flux fail if they are more than the limit's share of the panel's stars, and at least two."""
+
+    def kept(catalogue, x):
+        last = np.flatnonzero(x > 170)
+        return np.delete(catalogue, last[stars:], axis=0)
+
+    def fainter(catalogue, x):
+        last = np.flatnonzero(x > 170)[:changed]
+        return np.column_stack(
+            [catalogue[:, :2], catalogue[:, 2] * np.where(np.isin(np.arange(len(x)), last), 0.5, 1.0)]
+        )
+
+    runs = micro.runs(micro.counted())
+    pair = altered(runs.pair, kept)
+    run = altered(altered(runs.run, kept), fainter)
+    found = verdict(replace(runs, run=run, pair=pair))
+    panel = found.evidence["panels"][2]
+    assert (panel["stars"], panel["changed"], found.outcome) == (stars, changed, outcome)
+
+
+@pytest.mark.parametrize(
+    ("change", "outcome"),
+    [
+        (dimmed(0.96), Outcome.PASS),  # the limit is 0.05
+        (dimmed(0.92), Outcome.FAIL),
+        (shifted(0.25), Outcome.PASS),  # the limit is 0.3 pixels
+        (shifted(0.5), Outcome.FAIL),
+    ],
+)
+def test_each_limit_of_a_panels_medians_is_noticed(change, outcome):
+    """A panel's flux and position a little within the limits pass, a little beyond they fail."""
+    runs = micro.runs(micro.counted())
+    assert verdict(replace(runs, run=altered(runs.run, change))).outcome is outcome
+
+
 def test_doubled_stars_fail():
     """Second images of stars, which neither the pair nor the truth has, fail."""
     runs = micro.runs(micro.counted())

@@ -17,7 +17,7 @@ from tests.scenario_marks import MARKS
 
 CASES = (*catalogue.CASES, catalogue.QUICK_CASE, catalogue.user_case("frames"))
 # The fixtures for which a run of a case is made.
-OF_A_CASE = {"verdict", "judged", "concluded", "records", "case", "newly_red", "case_name"}
+OF_A_CASE = {"verdict", "judged", "concluded", "records", "case", "newly_red", "control", "case_name"}
 
 
 def module_of(test):

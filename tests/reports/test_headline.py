@@ -1,9 +1,14 @@
 """Test the title of a session: it claims no more than was evaluated."""
 
+from dataclasses import replace
+
 import pytest
 
+from harness.language.catalogue import language
 from harness.session.model import TestEntry
 from harness.verdict import Outcome
+from reports.badges import control_badge
+from reports.headline import answering
 from reports.terminal import summary_lines
 from tests.report_pages import a_run, a_session, a_verdict, done_lines, written
 
@@ -80,3 +85,50 @@ def test_a_control_that_fails_is_not_taken_for_the_target(tmp_path):
     red = a_session(tests=tests, judged=(control, a_run("a", "subject", (a_verdict("holes", Outcome.UNKNOWN),))))
     assert told not in written(red, tmp_path).words
     assert told not in written(a_session(tests=tests, judged=(control,)), tmp_path).words
+
+
+def a_test(outcome, role=None):
+    """Return a test with this outcome about a run in this role."""
+    return TestEntry(f"a.py::{role}", "t", Outcome(outcome), "", "a", run="a", role=role)
+
+
+@pytest.mark.parametrize(
+    ("role", "title"),
+    [
+        ("control", "The validation of zemosaic abc fails: a control is not as expected"),
+        ("control-pair", "The validation of zemosaic abc fails: a control is not as expected"),
+        ("subject", "zemosaic abc: the validation fails"),
+        ("pair", "zemosaic abc: the validation fails"),
+        ("baseline", "zemosaic abc: the validation fails"),  # its test asks whether the subject is worse
+        (None, "zemosaic abc: the validation fails"),  # the guard rails, which read the subject's source
+    ],
+)
+def test_the_title_never_says_of_the_target_what_a_control_did(role, title):
+    """If only tests on controls fail, the title blames the control; any failure on the version under test outranks that."""
+    session = a_session(tests=(a_test("fail", role), a_test("pass")))
+    assert summary_lines(session, "en")[0] == title
+    both = a_session(tests=(a_test("fail", role), replace(a_test("fail", "subject"), nodeid="b")))
+    assert summary_lines(both, "en")[0] == "zemosaic abc: the validation fails"
+
+
+def test_a_finding_of_the_controls_run_end_is_not_among_those_of_the_target(tmp_path):
+    """An empty panel that every version has is red on the control's run_end: for comparison only, and the case passes."""
+    red = a_run("a", "control-pair", (a_verdict("holes", Outcome.FAIL),))
+    subject = a_run("a", "subject", (a_verdict("holes"),))
+    session = a_session(tests=(a_test("pass", "subject"),), judged=(red, subject))
+    assert answering(session) == ()
+    words = written(session, tmp_path).words
+    assert "Verdicts on other versions, for comparison only: 1" in words
+    lines = summary_lines(session, "en")
+    assert [line[0] for line in lines if "pass: a, version" in line or "fail: a, version" in line] == ["✓", "✗"]
+
+
+def test_a_check_that_is_red_with_run_end_too_is_marked_so():
+    """On a control, a check that run_end explains is neither the expected red nor an unexpected one."""
+    control = a_run("a", "control", (), expected_red=("holes",), red_with_run_end=("tiles",))
+    english = language("en")
+    found = {
+        name: control_badge(a_verdict(name, Outcome.FAIL), control, english).word
+        for name in ("holes", "tiles", "depth")
+    }
+    assert found == {"holes": "red, as expected", "tiles": "red, also with run_end", "depth": "red, not expected"}

@@ -77,6 +77,32 @@ def test_what_a_control_may_show_besides(found, outcome):
     assert run.outcome == outcome
 
 
+@pytest.mark.parametrize(
+    ("found", "explained", "outcome"),
+    [
+        ({"tiles": "fail", "holes": "fail", "disk": "fail"}, ("disk",), "pass"),
+        ({"tiles": "fail", "holes": "fail", "disk": "fail"}, (), "fail"),
+        ({"tiles": "fail", "holes": "fail"}, ("holes",), "pass"),
+        ({"tiles": "fail", "holes": "fail"}, ("holes", "tiles"), "unknown"),
+        ({"tiles": "pass", "holes": "fail"}, ("holes",), "fail"),
+    ],
+)
+def test_what_run_end_explains_is_not_the_bug_of_a_control(found, explained, outcome):
+    """A check that is red with run_end too makes no control fail, and shows no bug; an expected one must still be red."""
+    run = replace(judged(verdicts(**found), ("holes", "tiles")), red_with_run_end=explained)
+    assert run.outcome == outcome
+
+
+def test_a_session_of_an_earlier_version_explains_nothing(tmp_path):
+    """Older sessions lack the checks that run_end explains; they are read, and their controls keep their outcome."""
+    session = replace(EMPTY, judged=(judged(verdicts(tiles="fail"), ("tiles",)),))
+    path = write_session(session, tmp_path)
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('"red_with_run_end": [],', ""), encoding="utf-8")
+    assert "red_with_run_end" not in path.read_text(encoding="utf-8")
+    assert read_session(tmp_path) == session
+
+
 def test_a_run_in_two_roles_is_judged_twice():
     """If the commit before the fix is subject and control at once, the session keeps both judgements."""
     subject = judged(verdicts(tiles="fail"))

@@ -138,7 +138,7 @@ def test_the_baseline_gates_nothing(tmp_path):
     session = a_session(judged=(subject, before))
     words = written(session, tmp_path).words
     assert "No verdict fails or is unknown." in words
-    shown, folded = words.split("Verdicts on the baseline, for comparison only: 1", 1)
+    shown, folded = words.split("Verdicts on other versions, for comparison only: 1", 1)
     assert "✗ fail" not in shown
     assert "✗ fail holes" in folded
     assert "Cases a ✓ pass" in words
@@ -146,7 +146,7 @@ def test_the_baseline_gates_nothing(tmp_path):
     control = replace(a_run("a", "control", red, expected_red=("holes",)), run=before.run)
     both = a_session(judged=(subject, control, before))
     page = written(both, tmp_path)
-    assert "Verdicts on the baseline" not in page.words
+    assert "Verdicts on other versions" not in page.words
     assert "version with the bug, also the baseline" in page.words
     assert not any("a, baseline" in line for line in summary_lines(both, "en"))
     assert "run-3" not in [attrs.get("id") for _, attrs in page.elements]

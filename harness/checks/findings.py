@@ -1,0 +1,132 @@
+"""Compare the findings of a run with those of other runs by their sizes, not by their names alone.
+
+The evidence of a check lists findings as ``{"name", "size", "noise"}``. The name is stable. The size is 0 or more and grows with
+the defect, in a natural unit; the noise is its standard error, 0 if it is exact. ``value`` is optional: the measured quantity
+itself, such as a panel's flux of 0.48, whose distance from the right value is the size. Records of earlier versions list names
+only; these are compared by name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.analysis.figure import Evidence
+from harness.analysis.stars import rounded
+from harness.checks.thresholds import Thresholds
+from harness.language.message import Message, say
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A finding of a check. ``size`` is ``None`` in evidence of an earlier version, which has only the name."""
+
+    name: str
+    size: float | None
+    noise: float = 0.0
+    value: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the finding in built-in types. A size that is not finite is left out: JSON has no infinity."""
+        shown = {"size": self.size, "noise": self.noise, "value": self.value}
+        known = {key: rounded(number, 5) for key, number in shown.items() if number is not None}
+        return {"name": self.name, **{key: number for key, number in known.items() if number is not None}}
+
+
+@dataclass(frozen=True, slots=True)
+class Worse:
+    """A finding that other runs do not have like this: its measure in them, ``None`` if they do not have it, and here."""
+
+    name: str
+    before: float | None
+    after: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the comparison in built-in types."""
+        return {"name": self.name, "before": self.before, "after": self.after}
+
+    @property
+    def sentence(self) -> Message:
+        """The comparison as a sentence."""
+        if self.before is None or self.after is None:
+            return say("New finding: {name}. The runs that it is compared with do not have it.", name=self.name)
+        return say(
+            "New finding: {name}. It was {before} in the runs that it is compared with, and is {after} here.",
+            name=self.name,
+            before=self.before,
+            after=self.after,
+        )
+
+
+def findings_in(evidence: Evidence) -> tuple[Finding, ...]:
+    """Return the findings of a verdict's evidence. Entries that are neither a name nor a finding are left out."""
+    listed = evidence.get("findings")
+    found = []
+    for entry in listed if isinstance(listed, list | tuple) else ():
+        if isinstance(entry, str):
+            found.append(Finding(entry, None))
+        elif isinstance(entry, Mapping) and isinstance(entry.get("name"), str):
+            size, noise, value = (_finite(entry.get(key)) for key in ("size", "noise", "value"))
+            found.append(Finding(entry["name"], size, abs(noise or 0.0), value))
+    return tuple(found)
+
+
+def names_in(evidence: Evidence) -> tuple[str, ...]:
+    """Return the names of the findings of a verdict's evidence."""
+    return tuple(finding.name for finding in findings_in(evidence))
+
+
+def new_findings(
+    evidence: Evidence, others: Iterable[Evidence], limits: Thresholds, *, by_name: bool = False
+) -> tuple[Worse, ...]:
+    """Return the findings that no other run has, or has as bad; ``by_name`` leaves sizes out.
+
+    A finding with a ``value`` is also new if its value differs from that of every other run beyond noise, in any direction: a
+    panel that was too faint and became a tenth brighter was changed, although it is nearer to the right flux.
+    """
+    known: dict[str, list[Finding]] = {}
+    for other in others:
+        for finding in findings_in(other):
+            known.setdefault(finding.name, []).append(Finding(finding.name, None) if by_name else finding)
+    compared = ((finding, known.get(finding.name, [])) for finding in findings_in(evidence))
+    return tuple(_worse(finding, before) for finding, before in compared if _is_new(finding, before, limits))
+
+
+def _is_new(finding: Finding, known: list[Finding], limits: Thresholds) -> bool:
+    """Return whether a finding is in no other run, or worse than in each of them, or has another value than in each."""
+    if not known:
+        return True
+    if finding.value is not None and all(other.value is not None for other in known):
+        return all(_apart(finding.value, other.value, finding, other, limits) for other in known)
+    if finding.size is None or any(other.size is None for other in known):
+        return False
+    worst = max(known, key=lambda other: other.size or 0.0)
+    return finding.size > (worst.size or 0.0) and _apart(finding.size, worst.size, finding, worst, limits)
+
+
+def _apart(a: float | None, b: float | None, one: Finding, other: Finding, limits: Thresholds) -> bool:
+    """Return whether two measures differ beyond noise and the smallest change that counts."""
+    if a is None or b is None:
+        return False
+    floor = limits["findings.floor"] * max(abs(a), abs(b))
+    return abs(a - b) > limits["findings.noise"] * math.hypot(one.noise, other.noise) + floor + 1e-9
+
+
+def _worse(finding: Finding, known: list[Finding]) -> Worse:
+    """Describe a new finding with the nearest measure that the other runs have."""
+    measure = "value" if finding.value is not None and any(other.value is not None for other in known) else "size"
+    after = getattr(finding, measure)
+    before = [found for other in known if (found := getattr(other, measure)) is not None]
+    nearest = min(before, key=lambda found: abs(found - after)) if before and after is not None else None
+    return Worse(finding.name, _shown(nearest), _shown(after))
+
+
+def _shown(measure: float | None) -> float | None:
+    return None if measure is None else rounded(measure, 4)
+
+
+def _finite(value: Any) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if is_number else None
