@@ -222,9 +222,8 @@ def _findings(panel: Panel, limits: Thresholds, scatter: float | None) -> dict[s
         # Without a common scale, flux is relative to a scale of chance; the frames' scale is not.
         scale = 1.0 if scatter is None else panel.gain / panel.flux
         ratio = scale * panel.flux
-        # Signed: a panel that was too faint and became brighter was changed, although it is nearer to the right flux.
-        value = None if not ratio > _FAINTEST else float(-2.5 * np.log10(ratio))
-        found["flux"] = Found(flux, *_magnitudes(ratio, scale * panel.flux_error), value)
+        size, _ = _magnitudes(ratio, 0.0)
+        found["flux"] = Found(flux, size, scale * panel.flux_error, ratio)
     if panel.offset > limits["accuracy.offset"]:
         message = say(
             "Panel {panel}: stars are displaced by {offset} pixels.", panel=panel.panel, offset=round(panel.offset, 2)
@@ -242,9 +241,8 @@ def _findings(panel: Panel, limits: Thresholds, scatter: float | None) -> dict[s
 
 
 def _share(part: int, whole: int) -> tuple[float, float]:
-    """Return a share and its standard error."""
-    share = part / whole
-    return share, float(np.sqrt(share * (1 - share) / whole))
+    """Return a share of the stars and its noise: half a star, as one at the limit of detection may be found in one run only."""
+    return part / whole, 0.5 / whole
 
 
 def _magnitudes(ratio: float, error: float) -> tuple[float, float]:

@@ -1,9 +1,9 @@
 """Compare the findings of a run with those of other runs by their sizes, not by their names alone.
 
 The evidence of a check lists findings as ``{"name", "size", "noise"}``. The name is stable. The size is 0 or more and grows with
-the defect, in a natural unit; the noise is its standard error, 0 if it is exact. ``value`` is optional: the measured quantity
-itself, such as a panel's flux of 0.48, whose distance from the right value is the size. Records of earlier versions list names
-only; these are compared by name.
+the defect, in a natural unit. ``value`` is optional: the measured quantity itself, such as a panel's flux of 0.48, whose distance
+from the right value is the size. The noise is the standard error of the value if there is one, else of the size; 0 if it is exact.
+Records of earlier versions list names only; these are compared by name.
 """
 
 from __future__ import annotations
