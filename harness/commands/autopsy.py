@@ -28,9 +28,10 @@ def _autopsy(options: argparse.Namespace, translate: Translate) -> int:
     from harness.field.autopsy import examine
 
     found = examine(options.folder, options.log, options.frames)
-    for note in found.notes:
-        print(note.render(translate))
-    status = show(found.verdicts, translate)
+    print(found.answer.render(translate))
     for message in found.wanted:
         print(f"  -> {message.render(translate)}")
-    return status
+    print()
+    for note in found.notes:
+        print(note.render(translate))
+    return show(found.verdicts, translate)

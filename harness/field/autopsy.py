@@ -1,7 +1,8 @@
 """Examine an ordinary run from its output folder and, where there is one, ZeMosaic's log, as a bug report brings them.
 
 Events are read from the log, tiles from the headers of the kept ones, holes from the mosaic. Everything else stays *unknown*.
-The folder is not changed.
+A line that is not in a log shows nothing: a check passes only if the files of the run confirm it (`_earned`). The folder is not
+changed.
 """
 
 from __future__ import annotations
@@ -14,13 +15,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from harness.analysis.phase3 import FAILED, INVALID, MISSING, NONE_MADE, STARVED, number, phase_3_start
-from harness.checks.judge import judge
+from harness.checks.base import WHOLE
+from harness.checks.judge import ALL, judge
+from harness.checks.logs import NO_OCCASION
+from harness.field.answer import Facts, answer, wanted_of
 from harness.field.folder_link import link, unlink
+from harness.field.whole_log import BEGUN, DONE, SAVED, begun_tiles, gaps, level
 from harness.language.message import Message, SaidError, say
 from harness.probe.events import split
 from harness.record.comparison import Comparison
@@ -54,7 +60,7 @@ _RETENTION = re.compile(r"Cache retention mode: (\w+)")
 _COUNTED = re.compile(r"(per_tile) cache retention uses refcount")
 _WORKERS = re.compile(r"WORKERS_PHASE3: \D*(\d+)")
 _MADE_OF = re.compile(r"zemosaic_MT(\d+)_R(\d+)")
-_BEGUN, _SAVED, _DONE = "run_info_processing_started", "run_success_mosaic_saved", "run_success_processing_completed"
+_OTHER_MODE = re.compile(r"\[GRID\]|sds_")
 _FATAL = re.compile(r"run_error_(?!phase3_thread_exception)|PROCESS_ERROR")
 _CRASHED = "Worker process crashed"
 
@@ -63,10 +69,11 @@ _CRASHED = "Worker process crashed"
 class Autopsy:
     """The result of an examination: the known facts as a record in memory, findings in words, and verdicts.
 
-    ``verdicts`` are those of the checks, and ``left`` on the caches in the folder. ``wanted`` is what the user can give to answer
-    the open questions.
+    ``answer`` says whether the log shows the hole bug. ``verdicts`` are those of the checks, and ``left`` on the caches in the
+    folder. ``wanted`` is what to ask the reporter of the run for.
     """
 
+    answer: Message
     record: Record
     notes: tuple[Message, ...]
     verdicts: tuple[Verdict, ...]
@@ -77,13 +84,13 @@ class Autopsy:
 class Log:
     """The last run in a log.
 
-    ``gaps`` name the missing parts of that run; ``notes`` are further findings on the log.
+    ``gaps`` are sentences on the missing parts of that run; ``notes`` are further findings on the log.
     """
 
     events: tuple[Event, ...]
     retention: Retention | None = None
     workers: int | None = None
-    gaps: tuple[str, ...] = ()
+    gaps: tuple[Message, ...] = ()
     notes: tuple[Message, ...] = ()
 
     def named(self, *keys: str) -> list[Event]:
@@ -93,7 +100,7 @@ class Log:
     @property
     def saved(self) -> str | None:
         """The name of the mosaic that the run saved."""
-        names = [str(e.fields["filename"]) for e in self.named(_SAVED) if "filename" in e.fields]
+        names = [str(e.fields["filename"]) for e in self.named(SAVED) if "filename" in e.fields]
         return re.split(r"[\\/]", names[-1])[-1] if names else None
 
 
@@ -125,10 +132,12 @@ def examine(folder: Path, log: Path | None = None, frames: Path | None = None) -
         # The events of a foreign log happened, but they are not evidence that nothing else happened in the folder's run.
         gap = f"events-log: the log is of a run that saved {found.saved}, which is not in the folder"
         record = replace(record, history=replace(record.history, torn=(*record.history.torn, gap)))
-    verdicts = [_plainly(v, record, found) for v in judge(Comparison(record))]
+    verdicts = [_earned(_plainly(v, record, found), record) for v in judge(Comparison(record))]
     verdicts.append(_left(record, found, strange=strange))
     notes = (*_notes_of_folder(record), *problems, *_notes_of_log(found, strange=strange))
-    return Autopsy(record, notes, tuple(verdicts), tuple(_wanted(verdicts, log, frames)))
+    facts = Facts(record, found.gaps if found else None, found.retention if found else None, tuple(verdicts))
+    wanted = tuple(wanted_of(facts, frames=frames is not None))
+    return Autopsy(answer(facts), record, notes, tuple(verdicts), wanted)
 
 
 # The log
@@ -150,13 +159,12 @@ def read_log(path: Path) -> Log:
         stream.seek(max(0, size - LARGEST))
         text = _text(stream.read())
     lines, strange = _lines(text)
-    name = re.sub(r"[^\w.-]+", "-", path.name)
     if not lines:
         note = say(
             "No line of {path} is in the format of ZeMosaic's log; send zemosaic_worker.log itself.", path=path.name
         )
-        return Log((), gaps=(f"{name}: no line of it can be read",), notes=(note,))
-    begins = [n for n, event in enumerate(lines) if event.key == _BEGUN]
+        return Log((), gaps=(say("No line of the log can be read."),), notes=(note,))
+    begins = [n for n, event in enumerate(lines) if event.key == BEGUN]
     events = tuple(lines[_beginning(lines, begins) :])
     several = say("The log contains {count} runs; the last one is examined.", count=len(begins))
     retention = _found(_RETENTION, events) or _found(_COUNTED, events)
@@ -165,7 +173,7 @@ def read_log(path: Path) -> Log:
         events=events,
         retention=next((r for r in RETENTIONS if r == retention), None),
         workers=int(workers) if workers else None,
-        gaps=tuple(f"{name}: {gap}" for gap in _gaps(events, cut=not begins, strange=strange)),
+        gaps=tuple(_gaps(events, cut=not begins, strange=strange)),
         notes=(several,) if len(begins) > 1 else (),
     )
 
@@ -244,13 +252,17 @@ def _beginning(lines: Sequence[Event], begins: Sequence[int]) -> int:
     return before[-1] if before else begins[-1]
 
 
-def _gaps(events: Sequence[Event], *, cut: bool, strange: int) -> Iterator[str]:
+def _gaps(events: Sequence[Event], *, cut: bool, strange: int) -> Iterator[Message]:
     if cut:
-        yield "it begins in the middle of the run"
-    if not any(event.level == "INFO" for event in events):
-        yield "its level is above INFO"
+        yield say("The log begins in the middle of the run.")
+    if level(events) == "WARNING":
+        yield say("The level of the log is above INFO.")
     if strange:
-        yield f"{strange} lines of it can't be read"
+        yield say("Lines of the log that can't be read: {count}.", count=strange)
+    if not cut and level(events) != "WARNING":
+        yield from gaps(events, classic=not any(_OTHER_MODE.match(event.key) for event in events))
+    if not any(event.source == "callback" and event.key == DONE for event in events):
+        yield say("The log does not come to the end of the run.")
 
 
 def _found(pattern: re.Pattern[str], events: Iterable[Event]) -> str | None:
@@ -289,7 +301,7 @@ def _record(folder: Path, log: Log | None, dataset: DatasetFacts) -> tuple[Recor
             disk=(),
             processes=(),
             capabilities=_sources(known),
-            torn=tuple(f"events-{gap}" for gap in known.gaps),
+            torn=tuple(f"events-log: {gap.render()}" for gap in known.gaps),
         ),
         products=products,
         left=left,
@@ -309,7 +321,7 @@ def _sources(log: Log) -> frozenset[str]:
 def _end(log: Log | None) -> tuple[EndState, str]:
     if log is None:
         return "killed", "no log tells how the run ended"
-    if log.named(_DONE):
+    if log.named(DONE):
         return "done", ""
     fatal = [e for e in log.events if e.source == "callback" and _FATAL.match(e.key)]
     fatal = fatal or [e for e in log.events if e.source == "log" and e.text.startswith(_CRASHED)]
@@ -383,9 +395,58 @@ def _plainly(verdict: Verdict, record: Record, log: Log | None) -> Verdict:
         sentence = say("Without a log the events of the run are unknown.")
     elif phase_3_start(record.history) is None:
         sentence = say("The log is incomplete and does not show the start of Phase 3.")
+    elif verdict.evidence.get("premise") == WHOLE.name:
+        sentence = log.gaps[0]
     else:
         return verdict
-    return Verdict(verdict.check, Outcome.UNKNOWN, sentence, verdict.evidence, axis=verdict.axis)
+    return replace(verdict, sentence=sentence)
+
+
+def _earned(verdict: Verdict, record: Record) -> Verdict:
+    """Turn a verdict into *unknown* where it rests on lines that are absent from the log, and no file of the run confirms it."""
+    problem: Message | None = None
+    if verdict.outcome is not Outcome.PASS:
+        if verdict.check == "logs" and _misses_a_line(verdict):
+            problem = say("The log has no line about reference counting. It may have been taken out of the log.")
+    elif verdict.check in ("holes", "warnings"):
+        problem = _unconfirmed(record, whole=verdict.check == "warnings")
+    elif _reads_events(verdict.check):
+        problem = say("A log alone can't show that nothing else happened: record a run with phase3 record.")
+    return verdict if problem is None else replace(verdict, outcome=Outcome.UNKNOWN, sentence=problem)
+
+
+def _misses_a_line(verdict: Verdict) -> bool:
+    """Return whether the log contract fails because a line is absent, and for no line that is there."""
+    clauses = verdict.evidence.get("clauses", {})
+    failed = {name for name, clause in clauses.items() if clause["outcome"] == Outcome.FAIL}
+    return failed == {"start_line"} and clauses.get("start_place", {}).get("outcome") == NO_OCCASION
+
+
+def _reads_events(check: str) -> bool:
+    """Return whether a check needs a source of the probe; the others measure the products."""
+    asked = (*chain.from_iterable(ALL[check].premises.values()), *ALL[check].for_pass)
+    return any(premise.name.startswith("source ") for premise in asked)
+
+
+def _unconfirmed(record: Record, *, whole: bool) -> Message | None:
+    """Return why the kept tiles do not confirm that every tile was made; with ``whole``, of each of its frames."""
+    kept = {tile.tile: tile for tile in (record.products.tiles if record.products is not None else ())}
+    begun = begun_tiles(record.history.events)
+    for tile, frames in sorted(begun.items()):
+        if tile not in kept:
+            return say(
+                "Tile {tile} was begun and is not among the kept tiles, so no file shows what became of it.", tile=tile
+            )
+        counts = {kept[tile].frames, kept[tile].aligned, frames}
+        if whole and (len(counts) > 1 or None in counts):
+            return say(
+                "No file confirms that tile {tile} has all its frames (log: {frames}; header: {aligned} of {all}).",
+                tile=tile,
+                frames="?" if frames is None else frames,
+                aligned="?" if kept[tile].aligned is None else kept[tile].aligned,
+                all="?" if kept[tile].frames is None else kept[tile].frames,
+            )
+    return None if begun else say("The log shows no tile, so no file confirms what it says.")
 
 
 def _left(record: Record, log: Log | None, *, strange: bool) -> Verdict:
@@ -465,8 +526,7 @@ def _notes_of_log(log: Log | None, *, strange: bool) -> Iterator[Message]:
             begun=len(begun),
             made=_stated(log, "run_info_phase3_finished_from_cache", "num_master_tiles"),
         )
-    for gap in log.gaps:
-        yield say("The log is incomplete: {gap}.", gap=gap)
+    yield from log.gaps
     if strange:
         yield say("The log is from a run that saved {name}, which is not in the folder.", name=log.saved or "?")
     keys = (MISSING, INVALID, STARVED, FAILED, NONE_MADE)
@@ -480,14 +540,3 @@ def _stated(log: Log, key: str, field: str) -> int | str:
     """Return the last number that an event stated; "?" without one."""
     stated = [value for event in log.named(key) if (value := number(event, field)) is not None]
     return stated[-1] if stated else "?"
-
-
-def _wanted(verdicts: Iterable[Verdict], log: Path | None, frames: Path | None) -> Iterator[Message]:
-    """Yield what would answer the open questions, the cheapest first."""
-    if all(verdict.outcome is not Outcome.UNKNOWN for verdict in verdicts):
-        return
-    if log is None:
-        yield say("Give the log too: zemosaic_worker.log in ZeMosaic's configuration, working or output folder.")
-    if frames is None:
-        yield say("Name the frames with --frames: they define the sky that the kept tiles must cover.")
-    yield say("Caches, tiles and their order are seen only in a run with the probe: phase3 record -- COMMAND.")

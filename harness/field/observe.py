@@ -25,7 +25,7 @@ from harness.record import leftovers
 from harness.record.history import TRACE_FORMAT
 from harness.record.reader import Record, read_record
 from harness.record.request import RETENTIONS, DatasetFacts, FrameFacts, Mode, Request, Retention, TargetFacts
-from harness.record.seal import WORK
+from harness.record.seal import WORK, EndState
 from harness.run import finish
 from harness.run.finish import End
 from harness.run.inputs import InputError
