@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.commands.console import Commands, Text, new_folder, root, show, tell
+from harness.commands.console import Commands, Text, new_folder, root, show, tell, user_path
 from harness.language.message import Message, Translate, say
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ def register(commands: Commands, text: Text) -> None:
     )
     actions = case.add_subparsers(required=True, metavar="ACTION")
     make = actions.add_parser("make", help=text(say("write the case file of a record")))
-    make.add_argument("record", type=Path)
+    make.add_argument("record", type=user_path)
     make.add_argument(
-        "-o", "--output", type=Path, help=text(say("the file to write (default: CASE.phase3.json in this folder)"))
+        "-o", "--output", type=user_path, help=text(say("the file to write (default: CASE.phase3.json in this folder)"))
     )
     make.set_defaults(command=_make)
 
@@ -36,9 +36,9 @@ def register(commands: Commands, text: Text) -> None:
     )
     run = actions.add_parser("run", help=text(say("run a case again, judge it, compare its outputs")))
     for action in (verify, run):
-        action.add_argument("file", type=Path)
+        action.add_argument("file", type=user_path)
         frames = say("the folder of the frames (default: the project's own set of that name)")
-        action.add_argument("--frames", type=Path, help=text(frames))
+        action.add_argument("--frames", type=user_path, help=text(frames))
     verify.set_defaults(command=_verify)
     run.add_argument("--target", help=text(say("same as pytest's {option}", option="--phase3-target")))
     python = say("same as pytest's {option}", option="--phase3-python")
@@ -47,7 +47,7 @@ def register(commands: Commands, text: Text) -> None:
     run.add_argument("--pair", action="store_true", help=text(pair))
     run.add_argument("--seconds", type=float, help=text(say("time limit of one run (default: the case's)")))
     folder = say("the folder for the records (default: a new one below PHASE3_DIR, or .phase3)")
-    run.add_argument("-o", "--output", type=Path, help=text(folder))
+    run.add_argument("-o", "--output", type=user_path, help=text(folder))
     run.set_defaults(command=_run)
 
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from harness.commands import autopsy, case, conclude, data, doctor, dod, judge, merge, patch, record, report
+from harness.commands.console import own_options
 from harness.language.argparse_words import speaking
 from harness.language.message import Message, Translate, say, sentences_of
 
@@ -37,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         status: int = options.command(options, translate)
     except (ValueError, OSError) as error:
         for problem in sentences_of(error, translate):
-            print(say("phase3: {error}", error=problem).render(translate), file=sys.stderr)
+            said = say("phase3: {error}", error=own_options(problem, options))
+            print(said.render(translate), file=sys.stderr)
         return USAGE
     return status
 

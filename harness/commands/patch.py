@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
-from harness.commands.console import Commands, Text
+from harness.commands.console import Commands, Text, user_path
 from harness.language.message import Translate, say
 from harness.verdict import exit_status
 
@@ -17,7 +16,7 @@ def register(commands: Commands, text: Text) -> None:
         "patch", help=text(say("judge the guard rails of the checklist by the changes between two commits"))
     )
     patch.add_argument(
-        "--repo", type=Path, required=True, help=text(say("a clone of the target's repository (it may be bare)"))
+        "--repo", type=user_path, required=True, help=text(say("a clone of the target's repository (it may be bare)"))
     )
     patch.add_argument("base", metavar="BASE", help=text(say("the commit before the patch")))
     patch.add_argument("head", metavar="HEAD", help=text(say("the commit with the patch")))

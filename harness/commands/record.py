@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from pathlib import Path
 
-from harness.commands.console import Commands, Text, new_folder, root, show, tell
+from harness.commands.console import Commands, Text, new_folder, root, show, tell, user_path
 from harness.language.message import Translate, say, visible
 from harness.verdict import Verdict, exit_status, merge
 
@@ -19,7 +18,7 @@ def register(commands: Commands, text: Text) -> None:
     help_text = say("run your own command, such as ZeMosaic's window, with the probe; record and judge its mosaics")
     record = commands.add_parser("record", help=text(help_text))
     folder = say("the folder for the records (default: a new one below PHASE3_DIR, or .phase3)")
-    record.add_argument("--dir", type=Path, help=text(folder))
+    record.add_argument("--dir", type=user_path, help=text(folder))
     seconds = say("time limit of the whole command, in seconds (default: a day)")
     record.add_argument("--seconds", type=float, default=86400.0, help=text(seconds))
     record.add_argument(
