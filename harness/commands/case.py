@@ -13,9 +13,16 @@ from harness.commands.console import Commands, Text, new_folder, root, show, tel
 from harness.language.message import Message, Translate, say
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.field.case_file import CaseFile
     from harness.record.request import TargetFacts
     from harness.record.truth import Truth
+    from harness.verdict import Verdict
+
+
+SILENCE = 5.0
+"""The seconds between two lines of progress, if the run has gone on meanwhile."""
 
 
 def register(commands: Commands, text: Text) -> None:
@@ -112,11 +119,28 @@ def _verify(options: argparse.Namespace, translate: Translate) -> int:
     return 0 if found.ok else 1
 
 
+def repeat(words: Sequence[str], translate: Translate) -> tuple[Verdict, ...]:
+    """Run ``case run`` with these arguments for another command, show the verdicts and return them."""
+    parser = argparse.ArgumentParser(prog="phase3")
+    commands = parser.add_subparsers()
+    register(commands, lambda message: message.render(translate))
+    found = _runs(parser.parse_args(["case", "run", *words]), translate)
+    show(found, translate)
+    return found
+
+
 def _run(options: argparse.Namespace, translate: Translate) -> int:
+    return show(_runs(options, translate), translate)
+
+
+def _runs(options: argparse.Namespace, translate: Translate) -> tuple[Verdict, ...]:
+    """Make the runs of a case and return the verdicts on them."""
+    from fixtures.user_frames import flat
     from harness.checks.judge import judge
     from harness.field.case_file import CaseError, compare, listed, other_settings, read, verify
     from harness.record.comparison import Comparison
     from harness.run.runner import make_run
+    from harness.session.progress import ProgressMonitor
 
     case = read(options.file)
     target = _target(case, options.target, options.python)
@@ -133,21 +157,25 @@ def _run(options: argparse.Namespace, translate: Translate) -> int:
                 names=listed((*wrong.missing, *wrong.changed)),
             )
         )
+    frames = flat(frames, root() / "datasets")
     folder = options.output or new_folder(root() / "cases", _file_stem(case))
-    retention = case.request.retention
     make = functools.partial(make_run, frames=frames, truth=truth, table=case.table)
-    run = make(case.asks(target, retention, options.seconds), folder / retention)
-    pair = None
-    if options.pair and retention == "run_end":
+    paired = options.pair and case.request.retention != "run_end"
+    if options.pair and not paired:
         tell(say("No second run is made for comparison: the case itself is a run with run_end."), translate)
-    elif options.pair:
-        pair = make(case.asks(target, "run_end", options.seconds), folder / "run_end")
+    progress = ProgressMonitor(folder, lambda line: print(line, flush=True), translate=translate, interval=SILENCE)
+    progress.start()
+    try:
+        run = make(case.asks(target, case.request.retention, options.seconds), folder / case.request.retention)
+        pair = make(case.asks(target, "run_end", options.seconds), folder / "run_end") if paired else None
+    finally:
+        progress.stop()
     for record in (run, *((pair,) if pair else ())):
         tell(say("Record: {path}", path=str(record.folder)), translate)
     others = other_settings(case, run)
     if others:
         tell(say("Settings in effect that differ from the case: {names}.", names=listed(others)), translate)
-    return show((*judge(Comparison(run, pair)), compare(case, run)), translate)
+    return (*judge(Comparison(run, pair)), compare(case, run))
 
 
 def _target(case: CaseFile, spec: str | None, python: str | None) -> TargetFacts:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections.abc import Callable, Iterable
+import shlex
+import subprocess
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -38,6 +40,11 @@ def root() -> Path:
     """Return the folder of sessions: ``PHASE3_DIR``, else ``.phase3`` in the working folder."""
     given = os.environ.get("PHASE3_DIR")
     return (Path(given).expanduser() if given else Path(".phase3")).absolute()
+
+
+def quoted(words: Sequence[str]) -> str:
+    """Return a command as a shell of this system reads it."""
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
 def user_path(text: str) -> Path:

@@ -82,11 +82,14 @@ class _Run:
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
-def record_command(argv: Sequence[str], folder: Path, seconds: float, echo: Echo) -> tuple[Record, ...]:
+def record_command(
+    argv: Sequence[str], folder: Path, seconds: float, echo: Echo, inputs: dict[Path, Path] | None = None
+) -> tuple[Record, ...]:
     """Run a command in its own environment, and return a sealed record of each mosaic that it makes.
 
     ``argv`` is never passed to a shell. ``folder`` is a new folder for the records. ``seconds`` is the time limit of the whole
-    command, and ``echo`` receives its output as it comes.
+    command, and ``echo`` receives its output as it comes. ``inputs`` receives the folder of frames of each record's folder: a
+    record has no paths of the user.
 
     Raises
     ------
@@ -134,6 +137,8 @@ def record_command(argv: Sequence[str], folder: Path, seconds: float, echo: Echo
         raise _nothing(folder, ended, stopped=cut is not None)
     for path in folder.glob("imported-*"):
         path.unlink()
+    if inputs is not None:
+        inputs.update((run.folder, Path(run.facts["input"])) for run in runs)
     cut = cut or _cut_by_the_harness(ended, limit, seconds, full=full)
     spent = time.monotonic() - started
     return tuple(run.record or _finished(run, _end_of(run, ended, spent, cut)) for run in runs)

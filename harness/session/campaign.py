@@ -163,7 +163,7 @@ class Campaign:
         if case.name not in self._datasets:
             match case.kind:
                 case "user":
-                    found = user_frames.frames_of(Path(self.settings.frames))
+                    found = user_frames.frames_of(Path(self.settings.frames), self.root / "datasets")
                 case "real":
                     found = reference_mosaic.with_truth(real.load(case.dataset), self.root / "datasets")
                 case _:
