@@ -19,7 +19,7 @@ from harness.analysis.figure import Evidence, Figure, Numbers, Unit
 from harness.analysis.phase3 import name_of, origins, phase_3_end, phase_3_start
 from harness.analysis.removals import Removal, removals
 from harness.checks.base import Check, Runs, gap
-from harness.checks.premises import ALWAYS, LOG, shared_caches
+from harness.checks.premises import ALWAYS, LOG, log_level, shared_caches
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, say
 from harness.record.convert import to_json
@@ -256,6 +256,8 @@ def _failed_unlink(lines: Lines) -> Clause:
                 cache=removal.name,
                 level=above[0].level,
             )
+        if not about and log_level(lines.record) not in ("", "DEBUG"):
+            return Outcome.UNKNOWN, say("The log has no lines at level DEBUG, where a failed removal is logged.")
         if not about:
             return Outcome.FAIL, say("The failed removal of {cache} was not logged.", cache=removal.name)
     if lines.over is None or lines.over < failed[-1].t:
