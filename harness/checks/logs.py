@@ -239,7 +239,7 @@ def _shared_line(lines: Lines) -> Clause:
     return Outcome.PASS, say("The line about shared caches was written once, at level INFO, and is true.")
 
 
-def _failed_unlink(lines: Lines) -> Clause:
+def _failed_unlink(lines: Lines) -> Clause:  # noqa: PLR0911 -- a ladder
     """Require for each failed removal (except of a missing file) a DEBUG record, none above it, and that the run goes on."""
     if not lines.traced:
         return Outcome.UNKNOWN, say("The removal of caches was not traced.")

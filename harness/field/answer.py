@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from harness.analysis.causes import listed
 from harness.analysis.phase3 import Loss, losses
 from harness.field.whole_log import begun_tiles, level
-from harness.language.message import Message, say
+from harness.language.message import Message, Value, say
 from harness.record.reader import Record
 from harness.record.request import Retention
 from harness.verdict import Outcome, Verdict
@@ -87,7 +87,7 @@ def _is_part(loss: Loss) -> bool:
 
 def _shown(facts: Facts, lost: list[Loss]) -> Message:
     tiles = {loss.tile for loss in lost if loss.tile is not None}
-    values = {"count": len(lost), "tiles": listed(tiles) if tiles else "?"}
+    values: dict[str, Value] = {"count": len(lost), "tiles": listed(tiles) if tiles else "?"}
     if facts.retention in ("run_end", "keep"):
         return say(
             "This log shows lost caches (caches: {count}, tiles: {tiles}), but not the hole bug: the run kept its caches to the "

@@ -437,14 +437,15 @@ def _unconfirmed(record: Record, *, whole: bool) -> Message | None:
             return say(
                 "Tile {tile} was begun and is not among the kept tiles, so no file shows what became of it.", tile=tile
             )
-        counts = {kept[tile].frames, kept[tile].aligned, frames}
+        aligned, everything = kept[tile].aligned, kept[tile].frames
+        counts = {everything, aligned, frames}
         if whole and (len(counts) > 1 or None in counts):
             return say(
                 "No file confirms that tile {tile} has all its frames (log: {frames}; header: {aligned} of {all}).",
                 tile=tile,
                 frames="?" if frames is None else frames,
-                aligned="?" if kept[tile].aligned is None else kept[tile].aligned,
-                all="?" if kept[tile].frames is None else kept[tile].frames,
+                aligned="?" if aligned is None else aligned,
+                all="?" if everything is None else everything,
             )
     return None if begun else say("The log shows no tile, so no file confirms what it says.")
 
