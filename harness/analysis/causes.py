@@ -93,6 +93,8 @@ class Causes:
         """Explain one lost cache: which thread removed it, and how far the tile that needed it was."""
         cache, tile = loss.cache or "", loss.tile
         before = [r for r in self._removals if r.name == cache and r.t <= loss.t and r.outcome != "failed"]
+        if not before and "removals" not in self.history.capabilities:
+            return (say("Who removed {cache} is unknown: the removal of files was not traced.", cache=cache or "it"),)
         if not before:
             return (say("The trace shows no removal of {cache}.", cache=cache or "it"),)
         links = self.of_removal(before[-1])

@@ -22,7 +22,7 @@ from harness.analysis.figure import Evidence, Figure, Numbers, Unit, every, rows
 from harness.analysis.modes import not_reached, phases, signs_of_another_mode
 from harness.analysis.phase3 import losses
 from harness.checks.base import Check, Runs
-from harness.checks.premises import CALLBACK, ELSEWHERE, LOG, baseline_of, standard
+from harness.checks.premises import CALLBACK, ELSEWHERE, EVERY_LEVEL, LOG, baseline_of, standard
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, say
 from harness.record.convert import to_json
@@ -262,6 +262,6 @@ CHECK = Check(
     say("Does the run use the requested mode, without new fallbacks?"),
     _judge,
     MappingProxyType({"classic": _PREMISES, "sds": _PREMISES, "grid": _PREMISES}),
-    for_pass=(LOG,),
+    for_pass=(LOG, EVERY_LEVEL),
     figures=(Figure(say("fallbacks"), Unit.NEW, _fallbacks),),
 )

@@ -2,7 +2,7 @@
 
 The evidence of a check lists findings as ``{"name", "size", "noise"}``. The name is stable. The size is 0 or more and grows with
 the defect, in a natural unit. ``value`` is optional: the measured quantity itself, such as a panel's flux of 0.48, whose distance
-from the right value is the size. The noise is the standard error of the value if there is one, else of the size; 0 if it is exact.
+from the right value is the size. The noise is the standard error of the value if there is one, else of the size.
 Records of earlier versions list names only; these are compared by name.
 """
 

@@ -36,7 +36,7 @@ from harness.analysis.retention_lines import (
     says_start,
 )
 from harness.checks.base import Check, Runs, gap
-from harness.checks.premises import ALWAYS, LOG, OWN_TILES, shared_caches
+from harness.checks.premises import ALWAYS, LOG, OWN_TILES, log_level, shared_caches
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, say
 from harness.record.convert import to_json
@@ -389,7 +389,7 @@ def _shared_line(lines: Lines) -> Clause:
     return Outcome.PASS, say("The line about shared caches was written once, at level INFO, and is true.")
 
 
-def _failed_unlink(lines: Lines) -> Clause:
+def _failed_unlink(lines: Lines) -> Clause:  # noqa: PLR0911 -- a ladder
     """Require for each failed removal (except of a missing file) a DEBUG record, none above it, and that the run goes on."""
     if not lines.traced:
         return Outcome.UNKNOWN, say("The removal of caches was not traced.")
@@ -406,6 +406,8 @@ def _failed_unlink(lines: Lines) -> Clause:
                 cache=removal.name,
                 level=above[0].level,
             )
+        if not about and log_level(lines.record) not in ("", "DEBUG"):
+            return Outcome.UNKNOWN, say("The log has no lines at level DEBUG, where a failed removal is logged.")
         if not about:
             return Outcome.FAIL, say("The failed removal of {cache} was not logged.", cache=removal.name)
     if lines.over is None or lines.over < failed[-1].t:

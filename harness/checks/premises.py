@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.analysis.made import taken_over
 from harness.analysis.modes import not_reached
-from harness.analysis.phase3 import origins, phase_3_start
+from harness.analysis.phase3 import origins, phase_3_start, setting
 from harness.analysis.retention_lines import is_shared
 from harness.checks.base import TAKEN_OVER, Premise, Runs, gap
 from harness.language.message import Message, say
@@ -22,6 +22,29 @@ def needs(capability: str, what: Message) -> Premise:
         return None if capability in runs.run.history.capabilities else what
 
     return Premise(f"source {capability}", met)
+
+
+def _log(runs: Runs) -> Message | None:
+    """Require a log down to level INFO. A user's own settings may ask for less, and then missing lines show nothing."""
+    if "log" not in runs.run.history.capabilities:
+        return say("The target's log was not recorded.")
+    level = log_level(runs.run)
+    if level in ("WARNING", "ERROR", "CRITICAL"):
+        return say("The level of the target's log was {level}: set it to DEBUG.", level=level)
+    return None
+
+
+def _every_level(runs: Runs) -> Message | None:
+    """Require a log down to level DEBUG, where some fallbacks are reported only."""
+    level = log_level(runs.run)
+    if level not in ("", "DEBUG"):
+        return say("The level of the target's log was {level}: set it to DEBUG.", level=level)
+    return None
+
+
+def log_level(record: Record) -> str:
+    """Return the level of the target's log by its setting; empty if that was not recorded."""
+    return str(setting(record, "logging_level") or "").upper()
 
 
 def _phase_3(runs: Runs) -> Message | None:
@@ -112,13 +135,14 @@ def _retried(runs: Runs) -> Message | None:
 
 
 CALLBACK = needs("callback", say("The target's progress events were not recorded."))
-LOG = needs("log", say("The target's log was not recorded."))
+LOG = Premise("source log", _log)
 TILES = needs("tiles", say("The making of master tiles was not traced."))
 OPENS = needs("opens", say("The opening of files was not traced."))
 FUTURES = needs("futures", say("The collection of tile results was not traced."))
 SAVES = needs("saves", say("The writing of caches was not traced."))
 REMOVALS = needs("removals", say("The removal of files was not traced."))
 OWN_TILES = Premise("no tile taken over", _own_tiles)
+EVERY_LEVEL = Premise("a log at every level", _every_level)
 MODE_REACHED = Premise("the phases of the mode reached", _mode)
 SHARED = Premise("a cache was shared", _shared)
 NAMED_TWICE = Premise("a frame named twice", _named_twice)

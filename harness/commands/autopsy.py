@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from harness.commands.console import Commands, Text, show
+from harness.commands.console import Commands, Text, show, user_path
 from harness.language.message import Translate, say
 
 
@@ -13,14 +12,16 @@ def register(commands: Commands, text: Text) -> None:
     """Add ``autopsy``."""
     help_text = say("judge a run made without the probe, from its output folder and ZeMosaic's log")
     autopsy = commands.add_parser("autopsy", help=text(help_text))
-    autopsy.add_argument("folder", type=Path, help=text(say("the output folder of the run; nothing is written there")))
+    autopsy.add_argument(
+        "folder", type=user_path, help=text(say("the output folder of the run; nothing is written there"))
+    )
     autopsy.add_argument(
         "log",
-        type=Path,
+        type=user_path,
         nargs="?",
         help=text(say("the log of that run, zemosaic_worker.log (default: the one in the folder)")),
     )
-    autopsy.add_argument("--frames", type=Path, help=text(say("the folder of that run's frames")))
+    autopsy.add_argument("--frames", type=user_path, help=text(say("the folder of that run's frames")))
     autopsy.set_defaults(command=_autopsy)
 
 
@@ -28,9 +29,10 @@ def _autopsy(options: argparse.Namespace, translate: Translate) -> int:
     from harness.field.autopsy import examine
 
     found = examine(options.folder, options.log, options.frames)
-    for note in found.notes:
-        print(note.render(translate))
-    status = show(found.verdicts, translate)
+    print(found.answer.render(translate))
     for message in found.wanted:
         print(f"  -> {message.render(translate)}")
-    return status
+    print()
+    for note in found.notes:
+        print(note.render(translate))
+    return show(found.verdicts, translate)

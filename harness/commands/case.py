@@ -6,16 +6,24 @@ import argparse
 import functools
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.commands.console import Commands, Text, new_folder, root, show, tell
+from harness.commands.console import Commands, Text, new_folder, root, show, tell, user_path
 from harness.language.message import Message, Translate, say
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fixtures.datasets import Dataset
     from harness.field.case_file import CaseFile
     from harness.record.request import TargetFacts
+    from harness.verdict import Verdict
+
+
+SILENCE = 5.0
+"""The seconds between two lines of progress, if the run has gone on meanwhile."""
 
 
 def register(commands: Commands, text: Text) -> None:
@@ -25,9 +33,9 @@ def register(commands: Commands, text: Text) -> None:
     )
     actions = case.add_subparsers(required=True, metavar="ACTION")
     make = actions.add_parser("make", help=text(say("write the case file of a record")))
-    make.add_argument("record", type=Path)
+    make.add_argument("record", type=user_path)
     make.add_argument(
-        "-o", "--output", type=Path, help=text(say("the file to write (default: CASE.phase3.json in this folder)"))
+        "-o", "--output", type=user_path, help=text(say("the file to write (default: CASE.phase3.json in this folder)"))
     )
     make.set_defaults(command=_make)
 
@@ -36,9 +44,9 @@ def register(commands: Commands, text: Text) -> None:
     )
     run = actions.add_parser("run", help=text(say("run a case again, judge it, compare its outputs")))
     for action in (verify, run):
-        action.add_argument("file", type=Path)
+        action.add_argument("file", type=user_path)
         frames = say("the folder of the frames (default: the project's own set of that name)")
-        action.add_argument("--frames", type=Path, help=text(frames))
+        action.add_argument("--frames", type=user_path, help=text(frames))
     verify.set_defaults(command=_verify)
     run.add_argument("--target", help=text(say("same as pytest's {option}", option="--phase3-target")))
     python = say("same as pytest's {option}", option="--phase3-python")
@@ -47,7 +55,7 @@ def register(commands: Commands, text: Text) -> None:
     run.add_argument("--pair", action="store_true", help=text(pair))
     run.add_argument("--seconds", type=float, help=text(say("time limit of one run (default: the case's)")))
     folder = say("the folder for the records (default: a new one below PHASE3_DIR, or .phase3)")
-    run.add_argument("-o", "--output", type=Path, help=text(folder))
+    run.add_argument("-o", "--output", type=user_path, help=text(folder))
     run.set_defaults(command=_run)
 
 
@@ -112,12 +120,29 @@ def _verify(options: argparse.Namespace, translate: Translate) -> int:
     return 0 if found.ok else 1
 
 
+def repeat(words: Sequence[str], translate: Translate) -> tuple[Verdict, ...]:
+    """Run ``case run`` with these arguments for another command, show the verdicts and return them."""
+    parser = argparse.ArgumentParser(prog="phase3")
+    commands = parser.add_subparsers()
+    register(commands, lambda message: message.render(translate))
+    found = _runs(parser.parse_args(["case", "run", *words]), translate)
+    show(found, translate)
+    return found
+
+
 def _run(options: argparse.Namespace, translate: Translate) -> int:
+    return show(_runs(options, translate), translate)
+
+
+def _runs(options: argparse.Namespace, translate: Translate) -> tuple[Verdict, ...]:
+    """Make the runs of a case and return the verdicts on them."""
     from fixtures.reference_mosaic import with_truth
+    from fixtures.user_frames import flat
     from harness.checks.judge import judge
     from harness.field.case_file import CaseError, compare, listed, other_settings, read, verify
     from harness.record.comparison import Comparison
     from harness.run.runner import make_run
+    from harness.session.progress import ProgressMonitor
 
     case = read(options.file)
     target = _target(case, options.target, options.python)
@@ -135,22 +160,26 @@ def _run(options: argparse.Namespace, translate: Translate) -> int:
                 names=listed((*wrong.missing, *wrong.changed)),
             )
         )
+    dataset = replace(dataset, folder=flat(dataset.folder, root() / "datasets"))
     truth = dataset.truth or with_truth(dataset, root() / "datasets").truth
     folder = options.output or new_folder(root() / "cases", _file_stem(case))
-    retention = case.request.retention
     make = functools.partial(make_run, frames=frames, truth=truth, table=case.table)
-    run = make(case.asks(target, retention, options.seconds), folder / retention)
-    pair = None
-    if options.pair and retention == "run_end":
+    paired = options.pair and case.request.retention != "run_end"
+    if options.pair and not paired:
         tell(say("No second run is made for comparison: the case itself is a run with run_end."), translate)
-    elif options.pair:
-        pair = make(case.asks(target, "run_end", options.seconds), folder / "run_end")
+    progress = ProgressMonitor(folder, lambda line: print(line, flush=True), translate=translate, interval=SILENCE)
+    progress.start()
+    try:
+        run = make(case.asks(target, case.request.retention, options.seconds), folder / case.request.retention)
+        pair = make(case.asks(target, "run_end", options.seconds), folder / "run_end") if paired else None
+    finally:
+        progress.stop()
     for record in (run, *((pair,) if pair else ())):
         tell(say("Record: {path}", path=str(record.folder)), translate)
     others = other_settings(case, run)
     if others:
         tell(say("Settings in effect that differ from the case: {names}.", names=listed(others)), translate)
-    return show((*judge(Comparison(run, pair)), compare(case, run)), translate)
+    return (*judge(Comparison(run, pair)), compare(case, run))
 
 
 def _target(case: CaseFile, spec: str | None, python: str | None) -> TargetFacts:

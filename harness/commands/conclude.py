@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from harness.commands.console import Commands, Text, tell
+from harness.commands.console import Commands, Text, tell, user_path
 from harness.language.message import Translate, say, sentences_of
 from harness.verdict import Outcome, exit_status
 
@@ -55,12 +55,12 @@ def register(commands: Commands, text: Text) -> None:
     parser = commands.add_parser(
         "conclude", help=text(say("report the result of the sessions of a CI job to the CI runner"))
     )
-    parser.add_argument("out", type=Path, help=text(say("the folder to write, new or empty")))
+    parser.add_argument("out", type=user_path, help=text(say("the folder to write, new or empty")))
     folder = say(
         "folders with one session each: the session's folder, or the folder of --phase3-dir (its latest "
         "session is used)"
     )
-    parser.add_argument("folder", type=Path, nargs="+", help=text(folder))
+    parser.add_argument("folder", type=user_path, nargs="+", help=text(folder))
     ended = say("how the step or the jobs that made the sessions ended, as the CI runner names it")
     parser.add_argument("--ended", choices=ENDS, default="success", help=text(ended))
     parser.set_defaults(command=_conclude)

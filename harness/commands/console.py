@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterable
+import re
+import shlex
+import subprocess
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -37,6 +40,28 @@ def root() -> Path:
     """Return the folder of sessions: ``PHASE3_DIR``, else ``.phase3`` in the working folder."""
     given = os.environ.get("PHASE3_DIR")
     return (Path(given).expanduser() if given else Path(".phase3")).absolute()
+
+
+def quoted(words: Sequence[str]) -> str:
+    """Return a command as a shell of this system reads it."""
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+
+
+def user_path(text: str) -> Path:
+    """Return the path that an argument names; ``~`` is the user's home also where a shell does not replace it."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # no such user
+        return Path(text)
+
+
+def own_options(text: str, options: argparse.Namespace) -> str:
+    """Name pytest's options in a message as the command does, where it has them: ``--python``, not ``--phase3-python``."""
+
+    def own(match: re.Match[str]) -> str:
+        return f"--{match[1]}" if hasattr(options, match[1]) else match[0]
+
+    return re.sub(r"--phase3-([a-z]+)", own, text)
 
 
 def new_folder(parent: Path, name: str) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.commands.console import Commands, Text, tell
+from harness.commands.console import Commands, Text, tell, user_path
 from harness.language.message import Translate, say
 from harness.verdict import exit_status
 
@@ -15,14 +15,14 @@ def register(commands: Commands, text: Text) -> None:
     dod = commands.add_parser(
         "dod", help=text(say("write the Definition of Done, line by line with its evidence, from sessions"))
     )
-    dod.add_argument("session", type=Path, nargs="+", help=text(say("the sessions' folders")))
+    dod.add_argument("session", type=user_path, nargs="+", help=text(say("the sessions' folders")))
     subject = say("the label or commit of the target under validation (default: the first session's target)")
     dod.add_argument("--subject", default="", help=text(subject))
     output = say(
         "the file to write; the French version gets .fr before the extension (default: validation-TARGET.md"
         " in this folder)"
     )
-    dod.add_argument("-o", "--output", type=Path, help=text(output))
+    dod.add_argument("-o", "--output", type=user_path, help=text(output))
     dod.set_defaults(command=_dod)
 
 

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from harness.commands.console import Commands, Text, show, tell
+from harness.commands.console import Commands, Text, show, tell, user_path
 from harness.language.message import Translate, say
 from harness.record.convert import to_json
 from harness.session.roles import role_name
@@ -16,19 +16,19 @@ from harness.verdict import exit_status, merge
 def register(commands: Commands, text: Text) -> None:
     """Add ``judge``."""
     judge = commands.add_parser("judge", help=text(say("judge a record, or all runs of a session, again")))
-    judge.add_argument("record", type=Path, help=text(say("the folder of a record or of a session")))
-    judge.add_argument("--pair", type=Path, help=text(say("the record of the same run with run_end")))
-    judge.add_argument("--baseline", type=Path, help=text(say("the record of the same run before the patch")))
+    judge.add_argument("record", type=user_path, help=text(say("the folder of a record or of a session")))
+    judge.add_argument("--pair", type=user_path, help=text(say("the record of the same run with run_end")))
+    judge.add_argument("--baseline", type=user_path, help=text(say("the record of the same run before the patch")))
     equal = say("a record of the same target that must have the same outputs (may be repeated)")
-    judge.add_argument("--equal", type=Path, action="append", default=[], metavar="RECORD", help=text(equal))
+    judge.add_argument("--equal", type=user_path, action="append", default=[], metavar="RECORD", help=text(equal))
     timed = say(
         "two records for timing, made alone on the machine: per_tile, then the same with run_end (may be repeated)"
     )
     judge.add_argument(
-        "--timed", type=Path, nargs=2, action="append", default=[], metavar=("RECORD", "PAIR"), help=text(timed)
+        "--timed", type=user_path, nargs=2, action="append", default=[], metavar=("RECORD", "PAIR"), help=text(timed)
     )
     size = say("a record of the same test with another number of frames (may be repeated)")
-    judge.add_argument("--size", type=Path, action="append", default=[], metavar="RECORD", help=text(size))
+    judge.add_argument("--size", type=user_path, action="append", default=[], metavar="RECORD", help=text(size))
     check = say("judge with this check only (may be repeated)")
     judge.add_argument("--check", action="append", metavar="NAME", help=text(check))
     judge.add_argument("--json", action="store_true", help=text(say("print JSON, with all evidence")))

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from harness.commands import autopsy, case, clean, conclude, data, doctor, dod, judge, merge, patch, record, report
-from harness.commands.console import Commands
+from harness.commands.console import Commands, own_options
 from harness.language.argparse_words import speaking
 from harness.language.message import Message, Translate, say, sentences_of
 
@@ -50,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return BROKEN_PIPE
     except (ValueError, OSError) as error:
         for problem in sentences_of(error, translate):
-            print(say("phase3: {error}", error=problem).render(translate), file=sys.stderr)
+            said = say("phase3: {error}", error=own_options(problem, options))
+            print(said.render(translate), file=sys.stderr)
         return USAGE
     return status
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from harness.commands.console import Commands, Text, tell
+from harness.commands.console import Commands, Text, tell, user_path
 from harness.language.message import Translate, say
 from harness.verdict import exit_status
 
@@ -13,8 +12,8 @@ from harness.verdict import exit_status
 def register(commands: Commands, text: Text) -> None:
     """Add ``merge``."""
     merge = commands.add_parser("merge", help=text(say("merge sessions of one target into one report")))
-    merge.add_argument("out", type=Path, help=text(say("the folder to write, new or empty")))
-    merge.add_argument("session", type=Path, nargs="+", help=text(say("the sessions' folders")))
+    merge.add_argument("out", type=user_path, help=text(say("the folder to write, new or empty")))
+    merge.add_argument("session", type=user_path, nargs="+", help=text(say("the sessions' folders")))
     without = say(
         "leave out the output files of the targets: no check reads them, and they make up most of the size of a session"
     )

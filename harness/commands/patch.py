@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.commands.console import Commands, Text
+from harness.commands.console import Commands, Text, user_path
 from harness.language.message import SaidError, Translate, say
 from harness.verdict import exit_status
 
@@ -22,7 +22,7 @@ def register(commands: Commands, text: Text) -> None:
     )
     patch.add_argument(
         "--repo",
-        type=Path,
+        type=user_path,
         help=text(say("a clone of the target's repository (it may be bare); without it, BASE and HEAD are folders")),
     )
     patch.add_argument("base", metavar="BASE", help=text(say("the version before the patch: a commit or a folder")))

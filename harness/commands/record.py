@@ -5,11 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.commands.console import Commands, Text, new_folder, root, show, tell
+from harness.commands.console import Commands, Text, new_folder, quoted, root, show, tell, user_path
 from harness.language.message import Translate, say, visible
-from harness.verdict import Verdict, exit_status, merge
+from harness.verdict import Outcome, Verdict, exit_status, merge
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.record.reader import Record
 
 UNKNOWN = 3
 
@@ -19,9 +24,13 @@ def register(commands: Commands, text: Text) -> None:
     help_text = say("run your own command, such as ZeMosaic's window, with the probe; record and judge its mosaics")
     record = commands.add_parser("record", help=text(help_text))
     folder = say("the folder for the records (default: a new one below PHASE3_DIR, or .phase3)")
-    record.add_argument("--dir", type=Path, help=text(folder))
+    record.add_argument("--dir", type=user_path, help=text(folder))
     seconds = say("time limit of the whole command, in seconds (default: a day)")
     record.add_argument("--seconds", type=float, default=86400.0, help=text(seconds))
+    pair = say(
+        "then repeat each mosaic that was made with per_tile, with per_tile and with run_end, and compare the two"
+    )
+    record.add_argument("--pair", action="store_true", help=text(pair))
     record.add_argument(
         "words", nargs="+", metavar="COMMAND", help=text(say("the command and its arguments, after --"))
     )
@@ -35,7 +44,8 @@ def _record(options: argparse.Namespace, translate: Translate) -> int:
 
     folder = (options.dir or new_folder(root() / "records", time.strftime("%Y-%m-%d"))).resolve()
     try:
-        records = record_command(options.words, folder, options.seconds, _echo)
+        inputs: dict[Path, Path] = {}
+        records = record_command(options.words, folder, options.seconds, _echo, inputs)
     except NothingRecordedError as error:
         if not error.imported:
             raise  # ZeMosaic was never imported: the command is wrong
@@ -49,8 +59,39 @@ def _record(options: argparse.Namespace, translate: Translate) -> int:
         judged = judge(Comparison(record))
         show(judged, translate)
         verdicts += judged
-        tell(say("To make a case file of it: {command}", command=f'phase3 case make "{record.folder}"'), translate)
+        verdicts += _again(record, inputs[record.folder], options, translate)
     return exit_status(merge(v.outcome for v in verdicts if v.gates))
+
+
+def _again(record: Record, frames: Path, options: argparse.Namespace, translate: Translate) -> tuple[Verdict, ...]:
+    """Print the commands that repeat a recorded mosaic with its pair; with ``--pair``, run them and return their verdicts."""
+    from harness.commands.case import repeat
+    from harness.field.case_file import CaseError, make
+
+    file = record.folder.parent / f"{record.folder.name}.phase3.json"
+    target, retention = record.request.target, record.request.retention
+    run = [str(file), "--frames", str(frames), "--target", f"{target.kind}:{target.root}", "--python", target.python]
+    run += ["--pair"] if retention == "per_tile" else []
+    case = quoted(["phase3", "case", "make", str(record.folder), "-o", str(file)])
+    tell(say("To make a case file of it: {command}", command=case), translate)
+    command = quoted(["phase3", "case", "run", *run])
+    if retention != "per_tile":
+        tell(say("Then, to repeat it: {command}", command=command), translate)
+    else:
+        tell(say("Then, to repeat it and compare it with run_end: {command}", command=command), translate)
+    if not options.pair:
+        return ()
+    if retention != "per_tile":
+        none = say("No pair is made: the mosaic was made with {retention}, not with per_tile.", retention=retention)
+        tell(none, translate)
+        return ()
+    try:
+        make(record).write(file)
+        return repeat(run, translate)
+    except CaseError as error:
+        for message in error.messages:
+            tell(message, translate)
+        return (Verdict("pair", Outcome.UNKNOWN, say("The pair could not be made.")),)
 
 
 def _echo(data: bytes) -> None:

@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from harness.commands.console import Commands, Text, tell
+from harness.commands.console import Commands, Text, tell, user_path
 from harness.language.message import Translate, say
 from harness.verdict import exit_status
 
@@ -15,7 +15,7 @@ def register(commands: Commands, text: Text) -> None:
     """Add ``report``."""
     report = commands.add_parser("report", help=text(say("write a session's report, summary and JUnit again")))
     folder = say("the folder of a session (default: the latest session in PHASE3_DIR, or in the nearest .phase3)")
-    report.add_argument("session", type=Path, nargs="?", help=text(folder))
+    report.add_argument("session", type=user_path, nargs="?", help=text(folder))
     report.set_defaults(command=_report)
 
 

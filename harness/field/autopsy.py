@@ -1,7 +1,8 @@
 """Examine an ordinary run from its output folder and, where there is one, ZeMosaic's log, as a bug report brings them.
 
 Events are read from the log, tiles from the headers of the kept ones, holes from the mosaic. Everything else stays *unknown*.
-The folder is not changed.
+A line that is not in a log shows nothing: a check passes only if the files of the run confirm it (`_earned`). The folder is not
+changed.
 """
 
 from __future__ import annotations
@@ -14,20 +15,26 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from harness.analysis.made import SAVED, Origin, TakenOver, named, saved_mosaics, taken_over
+from harness.analysis.made import Origin, TakenOver, named, saved_mosaics, taken_over
 from harness.analysis.modes import SDS_DONE, SDS_ON
-from harness.analysis.phase3 import FAILED, INVALID, MISSING, NONE_MADE, STARVED, name_of, number, phase_3_start
-from harness.checks.judge import judge
+from harness.analysis.phase3 import FAILED, INVALID, MISSING, NONE_MADE, STARVED, number, phase_3_start
+from harness.checks.base import WHOLE
+from harness.checks.judge import ALL, judge
+from harness.checks.logs import NO_OCCASION
+from harness.field.answer import Facts, answer, wanted_of
 from harness.field.folder_link import link, unlink
+from harness.field.origin import MOSAIC, notes_of_earlier_runs, notes_of_other_mosaics, origin_of
+from harness.field.whole_log import BEGUN, DONE, begun_tiles, gaps, level
 from harness.language.message import Message, SaidError, say
 from harness.probe.events import split
 from harness.record.comparison import Comparison
 from harness.record.history import Event, History, TileStep
-from harness.record.leftovers import PASSING, LeftFile, count_left, kind_of
+from harness.record.leftovers import LeftFile, count_left
 from harness.record.products import Products, TileProduct, read_products
 from harness.record.reader import Record
 from harness.record.request import RETENTIONS, DatasetFacts, Mode, Request, Retention, TargetFacts
@@ -60,13 +67,7 @@ _RETENTION = re.compile(r"Cache retention mode: (\w+)")
 _COUNTED = re.compile(r"(per_tile) cache retention uses refcount")
 _WORKERS = re.compile(r"WORKERS_PHASE3: \D*(\d+)")
 _MADE_OF = re.compile(r"zemosaic_MT(\d+)_R(\d+)")
-_BEGUN, _DONE = "run_info_processing_started", "run_success_processing_completed"
-_MOSAIC = re.compile(r"zemosaic_MT\d+_R\d+|mosaic_grid")
-_TILE = re.compile(r"master_tile_(\d{1,9})\.fits")
-_ZONE = 15 * 60.0
-_FARTHEST = 26 * 3600.0  # the largest difference of two time zones
-_CLOCKS = 60.0  # seconds by which the mosaic's time may differ from the log's
-_GRAIN = 5.0  # seconds; some file systems keep times to two seconds
+_OTHER_MODE = re.compile(r"\[GRID\]|sds_")
 _FATAL = re.compile(r"run_error_(?!phase3_thread_exception)|PROCESS_ERROR")
 _CRASHED = "Worker process crashed"
 
@@ -75,10 +76,11 @@ _CRASHED = "Worker process crashed"
 class Autopsy:
     """The result of an examination: the known facts as a record in memory, findings in words, and verdicts.
 
-    ``verdicts`` are those of the checks, and ``left`` on the caches in the folder. ``wanted`` is what the user can give to answer
-    the open questions.
+    ``answer`` says whether the log shows the hole bug. ``verdicts`` are those of the checks, and ``left`` on the caches in the
+    folder. ``wanted`` is what to ask the reporter of the run for.
     """
 
+    answer: Message
     record: Record
     notes: tuple[Message, ...]
     verdicts: tuple[Verdict, ...]
@@ -89,13 +91,13 @@ class Autopsy:
 class Log:
     """The last run in a log.
 
-    ``gaps`` name the missing parts of that run; ``notes`` are further findings on the log.
+    ``gaps`` are sentences on the missing parts of that run; ``notes`` are further findings on the log.
     """
 
     events: tuple[Event, ...]
     retention: Retention | None = None
     workers: int | None = None
-    gaps: tuple[str, ...] = ()
+    gaps: tuple[Message, ...] = ()
     notes: tuple[Message, ...] = ()
 
     def named(self, *keys: str) -> list[Event]:
@@ -137,7 +139,7 @@ def examine(folder: Path, log: Path | None = None, frames: Path | None = None) -
         # The events of a foreign log happened, but they are not evidence that nothing else happened in the folder's run.
         gap = f"events-log: the log is of a run that saved {found.saved}, which is not in the folder"
         record = replace(record, history=replace(record.history, torn=(*record.history.torn, gap)))
-    verdicts = [_plainly(v, record, found) for v in judge(Comparison(record))]
+    verdicts = [_earned(_plainly(v, record, found), record) for v in judge(Comparison(record))]
     verdicts.append(_left(record, found, strange=strange))
     notes = (
         *_notes_of_folder(record),
@@ -145,7 +147,9 @@ def examine(folder: Path, log: Path | None = None, frames: Path | None = None) -
         *left_out,
         *_notes_of_log(found, taken_over(record.history), strange=strange),
     )
-    return Autopsy(record, notes, tuple(verdicts), tuple(_wanted(verdicts, log, frames)))
+    facts = Facts(record, found.gaps if found else None, found.retention if found else None, tuple(verdicts))
+    wanted = tuple(wanted_of(facts, frames=frames is not None))
+    return Autopsy(answer(facts), record, notes, tuple(verdicts), wanted)
 
 
 # The log
@@ -167,13 +171,12 @@ def read_log(path: Path) -> Log:
         stream.seek(max(0, size - LARGEST))
         text = _text(stream.read())
     lines, strange = _lines(text)
-    name = re.sub(r"[^\w.-]+", "-", path.name)
     if not lines:
         note = say(
             "No line of {path} is in the format of ZeMosaic's log; send zemosaic_worker.log itself.", path=path.name
         )
-        return Log((), gaps=(f"{name}: no line of it can be read",), notes=(note,))
-    begins = [n for n, event in enumerate(lines) if event.key == _BEGUN]
+        return Log((), gaps=(say("No line of the log can be read."),), notes=(note,))
+    begins = [n for n, event in enumerate(lines) if event.key == BEGUN]
     events = tuple(lines[_beginning(lines, begins) :])
     several = say("The log contains {count} runs; the last one is examined.", count=len(begins))
     retention = _found(_RETENTION, events) or _found(_COUNTED, events)
@@ -182,7 +185,7 @@ def read_log(path: Path) -> Log:
         events=events,
         retention=next((r for r in RETENTIONS if r == retention), None),
         workers=int(workers) if workers else None,
-        gaps=tuple(f"{name}: {gap}" for gap in _gaps(events, cut=not begins, strange=strange)),
+        gaps=tuple(_gaps(events, cut=not begins, strange=strange)),
         notes=(several,) if len(begins) > 1 else (),
     )
 
@@ -261,13 +264,17 @@ def _beginning(lines: Sequence[Event], begins: Sequence[int]) -> int:
     return before[-1] if before else begins[-1]
 
 
-def _gaps(events: Sequence[Event], *, cut: bool, strange: int) -> Iterator[str]:
+def _gaps(events: Sequence[Event], *, cut: bool, strange: int) -> Iterator[Message]:
     if cut:
-        yield "it begins in the middle of the run"
-    if not any(event.level == "INFO" for event in events):
-        yield "its level is above INFO"
+        yield say("The log begins in the middle of the run.")
+    if level(events) == "WARNING":
+        yield say("The level of the log is above INFO.")
     if strange:
-        yield f"{strange} lines of it can't be read"
+        yield say("Lines of the log that can't be read: {count}.", count=strange)
+    if not cut and level(events) != "WARNING":
+        yield from gaps(events, classic=not any(_OTHER_MODE.match(event.key) for event in events))
+    if not any(event.source == "callback" and event.key == DONE for event in events):
+        yield say("The log does not come to the end of the run.")
 
 
 def _found(pattern: re.Pattern[str], events: Iterable[Event]) -> str | None:
@@ -301,9 +308,9 @@ def _record(folder: Path, log: Log | None, dataset: DatasetFacts, truth: Truth |
         disk=(),
         processes=(),
         capabilities=_sources(known),
-        torn=tuple(f"events-{gap}" for gap in known.gaps),
+        torn=tuple(f"events-log: {gap.render()}" for gap in known.gaps),
     )
-    origin = _origin(folder.resolve(), log, taken_over(history))
+    origin = origin_of(folder.resolve(), known.events, taken_over(history))
     products, left, problems = _measured(folder, request, origin)
     state, reason = _end(log)
     record = Record(
@@ -329,7 +336,7 @@ def _sources(log: Log) -> frozenset[str]:
 def _end(log: Log | None) -> tuple[EndState, str]:
     if log is None:
         return "killed", "no log tells how the run ended"
-    if log.named(_DONE):
+    if log.named(DONE):
         return "done", ""
     fatal = [e for e in log.events if e.source == "callback" and _FATAL.match(e.key)]
     fatal = fatal or [e for e in log.events if e.source == "log" and e.text.startswith(_CRASHED)]
@@ -351,7 +358,7 @@ def _mode(folder: Path, log: Log) -> Mode:
     if saved is None and keys:
         return "classic"
     if saved is None:
-        mosaics = [path for path in folder.glob("*.fits") if _MOSAIC.match(path.name)]
+        mosaics = [path for path in folder.glob("*.fits") if MOSAIC.match(path.name)]
         saved = max(mosaics, key=lambda path: path.stat().st_mtime).name if mosaics else ""
     if saved.startswith("mosaic_grid"):
         return "grid"
@@ -363,46 +370,6 @@ def _is_there(folder: Path, saved: str) -> bool:
     stem = Path(saved).stem
     stems = {path.stem for path in folder.glob("*.fits")}
     return any(name == stem or name.startswith(f"{stem}_") for name in stems if not name.endswith("_coverage"))
-
-
-def _origin(folder: Path, log: Log | None, taken: TakenOver) -> Origin:
-    """Return which files of the folder are of the logged run: by its messages, then by the times of the files.
-
-    A log has times of another clock: local, and perhaps of another machine. The clocks are compared at the mosaic, which was
-    written just before the log reports it. If they don't agree there, as after the files were copied, times say nothing.
-    """
-    saved = saved_mosaics(log.events) if log is not None else ()
-    start = _start(folder, log, saved)
-    if start is None:
-        return Origin(saved=saved)
-    older = {path for path in folder.rglob("*") if path.is_file() and path.stat().st_mtime < start}
-    names = {path: f"outputs/{path.relative_to(folder).as_posix()}" for path in older}
-    used = frozenset(name for path, name in names.items() if _is_taken(path, taken))
-    return Origin(saved, frozenset(names.values()), used)
-
-
-def _is_taken(path: Path, taken: TakenOver) -> bool:
-    if kind_of(path.name) in PASSING:
-        return taken.frames > 0
-    if not taken.tiles:
-        return False
-    found = _TILE.fullmatch(path.name)
-    return found is not None and (not taken.tile_ids or int(found[1]) in taken.tile_ids)
-
-
-def _start(folder: Path, log: Log | None, saved: Sequence[str]) -> float | None:
-    """Return the time before which files of the folder are older than the logged run, by the clock of the files."""
-    if log is None or not log.named(_BEGUN):
-        return None
-    told = next((e.t / 1e9 for e in reversed(log.events) if e.source == "callback" and e.key == SAVED), None)
-    path = next((path for name in saved if (path := folder / name).is_file()), None)
-    if told is None or path is None:
-        return None
-    shift = path.stat().st_mtime - told
-    zone = round(shift / _ZONE) * _ZONE  # zones differ by quarters of an hour
-    if abs(zone) > _FARTHEST or abs(shift - zone) > _CLOCKS:
-        return None
-    return log.named(_BEGUN)[0].t / 1e9 + shift - _GRAIN
 
 
 def _dataset(folder: Path, frames: Path | None) -> tuple[Dataset, tuple[Message, ...]]:
@@ -440,44 +407,15 @@ def _measured(
         try:
             found = count_left(place)
             left = tuple(file for file in found if file.path not in origin.older or file.path in origin.taken)
-            notes = list(_notes_of_earlier_runs(found, origin))
+            notes = list(notes_of_earlier_runs(found, origin))
             try:
                 measure(place, request, origin)
             except MeasureError as error:
                 return None, left, [*notes, say("The mosaic could not be measured: {error}", error=str(error))]
             products = read_products(place)
-            return products, left, [*notes, *_notes_of_other_mosaics(found, products, origin)]
+            return products, left, [*notes, *notes_of_other_mosaics(found, products, origin)]
         finally:
             unlink(place / "outputs")
-
-
-def _notes_of_earlier_runs(files: Iterable[LeftFile], origin: Origin) -> Iterator[Message]:
-    """Name the files of earlier runs, which are not judged."""
-    older = [file for file in files if file.path in origin.older - origin.taken and file.kind != "other"]
-    if older:
-        yield say(
-            "Files of an earlier run, which are not judged: {count}, such as {names}.",
-            count=len(older),
-            names=", ".join(name_of(file.path) for file in older[:3]),
-        )
-
-
-def _notes_of_other_mosaics(files: Iterable[LeftFile], products: Products | None, origin: Origin) -> Iterator[Message]:
-    """Name the mosaics of other runs that are as new as the examined one, or whose time says nothing."""
-    if products is None or products.mosaic is None:
-        return
-    ours = _MOSAIC.match(name_of(products.mosaic))
-    base = ours[0] if ours else name_of(products.mosaic)
-    others = sorted(
-        name
-        for file in files
-        if file.path not in origin.older
-        and file.kind == "mosaic"
-        and (other := _MOSAIC.match(name := name_of(file.path)))
-        and other[0] != base
-    )
-    if others:
-        yield say("Mosaics of other runs, which are not judged: {names}.", names=", ".join(others[:5]))
 
 
 def _steps(tiles: Iterable[TileProduct]) -> Iterator[TileStep]:
@@ -497,9 +435,59 @@ def _plainly(verdict: Verdict, record: Record, log: Log | None) -> Verdict:
         sentence = say("Without a log the events of the run are unknown.")
     elif phase_3_start(record.history) is None:
         sentence = say("The log is incomplete and does not show the start of Phase 3.")
+    elif verdict.evidence.get("premise") == WHOLE.name:
+        sentence = log.gaps[0]
     else:
         return verdict
-    return Verdict(verdict.check, Outcome.UNKNOWN, sentence, verdict.evidence, axis=verdict.axis)
+    return replace(verdict, sentence=sentence)
+
+
+def _earned(verdict: Verdict, record: Record) -> Verdict:
+    """Turn a verdict into *unknown* where it rests on lines that are absent from the log, and no file of the run confirms it."""
+    problem: Message | None = None
+    if verdict.outcome is not Outcome.PASS:
+        if verdict.check == "logs" and _misses_a_line(verdict):
+            problem = say("The log has no line about reference counting. It may have been taken out of the log.")
+    elif verdict.check in ("holes", "warnings"):
+        problem = _unconfirmed(record, whole=verdict.check == "warnings")
+    elif _reads_events(verdict.check):
+        problem = say("A log alone can't show that nothing else happened: record a run with phase3 record.")
+    return verdict if problem is None else replace(verdict, outcome=Outcome.UNKNOWN, sentence=problem)
+
+
+def _misses_a_line(verdict: Verdict) -> bool:
+    """Return whether the log contract fails because a line is absent, and for no line that is there."""
+    clauses = verdict.evidence.get("clauses", {})
+    failed = {name for name, clause in clauses.items() if clause["outcome"] == Outcome.FAIL}
+    return failed == {"start_line"} and clauses.get("start_place", {}).get("outcome") == NO_OCCASION
+
+
+def _reads_events(check: str) -> bool:
+    """Return whether a check needs a source of the probe; the others measure the products."""
+    asked = (*chain.from_iterable(ALL[check].premises.values()), *ALL[check].for_pass)
+    return any(premise.name.startswith("source ") for premise in asked)
+
+
+def _unconfirmed(record: Record, *, whole: bool) -> Message | None:
+    """Return why the kept tiles do not confirm that every tile was made; with ``whole``, of each of its frames."""
+    kept = {tile.tile: tile for tile in (record.products.tiles if record.products is not None else ())}
+    begun = begun_tiles(record.history.events)
+    for tile, frames in sorted(begun.items()):
+        if tile not in kept:
+            return say(
+                "Tile {tile} was begun and is not among the kept tiles, so no file shows what became of it.", tile=tile
+            )
+        aligned, everything = kept[tile].aligned, kept[tile].frames
+        counts = {everything, aligned, frames}
+        if whole and (len(counts) > 1 or None in counts):
+            return say(
+                "No file confirms that tile {tile} has all its frames (log: {frames}; header: {aligned} of {all}).",
+                tile=tile,
+                frames="?" if frames is None else frames,
+                aligned="?" if aligned is None else aligned,
+                all="?" if everything is None else everything,
+            )
+    return None if begun else say("The log shows no tile, so no file confirms what it says.")
 
 
 def _left(record: Record, log: Log | None, *, strange: bool) -> Verdict:
@@ -580,8 +568,7 @@ def _notes_of_log(log: Log | None, taken: TakenOver, *, strange: bool) -> Iterat
             made=_stated(log, "run_info_phase3_finished_from_cache", "num_master_tiles"),
         )
     yield from named(taken)
-    for gap in log.gaps:
-        yield say("The log is incomplete: {gap}.", gap=gap)
+    yield from log.gaps
     if strange:
         yield say("The log is from a run that saved {name}, which is not in the folder.", name=log.saved or "?")
     keys = (MISSING, INVALID, STARVED, FAILED, NONE_MADE)
@@ -595,14 +582,3 @@ def _stated(log: Log, key: str, field: str) -> int | str:
     """Return the last number that an event stated; "?" without one."""
     stated = [value for event in log.named(key) if (value := number(event, field)) is not None]
     return stated[-1] if stated else "?"
-
-
-def _wanted(verdicts: Iterable[Verdict], log: Path | None, frames: Path | None) -> Iterator[Message]:
-    """Yield what would answer the open questions, the cheapest first."""
-    if all(verdict.outcome is not Outcome.UNKNOWN for verdict in verdicts):
-        return
-    if log is None:
-        yield say("Give the log too: zemosaic_worker.log in ZeMosaic's configuration, working or output folder.")
-    if frames is None:
-        yield say("Name the frames with --frames: they define the sky that the kept tiles must cover.")
-    yield say("Caches, tiles and their order are seen only in a run with the probe: phase3 record -- COMMAND.")

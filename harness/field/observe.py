@@ -27,7 +27,7 @@ from harness.record.history import TRACE_FORMAT, History, read_history
 from harness.record.products import read_products
 from harness.record.reader import Record, read_record
 from harness.record.request import RETENTIONS, DatasetFacts, FrameFacts, Mode, Request, Retention, TargetFacts
-from harness.record.seal import WORK
+from harness.record.seal import WORK, EndState
 from harness.run import finish
 from harness.run.finish import End
 from harness.run.input_files import noted, observed
@@ -43,13 +43,29 @@ _UNALIGNED = "unaligned_by_zemosaic"  # frames that an earlier run put aside
 SETTLE_SECONDS = 1.0
 """How long the processes of a mosaic have for their last lines after its end, while the command goes on."""
 
+RESERVE = "reserve"
+RESERVE_BYTES = 1_000_000
+"""Reserved in the folder of the records while the command runs, so that they can be sealed if the disk fills up."""
+
 Echo = Callable[[bytes], None]
+
+_SUCCEEDED = "run_success_processing_completed"
+_RAISED = "PROCESS_ERROR"
 
 
 class NothingRecordedError(SaidError):
     """A command without a mosaic. ``imported`` says whether ZeMosaic's worker was imported at all."""
 
     imported = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """An end of the command that the harness or the user caused: the state for the seal, its wall-clock time, and the reason."""
+
+    state: EndState
+    wall: float
+    reason: str
 
 
 @dataclass(slots=True)
@@ -70,11 +86,14 @@ class _Run:
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
-def record_command(argv: Sequence[str], folder: Path, seconds: float, echo: Echo) -> tuple[Record, ...]:
+def record_command(
+    argv: Sequence[str], folder: Path, seconds: float, echo: Echo, inputs: dict[Path, Path] | None = None
+) -> tuple[Record, ...]:
     """Run a command in its own environment, and return a sealed record of each mosaic that it makes.
 
     ``argv`` is never passed to a shell. ``folder`` is a new folder for the records. ``seconds`` is the time limit of the whole
-    command, and ``echo`` receives its output as it comes.
+    command, and ``echo`` receives its output as it comes. ``inputs`` receives the folder of frames of each record's folder: a
+    record has no paths of the user.
 
     Raises
     ------
@@ -93,44 +112,91 @@ def record_command(argv: Sequence[str], folder: Path, seconds: float, echo: Echo
     env = {**os.environ, "PHASE3_FOREIGN": str(folder)}
     before = env.get("PYTHONPATH")
     env["PYTHONPATH"] = CHILDREN + (os.pathsep + before if before else "")
-    started = time.monotonic()
+    _reserve(folder)
+    started, limit = time.monotonic(), time.time() + seconds
     guard = Guard(
         argv, env, Path.cwd(), console=folder / finish.CONSOLE, seconds=seconds, grace=finish.GRACE_SECONDS, whole=True
     )
     runs: list[_Run] = []
-    ended, stopped = None, False
+    ended, cut = None, None
     try:
         guard.start()
-        ended = _observe(guard, folder, runs, echo)
+        ended = _observe(guard, folder, runs, echo, limit)
     except KeyboardInterrupt:
-        ended, stopped = guard.end(), True
+        cut = _Cut(
+            "killed",
+            time.time(),
+            "Expected the mosaic to end by itself, found the command stopped by the user: run it again.",
+        )
+        ended = guard.end()
     except NotStartedError as error:
         shutil.rmtree(folder)
         raise SaidError(say("The command could not be started: {error}", error=str(error))) from error
     finally:
         guard.close()
     runs += _begun(folder, runs, None)
+    full = shutil.disk_usage(folder).free < RESERVE_BYTES
+    (folder / RESERVE).unlink(missing_ok=True)
     if not runs:
-        raise _nothing(folder, ended, stopped=stopped)
+        raise _nothing(folder, ended, stopped=cut is not None)
     for path in folder.glob("imported-*"):
         path.unlink()
+    if inputs is not None:
+        inputs.update((run.folder, Path(run.facts["input"])) for run in runs)
+    cut = cut or _cut_by_the_harness(ended, limit, seconds, full=full)
     spent = time.monotonic() - started
-    return tuple(run.record or _finished(run, _end_of(run, ended, spent, stopped=stopped)) for run in runs)
+    return tuple(run.record or _finished(run, _end_of(run, ended, spent, cut)) for run in runs)
 
 
-def _observe(guard: Guard, folder: Path, runs: list[_Run], echo: Echo) -> Ended:
-    """Watch a command to its end, echo its output, and seal each mosaic's record soon after the mosaic's end."""
+def _reserve(folder: Path) -> None:
+    """Write the reserve, which is removed before the records are sealed; a full disk is an error before the start."""
+    try:
+        (folder / RESERVE).write_bytes(bytes(RESERVE_BYTES))
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise SaidError(
+            say(
+                "Expected room for the records in {folder}, found: {error}. Free some, or name another folder with --dir.",
+                folder=str(folder),
+                error=str(error),
+            )
+        ) from error
+
+
+def _cut_by_the_harness(ended: Ended | None, limit: float, seconds: float, *, full: bool) -> _Cut | None:
+    """Return the end that the harness caused: its time limit, the loss of its guard process, or its full disk."""
+    if ended is not None and ended.cause == "timed out":
+        reason = (
+            f"Expected the mosaic to end within {seconds:g} s, found it running: allow it more time with --seconds."
+        )
+        return _Cut("timed out", limit, reason)
+    if ended is not None and ended.cause in ("lost", "asked"):
+        reason = (
+            "Expected the mosaic to end by itself, found the harness's guard process ended from outside: run it again."
+        )
+        return _Cut("killed", 0.0, reason)
+    if full:
+        reason = "Expected room for the record, found the disk of its folder full: free some, and run it again."
+        return _Cut("killed", 0.0, reason)
+    return None
+
+
+def _observe(guard: Guard, folder: Path, runs: list[_Run], echo: Echo, limit: float) -> Ended:
+    """Watch a command to its end, echo its output, and seal each mosaic's record soon after the mosaic's end.
+
+    A mosaic that ends after ``limit``, a wall-clock time, was perhaps ended by the limit: it is sealed when that is known.
+    """
     shown = 0
     while (ended := guard.wait(0.2)) is None:
         shown += _echo(folder / finish.CONSOLE, shown, echo)
         runs += _begun(folder, runs, guard.guard_pid)
         for run in runs:
             end = None if run.tried else run.end
-            if end is not None and time.time() > end["wall"] + SETTLE_SECONDS:
+            if end is not None and end["wall"] < limit and time.time() > end["wall"] + SETTLE_SECONDS:
                 run.tried = True
                 # A failure here must not end the user's program: the sealing is repeated after the command, and reports it then.
                 with contextlib.suppress(Exception):
-                    run.record = _finished(run, _end_of(run, None, 0.0, stopped=False))
+                    run.record = _finished(run, _end_of(run, None, 0.0, None))
     _echo(folder / finish.CONSOLE, shown, echo)
     return ended
 
@@ -216,7 +282,7 @@ def _finished(run: _Run, end: End) -> Record:
             unlink(run.folder / "outputs")
     else:
         reasons.append("The output folder could not be looked at from the record, so nothing of it was measured.")
-    finish.seal_end(run.folder, finish.with_own_failure(run.folder, end).because(*reasons))
+    finish.seal_end(run.folder, finish.with_own_failure(run.folder, _as_reported(seen, end)).because(*reasons))
     with contextlib.suppress(OSError):  # not part of the record
         leftovers.remove_tree(run.folder / WORK)
     return read_record(run.folder)
@@ -232,23 +298,45 @@ def _notes(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _end_of(run: _Run, ended: Ended | None, spent: float, *, stopped: bool) -> End:
-    """Return the end of a mosaic: ``done`` if its entry point returned, whatever it achieved."""
+def _end_of(run: _Run, ended: Ended | None, spent: float, cut: _Cut | None) -> End:
+    """Return the end of a mosaic: ``done`` if its entry point returned, whatever it achieved, before the command was cut short.
+
+    After a cut the entry point may return too, or raise, because a program that is asked to end cancels its mosaic. Only a mosaic
+    that reports its success was not cut.
+    """
     end = run.end
+    if cut is not None and not (end is not None and (end["wall"] < cut.wall or _succeeded(run.folder))):
+        return End(cut.state, None, spent, (cut.reason,))
     if end is not None:
         seconds = max(float(end["wall"]) - float(run.facts["wall"]), 0.0)
         if not end["error"]:
             return End("done", 0, seconds)
         return End("crashed", None, seconds, (f"Expected the entry point to return, found it raised {end['error']}.",))
-    if stopped:
-        reason = "Expected the mosaic to end by itself, found the command stopped by the user: run it again."
-        return End("killed", None, spent, (reason,))
-    if ended is not None and ended.cause == "timed out":
-        reason = "Expected the mosaic to end within the time limit, found it running: allow it more time."
-        return End("timed out", None, spent, (reason,))
-    found = "nothing" if ended is None else f"status {ended.code}" if ended.cause == "ended" else ended.cause
+    found = "nothing" if ended is None else f"status {ended.code}"
     reason = f"Expected the entry point to return, found the command over before it did ({found})."
     return End("crashed", None if ended is None else ended.code, spent, (reason,))
+
+
+def _succeeded(record: Path) -> bool:
+    """Return whether the mosaic of a record, which is not sealed yet, reported its success."""
+    for path in record.glob("events-*.jsonl"):
+        with path.open(encoding="utf-8", errors="replace") as stream:
+            for line in stream:
+                with contextlib.suppress(ValueError, AttributeError):
+                    if _SUCCEEDED in line and json.loads(line).get("key") == _SUCCEEDED:
+                        return True
+    return False
+
+
+def _as_reported(seen: Record, end: End) -> End:
+    """Return the end as the target reports it: its process function catches an exception, reports it and returns."""
+    raised = seen.history.named(_RAISED)
+    if end.state != "done" or not raised:
+        return end
+    what = (raised[-1].text or str(dict(raised[-1].fields)) or "no reason given").strip()[:300]
+    return replace(end, state="crashed", code=None).because(
+        f"Expected the mosaic to be made, found that it raised: {what}"
+    )
 
 
 def _inputs(facts: Mapping[str, Any]) -> list[Path]:

@@ -118,12 +118,14 @@ def judged(asking: AskingTest, phase3_campaign: Campaign, case_name: str) -> Jud
 
 
 @pytest.fixture
-def verdict(asking: AskingTest, judged: JudgedRun) -> Verdict:
+def verdict(asking: AskingTest, judged: JudgedRun, phase3_campaign: Campaign, case_name: str) -> Verdict:
     """Return the verdict of the check that the test's ``judges`` mark names.
 
-    A verdict that is not applicable skips the test. An unknown verdict is an error in set-up, and so is a finding of quality
-    if the baseline was run but does not show whether the finding is new.
+    A verdict that is not applicable skips the test, and so does a pass where the frames allow no failure. An unknown verdict is
+    an error in set-up, and so is a finding of quality if the baseline was run but does not show whether the finding is new.
     """
+    from fixtures.applicable import why_no_hole
+
     found = next((v for v in judged.verdicts if v.check == asking.check), None)
     if found is None:
         known = ", ".join(v.check for v in judged.verdicts)
@@ -139,6 +141,11 @@ def verdict(asking: AskingTest, judged: JudgedRun) -> Verdict:
         asking.unknown(found.sentence)
     if found.outcome is Outcome.NOT_APPLICABLE:
         asking.skip(Outcome.NOT_APPLICABLE, found.sentence)
+    case = next(c for c in phase3_campaign.cases if c.name == case_name)
+    if found.check == "holes" and found.outcome is Outcome.PASS and case.kind == "user":
+        reason = why_no_hole(phase3_campaign.dataset(case).facts)
+        if reason is not None:
+            asking.skip(Outcome.NOT_APPLICABLE, reason)
     if of_unknown_standing(found, judged):
         asking.unknown(found.sentence, say("The run of the baseline does not show whether this finding is new."))
     asking.conclude(found.outcome)

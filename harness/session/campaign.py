@@ -164,7 +164,7 @@ class Campaign:
         if case.name not in self._datasets:
             match case.kind:
                 case "user":
-                    own = user_frames.frames_of(Path(self.settings.frames))
+                    own = user_frames.frames_of(Path(self.settings.frames), self.root / "datasets")
                     found = reference_mosaic.with_truth(own, self.root / "datasets")
                 case "real":
                     found = reference_mosaic.with_truth(real.load(case.dataset), self.root / "datasets")

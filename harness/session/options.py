@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from harness.language.message import SaidError, say
@@ -84,6 +85,7 @@ OPTIONS = (
     Option("quick", "", "run one case only, with its control", flag=True),
 )
 
+_FOLDERS = ("frames", "dir", "config")
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"", "0", "false", "no", "off"}
 
@@ -129,6 +131,8 @@ def resolve_options(
 
     """
     found = {option.name: _value(option, cli, ini, os.environ if env is None else env) for option in OPTIONS}
+    # A shell leaves the "~" in --phase3-frames=~/frames.
+    found |= {name: str(Path(found[name]).expanduser()) for name in _FOLDERS if found[name].startswith("~")}
     quick = found["quick"].strip().lower()
     if quick not in _TRUE | _FALSE:
         raise OptionError(say("expected phase3_quick to be true or false, found {found}", found=repr(found["quick"])))

@@ -45,6 +45,18 @@ def test_a_run_in_its_mode_passes(mode):
     assert found.evidence["signs_of_another_mode"] == []
 
 
+@pytest.mark.parametrize(
+    ("level", "outcome"), [("DEBUG", Outcome.PASS), ("INFO", Outcome.UNKNOWN), ("ERROR", Outcome.UNKNOWN)]
+)
+def test_a_fallback_below_the_level_of_the_log_may_be_unseen(level, outcome):
+    """Some fallbacks are reported in the log at DEBUG only, so a run with a higher level does not show that it has none."""
+    runs = micro.runs(micro.of_mode("classic"), pair=None)
+    run = replace(runs.run, request=replace(runs.run.request, config={"logging_level": level}))
+    found = verdict(replace(runs, run=run))
+    assert found.outcome is outcome
+    assert ("set it to DEBUG" in found.sentence.render()) is (outcome is Outcome.UNKNOWN)
+
+
 def test_what_the_pair_has_too_is_listed():
     """A fallback that the pair has too does not fail, and is listed with its meaning."""
     found = verdict(of_keys("center_anchor_soft_fallback", pair=["center_anchor_soft_fallback"]))

@@ -250,6 +250,30 @@ def test_a_removal_that_fails_is_logged_at_debug_and_the_run_goes_on():
         assert clause(runs, "no_warning_per_file") == ("fail" if level == "WARNING" else "pass")
 
 
+def at_level(run, level):
+    """Return the runs of a history whose settings have this level of the log."""
+    runs = micro.runs(run)
+    return replace(runs, run=replace(runs.run, request=replace(runs.run.request, config={"logging_level": level})))
+
+
+def test_a_log_above_debug_does_not_show_that_a_failed_removal_was_not_logged():
+    """A user's log at INFO has no DEBUG lines, so the absence of one shows nothing; at DEBUG it does."""
+    assert clause(at_level(a_failed_unlink(""), "INFO"), "failed_unlink") == "unknown"
+    assert clause(at_level(a_failed_unlink(""), "DEBUG"), "failed_unlink") == "fail"
+
+
+def test_a_log_above_info_does_not_show_that_a_line_is_missing():
+    """With logging_level WARNING the lines at INFO are absent in every version."""
+    run = micro.Micro(micro.PRIVATE).begin()
+    for tile, group in enumerate(micro.PRIVATE):
+        run.submit(tile, group)
+    for tile in range(3):
+        run.work(tile).remove(*micro.names(tile))
+    found = verdict(at_level(run.finish(), "WARNING"))
+    assert found.outcome is Outcome.UNKNOWN
+    assert "set it to DEBUG" in found.sentence.render()
+
+
 def test_a_failed_removal_after_which_phase_3_does_not_end_fails():
     """Phase 3 must finish after a failed removal; a run that timed out is unknown."""
     assert clause(micro.runs(a_failed_unlink(finish=False)), "failed_unlink") == "fail"

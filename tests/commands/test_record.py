@@ -1,6 +1,8 @@
 """Test ``phase3 record -- COMMAND`` on a stub with ZeMosaic's entry point."""
 
 import json
+import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,43 @@ def test_a_window_is_recorded_as_it_is(user, tmp_path, capsys):
     assert case.plan == request.plan
     assert set(case.outputs) == {"zemosaic_MT3_R6.fits[PRIMARY]", "zemosaic_MT3_R6_coverage.fits[PRIMARY]"}
     assert str(home) not in json.dumps(case.to_json(), ensure_ascii=False)
+
+
+def test_a_lone_record_names_the_commands_that_make_its_pair(user, tmp_path, capsys):
+    """A record has no pair, so the commands that make a case of it and repeat it with run_end are printed, with their paths."""
+    argv = user(IN_THE_MIDDLE.replace("{what}", "pass"))
+    home = Path(argv[1]).parent
+    assert main(["record", "--dir", str(tmp_path / "dossier é"), "--", *argv]) == 3
+    made, again = (
+        line.partition("phase3 ")[2] for line in capsys.readouterr().out.splitlines() if ": phase3 case" in line
+    )
+    assert main(shlex.split(made)) == 0
+    words = shlex.split(again)
+    assert words[:2] == ["case", "run"]
+    assert words[-1] == "--pair"
+    assert words[words.index("--frames") + 1] == str(home / "mes images")
+    assert words[words.index("--python") + 1] == sys.executable
+    assert main(["case", "verify", words[2], "--frames", words[4]]) == 0
+
+
+def test_record_pair_repeats_the_mosaic_with_run_end(user, tmp_path, capsys, monkeypatch):
+    """With ``--pair`` the case is made and run with both retentions; its verdicts count."""
+    asked = []
+
+    def make_run(request, _folder, frames, **_):
+        asked.append((request.retention, request.plan, frames))
+        return read_record(tmp_path / "r" / "record-1")
+
+    monkeypatch.setattr("harness.run.runner.make_run", make_run)
+    monkeypatch.setattr(
+        "harness.commands.case._target", lambda *_: read_record(tmp_path / "r" / "record-1").request.target
+    )
+    argv = user(IN_THE_MIDDLE.replace("{what}", "pass"))
+    assert main(["record", "--pair", "--dir", str(tmp_path / "r"), "--", *argv]) == 3
+    assert [retention for retention, _, _ in asked] == ["per_tile", "run_end"]
+    assert asked[0][1] == read_record(tmp_path / "r" / "record-1").request.plan
+    assert "outputs" in capsys.readouterr().out
+    assert (tmp_path / "r" / "record-1.phase3.json").is_file()
 
 
 def test_a_loss_is_found_in_ones_own_run(user, tmp_path, capsys, monkeypatch):

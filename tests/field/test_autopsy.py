@@ -18,6 +18,7 @@ from tests.micro import frame, products_of, stars_of
 from tests.runs_ import hashes
 
 MISSING = "mastertile_warn_cache_file_missing"
+COUNTED = "Phase3: per_tile cache retention uses refcount; safe deletion enabled (4 unique cache files tracked)."
 
 
 class LogText:
@@ -42,20 +43,37 @@ class LogText:
         """Write a message of the progress callback below INFO, which the log holds unchanged."""
         return self.record(key, "DEBUG", "zemosaic_worker._log_and_callback")
 
-    def begin(self, retention="run_end"):
-        """Begin a run up to its Phase 3."""
+    def begin(self, retention="run_end", lost=()):
+        """Begin a run up to its Phase 3, with the lines of a real one; ``lost`` are frames whose caches tile 1 lacks."""
         self.record("Logging pour ZeMosaicWorker initialisé.").record(f"Cache retention mode: {retention}")
-        self.told("run_info_processing_started").told("run_info_phase2_finished", num_groups=2)
-        self.told("run_info_phase3_started_from_cache").told("WORKERS_PHASE3: Utilisation de 3 worker(s). (Base: 3)")
+        self.start = len(self.lines)
+        self.told("run_info_processing_started").told("run_info_phase1_started_cache").debug("PHASE_UPDATE:1")
+        for n in range(5):
+            self.debug(f"RAW_FILE_COUNT_UPDATE:{n}/4")
+        self.told("run_info_phase1_finished_cache", num_valid_raws=4).told("run_info_phase2_started")
+        self.debug("PHASE_UPDATE:2").told("run_info_phase2_finished", num_groups=2)
+        self.told("run_info_phase3_started_from_cache").debug("PHASE_UPDATE:3")
+        self.told("WORKERS_PHASE3: Utilisation de 3 worker(s). (Base: 3)").debug("MASTER_TILE_COUNT_UPDATE:0/2")
+        if retention == "per_tile":
+            self.record("Phase3: shared cache detected across master tiles; refcount guard active.")
+            self.record(COUNTED)
         for tile in range(2):
             self.told("mastertile_info_creation_started_from_cache", num_raw=2, tile_id=tile)
+            self.debug("mastertile_info_loading_from_cache_started")
+            for name in lost if tile else ():
+                self.told(MISSING, "WARNING", filename=name, cache_path=f"preprocessed_{name}.npy", tile_id=tile)
+            self.debug("mastertile_info_saved").debug(f"MASTER_TILE_COUNT_UPDATE:{tile + 1}/2")
         return self
 
     def finish(self, made=2):
         """Write the end of the run."""
         self.told("run_info_phase3_finished_from_cache", num_master_tiles=made)
+        self.told("run_info_phase4_started").debug("PHASE_UPDATE:4").told("run_info_phase4_finished")
+        self.debug("PHASE_UPDATE:5").told("run_info_phase5_started_reproject_coadd")
+        self.told("run_info_phase5_finished_reproject_coadd").debug("PHASE_UPDATE:6").told("run_info_phase6_started")
         self.told("run_success_mosaic_saved", filename="zemosaic_MT2_R4.fits")
-        return self.told("run_success_processing_completed", duration="1.0")
+        self.told("run_info_phase7_cleanup_starting").debug("PHASE_UPDATE:7")
+        return self.told("run_success_processing_completed", duration=f"{len(self.lines) - self.start}.0")
 
     def write(self, path, encoding="utf-8"):
         """Write the file and return its path."""
@@ -69,8 +87,8 @@ def folder(tmp_path):
     return made(tmp_path / "sortie é")
 
 
-def made(folder, gaps=()):
-    """Write an output folder; the mosaic covers the two reference frames except for gaps."""
+def made(folder, gaps=(), aligned=(2, 1)):
+    """Write an output folder; the mosaic covers the two reference frames except for gaps. ``aligned`` counts frames by tile."""
     (folder / "zemosaic_temp_master_tiles").mkdir(parents=True)
     frames = [frame(0), frame(1)]
     products = products_of(frames, gaps=gaps)
@@ -81,7 +99,7 @@ def made(folder, gaps=()):
     for number, reference in enumerate(frames):
         header = fits.Header(list(reference.wcs.items()))
         header["ZMT_ID"], header["ZMT_REF"], header["ZMT_NRAW"] = number, reference.name, 2
-        header["HIERARCH ZMT_NALGN"] = 2 - number
+        header["HIERARCH ZMT_NALGN"] = aligned[number]
         path = folder / "zemosaic_temp_master_tiles" / f"master_tile_{number:03d}.fits"
         fits.writeto(path, np.ones((80, 100), np.float32), header)
     return folder
@@ -122,8 +140,9 @@ def test_a_folder_alone_answers_nothing_and_says_what_to_send(folder):
     assert hashes(folder) == before
 
 
-def test_a_good_run_by_its_log_tiles_and_frames(folder, frames, tmp_path):
+def test_a_good_run_by_its_log_tiles_and_frames(frames, tmp_path):
     """With run_end the events, the tiles' required sky and the left files are judged; what only the probe sees stays unknown."""
+    folder = made(tmp_path / "out", aligned=(2, 2))
     found = autopsy.examine(folder, LogText().begin().finish().write(tmp_path / "x.log"), frames)
     assert outcomes(found) == outcomes(found) | {
         "warnings": Outcome.PASS,
@@ -178,7 +197,7 @@ def test_lost_caches_are_found_in_a_log(folder, tmp_path):
 
 def test_counts_below_info_are_read(folder, tmp_path):
     """A log at DEBUG states the number of tiles; a missing tile fails."""
-    log = LogText().begin().debug("MASTER_TILE_COUNT_UPDATE:2/2")
+    log = LogText().begin().told("run_warn_phase3_master_tile_creation_failed_thread", "WARNING", stack_num=2)
     found = autopsy.examine(folder, log.finish(made=1).write(tmp_path / "x.log"))
     assert outcomes(found)["tiles"] is Outcome.FAIL
 
@@ -200,10 +219,10 @@ def test_a_log_whose_accents_broke_is_read(tmp_path):
     assert autopsy.read_log(tmp_path / "x.log").named("run_success_processing_completed")
 
 
-def test_the_last_of_several_runs_is_taken(folder, tmp_path):
+def test_the_last_of_several_runs_is_taken(tmp_path):
     """Events of earlier runs do not count, and a note gives the number of runs in the log."""
     log = LogText().begin("keep").told(MISSING, "WARNING", tile_id=0).finish().begin("run_end").finish()
-    found = autopsy.examine(folder, log.write(tmp_path / "x.log"))
+    found = autopsy.examine(made(tmp_path / "out", aligned=(2, 2)), log.write(tmp_path / "x.log"))
     assert outcomes(found)["warnings"] is Outcome.PASS
     assert found.record.request.retention == "run_end"
     assert "contains 2 runs" in said(found)
@@ -262,7 +281,6 @@ def test_the_log_in_the_folder_is_taken(folder):
     """Newer versions keep a log in the output folder, begun after the line on retention; the mosaic has a suffix."""
     log = LogText().begin("per_tile")
     log.lines = log.lines[2:]
-    log.record("Phase3: per_tile cache retention uses refcount; safe deletion enabled (4 unique cache files tracked).")
     log.finish().write(folder / "zemosaic_worker.log")
     (folder / "zemosaic_MT2_R4.fits").rename(folder / "zemosaic_MT2_R4_science.fits")
     found = autopsy.examine(folder)
@@ -321,7 +339,7 @@ def test_a_long_log_is_read_from_its_end(tmp_path, monkeypatch):
     monkeypatch.setattr(autopsy, "LARGEST", Path(log).stat().st_size - 400)
     read = autopsy.read_log(log)
     assert read.named("run_success_processing_completed")
-    assert any("middle" in gap for gap in read.gaps)
+    assert any("middle" in gap.render() for gap in read.gaps)
 
 
 def test_a_log_that_names_no_mosaic_is_tied_to_no_folder(folder, tmp_path):
@@ -336,7 +354,7 @@ def test_a_record_without_an_end_costs_no_more_than_its_lines(tmp_path):
     started = time.process_time()
     read = autopsy.read_log(log.write(tmp_path / "x.log"))
     assert time.process_time() - started < 5.0
-    assert "lines of it can't be read" in read.gaps[0]
+    assert "can't be read" in read.gaps[0].render()
     assert read.saved == "zemosaic_MT2_R4.fits"
 
 

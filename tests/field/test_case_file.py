@@ -55,6 +55,20 @@ def test_a_case_replaces_no_file(golden, tmp_path):
     assert (tmp_path / "x").read_text(encoding="utf-8") == "mine"
 
 
+@pytest.mark.parametrize(("system", "refused"), [("posix", False), ("nt", True)])
+def test_a_colon_in_a_frame_name_is_refused_where_it_leads_elsewhere(golden, monkeypatch, system, refused):
+    """Cameras write times into names. On Windows such a name leads out of the folder; elsewhere it is a name as any other."""
+    frames = golden.request.dataset.frames
+    named = (replace(frames[0], name="light_12:30:15.fits"), *frames[1:])
+    facts = replace(golden.request.dataset, frames=named)
+    facts = replace(facts, sha256=cases.dataset_digest(facts))
+    case = replace(golden, request=replace(golden.request, dataset=facts, plan=None), plan=None)
+    monkeypatch.setattr("harness.field.case_file.os.name", system)
+    problems = list(cases._problems_of_frames(case))
+    assert (problems == ["the frame name light_12:30:15.fits"]) is refused
+    assert refused or not problems
+
+
 def test_groups_are_those_submitted_without_retries():
     """The target forms retry groups itself, so a case holds the first submissions only, in order."""
     micro = Micro(None).begin().submit(1, ("p1_0.fits", "p1_1.fits")).submit(0, ("p0_0.fits",))
@@ -215,6 +229,22 @@ def test_verify_names_every_frame_that_is_not_as_in_the_case(small, capsys):
     out = capsys.readouterr().out
     assert "Missing: é 0.fits" in out
     assert "Changed: é 1.fits" in out
+
+
+def test_the_frames_of_a_case_may_be_in_subfolders(small, capsys, tmp_path, monkeypatch):
+    """A user's folder may have a subfolder for each night: the frames are found there, as the target finds them."""
+    monkeypatch.setenv("PHASE3_DIR", str(tmp_path / "phase3"))
+    case, file, folder = small
+    nights = tmp_path / "nights"
+    for number, path in enumerate(sorted(folder.glob("*.fits"))):
+        night = nights / f"night {number % 2}"
+        night.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, night)
+    assert main(["case", "verify", str(file), "--frames", str(nights)]) == 0
+    main(["case", "run", str(file), "--frames", str(nights), "-o", str(tmp_path / "again é")])
+    made = read_record(tmp_path / "again é" / case.request.retention)
+    assert made.history.named("RAW_FILE_COUNT_UPDATE")[-1].text == "3/3"
+    assert "version under test: " in capsys.readouterr().out  # a line of progress
 
 
 def test_frames_that_nobody_names_are_a_usage_error(small, capsys, tmp_path):

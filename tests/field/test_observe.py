@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -75,6 +76,72 @@ def test_the_time_limit_ends_a_command(user, tmp_path):
     """A mosaic that exceeds the time limit is sealed as timed out."""
     (made,) = record(user(IN_THE_MIDDLE.replace("{what}", "time.sleep(60)")), tmp_path / "r", seconds=5.0)
     assert made.seal.state == "timed out"
+
+
+CANCELS = """
+import signal
+
+
+def cancel(number, frame):
+    raise {error}
+
+
+signal.signal(signal.SIGTERM, cancel)
+"""
+"""A program that ends its mosaic in good order when it is asked to end."""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the test's program ends its mosaic on SIGTERM")
+@pytest.mark.parametrize("error", ["InterruptedError('cancelled')", "SystemExit(0)", "KeyboardInterrupt"])
+@pytest.mark.parametrize("process", ["queue", "pass"])
+def test_a_command_that_ends_in_good_order_at_the_time_limit_is_timed_out(user, tmp_path, error, process):
+    """The time limit of ``--seconds`` is no good end, even if the entry point returns or raises after it."""
+    body = IN_THE_MIDDLE.replace("{what}", "time.sleep(60)")
+    if process == "queue":  # like ZeMosaic's window, which waits for its worker and returns
+        body = body.replace("zemosaic_worker.run_h", "try:\n    zemosaic_worker.run_h") + (
+            "\nexcept BaseException:\n    pass\ntime.sleep(2)\n"
+        )
+    (made,) = record(user(CANCELS.replace("{error}", error) + body), tmp_path / "r", seconds=5.0)
+    assert made.seal.state == "timed out"
+    assert "--seconds" in made.seal.reason
+    verdicts = judge(Comparison(made))
+    assert {v.outcome for v in verdicts} <= {Outcome.UNKNOWN, Outcome.NOT_APPLICABLE}
+
+
+def test_a_mosaic_before_the_time_limit_of_its_command_is_done(user, tmp_path):
+    """A mosaic that ended well keeps its end if the command goes on to its time limit."""
+    argv = user(IN_THE_MIDDLE.replace("{what}", "pass") + "\ntime.sleep(60)\n")
+    (made,) = record(argv, tmp_path / "r", seconds=8.0)
+    assert made.seal.state == "done"
+
+
+def test_an_exception_that_the_process_function_catches_is_a_crash(user, tmp_path):
+    """ZeMosaic's process function reports an exception as PROCESS_ERROR and returns: the seal says crashed, and no log passes."""
+    (made,) = record(user(IN_THE_MIDDLE.replace("{what}", "raise ValueError('no more')")), tmp_path / "r")
+    assert made.history.named("PROCESS_ERROR")
+    assert made.seal.state == "crashed"
+    assert "no more" in made.seal.reason
+    assert Outcome.PASS not in {v.outcome for v in judge(Comparison(made), ["logs", "fallback", "warnings"])}
+
+
+def test_a_full_disk_is_no_crash_of_the_command(user, tmp_path, monkeypatch):
+    """If the disk of the records is full, the probe can't write the end; the seal names the disk, and no check fails."""
+    argv = user(IN_THE_MIDDLE.replace("{what}", "os._exit(0)"))
+    monkeypatch.setattr("harness.field.observe.shutil.disk_usage", lambda _: Mock(free=10))
+    (made,) = record(argv, tmp_path / "r")
+    assert made.seal.state == "killed"
+    assert "disk" in made.seal.reason
+    assert not (tmp_path / "r" / "reserve").exists()
+
+
+def test_no_room_for_the_records_is_refused_before_the_command_starts(user, tmp_path, monkeypatch):
+    """A full disk is an error with advice, and the command is not started."""
+    argv = user("(here / 'started').mkdir()")
+    monkeypatch.setattr("pathlib.Path.write_bytes", Mock(side_effect=OSError(28, "No space left on device")))
+    with pytest.raises(SaidError, match="name another folder with --dir"):
+        record(argv, tmp_path / "r")
+    assert not (Path(argv[1]).parent / "started").exists()
+    assert not (tmp_path / "r").exists()
 
 
 def test_what_lay_there_before_is_not_of_the_run(user, tmp_path, monkeypatch):
