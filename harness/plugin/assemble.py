@@ -7,7 +7,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -18,8 +18,9 @@ import pytest
 from harness.language.catalogue import translator
 from harness.language.message import say
 from harness.record.convert import from_json, to_json
-from harness.session.checklist import Line, evaluate
+from harness.session.checklist import Line
 from harness.session.model import Session, Share, TestEntry, with_shares, write_session
+from harness.session.rows import with_rows
 from harness.targets import git
 from harness.targets.errors import TargetError
 from harness.verdict import Outcome
@@ -122,7 +123,7 @@ def assemble(
     cut_off = say("The session ended before this test did.").render(translator(campaign.settings.lang))
     tests = tuple(_entries(folder, reports, Report(Outcome.UNKNOWN, cut_off, {})))
     session = with_shares(session, [*shares, Share(tests=tests)])
-    session = replace(session, requirements=evaluate(lines, session.tests, self_test=session.self_test))
+    session = with_rows(session, lines)
     write_session(session, folder)
     # A text file, not a link: not every system has links.
     pointer = f"{folder.relative_to(campaign.root).as_posix()}\n"

@@ -91,7 +91,10 @@ def test_every_part_fits(tmp_path):
     test = TestEntry("t.py::t[c]", "Title", Outcome.NOT_EVALUATED, "", "c", "truth", "k", "subject", "start")
     run = RunEntry("k", "c", "subject", "per_tile", "t", "d", "user", "runs/k", "done", 1.5, "sds", 3)
     session = Session("2026-01-01T00:00:00+00:00", "t", "command", {"a": [1]}, "pytest", {"harness": "1"})
-    requirement = Requirement("A.1", "A", "texte", ("t.py::t",), Outcome.UNKNOWN)
+    requirement = Requirement(
+        *("A.1", "A", "texte", ("t.py::t",), Outcome.NOT_EVALUATED),
+        sentence=say("Tests that were not evaluated: {names}.", names="t"),
+    )
     session = replace(
         session,
         runs=(run,),
@@ -101,6 +104,7 @@ def test_every_part_fits(tmp_path):
         real_sets=(RealSet("m", judged=True, command="c"),),
         options={"profile": "fast"},
         patch=(replace(verdict, check="0.1"),),
+        interrupted=say("Stopped."),
     )
     VALIDATOR.validate(json.loads(write_session(session, tmp_path).read_text(encoding="utf-8")))
     assert read_session(tmp_path) == session
@@ -247,9 +251,12 @@ def test_what_is_no_json_is_refused(tmp_path, text):
 def test_the_schema_has_the_fields_of_the_classes(owner, schema, besides):
     """A class and its schema have the same fields. All are required, except those that were added to the format later."""
     names = {f.name for f in fields(owner)} | besides
-    later = {Session: {"options", "patch"}, JudgedRun: {"questions"}, TestEntry: {"part", "scenario", "occasion"}}.get(
-        owner, set()
-    )
+    later = {
+        Session: {"options", "patch", "interrupted"},
+        JudgedRun: {"questions"},
+        TestEntry: {"part", "scenario", "occasion"},
+        Requirement: {"sentence", "cases", "missing"},
+    }.get(owner, set())
     assert set(schema["properties"]) == names
     assert set(schema["required"]) == names - later
     assert schema["additionalProperties"] is False
@@ -261,6 +268,7 @@ def test_every_class_of_a_session_is_compared_with_the_schema():
     assert parts == {
         "Comparison",
         "JudgedRun",
+        "Message",
         "RealSet",
         "Requirement",
         "RunEntry",
