@@ -113,7 +113,7 @@ def _row(row: Requirement, found: _Found, *, self_test: bool) -> Requirement:
 
 def _sentence(row: Requirement, tests: Sequence[TestEntry]) -> Message:
     """Say what the outcome of a row rests on."""
-    named = _listed([t.nodeid.rpartition("::")[2] for t in tests if t.outcome is row.outcome])
+    named = _listed(sorted(t.nodeid.rpartition("::")[2] for t in tests if t.outcome is row.outcome))
     sentences = {
         Outcome.FAIL: say("Tests that fail: {names}.", names=named),
         Outcome.UNKNOWN: say("Tests that could not conclude: {names}.", names=named),

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from fixtures import catalogue
@@ -75,7 +75,13 @@ def in_junit(session):
     return {p.get("name").removeprefix("phase3_line_"): p.get("value") for p in properties}
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+# Without shrinking: each example writes every view, so that a search for the smallest one would take minutes.
+@settings(
+    max_examples=25,
+    deadline=None,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(session=sessions())
 def test_every_view_has_the_same_rows_and_the_exit_status_agrees(tmp_path, session):
     """Page, summary, terminal, JUnit, dod, file and exit status agree on every row of a random session."""
