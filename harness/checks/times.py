@@ -18,7 +18,7 @@ from harness.record.reader import Record
 
 CONFIDENCE = 0.95
 FEWEST_PAIRS = 3
-LONGEST_GAP = 0.2
+LONGEST_GAP = 0.25
 """The longest distance between two samples, as a fraction of Phase 3, with which its CPU time is read between samples."""
 
 ONLY_SHOWN = frozenset({"reference"})
@@ -45,7 +45,7 @@ def cpu_seconds(record: Record) -> float | None:
     """Return the CPU time of the target's processes in Phase 3; ``None`` if the samples are too few."""
     start, end = phase_3_start(record.history), phase_3_end(record.history)
     samples = record.history.processes
-    if start is None or end is None or end <= start or len(samples) < 2:  # noqa: PLR2004 -- to read between two
+    if start is None or end is None or end <= start or len(samples) < 2:
         return None
     times = np.array([sample.t for sample in samples], dtype=np.float64)
     used = np.array([sample.cpu for sample in samples], dtype=np.float64)

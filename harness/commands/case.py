@@ -6,6 +6,7 @@ import argparse
 import functools
 import os
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -117,6 +118,7 @@ def _run(options: argparse.Namespace, translate: Translate) -> int:
     from harness.field.case_file import CaseError, compare, listed, other_settings, read, verify
     from harness.record.comparison import Comparison
     from harness.run.runner import make_run
+    from harness.session.progress import progress_of
 
     case = read(options.file)
     target = _target(case, options.target, options.python)
@@ -136,12 +138,13 @@ def _run(options: argparse.Namespace, translate: Translate) -> int:
     folder = options.output or new_folder(root() / "cases", _file_stem(case))
     retention = case.request.retention
     make = functools.partial(make_run, frames=frames, truth=truth, table=case.table)
-    run = make(case.asks(target, retention, options.seconds), folder / retention)
     pair = None
     if options.pair and retention == "run_end":
         tell(say("No second run is made for comparison: the case itself is a run with run_end."), translate)
-    elif options.pair:
-        pair = make(case.asks(target, "run_end", options.seconds), folder / "run_end")
+    with progress_of(folder, lambda text: print(text, file=sys.stderr, flush=True), translate):
+        run = make(case.asks(target, retention, options.seconds), folder / retention)
+        if options.pair and retention != "run_end":
+            pair = make(case.asks(target, "run_end", options.seconds), folder / "run_end")
     for record in (run, *((pair,) if pair else ())):
         tell(say("Record: {path}", path=str(record.folder)), translate)
     others = other_settings(case, run)

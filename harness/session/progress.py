@@ -9,6 +9,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,17 @@ def _between_runs(count: int, seconds: float) -> Message:
         count=count,
         seconds=round(seconds),
     )
+
+
+@contextmanager
+def progress_of(folder: Path, show: Callable[[str], object], translate: Translate = str) -> Iterator[None]:
+    """Show the progress of the runs below a folder while the block lasts."""
+    monitor = ProgressMonitor(folder, show, translate=translate)
+    monitor.start()
+    try:
+        yield
+    finally:
+        monitor.stop()
 
 
 def line(state: Progress, translate: Translate = str, *, now: int | None = None) -> str:
