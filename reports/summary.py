@@ -111,7 +111,7 @@ def _view(session: Session, lang: Language, sha256: str) -> SummaryView:
         sentence=sentence,
         real_command=REAL_COMMAND if session.self_test else "",
         files=tuple(FILES.values()),
-        lines=tuple((badge(r.outcome, lang), r.text, lang.render(r.sentence) if r.sentence else "") for r in lines),
+        lines=tuple((badge(r.outcome, lang), r.text, lang.render(r.reason) if r.reason else "") for r in lines),
         verdicts=tuple(_verdict(verdict, judged, session, lang) for verdict, judged in found[:MAX_FOUND]),
         tests=tuple(_test(test, lang) for test in tests[:MAX_FOUND]),
         more=max(0, len(found) - MAX_FOUND) + max(0, len(tests) - MAX_FOUND),

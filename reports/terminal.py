@@ -38,7 +38,7 @@ def row_line(row: Requirement, lang: Language) -> str:
     """Return a line of the checklist with its outcome and the sentence on it."""
     shown = badge(row.outcome, lang)
     line = f"{shown.sign} {lang.say('{label}: {text}', label=shown.word, text=f'{row.id} {row.text}')}"
-    return f"{line} ({lang.render(row.sentence)})" if row.sentence is not None else line
+    return f"{line} ({lang.render(row.reason)})" if row.reason is not None else line
 
 
 def _judged(judged: JudgedRun, lang: Language) -> list[str]:

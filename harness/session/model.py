@@ -28,7 +28,7 @@ FORMAT = "phase3-session/2"
 OPTIONAL = frozenset(
     {
         *("cases", "interrupted", "missing", "occasion", "options", "part", "patch", "questions"),
-        *("scenario", "sentence"),
+        *("reason", "scenario"),
     }
 )
 """Fields that older sessions do not have."""
@@ -141,7 +141,7 @@ class TestEntry:
 class Requirement:
     """One line of the user's checklist, in its own words, with the tests that judge it and their merged outcome.
 
-    ``harness.session.rows`` works out the outcome, the sentence on it, and the scope: the cases on which the line was
+    ``harness.session.rows`` works out the outcome, its reason, and the scope: the cases on which the line was
     evaluated, and the synthetic cases that are missing for a pass. Like the outcome of a session they are written for
     readers of the file, and worked out again when the file is read.
     """
@@ -151,7 +151,7 @@ class Requirement:
     text: str
     tests: Annotated[tuple[str, ...], Meta(description="The tests that judge the line, without parameters.")]
     outcome: Outcome
-    sentence: Annotated[Message | None, Meta(description="What the outcome rests on.")] = None
+    reason: Annotated[Message | None, Meta(description="What the outcome rests on.")] = None
     cases: Annotated[tuple[str, ...], Meta(description="The cases on which the line was evaluated.")] = ()
     missing: Annotated[
         tuple[str, ...], Meta(description="The synthetic cases on which a test of the line did not run.")

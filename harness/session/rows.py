@@ -101,14 +101,14 @@ def _row(row: Requirement, found: _Found, *, self_test: bool) -> Requirement:
     missing = tuple(dict.fromkeys(case for name in row.tests for case in found.missing(name)))
     row = replace(row, cases=cases, missing=missing)
     if self_test and row.section == DEFINITION_OF_DONE:
-        return replace(row, sentence=say("A run of the embedded reference says nothing about this line."))
+        return replace(row, reason=say("A run of the embedded reference says nothing about this line."))
     if row.outcome is Outcome.PASS and missing:
         row = replace(row, outcome=Outcome.NOT_EVALUATED)
     each = [{t.outcome for t in tests if plain(t.nodeid) == name} for name in row.tests]
     without_question = bool(each) and all(outcomes == {Outcome.NOT_APPLICABLE} for outcomes in each)
     if without_question and row.section != DEFINITION_OF_DONE:
         row = replace(row, outcome=Outcome.NOT_APPLICABLE)
-    return replace(row, sentence=_sentence(row, tests))
+    return replace(row, reason=_sentence(row, tests))
 
 
 def _sentence(row: Requirement, tests: Sequence[TestEntry]) -> Message:

@@ -202,7 +202,7 @@ class _Builder:
     def _line(self, requirement: Requirement) -> LineView:
         judging = [t for t in self.tests if t.nodeid.partition("[")[0] in requirement.tests]
         links = tuple(Link(self.test_ids[t.nodeid], self._title(t) or t.nodeid, t.case or "") for t in judging)
-        sentence = self.lang.render(requirement.sentence) if requirement.sentence is not None else ""
+        sentence = self.lang.render(requirement.reason) if requirement.reason is not None else ""
         return LineView(requirement.id, requirement.text, badge(requirement.outcome, self.lang), sentence, links)
 
     def _test(self, test: TestEntry) -> TestView:

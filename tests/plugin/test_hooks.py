@@ -280,7 +280,7 @@ def test_part_of_a_session_does_not_pass_what_needs_the_whole(tmp_path):
     assert len(session.tests) == 1
     assert (rows["A.6"].outcome, rows["A.6"].cases) == ("not evaluated", ("chain-quick",))
     assert {rows[line].outcome for line in ("A.7", "A.1", "A.2")} == {"not evaluated"}
-    assert rows["A.7"].sentence.render() == "Tests that were not evaluated: test_the_hole_is_gone."
+    assert rows["A.7"].reason.render() == "Tests that were not evaluated: test_the_hole_is_gone."
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to a process group, which Windows has not")

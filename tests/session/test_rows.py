@@ -92,7 +92,7 @@ def test_every_view_has_the_same_rows_and_the_exit_status_agrees(tmp_path, sessi
     signs = {name: badge(outcome, language("en")).sign for name, outcome in outcomes.items()}
     done = together([Part(Path("none"), session, "0" * 64)])
     assert {line.id: line.outcome for line in done.lines} == outcomes
-    assert [line.sentence for line in done.lines] == [r.sentence for r in session.requirements]
+    assert [line.reason for line in done.lines] == [r.reason for r in session.requirements]
     assert in_page(Material(tmp_path)) == signs
     of_done = {r.id: signs[r.id] for r in DONE}
     assert in_summary(read) == of_done
@@ -129,7 +129,7 @@ def test_a_quick_session_has_the_same_rows_in_the_page_and_in_dod(tmp_path):
         ("chain", "natural", "gui"),
     )
     told = "Passes on: chain-quick. Cases that were not run: chain, natural, gui."
-    assert repro.sentence.render() == told
+    assert repro.reason.render() == told
     assert f"○ not evaluated: 4.2 Repro du trou corrigée ({told})" in summary_lines(session, "en")
     assert in_page(Material(tmp_path))["4.2"] == in_summary(session)["4.2"] == "○"
     assert "○ not evaluated" in row(page(session), "4.2")
@@ -141,7 +141,7 @@ def test_a_failure_on_the_quick_case_is_a_failure_of_its_row(outcome):
     tests = tuple(replace(quick(name), outcome=Outcome(outcome)) for name in NAMES if MARKS[name].scenario[0] == "A")
     found = {r.id: r for r in rows([replace(a_session(), tests=tests)])}
     assert found["A.7"].outcome == outcome
-    assert "test_the_hole_is_gone[chain-quick]" in found["A.7"].sentence.render()
+    assert "test_the_hole_is_gone[chain-quick]" in found["A.7"].reason.render()
 
 
 def test_an_interrupted_session_does_not_pass_and_poisons_no_row():
@@ -157,7 +157,7 @@ def test_an_interrupted_session_does_not_pass_and_poisons_no_row():
 def test_a_claim_in_the_file_is_worked_out_again(tmp_path):
     """The rows of a file are those of its tests, whatever the file says of them."""
     session = with_rows(replace(a_session(), tests=()), LINES)
-    claimed = tuple(replace(r, outcome=Outcome.PASS, sentence=say("Believe me.")) for r in session.requirements)
+    claimed = tuple(replace(r, outcome=Outcome.PASS, reason=say("Believe me.")) for r in session.requirements)
     write_session(replace(session, requirements=claimed), tmp_path)
     assert read_session(tmp_path).requirements == session.requirements
 
@@ -168,4 +168,4 @@ def test_a_line_that_the_current_checklist_does_not_have_keeps_its_tests(tmp_pat
     line = Requirement("9.1", "9", "autre", (test.nodeid,), Outcome.FAIL)
     write_session(replace(a_session(), tests=(test,), requirements=(line,)), tmp_path)
     (found,) = read_session(tmp_path).requirements
-    assert (found.outcome, found.sentence.render()) == ("pass", "All its tests pass.")
+    assert (found.outcome, found.reason.render()) == ("pass", "All its tests pass.")
