@@ -369,7 +369,9 @@ class Campaign:
     def start(self) -> Start:
         """Return what decides on the runs of this session, to be compared when it is resumed."""
         roles = (role for role in SUBJECTS if role in self._targets)
-        targets = {role: {"label": t.label, "identity": t.identity} for role in roles for t in (self._targets[role],)}
+        targets: dict[str, Any] = {
+            role: {"label": t.label, "identity": t.identity} for role in roles for t in (self._targets[role],)
+        }
         frames = self.dataset(self.cases[0]).facts.sha256 if self.settings.frames else ""
         config = json.dumps(to_json(self.own_config), sort_keys=True) if self.own_config else ""
         return Start(self.settings.deciding(), targets, hashlib.sha256(config.encode()).hexdigest(), frames)
