@@ -16,7 +16,7 @@ from msgspec import Meta
 from harness.language.message import Message
 from harness.record.convert import read_only
 
-Axis = Literal["patch", "quality"]
+Axis = Literal["patch", "quality", "time"]
 Standing = Literal["", "new", "pre-existing"]
 
 
@@ -40,7 +40,7 @@ Conclusion = Annotated[
 """The outcome of a check or of several together: never ``NOT_EVALUATED``."""
 
 _RANK = {outcome: place for place, outcome in enumerate(Outcome)}
-_EXIT = {Outcome.FAIL: 1, Outcome.UNKNOWN: 3, Outcome.PASS: 0, Outcome.NOT_APPLICABLE: 0, Outcome.NOT_EVALUATED: 3}
+_EXIT = {Outcome.FAIL: 1, Outcome.UNKNOWN: 3, Outcome.PASS: 0, Outcome.NOT_APPLICABLE: 3, Outcome.NOT_EVALUATED: 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,9 @@ class Verdict:
 
     ``evidence`` has the figures and names that the sentence rests on, in built-in JSON types only. ``cause`` is the chain of
     causes that explains a failure. ``patch`` verdicts decide on the Definition of Done; ``quality`` findings are always shown,
-    and decide only when new. ``standing`` is ``new`` for a failed finding that the baseline does not have, ``pre-existing`` for
-    one that it has, and empty where the baseline is unknown and for every other verdict.
+    and decide only when new. A verdict on ``time`` decides when it fails; when it is unknown, because the machine was busy, it
+    counts for its own row only. ``standing`` is ``new`` for a failed finding that the baseline does not have, ``pre-existing``
+    for one that it has, and empty where the baseline is unknown and for every other verdict.
     """
 
     check: str
@@ -70,7 +71,9 @@ class Verdict:
 
     @property
     def gates(self) -> bool:
-        """Whether the verdict decides on the patch: every verdict on the patch does, and every new finding."""
+        """Whether the verdict decides on the patch: every verdict on the patch does, every new finding, and a time that fails."""
+        if self.axis == "time":
+            return self.outcome is Outcome.FAIL
         return self.axis == "patch" or self.standing == "new"
 
 
@@ -94,5 +97,8 @@ def worst_first(verdict: Verdict) -> tuple[int, bool, str]:
 
 
 def exit_status(outcome: Outcome) -> int:
-    """Return the exit status that ``phase3`` ends with: 0 pass, 1 fail, 3 unknown."""
+    """Return the exit status that ``phase3`` ends with: 0 pass, 1 fail, 3 unknown.
+
+    What is not applicable as a whole was not judged, so it has the status of unknown.
+    """
     return _EXIT[outcome]

@@ -14,6 +14,8 @@ CONTROLS = frozenset({"control", "control-pair"})
 
 def headline(session: Session, lang: Language) -> tuple[Badge, str, str]:
     """Return the badge of the title, the title, and one sentence with counts."""
+    if session.interrupted is not None:
+        return _interrupted(session, lang)
     if session.self_test:
         return badge(session.outcome, lang), _self_test(session, lang), _figures(session, lang)
     if session.outcome is Outcome.PASS and _open_lines(session) != 0:
@@ -31,6 +33,18 @@ def headline(session: Session, lang: Language) -> tuple[Badge, str, str]:
     title = titles.get(session.outcome, titles[Outcome.UNKNOWN])
     sentence = " ".join(part for part in (_figures(session, lang), _only_controls_wrong(session, lang)) if part)
     return badge(session.outcome, lang), title, sentence
+
+
+def _interrupted(session: Session, lang: Language) -> tuple[Badge, str, str]:
+    """Return the title of a session that ended before its tests had run: it fails, or it is not complete."""
+    reason = lang.render(session.interrupted) if session.interrupted is not None else ""
+    failed = session.outcome is Outcome.FAIL
+    title = lang.say("{target}: the validation was interrupted", target=session.target)
+    if failed:
+        title = lang.say("{target}: the validation fails; it was interrupted", target=session.target)
+    shown = badge(session.outcome, lang) if failed else Badge("◐", lang.say("interrupted"), "unknown")
+    evaluated = any(t.outcome in (Outcome.FAIL, Outcome.UNKNOWN, Outcome.PASS) for t in session.tests)
+    return shown, title, f"{reason} {_figures(session, lang)}" if evaluated else reason
 
 
 def answering(session: Session) -> tuple[tuple[Verdict, JudgedRun], ...]:
@@ -120,7 +134,7 @@ def _figures(session: Session, lang: Language) -> str:
             total=total,
             unknowns=unknowns,
         )
-    if session.outcome is Outcome.UNKNOWN:
+    if session.outcome is Outcome.UNKNOWN and unknowns:
         return say(
             "No test fails, but {unknowns} of {total} could not conclude, so the validation does not pass.",
             unknowns=unknowns,

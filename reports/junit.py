@@ -1,5 +1,7 @@
 """Write a session as JUnit, for services that read no other format: one case per test, with properties as plain text.
 
+The properties of the suite have the outcome of each line of the checklist, as ``phase3_line_A.7``.
+
 pytest writes its own file with ``--junit-xml``. This one is made from ``session.json``, so that a merged session has one too,
 and it separates ``unknown`` (an error) from ``fail`` and from tests that were not evaluated (skipped).
 """
@@ -33,6 +35,10 @@ def junit(session: Session) -> bytes:
     }
     root = ET.Element("testsuites", {"name": "phase3", **counts})
     suite = ET.SubElement(root, "testsuite", {"name": visible(session.target), "timestamp": session.created, **counts})
+    if session.requirements:
+        rows = ET.SubElement(suite, "properties")
+        for row in session.requirements:
+            ET.SubElement(rows, "property", name=f"phase3_line_{visible(row.id)}", value=row.outcome)
     for test, tag in zip(tests, tags, strict=True):
         module, _, name = test.nodeid.partition("::")
         classname = module.removesuffix(".py").replace("/", ".")

@@ -11,7 +11,7 @@ from harness.language.catalogue import Language, language
 from harness.language.system import Code
 from harness.session.checklist import DEFINITION_OF_DONE
 from harness.session.model import JudgedRun, RealSet, Session, TestEntry
-from harness.verdict import Outcome, Verdict, rank, worst_first
+from harness.verdict import Verdict, rank, worst_first
 from reports.badges import Badge, badge, expected_red, finding_word, found_red, role_rank, role_word, told_apart
 from reports.event_keys import keys_of
 from reports.headline import answering, headline, without_verdict
@@ -70,7 +70,7 @@ class SummaryView:
     sentence: str
     real_command: str
     files: tuple[str, ...]
-    lines: tuple[tuple[Badge, str], ...]
+    lines: tuple[tuple[Badge, str, str], ...]
     verdicts: tuple[VerdictView, ...]
     tests: tuple[TestView, ...]
     more: int
@@ -112,7 +112,7 @@ def _view(session: Session, lang: Language, sha256: str) -> SummaryView:
         sentence=sentence,
         real_command=REAL_COMMAND if session.self_test else "",
         files=tuple(FILES.values()),
-        lines=tuple((badge(Outcome.NOT_EVALUATED if session.self_test else r.outcome, lang), r.text) for r in lines),
+        lines=tuple((badge(r.outcome, lang), r.text, lang.render(r.reason) if r.reason else "") for r in lines),
         verdicts=tuple(_verdict(verdict, judged, session, lang) for verdict, judged in found[:MAX_FOUND]),
         tests=tuple(_test(test, lang) for test in tests[:MAX_FOUND]),
         more=max(0, len(found) - MAX_FOUND) + max(0, len(tests) - MAX_FOUND),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from harness.language.catalogue import Language, language
-from harness.session.model import JudgedRun, Session
+from harness.session.checklist import DEFINITION_OF_DONE
+from harness.session.model import JudgedRun, Requirement, Session
 from harness.verdict import Outcome, rank, worst_first
 from reports.badges import BEFORE, badge, expected_red, finding_word, found_red, role_rank, role_word, told_apart
 from reports.headline import headline
@@ -20,11 +21,24 @@ def summary_lines(session: Session, code: str) -> tuple[str, ...]:
         told_apart(session.judged),
         key=lambda j: (j.role in BEFORE, rank(j.outcome), role_rank(j.role), j.case),
     )
-    lines = [title, sentence, *(line for j in judged for line in _judged(j, lang))]
+    lines = [title, sentence, *_rows(session, lang), *(line for j in judged for line in _judged(j, lang))]
     if not any(s.judged for s in session.real_sets):
         lines.append(lang.say("No real set was judged."))
         lines += [f"  {s.command}" for s in session.real_sets]
     return tuple(_one_line(line) for line in lines)
+
+
+def _rows(session: Session, lang: Language) -> list[str]:
+    """Return the lines of the Definition of Done; a run of the reference evaluates none of them."""
+    done = [] if session.self_test else [r for r in session.requirements if r.section == DEFINITION_OF_DONE]
+    return [row_line(row, lang) for row in done]
+
+
+def row_line(row: Requirement, lang: Language) -> str:
+    """Return a line of the checklist with its outcome and the sentence on it."""
+    shown = badge(row.outcome, lang)
+    line = f"{shown.sign} {lang.say('{label}: {text}', label=shown.word, text=f'{row.id} {row.text}')}"
+    return f"{line} ({lang.render(row.reason)})" if row.reason is not None else line
 
 
 def _judged(judged: JudgedRun, lang: Language) -> list[str]:

@@ -121,8 +121,9 @@ def section(page, start, end):
     return page.words[first : page.words.index(end, first)]
 
 
-def done_lines(*outcomes):
-    """Return lines of the Definition of Done with these outcomes."""
+def done_lines(*outcomes, test):
+    """Return lines of the Definition of Done: those that pass have this test, the others have none."""
     return tuple(
-        Requirement(f"4.{n}", DEFINITION_OF_DONE, "…", (), Outcome(outcome)) for n, outcome in enumerate(outcomes, 1)
+        Requirement(f"4.{n}", DEFINITION_OF_DONE, "…", (test,) if outcome == "pass" else (), Outcome(outcome))
+        for n, outcome in enumerate(outcomes, 1)
     )

@@ -23,6 +23,7 @@ from harness.record.request import DatasetFacts, FrameFacts, Hold, Request, Targ
 from harness.record.seal import seal
 from harness.session.checklist import evaluate, read_lines
 from harness.session.model import JudgedRun, RealSet, RunEntry, Session, TestEntry, write_session
+from harness.session.rows import with_rows
 from harness.verdict import Outcome
 
 ROWS, COLUMNS, SCALE, PAD = 90, 120, 0.0015, 5
@@ -379,5 +380,6 @@ def sample_session(folder, kind="reference", *, hostile=False, sealed=True):
             RealSet(n, judged=False, command=get.format(n)) for n in ("microobs_hatp32_4panels", "seestar_m94_2panels")
         ),
     )
+    session = with_rows(session)
     write_session(session, folder)
     return session

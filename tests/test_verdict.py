@@ -21,8 +21,14 @@ def test_the_worst_wins(outcomes, merged):
 
 
 def test_exit_status():
-    """Every outcome has the status that the documentation promises."""
-    assert {o: exit_status(o) for o in Outcome} == {P: 0, N: 0, F: 1, U: 3, Outcome.NOT_EVALUATED: 3}
+    """Every outcome has the status that the documentation promises; where nothing was applicable, nothing was judged."""
+    assert {o: exit_status(o) for o in Outcome} == {P: 0, N: 3, F: 1, U: 3, Outcome.NOT_EVALUATED: 3}
+
+
+@pytest.mark.parametrize(("outcome", "gates"), [(P, False), (U, False), (F, True)])
+def test_a_time_that_is_unknown_counts_for_its_own_row_only(outcome, gates):
+    """A verdict on time gates the run only when it fails."""
+    assert Verdict("cost", outcome, say("x"), axis="time").gates is gates
 
 
 def test_a_check_always_concludes():
@@ -46,5 +52,5 @@ def test_json_round_trip():
 def test_an_unknown_axis_is_refused():
     """A verdict on an axis that does not exist would gate nothing: it is refused."""
     data = to_json(Verdict("holes", P, say("x"))) | {"axis": "none"}
-    with pytest.raises(ValueError, match="axis: expected one of 'patch', 'quality', found 'none'"):
+    with pytest.raises(ValueError, match="axis: expected one of 'patch', 'quality', 'time', found 'none'"):
         from_json(data, Verdict)

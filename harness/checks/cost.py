@@ -7,7 +7,9 @@ looks at three things:
 * time: pairs of runs with ``per_tile`` and ``run_end``, made in turn and alone on the machine. Noise multiplies, so the
   logarithms of the ratios are averaged, with the interval of Student's t, as is usual for few repetitions of a program (Georges,
   Buytaert, Eeckhout, "Statistically rigorous Java performance evaluation", OOPSLA 2007). An exact rank interval needs six pairs
-  for 95 %; this one needs three. The check fails if the lower end of the interval is above the limit;
+  for 95 %; this one needs three. The check fails if the lower end of the interval is above the limit. CPU time is judged first,
+  since a busy machine hardly changes it. Then wall time is judged, which also has waits. On the reference wall time is shown and
+  not judged. A wall time that varies too much is unknown for the row of times alone (``axis`` is ``time``);
 * growth: the exponent of the bookkeeping over runs of growing size, by least squares on logarithms. Quadratic growth has 2.
 
 Without timed pairs and sizes only the counts are judged, and the sentence says so. If pairs or sizes were made and too few of
@@ -16,7 +18,6 @@ them can be used, the answer is ``unknown``.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -39,6 +40,7 @@ from harness.analysis.phase3 import name_of, phase_3_end, phase_3_start
 from harness.checks.base import Check, Premise, Runs
 from harness.checks.premises import ALWAYS, REMOVALS, SHARED, TILES, standard
 from harness.checks.thresholds import Thresholds
+from harness.checks.times import FEWEST_PAIRS, ONLY_SHOWN, Interval, cpu_seconds, ratio_of, student, wall_seconds
 from harness.language.message import Message, Value, say
 from harness.record.comparison import Comparison
 from harness.record.convert import to_json
@@ -47,19 +49,7 @@ from harness.record.reader import Record
 from harness.verdict import Outcome, Verdict
 
 BOOKKEEPING = "phase3_bookkeeping"
-CONFIDENCE = 0.95
-FEWEST_PAIRS = 3
 FEWEST_SIZES = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """An estimate, the ends of its 95 % interval, and the number of points it was made from."""
-
-    value: float
-    low: float
-    high: float
-    points: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +75,8 @@ class Findings:
     pairs: tuple[tuple[float, float], ...]
     left_out: tuple[Message, ...]
     ratio: Interval | None
+    cpu_pairs: tuple[tuple[float, float], ...]
+    cpu: Interval | None
     sizes: tuple[tuple[int, float], ...]
     exponent: Interval | None
 
@@ -102,13 +94,16 @@ def _judge(runs: Runs, limits: Thresholds) -> Verdict:
         return Verdict("cost", Outcome.NOT_APPLICABLE, sentence)
     found = _find(runs)
     outcome, sentence = _conclude(runs, found, limits)
-    return Verdict("cost", outcome, sentence, MappingProxyType(_evidence(found, limits)))
+    evidence = MappingProxyType(_evidence(found, limits))
+    if outcome is Outcome.PASS and (untimed := _untimed(runs, found, limits)) is not None:
+        return Verdict("cost", Outcome.UNKNOWN, untimed, evidence, axis="time")
+    return Verdict("cost", outcome, sentence, evidence)
 
 
 def _find(runs: Runs) -> Findings:
     history = runs.run.history
     used = {name_of(path) for tile in history.tiles for path in tile.caches}
-    pairs, left_out = _pairs(runs)
+    pairs, cpu_pairs, left_out = _pairs(runs)
     sizes = tuple(sorted(size for record in runs.sizes if (size := _size(record)) is not None))
     return Findings(
         inputs=_inputs(history),
@@ -119,6 +114,8 @@ def _find(runs: Runs) -> Findings:
         pairs=pairs,
         left_out=left_out,
         ratio=ratio_of(pairs),
+        cpu_pairs=cpu_pairs,
+        cpu=ratio_of(cpu_pairs),
         sizes=sizes,
         exponent=exponent_of(sizes),
     )
@@ -153,19 +150,25 @@ def _reported(history: History) -> dict[str, float] | None:
     return {name: float(value) for name, value in values.items() if value is not None and value >= 0} or None
 
 
-def _pairs(runs: Runs) -> tuple[tuple[tuple[float, float], ...], tuple[Message, ...]]:
-    """Return the Phase 3 times of the timed pairs in seconds, and why other pairs are left out."""
-    found, left_out = [], []
+_Pairs = tuple[tuple[float, float], ...]
+
+
+def _pairs(runs: Runs) -> tuple[_Pairs, _Pairs, tuple[Message, ...]]:
+    """Return the wall times and the CPU times of Phase 3 of the timed pairs in seconds, and why other pairs are left out."""
+    found, cpu, left_out = [], [], []
     for run, pair in runs.timed:
         why = _no_measure(run, pair)
-        times = _phase_3_seconds(run), _phase_3_seconds(pair)
+        times, used = (wall_seconds(run), wall_seconds(pair)), (cpu_seconds(run), cpu_seconds(pair))
         if why is not None:
             left_out.append(why)
-        elif times[0] is None or times[1] is None:
+            continue
+        if times[0] is None or times[1] is None:
             left_out.append(say("The start or end of Phase 3 was not recorded in a timed run."))
-        else:
-            found.append((times[0], times[1]))
-    return tuple(found), tuple(left_out)
+            continue
+        found.append((times[0], times[1]))
+        if used[0] is not None and used[1] is not None:
+            cpu.append((used[0], used[1]))
+    return tuple(found), tuple(cpu), tuple(left_out)
 
 
 def _no_measure(run: Record, pair: Record) -> Message | None:
@@ -185,11 +188,6 @@ def _no_measure(run: Record, pair: Record) -> Message | None:
     return None
 
 
-def _phase_3_seconds(record: Record) -> float | None:
-    start, end = phase_3_start(record.history), phase_3_end(record.history)
-    return None if start is None or end is None or end <= start else (end - start) / 1e9
-
-
 def _size(record: Record) -> tuple[int, float] | None:
     """Return the inputs of a run and its bookkeeping operations; ``None`` if one of them is unknown or zero."""
     reported, inputs = _reported(record.history), _inputs(record.history)
@@ -198,28 +196,14 @@ def _size(record: Record) -> tuple[int, float] | None:
     return inputs, reported["operations"]
 
 
-def ratio_of(pairs: Sequence[tuple[float, float]]) -> Interval | None:
-    """Return the geometric mean of the ratios of times with the interval of Student's t; ``None`` for fewer than three."""
-    if len(pairs) < FEWEST_PAIRS:
-        return None
-    logs = np.log([run / pair for run, pair in pairs])
-    mean = float(logs.mean())
-    reach = _t(len(pairs) - 1) * float(logs.std(ddof=1)) / math.sqrt(len(pairs))
-    return Interval(math.exp(mean), math.exp(mean - reach), math.exp(mean + reach), len(pairs))
-
-
 def exponent_of(sizes: Sequence[tuple[int, float]]) -> Interval | None:
     """Return the exponent of growth with its interval, by least squares on logarithms; ``None`` for fewer than five sizes."""
     if len({inputs for inputs, _ in sizes}) < FEWEST_SIZES:
         return None
     x, y = np.log(np.array(sizes, dtype=np.float64)).T
     fit = stats.linregress(x, y)
-    reach = _t(len(sizes) - 2) * float(fit.stderr)
+    reach = student(len(sizes) - 2) * float(fit.stderr)
     return Interval(float(fit.slope), float(fit.slope) - reach, float(fit.slope) + reach, len(sizes))
-
-
-def _t(freedom: int) -> float:
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
 
 
 def _conclude(runs: Runs, found: Findings, limits: Thresholds) -> tuple[Outcome, Message]:
@@ -249,19 +233,33 @@ def _conclude(runs: Runs, found: Findings, limits: Thresholds) -> tuple[Outcome,
             **_values(found.exponent),
             limit=limits["cost.exponent"],
         )
-    if found.ratio is not None and found.ratio.low > limits["cost.ratio"]:
+    if found.cpu is not None and found.cpu.low > limits["cost.cpu"]:
+        return Outcome.FAIL, say(
+            "Phase 3 takes {value} times the CPU time that it takes with run_end, 95 % interval {low} to {high} (limit {limit}),"
+            " from {points} pairs.",
+            **_values(found.cpu),
+            limit=limits["cost.cpu"],
+        )
+    if _is_timed(runs) and found.ratio is not None and found.ratio.low > limits["cost.ratio"]:
         return Outcome.FAIL, say(
             "Phase 3 takes {value} times as long as with run_end, 95 % interval {low} to {high} (limit {limit}), from {points}"
             " pairs.",
             **_values(found.ratio),
             limit=limits["cost.ratio"],
         )
-    unanswered = _unanswered(runs, found, limits)
+    unanswered = _unanswered(runs, found)
     return (Outcome.PASS, _nothing_wrong(found, attempts)) if unanswered is None else (Outcome.UNKNOWN, unanswered)
 
 
-def _unanswered(runs: Runs, found: Findings, limits: Thresholds) -> Message | None:
-    """Return why runs that were made to be timed, or to have growing sizes, give no answer; ``None`` if they do."""
+def _is_timed(runs: Runs) -> bool:
+    """Return whether wall time is judged, and not only shown."""
+    return runs.run.request.target.kind not in ONLY_SHOWN
+
+
+def _untimed(runs: Runs, found: Findings, limits: Thresholds) -> Message | None:
+    """Return why runs that were made to be timed give no answer; ``None`` if they do, or if their times are only shown."""
+    if not _is_timed(runs):
+        return None
     if runs.timed and found.ratio is None:
         return say(
             "Too few timed pairs of runs can be used: {points} of {made} (at least {fewest} are needed). Run more pairs.",
@@ -277,6 +275,11 @@ def _unanswered(runs: Runs, found: Findings, limits: Thresholds) -> Message | No
             **_values(found.ratio),
             limit=limits["cost.ratio_told"],
         )
+    return None
+
+
+def _unanswered(runs: Runs, found: Findings) -> Message | None:
+    """Return why runs that were made to have growing sizes give no answer; ``None`` if they do."""
     if runs.sizes and found.exponent is None:
         return say(
             "Too few runs of growing size report their bookkeeping: {points} of {made} (at least {fewest} sizes are needed).",
@@ -356,6 +359,9 @@ def _evidence(found: Findings, limits: Thresholds) -> dict[str, Any]:
         "phase_3_seconds": [{"per_tile": a, "run_end": b, "ratio": significant(a / b)} for a, b in found.pairs],
         **ends("ratio", found.ratio),
         "ratio_limit": limits["cost.ratio"],
+        "phase_3_cpu_seconds": [{"per_tile": a, "run_end": b, "ratio": significant(a / b)} for a, b in found.cpu_pairs],
+        **ends("cpu_ratio", found.cpu),
+        "cpu_ratio_limit": limits["cost.cpu"],
         # False if noise makes the interval wide: the verdict then rests on counts and growth, not on times.
         "times_show_it": None if found.ratio is None else found.ratio.high <= limits["cost.ratio"],
         "sizes": [{"inputs": inputs, "operations": operations} for inputs, operations in found.sizes],

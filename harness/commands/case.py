@@ -6,6 +6,7 @@ import argparse
 import functools
 import os
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
     from harness.field.case_file import CaseFile
     from harness.record.request import TargetFacts
     from harness.verdict import Verdict
-
-
-SILENCE = 5.0
-"""The seconds between two lines of progress, if the run has gone on meanwhile."""
 
 
 def register(commands: Commands, text: Text) -> None:
@@ -142,7 +139,7 @@ def _runs(options: argparse.Namespace, translate: Translate) -> tuple[Verdict, .
     from harness.field.case_file import CaseError, compare, listed, other_settings, read, verify
     from harness.record.comparison import Comparison
     from harness.run.runner import make_run
-    from harness.session.progress import ProgressMonitor
+    from harness.session.progress import progress_of
 
     case = read(options.file)
     target = _target(case, options.target, options.python)
@@ -163,17 +160,13 @@ def _runs(options: argparse.Namespace, translate: Translate) -> tuple[Verdict, .
     dataset = replace(dataset, folder=flat(dataset.folder, root() / "datasets"))
     truth = dataset.truth or with_truth(dataset, root() / "datasets").truth
     folder = options.output or new_folder(root() / "cases", _file_stem(case))
-    make = functools.partial(make_run, frames=frames, truth=truth, table=case.table)
+    make = functools.partial(make_run, frames=dataset.folder, truth=truth, table=case.table)
     paired = options.pair and case.request.retention != "run_end"
     if options.pair and not paired:
         tell(say("No second run is made for comparison: the case itself is a run with run_end."), translate)
-    progress = ProgressMonitor(folder, lambda line: print(line, flush=True), translate=translate, interval=SILENCE)
-    progress.start()
-    try:
+    with progress_of(folder, lambda text: print(text, file=sys.stderr, flush=True), translate):
         run = make(case.asks(target, case.request.retention, options.seconds), folder / case.request.retention)
         pair = make(case.asks(target, "run_end", options.seconds), folder / "run_end") if paired else None
-    finally:
-        progress.stop()
     for record in (run, *((pair,) if pair else ())):
         tell(say("Record: {path}", path=str(record.folder)), translate)
     others = other_settings(case, run)

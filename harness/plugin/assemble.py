@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.language.catalogue import translator
-from harness.language.message import say
+from harness.language.message import Message, say
+from harness.plugin.preflight import needs_of
 from harness.record.convert import from_json, to_json
-from harness.session.checklist import Line, evaluate
-from harness.session.model import Session, Share, TestEntry, with_shares, write_session
+from harness.record.values import RecordError
+from harness.session.checklist import Line
+from harness.session.model import RunEntry, Session, Share, TestEntry, with_shares, write_session
+from harness.session.rows import with_rows
 from harness.targets import git
 from harness.targets.errors import TargetError
 from harness.verdict import Outcome
@@ -91,8 +94,17 @@ def write_collected(folder: Path, worker: str, items: Iterable[pytest.Item]) -> 
             "case": case.params.get("case_name") if case else None,
             "scenario": scenario,
             "occasion": occasion,
+            "needs": needs_of(item),
         }
     (folder / "shares" / f"{worker}.collected").write_text(json.dumps(collected), encoding="utf-8")
+
+
+def read_collected(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return the facts of every test that a process of the session collected, by id."""
+    collected: dict[str, dict[str, Any]] = {}
+    for path in sorted(folder.glob("shares/*.collected")):
+        collected |= json.loads(path.read_text(encoding="utf-8"))
+    return collected
 
 
 def write_share(folder: Path, worker: str, share: Share) -> None:
@@ -119,10 +131,16 @@ def assemble(
         options=campaign.settings.deciding(),
     )
     shares = [from_json(json.loads(p.read_text(encoding="utf-8")), Share) for p in sorted(folder.glob("shares/*.json"))]
-    cut_off = say("The session ended before this test did.").render(translator(campaign.settings.lang))
-    tests = tuple(_entries(folder, reports, Report(Outcome.UNKNOWN, cut_off, {})))
-    session = with_shares(session, [*shares, Share(tests=tests)])
-    session = replace(session, requirements=evaluate(lines, session.tests, self_test=session.self_test))
+    session = with_shares(session, shares)
+    cut_off = say("The session was interrupted before this test had run.").render(translator(campaign.settings.lang))
+    unreached = Report(Outcome.NOT_EVALUATED, cut_off, {})
+    # A resumed session keeps what a test concluded earlier, unless the test was run again.
+    earlier = {test.nodeid for test in session.tests}
+    tests = tuple(_entries(folder, reports, unreached, earlier))
+    session = with_shares(session, [Share(tests=tests), Share(runs=tuple(_unshared(folder, session)))])
+    left = len(read_collected(folder).keys() - reports.keys() - earlier)
+    session = replace(session, interrupted=_interrupted(left, len(session.tests)))
+    session = with_rows(session, lines)
     write_session(session, folder)
     # A text file, not a link: not every system has links.
     pointer = f"{folder.relative_to(campaign.root).as_posix()}\n"
@@ -130,15 +148,39 @@ def assemble(
     return session
 
 
-def _entries(folder: Path, reports: Mapping[str, Report], cut_off: Report) -> Iterator[TestEntry]:
-    """Yield every collected test; one without a report counts as ``cut_off``."""
-    collected: dict[str, dict[str, Any]] = {}
-    for path in sorted(folder.glob("shares/*.collected")):
-        collected |= json.loads(path.read_text(encoding="utf-8"))
-    for nodeid, facts in collected.items():
-        report = reports.get(nodeid, cut_off)
+def _entries(
+    folder: Path, reports: Mapping[str, Report], unreached: Report, earlier: Container[str]
+) -> Iterator[TestEntry]:
+    """Yield every collected test. One without a report was not reached; it is left out if an earlier entry has it."""
+    for nodeid, facts in read_collected(folder).items():
+        if nodeid not in reports and nodeid in earlier:
+            continue
+        report = reports.get(nodeid, unreached)
         noted: dict[str, Any] = {name: report.noted.get(f"phase3_{name}") for name in ("check", "run", "role", "part")}
-        yield TestEntry(nodeid, outcome=report.outcome, message=report.message, **noted, **facts)
+        shown = {name: value for name, value in facts.items() if name != "needs"}
+        yield TestEntry(nodeid, outcome=report.outcome, message=report.message, **noted, **shown)
+
+
+def _unshared(folder: Path, session: Session) -> Iterator[RunEntry]:
+    """Yield the runs that no share has, such as the run that was stopped, or those of a worker that was killed."""
+    from harness.record.reader import read_record
+    from harness.session.campaign import entry_of
+
+    known = {run.key for run in session.runs}
+    for path in sorted(folder.glob("runs/*/request.json")):
+        key = path.parent.name
+        if key not in known:
+            try:
+                yield entry_of(key, read_record(path.parent), folder)
+            except (RecordError, OSError):
+                continue  # its start was interrupted
+
+
+def _interrupted(left: int, every: int) -> Message | None:
+    """Say that a session ended before its tests had run, given the number left; ``None`` if it reached its end."""
+    if not left:
+        return None
+    return say("The session was interrupted: {count} of {all} tests were not reached.", count=left, all=every)
 
 
 def _environment() -> dict[str, str]:

@@ -18,6 +18,7 @@ from harness.language.catalogue import translator
 from harness.language.message import Message, SaidError, say
 from harness.plugin.assemble import scenario_of, title_of
 from harness.plugin.hooks import Validation, usage_error, validation_of
+from harness.plugin.preflight import sides, without_release, without_versions
 from harness.verdict import Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -173,23 +174,12 @@ def patch_report(phase3_validation: Validation) -> Callable[[], PatchReport]:
     """Return a function that judges the guard rails on the sources of subject and baseline, once."""
     from harness.patch import guard_rails
     from harness.patch.versions import read_folder
-    from harness.session.campaign import NoSuchRun
-    from harness.targets.resolve import kind_of
 
     @cache
     def judged() -> PatchReport:
-        sides = [phase3_validation.campaign.target(role) for role in ("baseline", "subject")]
-        # A folder without git is a version too: its files are its identity.
-        if not all(kind_of(side.kind).versioned for side in sides) or sides[0].identity == sides[1].identity:
-            raise NoSuchRun(
-                say(
-                    "expected two versions to compare, found {one} and {two}: name the version before the patch with "
-                    "--phase3-baseline",
-                    one=sides[0].label,
-                    two=sides[1].label,
-                )
-            )
-        before, after = (read_folder(Path(s.root), s.identity.get("left_out", ())) for s in sides)
+        before, after = (
+            read_folder(Path(s.root), s.identity.get("left_out", ())) for s in sides(phase3_validation.campaign)
+        )
         report = guard_rails.judge(before, after)
         phase3_validation.patch = report.rows
         return report
@@ -203,8 +193,7 @@ def patch_row(asking: AskingTest, phase3_campaign: Campaign, patch_report: Calla
     from harness.session.campaign import NoSuchRun
 
     if not phase3_campaign.kind.versioned:
-        without = say("the target has no versions to compare: give one that has with --phase3-target=zemosaic:PATH")
-        asking.skip(Outcome.NOT_APPLICABLE, without)
+        asking.skip(Outcome.NOT_APPLICABLE, without_versions())
     try:
         row = patch_report().row(asking.check)
     except NoSuchRun as missing:
@@ -227,8 +216,7 @@ def driven(asking: AskingTest, phase3_campaign: Campaign) -> Verdict:
     role = asking.given.get("subject", "subject")
     target = phase3_campaign.target("subject")
     if not kind_of(target.kind).release:
-        foreign = say("the function that releases caches was not recognised in this target: name another target")
-        asking.skip(Outcome.NOT_APPLICABLE, foreign)
+        asking.skip(Outcome.NOT_APPLICABLE, without_release())
     if role == "control":
         target = resolve(EMBEDDED.with_defects([COUNT_NOT_BOUNDED]), None, phase3_campaign.root / "targets")
     folder = phase3_campaign.folder / "release" / f"{role}-{uuid.uuid4().hex[:6]}"

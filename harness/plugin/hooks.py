@@ -16,7 +16,7 @@ import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import pytest
 from _pytest.mark.expression import Expression  # the same reading of -m as pytest's own
@@ -27,15 +27,19 @@ from harness.plugin.assemble import (
     Report,
     assemble,
     plain_id,
+    read_collected,
     read_report,
     scenario_of,
     write_collected,
     write_share,
 )
+from harness.plugin.preflight import why_nothing
 from harness.record.leftovers import remove_tree
 from harness.session.checklist import Line, read_lines
 from harness.session.options import OPTIONS, OptionError, Settings, resolve_language, resolve_options
+from harness.session.resume import ResumeError, find, reopen, require_same, write_start
 from harness.targets.errors import TargetError
+from harness.verdict import exit_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
@@ -47,6 +51,8 @@ if TYPE_CHECKING:
 
 STATE = "phase3-validation"
 """The name under which the validation of a pytest run is registered as a plugin."""
+USAGE = 2
+"""The exit status if it is known before the start that nothing can be judged, or that there is no room for the runs."""
 FEWEST_POINTINGS = 2
 """Tiles share frames only if there are at least so many pointings."""
 
@@ -70,6 +76,9 @@ class Validation:
         self.session: Session | None = None
         self.monitor: ProgressMonitor | None = None
         self.terminal: TextIO | None = None
+        self.started = False
+        self.refused = False
+        self._shared = 0
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -82,35 +91,61 @@ class Validation:
             return  # the workers collect
         write_collected(self.folder, self.worker or "controller", session.items)
         if not self.worker:
-            self._announce(session.config, [item.nodeid for item in session.items])
+            self._start(session.config)
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
-        """Show the runs once, when the first worker has collected."""
-        if self.monitor is None:
-            self._announce(node.config, ids)
+    def pytest_xdist_node_collection_finished(self, node: Any) -> None:
+        """Start once, when the first worker has collected and no worker runs a test yet."""
+        if not self.started:
+            self._start(node.config)
 
-    def _announce(self, config: pytest.Config, nodeids: list[str]) -> None:
-        from harness.session.progress import ProgressMonitor, expected_table
-        from harness.session.run_matrix import RUNS
+    def _start(self, config: pytest.Config) -> None:
+        """Refuse a session that can judge nothing or has no room, show the runs to come, and start watching them."""
+        from harness.session.campaign import NoRoom
 
-        names = {case.name for case in self.campaign.cases if any(f"[{case.name}]" in n for n in nodeids)}
+        self.started = True
+        collected = read_collected(self.folder)
+        nothing = why_nothing(self.campaign, collected.values())
+        if nothing:
+            self._refuse(say("No test of this session can judge anything."), *nothing)
+        self.monitor = self._watching(config)
+        names = {case.name for case in self.campaign.cases if any(f"[{case.name}]" in n for n in collected)}
+        try:
+            estimate = self.campaign.pilot(names)
+        except NoRoom as missing:
+            self._refuse(*missing.messages)
         planned = self.campaign.planned(names)
-        if not planned:
+        reporter = config.pluginmanager.get_plugin("terminalreporter")
+        if not planned or reporter is None:
             return
+        from harness.session.progress import expected_table
+
         settings = self.campaign.settings
         translate = translator(settings.lang)
-        table = expected_table(planned, self.campaign.durations, profile=settings.profile, translate=translate)
-        reporter = config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is not None:
-            reporter.write_line("")
-            reporter.write(table)
-            for trait in self._traits(names):
-                reporter.write_line(trait.render(translate))
-        if self.terminal is not None:
-            show = _between_dots(config, self.terminal)
-            self.monitor = ProgressMonitor(self.folder / RUNS, show, translate=translate)
-            self.monitor.start()
+        durations = self.campaign.durations
+        table = expected_table(planned, durations, profile=settings.profile, pilot=estimate, translate=translate)
+        reporter.write_line("")
+        reporter.write(table)
+        for trait in self._traits(names):
+            reporter.write_line(trait.render(translate))
+
+    def _refuse(self, *messages: Message) -> NoReturn:
+        """End the pytest run before its first test, with the exit status for a wrong set-up and no session."""
+        self.refused = True
+        translate = translator(self.campaign.settings.lang)
+        pytest.exit(" ".join(message.render(translate) for message in messages), returncode=USAGE)
+
+    def _watching(self, config: pytest.Config) -> ProgressMonitor | None:
+        """Return a started monitor of the session's runs; ``None`` without a terminal to show them on."""
+        from harness.session.progress import ProgressMonitor
+        from harness.session.run_matrix import RUNS
+
+        if self.terminal is None:
+            return None
+        translate = translator(self.campaign.settings.lang)
+        monitor = ProgressMonitor(self.folder / RUNS, _between_dots(config, self.terminal), translate=translate)
+        monitor.start()
+        return monitor
 
     def _traits(self, names: Container[str]) -> tuple[Message, ...]:
         """Name the user's frames that hold no data, so that a result without their sky is no surprise."""
@@ -124,6 +159,12 @@ class Validation:
         read = read_report(report)
         if read is not None:
             self.reports[plain_id(report.nodeid)] = read
+        if self.campaign.made != self._shared:  # a worker that is killed writes no share at its end
+            self._write_share()
+
+    def _write_share(self) -> None:
+        self._shared = self.campaign.made
+        write_share(self.folder, self.worker or "controller", replace(self.campaign.share(), patch=self.patch))
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -132,14 +173,21 @@ class Validation:
             self.monitor.stop()
         if self.terminal is not None:
             self.terminal.close()
-        write_share(self.folder, self.worker or "controller", replace(self.campaign.share(), patch=self.patch))
-        if not self.worker and self.reports:
-            from reports.material import Material
-            from reports.write import write_views
+        if self.refused:
+            remove_tree(self.folder)
+            return
+        self._write_share()
+        if self.worker or not (self.reports or read_collected(self.folder)):
+            return
+        from reports.material import Material
+        from reports.write import write_views
 
-            command = shlex.join(["pytest", *session.config.invocation_params.args])
-            self.session = assemble(self.campaign, self.folder, self.reports, self.lines, command)
-            write_views(Material(self.folder))
+        command = shlex.join(["pytest", *session.config.invocation_params.args])
+        self.session = assemble(self.campaign, self.folder, self.reports, self.lines, command)
+        write_views(Material(self.folder))
+        if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            # pytest's own status is 0 if every test was skipped, and 1 for missing evidence.
+            session.exitstatus = exit_status(self.session.outcome)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the verdicts, worst first, and the path of the report."""
@@ -154,6 +202,9 @@ class Validation:
         page = "report.fr.html" if language == "fr" else "report.html"
         path = say("Report: {path}", path=str(self.folder / page))
         terminalreporter.write_line(path.render(translator(language)))
+        if self.session.interrupted is not None:
+            again = say("To go on: the same command with --phase3-resume={name}", name=self.folder.name)
+            terminalreporter.write_line(again.render(translator(language)))
 
 
 def validation_of(config: pytest.Config) -> Validation | None:
@@ -165,8 +216,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add each option and the ini setting of the same name."""
     group = parser.getgroup("phase3", "validation of ZeMosaic's Phase 3 cache retention")
     for option in OPTIONS:
-        action = "store_true" if option.flag else "store"
-        group.addoption(option.cli, dest=option.ini, action=action, default=None, help=option.help)
+        form: dict[str, Any] = {"action": "store_true"} if option.flag else {}
+        if option.alone:
+            form = {"nargs": "?", "const": option.alone}
+        group.addoption(option.cli, dest=option.ini, default=None, help=option.help, **form)
         parser.addini(option.ini, f"{option.help} (as {option.cli})", default="")
 
 
@@ -226,21 +279,46 @@ def pytest_configure(config: pytest.Config) -> None:
         worker = Validation(settings, root, Path(given["phase3_folder"]), given["workerid"])
         config.pluginmanager.register(worker, STATE)
         return
-    folder = root / "sessions" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
+    folder = _session_folder(config, settings, root)
     validation = Validation(settings, root, folder)
     _make_folder(config, root, folder)  # before the set-up, which writes below the same root
     try:
         validation.lines = _check_setup(config, validation.campaign)
+        _begin(config, validation.campaign)
     except pytest.UsageError:
-        remove_tree(folder)  # otherwise it would look like a session that broke
+        if not settings.resume:
+            remove_tree(folder)  # otherwise it would look like a session that broke
         raise
     validation.terminal = _terminal()
     config.pluginmanager.register(validation, STATE)
 
 
+def _session_folder(config: pytest.Config, settings: Settings, root: Path) -> Path:
+    """Return the folder of a new session, or of the one to resume."""
+    if settings.resume:
+        try:
+            return find(root, settings.resume)
+        except ResumeError as error:
+            raise usage_error(config, error) from error
+    return root / "sessions" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
+
+
+def _begin(config: pytest.Config, campaign: Campaign) -> None:
+    """Note what decides on the runs of a new session; a session to resume must have been started with the same."""
+    try:
+        start = campaign.start()
+        if campaign.settings.resume:
+            require_same(campaign.folder, start)
+            reopen(campaign.folder)
+        else:
+            write_start(campaign.folder, start)
+    except (ResumeError, OSError) as error:
+        raise usage_error(config, error) from error
+
+
 def _make_folder(config: pytest.Config, root: Path, folder: Path) -> None:
     try:
-        (folder / "shares").mkdir(parents=True)
+        (folder / "shares").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         message = say(
             "expected to write a session below {folder}, found {error}: name another folder with --phase3-dir",

@@ -126,14 +126,17 @@ def measured(record: Record) -> Pilot | None:
     return Pilot(len(frames), inputs, record.seal.seconds, float(max(outputs) + copies), float(kept))
 
 
-def choose(sizes: Sequence[Size], pilot: Pilot | None, budget: Budget, *, free: float) -> Choice:
+def choose(
+    sizes: Sequence[Size], pilot: Pilot | None, budget: Budget, *, free: float, usual: Budget | None = None
+) -> Choice:
     """Choose the largest subset whose runs fit the budget and the free disk.
 
     ``sizes`` are the subsets, smallest first. ``pilot`` is the cost of a small run of the same target; ``None`` when it did not
-    reach its end. ``free`` are the free bytes on the disk of the session.
+    reach its end: then the smallest subset shows why. ``free`` are the free bytes on the disk of the session. ``usual`` is the
+    default budget: it chooses among the subsets, and does not refuse the smallest, which a complete session needs.
     """
     if pilot is None:
-        return Choice(None, say("The pilot run did not reach its end: see the record of chain-quick."))
+        return Choice(sizes[0].name, say("The pilot run did not reach its end: see the record of chain-quick."))
     room = min(budget.bytes, free - _RESERVE_BYTES)
     for size in reversed(sizes):
         seconds, needed = _estimate(size, pilot)
@@ -143,6 +146,14 @@ def choose(sizes: Sequence[Size], pilot: Pilot | None, budget: Budget, *, free: 
                 **_figures(size, pilot),
             )
             return Choice(size.name, why)
+    _, needed = _estimate(sizes[0], pilot)
+    if budget == usual and needed <= free - _RESERVE_BYTES:
+        why = say(
+            "{name} ({frames} frames, {tiles} tiles, {runs} runs), the smallest subset, is expected to take {minutes} min and"
+            " {gib} GiB, more than the default budget.",
+            **_figures(sizes[0], pilot),
+        )
+        return Choice(sizes[0].name, why)
     why = say(
         "Expected room for the smallest subset of the large run, {name} ({frames} frames, {tiles} tiles), "
         "whose {runs} runs take about {minutes} min and {gib} GiB; found a budget of {time} min and {size} "

@@ -5,17 +5,19 @@ The workers of a session share its folder. The first worker that needs a run mak
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterable
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
-from fixtures import catalogue, datasets, real, reference_mosaic, user_frames
+from fixtures import applicable, catalogue, datasets, real, reference_mosaic, user_frames
 from fixtures.catalogue import PLAIN, CaseSpec, ExtraRuns, Variant
 from harness.checks.judge import judge
 from harness.language.message import Message, SaidError, say
@@ -31,7 +33,8 @@ from harness.session.control import red_with_run_end
 from harness.session.durations import Durations
 from harness.session.machine import Machine
 from harness.session.model import JudgedRun, RealSet, RunEntry, Share
-from harness.session.options import Settings
+from harness.session.options import DEFAULT_BUDGET, Settings
+from harness.session.resume import Start
 from harness.session.run_matrix import SUBJECTS, PlannedRun, Subject, is_timed, role_of, run_key
 from harness.targets.errors import TargetError
 from harness.targets.resolve import EMBEDDED, parse, resolve
@@ -196,7 +199,10 @@ class Campaign:
                     name: [p.panel for p in datasets.SYNTHETIC[name].pointings] for name in catalogue.STRESS_SUBSETS
                 }
                 sizes = [budget.Size.of(name, panels[name], runs, catalogue.STRESS_BORROWED) for name in panels]
-                choice = budget.choose(sizes, pilot, self.settings.budget, free=shutil.disk_usage(self.folder).free)
+                free = shutil.disk_usage(self.folder).free
+                choice = budget.choose(
+                    sizes, pilot, self.settings.budget, free=free, usual=budget.parse(DEFAULT_BUDGET)
+                )
                 path.write_text(json.dumps(to_json(choice), indent=1), encoding="utf-8")
             choice = from_json(json.loads(path.read_text(encoding="utf-8")), budget.Choice)
         if choice.name is None:
@@ -244,7 +250,7 @@ class Campaign:
                     if made.seal is not None and made.seal.state == "done" and variant == PLAIN:
                         self.durations.add(request, made.seal.seconds)
         record = read_record(record_folder)
-        self._runs[key] = _entry(key, record, self.folder)
+        self._runs[key] = entry_of(key, record, self.folder)
         return record
 
     def judged(self, case: CaseSpec, subject: Subject, retention: Retention = "per_tile") -> JudgedRun:
@@ -308,21 +314,79 @@ class Campaign:
         wanted = set(names)
         absent = {s.name for s in real.status() if s.folder is None}
         cases = [case for case in self.cases if case.name in wanted and case.dataset not in absent]
-        return run_matrix.planned(
+        planned = run_matrix.planned(
             (case, {s: self.target(s, case).label for s in SUBJECTS if self._has(s, case)}) for case in cases
         )
+        return tuple(replace(run, frames=self._frames_of(run.dataset)) for run in planned)
+
+    def _frames_of(self, dataset: str) -> int:
+        """Return the number of frames of a dataset, from which the duration of a run is estimated; 0 if it is not known."""
+        if self.settings.frames:
+            return len(self.dataset(self.cases[0]).facts.frames)
+        chosen = self._chosen if dataset in catalogue.STRESS_SUBSETS else dataset
+        suits = applicable.known(chosen)
+        return suits.frames if suits else 0
+
+    @property
+    def _chosen(self) -> str:
+        """The subset of the stress test, or the smallest one until one is chosen."""
+        return self.subset if (self.folder / "subset.json").exists() else catalogue.STRESS_SUBSETS[0]
+
+    def pilot(self, names: Iterable[str]) -> float | None:
+        """Return the seconds per frame of this target on this machine, for the estimate before the start.
+
+        Where earlier sessions do not tell all durations, the smallest run of the subject is made first, as the pilot; its record
+        is used by the tests that need it. ``None`` if no pilot is needed, or it did not reach its end.
+
+        Raises
+        ------
+        NoRoom
+            When the large run is among the cases, and has no room.
+
+        """
+        wanted = set(names)
+        if any(case.dataset in catalogue.STRESS_SUBSETS for case in self.cases if case.name in wanted):
+            _ = self.subset
+        planned = self.planned(wanted)
+        profile = self.settings.profile
+        told = (self.durations.expected(r.target, r.case, r.dataset, profile)[1] for r in planned)
+        own = [r for r in planned if r.role == "subject" and r.frames]
+        if all(told) or not own:
+            return None
+        smallest = min(own, key=lambda run: run.frames)
+        case = next(case for case in self.cases if case.name == smallest.case)
+        record = self.run(case, "subject", "per_tile")
+        if record.seal is None or record.seal.state != "done":
+            return None
+        return record.seal.seconds / len(record.request.dataset.frames)
 
     def _has(self, subject: Subject, case: CaseSpec) -> bool:
         if subject == "baseline":
             return self._has_baseline(case)
         return subject in self._targets or (subject == "control" and self._is_seeded(case))
 
+    @property
+    def made(self) -> int:
+        """How many runs and judgements this process has made so far."""
+        return len(self._runs) + len(self._judged)
+
+    def start(self) -> Start:
+        """Return what decides on the runs of this session, to be compared when it is resumed."""
+        roles = (role for role in SUBJECTS if role in self._targets)
+        targets: dict[str, Any] = {
+            role: {"label": t.label, "identity": t.identity} for role in roles for t in (self._targets[role],)
+        }
+        frames = self.dataset(self.cases[0]).facts.sha256 if self.settings.frames else ""
+        config = json.dumps(to_json(self.own_config), sort_keys=True) if self.own_config else ""
+        return Start(self.settings.deciding(), targets, hashlib.sha256(config.encode()).hexdigest(), frames)
+
     def share(self) -> Share:
         """Return what this process made of the session."""
         return Share(tuple(self._runs.values()), tuple(self._judged.values()), real_sets=self.real_sets)
 
 
-def _entry(key: str, record: Record, session: Path) -> RunEntry:
+def entry_of(key: str, record: Record, session: Path) -> RunEntry:
+    """Return the entry of a run in the session of a folder."""
     request, seal = record.request, record.seal
     return RunEntry(
         key=key,

@@ -81,7 +81,10 @@ def _marks(scenarios: Path) -> Iterator[tuple[str, str]]:
 
 
 def evaluate(lines: Iterable[Line], tests: Iterable[TestEntry], *, self_test: bool) -> tuple[Requirement, ...]:
-    """Give each line what its tests concluded. A line passes only if each of its tests was evaluated."""
+    """Give each line what its tests concluded. A line passes only if each of its tests was evaluated.
+
+    For views use ``harness.session.rows``, which also asks on which cases the tests ran.
+    """
     ran = tuple(tests)
     return tuple(
         Requirement(

@@ -2,8 +2,7 @@
 
 Sessions are not merged into one, as ``harness.session.merge`` does for shards of a session: their settings, cases and times may
 differ. The outcome of each test in each session counts: fail outranks unknown, and unknown outranks pass. Together the sessions
-must have run each test on each of its synthetic cases. These cases need no download, so a session that lacks one left it out,
-and its pass would be half of the proof.
+must have run each test on each of its synthetic cases (``harness.session.rows``).
 
 Only sessions with the profile of the first session decide. With another profile a target may not repeat its outputs, so that a
 failure may be the scatter of equal runs. Such sessions are shown with their failures, and decide on no line.
@@ -12,16 +11,16 @@ failure may be the scatter of equal runs. Such sessions are shown with their fai
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from fixtures import catalogue
 from harness.language.message import say
 from harness.record.seal import SEAL
 from harness.record.values import inside
-from harness.session.checklist import DEFINITION_OF_DONE, evaluate, read_lines
+from harness.session.checklist import DEFINITION_OF_DONE
 from harness.session.model import Requirement, Session, SessionError, TestEntry, read_hashed, require_same_target
+from harness.session.rows import cases_not_run, rows
 from harness.verdict import Outcome, merge
 
 SHORTEST_COMMIT = 7
@@ -63,7 +62,7 @@ class Done:
 
     def cases_not_run(self, test: str) -> tuple[str, ...]:
         """Return the synthetic cases on which no session of the subject ran a test."""
-        return _cases_not_run(test, self.own)
+        return cases_not_run(test, [part.session for part in self.own])
 
     @property
     def beyond(self) -> tuple[str, ...]:
@@ -145,13 +144,11 @@ def together(sessions: Iterable[Part], subject: str = "") -> Done:
     for part in of_subject:
         require_same_target((first.folder, first.session), (part.folder, part.session))
     own = tuple(part for part in of_subject if _profile(part) == _profile(first))
-    tests = [test for part in own for test in part.session.tests]
-    lines = evaluate(read_lines(), tests, self_test=first.session.self_test)
     return Done(
         subject=first.session.target,
         own=own,
         others=tuple(part for part in parts if part not in own),
-        lines=tuple(_whole(_without_question(line, tests), own) for line in lines),
+        lines=rows([part.session for part in own]),
     )
 
 
@@ -171,34 +168,3 @@ def _is(session: Session, subject: str) -> bool:
     clean = not session.identity.get("dirty")
     named = clean and len(subject) >= SHORTEST_COMMIT and commit.startswith(subject)
     return subject in ("", session.target) or named
-
-
-def _whole(line: Requirement, own: Sequence[Part]) -> Requirement:
-    """Return a line that passes as not evaluated if one of its tests was not run on all its synthetic cases."""
-    if line.outcome is Outcome.PASS and any(_cases_not_run(test, own) for test in line.tests):
-        return replace(line, outcome=Outcome.NOT_EVALUATED)
-    return line
-
-
-def _cases_not_run(test: str, own: Sequence[Part]) -> tuple[str, ...]:
-    """Return the synthetic cases on which a test is to run, and on which no session ran it."""
-    entries = [entry for part in own for entry in tests_of(test, part) if entry.case]
-    asked = {entry.case for entry in entries if entry.outcome is not Outcome.NOT_EVALUATED}
-    kind, marks = own[0].session.kind, {(entry.scenario, entry.occasion) for entry in entries}
-    return tuple(
-        case.name
-        for case in catalogue.CASES
-        if case.kind == "synthetic"
-        and case.suits(kind)
-        and case.name not in asked
-        and any(case.is_for(*mark) for mark in marks)
-    )
-
-
-def _without_question(line: Requirement, tests: Sequence[TestEntry]) -> Requirement:
-    """Return a line that was not evaluated as not applicable if all its tests were not applicable in every session."""
-    asked = [{t.outcome for t in tests if t.nodeid.partition("[")[0] == name} for name in line.tests]
-    left = line.section != DEFINITION_OF_DONE and line.outcome is Outcome.NOT_EVALUATED
-    if left and asked and all(found == {Outcome.NOT_APPLICABLE} for found in asked):
-        return replace(line, outcome=Outcome.NOT_APPLICABLE)
-    return line

@@ -9,11 +9,11 @@ from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
-from harness.language.message import say
+from harness.language.message import Message, say
 from harness.record.leftovers import remove_tree
 from harness.record.seal import SEAL, SPARE, damage_of, note_spared
 from harness.record.values import RecordError, inside, sha256_of
-from harness.session.checklist import Line, evaluate
+from harness.session.checklist import Line
 from harness.session.model import (
     JudgedRun,
     RealSet,
@@ -24,7 +24,8 @@ from harness.session.model import (
     require_same_target,
     write_session,
 )
-from harness.verdict import Verdict, rank
+from harness.session.rows import with_rows
+from harness.verdict import Outcome, Verdict, rank
 
 K = TypeVar("K")
 E = TypeVar("E", JudgedRun, TestEntry, Verdict)
@@ -202,7 +203,7 @@ def _merged(parts: Sequence[_Part]) -> Session:
     }
     tests = tuple(_worst(chain.from_iterable(map(_tests, parts))).values())
     rows = _worst((row.check, row) for part in parts for row in part.session.patch)
-    return replace(
+    merged = replace(
         first,
         created=max(part.session.created for part in parts),
         command="\n".join(dict.fromkeys(part.session.command for part in parts)),
@@ -210,11 +211,22 @@ def _merged(parts: Sequence[_Part]) -> Session:
         runs=tuple(runs[key] for key in sorted(runs)),
         judged=tuple(_worst(chain.from_iterable(map(_judged, parts))).values()),
         tests=tests,
-        requirements=evaluate(_lines(first), tests, self_test=first.self_test),
+        interrupted=_interrupted([part.session for part in parts], tests),
         real_sets=tuple(_real_sets(part.session for part in parts)),
         options=_joined([part.session.options for part in parts]),
         patch=tuple(rows[line] for line in sorted(rows)),
     )
+    return with_rows(merged) if first.requirements else merged
+
+
+def _interrupted(sessions: Sequence[Session], tests: Iterable[TestEntry]) -> Message | None:
+    """Return why a session was interrupted, unless the others ran the tests that it did not reach."""
+    ran = {test.nodeid for test in tests if test.outcome is not Outcome.NOT_EVALUATED}
+    for session in sessions:
+        unreached = {test.nodeid for test in session.tests if test.outcome is Outcome.NOT_EVALUATED}
+        if session.interrupted is not None and not unreached <= ran:
+            return session.interrupted
+    return None
 
 
 def _joined(facts: Sequence[Mapping[str, str]]) -> dict[str, str]:

@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta
 
-from harness.language.message import SaidError, say
+from harness.language.message import Message, SaidError, say
 from harness.record.comparison import Comparison
 from harness.record.convert import ShapeError, from_json, other_names, read_only, to_json
 from harness.targets.resolve import kind_of
@@ -25,7 +25,12 @@ from harness.targets.target import Target
 from harness.verdict import Conclusion, Outcome, Verdict, merge
 
 FORMAT = "phase3-session/2"
-OPTIONAL = frozenset({"occasion", "options", "part", "patch", "questions", "red_with_run_end", "scenario"})
+OPTIONAL = frozenset(
+    {
+        *("cases", "interrupted", "missing", "occasion", "options", "part", "patch", "questions"),
+        *("reason", "red_with_run_end", "scenario"),
+    }
+)
 """Fields that older sessions do not have."""
 
 Key = Annotated[
@@ -145,13 +150,23 @@ class TestEntry:
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """One line of the user's checklist, in its own words, with the tests that judge it and their merged outcome."""
+    """One line of the user's checklist, in its own words, with the tests that judge it and their merged outcome.
+
+    ``harness.session.rows`` works out the outcome, its reason, and the scope: the cases on which the line was
+    evaluated, and the synthetic cases that are missing for a pass. Like the outcome of a session they are written for
+    readers of the file, and worked out again when the file is read.
+    """
 
     id: str
     section: str
     text: str
     tests: Annotated[tuple[str, ...], Meta(description="The tests that judge the line, without parameters.")]
     outcome: Outcome
+    reason: Annotated[Message | None, Meta(description="What the outcome rests on.")] = None
+    cases: Annotated[tuple[str, ...], Meta(description="The cases on which the line was evaluated.")] = ()
+    missing: Annotated[
+        tuple[str, ...], Meta(description="The synthetic cases on which a test of the line did not run.")
+    ] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +183,9 @@ class Session:
     """All runs and verdicts of one ``pytest -m phase3``, as ``session.json`` holds them.
 
     ``options`` are those that decide on the runs, as they were resolved. ``patch`` holds the rows of the guard rails, each
-    named by its line of the checklist. ``outcome`` follows from the tests: it is written for readers of the file, and
-    computed again when the file is read.
+    named by its line of the checklist. ``interrupted`` is ``None`` unless the session ended before its tests; those that
+    never ran are "not evaluated", and the session does not pass. ``outcome`` follows from the tests: it is written for
+    readers of the file, and computed again when the file is read.
     """
 
     created: Annotated[
@@ -193,12 +209,17 @@ class Session:
     real_sets: tuple[RealSet, ...] = ()
     options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     patch: tuple[Verdict, ...] = ()
+    interrupted: Annotated[
+        Message | None,
+        Meta(description="Why the session ended before all its tests had run; null for one that reached its end."),
+    ] = None
     outcome: Conclusion = field(init=False)
 
     def __post_init__(self) -> None:
         skipped = (Outcome.NOT_APPLICABLE, Outcome.NOT_EVALUATED)
-        # A session without an evaluated test concluded nothing: unknown.
-        _conclude(self, merge(t.outcome for t in self.tests if t.outcome not in skipped))
+        found = [t.outcome for t in self.tests if t.outcome not in skipped]
+        # A session without an evaluated test concluded nothing: unknown. An interrupted one may have missed a failure.
+        _conclude(self, merge([*found, *((Outcome.UNKNOWN,) if self.interrupted else ())]))
         read_only(self)
 
     @property
@@ -293,7 +314,8 @@ def read_hashed(folder: Path) -> tuple[Session, str]:
             )
         )
     try:
-        return _with_scenarios(Session.from_json(data)), hashlib.sha256(content).hexdigest()
+        session = _with_rows(_with_scenarios(Session.from_json(data)))
+        return session, hashlib.sha256(content).hexdigest()
     except ShapeError as error:
         raise SessionError(
             say(
@@ -325,6 +347,15 @@ def _with_scenarios(session: Session) -> Session:
         return replace(test, scenario=case.scenario, occasion=next(iter(case.occasions), ""))
 
     return replace(session, tests=tuple(map(marked, session.tests)))
+
+
+def _with_rows(session: Session) -> Session:
+    """Work out the rows of a session again: those in the file may be claims, or of an older checklist."""
+    if not session.requirements:
+        return session
+    from harness.session.rows import with_rows  # noqa: PLC0415 -- that module builds on this one
+
+    return with_rows(session)
 
 
 def require_same_target(first: tuple[Path, Session], other: tuple[Path, Session]) -> None:

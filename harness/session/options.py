@@ -18,12 +18,16 @@ from harness.targets.resolve import parse as parse_target
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option ``--phase3-NAME``, also ``PHASE3_NAME`` and ``phase3_NAME``, with its default and help."""
+    """One option ``--phase3-NAME``, also ``PHASE3_NAME`` and ``phase3_NAME``, with its default and help.
+
+    ``alone`` is the value of an option that is given without one; it is empty for an option that needs a value.
+    """
 
     name: str
     default: str
     help: str
     flag: bool = False
+    alone: str = ""
 
     @property
     def cli(self) -> str:
@@ -41,6 +45,9 @@ class Option:
         return f"phase3_{self.name}"
 
 
+NEWEST = "newest"
+"""The value of ``--phase3-resume`` without a session."""
+DEFAULT_BUDGET = "20min,10GiB"
 _FORMS = ", ".join(form for kind in TARGETS.values() for form in kind.forms)
 OPTIONS = (
     Option("target", EMBEDDED.name, f"target under validation: {_FORMS}"),
@@ -74,8 +81,9 @@ OPTIONS = (
     Option("seconds", "600", "time limit of one run, in seconds"),
     Option(
         "budget",
-        "20min,10GiB",
-        "time and disk space that all runs of the large case may take together, on a real target",
+        DEFAULT_BUDGET,
+        "time and disk space that all runs of the large case may take together, on a real target (with the default, the smallest"
+        " large case runs also if it takes longer)",
     ),
     Option(
         "lang",
@@ -83,6 +91,12 @@ OPTIONS = (
         "language of the messages: en or fr (default: that of the system, or en; the report is written in both)",
     ),
     Option("quick", "", "run one case only, with its control", flag=True),
+    Option(
+        "resume",
+        "",
+        "go on with an interrupted session: the newest, or the one of this name or folder (write --phase3-resume=SESSION)",
+        alone=NEWEST,
+    ),
 )
 
 _FOLDERS = ("frames", "dir", "config")
@@ -111,12 +125,15 @@ class Settings:
     budget: Budget
     lang: str
     quick: bool
+    resume: str
 
     def deciding(self) -> dict[str, str]:
         """Return the options that decide on the runs, as a command line writes them, without empty ones."""
         found = {field.name: str(getattr(self, field.name)) for field in fields(self)}
         found |= {"seconds": f"{self.seconds:.12g}", "quick": "true" if self.quick else ""}
-        return {name: value for name, value in found.items() if value and name not in ("python", "dir", "lang")}
+        return {
+            name: value for name, value in found.items() if value and name not in ("python", "dir", "lang", "resume")
+        }
 
 
 def resolve_options(

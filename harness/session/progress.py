@@ -9,6 +9,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,12 @@ DEPTH = 3
 
 LONGEST_REASON = 200
 """Characters of the reason of a crash in a run's line."""
+
+SHORT = 120
+"""Seconds from which on a time is shown in minutes."""
+
+QUIET = 25.0
+"""Seconds without a line after which the state is shown again, so that nobody takes a silent session for a hanging one."""
 
 CHUNK = 4_000_000
 """Bytes of one file that are read at a time; otherwise a reader that starts late would stall."""
@@ -111,17 +118,26 @@ class ProgressReader:
 class ProgressMonitor:
     """A thread that shows the progress of the runs whose records lie below ``session``, which need not exist yet.
 
-    ``show`` shows one line; each run gets a line when its state changes. ``interval`` is in seconds, between two looks.
+    ``show`` shows one line; each run gets a line when its state changes. ``interval`` is in seconds, between two looks. After
+    ``quiet`` seconds without a line, each living run is shown again, or that runs are being prepared or judged.
     """
 
     def __init__(
-        self, session: Path, show: Callable[[str], object], *, interval: float = 2.0, translate: Translate = str
+        self,
+        session: Path,
+        show: Callable[[str], object],
+        *,
+        interval: float = 2.0,
+        quiet: float = QUIET,
+        translate: Translate = str,
     ) -> None:
         self._reader = ProgressReader(session)
         self._interval = interval
+        self._quiet = quiet
         self._translate = translate
         self._line = show
         self._shown: dict[str, Progress] = {}
+        self._begun = self._last = time.monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="progress", daemon=True)
 
@@ -143,12 +159,43 @@ class ProgressMonitor:
             return  # the stream was closed
 
     def _show(self) -> None:
-        for state in self._reader.look():
+        states = self._reader.look()
+        for state in states:
             # A run that was sealed when first seen belongs to an earlier session, and needs no line.
             known = state.state == "running" or state.record in self._shown
             if known and self._shown.get(state.record) != state:
                 self._shown[state.record] = state
-                self._line(line(state, self._translate))
+                self._tell(line(state, self._translate))
+        if time.monotonic() - self._last < self._quiet:
+            return
+        living = [state for state in states if state.state == "running"]
+        for state in living:
+            self._tell(line(state, self._translate))
+        if not living:
+            self._tell(_between_runs(len(states), time.monotonic() - self._begun).render(self._translate))
+
+    def _tell(self, text: str) -> None:
+        self._last = time.monotonic()
+        self._line(text)
+
+
+def _between_runs(count: int, seconds: float) -> Message:
+    return say(
+        "No run lives: frames are being prepared, or runs judged. Runs so far: {count}, {seconds} s.",
+        count=count,
+        seconds=round(seconds),
+    )
+
+
+@contextmanager
+def progress_of(folder: Path, show: Callable[[str], object], translate: Translate = str) -> Iterator[None]:
+    """Show the progress of the runs below a folder while the block lasts."""
+    monitor = ProgressMonitor(folder, show, translate=translate)
+    monitor.start()
+    try:
+        yield
+    finally:
+        monitor.stop()
 
 
 def line(state: Progress, translate: Translate = str, *, now: int | None = None) -> str:
@@ -176,13 +223,19 @@ def line(state: Progress, translate: Translate = str, *, now: int | None = None)
 
 
 def expected_table(
-    runs: Sequence[PlannedRun], durations: Durations, *, profile: str = "fast", translate: Translate = str
+    runs: Sequence[PlannedRun],
+    durations: Durations,
+    *,
+    profile: str = "fast",
+    pilot: float | None = None,
+    translate: Translate = str,
 ) -> str:
     """Return a table of the runs to come, with the expected time of each and the sum.
 
-    ``?`` marks an unknown time, ``~`` the time of another target of the same kind.
+    ``pilot`` is the time of the pilot run in seconds per frame. ``?`` marks an unknown time, ``~`` one that was estimated from
+    the pilot run, or else from another target of the same kind.
     """
-    expected = [durations.expected(run.target, run.case, run.dataset, profile) for run in runs]
+    expected = [_expected(run, durations, profile, pilot) for run in runs]
     names = (say("run"), say("target"), say("case"), say("role"), say("dataset"), say("retention"), say("expected"))
     head = [name.render(translate) for name in names]
     rows = [head]
@@ -195,19 +248,29 @@ def expected_table(
     return "".join(f"{line}\n" for line in (*table, _total([seconds for seconds, _ in expected]).render(translate)))
 
 
+def _expected(run: PlannedRun, durations: Durations, profile: str, pilot: float | None) -> tuple[float | None, bool]:
+    """Return the expected seconds of a run, and whether they are those of the same run in earlier sessions."""
+    seconds, exact = durations.expected(run.target, run.case, run.dataset, profile)
+    if not exact and pilot is not None and run.frames:
+        return pilot * run.frames, False
+    return seconds, exact
+
+
 def _total(expected: Sequence[float | None]) -> Message:
     known = [seconds for seconds in expected if seconds is not None]
     count, total, unknown = len(expected), round(sum(known)), len(expected) - len(known)
     if not known:
         return say("Runs: {count}; their duration is not known yet.", count=count)
-    if not unknown:
-        return say("Runs: {count}, about {seconds} s if run one after the other.", count=count, seconds=total)
-    return say(
-        "Runs: {count}, about {seconds} s if run one after the other; of unknown duration: {unknown}.",
-        count=count,
-        seconds=total,
-        unknown=unknown,
-    )
+    if unknown:
+        return say(
+            "Runs: {count}, about {seconds} s if run one after the other; of unknown duration: {unknown}.",
+            count=count,
+            seconds=total,
+            unknown=unknown,
+        )
+    if total < SHORT:
+        return say("{count} runs, about {seconds} s if run one after the other.", count=count, seconds=total)
+    return say("{count} runs, about {minutes} min if run one after the other.", count=count, minutes=round(total / 60))
 
 
 def _records(folder: Path, depth: int) -> Iterator[Path]:

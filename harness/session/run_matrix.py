@@ -25,13 +25,14 @@ RunKind = tuple[Retention, Variant]
 
 @dataclass(frozen=True, slots=True)
 class PlannedRun:
-    """A run to come, as the table before the start shows it."""
+    """A run to come, as the table before the start shows it; ``frames`` is 0 where their number is not known."""
 
     case: str
     role: Role
     retention: Retention
     target: str
     dataset: str
+    frames: int = 0
 
 
 def role_of(subject: Subject, retention: Retention) -> Role:

@@ -201,13 +201,10 @@ class _Builder:
         return tuple(SectionView(title, tuple(lines)) for title, lines in sections.items())
 
     def _line(self, requirement: Requirement) -> LineView:
-        outcome = requirement.outcome
-        # A run of the embedded reference never counts for the Definition of Done, whatever the file contains.
-        if self.session.self_test and requirement.section == DEFINITION_OF_DONE:
-            outcome = Outcome.NOT_EVALUATED
         judging = [t for t in self.tests if t.nodeid.partition("[")[0] in requirement.tests]
         links = tuple(Link(self.test_ids[t.nodeid], self._title(t) or t.nodeid, t.case or "") for t in judging)
-        return LineView(requirement.id, requirement.text, badge(outcome, self.lang), links)
+        sentence = self.lang.render(requirement.reason) if requirement.reason is not None else ""
+        return LineView(requirement.id, requirement.text, badge(requirement.outcome, self.lang), sentence, links)
 
     def _test(self, test: TestEntry) -> TestView:
         shown = badge(test.outcome, self.lang)

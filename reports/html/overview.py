@@ -31,6 +31,19 @@ def run_words(entry: RunEntry | None, judged: JudgedRun) -> str:
     return f"{entry.target}, {entry.retention}" if entry else judged.run
 
 
+def told_runs(judged: Sequence[JudgedRun], entries: Mapping[str, RunEntry]) -> Mapping[str, str]:
+    """Return words that tell the runs of a case apart: target, retention and dataset, and where these are equal the key too.
+
+    A merged session may hold the same run of two machines, or a case on two datasets.
+    """
+    words = {}
+    for run in judged:
+        entry = entries.get(run.run)
+        words[run.run] = f"{run_words(entry, run)}, {entry.dataset}" if entry else run.run
+    known = list(words.values())
+    return {key: f"{text}, {key}" if known.count(text) > 1 else text for key, text in words.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """One cell: its badge, the id of the run that it links to (may be empty), and its label as a finding (may be empty)."""
@@ -109,9 +122,10 @@ def glance(
             _worst([j for j in judged if j.expected_red is not None], control, lang, run_ids, red),
             _worst([j for j in judged if j.role == "pair"], pair, lang, run_ids, {}),
         )
+        names = told_runs(here, entries)
         for subject in here or (None,):
             cells = tuple(_cell(subject, check, lang, run_ids) for check in checks)
-            run = run_words(entries.get(subject.run), subject) if len(here) > 1 and subject is not None else ""
+            run = names[subject.run] if len(here) > 1 and subject is not None else ""
             about = (letters.get(case, ""), case, case_id, modes.get(case, ""), datasets[case], run)
             rows.append(GlanceRow(*about, (*cells, *others)))
     columns = (*checks, control, pair)

@@ -161,11 +161,12 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class LineView:
-    """One line of the checklist, with its outcome and its tests."""
+    """One line of the checklist, with its outcome, the sentence on it, and its tests."""
 
     id: str
     text: str
     badge: Badge
+    sentence: str
     tests: tuple[Link, ...]
 
 

@@ -11,10 +11,13 @@ from hypothesis import strategies as st
 
 from harness.checks import cost
 from harness.checks.judge import judge
-from harness.language.message import Message
+from harness.checks.times import cpu_seconds, ratio_of
+from harness.language.message import Message, say
 from harness.record.comparison import Comparison
 from harness.record.convert import from_json
-from harness.verdict import Outcome
+from harness.record.history import ProcessSample
+from harness.session.model import JudgedRun
+from harness.verdict import Outcome, Verdict
 from tests import micro
 
 SECOND = 10**9
@@ -49,10 +52,34 @@ def lasting(record, seconds):
     return replace(record, history=replace(history, events=later))
 
 
-def timed(*times):
+def timed(*times, kind="zemosaic"):
     """Return runs with timed pairs of these durations of Phase 3 in seconds (per_tile, run_end)."""
     runs = micro.runs(micro.counted())
     pairs = tuple((lasting(runs.run, a), lasting(runs.pair, b)) for a, b in times)
+    return replace(runs, timed=pairs).map(lambda record: of_kind(record, kind))
+
+
+def of_kind(record, kind):
+    """Return the record of a run of another kind of target."""
+    return replace(record, request=replace(record.request, target=replace(record.request.target, kind=kind)))
+
+
+def using(record, cores, step=0.1):
+    """Return the record with samples of its processes, which use this number of cores in Phase 3 and none elsewhere."""
+    start, end = (
+        next(e.t for e in record.history.events if e.key == f"run_info_phase3_{what}_from_cache")
+        for what in ("started", "finished")
+    )
+    times = np.arange(start - SECOND, end + SECOND, round(step * SECOND))
+    used = cores * np.clip(times - start, 0, end - start) / SECOND
+    samples = tuple(ProcessSample(int(t), 1, 10**8, float(cpu), 4, 20) for t, cpu in zip(times, used, strict=True))
+    return replace(record, history=replace(record.history, processes=samples))
+
+
+def burning(*cores, seconds=10.0, kind="zemosaic"):
+    """Return runs with timed pairs of equal durations in which Phase 3 uses these numbers of cores (per_tile, run_end)."""
+    runs = timed(*[(seconds, seconds)] * len(cores), kind=kind)
+    pairs = tuple((using(run, a), using(pair, b)) for (run, pair), (a, b) in zip(runs.timed, cores, strict=True))
     return replace(runs, timed=pairs)
 
 
@@ -123,6 +150,49 @@ def test_a_slower_phase_3_fails():
     assert "95 % interval" in micro.prose(found)
 
 
+@pytest.mark.parametrize("kind", ["zemosaic", "reference"])
+def test_a_slow_release_is_red_by_its_cpu_time(kind):
+    """A release that uses more CPU time fails on every target, also where the wall times agree."""
+    found = verdict(burning((1.3, 1.0), (1.34, 1.0), (1.28, 1.0), kind=kind))
+    assert found.outcome is Outcome.FAIL
+    assert found.gates
+    assert "times the CPU time" in micro.prose(found)
+    assert found.evidence["cpu_ratio_low"] > found.evidence["cpu_ratio_limit"]
+
+
+@pytest.mark.parametrize("kind", ["zemosaic", "reference"])
+def test_equal_cpu_times_pass(kind):
+    """CPU times that agree pass, and the evidence has them."""
+    found = verdict(burning((1.01, 1.0), (0.99, 1.0), (1.0, 1.0), kind=kind))
+    assert found.outcome is Outcome.PASS
+    assert found.evidence["cpu_ratio"] == pytest.approx(1.0, abs=0.02)
+    assert found.evidence["phase_3_cpu_seconds"][0]["run_end"] == pytest.approx(10.0, abs=0.1)
+
+
+def test_cpu_time_needs_samples_close_to_the_ends_of_phase_3():
+    """With samples far apart beside the duration of Phase 3, or none, its CPU time is not known."""
+    run = lasting(micro.counted().record(), 2.0)
+    assert cpu_seconds(using(run, 1.5)) == pytest.approx(3.0, abs=0.1)
+    assert cpu_seconds(using(run, 1.5, step=0.7)) is None
+    assert cpu_seconds(run) is None
+
+
+def test_on_a_busy_machine_the_reference_is_shown_its_times_and_passes():
+    """On the reference wall time never gates, neither as too slow nor as too variable; the interval is shown."""
+    for times in (((20.0, 10.0), (9.0, 10.0), (14.0, 10.0)), ((13.0, 10.0), (13.4, 10.0), (12.8, 10.0))):
+        found = verdict(timed(*times, kind="reference"))
+        assert found.outcome is Outcome.PASS
+        assert "95 % interval" in micro.prose(found)
+
+
+def test_on_a_busy_machine_a_real_target_is_unknown_for_that_row_only():
+    """Times that vary too much are unknown for the row of times; the other verdicts on the run stand."""
+    found = verdict(timed((20.0, 10.0), (9.0, 10.0), (14.0, 10.0)))
+    assert (found.outcome, found.axis, found.gates) == ("unknown", "time", False)
+    sound = Verdict("tiles", Outcome.PASS, say("x"))
+    assert JudgedRun("k", case="c", role="subject", verdicts=(sound, found)).outcome is Outcome.PASS
+
+
 def test_noise_is_no_failure():
     """A mean above the limit does not fail if the interval reaches below the limit."""
     found = verdict(timed((13.0, 10.0), (9.5, 10.0), (12.5, 10.0)))
@@ -163,7 +233,8 @@ def test_pairs_that_are_no_measure_are_left_out():
         (fewer, good[1]),
         (endless, good[1]),
     )
-    found = verdict(replace(micro.runs(micro.counted()), timed=bad))
+    runs = replace(micro.runs(micro.counted()), timed=bad)
+    found = verdict(runs.map(lambda record: of_kind(record, "zemosaic")))
     assert (found.outcome, found.evidence["timed_pairs"]) == (Outcome.UNKNOWN, 0)
     told = found.evidence["timed_pairs_left_out"]
     assert len(told) == len(bad)
@@ -201,7 +272,7 @@ def test_everything_measured_is_in_one_sentence():
 def test_the_ratio_scales_with_the_times(logs, scale):
     """Times scaled by a factor scale the ratio and its interval; the ratio lies within the interval."""
     pairs = [(math.exp(x), 1.0) for x in logs]
-    one, other = cost.ratio_of(pairs), cost.ratio_of([(a * scale, b) for a, b in pairs])
+    one, other = ratio_of(pairs), ratio_of([(a * scale, b) for a, b in pairs])
     assert one.low <= one.value * (1 + 1e-12)
     assert one.value <= one.high * (1 + 1e-12)
     for mine, theirs in ((one.value, other.value), (one.low, other.low), (one.high, other.high)):
@@ -214,7 +285,7 @@ def test_the_interval_holds_what_it_says():
     hits = 0
     for _ in range(2000):
         pairs = [(1.05 * math.exp(x), 1.0) for x in rng.normal(0, 0.1, 4)]
-        found = cost.ratio_of(pairs)
+        found = ratio_of(pairs)
         hits += found.low <= 1.05 <= found.high
     assert 0.935 < hits / 2000 < 0.965
 

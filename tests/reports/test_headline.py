@@ -49,7 +49,7 @@ def test_the_title_claims_no_more_than_was_evaluated(scenarios, outcomes, title,
     )
     tests += (TestEntry("d.py::t", "t", Outcome.NOT_EVALUATED, "", None, scenario="D"),)
     tests += (TestEntry("faults.py::t", "t", Outcome.PASS, "", None, scenario="1", occasion="retry"),)
-    session = a_session(tests=tests, requirements=done_lines(*outcomes))
+    session = a_session(tests=tests, requirements=done_lines(*outcomes, test="0.py::t"))
     page = written(session, tmp_path)
     assert f"◐ zemosaic abc: the evaluated tests pass{title}" in page.words
     assert "the validation passes" not in page.words
@@ -59,7 +59,7 @@ def test_the_title_claims_no_more_than_was_evaluated(scenarios, outcomes, title,
 def test_the_title_says_it_in_french():
     """The French title says so too."""
     tests = (TestEntry("scenarios/test_a_hole_repro.py::t", "t", Outcome.PASS, "", None, scenario="A"),)
-    session = a_session(tests=tests, requirements=done_lines("pass", "not evaluated"))
+    session = a_session(tests=tests, requirements=done_lines("pass", "not evaluated", test=tests[0].nodeid))
     assert summary_lines(session, "fr")[0] == (
         "zemosaic abc\u00a0: les tests évalués réussissent (scénario A)\u00a0; "
         "lignes de la définition de «\u00a0terminé\u00a0» pas encore évaluées\u00a0: 1 sur 2"
@@ -69,7 +69,8 @@ def test_the_title_says_it_in_french():
 def test_a_whole_pass_has_its_tick(tmp_path):
     """If every line of the Definition of Done was evaluated, the title has a tick."""
     tests = (TestEntry("scenarios/test_a_hole_repro.py::t", "t", Outcome.PASS, "", None),)
-    words = written(a_session(tests=tests, requirements=done_lines("pass", "pass")), tmp_path).words
+    session = a_session(tests=tests, requirements=done_lines("pass", "pass", test=tests[0].nodeid))
+    words = written(session, tmp_path).words
     assert "✓ zemosaic abc: the validation passes" in words
 
 

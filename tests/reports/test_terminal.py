@@ -18,13 +18,14 @@ def test_the_terminal_is_not_steered(folders):
 
 
 def test_the_summary_is_compact_and_worst_first(folders):
-    """The summary has the title, counts, each judged run with its failures, controls in one line, and real sets at the end."""
+    """The summary has title, counts, lines of the Definition of Done, judged runs with failures, controls, real sets."""
     lines = summary_lines(read_session(folders["zemosaic"]), "en")
-    assert lines[:3] == (
+    assert lines[:2] == (
         "zemosaic 63bcc2c: the validation fails",
         "Tests that fail: 3 of 3. Tests that could not conclude: 0.",
-        "✗ fail: chain, version under test",
     )
+    assert [line.partition(" (")[0].partition(": ")[2].split()[0] for line in lines[2:5]] == ["4.1", "4.2", "4.3"]
+    assert lines[5] == "✗ fail: chain, version under test"
     assert "    ✗ tiles: Tile 3 is missing (3 of 4 made)." in lines
     assert lines[-3] == "No real set was judged."
     reference = summary_lines(read_session(folders["reference"]), "fr")

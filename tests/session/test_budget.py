@@ -82,9 +82,19 @@ def test_the_free_disk_decides_whatever_the_budget_allows():
     assert " 14901 GiB free" in choose(SIZES, PILOT, replace(ROOM, bytes=1.0), free=1.6e13).why.render()
 
 
-def test_without_a_pilot_nothing_is_chosen():
-    """A pilot run that crashed or was stopped gives no estimate."""
-    assert choose(SIZES, None, ROOM, free=1e15).name is None
+def test_without_a_pilot_the_smallest_subset_shows_why():
+    """A pilot run that crashed or was stopped gives no estimate; the smallest subset then has verdicts of its own."""
+    assert choose(SIZES, None, ROOM, free=1e15).name == "small"
+
+
+def test_the_default_budget_fits_what_a_full_run_needs():
+    """The default budget chooses among the subsets and never refuses the smallest; a budget of the user's does."""
+    short = replace(ROOM, seconds=100.0)
+    choice = choose(SIZES, PILOT, short, free=1e15, usual=short)
+    assert choice.name == "small"
+    assert "more than the default budget" in choice.why.render()
+    assert choose(SIZES, PILOT, short, free=1e15, usual=ROOM).name is None
+    assert choose(SIZES, PILOT, short, free=5e9, usual=short).name is None  # the disk is no matter of choice
 
 
 def test_a_choice_survives_its_file():

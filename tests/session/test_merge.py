@@ -146,7 +146,9 @@ def test_the_order_of_a_lines_tests_is_not_compared(tmp_path, shards):
     assert any(len(line.tests) > 1 for line in lines)
     change(shards[1], requirements=tuple(replace(line, tests=line.tests[::-1]) for line in lines))
     assert merge_sessions(tmp_path / "out", shards).requirements == lines
-    change(shards[1], requirements=tuple(replace(line, tests=line.tests[1:]) for line in lines))
+    change(
+        shards[1], requirements=tuple(replace(line, tests=(*line.tests, "scenarios/test_x.py::t")) for line in lines)
+    )
     with pytest.raises(SessionError, match="the same checklist"):
         merge_sessions(tmp_path / "out 2", shards)
 

@@ -262,7 +262,7 @@ def test_the_table_of_runs_to_come(tmp_path):
     ("datasets", "told"),
     [
         (("large", "large"), "Runs: 2; their duration is not known yet."),
-        (("small", "small"), "Runs: 2, about 17 s if run one after the other."),
+        (("small", "small"), "2 runs, about 17 s if run one after the other."),
     ],
 )
 def test_the_sum_of_all_or_of_none(tmp_path, datasets, told):
@@ -271,3 +271,25 @@ def test_the_sum_of_all_or_of_none(tmp_path, datasets, told):
     durations.add(a_request(), 8.4)
     coming = [PlannedRun("chain", "subject", "per_tile", "reference", dataset) for dataset in datasets]
     assert expected_table(coming, durations).splitlines()[-1] == told
+
+
+def test_a_session_is_never_silent_for_long(tmp_path):
+    """After some quiet seconds the monitor says that no run lives, and how long the session takes so far."""
+    shown = []
+    monitor = ProgressMonitor(tmp_path, shown.append, interval=0.01, quiet=0.05)
+    monitor.start()
+    deadline = time.monotonic() + 20
+    while len(shown) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    monitor.stop()
+    assert len(shown) >= 2
+    assert all("No run lives" in line for line in shown)
+    assert progress.QUIET <= 30
+
+
+def test_a_time_that_is_not_known_is_estimated_from_the_pilot(tmp_path):
+    """Seconds per frame of the pilot run give the time of each other run; the sum names the whole in minutes."""
+    runs = [PlannedRun("chain", "subject", "per_tile", "zemosaic a", "chain3x2", 36) for _ in range(61)]
+    table = expected_table(runs, Durations(tmp_path / "none.json"), pilot=0.65)
+    assert "~23 s" in table
+    assert table.endswith("61 runs, about 24 min if run one after the other.\n")

@@ -22,6 +22,7 @@ from harness.session.model import (
     read_session,
     write_session,
 )
+from harness.session.rows import with_rows
 from harness.session.schema import SCHEMA, schema
 from harness.verdict import Axis, Outcome, Standing, Verdict
 from tests.sample_session import sample_session
@@ -91,7 +92,7 @@ def test_every_part_fits(tmp_path):
     test = TestEntry("t.py::t[c]", "Title", Outcome.NOT_EVALUATED, "", "c", "truth", "k", "subject", "start")
     run = RunEntry("k", "c", "subject", "per_tile", "t", "d", "user", "runs/k", "done", 1.5, "sds", 3)
     session = Session("2026-01-01T00:00:00+00:00", "t", "command", {"a": [1]}, "pytest", {"harness": "1"})
-    requirement = Requirement("A.1", "A", "texte", ("t.py::t",), Outcome.UNKNOWN)
+    requirement = Requirement("A.1", "A", "texte", ("t.py::t",), Outcome.NOT_EVALUATED)
     session = replace(
         session,
         runs=(run,),
@@ -101,7 +102,11 @@ def test_every_part_fits(tmp_path):
         real_sets=(RealSet("m", judged=True, command="c"),),
         options={"profile": "fast"},
         patch=(replace(verdict, check="0.1"),),
+        interrupted=say("Stopped."),
     )
+    session = with_rows(session)
+    assert session.requirements[0].reason is not None
+    assert session.requirements[0].missing
     VALIDATOR.validate(json.loads(write_session(session, tmp_path).read_text(encoding="utf-8")))
     assert read_session(tmp_path) == session
 
@@ -248,9 +253,10 @@ def test_the_schema_has_the_fields_of_the_classes(owner, schema, besides):
     """A class and its schema have the same fields. All are required, except those that were added to the format later."""
     names = {f.name for f in fields(owner)} | besides
     later = {
-        Session: {"options", "patch"},
+        Session: {"options", "patch", "interrupted"},
         JudgedRun: {"questions", "red_with_run_end"},
         TestEntry: {"part", "scenario", "occasion"},
+        Requirement: {"reason", "cases", "missing"},
     }.get(owner, set())
     assert set(schema["properties"]) == names
     assert set(schema["required"]) == names - later
@@ -263,6 +269,7 @@ def test_every_class_of_a_session_is_compared_with_the_schema():
     assert parts == {
         "Comparison",
         "JudgedRun",
+        "Message",
         "RealSet",
         "Requirement",
         "RunEntry",

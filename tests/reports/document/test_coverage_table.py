@@ -138,5 +138,5 @@ def test_a_new_scenario_is_in_the_document_by_its_marks_and_cases_alone(monkeypa
     assert ("not run: `Z-two`" in beyond) is (len(asked) == 1)
     # As the test of a line, its cases are asked for.
     lines = (replace(LINES[0], tests=(new,)), *LINES[1:])
-    monkeypatch.setattr("harness.session.definition_of_done.read_lines", lambda: lines)
+    monkeypatch.setattr("harness.session.rows.read_lines", lambda: lines)
     assert outcomes(taken(replace(session, **parts)))["0.1"] == ("pass" if len(asked) == 2 else "not evaluated")

@@ -228,11 +228,17 @@ def test_hostile_text_stays_where_it_is(tmp_path):
 
 @pytest.mark.parametrize(("outcome", "status"), [("pass", 0), ("fail", 1), ("unknown", 3), (None, 3)])
 def test_the_command_writes_both_and_says_how_it_went(written, tmp_path, monkeypatch, capsys, *, outcome, status):
-    """The exit status is that of the Definition of Done; by default the files are named after the target."""
+    """The lines with their outcomes and the verdict are printed; the exit status is that of the Definition of Done."""
     monkeypatch.chdir(tmp_path)
     folder = written(a_session(tests={DONE[1].tests[0]: outcome}))
     assert main(["dod", str(folder)]) == status
-    assert capsys.readouterr().out.splitlines() == [
+    *lines, verdict, first, second = capsys.readouterr().out.splitlines()
+    words = {"pass": "✓ pass", "fail": "✗ fail", "unknown": "? unknown", None: "○ not evaluated"}
+    assert [line[: line.index(" (")] for line in lines] == [
+        f"{words[outcome] if row is DONE[1] else words['pass']}: {row.id} {row.text}" for row in DONE
+    ]
+    assert verdict == f"{words[outcome or 'unknown']}: Definition of Done: {FIXED}"
+    assert [first, second] == [
         "Written: validation-b59a65f.md",
         "Written: validation-b59a65f.fr.md",
     ]

@@ -340,7 +340,7 @@ def test_the_page_concludes_nothing(folders, tmp_path):
     """The page shows the outcomes of the session, even if the records would give others."""
     session = read_session(folders["zemosaic"])
     tests = tuple(replace(t, outcome=Outcome.PASS) for t in session.tests)
-    assert "zemosaic 63bcc2c: the validation passes" in written(replace(session, tests=tests), tmp_path).words
+    assert "zemosaic 63bcc2c: the evaluated tests pass" in written(replace(session, tests=tests), tmp_path).words
 
 
 def _colours(block):

@@ -8,6 +8,7 @@ import pytest
 from harness.session.model import Requirement
 from harness.verdict import Outcome
 from reports.html.overview import scenario_title
+from reports.summary import summary
 from reports.terminal import summary_lines
 from tests.report_pages import STYLE, a_run, a_session, a_verdict, an_entry, read, section, written
 from tests.sample_session import JUDGED
@@ -53,6 +54,21 @@ def test_the_matrix_leads_to_the_run_and_hides_nothing(tmp_path):
     # By case, role and name: the control, its sound pair, the pair that fails, and the two runs of the subject.
     assert {"#run-1", "#run-3", "#run-4", "#run-5"} <= set(cells)
     assert "#run-2" not in cells
+
+
+def test_merged_sessions_have_no_two_equal_rows_and_name_the_dataset(tmp_path):
+    """Two runs of one case in a merged session have rows that differ, with the dataset, in the page and in the summary."""
+    runs = tuple(
+        replace(an_entry("a", "subject"), key=key, dataset=dataset)
+        for key, dataset in (("r", "chain3x2"), ("r~2", "chain3x2"), ("other", "stress-20"))
+    )
+    judged = tuple(replace(a_run("a", "subject", (a_verdict("holes"),)), run=run.key) for run in runs)
+    session = a_session(judged=judged, runs=runs)
+    table = [line.split(" | ")[0] for line in summary(session, "en", "0").splitlines() if line.startswith("| a ")]
+    assert len(set(table)) == len(runs)
+    assert all(any(dataset in row for row in table) for dataset in ("chain3x2", "stress-20"))
+    matrix = section(written(session, tmp_path), "The verdict of each check", "Verdicts on all runs")
+    assert all(f"zemosaic abc, per_tile, {words}" in matrix for words in ("chain3x2, r~2", "stress-20"))
 
 
 def test_a_scenario_has_the_title_of_its_section():

@@ -1,0 +1,170 @@
+"""Go on with an interrupted session: its finished runs are used again, and everything else is made anew.
+
+A session notes in ``started.json`` what decides on its runs. It can be resumed if the same is asked for; otherwise it is refused
+with what differs. Runs that were stopped are made again. The others are read from their records and judged again, which gives
+the same verdicts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.language.message import Message, SaidError, say
+from harness.record.convert import ShapeError, from_json, to_json
+from harness.record.leftovers import remove_tree
+from harness.record.seal import read_seal
+from harness.record.values import RecordError
+from harness.session.model import SessionError, Share, read_session
+from harness.session.options import NEWEST
+from harness.session.run_matrix import RUNS
+from harness.verdict import Outcome
+
+STARTED = "started.json"
+RESUMED = "0-resumed.json"
+"""The share of the interrupted session; its name sorts first, so that new outcomes replace old ones."""
+
+
+class ResumeError(SaidError):
+    """Raised when a session can't be resumed. The message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What decides on the runs of a session: options, the identity of each target, and hashes of the user's files."""
+
+    options: Mapping[str, str]
+    targets: Mapping[str, Any]
+    config: str = ""
+    frames: str = ""
+
+
+def write_start(folder: Path, start: Start) -> None:
+    """Note with what a session starts."""
+    (folder / STARTED).write_text(json.dumps(to_json(start), indent=1) + "\n", encoding="utf-8")
+
+
+def find(root: Path, named: str) -> Path:
+    """Return the folder of the session to resume: the newest below ``root``, or one that is named by its folder.
+
+    Raises
+    ------
+    ResumeError
+        When there is no such session, or it reached its end.
+
+    """
+    sessions = root / "sessions"
+    known = sorted(path for path in sessions.glob("*") if path.is_dir())
+    if named == NEWEST:
+        folder = known[-1] if known else sessions
+    else:
+        folder = next((path for path in known if path.name == named), Path(named).expanduser().resolve())
+    if not (folder / STARTED).is_file():
+        raise ResumeError(
+            say(
+                "expected an interrupted session in {folder}, found no {name}: name a session of --phase3-dir that this version"
+                " of the harness started, or leave out --phase3-resume",
+                folder=str(folder),
+                name=STARTED,
+            )
+        )
+    if _ended(folder):
+        raise ResumeError(
+            say(
+                "expected an interrupted session, found {folder}, which reached its end: name another, or leave out"
+                " --phase3-resume",
+                folder=str(folder),
+            )
+        )
+    return folder
+
+
+def _ended(folder: Path) -> bool:
+    try:
+        return read_session(folder).interrupted is None
+    except SessionError:
+        return False  # it was killed before it wrote its session
+
+
+def require_same(folder: Path, now: Start) -> None:
+    """Refuse to resume a session with other options, targets, settings or frames.
+
+    Raises
+    ------
+    ResumeError
+        With everything that differs.
+
+    """
+    try:
+        before = from_json(json.loads((folder / STARTED).read_text(encoding="utf-8")), Start)
+    except (OSError, ValueError, ShapeError) as error:
+        raise ResumeError(
+            say("expected {path} to be readable, found: {error}", path=str(folder / STARTED), error=str(error))
+        ) from error
+    found = tuple(_differences(before, now))
+    if found:
+        raise ResumeError(
+            say("expected what the session in {folder} was started with, found other input:", folder=str(folder)),
+            *found,
+        )
+
+
+def _differences(before: Start, now: Start) -> list[Message]:
+    found = [
+        say(
+            "--phase3-{name} was {before} and is {now}: give the same, or start a new session",
+            name=name,
+            before=repr(before.options.get(name, "")),
+            now=repr(now.options.get(name, "")),
+        )
+        for name in sorted({*before.options, *now.options})
+        if before.options.get(name) != now.options.get(name)
+    ]
+    now_targets = to_json(now.targets)
+    found += [
+        say("the {role} is another version than before: start a new session", role=role)
+        for role in sorted({*before.targets, *now_targets})
+        if before.targets.get(role) != now_targets.get(role)
+    ]
+    if before.config != now.config:
+        found.append(say("the settings in the file of --phase3-config were changed: start a new session"))
+    if before.frames != now.frames:
+        found.append(say("the frames in the folder of --phase3-frames were changed: start a new session"))
+    return found
+
+
+def reopen(folder: Path) -> None:
+    """Prepare the folder of an interrupted session: remove stopped runs, and turn its session into a share."""
+    kept = {path.name for path in (folder / RUNS).glob("*") if path.is_dir() and _finished(path)}
+    for path in (folder / RUNS).glob("*"):
+        if path.is_dir() and path.name not in kept:
+            remove_tree(path)
+    shares = folder / "shares"
+    shares.mkdir(exist_ok=True)
+    for path in (*shares.glob("*.json"), *shares.glob("*.collected")):
+        path.unlink()
+    try:
+        session = read_session(folder)
+    except SessionError:
+        return
+    share = Share(
+        tuple(run for run in session.runs if Path(run.record).name in kept),
+        tuple(j for j in session.judged if j.run in kept and j.pair in {None, *kept}),
+        # What was not reached, or skipped, is asked again.
+        tuple(test for test in session.tests if test.outcome is not Outcome.NOT_EVALUATED),
+        session.real_sets,
+        session.patch,
+    )
+    (shares / RESUMED).write_text(json.dumps(to_json(share)), encoding="utf-8")
+
+
+def _finished(record: Path) -> bool:
+    """Return whether a run reached an end of its own; a run that was stopped with the session did not."""
+    try:
+        seal = read_seal(record)
+    except RecordError:
+        return False
+    return seal is not None and seal.state != "killed"
