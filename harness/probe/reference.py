@@ -19,7 +19,7 @@ def run(probe: Probe) -> None:
     """Run one mosaic as the request asks."""
     request, record = probe.request, probe.record
     sys.path.insert(0, request["target"]["root"])
-    tiles = Tiles(probe.recorder, probe.holds, describe(probe.paths), conclude(probe.paths))
+    tiles = Tiles(probe.recorder, probe.holds, describe(probe.paths), conclude(probe.paths), probe.order)
     tiles.install_futures()
     probe.events.listeners.append(tiles.heard)
     install_saves(importlib.import_module("numpy"), probe.recorder, probe.paths)

@@ -53,7 +53,7 @@ def run(probe: Probe) -> None:
     request = probe.request
     sys.path.insert(0, os.environ.get("PHASE3_TARGET_ROOT") or request["target"]["root"])
     _pretend_processors(int(request["workers"]))
-    tiles = Tiles(probe.recorder, probe.holds, describe(probe.paths), conclude(probe.paths))
+    tiles = Tiles(probe.recorder, probe.holds, describe(probe.paths), conclude(probe.paths), probe.order)
     tiles.install_futures()
     probe.events.listeners.append(tiles.heard)
     numpy = importlib.import_module("numpy")
