@@ -15,12 +15,12 @@ from typing import Any
 from harness.analysis.causes import MAX_LISTED, Causes, listed
 from harness.analysis.figure import Evidence, Figure, Numbers, Unit, every, number_in, numbers
 from harness.analysis.modes import COADD_FINISHED, batches
-from harness.analysis.phase3 import ABANDONED, Why, groups, lineages, name_of, number, origins
+from harness.analysis.phase3 import ABANDONED, Why, groups, lineages, name_of, number, origins, tile_of
 from harness.checks.base import Check, Conclusion, Runs
 from harness.checks.premises import ALWAYS, CALLBACK, ELSEWHERE, MODE_REACHED, SHARED, TILES, measures, standard
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, say
-from harness.record.history import Tile
+from harness.record.history import Event, Tile
 from harness.record.reader import Record
 from harness.verdict import Outcome, Verdict
 
@@ -141,18 +141,58 @@ def follow(record: Record, causes: Causes) -> tuple[Lineage, ...]:
 def _aligned(record: Record) -> Mapping[int, int]:
     """Return the number of frames in each tile, from the tile's header or else from its event.
 
-    A target may stack the frames of a small group more than once: then the number is larger than that of the frames.
+    A target may stack the frames of a small group more than once: then the number is larger than that of the frames. The
+    header of a tile that was merged from parts counts parts: there the frames of these parts are added up.
     """
-    found = {}
+    found: dict[int, int] = {}
+    of_parts: dict[tuple[int, int], int] = {}  # tile, and start of the part
+    tiles = {tile.tile: tile for tile in record.history.tiles}
     for event in record.history.named(_ALIGNED):
-        tile, count = number(event, "tile_id"), number(event, "num_aligned")
-        if tile is not None and count is not None:
+        tile, count = tile_of(record.history, event), number(event, "num_aligned")
+        if tile is None or count is None:
+            continue
+        part = _part_of(tiles.get(tile), event)
+        if part is None:
             found[tile] = count
+        else:
+            of_parts[tile, part.started or 0] = count
     paths = {name_of(tile.path): tile.tile for tile in record.history.tiles if tile.path}
     for product in record.products.tiles if record.products is not None else ():
         if product.aligned is not None:
             found[paths.get(name_of(product.path), product.tile)] = product.aligned
+    for tile in tiles.values():
+        if not tile.parts:
+            continue
+        found.pop(tile.tile, None)
+        merged = _merged(tile, {start: n for (of, start), n in of_parts.items() if of == tile.tile})
+        if merged is not None:
+            found[tile.tile] = merged
     return found
+
+
+def _part_of(tile: Tile | None, event: Event) -> Tile | None:
+    """Return the part of a tile that was made when an event was sent."""
+    for part in tile.parts if tile is not None else ():
+        begun = part.started is not None and part.started <= event.t
+        if part.tile == number(event, "tile_id") and begun and (part.ended is None or event.t <= part.ended):
+            return part
+    return None
+
+
+def _merged(tile: Tile, aligned: Mapping[int, int]) -> int | None:
+    """Return how many frames the merge of a tile's parts can hold at most; ``None`` if that is not known.
+
+    If some parts did not align, the event does not say which: the largest are counted, so that no loss is made up.
+    """
+    merge = tile.merge
+    counts = [aligned.get(part.started or 0) for part in tile.merged]
+    known = [count for count in counts if count is not None]
+    if merge is None or len(known) < len(counts):
+        return None
+    if tile.merged == (merge,):
+        return known[0]
+    parts = aligned.get(merge.started or 0)
+    return None if parts is None else sum(sorted(known, reverse=True)[:parts])
 
 
 def _judge(runs: Runs, _: Thresholds) -> Verdict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from harness.record.tile import Tile, TileStep, tiles_of
+from harness.record.tile import Tile, TileStep, own_steps, tiles_of
 from harness.record.values import (
     UNREADABLE,
     RecordError,
@@ -19,6 +20,21 @@ from harness.record.values import (
     read_lines,
     read_samples,
 )
+
+__all__ = [
+    "SOURCES",
+    "DiskSample",
+    "Event",
+    "History",
+    "HoldStep",
+    "Operation",
+    "OrderStep",
+    "ProcessSample",
+    "Source",
+    "Tile",
+    "TileStep",
+    "read_history",
+]
 
 EVENTS_FORMAT = "phase3-events/1"
 TRACE_FORMAT = "phase3-trace/1"
@@ -147,6 +163,30 @@ class History:
     def tiles(self) -> tuple[Tile, ...]:
         """The master tiles in the order of their ids, each combined from its steps, with its parts."""
         return tiles_of(self.steps)
+
+    @cached_property
+    def own_steps(self) -> tuple[TileStep, ...]:
+        """The steps of master tiles, without those of their parts: the end of a part is not the end of a tile."""
+        return own_steps(self.steps)
+
+    def making(self, pid: int, thread: str, tid: int | None, t: int) -> Tile | None:
+        """Return the tile that a thread was making at a time, in itself or in one of its parts; ``None`` if it made none."""
+        spans = self._makers.get((pid, thread, tid), ())
+        place = bisect.bisect_right(spans, t, key=lambda span: span[0]) - 1
+        # A few calls of one thread may overlap in a damaged trace, so that the last one to start need not be the one.
+        near = reversed(spans[: place + 1])
+        return next((tile for start, end, tile in near if start <= t <= end), None)
+
+    @cached_property
+    def _makers(self) -> Mapping[tuple[int, str, int | None], list[tuple[int, int, Tile]]]:
+        found: dict[tuple[int, str, int | None], list[tuple[int, int, Tile]]] = {}
+        for tile in self.tiles:
+            for call in (tile, *tile.parts):  # a part may run in a thread of its own
+                if call.pid is None or call.thread is None or call.started is None or call.ended is None:
+                    continue
+                spans = found.setdefault((call.pid, call.thread, call.tid), [])
+                spans.append((call.started, call.ended, tile))
+        return {thread: sorted(spans, key=lambda span: span[:2]) for thread, spans in found.items()}
 
     def named(self, *keys: str) -> tuple[Event, ...]:
         """Return the callback events with one of these keys, in order of time."""

@@ -102,20 +102,24 @@ class _Call:
 
 def tiles_of(steps: Sequence[TileStep]) -> tuple[Tile, ...]:
     """Return the tiles in the order of their numbers, from steps in order of time."""
-    nested = _nested(steps)
     by_id: dict[int, list[TileStep]] = {}
     parts: dict[int, list[_Call]] = {}
-    inner = {id(step) for call in nested for step in call.steps}
-    for call in nested:
-        parts.setdefault(call.part_of if call.part_of is not None else -1, []).append(call)
-    for step in steps:
-        if id(step) not in inner:
-            by_id.setdefault(step.tile, []).append(step)
+    for call in _nested(steps):
+        if call.part_of is not None:
+            parts.setdefault(call.part_of, []).append(call)
+    for step in own_steps(steps):
+        by_id.setdefault(step.tile, []).append(step)
     tiles: dict[int, Tile] = {}
     for tile, own in sorted(by_id.items()):
         whole = _tile(tile, own)
         tiles[tile] = replace(whole, parts=_parts(parts.get(tile, ()), whole.caches))
     return tuple(_resolved(tile, tiles) for tile in tiles.values())
+
+
+def own_steps(steps: Sequence[TileStep]) -> tuple[TileStep, ...]:
+    """Return the steps of tiles, without those of their parts."""
+    of_parts = {id(step) for call in _nested(steps) for step in call.steps}
+    return tuple(step for step in steps if step.part_of is None and id(step) not in of_parts)
 
 
 def _nested(steps: Sequence[TileStep]) -> list[_Call]:
@@ -182,7 +186,7 @@ def _expanded(tile: Tile, outputs: dict[str, Tile], own: Collection[str] = ()) -
         frames=tuple(frames),
         caches=tuple(caches) if tile.caches else (),
         reference=tile.reference if reference is None else reference.reference,
-        taken=tile.frames,
+        taken=tile.taken or tile.frames,
     )
 
 
@@ -200,7 +204,9 @@ def _resolved(tile: Tile, tiles: dict[int, Tile]) -> Tile:
     origin = tiles.get(tile.retry_of) if tile.retry_of is not None else None
     if origin is None or not origin.parts or not any(map(is_intermediate, tile.caches)):
         return replace(tile, taken=tile.frames)
-    return _expanded(tile, _outputs(p for p in origin.parts if p is not origin.merge), origin.caches)
+    outputs = _outputs(part for part in origin.parts if part is not origin.merge)
+    parts = tuple(_expanded(part, outputs, origin.caches) for part in tile.parts)
+    return replace(_expanded(tile, outputs, origin.caches), parts=parts)
 
 
 def is_intermediate(path: str) -> bool:
