@@ -12,12 +12,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from harness.analysis.causes import MAX_LISTED, Causes, listed
 from harness.analysis.figure import Evidence, Figure, Numbers, Unit, every, number_in, numbers
 from harness.analysis.modes import COADD_FINISHED, batches
 from harness.analysis.phase3 import ABANDONED, Why, groups, lineages, name_of, number, origins, tile_of
 from harness.checks.base import Check, Conclusion, Runs
-from harness.checks.premises import ALWAYS, CALLBACK, ELSEWHERE, MODE_REACHED, SHARED, TILES, measures, standard
+from harness.checks.premises import (
+    ALWAYS,
+    CALLBACK,
+    ELSEWHERE,
+    MODE_REACHED,
+    SHARED,
+    TILES,
+    baseline_of,
+    measures,
+    standard,
+)
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, say
 from harness.record.history import Event, Tile
@@ -195,8 +207,8 @@ def _merged(tile: Tile, aligned: Mapping[int, int]) -> int | None:
     return None if parts is None else sum(sorted(known, reverse=True)[:parts])
 
 
-def _judge(runs: Runs, _: Thresholds) -> Verdict:
-    return _of_batches(runs) if runs.run.request.mode == "sds" else _of_tiles(runs)
+def _judge(runs: Runs, limits: Thresholds) -> Verdict:
+    return _of_batches(runs, limits) if runs.run.request.mode == "sds" else _of_tiles(runs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,18 +241,26 @@ def stages(record: Record) -> Stages:
     return Stages(len(record.request.dataset.frames), read[-1] if read else None, coadded)
 
 
-def _of_batches(runs: Runs) -> Verdict:
-    """Judge SDS: it must coadd each frame that it read, and read each frame that the pair reads."""
+def _of_batches(runs: Runs, limits: Thresholds) -> Verdict:
+    """Judge SDS: it must coadd each frame that it read, and read each frame that the pair and the baseline read.
+
+    A version may lose the same frames with every retention. So a run that lost frames is compared with the baseline too: without
+    one, the pair does not show that the loss is usual.
+    """
     found = stages(runs.run)
+    baseline = baseline_of(runs)[0]
     others = [stages(record) for record in measures(runs)]
     usual = min((other.lost or 0 for other in others), default=0)
     usually_unread = min((other.unread for other in others), default=found.unread)
+    thinner = _thinner(runs)
     evidence = {
         "frames": found.asked,
         "read": found.read,
         "coadded": found.coadded,
         "lost": found.lost,
         "usually_lost": usual if others else None,
+        "compared_with_baseline": baseline is not None,
+        "coverage_relative_to_others": thinner,
     }
     if found.lost is None:
         outcome, sentence = Outcome.UNKNOWN, say("SDS did not report how many frames it read or coadded.")
@@ -250,6 +270,19 @@ def _of_batches(runs: Runs) -> Verdict:
     elif found.unread > usually_unread:
         outcome = Outcome.FAIL
         sentence = say("Frames that only other runs read: {count}.", count=found.unread - usually_unread)
+    elif thinner is not None and found.read and (1 - thinner) * found.read > limits["depth.coverage"]:
+        outcome = Outcome.FAIL
+        sentence = say(
+            "Every frame was reported as coadded, but the coverage map holds {share} % of the frames of another run.",
+            share=round(100 * thinner, 1),
+        )
+    elif found.lost and baseline is None:
+        outcome = Outcome.UNKNOWN
+        sentence = say(
+            "Frames read but not coadded: {count} of {total}. No run of the version before the patch shows if this is new.",
+            count=found.lost,
+            total=found.read or 0,
+        )
     elif found.lost or found.unread:
         outcome = Outcome.PASS
         sentence = say(
@@ -260,6 +293,23 @@ def _of_batches(runs: Runs) -> Verdict:
     else:
         outcome, sentence = Outcome.PASS, say("Every frame was coadded. Frames: {total}.", total=found.asked)
     return Verdict("depth", outcome, sentence, evidence)
+
+
+def _thinner(runs: Runs) -> float | None:
+    """Return the sum of the coverage map, in which SDS counts frames, relative to the largest sum of the other runs.
+
+    ``None`` without a measured map, and without another run of the same canvas.
+    """
+    own = runs.run.products
+    if own is None or not own.depth.size:
+        return None
+    sums = [
+        float(np.nansum(other.depth))
+        for other in (record.products for record in measures(runs))
+        if other is not None and other.depth.shape == own.depth.shape and other.step == own.step
+    ]
+    most = max(sums, default=0.0)
+    return round(float(np.nansum(own.depth)) / most, 6) if most > 0 else None
 
 
 def _of_tiles(runs: Runs) -> Verdict:

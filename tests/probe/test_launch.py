@@ -82,7 +82,17 @@ def test_good_run_shows_everything(run):
     """A run with reference counting has all capabilities, every step of every tile, and every removal after its last user."""
     record = run()
     history = record.history
-    assert {"tiles", "futures", "removals", "saves", "opens", "callback", "log", "seeds"} == history.capabilities
+    assert {
+        "tiles",
+        "futures",
+        "order",
+        "removals",
+        "saves",
+        "opens",
+        "callback",
+        "log",
+        "seeds",
+    } == history.capabilities
     assert history.torn == ()
     first, second = history.tiles
     assert (first.frames, second.frames) == CHAIN
