@@ -136,5 +136,6 @@ _CONVERTERS: Mapping[Any, Callable[[Any], Any]] = {
     "int | None": int_or_none,
     "str | None": text_or_none,
     "tuple[str, ...]": lambda names: tuple(map(str, names)),
+    "tuple[int, ...]": lambda numbers: tuple(map(int, numbers)),
     "Mapping[str, Any]": lambda entries: MappingProxyType(dict(entries or {})),
 }
