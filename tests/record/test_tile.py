@@ -7,7 +7,7 @@ CACHES = tuple(f"outputs/cache/preprocessed_{name[0]}.npy" for name in RAW)
 TILES = "outputs/tiles"
 
 
-def step(t, state, tile, frames=(), caches=(), thread="Ph3_0", **more):
+def step(t, state, tile, frames=(), caches=(), thread="Ph3_0", **more):  # noqa: PLR0917 -- one line for each step
     """Return one step."""
     return TileStep(t, 1, thread, state, tile, tuple(frames), tuple(caches), **more)
 
