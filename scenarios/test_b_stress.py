@@ -5,8 +5,9 @@ names the check and the run: ``subject`` is "subject" (the version under test, t
 the harness must see) or "baseline" (before the patch), ``retention`` is ``per_tile`` by default. ``checklist`` names the lines of
 ``docs/checklist.md`` that the test answers (``beyond=True``: none). Fixtures: ``verdict`` is the verdict of the check on the run;
 ``concluded`` holds all its verdicts, and of a control also whether the checks that must see the bug failed (``expected_red``);
-``records(subject)`` gives the record of a run, ``newly_red(judged)`` the checks that fail now and are better in a baseline, and
-``explain(verdict)`` writes a verdict out for a failed assertion.
+``driven`` is the verdict on a release that is called alone; ``records(subject)`` gives the record of a run,
+``newly_red(judged)`` the checks that fail now and are better in a baseline, and ``explain(verdict)`` writes a verdict out for a
+failed assertion.
 """
 
 from __future__ import annotations
@@ -67,6 +68,20 @@ def test_keep_leaves_every_cache(verdict, explain):
 def test_the_run_is_not_slowed(verdict, explain):
     """The work for each frame is constant, and Phase 3 takes no longer than with run_end, in runs timed alone and in turn."""
     assert verdict.outcome is Outcome.PASS, explain(verdict)
+
+
+@pytest.mark.judges("growth")
+@pytest.mark.checklist("B.3")
+def test_the_work_of_counting_grows_with_the_inputs(driven, explain):
+    """Registration and release, called alone for more and more tiles, take a constant work for each input."""
+    assert driven.outcome is Outcome.PASS, explain(driven)
+
+
+@pytest.mark.judges("growth", subject="control")
+@pytest.mark.checklist("B.3")
+def test_work_that_grows_with_the_square_is_seen(driven, explain):
+    """A reference whose release searches all tiles fails when it is called alone for more and more tiles."""
+    assert driven.outcome is Outcome.FAIL, explain(driven)
 
 
 @pytest.mark.judges("cache")

@@ -23,6 +23,7 @@ from harness.analysis.removals import Removal, removals
 from harness.language.message import Message, say
 from harness.record.history import History, Tile
 from harness.record.reader import Record
+from harness.record.tile import is_intermediate
 
 # The most explanations and rows in a verdict.
 MAX_LISTED = 20
@@ -102,7 +103,7 @@ class Causes:
         return links if user is None else (*links, self.of_user(user, before[-1]))
 
     def of_removal(self, removal: Removal) -> tuple[Message, Message]:
-        """Return two sentences: which thread removed a file and when, and after which tile it did so."""
+        """Return two sentences: which thread removed a file and when, and after or within which tile it did so."""
         values = {"thread": removal.thread, "cache": removal.name, "seconds": seconds(self.history, removal.t)}
         if removal.how == "rmtree":
             who = say("Thread {thread} removed the folder of {cache} {seconds} s after the start of Phase 3.", **values)
@@ -110,6 +111,9 @@ class Causes:
             who = say("Thread {thread} renamed {cache} {seconds} s after the start of Phase 3.", **values)
         else:
             who = say("Thread {thread} removed {cache} {seconds} s after the start of Phase 3.", **values)
+        making = self.history.making(*removal.by, removal.t)
+        if making is not None:
+            return who, say("It did so while it was making tile {tile}.", tile=making.tile)
         after = self.last_collected(removal)
         if after is None:
             return who, say("It had not collected a tile before.")
@@ -158,7 +162,7 @@ class Causes:
 
     def last_collected(self, removal: Removal) -> int | None:
         """Return the tile that the removing thread had last collected or made before the removal; ``None`` without any."""
-        for step in reversed(self.history.steps):
+        for step in reversed(self.history.own_steps):
             if step.t <= removal.t and thread_of(step) == removal.by and step.state in ("collected", "ended"):
                 return step.tile
         return None
@@ -228,9 +232,9 @@ def listed(tiles: Iterable[int]) -> str:
     return ", ".join(str(tile) for tile in sorted(set(tiles))) or "none"
 
 
-def cache_names(tile: Tile) -> frozenset[str]:
-    """Return the names of the caches that a tile was submitted with."""
-    return frozenset(name_of(cache) for cache in tile.caches if cache)
+def cache_names(tile: Tile, *, own: bool = False) -> frozenset[str]:
+    """Return the names of the caches that a tile was submitted with; if ``own``, without intermediates of another tile."""
+    return frozenset(name_of(cache) for cache in tile.caches if cache and not (own and is_intermediate(cache)))
 
 
 def _apart(later: int, earlier: int) -> str:

@@ -17,6 +17,7 @@ from harness.analysis.injected_faults import removals_by_faults, taken_caches
 from harness.analysis.phase3 import name_of, writes
 from harness.record.history import History, Operation, Tile
 from harness.record.reader import Record
+from harness.record.tile import is_intermediate
 
 OUTPUTS = "outputs"
 CACHE = f"{OUTPUTS}/.zemosaic_img_cache"
@@ -113,9 +114,10 @@ class Areas:
 def cache_names(history: History) -> frozenset[str]:
     """Return the file names of the caches: those that tiles name, and those written under the name of a cache.
 
-    A file that gets the name of a cache when it is complete counts under that name only.
+    Intermediates of one tile, which a retry may name, are no caches. A file that gets the name of a cache when it is complete
+    counts under that name only.
     """
-    named = {name_of(path) for step in history.steps for path in step.caches}
+    named = {name_of(path) for tile in history.tiles for path in tile.caches if not is_intermediate(path)}
     done = [o for o in history.operations if o.state == "done"]
     written = {name_of(o.to or o.path) for o in done if o.op in {"save", "rename"}}
     written -= {name_of(o.path) for o in done if o.op == "rename" and is_cache_name(name_of(o.to or ""))}

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from harness.analysis.injected_faults import ended_tiles, taken_caches
-from harness.record.history import Event, History, Operation, Tile, TileStep
+from harness.record.history import Event, History, Operation, OrderStep, Tile, TileStep
 from harness.record.reader import Record
+from harness.record.tile import is_intermediate
 
 MISSING = "mastertile_warn_cache_file_missing"
 STARVED = "mastertile_error_no_valid_images_from_cache"
@@ -70,14 +71,30 @@ class Loss:
 Thread = tuple[int, str, int | None]
 
 
-def thread_of(step: Operation | TileStep) -> Thread:
+def thread_of(step: Operation | TileStep | OrderStep) -> Thread:
     """Return process, and name and number of the thread. Both are needed: names may be shared, numbers are used again."""
     return step.pid, step.thread, step.tid
 
 
 def name_of(path: str) -> str:
-    """Return the last part of a path with slashes or backslashes."""
-    return path.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    """Return the last part of a path with slashes or backslashes.
+
+    For an intermediate of one tile, return the last two parts: the intermediates of other tiles have the same last part.
+    """
+    parts = path.replace("\\", "/").rstrip("/").rsplit("/", 2)
+    return "/".join(parts[-2:]) if is_intermediate(path) else parts[-1]
+
+
+def tile_of(history: History, event: Event) -> int | None:
+    """Return the tile that an event reports on; ``None`` if it names none.
+
+    An event of a part has the part's number, which may be that of another tile. It is sent by the thread that makes the part.
+    """
+    named = number(event, "tile_id")
+    making = history.making(event.pid, event.thread, event.tid, event.t)
+    if making is not None and named in {part.tile for part in making.parts}:
+        return making.tile
+    return named
 
 
 def number(event: Event, name: str) -> int | None:
@@ -108,7 +125,7 @@ def phase_3_start(history: History) -> int | None:
     """Return when Phase 3 began; ``None`` if it was not reached."""
     signs = [e.t for e in history.named("PHASE_UPDATE") if e.text.strip() == "3"]
     signs += [e.t for e in history.named("run_info_phase3_started_from_cache")]
-    signs += [s.t for s in history.steps if s.state == "submitted"][:1]
+    signs += [s.t for s in history.own_steps if s.state == "submitted"][:1]
     return min(signs, default=None)
 
 
@@ -148,21 +165,28 @@ def reported_losses(history: History) -> tuple[Loss, ...]:
     tiles = {tile.tile: tile for tile in history.tiles}
     found = []
     for event in history.named(MISSING, INVALID, UNREADABLE):
-        tile_id = number(event, "tile_id")
+        tile_id = tile_of(history, event)
         tile = tiles.get(tile_id) if tile_id is not None else None
         filename = name_of(str(event.fields.get("filename", "")))
-        cache = name_of(str(event.fields.get("cache_path") or "")) or None
+        path = str(event.fields.get("cache_path") or "")
+        cache = name_of(path) or None
         frame: str | None = filename or None
         if event.key != MISSING:  # the other two events have the cache in the field where MISSING has the frame
             frame, cache = None, filename or None
-        if tile is not None:
-            pairs = list(zip(tile.frames, map(name_of, tile.caches), strict=False))
-            if frame is None:
-                frame = next((f for f, c in pairs if c == cache), None)
-            if cache is None:
-                cache = next((c for f, c in pairs if f == frame), None)
-        found.append(Loss(event.t, tile_id, frame, cache, event.key))
+        pairs = [] if tile is None else _pairs(tile)
+        if frame is None:
+            frame = next((f for f, c in pairs if c == cache), None)
+        if cache is None:
+            cache = next((c for f, c in pairs if f == frame), None)
+        # With an intermediate, all frames that it was made from are lost.
+        frames: list[str | None] = [*dict.fromkeys(f for f, c in pairs if c == cache)] if is_intermediate(path) else []
+        found += [Loss(event.t, tile_id, lost, cache, event.key) for lost in frames or [frame]]
     return tuple(found)
+
+
+def _pairs(tile: Tile) -> list[tuple[str, str]]:
+    """Return the frames of a tile and of its parts, each with the name of its cache."""
+    return [pair for call in (tile, *tile.parts) for pair in zip(call.frames, map(name_of, call.caches), strict=False)]
 
 
 def failures(history: History) -> Mapping[int, Why]:
@@ -178,7 +202,7 @@ def failures(history: History) -> Mapping[int, Why]:
         if event.source != "callback":
             continue
         stack = number(event, "stack_num")
-        tile = number(event, "tile_id")
+        tile = tile_of(history, event)
         if event.key in (FAILED, RAISED) and stack is not None:
             failed.add(stack - 1)
             raised |= {stack - 1} if event.key == RAISED else set()

@@ -46,6 +46,7 @@ from harness.record.comparison import Comparison
 from harness.record.convert import to_json
 from harness.record.history import History
 from harness.record.reader import Record
+from harness.record.tile import is_intermediate
 from harness.verdict import Outcome, Verdict
 
 BOOKKEEPING = "phase3_bookkeeping"
@@ -102,7 +103,7 @@ def _judge(runs: Runs, limits: Thresholds) -> Verdict:
 
 def _find(runs: Runs) -> Findings:
     history = runs.run.history
-    used = {name_of(path) for tile in history.tiles for path in tile.caches}
+    used = {name_of(path) for tile in history.tiles for path in tile.caches if not is_intermediate(path)}
     pairs, cpu_pairs, left_out = _pairs(runs)
     sizes = tuple(sorted(size for record in runs.sizes if (size := _size(record)) is not None))
     return Findings(
@@ -122,7 +123,8 @@ def _find(runs: Runs) -> Findings:
 
 
 def _inputs(history: History) -> int:
-    return sum(len(tile.caches) for tile in history.tiles if tile.submitted is not None)
+    submitted = (tile for tile in history.tiles if tile.submitted is not None)
+    return sum(not is_intermediate(path) for tile in submitted for path in tile.caches)
 
 
 def _attempts(history: History, caches: set[str]) -> int:

@@ -12,16 +12,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from harness.analysis.causes import MAX_LISTED, Causes, listed
 from harness.analysis.figure import Evidence, Figure, Numbers, Unit, every, number_in, numbers
 from harness.analysis.made import taken_over
 from harness.analysis.modes import COADD_FINISHED, batches
-from harness.analysis.phase3 import ABANDONED, Why, groups, lineages, name_of, number, origins
+from harness.analysis.phase3 import ABANDONED, Why, groups, lineages, name_of, number, origins, tile_of
 from harness.checks.base import Check, Conclusion, Runs
-from harness.checks.premises import ALWAYS, CALLBACK, ELSEWHERE, MODE_REACHED, SHARED, TILES, measures, standard
+from harness.checks.premises import (
+    ALWAYS,
+    CALLBACK,
+    ELSEWHERE,
+    MODE_REACHED,
+    SHARED,
+    TILES,
+    baseline_of,
+    measures,
+    standard,
+)
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, say
-from harness.record.history import Tile
+from harness.record.history import Event, Tile
 from harness.record.reader import Record
 from harness.verdict import Outcome, Verdict
 
@@ -144,22 +156,62 @@ def follow(record: Record, causes: Causes) -> tuple[Lineage, ...]:
 def _aligned(record: Record) -> Mapping[int, int]:
     """Return the number of frames in each tile, from the tile's header or else from its event.
 
-    A target may stack the frames of a small group more than once: then the number is larger than that of the frames.
+    A target may stack the frames of a small group more than once: then the number is larger than that of the frames. The
+    header of a tile that was merged from parts counts parts: there the frames of these parts are added up.
     """
-    found = {}
+    found: dict[int, int] = {}
+    of_parts: dict[tuple[int, int], int] = {}  # tile, and start of the part
+    tiles = {tile.tile: tile for tile in record.history.tiles}
     for event in record.history.named(_ALIGNED):
-        tile, count = number(event, "tile_id"), number(event, "num_aligned")
-        if tile is not None and count is not None:
+        tile, count = tile_of(record.history, event), number(event, "num_aligned")
+        if tile is None or count is None:
+            continue
+        part = _part_of(tiles.get(tile), event)
+        if part is None:
             found[tile] = count
+        else:
+            of_parts[tile, part.started or 0] = count
     paths = {name_of(tile.path): tile.tile for tile in record.history.tiles if tile.path}
     for product in record.products.tiles if record.products is not None else ():
         if product.aligned is not None:
             found[paths.get(name_of(product.path), product.tile)] = product.aligned
+    for whole in tiles.values():
+        if not whole.parts:
+            continue
+        found.pop(whole.tile, None)
+        merged = _merged(whole, {start: n for (of, start), n in of_parts.items() if of == whole.tile})
+        if merged is not None:
+            found[whole.tile] = merged
     return found
 
 
-def _judge(runs: Runs, _: Thresholds) -> Verdict:
-    return _of_batches(runs) if runs.run.request.mode == "sds" else _of_tiles(runs)
+def _part_of(tile: Tile | None, event: Event) -> Tile | None:
+    """Return the part of a tile that was made when an event was sent."""
+    for part in tile.parts if tile is not None else ():
+        begun = part.started is not None and part.started <= event.t
+        if part.tile == number(event, "tile_id") and begun and (part.ended is None or event.t <= part.ended):
+            return part
+    return None
+
+
+def _merged(tile: Tile, aligned: Mapping[int, int]) -> int | None:
+    """Return how many frames the merge of a tile's parts can hold at most; ``None`` if that is not known.
+
+    If some parts did not align, the event does not say which: the largest are counted, so that no loss is made up.
+    """
+    merge = tile.merge
+    counts = [aligned.get(part.started or 0) for part in tile.merged]
+    known = [count for count in counts if count is not None]
+    if merge is None or len(known) < len(counts):
+        return None
+    if tile.merged == (merge,):
+        return known[0]
+    parts = aligned.get(merge.started or 0)
+    return None if parts is None else sum(sorted(known, reverse=True)[:parts])
+
+
+def _judge(runs: Runs, limits: Thresholds) -> Verdict:
+    return _of_batches(runs, limits) if runs.run.request.mode == "sds" else _of_tiles(runs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,18 +244,26 @@ def stages(record: Record) -> Stages:
     return Stages(len(record.request.dataset.frames), read[-1] if read else None, coadded)
 
 
-def _of_batches(runs: Runs) -> Verdict:
-    """Judge SDS: it must coadd each frame that it read, and read each frame that the pair reads."""
+def _of_batches(runs: Runs, limits: Thresholds) -> Verdict:
+    """Judge SDS: it must coadd each frame that it read, and read each frame that the pair and the baseline read.
+
+    A version may lose the same frames with every retention. So a run that lost frames is compared with the baseline too: without
+    one, the pair does not show that the loss is usual.
+    """
     found = stages(runs.run)
+    baseline = baseline_of(runs)[0]
     others = [stages(record) for record in measures(runs)]
     usual = min((other.lost or 0 for other in others), default=0)
     usually_unread = min((other.unread for other in others), default=found.unread)
+    thinner = _thinner(runs)
     evidence = {
         "frames": found.asked,
         "read": found.read,
         "coadded": found.coadded,
         "lost": found.lost,
         "usually_lost": usual if others else None,
+        "compared_with_baseline": baseline is not None,
+        "coverage_relative_to_others": thinner,
     }
     if found.lost is None:
         outcome, sentence = Outcome.UNKNOWN, say("SDS did not report how many frames it read or coadded.")
@@ -213,6 +273,19 @@ def _of_batches(runs: Runs) -> Verdict:
     elif found.unread > usually_unread:
         outcome = Outcome.FAIL
         sentence = say("Frames that only other runs read: {count}.", count=found.unread - usually_unread)
+    elif thinner is not None and found.read and (1 - thinner) * found.read > limits["depth.coverage"]:
+        outcome = Outcome.FAIL
+        sentence = say(
+            "Every frame was reported as coadded, but the coverage map holds {share} % of the frames of another run.",
+            share=round(100 * thinner, 1),
+        )
+    elif found.lost and baseline is None:
+        outcome = Outcome.UNKNOWN
+        sentence = say(
+            "Frames read but not coadded: {count} of {total}. No run of the version before the patch shows if this is new.",
+            count=found.lost,
+            total=found.read or 0,
+        )
     elif found.lost or found.unread:
         outcome = Outcome.PASS
         sentence = say(
@@ -223,6 +296,23 @@ def _of_batches(runs: Runs) -> Verdict:
     else:
         outcome, sentence = Outcome.PASS, say("Every frame was coadded. Frames: {total}.", total=found.asked)
     return Verdict("depth", outcome, sentence, evidence)
+
+
+def _thinner(runs: Runs) -> float | None:
+    """Return the sum of the coverage map, in which SDS counts frames, relative to the largest sum of the other runs.
+
+    ``None`` without a measured map, and without another run of the same canvas.
+    """
+    own = runs.run.products
+    if own is None or not own.depth.size:
+        return None
+    sums = [
+        float(np.nansum(other.depth))
+        for other in (record.products for record in measures(runs))
+        if other is not None and other.depth.shape == own.depth.shape and other.step == own.step
+    ]
+    most = max(sums, default=0.0)
+    return round(float(np.nansum(own.depth)) / most, 6) if most > 0 else None
 
 
 def _of_tiles(runs: Runs) -> Verdict:

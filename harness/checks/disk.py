@@ -32,6 +32,7 @@ from harness.language.message import Message, Value, say
 from harness.record.history import History
 from harness.record.leftovers import LeftFile
 from harness.record.reader import Record
+from harness.record.tile import is_intermediate
 from harness.verdict import Outcome, Verdict
 
 Conclusion = tuple[Outcome, Message, tuple[Message, ...]]
@@ -471,7 +472,7 @@ def _written(runs: Runs) -> Message | None:
 
 def _all_written(runs: Runs) -> Message | None:
     """Require the write of every cache that a tile uses: the lifetime of the others is unknown."""
-    used = {name_of(path) for tile in runs.run.history.tiles for path in tile.caches}
+    used = {name_of(path) for tile in runs.run.history.tiles for path in tile.caches if not is_intermediate(path)}
     unseen = used - set(lifetimes.lives(runs.run.history).names)
     if not unseen:
         return None

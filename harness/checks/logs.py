@@ -42,6 +42,7 @@ from harness.language.message import Message, say
 from harness.record.convert import to_json
 from harness.record.history import Event, History
 from harness.record.reader import Record
+from harness.record.tile import is_intermediate
 from harness.verdict import Outcome, Verdict
 
 _PER_TILE = re.compile(r"per[-_ ]tile cache", re.IGNORECASE)
@@ -133,12 +134,12 @@ class Lines:
         """The caches of all submitted tiles except retries: those known at the start of Phase 3."""
         retries = origins(self.history)
         first = (t for t in self.history.tiles if t.submitted is not None and t.tile not in retries)
-        return frozenset(name for tile in first for name in cache_names(tile))
+        return frozenset(name for tile in first for name in cache_names(tile, own=True))
 
     @cached_property
     def removals(self) -> tuple[Removal, ...]:
         """The removals of single caches in Phase 3, failed ones included; not that of their folder at the end of the run."""
-        caches = {cache for tile in self.history.tiles for cache in tile.caches if cache}
+        caches = {c for tile in self.history.tiles for c in tile.caches if c and not is_intermediate(c)}
         return tuple(r for r in removals(self.history, caches) if r.how == "remove" and self._in_phase_3(r.t))
 
     @cached_property
@@ -358,7 +359,7 @@ def _end_numbers(lines: Lines) -> Clause:
             stated=stated,
             count=removed,
         )
-    left = len({name for tile in lines.history.tiles for name in cache_names(tile)}) - removed
+    left = len({name for tile in lines.history.tiles for name in cache_names(tile, own=True)}) - removed
     if remaining is not None and remaining > left:
         return Outcome.FAIL, say(
             "Remaining caches: {stated} in the end line, but at most {count} can remain.", stated=remaining, count=left

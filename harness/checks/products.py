@@ -10,7 +10,7 @@ from typing import Any
 from harness.analysis.causes import MAX_LISTED, Causes, listed
 from harness.analysis.figure import Evidence, Figure, Numbers, Unit, every, number_in, sizes
 from harness.analysis.modes import as_tiles, sky_tiles
-from harness.analysis.phase3 import SKIPPED_LATER, name_of, phase_5_end, seconds, setting
+from harness.analysis.phase3 import SKIPPED_LATER, Thread, name_of, phase_5_end, seconds, setting, thread_of
 from harness.analysis.removals import Removal, removals
 from harness.checks.base import Check, Conclusion, Runs
 from harness.checks.premises import ALWAYS, CALLBACK, ELSEWHERE, MODE_REACHED, OPENS, REMOVALS, TILES, standard
@@ -91,17 +91,23 @@ def _find(run: Record) -> Findings:
         by_name.setdefault(name_of(tile.path or ""), []).append(tile)
     last_read = phase_5_end(run.history) if sky is None else sky.assembled
     gone = [r for r in removals(run.history, [tile.path or "" for tile in made]) if r.outcome == "done"]
-    early, overwritten = [], []
-    for removal in gone:
-        tile = by_name[removal.name][0]
-        # Before its end, the maker of a tile may replace the file.
-        if tile.ended is not None and removal.t >= tile.ended and (last_read is None or removal.t < last_read):
-            early.append((tile, removal))
-    for op in run.history.operations:
-        same = by_name.get(name_of(op.to or op.path if op.op == "rename" else op.path), [])
-        made_at = same[0].ended if same else None
-        if made_at is not None and made_at <= op.t and (last_read is None or op.t < last_read) and _replaces(op):
-            overwritten.append((same[0], op))
+    replaced = [
+        (by_name[name][0], op)
+        for op in run.history.operations
+        if _replaces(op) and (name := name_of(op.to or op.path if op.op == "rename" else op.path)) in by_name
+    ]
+    written: dict[int, int] = {}  # tile, and when its maker wrote the file last
+    for tile, op in replaced:
+        if thread_of(op) == _maker(tile) and tile.started is not None and tile.started <= op.t <= (tile.ended or op.t):
+            written[tile.tile] = op.t
+
+    def final(tile: Tile, what: Removal | Operation, by: Thread) -> bool:
+        """Return whether a tile's file had to stay: its maker may replace it to its end, any other thread may not."""
+        since = tile.ended if by == _maker(tile) else written.get(tile.tile, tile.ended)
+        return since is not None and what.t >= since and (last_read is None or what.t < last_read)
+
+    early = [(by_name[r.name][0], r) for r in gone if final(by_name[r.name][0], r, r.by)]
+    overwritten = [(tile, op) for tile, op in replaced if final(tile, op, thread_of(op))]
     left = None if run.left is None else {name_of(file.path) for file in run.left}
     known_gone = {removal.name for removal in gone}
     vanished = (
@@ -123,6 +129,11 @@ def _find(run: Record) -> Findings:
         mosaic=_mosaic(run),
         opens=sum(op.op == "open" for op in run.history.operations),
     )
+
+
+def _maker(tile: Tile) -> Thread | None:
+    """Return the thread that made a tile; ``None`` if it was not recorded."""
+    return None if tile.pid is None or tile.thread is None else (tile.pid, tile.thread, tile.tid)
 
 
 def _replaces(op: Operation) -> bool:
@@ -157,7 +168,9 @@ def _conclude(run: Record, found: Findings, usual: Findings | None) -> Conclusio
         tiles = listed(found.one_file[0])
         return Outcome.FAIL, say("Several tiles were written to one file: {tiles}.", tiles=tiles), ()
     known = {_same(tile) for tile, _ in usual.overwritten} if usual else set()
-    new = [(tile, op) for tile, op in found.overwritten if _same(tile) not in known]
+    # With run_end the same may happen: yet a tile that is replaced while another one is made is lost.
+    lost = [(tile, op) for tile, op in found.overwritten if _other(run, tile, op) is not None]
+    new = lost or [(tile, op) for tile, op in found.overwritten if _same(tile) not in known]
     if new:
         tile, op = new[0]
         sentence = say(
@@ -172,9 +185,18 @@ def _conclude(run: Record, found: Findings, usual: Findings | None) -> Conclusio
             tile=tile.tile,
             seconds=f"{(op.t - (tile.ended or op.t)) / 1e9:.3f}",
         )
+        while_making = _other(run, tile, op)
+        if while_making is not None:
+            return Outcome.FAIL, sentence, (link, say("It did so while it was making tile {tile}.", tile=while_making))
         # Some targets always write some tiles twice: without the pair this can't be excluded.
         return Outcome.UNKNOWN if usual is None else Outcome.FAIL, sentence, (link,)
     return _at_the_end(run, found, usual)
+
+
+def _other(run: Record, tile: Tile, op: Operation) -> int | None:
+    """Return the other tile in whose making a tile's file was replaced by a part; ``None`` if it was not."""
+    making = run.history.making(*thread_of(op), op.t)
+    return making.tile if making is not None and making.tile != tile.tile and making.parts else None
 
 
 def _at_the_end(run: Record, found: Findings, usual: Findings | None) -> Conclusion:

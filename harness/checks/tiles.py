@@ -42,12 +42,20 @@ class Count:
         return max((n for n in (self.announced, self.submitted) if n is not None), default=None)
 
     @property
+    def unsubmitted(self) -> int:
+        """The number of tiles that were announced and never submitted: nothing was lost in the making of these."""
+        if self.announced is None or self.submitted is None:
+            return 0
+        return max(0, self.announced - self.submitted - self.taken_over)
+
+    @property
     def contradictory(self) -> bool:
         """Whether the target and the trace give different numbers."""
         more = self.made is not None and self.wanted is not None and self.made > self.wanted
         submitted = None if self.submitted is None else self.submitted + self.taken_over
         traced = None if self.traced is None else self.traced + self.taken_over
-        return more or submitted not in (None, self.announced) or traced not in (None, self.made)
+        fewer = submitted is not None and (self.announced is None or self.announced < submitted)
+        return more or fewer or traced not in (None, self.made)
 
 
 def announced(history: History) -> int | None:
@@ -98,13 +106,17 @@ def _of_master_tiles(runs: Runs) -> Verdict:
         "skipped_after_phase_3": _values(history, "path", *SKIPPED_LATER)
         + _values(history, "filename", *SKIPPED_LATER),
     }
+    evidence["never_submitted"] = count.unsubmitted
     outcome, sentence, cause = _conclude(runs, causes, count, lost, unplanned)
     return Verdict("tiles", outcome, sentence, evidence, cause)
 
 
-def _conclude(runs: Runs, causes: Causes, count: Count, lost: Mapping[int, Why], unplanned: list[int]) -> Conclusion:
+def _conclude(  # noqa: PLR0911 -- a ladder, worst first
+    runs: Runs, causes: Causes, count: Count, lost: Mapping[int, Why], unplanned: list[int]
+) -> Conclusion:
     blamed = [tile for tile, why in lost.items() if why in ("caches", "unstated")]
-    unnamed = count.made is not None and count.wanted is not None and count.wanted - count.made > len(lost)
+    begun = None if count.wanted is None else count.wanted - count.unsubmitted
+    unnamed = count.made is not None and begun is not None and begun - count.made > len(lost)
     if blamed or unnamed:
         anonymous = () if lost else (say("The record does not show which tile was not made."),)
         return Outcome.FAIL, _short(count, lost), causes.of_worst(blamed) or anonymous
@@ -120,6 +132,8 @@ def _conclude(runs: Runs, causes: Causes, count: Count, lost: Mapping[int, Why],
             submitted="?" if count.submitted is None else count.submitted,
         )
         return Outcome.UNKNOWN, sentence, ()
+    if count.unsubmitted and not unplanned:
+        return _not_submitted(runs, count)
     others = {tile: why for tile, why in lost.items() if why != "fault"}
     if others or unplanned:
         return _for_other_causes(runs, causes, others, unplanned)
@@ -177,6 +191,31 @@ def _short(count: Count, lost: Mapping[int, Why]) -> Message:
 def _stated(lost: Mapping[int, Why]) -> tuple[Message, ...]:
     """Return the causes that tiles stated, one sentence each."""
     return tuple(why_not_made(tile, why) for tile, why in list(lost.items())[:MAX_LISTED])
+
+
+def _not_submitted(runs: Runs, count: Count) -> Conclusion:
+    """Judge a finished run that announced more tiles than it submitted, by comparison with the pair."""
+    values: dict[str, Value] = {"count": count.unsubmitted, "total": count.announced or 0}
+    pair, reason = standard(runs)
+    there = _count(pair, Causes(pair)) if pair is not None else None
+    if there is None or there.submitted is None or there.announced is None:
+        sentence = say(
+            "Tiles that were announced and never submitted: {count} of {total}. No run with run_end shows if this is new.",
+            **values,
+        )
+        return Outcome.UNKNOWN, sentence, (reason,) if reason else ()
+    if there.unsubmitted < count.unsubmitted:
+        sentence = say("Tiles that were announced and never submitted: {count} of {total}.", **values)
+        return (
+            Outcome.FAIL,
+            sentence,
+            (say("The run with run_end left {count} unsubmitted.", count=there.unsubmitted),),
+        )
+    sentence = say(
+        "Tiles that were announced and never submitted, as with run_end: {count} of {total}. Every other one was made.",
+        **values,
+    )
+    return Outcome.NOT_APPLICABLE, sentence, ()
 
 
 def _for_other_causes(runs: Runs, causes: Causes, lost: Mapping[int, Why], unplanned: list[int]) -> Conclusion:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from harness.language.message import Message, say
 from harness.verdict import Outcome, Verdict
@@ -45,6 +46,81 @@ def judge(found: Mapping[str, Any]) -> Verdict:
         count=len(EXPECTED),
     )
     return verdict(Outcome.PASS, sentence)
+
+
+class Limits(Protocol):
+    """Gives the value of a limit by its name in ``thresholds.toml``."""
+
+    def __getitem__(self, name: str, /) -> float: ...
+
+
+def judge_growth(found: Mapping[str, Any], limits: Limits) -> Verdict:
+    """Judge how the work of registration and release grows with the number of inputs: it must grow no faster than the inputs.
+
+    ``limits`` has ``growth.lines`` and ``growth.seconds``, the largest powers of the inputs, and ``growth.noticed``, the CPU time
+    below which a time says nothing.
+    """
+    growth = found.get("growth")
+    problem = found.get("problem") or (growth.get("problem") if isinstance(growth, Mapping) else None)
+    if not isinstance(growth, Mapping) or problem:
+        reason = str(problem or "the facts were written by an older driver")
+        sentence = say("The growth of the work of reference counting could not be measured: {problem}.", problem=reason)
+        return Verdict("growth", Outcome.UNKNOWN, sentence, {"growth": None})
+    steps = ("register", "release")
+    powers = {step: _power(growth["lines"], step) for step in steps}
+    slow = {step: _power(growth["seconds"], step) for step in steps}
+    evidence = {
+        "functions": str(growth["name"]),
+        "sizes": [dict(row) for row in growth["lines"]],
+        "times": [dict(row) for row in growth["seconds"]],
+        **{f"{step}_power": powers[step] for step in steps},
+        **{f"{step}_power_of_time": slow[step] for step in steps},
+    }
+    verdict = partial(Verdict, "growth", evidence=evidence)
+    for step, of_lines, of_time in (
+        (
+            "register",
+            say(
+                "Registration grows faster than the inputs: the lines it executes grow with their power {value} (limit {limit})."
+            ),
+            say(
+                "Registration grows faster than the inputs: its CPU time grows with their power {value} (limit {limit})."
+            ),
+        ),
+        (
+            "release",
+            say(
+                "The release grows faster than the inputs: the lines it executes grow with their power {value} (limit {limit})."
+            ),
+            say(
+                "The release grows faster than the inputs: its CPU time grows with their power {value} (limit {limit})."
+            ),
+        ),
+    ):
+        if powers[step] > limits["growth.lines"]:
+            sentence = Message(of_lines.text, {"value": round(powers[step], 2), "limit": limits["growth.lines"]})
+            return verdict(Outcome.FAIL, sentence)
+        longest = float(growth["seconds"][-1][step])
+        if longest > limits["growth.noticed"] and slow[step] > limits["growth.seconds"]:
+            sentence = Message(of_time.text, {"value": round(slow[step], 2), "limit": limits["growth.seconds"]})
+            return verdict(Outcome.FAIL, sentence)
+    sentence = say(
+        "The work of reference counting grows with the number of inputs: lines executed grow with the inputs to the power "
+        "{register} in registration and {release} in the release.",
+        register=round(powers["register"], 2),
+        release=round(powers["release"], 2),
+    )
+    return verdict(Outcome.PASS, sentence)
+
+
+def _power(rows: Sequence[Mapping[str, Any]], step: str) -> float:
+    """Return the power of the inputs with which a quantity grows between the two largest sizes.
+
+    With smaller sizes a linear part hides a quadratic one.
+    """
+    before, last = rows[-2], rows[-1]
+    times = max(float(last[step]), 1e-9) / max(float(before[step]), 1e-9)
+    return round(math.log(times) / math.log(float(last["inputs"]) / float(before["inputs"])), 4)
 
 
 def _problem(step: Step, fits: Callable[[list[str]], bool]) -> Message | None:

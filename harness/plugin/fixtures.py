@@ -207,21 +207,30 @@ def patch_row(asking: AskingTest, phase3_campaign: Campaign, patch_report: Calla
 
 @pytest.fixture
 def driven(asking: AskingTest, phase3_campaign: Campaign) -> Verdict:
-    """Return the verdict on a release that is called outside of any run: the subject's, or as control one that miscounts."""
-    from fixtures.pipeline.defects import COUNT_NOT_BOUNDED
-    from harness.patch.release_check import judge
+    """Return the verdict on a release that is called outside of any run: the subject's, or as control that of a defect.
+
+    With ``release`` the counts and removals are judged, with ``growth`` the work for more and more tiles.
+    """
+    from fixtures.pipeline.defects import COUNT_NOT_BOUNDED, QUADRATIC_RELEASE
+    from harness.checks.thresholds import read_thresholds
+    from harness.patch.release_check import judge, judge_growth
     from harness.patch.release_driver import drive
     from harness.targets.resolve import EMBEDDED, kind_of, resolve
 
-    role = asking.given.get("subject", "subject")
+    role, growth = asking.given.get("subject", "subject"), asking.check == "growth"
     target = phase3_campaign.target("subject")
     if not kind_of(target.kind).release:
         asking.skip(Outcome.NOT_APPLICABLE, without_release())
     if role == "control":
-        target = resolve(EMBEDDED.with_defects([COUNT_NOT_BOUNDED]), None, phase3_campaign.root / "targets")
+        target = resolve(
+            EMBEDDED.with_defects([QUADRATIC_RELEASE if growth else COUNT_NOT_BOUNDED]),
+            None,
+            phase3_campaign.root / "targets",
+        )
     folder = phase3_campaign.folder / "release" / f"{role}-{uuid.uuid4().hex[:6]}"
-    found = judge(drive(target, folder))
     note(asking.node, role="control" if role == "control" else None)
+    facts = drive(target, folder)
+    found = judge_growth(facts, read_thresholds()) if growth else judge(facts)
     if found.outcome is Outcome.UNKNOWN:
         asking.unknown(found.sentence)
     asking.conclude(found.outcome)

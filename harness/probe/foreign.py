@@ -23,6 +23,7 @@ from . import exceptions
 from .events import Events, install_log, split
 from .files import install, install_saves
 from .holds import Holds, Tile
+from .order import Order
 from .paths import Paths
 from .recorder import Recorder, plain_settings
 from .tiles import Asked, Tiles
@@ -148,10 +149,14 @@ class Watcher:
         self._in_process = False
         self.recorder, self.paths = _Switched(), Paths(os.curdir)
         self.paths.move(None)
+        order = Order(self.recorder)
+        order.install()
         install(self.recorder, self.paths)
         install_log(self.recorder)
         self.events = Events(self.recorder)
-        self.tiles = Tiles(self.recorder, _NoHolds(self.recorder, self._note), self._described(), conclude(self.paths))
+        self.tiles = Tiles(
+            self.recorder, _NoHolds(self.recorder, self._note), self._described(), conclude(self.paths), order
+        )
         self.tiles.install_futures()
         self.events.listeners.append(self.tiles.heard)
         with contextlib.suppress(ImportError):

@@ -34,12 +34,16 @@ OVER = frozenset(
 
 
 class Tile:
-    """One submitted tile. ``state`` goes from submitted through held, running, ended and collected to released."""
+    """One submitted tile. ``state`` goes from submitted through held, running, ended and collected to released.
+
+    ``part_of`` is the tile within whose making the maker was called; ``None`` for a tile of its own.
+    """
 
     def __init__(self, tile: int, frames: frozenset[str], asked: Any) -> None:
         self.id = tile
         self.frames = frames
         self.asked = asked
+        self.part_of: Optional[int] = None
         self.submitter: Optional[int] = None
         self.owner: Optional[threading.Thread] = None
         self.workers: Optional[int] = None

@@ -21,7 +21,7 @@ def run(probe: Probe) -> None:
     request, record = probe.request, probe.record
     sys.path.insert(0, request["target"]["root"])
     exceptions.watch(probe.recorder, request["target"]["root"])
-    tiles = Tiles(probe.recorder, probe.holds, describe(probe.paths), conclude(probe.paths))
+    tiles = Tiles(probe.recorder, probe.holds, describe(probe.paths), conclude(probe.paths), probe.order)
     tiles.install_futures()
     probe.events.listeners += [tiles.heard, probe.holds.heard]
     install_saves(importlib.import_module("numpy"), probe.recorder, probe.paths)

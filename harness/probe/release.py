@@ -15,11 +15,14 @@ import json
 import logging
 import os
 import sys
+import time
 from types import CellType, CodeType, FunctionType
 from typing import Any, Callable, Iterator, NamedTuple, Optional
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 FORMAT = "phase3-release/1"
+# The role of a variable that a function closes over, by a word in its name.
+ROLES = (("counts", "count"), ("mode", "retention"), ("paths", "paths"))
 # ZeMosaic's function that contains Phase 3 of the classic mode, in every version that has tiles.
 WITHIN = "run_hierarchical_mosaic_classic_legacy"
 LOGGER = "phase3.release"
@@ -34,7 +37,17 @@ class Lifted(NamedTuple):
     logger: logging.Logger
 
 
+class Growing(NamedTuple):
+    """The target's own registration and release with new tables: ``register`` takes a tile's number and its cache paths."""
+
+    register: Callable[[int, "list[str]"], Any]
+    release: Callable[[int], Any]
+    logger: logging.Logger
+    name: str
+
+
 Lift = Callable[[], Lifted]
+Grow = Callable[[], Growing]
 # The lift and the name of the release; without a release, the names of the functions that were looked at.
 Found = tuple[Optional[Lift], Optional[str], list[str]]
 
@@ -52,7 +65,8 @@ def main(arguments: list[str]) -> int:
     sys.path.insert(0, asked["root"])
     lift, function, looked_at = FINDERS[asked["release"]](asked)
     steps = [] if lift is None else list(driven(lift, folder))
-    outcome = {"format": FORMAT, "function": function, "looked_at": looked_at, "steps": steps}
+    outcome: dict[str, Any] = {"format": FORMAT, "function": function, "looked_at": looked_at, "steps": steps}
+    outcome["growth"] = measured(lambda: GROWERS[asked["release"]](asked))
     with open(os.path.join(folder, "release.json"), "w", encoding="utf-8") as stream:
         json.dump(outcome, stream, indent=1)
     return 0
@@ -103,6 +117,138 @@ def of_zemosaic(_asked: dict[str, Any]) -> Found:
 FINDERS: dict[str, Callable[[dict[str, Any]], Found]] = {"policy": of_reference, "closure": of_zemosaic}
 
 
+def growing_reference(asked: dict[str, Any]) -> Grow:
+    """Return a function that makes the reference's registration and release, with the target's defects."""
+    parts = importlib.import_module("fixtures.pipeline.defects").parts("per_tile", frozenset(asked["defects"]))
+    module = importlib.import_module("fixtures.pipeline.retention")
+    pathlib = importlib.import_module("pathlib")
+
+    def grow() -> Growing:
+        policy = parts.policy("per_tile")
+        return Growing(
+            lambda tile, paths: policy.register(tile, [pathlib.Path(path) for path in paths]),
+            lambda tile: policy.release(tile, made=True),
+            module.LOG,
+            type(policy).__name__,
+        )
+
+    return grow
+
+
+def growing_zemosaic(_asked: dict[str, Any]) -> Grow:
+    """Return a function that makes ZeMosaic's registration and release. Raises ``LookupError`` if a version has none."""
+    worker = importlib.import_module("zemosaic_worker")
+    outer = getattr(worker, WITHIN, None)
+    codes = [] if outer is None else list(within(inspect.unwrap(outer).__code__))
+    release = next((c for c in codes if "unlink" in c.co_names and roles_of(c) is not None), None)
+    register = next((c for c in codes if _registers(c)), None)
+    if release is None or register is None:
+        raise LookupError(f"no registration and release that count were found within {WITHIN}")
+    loggers = {name for name, value in vars(worker).items() if isinstance(value, logging.Logger)}
+
+    def grow() -> Growing:
+        logger = logging.getLogger(LOGGER)
+        names = {**vars(worker), **dict.fromkeys(loggers, logger)}
+        tables: dict[str, CellType] = {}
+
+        def made(code: CodeType) -> FunctionType:
+            return FunctionType(code, names, code.co_name, None, tuple(cell(name) for name in code.co_freevars))
+
+        def cell(name: str) -> CellType:
+            if name not in tables:
+                role = next((r for r, word in ROLES if word in name), "")
+                nested = next((c for c in codes if c.co_name == name), None)
+                if nested is not None:
+                    tables[name] = CellType(made(nested))
+                else:
+                    tables[name] = CellType({"counts": {}, "paths": {}, "mode": "per_tile"}.get(role, False))
+            return tables[name]
+
+        registering, releasing = made(register), made(release)
+
+        def entries(paths: list[str]) -> list[dict[str, str]]:
+            return [{"path_preprocessed_cache": path, "path_raw": path} for path in paths]
+
+        name = f"{register.co_name}, {release.co_name}"
+        return Growing(lambda tile, paths: registering(tile, entries(paths)), releasing, logger, name)
+
+    return grow
+
+
+GROWERS: dict[str, Callable[[dict[str, Any]], Grow]] = {"policy": growing_reference, "closure": growing_zemosaic}
+# The tiles of each size, and the caches of a tile; it shares half of them with the next tile.
+LINES_OF = (64, 128, 256, 512)
+SECONDS_OF = (512, 1024, 2048)
+CACHES = 4
+
+
+def measured(find: Callable[[], Grow]) -> dict[str, Any]:
+    """Measure how the work of registration and release grows with the number of tiles, without a run.
+
+    The lines that are executed are counted, with all that they call: this is the same on every machine and under any load. What a
+    built-in function does within one line is seen by the CPU time of this thread alone.
+    """
+    try:
+        grow = find()
+        found: dict[str, Any] = {"name": grow().name, "lines": [], "seconds": []}
+        for tiles in LINES_OF:
+            found["lines"].append(_worked(grow(), tiles, _lines))
+        for tiles in SECONDS_OF:
+            # The shortest of a few: any disturbance makes it longer.
+            several = [_worked(grow(), tiles, _seconds) for _ in range(3)]
+            found["seconds"].append({key: min(one[key] for one in several) for key in several[0]})
+    except Exception as error:  # noqa: BLE001 -- any exception of the target's functions is the outcome
+        return {"problem": f"{type(error).__name__}: {error}"}
+    return found
+
+
+def _worked(growing: Growing, tiles: int, count: Callable[[Callable[[], None]], float]) -> dict[str, Any]:
+    growing.logger.propagate = False
+    growing.logger.setLevel(logging.CRITICAL)
+    groups = [[f"/no/such/folder/preprocessed_{n * CACHES // 2 + k}.npy" for k in range(CACHES)] for n in range(tiles)]
+
+    def register() -> None:
+        for tile, paths in enumerate(groups):
+            growing.register(tile, paths)
+
+    def release() -> None:
+        for tile in range(tiles):
+            growing.release(tile)
+
+    return {"inputs": tiles * CACHES, "register": count(register), "release": count(release)}
+
+
+def _lines(work: Callable[[], None]) -> float:
+    """Return the number of lines that are executed."""
+    found = 0
+
+    def traced(_frame: Any, event: str, _argument: Any) -> Any:
+        nonlocal found
+        found += event == "line"
+        return traced
+
+    before = sys.gettrace()
+    sys.settrace(traced)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return found
+
+
+def _seconds(work: Callable[[], None]) -> float:
+    """Return the CPU time of this thread."""
+    begun = time.thread_time()
+    work()
+    return time.thread_time() - begun
+
+
+def _registers(code: CodeType) -> bool:
+    """Return whether a function takes a tile and its frames, and counts their caches in the tables that a release closes over."""
+    roles = [role for name in code.co_freevars for role, word in ROLES if word in name]
+    return code.co_argcount == 2 and {"counts", "paths"} <= set(roles) and "unlink" not in code.co_names
+
+
 def within(code: CodeType) -> Iterator[CodeType]:
     """Yield the code of every function nested in a function, at any depth."""
     for constant in code.co_consts:
@@ -117,9 +263,7 @@ def roles_of(code: CodeType) -> Optional[dict[str, str]]:
         return None
     roles = {}
     for name in code.co_freevars:
-        found = [
-            role for role, word in (("counts", "count"), ("mode", "retention"), ("paths", "paths")) if word in name
-        ]
+        found = [role for role, word in ROLES if word in name]
         if len(found) != 1:
             return None
         roles[name] = found[0]

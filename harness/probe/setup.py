@@ -10,6 +10,7 @@ from .events import Events, install_log
 from .faults import Faults
 from .files import install
 from .holds import Hold, Holds
+from .order import Order
 from .paths import Paths
 from .recorder import Recorder
 
@@ -26,6 +27,7 @@ class Probe(NamedTuple):
     events: Events
     holds: Holds
     faults: Faults
+    order: Order
 
 
 def start(record: str) -> Probe:
@@ -38,10 +40,12 @@ def start(record: str) -> Probe:
     recorder, paths = Recorder(record), Paths(record)
     faults = Faults(request["faults"], recorder, paths, record)
     faults.install()  # before the recording wrappers, so that these see an injected failure like any other
+    order = Order(recorder)
+    order.install()
     _put_in_place(recorder, paths)
     schedule = [Hold(h["group"], h["until_released"], h["seconds"]) for h in request["schedule"]]
     holds = Holds(schedule, request["plan"] or (), recorder)
-    return Probe(record, request, recorder, paths, Events(recorder), holds, faults)
+    return Probe(record, request, recorder, paths, Events(recorder), holds, faults, order)
 
 
 def observe(record: str) -> tuple[Recorder, Paths]:

@@ -56,7 +56,7 @@ def run(probe: Probe) -> None:
     sys.path.insert(0, root)
     exceptions.watch(probe.recorder, root)
     _pretend_processors(int(request["workers"]))
-    tiles = Tiles(probe.recorder, probe.holds, describe(probe.paths), conclude(probe.paths))
+    tiles = Tiles(probe.recorder, probe.holds, describe(probe.paths), conclude(probe.paths), probe.order)
     tiles.install_futures()
     probe.events.listeners += [tiles.heard, probe.holds.heard]
     numpy = importlib.import_module("numpy")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import json
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
+from harness.record.tile import Tile, TileStep, own_steps, tiles_of
 from harness.record.values import (
     UNREADABLE,
     RecordError,
@@ -20,6 +22,21 @@ from harness.record.values import (
     read_lines,
     read_samples,
 )
+
+__all__ = [
+    "SOURCES",
+    "DiskSample",
+    "Event",
+    "History",
+    "HoldStep",
+    "Operation",
+    "OrderStep",
+    "ProcessSample",
+    "Source",
+    "Tile",
+    "TileStep",
+    "read_history",
+]
 
 EVENTS_FORMAT = "phase3-events/1"
 TRACE_FORMAT = "phase3-trace/1"
@@ -71,26 +88,21 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True)
-class TileStep:
-    """One step of one master tile: ``submitted``, ``started``, ``ended`` or ``collected``.
+class OrderStep:
+    """One thread learns that tiles have ended, and that removals were made, because it waited or was handed work.
 
-    ``collected`` means that the thread that submitted the tile took its future's result. What that thread does later is
-    ordered after the tile. ``frames`` and ``caches`` are parallel, in the order submitted. ``reference`` is the frame
-    that defines the tile's grid. ``retry_of`` is the tile whose failed frames this tile retries.
+    ``how`` is the kind of hand-over: ``start``, ``join``, ``submit``, ``done``, ``wait``, ``callback``, ``event`` or ``queue``.
+    ``tiles`` and ``marks`` are what is new to the thread. With ``how`` ``removal``, the thread is about to remove caches, and
+    ``mark`` stands for these removals.
     """
 
     t: int
     pid: int
     thread: str
-    state: str
-    tile: int
-    frames: tuple[str, ...] = ()
-    caches: tuple[str, ...] = ()
-    reference: str | None = None
-    outcome: str | None = None
-    path: str | None = None
-    error: str | None = None
-    retry_of: int | None = None
+    how: str
+    tiles: tuple[int, ...] = ()
+    marks: tuple[int, ...] = ()
+    mark: int | None = None
     tid: int | None = None
 
 
@@ -127,31 +139,6 @@ class HoldStep:
     group: int
     until_released: int
     reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """One master tile with the times of its steps, in monotonic nanoseconds; ``None`` for a step that was not recorded."""
-
-    tile: int
-    frames: tuple[str, ...]
-    caches: tuple[str, ...]
-    submitted: int | None = None
-    started: int | None = None
-    ended: int | None = None
-    collected: int | None = None
-    collected_by: str | None = None
-    thread: str | None = None
-    outcome: str | None = None
-    reference: str | None = None
-    path: str | None = None
-    error: str | None = None
-    retry_of: int | None = None
-
-    @property
-    def made(self) -> bool:
-        """Whether the tile's maker returned a tile."""
-        return self.outcome == "made"
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,14 +184,36 @@ class History:
     lost: int = 0
     settings: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     exceptions: tuple[Raised, ...] = ()
+    orders: tuple[OrderStep, ...] = ()
 
     @cached_property
     def tiles(self) -> tuple[Tile, ...]:
-        """The master tiles in the order of their ids, each combined from its steps."""
-        by_id: dict[int, list[TileStep]] = {}
-        for step in self.steps:
-            by_id.setdefault(step.tile, []).append(step)
-        return tuple(_tile(tile, steps) for tile, steps in sorted(by_id.items()))
+        """The master tiles in the order of their ids, each combined from its steps, with its parts."""
+        return tiles_of(self.steps)
+
+    @cached_property
+    def own_steps(self) -> tuple[TileStep, ...]:
+        """The steps of master tiles, without those of their parts: the end of a part is not the end of a tile."""
+        return own_steps(self.steps)
+
+    def making(self, pid: int, thread: str, tid: int | None, t: int) -> Tile | None:
+        """Return the tile that a thread was making at a time, in itself or in one of its parts; ``None`` if it made none."""
+        spans = self._makers.get((pid, thread, tid), ())
+        place = bisect.bisect_right(spans, t, key=lambda span: span[0]) - 1
+        # A few calls of one thread may overlap in a damaged trace, so that the last one to start need not be the one.
+        near = reversed(spans[: place + 1])
+        return next((tile for start, end, tile in near if start <= t <= end), None)
+
+    @cached_property
+    def _makers(self) -> Mapping[tuple[int, str, int | None], list[tuple[int, int, Tile]]]:
+        found: dict[tuple[int, str, int | None], list[tuple[int, int, Tile]]] = {}
+        for tile in self.tiles:
+            for call in (tile, *tile.parts):  # a part may run in a thread of its own
+                if call.pid is None or call.thread is None or call.started is None or call.ended is None:
+                    continue
+                spans = found.setdefault((call.pid, call.thread, call.tid), [])
+                spans.append((call.started, call.ended, tile))
+        return {thread: sorted(spans, key=lambda span: span[:2]) for thread, spans in found.items()}
 
     def named(self, *keys: str) -> tuple[Event, ...]:
         """Return the callback events with one of these keys, in order of time."""
@@ -229,6 +238,7 @@ class _Reading:
     settings: dict[str, Any]
     exceptions: list[Raised]
     lost: int = 0
+    orders: list[OrderStep] = field(default_factory=list)
 
     def take(self, path: Path, expected: str, entry: Callable[[int, Mapping[str, Any]], None]) -> None:
         """Read one file: its header, then each entry. An entry that can't be read is left out and named in ``torn``."""
@@ -255,6 +265,8 @@ class _Reading:
         match data["op"]:
             case "tile":
                 self.steps.append(built(TileStep, data, pid=pid))
+            case "order":
+                self.orders.append(built(OrderStep, data, pid=pid))
             case "hold":
                 self.holds.append(built(HoldStep, data))
             case "fault":
@@ -303,6 +315,7 @@ def read_history(folder: Path) -> History:
         lost=max(reading.lost, _losses_on_console(folder / "console.log")),
         settings=MappingProxyType(reading.settings),
         exceptions=tuple(sorted(reading.exceptions, key=lambda e: e.t)),
+        orders=tuple(sorted(reading.orders, key=lambda o: o.t)),
     )
 
 
@@ -327,27 +340,3 @@ def _losses_on_console(path: Path) -> int:
         return 0
     with path.open("rb") as stream:
         return sum(_LOSS_LINE in line for line in stream)
-
-
-def _tile(tile: int, steps: list[TileStep]) -> Tile:
-    def first(state: str) -> TileStep | None:
-        return next((s for s in steps if s.state == state), None)
-
-    submitted, started, ended, collected = (first(s) for s in ("submitted", "started", "ended", "collected"))
-    known = next((s for s in steps if s.frames), steps[0])
-    return Tile(
-        tile=tile,
-        frames=known.frames,
-        caches=known.caches,
-        submitted=submitted.t if submitted else None,
-        started=started.t if started else None,
-        ended=ended.t if ended else None,
-        collected=collected.t if collected else None,
-        collected_by=collected.thread if collected else None,
-        thread=started.thread if started else None,
-        outcome=ended.outcome if ended else None,
-        reference=next((s.reference for s in steps if s.reference), None),
-        path=ended.path if ended else None,
-        error=ended.error if ended else None,
-        retry_of=next((s.retry_of for s in steps if s.retry_of is not None), None),
-    )

@@ -137,5 +137,6 @@ _CONVERTERS: Mapping[Any, Callable[[Any], Any]] = {
     "str | None": text_or_none,
     "bool | None": lambda value: None if value is None else bool(value),
     "tuple[str, ...]": lambda names: tuple(map(str, names)),
+    "tuple[int, ...]": lambda numbers: tuple(map(int, numbers)),
     "Mapping[str, Any]": lambda entries: MappingProxyType(dict(entries or {})),
 }

@@ -12,7 +12,7 @@ import json
 import math
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,9 +23,6 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 from astropy.visualization import AsinhStretch, AsymmetricPercentileInterval
 from numpy.typing import NDArray
-from photutils.aperture import CircularAperture, aperture_photometry
-from photutils.background import Background2D, BkgZoomInterpolator
-from photutils.detection import DAOStarFinder
 from PIL import Image
 from scipy import ndimage
 
@@ -35,30 +32,17 @@ from harness.analysis.wcs import Cards, FootprintError, wcs_cards, wcs_of
 from harness.record.convert import to_json
 from harness.record.products import BLOCK, PRODUCTS_FORMAT, Plane, Products, TileProduct
 from harness.record.request import Request
+from harness.run.star_finder import TINY, Pixels, brightest_stars, strips
 
 MASK_PIXELS = 25_000_000
 """Masks are decimated until they have no more elements than this."""
 
-STARS = 2000
-"""How many of the brightest stars are kept."""
-
 RUN = 7
 """Successive equal pixels of a row or column, in every channel, that count as constant; noise makes no such sequence."""
 
-_STRIP_PIXELS = 1 << 22
 _ROUNDING = 8 * float(np.finfo(np.float32).eps)  # relative; interpolation and shifts change a constant by this much
 _THUMBNAIL = 900  # pixels, the longer side
 
-# Stars. The kernel has the width of a star in small telescopes' pixels. The aperture holds most of a star's light and is the same
-# in every run; otherwise fluxes would not compare between runs.
-_FWHM = 3.0
-_SIGMAS = 5.0
-_APERTURE = 5.0
-_MESH = 64
-_RING = (8, 13)  # inner and outer radius of the ring that gives the level around a star, in pixels
-_OVERLAP = 64  # rows that two strips share, so that each star lies whole in one of them
-
-_TINY = float(np.finfo(np.float32).tiny)
 _BASE = re.compile(r"(zemosaic_MT\d+_R\d+|mosaic_grid)(_[\w-]+)?")
 _TILES = ("master_tile_*.fits", "sds_tile_*.fits", "tiles/tile_*.fits")
 # The settings that the header of a master tile states.
@@ -75,9 +59,6 @@ _ALL = Origin()
 _SAME_RUN = 60.0  # seconds between two mosaics of one run, which are written one after the other
 _BROKEN = (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, fits.VerifyError)
 
-
-Pixels = tuple[NDArray[np.float32], NDArray[np.bool_]]
-"""Pixels (channels, rows, columns), and whether each is covered (rows, columns)."""
 
 _T = TypeVar("_T", bound=np.generic)
 _F = TypeVar("_F", np.float32, np.float64)
@@ -325,7 +306,7 @@ def _measured(source: _Source, folder: Path) -> Products:
     step = _step(rows, columns)
     reduction = math.ceil(max(rows, columns, 1) / _THUMBNAIL)
     masks, depths, flat, small = [], [], [], []
-    for start, stop in _strips(rows, columns, math.lcm(step, reduction)):
+    for start, stop in strips(rows, columns, math.lcm(step, reduction)):
         above, below = min(RUN - 1, start), min(RUN - 1, rows - stop)
         wide = source.strip(start - above, stop + below)
         inner = slice(above, above + stop - start)
@@ -364,13 +345,6 @@ def _step(rows: int, columns: int) -> int:
     return step
 
 
-def _strips(rows: int, columns: int, multiple: int) -> Iterator[tuple[int, int]]:
-    """Yield start and stop row of each strip; heights are multiples of ``multiple``, except the last one's."""
-    height = max(1, _STRIP_PIXELS // max(columns, 1) // multiple) * multiple
-    for start in range(0, rows if columns else 0, height):
-        yield start, min(start + height, rows)
-
-
 def blocks(values: NDArray[_T], step: int, reduce: np.ufunc, *, fill: float) -> NDArray[_T]:
     """Reduce each block of ``step`` by ``step`` elements to one; blocks at the far edges may be smaller."""
     if step == 1:
@@ -402,8 +376,8 @@ def _constant(pixels: NDArray[np.float32], covered: NDArray[np.bool_]) -> NDArra
 
 def _plane(name: str, plane: _Plane, folder: Path) -> Plane:
     """Measure one image as written: the digest of its data, and statistics of its blocks."""
-    strips = [block_statistics(plane.rows(start, stop, np.float64)) for start, stop in _strips(*plane.shape, BLOCK)]
-    count, total, low, high = (np.concatenate(parts, axis=1) for parts in zip(*strips, strict=True))
+    parts = [block_statistics(plane.rows(start, stop, np.float64)) for start, stop in strips(*plane.shape, BLOCK)]
+    count, total, low, high = (np.concatenate(each, axis=1) for each in zip(*parts, strict=True))
     bitpix = int(plane.hdu.header["BITPIX"])
     exact = np.float32 if bitpix in (8, 16, -32) else np.float64  # of low and high, which are values of the image
     return Plane(
@@ -439,7 +413,7 @@ def _digest(plane: _Plane) -> str:
     """Return the SHA-256 of an image's data as stored; of its values where they are stored compressed."""
     digest = hashlib.sha256()
     if isinstance(plane.hdu, fits.CompImageHDU):
-        for start, stop in _strips(*plane.shape, 1):
+        for start, stop in strips(*plane.shape, 1):
             digest.update(plane.rows(start, stop, np.float64).tobytes())
         return digest.hexdigest()
     size = math.prod(plane.hdu.shape) * abs(int(plane.hdu.header["BITPIX"])) // 8
@@ -469,87 +443,10 @@ def _picture(means: NDArray[np.float32]) -> NDArray[np.uint8]:
     if covered.any():
         for i, channel in enumerate(channels):
             low, high = AsymmetricPercentileInterval(1, 99.7).get_limits(channel[covered])
-            scaled = np.clip((channel[covered] - low) / max(high - low, _TINY), 0, 1)
+            scaled = np.clip((channel[covered] - low) / max(high - low, TINY), 0, 1)
             picture[covered, i] = np.round(255 * AsinhStretch(0.1)(scaled))
         picture[covered, 3] = 255
     return picture
-
-
-def brightest_stars(pixels_of: Callable[[int, int], Pixels], rows: int, columns: int) -> NDArray[np.float64]:
-    """Return x, y, flux, and the flux in each channel of the brightest stars of an image, the brightest first.
-
-    ``pixels_of`` returns the rows from a first to a last one: pixels (channels, rows, columns), and whether each is covered.
-
-    DAOFIND (Stetson 1987) runs on the mean of the channels, minus a background from sigma-clipped meshes, in units of the
-    local noise. The flux is the sum in a circular aperture. Stars whose aperture is not fully covered are left out. The flux in a
-    channel is the sum in the same aperture above the median of a ring.
-    """
-    found = []
-    for start, stop in _strips(rows, columns, 1):
-        top = max(start - _OVERLAP, 0)
-        pixels, covered = pixels_of(top, min(stop + _OVERLAP, rows))
-        # Where a channel is missing, the mean would jump to the other channels' level: a false edge.
-        covered = covered & np.isfinite(pixels).all(axis=0)
-        luminance = np.where(covered, pixels, 0).mean(axis=0, dtype=np.float64)
-        stars = detected(luminance, covered)
-        stars = np.column_stack([stars, *(_fluxes(channel, covered, stars) for channel in pixels)])
-        stars[:, 1] += top
-        found.append(stars[(stars[:, 1] >= start - 0.5) & (stars[:, 1] < stop - 0.5)])
-    stars = np.concatenate(found)
-    return stars[np.lexsort((stars[:, 0], stars[:, 1], -stars[:, 2]))[:STARS]]
-
-
-def _fluxes(
-    channel: NDArray[np.float32], covered: NDArray[np.bool_], stars: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return the flux of each star in one channel, above the median of the covered pixels in a ring around it."""
-    if not len(stars):
-        return np.empty(0)
-    dy, dx = np.mgrid[-_RING[1] : _RING[1] + 1, -_RING[1] : _RING[1] + 1]
-    ring = (np.hypot(dx, dy) >= _RING[0]) & (np.hypot(dx, dy) <= _RING[1])
-    y, x = (np.rint(stars[:, n, None]).astype(np.int64) + d[ring] for n, d in ((1, dy), (0, dx)))
-    rows, columns = covered.shape
-    inside = (x >= 0) & (x < columns) & (y >= 0) & (y < rows)
-    y, x = np.clip(y, 0, rows - 1), np.clip(x, 0, columns - 1)
-    around = np.where(inside & covered[y, x], channel[y, x], np.nan)
-    around[np.isnan(around).all(axis=1)] = 0  # a star that nothing covered surrounds
-    level = np.nanmedian(around, axis=1)
-    aperture = CircularAperture(stars[:, :2], _APERTURE)
-    sums = aperture_photometry(np.where(covered, channel, 0).astype(np.float64), aperture)["aperture_sum"]
-    return np.asarray(sums - level.astype(np.float64) * aperture.area)
-
-
-def detected(luminance: NDArray[np.float64], covered: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return x and y (pixels) and flux (the image's unit) of the stars in an image."""
-    no_stars = np.empty((0, 3))
-    if not covered.any():
-        return no_stars
-    missing = ~covered
-    mesh = tuple(min(_MESH, n) for n in luminance.shape)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AstropyWarning)
-        try:
-            smooth = BkgZoomInterpolator(order=1)  # a third-order spline takes longer than everything else
-            background = Background2D(
-                luminance, mesh, coverage_mask=missing, exclude_percentile=90, interpolator=smooth
-            )
-        except ValueError:  # no mesh has enough covered pixels for a background
-            return no_stars
-        signal = np.where(covered, luminance - background.background, 0)
-        noise = background.background_rms
-        # A mosaic without noise still has stars; the floor avoids a division by zero.
-        floor = max(float(np.median(noise[covered])) * 1e-3, _TINY)
-        finder = DAOStarFinder(_SIGMAS, _FWHM)
-        table = finder(np.where(covered, signal / np.maximum(noise, floor), 0), mask=missing)
-    if table is None:
-        return no_stars
-    positions = np.column_stack([table["x_centroid"], table["y_centroid"]]).astype(np.float64)
-    aperture = CircularAperture(positions, _APERTURE)
-    sums = aperture_photometry(signal, aperture)["aperture_sum"]
-    lit = aperture_photometry(covered.astype(np.float64), aperture)["aperture_sum"]
-    whole = (np.asarray(sums) > 0) & (np.asarray(lit) > aperture.area * (1 - 1e-9))
-    found: NDArray[np.float64] = np.column_stack([positions, sums])[whole]
-    return found
 
 
 def _tiles(folder: Path, origin: Origin) -> Iterator[TileProduct]:

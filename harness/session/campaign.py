@@ -223,7 +223,7 @@ class Campaign:
             workers=run_matrix.workers_of(variant, self.settings.workers),
             mode=case.mode,
             profile="default" if self.settings.profile == "default" else "fast",
-            config=self.own_config,
+            config={**case.settings, **self.own_config},
             schedule=case.schedule(plan, self.settings.seconds),
             faults=case.faults,
             seconds=self.settings.seconds,

@@ -283,7 +283,11 @@ def schedules(draw):
         step = following.get(state[tile])
         if step is None:
             continue
-        thread = busy.pop(tile) if step == "ended" else draw(st.sampled_from(THREADS))
+        # A thread that makes a tile starts no other one: that would be a part of the tile.
+        free = [thread for thread in THREADS if step != "started" or thread not in busy.values()]
+        if not free:
+            continue
+        thread = busy.pop(tile) if step == "ended" else draw(st.sampled_from(free))
         if step == "started":
             busy[tile] = thread
         run.step(step, tile, thread)

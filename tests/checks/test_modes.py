@@ -53,6 +53,27 @@ def test_warnings_of_a_way_back_to_master_tiles_count(mode):
 # Batches
 
 
+def test_a_last_batch_dropped_with_every_retention_fails_beside_the_baseline():
+    """The pair drops the frames too, so only the baseline shows the loss. Without a baseline it is unknown."""
+    pair = micro.sds((3,), retention="run_end").record()
+    runs = replace(micro.runs(micro.sds((3,))), pair=pair)
+    assert verdict("depth", runs).outcome is Outcome.UNKNOWN
+    found = verdict("depth", replace(runs, baseline=micro.sds().record()))
+    assert found.outcome is Outcome.FAIL
+    assert found.sentence.render() == "Frames read but not coadded: 3 of 6."
+
+
+def test_a_coverage_map_that_lacks_a_frame_fails_although_the_batches_report_all():
+    """The sum of the coverage map counts frames: a sixth less than in the pair is one of six frames."""
+    runs = micro.runs(micro.sds())
+    assert verdict("depth", runs).outcome is Outcome.PASS
+    products = runs.run.products
+    thin = replace(runs.run, products=replace(products, depth=products.depth * 5 / 6))
+    found = verdict("depth", replace(runs, run=thin))
+    assert found.outcome is Outcome.FAIL
+    assert "the coverage map holds 83.3 % of the frames" in found.sentence.render()
+
+
 def test_a_batch_that_was_not_coadded_fails():
     """A batch fails if it reports a failure, or if a finished run does not report it."""
     lost = verdict("tiles", micro.runs(micro.sds(lost=[1])))
@@ -90,7 +111,9 @@ def test_frames_that_reach_no_batch_fail():
     assert verdict("depth", micro.runs(micro.sds((3, 2)), pair=None)).outcome is Outcome.FAIL
     same = micro.sds((3, 2), retention="run_end").record()
     runs = micro.runs(micro.sds((3, 2)))
-    noted = verdict("depth", replace(runs, pair=replace(runs.pair, history=same.history)))
+    alike = replace(runs, pair=replace(runs.pair, history=same.history))
+    assert verdict("depth", alike).outcome is Outcome.UNKNOWN
+    noted = verdict("depth", replace(alike, baseline=replace(runs.run, history=runs.run.history)))
     assert noted.outcome is Outcome.PASS
     assert "Not read or not coadded: 1 of 6." in noted.sentence.render()
 

@@ -188,3 +188,46 @@ def test_a_crashed_run_can_fail():
         run.submit(tile, group)
     run.work(1).remove(*micro.CHAIN[1]).work(2)
     assert verdict(micro.runs(run, state="crashed")).outcome is Outcome.FAIL
+
+
+def one_by_one(submitted, announced=3, **request):
+    """Return a run that announces tiles and submits each when the one before has ended; it submits only the first ones."""
+    run = micro.Micro(None, **request).begin()
+    run.event("MASTER_TILE_COUNT_UPDATE", f"0/{announced}")
+    run.total = announced - 1
+    for tile, group in enumerate(micro.CHAIN[:submitted]):
+        run.submit(tile, group)
+        run.total = announced - 1
+        run.work(tile)
+    run.total = announced
+    return run.finish()
+
+
+def test_tiles_that_were_never_submitted_are_not_counted_as_lost():
+    """Two of three announced tiles are submitted and made: the third is not lost in its making. The pair shows if that is new."""
+    pair = one_by_one(3, retention="run_end").record()
+    found = verdict(replace(micro.runs(one_by_one(2)), pair=pair))
+    assert found.outcome is Outcome.FAIL
+    assert found.sentence.render() == "Tiles that were announced and never submitted: 1 of 3."
+    assert (found.evidence["not_made"], found.evidence["never_submitted"]) == ([], 1)
+    same = one_by_one(2, retention="run_end").record()
+    usual = verdict(replace(micro.runs(one_by_one(2)), pair=same))
+    assert usual.outcome is Outcome.NOT_APPLICABLE
+    alone = verdict(micro.runs(one_by_one(2), pair=None))
+    assert alone.outcome is Outcome.UNKNOWN
+    assert "never submitted: 1 of 3" in alone.sentence.render()
+
+
+def test_a_version_that_submits_one_by_one_passes():
+    """All announced tiles are submitted in the end, and made."""
+    pair = one_by_one(3, retention="run_end").record()
+    assert verdict(replace(micro.runs(one_by_one(3)), pair=pair)).outcome is Outcome.PASS
+
+
+def test_a_run_that_ended_early_says_nothing_of_tiles_it_never_submitted():
+    """A run that was stopped after its first tile lost none: the verdict is unknown, not a missing tile."""
+    run = micro.Micro(None).begin().event("MASTER_TILE_COUNT_UPDATE", "0/3")
+    run.submit(0, micro.CHAIN[0]).work(0)
+    found = verdict(micro.runs(run, state="timed out"))
+    assert found.outcome is Outcome.UNKNOWN
+    assert found.evidence.get("not_made", []) == []

@@ -2,7 +2,8 @@
 
 import pytest
 
-from harness.patch.release_check import EXPECTED, FORMAT, judge
+from harness.checks.thresholds import read_thresholds
+from harness.patch.release_check import EXPECTED, FORMAT, judge, judge_growth
 from harness.verdict import Outcome
 
 SOUND = {
@@ -68,3 +69,34 @@ def test_what_was_not_driven_is_unknown(found, told):
     verdict = judge(found)
     assert verdict.outcome is Outcome.UNKNOWN
     assert told in verdict.sentence.render()
+
+
+def growing(lines=1, seconds=1, longest=0.5):
+    """Return facts in which registration grows with these powers of the inputs; the release is linear."""
+    of_lines = [{"inputs": n, "register": n**lines, "release": n} for n in (256, 512, 1024, 2048)]
+    of_time = [
+        {"inputs": n, "register": longest * (n / 8192) ** seconds, "release": 0.3 * n / 8192} for n in (4096, 8192)
+    ]
+    return {"format": FORMAT, "growth": {"name": "register, release", "lines": of_lines, "seconds": of_time}}
+
+
+def test_registration_that_grows_with_the_inputs_passes():
+    """Linear work passes, also where a short time happens to look quadratic."""
+    assert judge_growth(growing(), read_thresholds()).outcome is Outcome.PASS
+    assert judge_growth(growing(seconds=2, longest=0.1), read_thresholds()).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize("facts", [growing(lines=2), growing(seconds=1.9)])
+def test_registration_that_grows_with_the_square_fails(facts):
+    """Quadratic work is seen by the lines that are executed, or by the time within one line."""
+    found = judge_growth(facts, read_thresholds())
+    assert found.outcome is Outcome.FAIL
+    assert "Registration grows faster than the inputs" in found.sentence.render()
+
+
+@pytest.mark.parametrize(
+    "facts", [{"problem": "no interpreter"}, {"growth": {"problem": "LookupError: none"}}, {"format": FORMAT}]
+)
+def test_growth_that_was_not_measured_is_unknown(facts):
+    """A version without such functions, and facts of an older driver, say nothing about growth."""
+    assert judge_growth(facts, read_thresholds()).outcome is Outcome.UNKNOWN

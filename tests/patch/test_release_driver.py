@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from fixtures.pipeline.defects import COUNT_NOT_BOUNDED
-from harness.patch.release_check import FORMAT, judge
+from harness.checks.thresholds import read_thresholds
+from harness.patch.release_check import FORMAT, judge, judge_growth
 from harness.patch.release_driver import drive
 from harness.probe import release as driver
 from harness.targets.resolve import resolve
@@ -39,6 +40,49 @@ def counting():
                     LOG.debug("left: %s", error)
 
     return tidy, release
+
+
+def registering():
+    """Stand for a function around a run, with a registration that counts."""
+    tile_paths, refcount, retention, shared_seen = {}, {}, "per_tile", False
+
+    def normal(path):
+        return str(Path(path))
+
+    def register(tile, group):
+        nonlocal shared_seen
+        if retention != "per_tile":
+            return
+        tile_paths[tile] = {normal(entry["path_preprocessed_cache"]) for entry in group}
+        for path in tile_paths[tile]:
+            shared_seen = shared_seen or path in refcount
+            refcount[path] = refcount.get(path, 0) + 1
+
+    def release(tile):
+        for path in tile_paths.pop(tile, ()) if retention == "per_tile" else ():
+            refcount[path] = max(0, refcount.get(path, 0) - 1)
+            if not refcount[path]:
+                Path(path).unlink(missing_ok=True)
+
+    return register, release
+
+
+def registering_quadratically():
+    """Stand for one whose registration looks at all tiles."""
+    tile_paths, refcount, retention = {}, {}, "per_tile"
+
+    def register(tile, group):
+        tile_paths[tile] = {entry["path_preprocessed_cache"] for entry in group}
+        for paths in tile_paths.values():
+            for path in paths:
+                refcount[path] = 1
+
+    def release(tile):
+        for path in tile_paths.pop(tile, ()) if retention == "per_tile" else ():
+            refcount[path] = 0
+            Path(path).unlink(missing_ok=True)
+
+    return register, release
 
 
 def uncounted():
@@ -142,3 +186,22 @@ def test_a_release_is_driven_in_a_process_of_its_own(tmp_path):
     found = drive(replace(target, identity={"defects": ["no such defect"]}), tmp_path / "two")
     assert "no such defect" in found["problem"]
     assert judge(found).outcome is Outcome.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("outer", "expected"),
+    [
+        (registering, Outcome.PASS),
+        (registering_quadratically, Outcome.FAIL),
+        (uncounted, Outcome.UNKNOWN),
+        (None, Outcome.UNKNOWN),
+    ],
+)
+def test_the_growth_of_a_targets_own_registration_is_measured(outer, expected, worker, monkeypatch):
+    """The registration within a function is called with tables of its own, for more and more tiles."""
+    monkeypatch.setattr(driver, "LINES_OF", (16, 32, 64))
+    monkeypatch.setattr(driver, "SECONDS_OF", (16, 32))
+    worker(outer)
+    facts = {"growth": driver.measured(lambda: driver.growing_zemosaic({}))}
+    found = judge_growth(facts, read_thresholds())
+    assert found.outcome is expected, found.sentence.render()

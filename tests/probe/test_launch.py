@@ -111,7 +111,7 @@ def test_good_run_shows_everything(run):
     """A run with reference counting has all capabilities, every step of every tile, and every removal after its last user."""
     record = run()
     history = record.history
-    sources = {"tiles", "futures", "removals", "saves", "opens", "callback", "log", "seeds", "exceptions"}
+    sources = {"tiles", "futures", "order", "removals", "saves", "opens", "callback", "log", "seeds", "exceptions"}
     assert sources == history.capabilities
     assert history.exceptions == ()
     assert history.torn == ()

@@ -14,6 +14,7 @@ from harness.analysis.footprint import pixel_of, sky_of
 from harness.analysis.made import Origin
 from harness.record.products import read_products
 from harness.run import measure as module
+from harness.run import star_finder
 from harness.run.measure import MeasureError, data_suffix_of, decimated_cards, measure
 from tests.golden_records import decimate_products
 from tests.requests_ import WCS, a_request
@@ -205,7 +206,7 @@ def test_a_run_without_an_output_folder_has_products_too(tmp_path):
 def test_a_large_mosaic_is_decimated_and_hides_no_hole(folder, monkeypatch):
     """Above the limit an element is covered only if all its pixels are, with their minimum depth, partial elements too."""
     monkeypatch.setattr(module, "MASK_PIXELS", 1000)
-    monkeypatch.setattr(module, "_STRIP_PIXELS", 700)
+    monkeypatch.setattr(star_finder, "_STRIP_PIXELS", 700)
     covered, depth = holed()
     covered[20, 20] = False
     depth[33, 33] = 0.5
@@ -222,7 +223,7 @@ def test_a_large_mosaic_is_decimated_and_hides_no_hole(folder, monkeypatch):
 
 def test_each_image_has_a_digest_and_statistics_by_blocks(folder, monkeypatch):
     """Mosaic, alpha and coverage, in the order of the files: stored bytes are digested and each block is counted, by strips."""
-    monkeypatch.setattr(module, "_STRIP_PIXELS", 3300)
+    monkeypatch.setattr(star_finder, "_STRIP_PIXELS", 3300)
     covered, depth = holed()
     older(folder, covered, depth)
     path = folder / "outputs/zemosaic_MT4_R48.fits"
@@ -287,7 +288,7 @@ def test_a_compressed_image_is_digested_by_its_values(folder):
 @pytest.mark.parametrize("fill", ["a value", "zero", "rounded", "rows repeated", "columns repeated", "one channel"])
 def test_constant_areas_are_what_filling_leaves(folder, fill, monkeypatch):
     """A value, zeros, an interpolated constant, a repeated edge are constant where covered; one channel is not enough."""
-    monkeypatch.setattr(module, "_STRIP_PIXELS", 700)
+    monkeypatch.setattr(star_finder, "_STRIP_PIXELS", 700)
     pixels = np.stack([sky(seed=n) for n in range(3)])
     area = np.s_[:, 20:45, 60:90]
     match fill:
@@ -395,7 +396,7 @@ def field():
 @pytest.mark.parametrize("strip", [1 << 22, 400 * 90])
 def test_stars_are_where_and_as_bright_as_they_are(folder, field, monkeypatch, strip):
     """Every star is found once, within 0.1 pixels and 2 % in the median, on a gradient, also when read in strips."""
-    monkeypatch.setattr(module, "_STRIP_PIXELS", strip)
+    monkeypatch.setattr(star_finder, "_STRIP_PIXELS", strip)
     image, positions, fluxes = field
     write(folder / "outputs/zemosaic_MT1_R9.fits", np.stack([image * 0.5, image, image * 1.5]))
     measure(folder, a_request())
@@ -415,7 +416,7 @@ def test_stars_are_where_and_as_bright_as_they_are(folder, field, monkeypatch, s
 
 def test_only_the_brightest_stars_are_kept_and_always_the_same(folder, field, monkeypatch):
     """The table has a maximum length, brightest first, and repeats exactly."""
-    monkeypatch.setattr(module, "STARS", 10)
+    monkeypatch.setattr(star_finder, "STARS", 10)
     image, _, fluxes = field
     write(folder / "outputs/zemosaic_MT1_R9.fits", image)
     measure(folder, a_request())
