@@ -27,6 +27,7 @@ _FAULT = "TileFaultError"
 _FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 # Signals that another program sends, such as a system that runs out of memory. They do not show an error of the target.
 _FROM_OUTSIDE = frozenset({"SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGXCPU"})
+_INTERRUPTED = frozenset({"KeyboardInterrupt", "InterruptedError", "SystemExit", "CancelledError"})
 # Windows ends a program that breaks with such a status or a higher one.
 _WINDOWS_CRASH = 0xC0000000
 
@@ -54,7 +55,7 @@ class OwnFailure:
 def own_failures(record: Record) -> tuple[OwnFailure, ...]:
     """Return the failures of a run that end a tile, Phase 3, a thread or the run, in order of time, whoever is to blame."""
     history = record.history
-    found = [*_of_tiles(history), *_of_threads(history), *_of_run(history)]
+    found = [*_of_tiles(history), *_of_threads(history), *_of_run(record)]
     if not any(failure.where in ("run", "phase 3") for failure in found):
         found += _of_process(record)
     return tuple(sorted(found, key=lambda failure: failure.t))
@@ -111,7 +112,9 @@ def _of_threads(history: History) -> Iterator[OwnFailure]:
             yield _failure(raised, "thread")
 
 
-def _of_run(history: History) -> Iterator[OwnFailure]:
+def _of_run(record: Record) -> Iterator[OwnFailure]:
+    history = record.history
+    cut = record.seal is not None and record.seal.state in ("timed out", "killed")
     start, end = phase_3_start(history), phase_3_end(history)
 
     def where(t: int) -> Where:
@@ -120,6 +123,8 @@ def _of_run(history: History) -> Iterator[OwnFailure]:
     ended = [raised for raised in history.exceptions if raised.where == "run"]
     # An exception is recorded once by the run and once more where it leaves the process: the first says when.
     for raised in ended[:1]:
+        if cut and raised.type in _INTERRUPTED:
+            return  # this is how a program ends its run in good order when the harness or the user asks it to end
         yield _failure(raised, where(raised.t))
     if not ended:
         for event in history.named(ERROR)[:1]:

@@ -165,9 +165,10 @@ def _unshared(folder: Path, session: Session) -> Iterator[RunEntry]:
     """Yield the runs that no share has, such as the run that was stopped, or those of a worker that was killed."""
     from harness.record.reader import read_record
     from harness.session.campaign import entry_of
+    from harness.session.run_matrix import RUNS
 
     known = {run.key for run in session.runs}
-    for path in sorted(folder.glob("runs/*/request.json")):
+    for path in sorted(folder.glob(f"{RUNS}/*/request.json")):
         key = path.parent.name
         if key not in known:
             try:

@@ -63,8 +63,8 @@ def require_repository(folder: Path) -> None:
     if is_there() and not is_repository(folder):
         raise TargetError(
             say(
-                "expected a git repository, found the folder {folder} without one: name a clone, or give a second folder with "
-                "the version before the patch (--phase3-baseline=zemosaic:FOLDER)",
+                "expected a git repository, found the folder {folder} without one: name a clone, or leave out the commit to "
+                "take the folder as it is",
                 folder=str(folder),
             )
         )

@@ -259,7 +259,7 @@ def test_a_record_is_judged_beside_others(capsys):
 def test_a_check_that_is_not_there_is_a_usage_error(capsys):
     """An unknown check is status 2, and the error lists the checks."""
     assert main(["judge", str(GREEN / "per_tile"), "--check", "colour"]) == 2
-    assert "expected names of checks (warnings, " in capsys.readouterr().err
+    assert "expected names of checks (crash, warnings, " in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -156,6 +156,7 @@ def test_each_test_of_a_session_has_the_scenario_of_its_marker(alone):
     tests = read_session(latest(root)).tests
     assert {(t.nodeid.partition("::")[0], t.scenario) for t in tests} == {
         ("scenarios/test_a_hole_repro.py", "A"),
+        ("scenarios/test_b_stress.py", "B"),
         ("scenarios/test_guard_rails.py", ""),
         ("scenarios/test_under_faults.py", ""),
     }
@@ -167,7 +168,7 @@ def test_a_mark_that_names_no_check_says_which_there_are():
     node = SimpleNamespace(user_properties=[], get_closest_marker={"judges": mark}.get)
     judged = JudgedRun("s", case="chain", role="subject", verdicts=(Verdict("holes", Outcome.PASS, say("Sound.")),))
     with pytest.raises(UnknownVerdictError, match=r"\(holes\), found 'hole': correct the mark"):
-        verdict.__wrapped__(AskingTest(node, "en"), judged)
+        verdict.__wrapped__(AskingTest(node, "en"), judged, None, "chain")
     assert node.user_properties == [("phase3_outcome", "unknown")]
 
 
@@ -254,13 +255,13 @@ def test_a_defective_subject_is_red_and_explained(tmp_path):
     assert len(holes.cause) >= 2
 
 
-def test_a_target_that_dies_is_unknown_and_an_error(tmp_path):
-    """A run without evidence gives errors, not passes or skips, and the session is unknown."""
+def test_a_target_that_dies_fails_and_its_other_verdicts_are_errors(tmp_path):
+    """The check crash fails and names the status; the other checks lack evidence: errors, not passes or skips."""
     target = f'command:"{sys.executable}" -c "raise SystemExit(7)"'
     done = run_pytest("-m", "phase3", "--phase3-quick", f"--phase3-dir={tmp_path}", f"--phase3-target={target}")
-    assert done.returncode == 3
+    assert done.returncode == 1
     session = read_session(latest(tmp_path))
-    assert session.outcome == "unknown"
+    assert session.outcome == "fail"
     # A command has no source to be read, and no function to be driven.
     sourceless = {t.nodeid: t.outcome for t in session.tests if "guard_rails" in t.nodeid or "under_faults" in t.nodeid}
     assert set(sourceless.values()) == {"not applicable"}

@@ -491,5 +491,5 @@ def test_a_commit_of_a_folder_without_git_is_no_advice_for_git(tmp_path):
     plain.mkdir()
     with pytest.raises(TargetError) as raised:
         split(f"{plain}@63bcc2c")
-    assert "without one: name a clone, or give a second folder" in str(raised.value)
+    assert "without one: name a clone, or leave out the commit" in str(raised.value)
     assert "git -C" not in str(raised.value)
