@@ -262,12 +262,17 @@ def test_a_target_that_dies_fails_and_its_other_verdicts_are_errors(tmp_path):
     assert done.returncode == 1
     session = read_session(latest(tmp_path))
     assert session.outcome == "fail"
+    outcomes = {t.nodeid.rpartition("::")[2]: t.outcome for t in session.tests}
     # A command has no source to be read, and no function to be driven.
-    sourceless = {t.nodeid: t.outcome for t in session.tests if "guard_rails" in t.nodeid or "under_faults" in t.nodeid}
-    assert set(sourceless.values()) == {"not applicable"}
-    outcomes = {t.nodeid.partition("::")[2]: t.outcome for t in session.tests if t.nodeid not in sourceless}
+    sourceless = {t.nodeid.rpartition("::")[2] for t in session.tests if "hole_repro" not in t.nodeid}
+    assert {outcomes.pop(name) for name in sourceless} == {"not applicable"}
     assert outcomes.pop("test_nothing_is_worse_than_before_the_patch[chain-quick]") == "not evaluated"
+    assert outcomes.pop("test_the_target_does_not_fail_by_itself[chain-quick]") == "fail"
+    assert outcomes.pop("test_the_pair_is_sound[chain-quick]") == "fail"
     assert set(outcomes.values()) == {"unknown"}
+    (run,) = [j for j in session.judged if j.role == "subject"]
+    (crash,) = [v for v in run.verdicts if v.check == "crash"]
+    assert "7" in crash.sentence.render()
     assert "error" in done.stdout.lower()
 
 
