@@ -166,6 +166,17 @@ def test_outline_of_a_distorted_frame_follows_its_curved_edge():
     assert shapely.distance(four, true).max() > 1
 
 
+def test_the_outline_of_a_frame_with_empty_borders_is_the_hull_of_its_data():
+    """Of a frame whose data has a hull, the hull is the edge, in its order; a frame without data has no point."""
+    x, y = np.array([10.0, 60.0, 70.0, 20.0]), np.array([5.0, 8.0, 50.0, 60.0])
+    part = FrameFacts("a.fits", "0" * 64, (80, 100), tan(turn=15), hull=tuple(zip(x.tolist(), y.tolist(), strict=True)))
+    empty = FrameFacts("b.fits", "0" * 64, (80, 100), tan(), hull=())
+    found, none, whole = outlines([part, empty, frame(tan())])
+    assert np.array_equal(found, np.column_stack(sky_of(tan(turn=15), x, y)))
+    assert none.shape == (0, 2)
+    assert np.array_equal(whole, outline(frame(tan())))
+
+
 def test_outlines_of_many_frames_are_those_of_each():
     """Many frames of both kinds together give, in their order, the outlines of each frame alone."""
     frames = [frame(tan(10 + i, i)) if i % 3 else frame(tan(10 + i, i) | SIP) for i in range(7)]
