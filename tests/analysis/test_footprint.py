@@ -166,6 +166,17 @@ def test_outline_of_a_distorted_frame_follows_its_curved_edge():
     assert shapely.distance(four, true).max() > 1
 
 
+def test_the_outline_of_a_frame_with_empty_borders_is_the_hull_of_its_data():
+    """Of a frame whose data has a hull, the hull is the edge, in its order; a frame without data has no point."""
+    x, y = np.array([10.0, 60.0, 70.0, 20.0]), np.array([5.0, 8.0, 50.0, 60.0])
+    part = FrameFacts("a.fits", "0" * 64, (80, 100), tan(turn=15), hull=tuple(zip(x.tolist(), y.tolist(), strict=True)))
+    empty = FrameFacts("b.fits", "0" * 64, (80, 100), tan(), hull=())
+    found, none, whole = outlines([part, empty, frame(tan())])
+    assert np.array_equal(found, np.column_stack(sky_of(tan(turn=15), x, y)))
+    assert none.shape == (0, 2)
+    assert np.array_equal(whole, outline(frame(tan())))
+
+
 def test_outlines_of_many_frames_are_those_of_each():
     """Many frames of both kinds together give, in their order, the outlines of each frame alone."""
     frames = [frame(tan(10 + i, i)) if i % 3 else frame(tan(10 + i, i) | SIP) for i in range(7)]
@@ -346,6 +357,36 @@ def test_resampling_takes_the_nearest_pixel_on_the_sky(form):
     assert not values[~inside].any()
 
 
+def test_resampling_a_large_grid_is_that_of_its_parts(monkeypatch):
+    """A mask that is resampled in strips, the last of them shorter, equals one resampled at once."""
+    mask = np.random.default_rng(3).random((90, 70)) > 0.5
+    source, target = tan(turn=25), tan(30.01, 45.02, turn=-15)
+    whole = resample_mask(mask, source, target, (110, 130))
+    monkeypatch.setattr("harness.analysis.footprint._STRIP", 130 * 7)
+    assert np.array_equal(resample_mask(mask, source, target, (110, 130)), whole)
+    assert whole[80:].any()
+
+
+def test_resampling_between_wide_grids_is_projective():
+    """Between grids whose tangent points are far apart, each pixel has the value of astropy's nearest pixel."""
+    mask = np.random.default_rng(4).random((90, 70)) > 0.5
+    source, target = tan(40.0, 20.0, (35, 45), scale=0.5, turn=40), tan(60.0, 45.0, (60, 50), scale=0.4, turn=-15)
+    values = resample_mask(mask, source, target, (110, 130))
+    y, x = np.mgrid[:110, :130]
+    sky = WCS(fits.Header(target)).wcs_pix2world(np.column_stack([x.ravel(), y.ravel()]), 0)
+    column, row = np.rint(WCS(fits.Header(source)).wcs_world2pix(sky, 0)).astype(int).T.reshape(2, 110, 130)
+    inside = (column >= 0) & (column < 70) & (row >= 0) & (row < 90)
+    assert 0.2 < inside.mean() < 0.9
+    assert np.array_equal(values[inside], mask[row[inside], column[inside]])
+    assert not values[~inside].any()
+
+
+def test_resampling_to_an_empty_grid_finds_nothing():
+    """A canvas without rows or without columns has no pixel, whichever is missing."""
+    for shape in ((0, 10), (8, 0)):
+        assert resample_mask(np.ones((80, 100), bool), tan(), tan(), shape).shape == shape
+
+
 def test_resampling_behind_the_tangent_plane_finds_nothing():
     """Sky on the opposite side of the sphere is not on the canvas, although the projective map would mirror it there."""
     assert not resample_mask(np.ones((80, 100), bool), tan(30, 10), tan(210, -10), (80, 100)).any()
@@ -364,6 +405,12 @@ def test_pixel_scale_and_area():
     assert pixel_scale(cards) == pytest.approx(1.0, rel=1e-9)
     far = math.degrees(math.tan(math.radians(30))) * 3600
     assert pixel_area(cards, far, 0.0) == pytest.approx(math.cos(math.radians(30)) ** 3, rel=1e-6)
+
+
+def test_the_scale_of_wide_pixels_is_that_of_the_reference_pixel():
+    """Where pixels are a degree wide and change from one to the next, the scale is that of the one at CRPIX."""
+    cards = tan(scale=1.0, crpix=(31.0, 21.0))
+    assert pixel_scale(cards) == pytest.approx(math.sqrt(pixel_area(cards, 30.0, 20.0)), rel=1e-12)
 
 
 def test_a_pixel_without_a_sky_has_no_area():

@@ -162,6 +162,22 @@ def test_sky_where_the_distortion_has_no_inverse_has_no_pixel():
     assert np.isnan(x).any()
 
 
+def test_sky_without_an_inverse_takes_no_pixel_from_other_sky():
+    """Of several places, only those where astropy's iteration diverges are NaN; the others keep their pixels."""
+    strong = ORIGIN | CD | SIP | {"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP", "A_2_0": 2e-3, "B_0_2": 2e-3}
+    x, y = pixel_of(strong, [30.0, 30.0, 30.0], [52.0, 45.0, 38.0])
+    assert np.isnan(x[[0, 2]]).any()
+    assert np.hypot(x[1] - 49.5, y[1] - 39.5) < 0.01
+
+
+@pytest.mark.parametrize("read", [sky_of, pixel_of], ids=["to the sky", "to pixels"])
+def test_a_system_that_astropy_does_not_know_is_named(read):
+    """Cards of a system without a transformation to ICRS are refused, with the axes that were found."""
+    cards = ORIGIN | CDELT | {"CTYPE1": "XLON-TAN", "CTYPE2": "XLAT-TAN"}
+    with pytest.raises(FootprintError, match=r"XLON-TAN, XLAT-TAN.*solve it again"):
+        read(cards, np.array([30.0]), np.array([45.0]))
+
+
 def test_the_reference_pipeline_reads_the_same_cards():
     """The reference imports nothing of the harness, but must know the same cards."""
     assert pipeline_sky._CARD.pattern == wcs.CARD.pattern

@@ -50,6 +50,14 @@ def test_filled_sky_fails():
     assert (found.outcome, found.evidence["constant_pixels"]) == (Outcome.FAIL, 150)
 
 
+def test_a_decimated_pairs_constant_area_is_given_in_pixels():
+    """The constant area of the pair is stated in mosaic pixels, also if its mask has one element for four of them."""
+    runs = micro.runs(micro.counted())
+    pair = filled(runs.pair, np.s_[10:30, 20:60])
+    found = verdict(replace(runs, pair=replace(pair, products=replace(pair.products, step=2))))
+    assert found.evidence["constant_pixels_in_pair"] == 800 * 4
+
+
 def test_what_the_pair_has_too_is_not_the_patchs():
     """A constant area that the pair has at the same sky position passes, also on another canvas; one elsewhere fails."""
     runs = micro.runs(micro.counted())

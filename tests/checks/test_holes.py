@@ -131,6 +131,8 @@ def test_decimated_masks_keep_the_limits_in_mosaic_pixels():
     hole = decimated(with_gaps(np.s_[20:60, 100:140]))
     found = verdict(micro.runs(micro.counted(), pair=pair, products=hole))
     assert (found.outcome, found.evidence["holes"][0]["pixels"]) == (Outcome.FAIL, 1600)
+    for area, outcome in ((1600, Outcome.FAIL), (1601, Outcome.PASS)):
+        assert verdict(micro.runs(micro.counted(), pair=pair, products=hole), area=area).outcome is outcome
     strip = decimated(with_gaps(np.s_[:12, :]))
     assert verdict(micro.runs(micro.counted(), pair=pair, products=strip)).outcome is Outcome.PASS
 
