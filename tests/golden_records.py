@@ -52,11 +52,14 @@ _KEPT_OPERATIONS = {
     "exception",
     "capability",
     "config",
+    "link",
     "lost",
+    "order",
     "remove",
     "rename",
     "rmtree",
     "save",
+    "truncate",
 }
 
 # An absolute path may begin at the start, or after a space, a quote, or a sign before a value. ``https://`` is no path.
@@ -113,7 +116,7 @@ def shrink(record: Path, folder: Path, step: int = STEP) -> None:
         _write_lines(folder / path.name, (e for e in _lines(path) if _kept_event(e)))
     for path in sorted(record.glob("trace-*.jsonl")):
         _write_lines(folder / path.name, (o for o in _lines(path) if _kept_operation(o)))
-    for name in ("disk.jsonl", "left.jsonl"):
+    for name in ("disk.jsonl", "left.jsonl", "inputs.jsonl"):
         if (record / name).exists():
             _write_lines(folder / name, _lines(record / name))
     if source.products is not None:

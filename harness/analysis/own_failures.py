@@ -17,7 +17,7 @@ from harness.analysis.phase3 import RAISED, failures, number, phase_3_end, phase
 from harness.record.history import Event, History, Raised, Tile
 from harness.record.reader import Record
 
-Where = Literal["tile", "phase 3", "run", "thread", "signal", "status"]
+Where = Literal["tile", "phase 3", "run", "thread", "work", "signal", "status"]
 Blame = Literal["target", "library", "disk", "outside", "harness"]
 
 ERROR = "PROCESS_ERROR"
@@ -36,9 +36,10 @@ _WINDOWS_CRASH = 0xC0000000
 class OwnFailure:
     """One failure: what it ended, its exception, its place in the target's source, and who is to blame.
 
-    A ``where`` of ``signal`` or ``status`` stands for the end of the process, and ``what`` is the signal's name or the status.
-    ``place`` is ``FILE:LINE``, empty if it is not known. ``injected`` is whether the harness made a tile fail, and the target did
-    not survive that.
+    A ``where`` of ``work`` is work in a pool whose exception nothing read, so that the target does not notice it. ``signal`` and
+    ``status`` stand for the end of the process, and ``what`` is the signal's name or the status. ``place`` is
+    ``FILE:LINE``, empty if it is not known. ``injected`` is whether the harness made a tile fail, and the target did not survive
+    that.
     """
 
     t: int
@@ -106,10 +107,10 @@ def _survived(raised: Raised, tiles: dict[int, Tile]) -> bool:
 
 
 def _of_threads(history: History) -> Iterator[OwnFailure]:
-    """Yield the exceptions that ended other threads, if they come from the target's own source."""
+    """Yield the exceptions that ended other threads, or work in a pool unread, if they come from the target's own source."""
     for raised in history.exceptions:
-        if raised.where == "thread" and raised.file is not None:
-            yield _failure(raised, "thread")
+        if raised.where in ("thread", "work") and raised.file is not None:
+            yield _failure(raised, "thread" if raised.where == "thread" else "work")
 
 
 def _of_run(record: Record) -> Iterator[OwnFailure]:

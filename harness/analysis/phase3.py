@@ -178,8 +178,13 @@ def reported_losses(history: History) -> tuple[Loss, ...]:
             frame = next((f for f, c in pairs if c == cache), None)
         if cache is None:
             cache = next((c for f, c in pairs if f == frame), None)
+        elif not is_intermediate(
+            cache
+        ):  # a path may have lost its folder, such as that of an intermediate in a copied record
+            cache = next((c for _, c in pairs if c.rpartition("/")[2] == cache), cache)
         # With an intermediate, all frames that it was made from are lost.
-        frames: list[str | None] = [*dict.fromkeys(f for f, c in pairs if c == cache)] if is_intermediate(path) else []
+        whole = cache is not None and is_intermediate(cache)
+        frames: list[str | None] = [*dict.fromkeys(f for f, c in pairs if c == cache)] if whole else []
         found += [Loss(event.t, tile_id, lost, cache, event.key) for lost in frames or [frame]]
     return tuple(found)
 

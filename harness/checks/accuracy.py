@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from harness.analysis.causes import listed
 from harness.analysis.figure import Figure, Unit, significant, sizes
+from harness.analysis.filled import filled
 from harness.analysis.photometry import (
     Colours,
     Levels,
@@ -368,7 +369,8 @@ def _judge(runs: Runs, limits: Thresholds) -> Verdict:
         for what, finding in _findings(panel, limits, scatter).items()
     }
     found |= _of_the_mosaic(photometry, judged, limits)
-    constant = None if products.constant is None else int(products.constant.sum()) * products.step**2
+    flat = filled(products, run.request.dataset.frames, limits["content.saturated"])
+    constant = None if flat is None else int(flat.sum()) * products.step**2
     if constant is not None and constant > limits["content.constant"]:
         message = say("{area} pixels of covered sky are filled with a constant instead of observed sky.", area=constant)
         found["constant areas"] = Found(message, float(constant))

@@ -161,6 +161,13 @@ _FAILED_ITSELF: Mapping[str, tuple[Message, Message]] = MappingProxyType(
             say("The target failed by itself: the run ended with {what}."),
         ),
         "thread": (say("The target failed by itself: its thread {thread} ended with {what}, at {place}."),) * 2,
+        "work": (
+            say(
+                "The target failed by itself: work in its thread {thread} ended with {what}, at {place}, and nothing read its "
+                "result."
+            ),
+        )
+        * 2,
         "signal": (say("The target failed by itself: the signal {what} ended its process."),) * 2,
         "status": (say("The target failed by itself: its process ended with status {what} and no exception."),) * 2,
     }

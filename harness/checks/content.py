@@ -1,23 +1,24 @@
 """Check that covered sky shows sky: it is not filled with a constant, and its stars are there.
 
-*Constant*: covered pixels in runs of equal values, which noise never makes, except where the pair has them too.
+*Constant*: covered pixels in runs of equal values, which noise never makes, except where the pair has them too. The holes check
+treats such pixels as not covered, in the pair too.
 *Completeness*: of the brighter stars that the pair shows where both cover the sky, the share that the run shows, by panel.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
-from harness.analysis.canvas import Canvas, frames_per_element
 from harness.analysis.causes import listed
 from harness.analysis.figure import Figure, Unit, numbers
-from harness.analysis.footprint import outlines, resample_mask
+from harness.analysis.filled import filled
+from harness.analysis.footprint import resample_mask
 from harness.analysis.stars import ENOUGH, catalogue, look, measured, sky, uncompared_panels
 from harness.checks.base import Check, Runs
 from harness.checks.premises import ALWAYS, ELSEWHERE, SHARED, standard
@@ -26,7 +27,6 @@ from harness.language.message import Message, say
 from harness.record.convert import to_json
 from harness.record.products import Products
 from harness.record.reader import Record
-from harness.record.request import FrameFacts
 from harness.verdict import Outcome, Verdict
 
 
@@ -44,25 +44,16 @@ class Panel:
         return self.found / self.expected
 
 
-def constant_area(run: Products, pair: Products | None, frames: Sequence[FrameFacts], edge: float) -> int | None:
-    """Return the covered constant area that the pair does not have, in mosaic pixels; ``None`` if not measured.
-
-    Sky where some frame has no data (NaN or 0) is left out: a tile with this frame as reference can show only a constant there.
-    """
-    if run.constant is None or (pair is not None and pair.constant is None):
+def constant_area(runs: Runs, run: Products, pair: Products | None, limits: Thresholds) -> int | None:
+    """Return the filled area that the pair does not have, in mosaic pixels; ``None`` if not measured."""
+    new = filled(run, runs.run.request.dataset.frames, limits["content.saturated"])
+    if new is None or (pair is not None and pair.constant is None):
         return None
-    new = run.constant & run.covered
     if pair is not None and pair.constant is not None and new.any():
         old = pair.constant
         if dict(pair.wcs) != dict(run.wcs) or pair.covered.shape != run.covered.shape:
             old = resample_mask(old, pair.wcs, run.wcs, run.covered.shape)
-        new &= ~ndimage.maximum_filter(old, 2 * max(1, round(edge / run.step)) + 1)
-    blank = [frame for frame in frames if frame.hull is not None]
-    if new.any() and blank:
-        grid = Canvas(run.wcs, new.shape, run.step)
-        whole, _ = frames_per_element(outlines([replace(frame, hull=None) for frame in blank]), grid)
-        data, _ = frames_per_element(outlines(blank), grid)
-        new &= whole == data
+        new &= ~ndimage.maximum_filter(old, 2 * max(1, round(limits["holes.edge"] / run.step)) + 1)
     return int(np.count_nonzero(new)) * run.step**2
 
 
@@ -88,7 +79,7 @@ def _judge(runs: Runs, limits: Thresholds) -> Verdict:
     theirs = measured(pair)
     if ours is None:
         return Verdict("content", Outcome.UNKNOWN, say("The run has no mosaic."))
-    area = constant_area(ours, theirs, runs.run.request.dataset.frames, limits["holes.edge"])
+    area = constant_area(runs, ours, theirs, limits)
     panels = completeness(runs.run, ours, theirs) if theirs is not None else ()
     evidence: dict[str, Any] = {
         "constant_pixels": area,

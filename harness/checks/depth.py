@@ -19,6 +19,7 @@ from harness.analysis.figure import Evidence, Figure, Numbers, Unit, every, numb
 from harness.analysis.made import taken_over
 from harness.analysis.modes import COADD_FINISHED, batches
 from harness.analysis.phase3 import ABANDONED, Why, groups, lineages, name_of, number, origins, tile_of
+from harness.analysis.repeated import repeated
 from harness.checks.base import Check, Conclusion, Runs
 from harness.checks.premises import (
     ALWAYS,
@@ -105,6 +106,7 @@ def _missing(record: Record) -> set[Planned]:
 def follow(record: Record, causes: Causes) -> tuple[Lineage, ...]:
     """Follow the frames of each first submitted tile through the tile and its retries to the tile that used them."""
     aligned = _aligned(record)
+    repeats = repeated(record.history)
     abandoned = {str(event.fields.get("filename")) for event in record.history.named(ABANDONED)}
     found = []
     for first, *retries in lineages(record.history):
@@ -114,7 +116,7 @@ def follow(record: Record, causes: Causes) -> tuple[Lineage, ...]:
         used: set[str] = set()
         lost: dict[str, Why] = {}
         silent = 0
-        uncounted, repeated = [], []
+        uncounted, several = [], []
         for tile in (first, *retries):
             missing = {loss.frame for loss in causes.losses.get(tile.tile, []) if loss.frame is not None}
             deprived = {loss.frame for loss in causes.deprived.get(tile.tile, []) if loss.frame is not None} - missing
@@ -137,8 +139,9 @@ def follow(record: Record, causes: Causes) -> tuple[Lineage, ...]:
                 uncounted.append(tile.tile)
             else:
                 silent += max(0, len(stayed - given_up) - count)
-                if count > len(stayed - given_up) or len(set(tile.frames)) < len(tile.frames):
-                    repeated.append(tile.tile)
+                twice = len(set(tile.frames)) < len(tile.frames) or tile.tile in repeats
+                if twice or count > len(stayed - given_up):
+                    several.append(tile.tile)
         found.append(
             Lineage(
                 tile=first,
@@ -147,7 +150,7 @@ def follow(record: Record, causes: Causes) -> tuple[Lineage, ...]:
                 lost={frame: why for frame, why in lost.items() if frame not in used},
                 silent=silent,
                 uncounted=tuple(uncounted),
-                repeated=tuple(repeated),
+                repeated=tuple(several),
             )
         )
     return tuple(found)

@@ -7,6 +7,8 @@ union of all frames is too much: in good runs dithers and drift leave 7 to 22 % 
 reported, but no hole. Grid mode has no retention, so its pair has the same holes: there, the run must also cover the required
 sky that the baseline covers.
 
+Covered sky that is filled with a constant where frames have data shows no sky. It counts as not covered, in each run.
+
 All masks are compared on one canvas: the pair's grid, widened by whole pixels to hold both mosaics and all required sky, because
 a lost tile at the edge makes the mosaic smaller. So the pair's mask is never resampled. The run's mask is resampled once, to the
 nearest pixel, and only if its grid differs.
@@ -27,9 +29,11 @@ from skimage.measure import approximate_polygon, find_contours
 from harness.analysis.canvas import Canvas, Mask, canvas_of, frames_per_element, on_canvas
 from harness.analysis.causes import MAX_LISTED, Causes, listed
 from harness.analysis.figure import Evidence, Figure, Numbers, Unit, every, number_in, rows_in, total
+from harness.analysis.filled import without_filling
 from harness.analysis.footprint import Box, outlines, per_outline, raster, sky_of
 from harness.analysis.phase3 import setting, twin
 from harness.analysis.regions import Component, components
+from harness.analysis.stars import measured
 from harness.checks.base import Check, Runs
 from harness.checks.premises import ALWAYS, ELSEWHERE, MODE_REACHED, SHARED, baseline_of, standard
 from harness.checks.thresholds import Thresholds
@@ -84,7 +88,7 @@ class Hole:
 
 @dataclass(frozen=True)
 class Masks:
-    """The masks of a run and its pair on one canvas, and the holes in them."""
+    """The masks of a run and its pair on one canvas, and the holes in them; ``filled`` shows a constant instead of sky."""
 
     canvas: Canvas
     run: Mask
@@ -93,6 +97,7 @@ class Masks:
     holes: tuple[Hole, ...]
     required: Mask
     trimmed: int
+    filled: Mask
 
 
 def compare(runs: Runs, causes: Causes, limits: Thresholds) -> Masks | None:
@@ -109,7 +114,7 @@ def compare(runs: Runs, causes: Causes, limits: Thresholds) -> Masks | None:
 
     """
     pair = standard(runs)[0]
-    ours, theirs = _measured(runs.run), _measured(pair) if pair is not None else None
+    ours, theirs = _measured(runs.run, limits), _measured(pair, limits) if pair is not None else None
     base = theirs or ours
     if base is None:
         return None
@@ -122,7 +127,8 @@ def compare(runs: Runs, causes: Causes, limits: Thresholds) -> Masks | None:
     canvas, place = canvas_of(base, ours, [*frames, *(p.outline for p in tile_outlines)], math.ceil(margin))
     run = on_canvas(canvas, ours, base, place)
     other = on_canvas(canvas, theirs, base, place) if theirs is not None else None
-    before = _before(runs) if other is None or mode == "grid" else None
+    said = on_canvas(canvas, measured(runs.run), base, place)
+    before = _before(runs, limits) if other is None or mode == "grid" else None
     earlier = on_canvas(canvas, before, base, place) if before is not None else None
 
     match mode:
@@ -150,13 +156,13 @@ def compare(runs: Runs, causes: Causes, limits: Thresholds) -> Masks | None:
                     holes.append(Hole("absolute", component, tiles, in_pair, in_baseline))
     touched = raster(frames, canvas.cards, canvas.shape) if frames else required.mask
     trimmed = int(np.count_nonzero(touched & ~run & ~required.mask)) * canvas.step**2
-    return Masks(canvas, run, other, tile_outlines, tuple(holes), required.mask, trimmed)
+    return Masks(canvas, run, other, tile_outlines, tuple(holes), required.mask, trimmed, said & ~run)
 
 
-def _before(runs: Runs) -> Products | None:
+def _before(runs: Runs, limits: Thresholds) -> Products | None:
     """Return the products of the baseline, if that run reached its end."""
     baseline, _ = baseline_of(runs)
-    return _measured(baseline) if baseline is not None and baseline.usable else None
+    return _measured(baseline, limits) if baseline is not None and baseline.usable else None
 
 
 def _by_tiles(run: Record, tile_outlines: Sequence[TileOutline], canvas: Canvas, limits: Thresholds) -> RequiredSky:
@@ -187,9 +193,10 @@ def _by_depth(frames: Sequence[NDArray[np.float64]], canvas: Canvas, keep: float
     return RequiredSky(depth >= least, (), float(np.median(sizes)) if sizes else 0.0)
 
 
-def _measured(record: Record) -> Products | None:
-    products = record.products
-    return products if products is not None and products.mosaic is not None and products.covered.size else None
+def _measured(record: Record, limits: Thresholds) -> Products | None:
+    """Return the products of a record, covered only where they show sky; ``None`` without a mosaic."""
+    products = measured(record)
+    return without_filling(products, record.request.dataset.frames, limits["content.saturated"]) if products else None
 
 
 def _components(missing: Mask, canvas: Canvas, edge: float, area: float) -> tuple[Component, ...]:
@@ -280,7 +287,7 @@ def _judge(runs: Runs, limits: Thresholds) -> Verdict:
 
 def _mosaic_not_measured(run: Record) -> Message | None:
     """Return why a mosaic was not measured if the run may have made one; ``None`` if it is measured or was not made."""
-    if _measured(run) is not None:
+    if measured(run) is not None:
         return None
     if any(file.kind == "mosaic" for file in run.left or ()):
         return say("The run left a mosaic, but it was not measured.")
@@ -292,7 +299,7 @@ def _mosaic_not_measured(run: Record) -> Message | None:
 def _conclude(runs: Runs, found: Masks) -> tuple[Outcome, Message]:  # noqa: PLR0911 -- worst first
     made = [hole for hole in found.holes if hole.kind == "differential"]
     if made:
-        if _measured(runs.run) is None:
+        if measured(runs.run) is None:
             return Outcome.FAIL, say("The run made no mosaic; run_end covers {area} arcmin².", area=_arcmin2(made))
         one = say("1 hole, {area} arcmin²: run_end covers this sky, per_tile does not.")
         return Outcome.FAIL, _counted(
@@ -346,6 +353,8 @@ def _cause(mode: str, causes: Causes, found: Masks) -> tuple[Message, ...]:
             "ra": f"{hole.component.ra:.4f}",
             "dec": f"{hole.component.dec:+.4f}",
         }
+        if _mostly(found.filled, hole.component):
+            links.append(say("Hole {number} counts as covered, but shows a constant instead of sky.", number=n))
         if hole.tiles:
             # Of several tiles the one that was not made is the cause, or else the one that lacked the most caches.
             tile = min(
@@ -403,6 +412,7 @@ def _evidence(runs: Runs, found: Masks) -> dict[str, Any]:
         "lost_pixels_before_tolerance": None if found.pair is None else pixels(pair & ~found.run),
         "promised_pixels": pixels(found.required),
         "promised_uncovered_before_tolerance": pixels(found.required & ~found.run),
+        "filled_pixels": pixels(found.filled),
         "trimmed_pixels": found.trimmed,
         "differential": runs.run.request.retention == "per_tile" and found.pair is not None,
         "references_known_from": dict(sorted(Counter(p.known_from for p in found.tile_outlines).items())),

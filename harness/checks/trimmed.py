@@ -2,6 +2,7 @@
 
 Some of it is trimmed on purpose: each setting that trims sky is named with its area. This is a quality finding, so it fails the
 validation only if it is new. The holes check judges the sky that the run must cover; this check also counts the rest.
+Covered sky that is filled with a constant is left out too.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from harness.analysis.canvas import Canvas, Mask, canvas_of, frames_per_element, on_canvas
 from harness.analysis.causes import Causes
 from harness.analysis.figure import Figure, Unit, numbers, significant
+from harness.analysis.filled import without_filling
 from harness.analysis.footprint import outlines, pixel_area, raster
 from harness.analysis.regions import components
 from harness.analysis.stars import measured
@@ -45,6 +47,7 @@ def _judge(runs: Runs, limits: Thresholds) -> Verdict:
     frames = outlines(run.request.dataset.frames)
     if ours is None:
         return Verdict("trimmed", Outcome.UNKNOWN, say("The run has no measured mosaic."), axis="quality")
+    ours = without_filling(ours, run.request.dataset.frames, limits["content.saturated"])
     margin = math.ceil(limits["holes.edge"] / ours.step) + 2
     canvas, place = canvas_of(ours, ours, frames, margin)
     depth, _ = frames_per_element(frames, canvas)

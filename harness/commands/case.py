@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 from harness.commands.console import Commands, Text, new_folder, root, show, tell, user_path
 from harness.language.message import Message, Translate, say
+from harness.verdict import exit_status, merge
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fixtures.datasets import Dataset
     from harness.field.case_file import CaseFile
-    from harness.record.request import TargetFacts
+    from harness.record.request import Retention, TargetFacts
     from harness.verdict import Verdict
 
 
@@ -48,7 +49,7 @@ def register(commands: Commands, text: Text) -> None:
     run.add_argument("--target", help=text(say("same as pytest's {option}", option="--phase3-target")))
     python = say("same as pytest's {option}", option="--phase3-python")
     run.add_argument("--python", default=os.environ.get("PHASE3_PYTHON"), help=text(python))
-    pair = say("also make the run with run_end, and judge the case by comparison with it")
+    pair = say("also make the run with the other retention, and judge per_tile by comparison with run_end")
     run.add_argument("--pair", action="store_true", help=text(pair))
     run.add_argument("--seconds", type=float, help=text(say("time limit of one run (default: the case's)")))
     folder = say("the folder for the records (default: a new one below PHASE3_DIR, or .phase3)")
@@ -122,17 +123,25 @@ def repeat(words: Sequence[str], translate: Translate) -> tuple[Verdict, ...]:
     parser = argparse.ArgumentParser(prog="phase3")
     commands = parser.add_subparsers()
     register(commands, lambda message: message.render(translate))
-    found = _runs(parser.parse_args(["case", "run", *words]), translate)
-    show(found, translate)
-    return found
+    return _shown(parser.parse_args(["case", "run", *words]), translate)
 
 
 def _run(options: argparse.Namespace, translate: Translate) -> int:
-    return show(_runs(options, translate), translate)
+    return exit_status(merge(verdict.outcome for verdict in _shown(options, translate) if verdict.gates))
 
 
-def _runs(options: argparse.Namespace, translate: Translate) -> tuple[Verdict, ...]:
-    """Make the runs of a case and return the verdicts on them."""
+def _shown(options: argparse.Namespace, translate: Translate) -> tuple[Verdict, ...]:
+    """Make the runs of a case, and show and return the verdicts on them."""
+    judged = _runs(options, translate)
+    for heading, verdicts in judged:
+        if len(judged) > 1:
+            tell(heading, translate)
+        show(verdicts, translate)
+    return tuple(verdict for _, verdicts in judged for verdict in verdicts)
+
+
+def _runs(options: argparse.Namespace, translate: Translate) -> list[tuple[Message, tuple[Verdict, ...]]]:
+    """Make the runs of a case, and return the verdicts on each run that is judged, with a heading."""
     from fixtures.reference_mosaic import with_truth
     from fixtures.user_frames import flat
     from harness.checks.judge import judge
@@ -161,18 +170,24 @@ def _runs(options: argparse.Namespace, translate: Translate) -> tuple[Verdict, .
     truth = dataset.truth or with_truth(dataset, root() / "datasets").truth
     folder = options.output or new_folder(root() / "cases", _file_stem(case))
     make = functools.partial(make_run, frames=dataset.folder, truth=truth, table=case.table)
-    paired = options.pair and case.request.retention != "run_end"
-    if options.pair and not paired:
-        tell(say("No second run is made for comparison: the case itself is a run with run_end."), translate)
+    own = case.request.retention
+    other: Retention = "per_tile" if own == "run_end" else "run_end"
     with progress_of(folder, lambda text: print(text, file=sys.stderr, flush=True), translate):
-        run = make(case.asks(target, case.request.retention, options.seconds), folder / case.request.retention)
-        pair = make(case.asks(target, "run_end", options.seconds), folder / "run_end") if paired else None
-    for record in (run, *((pair,) if pair else ())):
+        run = make(case.asks(target, own, options.seconds), folder / own)
+        partner = make(case.asks(target, other, options.seconds), folder / other) if options.pair else None
+    for record in (run, *((partner,) if partner else ())):
         tell(say("Record: {path}", path=str(record.folder)), translate)
     others = other_settings(case, run)
     if others:
         tell(say("Settings in effect that differ from the case: {names}.", names=listed(others)), translate)
-    return (*judge(Comparison(run, pair)), compare(case, run))
+    pair = partner if other == "run_end" else None
+    judged = [
+        (say("The run of the case ({retention}):", retention=own), (*judge(Comparison(run, pair)), compare(case, run)))
+    ]
+    if partner is not None and other == "per_tile":
+        heading = say("The same run with per_tile, compared with it:")
+        judged.append((heading, tuple(judge(Comparison(partner, run)))))
+    return judged
 
 
 def _target(case: CaseFile, spec: str | None, python: str | None) -> TargetFacts:

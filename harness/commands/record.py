@@ -27,9 +27,7 @@ def register(commands: Commands, text: Text) -> None:
     record.add_argument("--dir", type=user_path, help=text(folder))
     seconds = say("time limit of the whole command, in seconds (default: a day)")
     record.add_argument("--seconds", type=float, default=86400.0, help=text(seconds))
-    pair = say(
-        "then repeat each mosaic that was made with per_tile, with per_tile and with run_end, and compare the two"
-    )
+    pair = say("then repeat each mosaic with its retention and with the other one, and compare per_tile with run_end")
     record.add_argument("--pair", action="store_true", help=text(pair))
     record.add_argument(
         "words", nargs="+", metavar="COMMAND", help=text(say("the command and its arguments, after --"))
@@ -71,19 +69,13 @@ def _again(record: Record, frames: Path, options: argparse.Namespace, translate:
     file = record.folder.parent / f"{record.folder.name}.phase3.json"
     target, retention = record.request.target, record.request.retention
     run = [str(file), "--frames", str(frames), "--target", f"{target.kind}:{target.root}", "--python", target.python]
-    run += ["--pair"] if retention == "per_tile" else []
+    run.append("--pair")
     case = quoted(["phase3", "case", "make", str(record.folder), "-o", str(file)])
     tell(say("To make a case file of it: {command}", command=case), translate)
     command = quoted(["phase3", "case", "run", *run])
-    if retention != "per_tile":
-        tell(say("Then, to repeat it: {command}", command=command), translate)
-    else:
-        tell(say("Then, to repeat it and compare it with run_end: {command}", command=command), translate)
+    other = "per_tile" if retention == "run_end" else "run_end"
+    tell(say("Then, to repeat it and make the run with {other}: {command}", other=other, command=command), translate)
     if not options.pair:
-        return ()
-    if retention != "per_tile":
-        none = say("No pair is made: the mosaic was made with {retention}, not with per_tile.", retention=retention)
-        tell(none, translate)
         return ()
     try:
         make(record).write(file)

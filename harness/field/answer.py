@@ -51,7 +51,7 @@ def answer(facts: Facts) -> Message:
     if lost:
         return say(
             "This log does not show the hole bug. It shows another one: parts of tiles are missing ({count}).",
-            count=len(lost),
+            count=len({(loss.tile, loss.cache or loss.frame) for loss in lost}),
         )
     return _not_shown(facts, facts.gaps)
 
@@ -87,7 +87,9 @@ def _is_part(loss: Loss) -> bool:
 
 def _shown(facts: Facts, lost: list[Loss]) -> Message:
     tiles = {loss.tile for loss in lost if loss.tile is not None}
-    values: dict[str, Value] = {"count": len(lost), "tiles": listed(tiles) if tiles else "?"}
+    # A frame that a tile repeats is reported once for each time.
+    caches = {(loss.tile, loss.cache or loss.frame) for loss in lost}
+    values: dict[str, Value] = {"count": len(caches), "tiles": listed(tiles) if tiles else "?"}
     if facts.retention in ("run_end", "keep"):
         return say(
             "This log shows lost caches (caches: {count}, tiles: {tiles}), but not the hole bug: the run kept its caches to the "

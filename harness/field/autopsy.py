@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ from harness.checks.logs import NO_OCCASION
 from harness.field.answer import Facts, answer, wanted_of
 from harness.field.folder_link import link, unlink
 from harness.field.origin import MOSAIC, notes_of_earlier_runs, notes_of_other_mosaics, origin_of
+from harness.field.tile_frames import is_whole, short_tiles
 from harness.field.whole_log import BEGUN, DONE, begun_tiles, gaps, level
 from harness.language.message import Message, SaidError, say
 from harness.probe.events import split
@@ -477,9 +478,8 @@ def _unconfirmed(record: Record, *, whole: bool) -> Message | None:
             return say(
                 "Tile {tile} was begun and is not among the kept tiles, so no file shows what became of it.", tile=tile
             )
-        aligned, everything = kept[tile].aligned, kept[tile].frames
-        counts = {everything, aligned, frames}
-        if whole and (len(counts) > 1 or None in counts):
+        if whole and not is_whole(kept[tile], frames):
+            aligned, everything = kept[tile].aligned, kept[tile].frames
             return say(
                 "No file confirms that tile {tile} has all its frames (log: {frames}; header: {aligned} of {all}).",
                 tile=tile,
@@ -539,14 +539,7 @@ def _notes_of_folder(record: Record) -> Iterator[Message]:
             tiles=made[1],
             frames=made[2],
         )
-    short = [t for t in products.tiles if t.frames is not None and t.aligned is not None and t.aligned < t.frames]
-    for tile in short[:10]:
-        yield say(
-            "Tile {tile} was made from {aligned} of its {frames} frames.",
-            tile=tile.tile,
-            aligned=tile.aligned or 0,
-            frames=tile.frames or 0,
-        )
+    yield from islice(short_tiles(record, products), 10)
 
 
 def _notes_of_log(log: Log | None, taken: TakenOver, *, strange: bool) -> Iterator[Message]:

@@ -121,7 +121,8 @@ class CaseFile:
             self.request,
             target=target,
             retention=retention,
-            role="subject" if retention == self.request.retention else "pair",
+            # Of two retentions, the run with run_end is the one to compare with.
+            role="pair" if retention == "run_end" != self.request.retention else "subject",
             plan=groups,
             seconds=self.request.seconds if seconds is None else seconds,
         )

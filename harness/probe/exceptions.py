@@ -1,10 +1,12 @@
-"""Record the exceptions that end a tile, a thread or the run: type, message, and the last line of the target's own source."""
+"""Record the exceptions that end a tile, a thread, work in a pool or the run: type, message, and the last line of the source."""
 
 from __future__ import annotations
 
 import os
 import threading
+import time
 import traceback
+import weakref
 from typing import Any, Optional
 
 from .faults import TileFaultError
@@ -17,6 +19,7 @@ _PROBE = os.path.join(os.path.realpath(os.path.dirname(os.path.abspath(__file__)
 # Folders of installed libraries. A user's environment may lie in the target's own folder.
 _LIBRARIES = ("/site-packages/", "/dist-packages/")
 _NOTED = "_phase3_noted"
+_UNREAD = "_phase3_unread"
 
 
 def watch(recorder: Recorder, source: str) -> None:
@@ -49,6 +52,31 @@ def note(recorder: Recorder, error: BaseException, where: str, tile: Optional[in
         setattr(error, _NOTED, where)
     except Exception as problem:  # noqa: BLE001 -- the target must not see the probe's own fault
         recorder.problem(f"an exception of the target was lost ({problem!r})")
+
+
+def unread(recorder: Recorder, future: Any, error: BaseException) -> None:
+    """Record the exception of work in a pool when its future is gone, or the process ends, and nobody has read it until then.
+
+    Only the description is kept: the exception holds the work's arrays.
+    """
+    try:
+        if isinstance(error, TileFaultError) or _is_asked_for(error, "work") or getattr(error, _NOTED, ""):
+            return
+        found = described(recorder, error)
+        if found["file"] is None:
+            return
+        where = {"t": time.monotonic_ns(), "thread": threading.current_thread().name, "tid": threading.get_ident()}
+        about = {**where, "where": "work", "tile": None, **found}
+        setattr(future, _UNREAD, weakref.finalize(future, recorder.trace, "exception", **about))
+    except Exception as problem:  # noqa: BLE001 -- the target must not see the probe's own fault
+        recorder.problem(f"an exception in a pool was lost ({problem!r})")
+
+
+def read(future: Any) -> None:
+    """Note that the exception of a future was read: what becomes of it is the reader's."""
+    pending = getattr(future, _UNREAD, None)
+    if pending is not None:
+        pending.detach()
 
 
 def described(recorder: Recorder, error: BaseException) -> "dict[str, Any]":

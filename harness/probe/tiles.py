@@ -251,7 +251,8 @@ class Tiles:
                     try:
                         return original(self_, timeout)
                     finally:
-                        self_.done()  # if so, this thread takes over what the work's thread knows
+                        if self_.done():  # this thread takes over what the work's thread knows
+                            exceptions.read(self_)
                 try:
                     if self_.done():
                         self._holds.came_back(but_for=tile)
@@ -264,6 +265,15 @@ class Tiles:
 
             return taken
 
+        set_exception = Future.set_exception
+
+        @functools.wraps(set_exception)
+        def failed(self_: Any, exception: Any) -> None:
+            if exception is not None:
+                exceptions.unread(self._recorder, self_, exception)
+            set_exception(self_, exception)
+
+        Future.set_exception = failed  # type: ignore[method-assign]
         Future.result = recorded(Future.result)  # type: ignore[method-assign]
         Future.exception = recorded(Future.exception)  # type: ignore[method-assign]
 

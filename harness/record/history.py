@@ -110,9 +110,10 @@ class OrderStep:
 class Raised:
     """One exception of the target that ended a tile, a thread or the run.
 
-    ``where`` is ``tile``, ``thread`` or ``run``. ``file`` and ``line`` are the last place of the exception in the target's own
-    source, relative to its folder; ``None`` if no frame is there. ``stack`` has the calls in the target's source that led there.
-    ``missing`` is a module that an import did not find and that is not the target's own.
+    ``where`` is ``tile``, ``thread``, ``work`` (in a pool, its result unread) or ``run``. ``file`` and ``line`` are the last
+    place of the exception in the target's own source, relative to its folder; ``None`` if no frame is there. ``stack`` has the
+    calls in the target's source that led there. ``missing`` is a module that an import did not find and that is not the target's
+    own.
     """
 
     t: int

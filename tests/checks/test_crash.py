@@ -152,6 +152,18 @@ def test_an_exception_that_ends_a_thread_of_the_target_fails():
     assert verdict(micro.runs(library)).outcome is Outcome.PASS
 
 
+def test_an_exception_in_a_pool_that_nobody_reads_fails():
+    """Work in a pool that ends with an exception, and whose result nothing reads, is named; a library's own is left out."""
+    found = verdict(micro.runs(micro.counted().raised("work", "Pool_0")))
+    assert found.outcome is Outcome.FAIL
+    sentence = found.sentence.render()
+    assert (
+        "work in its thread Pool_0 ended with KeyError: 'x', at worker.py:12, and nothing read its result" in sentence
+    )
+    library = micro.counted().raised("work", "Pool_0", file=None, line=None)
+    assert verdict(micro.runs(library)).outcome is Outcome.PASS
+
+
 @pytest.mark.parametrize(
     ("code", "outcome", "words"),
     [

@@ -121,6 +121,15 @@ def test_small_groups_that_are_stacked_more_than_once_lose_nothing():
     assert verdict(micro.runs(micro.counted())).evidence["tiles_whose_number_tells_of_no_loss"] == []
 
 
+def test_the_target_says_that_it_repeats_the_frames_of_a_tile():
+    """A tile whose frames the target says it repeats is listed, also if its header counts no more images than frames."""
+    run = micro.Micro((micro.names(0),), retention="run_end").begin().submit(0, micro.names(0)).start(0)
+    run.event("[Batch] Duplicating frames: original=2 \u2192 final=5", tile_id=0).end(0, aligned=2).collect(0)
+    found = verdict(micro.runs(run.finish()))
+    assert found.outcome is Outcome.PASS
+    assert found.evidence["tiles_whose_number_tells_of_no_loss"] == [0]
+
+
 def test_an_uncounted_tile_is_unknown():
     """A tile whose number of frames is neither in its header nor in an event is unknown."""
     run = micro.counted()

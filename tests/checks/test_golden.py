@@ -85,6 +85,19 @@ def test_the_hole_on_the_sky_is_explained_to_its_end():
     assert "after tile 2 had ended" in prose
 
 
+def test_a_panel_lost_to_chunks_is_a_hole_although_its_sky_counts_as_covered():
+    """Tiles made of chunks at 271f109 leave a constant for panel 1: a hole, with the tile and the cache that it lacked."""
+    found = verdicts("271f109/chunked/run_end")["holes"]
+    prose = " ".join(link.render() for link in found.cause)
+    assert found.sentence.render().startswith("1 hole, 64.67 arcmin²")
+    assert "shows a constant instead of sky" in prose
+    assert "Tile 4 was not made: it lacked the caches of 6 of its 6 frames" in prose
+    assert "removed .p3_internal_tile_0000/chunk_0003.npy" in prose
+    assert "while it was making tile 0" in prose
+    hole = verdicts("271f109/chunked/per_tile")["holes"].evidence["holes"][0]
+    assert (hole["kind"], hole["in_pair"]) == ("absolute", True)
+
+
 def test_a_torn_golden_is_unknown(tmp_path):
     """A record with one changed byte is unknown for every check."""
     source = GOLDEN / "b59a65f" / "chain" / "per_tile"

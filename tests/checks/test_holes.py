@@ -79,7 +79,7 @@ def test_the_pixels_of_two_grids_need_not_agree():
     for (i, j), value in np.ndenumerate(matrix):
         cards[f"CD{i + 1}_{j + 1}"] = float(value)
     covered = micro.raster(micro.outlines(ALL), cards, (300, 300))
-    turned = replace(with_gaps(), wcs=cards, covered=covered)
+    turned = replace(with_gaps(), wcs=cards, covered=covered, constant=np.zeros_like(covered))
     found = verdict(micro.runs(micro.counted(), products=turned))
     assert found.outcome is Outcome.PASS, micro.prose(found)
     assert found.evidence["covered_pixels_in_pair"] == 80 * 260
@@ -124,7 +124,8 @@ def test_decimated_masks_keep_the_limits_in_mosaic_pixels():
             cards[name] *= step
         rows, columns = (n // step * step for n in products.covered.shape)
         blocks = products.covered[:rows, :columns].reshape(rows // step, step, columns // step, step)
-        return replace(products, wcs=cards, step=step, covered=blocks.any(axis=(1, 3)))
+        covered = blocks.any(axis=(1, 3))
+        return replace(products, wcs=cards, step=step, covered=covered, constant=np.zeros_like(covered))
 
     pair = micro.run_end()
     pair = replace(pair, products=decimated(pair.products))
@@ -374,3 +375,61 @@ def test_a_frame_without_data_promises_no_sky():
     assert verdict(Comparison(micro_run.record(products=seen))).outcome is Outcome.PASS
     lost = micro.products_of(ALL[:2], wcs_of=ALL)
     assert verdict(Comparison(micro_run.record(products=lost))).evidence["holes"][0]["tiles"] == [2]
+
+
+def filled_with_a_constant(area, *, plateau=False, **products):
+    """Return products with a covered area that is constant: as bright as the sky or, with ``plateau``, as the brightest star."""
+    made = with_gaps(**products)
+    constant = np.zeros_like(made.covered)
+    constant[area] = True
+    rows, columns = made.covered.shape
+    pixels = np.where(made.covered, np.random.default_rng(3).normal(100, 2, (rows, columns)), np.nan)
+    pixels[50:53, 200:203] = 40_000.0  # a star
+    pixels[area] = 38_000.0 if plateau else 100.0
+    image = micro.plane_of("RGB", micro.MOSAIC, np.stack([pixels] * 3))
+    return replace(made, constant=constant, planes=(image, *made.planes[1:]))
+
+
+FILLED = np.s_[20:70, 30:95]
+
+
+def test_sky_that_is_covered_but_filled_with_a_constant_is_a_hole():
+    """Sky that the coverage map holds and that shows a constant is a hole beside run_end, and its tile is named."""
+    found = verdict(micro.runs(micro.counted(), products=filled_with_a_constant(FILLED)))
+    assert found.outcome is Outcome.FAIL
+    assert found.evidence["holes"][0]["kind"] == "differential"
+    assert found.evidence["filled_pixels"] == 50 * 65
+    assert "Hole 1 counts as covered, but shows a constant instead of sky." in micro.prose(found)
+    assert "is in tile 0" in micro.prose(found)
+    assert "instead of sky" not in micro.prose(verdict(micro.runs(micro.naive(order=(1, 0, 2)))))
+
+
+def test_sky_filled_with_a_constant_by_both_retentions_is_a_hole_of_the_target():
+    """If run_end fills the same sky, retention made no hole; the run with run_end itself has a hole in its required sky."""
+    products = filled_with_a_constant(FILLED)
+    pair = replace(micro.run_end(), products=products)
+    found = verdict(micro.runs(micro.counted(), pair=pair, products=products))
+    assert (found.outcome, found.evidence["holes"][0]["in_pair"]) == (Outcome.PASS, True)
+    assert "Retention made no hole" in found.sentence.render()
+    alone = verdict(Comparison(pair))
+    assert (alone.outcome, len(alone.evidence["holes"])) == (Outcome.FAIL, 1)
+
+
+def test_a_saturated_area_is_no_hole():
+    """A constant as bright as the brightest pixels of the mosaic is the flat top of a bright object, and is sky."""
+    found = verdict(micro.runs(micro.counted(), products=filled_with_a_constant(np.s_[25:45, 40:60], plateau=True)))
+    assert (found.outcome, found.evidence["filled_pixels"]) == (Outcome.PASS, 0)
+    found = verdict(micro.runs(micro.counted(), products=filled_with_a_constant(np.s_[25:45, 40:60])))
+    assert (found.outcome, found.evidence["filled_pixels"]) == (Outcome.FAIL, 400)
+
+
+def test_a_constant_where_a_frame_has_no_data_is_no_hole():
+    """Sky on the border of a frame without data (NaN or 0) may be constant."""
+    run = micro.counted(retention="run_end")
+    bordered = replace(micro.frame(0), hull=((-0.5, -0.5), (24.5, -0.5), (24.5, 79.5), (-0.5, 79.5)))
+    frames = tuple(bordered if f.name == bordered.name else f for f in run.request.dataset.frames)
+    products = filled_with_a_constant(FILLED)
+    assert verdict(Comparison(replace(run.record(), products=products))).outcome is Outcome.FAIL
+    run.request = replace(run.request, dataset=replace(run.request.dataset, frames=frames))
+    found = verdict(Comparison(replace(run.record(), products=products)))
+    assert (found.outcome, found.evidence["filled_pixels"]) == (Outcome.PASS, 0)

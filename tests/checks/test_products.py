@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 
 from harness.checks.judge import judge
+from harness.record.comparison import Comparison
 from harness.record.leftovers import LeftFile
+from harness.record.tile import TileStep
 from harness.verdict import Outcome
 from tests import micro
 
@@ -151,3 +153,57 @@ def test_missing_evidence_is_unknown():
     assert verdict(micro.runs(run, products=None, left=None)).outcome is Outcome.UNKNOWN
     run.capabilities = micro.SOURCES - {"removals"}
     assert verdict(micro.runs(run)).evidence["premise"] == "source removals"
+
+
+def chunked(when="later", **request):
+    """Return a run whose tile 2 is made from a chunk, number 1, that replaces the file of tile 1.
+
+    It does so ``later`` than the end of tile 1, or before that, ``first`` or ``last`` of the two writers.
+    """
+    run = micro.Micro(micro.PRIVATE, **request).begin()
+    for tile, group in enumerate(micro.PRIVATE):
+        run.submit(tile, group)
+    run.work(0).start(2)
+
+    def chunk(state, **facts):
+        run.steps.append(TileStep(run.tick(), 1, "Ph3_0", state, 1, micro.PRIVATE[2], (), part_of=2, **facts))
+
+    def write(thread):
+        run.operation("open", TILE, "attempt", thread, mode="wb")
+
+    run.start(1, "Ph3_1")
+    chunk("started")
+    if when == "first":
+        write("Ph3_0")
+    write("Ph3_1")
+    if when == "later":
+        run.end(1, thread="Ph3_1").collect(1)
+    if when != "first":
+        write("Ph3_0")
+    chunk("ended", outcome="made", path=TILE)
+    if when != "later":
+        run.end(1, thread="Ph3_1").collect(1)
+    return run.end(2).collect(2).finish()
+
+
+def test_a_finished_tile_that_a_chunk_of_another_overwrites_is_lost():
+    """A chunk that writes to the file of a finished tile loses that tile, also if it happens with run_end: both are red."""
+    found = verdict(micro.runs(chunked(), pair=chunked(retention="run_end").record()))
+    assert found.outcome is Outcome.FAIL
+    assert "Tiles overwritten before their last reader had finished: 1 of 3" in found.sentence.render()
+    assert found.evidence["overwritten_in_pair"] == 1
+    assert "Thread Ph3_0 wrote master_tile_001.fits of tile 1 again" in micro.prose(found)
+    assert "while it was making tile 2" in micro.prose(found)
+    assert verdict(Comparison(chunked(retention="run_end").record())).outcome is Outcome.FAIL
+
+
+def test_a_tile_that_a_chunk_overwrites_before_its_end_is_lost():
+    """A tile's file is final when its own maker wrote it, also if the tile ends only after the chunk has overwritten it."""
+    found = verdict(micro.runs(chunked("last")))
+    assert (found.outcome, [row["tile"] for row in found.evidence["overwritten"]]) == (Outcome.FAIL, [1])
+
+
+def test_a_file_that_its_own_tile_writes_last_is_not_lost_to_a_chunk():
+    """If the tile's own maker writes the file after the chunk, before the tile ends, the tile is whole."""
+    found = verdict(micro.runs(chunked("first")))
+    assert (found.outcome, found.evidence["overwritten"]) == (Outcome.PASS, [])

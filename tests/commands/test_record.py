@@ -84,8 +84,9 @@ def test_a_lone_record_names_the_commands_that_make_its_pair(user, tmp_path, cap
     assert main(["case", "verify", words[2], "--frames", words[4]]) == 0
 
 
-def test_record_pair_repeats_the_mosaic_with_run_end(user, tmp_path, capsys, monkeypatch):
-    """With ``--pair`` the case is made and run with both retentions; its verdicts count."""
+@pytest.mark.parametrize("retentions", [["per_tile", "run_end"], ["run_end", "per_tile"]], ids=lambda both: both[0])
+def test_record_pair_repeats_the_mosaic_with_the_other_retention(user, tmp_path, capsys, monkeypatch, retentions):
+    """With ``--pair`` the case is made and run with both retentions, whichever was recorded; its verdicts count."""
     asked = []
 
     def make_run(request, _folder, frames, **_):
@@ -97,8 +98,10 @@ def test_record_pair_repeats_the_mosaic_with_run_end(user, tmp_path, capsys, mon
         "harness.commands.case._target", lambda *_: read_record(tmp_path / "r" / "record-1").request.target
     )
     argv = user(IN_THE_MIDDLE.replace("{what}", "pass"))
+    config = Path(argv[1]).parent / "ze mosaïc" / "zemosaic_config.py"
+    config.write_text(config.read_text(encoding="utf-8").replace("per_tile", retentions[0]), encoding="utf-8")
     assert main(["record", "--pair", "--dir", str(tmp_path / "r"), "--", *argv]) == 3
-    assert [retention for retention, _, _ in asked] == ["per_tile", "run_end"]
+    assert [retention for retention, _, _ in asked] == retentions
     assert asked[0][1] == read_record(tmp_path / "r" / "record-1").request.plan
     assert "outputs" in capsys.readouterr().out
     assert (tmp_path / "r" / "record-1.phase3.json").is_file()

@@ -454,3 +454,53 @@ def test_a_coverage_map_alone_does_not_tie_a_log_to_a_folder(folder, tmp_path):
     found = autopsy.examine(folder, LogText().begin().finish().write(tmp_path / "x.log"))
     assert "which is not in the folder" in said(found)
     assert Outcome.PASS not in outcomes(found).values()
+
+
+def recounted(folder, tile, images, aligned):
+    """Rewrite the counts in the header of a kept tile."""
+    path = folder / "zemosaic_temp_master_tiles" / f"master_tile_{tile:03d}.fits"
+    fits.setval(path, "ZMT_NRAW", value=images)
+    fits.setval(path, "HIERARCH ZMT_NALGN", value=aligned)
+
+
+def a_log_of_small_groups(frames, *, stated=True):
+    """Return the log of a run whose tile 1 has so few ``frames`` that the target repeats them to five."""
+    log = LogText().begin().finish()
+    log.lines = [line.replace("'num_raw': 2, 'tile_id': 1", f"'num_raw': {frames}, 'tile_id': 1") for line in log.lines]
+    if stated:
+        at = next(n for n, line in enumerate(log.lines) if "'tile_id': 1" in line)
+        line = log.lines[at].partition(" - ")[0]
+        text = f"[Batch] Duplicating frames: original={frames} \u2192 final=5 for tile 1"
+        log.lines.insert(at + 1, f"{line} - ZeMosaicWorker - INFO - zemosaic_worker.create_master_tile:10242 - {text}")
+    return log
+
+
+@pytest.mark.parametrize("stated", [True, False], ids=["stated", "by the event"])
+def test_one_frame_that_is_repeated_to_five_is_one_frame(tmp_path, stated):
+    """A tile of one frame, five images in its header and one aligned, lacks no frame; of two frames it may lack one."""
+    folder = made(tmp_path / "out", aligned=(2, 2))
+    recounted(folder, 1, 5, 1)
+    found = autopsy.examine(folder, a_log_of_small_groups(1, stated=stated).write(tmp_path / "one.log"))
+    assert outcomes(found)["warnings"] is Outcome.PASS
+    assert "Tile 1 was made" not in said(found)
+    assert "of 5" not in said(found)
+    found = autopsy.examine(folder, a_log_of_small_groups(2, stated=stated).write(tmp_path / "two.log"))
+    assert outcomes(found)["warnings"] is Outcome.UNKNOWN
+    assert "Tile 1 was made from 1 or more of its 2 frames" in said(found)
+    found = autopsy.examine(folder)
+    assert "The header of tile 1 counts 1 of 5 images." in said(found)
+
+
+def test_the_parts_of_a_tile_are_not_its_frames(tmp_path):
+    """The header of a tile that was merged from parts counts parts: they are named so, and confirm no frames."""
+    folder = made(tmp_path / "out", aligned=(2, 2))
+    recounted(folder, 1, 4, 2)
+    found = autopsy.examine(folder, a_log_of_small_groups(12, stated=False).write(tmp_path / "x.log"))
+    assert "Tile 1 was made from 2 of its 4 parts." in said(found)
+    assert outcomes(found)["warnings"] is Outcome.UNKNOWN
+
+
+def test_a_lost_cache_of_a_repeated_frame_is_counted_once(folder, tmp_path):
+    """A frame that a tile repeats is reported five times; the answer counts one cache."""
+    log = LogText().begin("per_tile", lost=["p1_1.fits"] * 5).finish().write(tmp_path / "x.log")
+    assert "(caches: 1, tiles: 1)" in autopsy.examine(folder, log).answer.render()

@@ -10,6 +10,7 @@ from types import MappingProxyType
 import pytest
 
 from fixtures import datasets, plans, real
+from fixtures.frames import PLAIN_PREFIX
 from harness.commands.main import main
 from harness.field import case_file as cases
 from harness.record.reader import read_record
@@ -362,16 +363,39 @@ def test_a_case_is_run_again_bit_by_bit(run, monkeypatch, capsys, tmp_path):
     shutil.rmtree(root / "cases")
 
 
+@pytest.mark.parametrize(("own", "other"), [("run_end", "per_tile"), ("per_tile", "run_end")])
+def test_the_pair_of_a_case_is_the_other_retention(run, own, other, monkeypatch, capsys, tmp_path):  # noqa: PLR0917 -- fixtures
+    """A case of run_end gets a run with per_tile, which is judged beside it; the run of the case itself is judged too."""
+    record, root = run
+    asked = []
+
+    def make_run(request, _folder, **_):
+        asked.append((request.retention, request.role))
+        return replace(record, request=replace(request, target=record.request.target))
+
+    monkeypatch.setenv("PHASE3_DIR", str(root))
+    monkeypatch.setattr("harness.run.runner.make_run", make_run)
+    case = cases.make(record)
+    path = tmp_path / "case.json"
+    replace(case, request=replace(case.request, retention=own)).write(path)
+    assert main(["case", "run", str(path), "--pair", "-o", str(tmp_path / "runs")]) in {0, 1, 3}
+    assert asked == [(own, "subject"), (other, "subject" if other == "per_tile" else "pair")]
+    out = capsys.readouterr().out
+    assert out.count(" parity") == (2 if own == "run_end" else 1)
+    assert out.count("The outputs are equal bit by bit to those of: run_end.") == 1
+    assert ("The same run with per_tile, compared with it:" in out) is (own == "run_end")
+
+
 @pytest.mark.parametrize("path", sorted(KEPT.glob("*.json")), ids=lambda path: path.stem)
 def test_a_kept_case_is_of_frames_that_this_project_has(path):
     """The command in a finding works without options: its dataset is known by name and has these frames."""
     request = cases.read(path).request
     assert request.case == path.stem
     if request.dataset.kind == "synthetic":
-        spec = datasets.SYNTHETIC[request.dataset.name]
-        both = (spec, datasets.plainly_named(spec))  # a case of an earlier version has its names
-        drawn = {pointing.name for one in both for pointing in one.pointings}
-        assert {frame.name for frame in request.dataset.frames} <= drawn
+        spec, names = datasets.SYNTHETIC[request.dataset.name], {frame.name for frame in request.dataset.frames}
+        if all(name.startswith(PLAIN_PREFIX) for name in names):  # a case of an earlier version
+            spec = datasets.plainly_named(spec)
+        assert names <= {pointing.name for pointing in spec.pointings}
     else:
         assert request.dataset.name in real.names()
     findings = (KEPT.parent / "findings.md").read_text(encoding="utf-8")

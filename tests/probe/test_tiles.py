@@ -1,11 +1,13 @@
 """Test the recorded steps of tiles with thread pools and futures."""
 
 import concurrent.futures
+import gc
 import json
 import sys
 import threading
 import types
 from concurrent.futures import Future, ThreadPoolExecutor, _base
+from pathlib import Path
 
 import pytest
 
@@ -45,13 +47,18 @@ class Bench:
         found = [json.loads(x) for p in self.folder.glob("trace-*") for x in p.read_text().splitlines()[1:]]
         return [tuple(x.get(n) for n in names) for x in found if x["op"] == "tile"]
 
+    def raised(self):
+        """Return the recorded exceptions."""
+        found = [json.loads(x) for p in self.folder.glob("trace-*") for x in p.read_text().splitlines()[1:]]
+        return [(x["where"], x["type"], x["file"], x["thread"]) for x in found if x["op"] == "exception"]
+
 
 @pytest.fixture
 def bench(tmp_path, monkeypatch):
     """Install the probe's wrappers for one test."""
     for owner, names in (
         (ThreadPoolExecutor, ("submit", "shutdown")),
-        (Future, ("result", "exception")),
+        (Future, ("result", "exception", "set_exception")),
         (concurrent.futures, ("wait", "as_completed")),
         (_base, ("wait", "as_completed")),
     ):
@@ -177,3 +184,28 @@ def test_every_name_of_the_maker_is_replaced(tmp_path, monkeypatch):
     bench.tiles.wrap(bench.module, "make")
     assert bench.module.make is other.make
     assert bench.module.make.__wrapped__ is original
+
+
+@pytest.mark.parametrize("how", ["nothing", "result", "exception", "callback"])
+def test_an_exception_in_a_pool_that_nothing_reads_is_recorded(bench, how):
+    """Work that raises is recorded when its future is gone, unless its result or exception was read, also in a callback."""
+    bench.tiles._recorder.source = str(Path(__file__).resolve().parent)
+
+    def fail():
+        raise KeyError("release")
+
+    with ThreadPoolExecutor(1, thread_name_prefix="Release") as pool:
+        future = pool.submit(fail)
+        if how == "callback":
+            future.add_done_callback(Future.exception)
+        if how == "result":
+            with pytest.raises(KeyError):
+                future.result(10)
+        if how == "exception":
+            assert isinstance(future.exception(10), KeyError)
+    assert future.done()
+    assert bench.raised() == []
+    del future
+    gc.collect()
+    expected = [("work", "KeyError", "test_tiles.py", "Release_0")] if how == "nothing" else []
+    assert bench.raised() == expected
