@@ -17,6 +17,7 @@ from harness.analysis.footprint import outlines, raster
 from harness.checks.judge import ALL, judge
 from harness.record.comparison import Comparison
 from harness.record.history import EVENTS_FORMAT, TRACE_FORMAT
+from harness.record.inputs import InputFile, write_inputs
 from harness.record.products import PRODUCTS_FORMAT
 from harness.record.reader import read_record
 from harness.record.request import DatasetFacts, FrameFacts, Hold, Request, TargetFacts
@@ -231,12 +232,13 @@ class Run:
         for t in np.arange(0.05, end, 0.1).tolist():
             written = min(count, max(0, int((t - 0.3) / 0.11) + 1))
             live = 0 if t > end - 0.15 else written - sum(r <= t for r in self.removed.values())
-            size = live * SIZE + written * 180_000
-            lines.append({"t": round(t * 1e9), "folder": CACHE, "size": size, "files": live, "free": 9**11})
+            lines.append({"t": round(t * 1e9), "folder": CACHE, "size": live * SIZE, "files": live, "free": 9**11})
         (self.folder / "disk.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
         left = [{"path": f"{TILES}/master_tile_{t:03d}.fits", "size": 9, "kind": "tile"} for t, _, _ in self.made]
         left.append({"path": "outputs/mosaic.fits", "size": 9, "kind": "mosaic"})
         (self.folder / "left.jsonl").write_text("".join(json.dumps(line) + "\n" for line in left), encoding="utf-8")
+        frames = self.request.dataset.frames
+        write_inputs(self.folder, [InputFile(f.name, "same", f.sha256, f.sha256) for f in frames])
         self.products()
 
     def products(self):

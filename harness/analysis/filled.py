@@ -62,4 +62,5 @@ def _at_elements(blocks: NDArray[np.floating[Any]], shape: tuple[int, int], step
     rows, columns = (
         np.minimum(np.arange(n) * step // BLOCK, most - 1) for n, most in zip(shape, blocks.shape, strict=True)
     )
-    return blocks[rows[:, None], columns[None, :]]
+    found: NDArray[np.floating[Any]] = blocks[rows[:, None], columns[None, :]]
+    return found

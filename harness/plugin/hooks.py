@@ -174,7 +174,8 @@ class Validation:
         if self.terminal is not None:
             self.terminal.close()
         if self.refused:
-            remove_tree(self.folder)
+            if not self.campaign.settings.resume:  # an interrupted session keeps its finished runs
+                remove_tree(self.folder)
             return
         self._write_share()
         if self.worker or not (self.reports or read_collected(self.folder)):

@@ -46,7 +46,7 @@ def note(recorder: Recorder, error: BaseException, where: str, tile: Optional[in
     An interrupt by the user, a regular end through ``SystemExit`` and a tile's failure that the request asks for are left out.
     """
     try:
-        if _is_asked_for(error, where) or getattr(error, _NOTED, "") == where:
+        if _is_asked_for(error, where) or getattr(error, _NOTED, False) == where:
             return
         recorder.trace("exception", where=where, tile=tile, **described(recorder, error))
         setattr(error, _NOTED, where)
@@ -60,7 +60,7 @@ def unread(recorder: Recorder, future: Any, error: BaseException) -> None:
     Only the description is kept: the exception holds the work's arrays.
     """
     try:
-        if isinstance(error, TileFaultError) or _is_asked_for(error, "work") or getattr(error, _NOTED, ""):
+        if isinstance(error, TileFaultError) or _is_asked_for(error, "work") or getattr(error, _NOTED, False):
             return
         found = described(recorder, error)
         if found["file"] is None:

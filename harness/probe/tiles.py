@@ -273,7 +273,7 @@ class Tiles:
                 exceptions.unread(self._recorder, self_, exception)
             set_exception(self_, exception)
 
-        Future.set_exception = failed  # type: ignore[method-assign]
+        Future.set_exception = failed  # type: ignore[method-assign,assignment]
         Future.result = recorded(Future.result)  # type: ignore[method-assign]
         Future.exception = recorded(Future.exception)  # type: ignore[method-assign]
 

@@ -190,12 +190,12 @@ class History:
     @cached_property
     def tiles(self) -> tuple[Tile, ...]:
         """The master tiles in the order of their ids, each combined from its steps, with its parts."""
-        return tiles_of(self.steps)
+        return tiles_of(sorted(self.steps, key=lambda step: step.t))
 
     @cached_property
     def own_steps(self) -> tuple[TileStep, ...]:
         """The steps of master tiles, without those of their parts: the end of a part is not the end of a tile."""
-        return own_steps(self.steps)
+        return own_steps(sorted(self.steps, key=lambda step: step.t))
 
     def making(self, pid: int, thread: str, tid: int | None, t: int) -> Tile | None:
         """Return the tile that a thread was making at a time, in itself or in one of its parts; ``None`` if it made none."""

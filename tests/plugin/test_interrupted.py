@@ -5,6 +5,7 @@ import json
 import pytest
 
 from harness.session.model import read_session
+from harness.session.run_matrix import RUNS
 from reports.terminal import summary_lines
 from tests.plugin.test_hooks import latest, run_pytest
 from tests.session_forms import normal_form
@@ -42,7 +43,7 @@ def test_ctrl_c_in_the_first_test_leaves_a_session_that_says_interrupted(stopped
 def test_a_resumed_session_uses_finished_runs_again_and_is_that_of_one_go(stopped, tmp_path):
     """With --phase3-resume no finished run is made again, and the session equals one that was not interrupted."""
     root, _ = stopped
-    before = {p: p.stat().st_mtime_ns for p in latest(root).glob("runs/*/seal.json")}
+    before = {p: p.stat().st_mtime_ns for p in latest(root).glob(f"{RUNS}/*/seal.json")}
     assert before
     folder = latest(root)
     done = run_pytest(*QUICK, f"--phase3-dir={root}", "--phase3-resume")

@@ -14,6 +14,7 @@ import yaml
 
 from harness.commands.conclude import ENDS
 from harness.commands.main import _parser
+from harness.language.system import CODES
 from harness.session.model import read_session, write_session
 from harness.session.options import OPTIONS
 from harness.verdict import Outcome
@@ -100,7 +101,7 @@ def options(text, workflow):
     yield from (f"{name}: unknown variable" for name in read - known - OF_THE_RUNNER)
     flags = re.findall(r"--(phase3-[a-z]+)", text)
     yield from (f"--{name}: unknown option" for name in flags if f"--{name}" not in {option.cli for option in OPTIONS})
-    parser = _parser(str)
+    parser = _parser(str, CODES)
     for name, step in steps(workflow):
         for words in commands(step.get("run", "")):
             if words[0] != "phase3":
