@@ -376,8 +376,8 @@ def _judge(runs: Runs, limits: Thresholds) -> Verdict:
         found["constant areas"] = Found(message, float(constant))
     evidence = MappingProxyType(_evidence(run, truth, panels, photometry, found) | {"constant_pixels": constant})
     if found:
-        sentence = say("The mosaic differs from the known sky. Findings: {findings}.", findings="; ".join(found))
         once = {finding.message.render(): finding.message for finding in found.values()}
+        sentence = say("The mosaic differs from the known sky. Findings: {count}.", count=len(once))
         return Verdict("accuracy", Outcome.FAIL, sentence, evidence, tuple(once.values()), "quality")
     if not judged:
         return unknown(say("No panel has enough stars of the truth."), evidence)

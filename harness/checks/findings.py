@@ -9,8 +9,10 @@ Records of earlier versions list names only; these are compared by name.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from harness.analysis.figure import Evidence
@@ -48,16 +50,47 @@ class Worse:
         return {"name": self.name, "before": self.before, "after": self.after}
 
     @property
-    def sentence(self) -> Message:
-        """The comparison as a sentence."""
+    def sentences(self) -> tuple[Message, Message]:
+        """The comparison as two sentences: what is new, and its measures."""
         if self.before is None or self.after is None:
-            return say("New finding: {name}. The runs that it is compared with do not have it.", name=self.name)
-        return say(
-            "New finding: {name}. It was {before} in the runs that it is compared with, and is {after} here.",
-            name=self.name,
+            return _new(self.name), say("The runs that it is compared with do not have it.")
+        measures = say(
+            "It was {before} in the runs that it is compared with, and is {after} here.",
             before=self.before,
             after=self.after,
         )
+        return _new(self.name), measures
+
+
+# Names in the evidence are stable, and in English. A sentence for people has a template for each, which can be translated.
+_OF_THE_MOSAIC: Mapping[str, Message] = MappingProxyType(
+    {
+        "scale": say("New finding: the scale of the values."),
+        "colour": say("New finding: the colours of the mosaic."),
+        "constant areas": say("New finding: areas filled with a constant."),
+        "trimmed sky": say("New finding: sky that the mosaic leaves out."),
+        "counts": say("New finding: the counts of the coverage map."),
+    }
+)
+_OF_A_PANEL: Mapping[str, Message] = MappingProxyType(
+    {
+        "stars": say("New finding: missing stars in panel {panel}."),
+        "flux": say("New finding: the star fluxes of panel {panel}."),
+        "positions": say("New finding: the star positions of panel {panel}."),
+        "doubled": say("New finding: doubled stars in panel {panel}."),
+        "colour": say("New finding: the colours of panel {panel}."),
+        "level": say("New finding: the level of the sky in panel {panel}."),
+    }
+)
+_PANEL = re.compile(r"panel (-?\d{1,9}): (.+)")
+
+
+def _new(name: str) -> Message:
+    """Return the sentence that a finding is new; a name of a later version is shown as it is."""
+    of_panel = _PANEL.fullmatch(name)
+    if of_panel is not None and of_panel[2] in _OF_A_PANEL:
+        return Message(_OF_A_PANEL[of_panel[2]].text, {"panel": int(of_panel[1])})
+    return _OF_THE_MOSAIC.get(name) or say("New finding: {name}.", name=name)
 
 
 def findings_in(evidence: Evidence) -> tuple[Finding, ...]:

@@ -108,7 +108,7 @@ def _with_standing(verdict: Verdict, runs: Runs, limits: Thresholds) -> Verdict:
     pre_existing = any(other.outcome is Outcome.FAIL for other in before) and not new
     worse = [finding.to_json() for finding in new]
     evidence = {**verdict.evidence, "new_findings": [finding.name for finding in new], "worse": worse}
-    cause = (*(finding.sentence for finding in new), *verdict.cause)
+    cause = (*(sentence for finding in new for sentence in finding.sentences), *verdict.cause)
     return replace(verdict, standing="pre-existing" if pre_existing else "new", evidence=evidence, cause=cause)
 
 

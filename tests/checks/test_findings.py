@@ -4,6 +4,7 @@ import pytest
 
 from harness.checks.findings import Finding, Worse, findings_in, names_in, new_findings
 from harness.checks.thresholds import read_thresholds
+from harness.language.catalogue import language
 
 LIMITS = read_thresholds()
 
@@ -85,9 +86,22 @@ def test_how_much_worse_is_stated():
         evidence(Finding("x", 0.4)), [evidence(Finding("x", 0.1)), evidence(Finding("x", 0.2))], LIMITS
     )
     assert [worse.to_json() for worse in found] == [{"name": "x", "before": 0.2, "after": 0.4}]
-    sentence = "New finding: x. It was 0.2 in the runs that it is compared with, and is 0.4 here."
-    assert found[0].sentence.render() == sentence
-    assert "do not have it" in Worse("x", None, 0.4).sentence.render()
+    assert [sentence.render() for sentence in found[0].sentences] == [
+        "New finding: x.",
+        "It was 0.2 in the runs that it is compared with, and is 0.4 here.",
+    ]
+    assert "do not have it" in Worse("x", None, 0.4).sentences[1].render()
+
+
+def test_no_sentence_in_french_has_the_english_name_of_a_finding():
+    """The names of the checks' findings stay English in the evidence, and each has a sentence of its own in French."""
+    of_a_panel = [f"panel 3: {what}" for what in ("stars", "flux", "positions", "doubled", "colour", "level")]
+    for name in ("scale", "colour", "constant areas", "trimmed sky", "counts", *of_a_panel):
+        english, _ = Worse(name, 0.1, 0.4).sentences
+        assert "name" not in english.values, name
+        french = language("fr").render(english)
+        assert french != english.render(), name
+        assert ("3" in french) is name.startswith("panel"), name
 
 
 def test_a_finding_is_written_without_measures_that_are_not_finite():
