@@ -38,15 +38,16 @@ class FolderCase:
     """Describe a case: the first ``panels`` of a synthetic dataset, the runs on them, and the output folder.
 
     With ``folders`` each panel has a folder of its own with the same file names, as for separate nights. ``killed_at`` is the
-    beginning of the key of the event that kills the first run; empty to let it end. Only the second run has the settings
-    ``changed``. Without ``killed_at`` and ``changed`` there is one run in the folder ``output``. ``size`` is that of a small disk
-    for the folder; empty for the existing disk.
+    beginning of the key of the event that kills the first run; empty to let it end. Every run has the ``settings``, and only the
+    second has those in ``changed``. Without ``killed_at`` and ``changed`` there is one run in the folder ``output``. ``size`` is
+    that of a small disk for the folder; empty for the existing disk.
     """
 
     dataset: str
     panels: int
     folders: bool
     killed_at: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
     changed: Mapping[str, Any] = field(default_factory=dict)
     output: str = "output"
     size: str = ""
@@ -56,6 +57,14 @@ CASES = {
     "lost_retry": FolderCase("natural", 4, folders=False, killed_at="run_info_phase3_finished_from_cache"),
     "same_names": FolderCase("grid2x2", 2, folders=True, killed_at="MASTER_TILE_COUNT_UPDATE:2/"),
     "other_limit": FolderCase("grid2x2", 4, folders=False, changed={"max_raw_per_master_tile": 4}),
+    # With the tiles left, the second run takes them over.
+    "other_rejection": FolderCase(
+        "grid2x2",
+        2,
+        folders=False,
+        settings={"cleanup_temp_artifacts": False},
+        changed={"stacking_rejection_algorithm": "none", "stacking_final_combine_method": "median"},
+    ),
     "near_name": FolderCase("grid2x2", 2, folders=True, output="frames/night1"),
     # Room for the caches and their masks, but not for a tile.
     "full_disk": FolderCase("grid2x2", 4, folders=False, size="37300k"),
@@ -235,7 +244,7 @@ def main() -> int:
             events = run(source, options.python, frames, place / output, settings, killed_at=killed_at)
             return result_of(name, events, place / output, dataset, case.panels)
 
-        first = {"cache_retention": options.retention}
+        first = {"cache_retention": options.retention, **case.settings}
         if case.killed_at or case.changed:
             made("first run", case.output, first, case.killed_at)
         last = made("last run", case.output, {**first, **case.changed})
