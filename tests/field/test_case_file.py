@@ -16,6 +16,7 @@ from harness.field import case_file as cases
 from harness.record.reader import read_record
 from harness.record.request import TargetFacts
 from harness.run.runner import make_run
+from harness.session.progress import ProgressMonitor
 from harness.targets.resolve import resolve
 from harness.verdict import Outcome
 from tests.micro import Micro, counted, frame
@@ -235,6 +236,9 @@ def test_verify_names_every_frame_that_is_not_as_in_the_case(small, capsys):
 def test_the_frames_of_a_case_may_be_in_subfolders(small, capsys, tmp_path, monkeypatch):
     """A user's folder may have a subfolder for each night: the frames are found there, as the target finds them."""
     monkeypatch.setenv("PHASE3_DIR", str(tmp_path / "phase3"))
+    monkeypatch.setitem(
+        ProgressMonitor.__init__.__kwdefaults__, "interval", 0.05
+    )  # the run may take less than two seconds
     case, file, folder = small
     nights = tmp_path / "nights"
     for number, path in enumerate(sorted(folder.glob("*.fits"))):
