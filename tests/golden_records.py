@@ -23,6 +23,7 @@ from harness.analysis.fallback_patterns import SPEAKS, named
 from harness.analysis.footprint import pixel_of
 from harness.checks.judge import judge
 from harness.record.comparison import Comparison
+from harness.record.leftovers import kind_of
 from harness.record.products import read_products
 from harness.record.reader import Record, read_record
 from harness.record.request import FrameFacts
@@ -45,6 +46,8 @@ _KEPT_LOGS = re.compile(
     re.IGNORECASE,
 )
 _KEPT_WARNINGS = re.compile(r"(?=.*(?:remov|delet|unlink))(?=.*(?:cache|preprocessed_))", re.IGNORECASE | re.DOTALL)
+# Progress and debugging that the target sends at other levels. No check reads it.
+_CHATTER = re.compile(r"SAVE_DEBUG|\[ZMU_LoadVal\]|^(ETA_UPDATE|STATS_UPDATE|p4_global_coadd_progress)\b")
 _KEPT_OPERATIONS = {
     "tile",
     "hold",
@@ -194,9 +197,10 @@ def _different(source: Record, copy: Record) -> str:
 def _kept_operation(operation: Mapping[str, Any]) -> bool:
     """Keep the header, and operations that change files or concern tiles; leave out files that are only read."""
     op = operation.get("op")
-    return (
-        op is None or op in _KEPT_OPERATIONS or (op == "open" and bool(set(operation.get("mode") or "") & set("wxa+")))
-    )
+    if op != "open":
+        return op is None or op in _KEPT_OPERATIONS
+    written = bool(set(operation.get("mode") or "") & set("wxa+"))
+    return written and kind_of(str(operation.get("path", ""))) != "other"  # such as logs that are opened for each line
 
 
 def _kept_event(event: Mapping[str, Any]) -> bool:
@@ -207,7 +211,8 @@ def _kept_event(event: Mapping[str, Any]) -> bool:
         loud = level not in ("DEBUG", "INFO") and _KEPT_WARNINGS.match(text) is not None
         logged = "exception" in (event.get("fields") or {})
         return loud or logged or _KEPT_LOGS.match(text) is not None or _mentions_fallback(text)
-    return not level.startswith("DEBUG") or _mentions_fallback(json.dumps(event, ensure_ascii=False))
+    chatter = level.startswith("DEBUG") or _CHATTER.search(f"{event.get('key', '')} {text}") is not None
+    return not chatter or _mentions_fallback(json.dumps(event, ensure_ascii=False))
 
 
 def _mentions_fallback(text: str) -> bool:

@@ -29,6 +29,10 @@ CARD = re.compile(
 """The cards that place pixels on the sky. Other cards (dates, observatory) only make ``astropy`` "fix" the header."""
 
 _KEPT = 1024  # WCS objects; a session asks for the same frames and mosaics again and again
+_LATER_AXIS = re.compile(
+    r"(CTYPE|CRVAL|CRPIX|CUNIT|CDELT|CROTA|PV|CPDIS|CQDIS|D2IMDIS)[3-9](_\d+)?|(CD|PC)([3-9]_[1-9]|[1-9]_[3-9])"
+    r"|(CD|PC)(00[3-9]00[1-9]|00[1-9]00[3-9])"
+)
 _SCALE = re.compile(r"CDELT[1-9]|(CD|PC)[1-9]_[1-9]|(CD|PC)00[1-9]00[1-9]")
 
 
@@ -43,6 +47,11 @@ def wcs_cards(header: Any) -> dict[str, str | int | float]:
         for key, value in header.items()
         if CARD.fullmatch(key) and isinstance(value, str | int | float) and not isinstance(value, bool)
     }
+
+
+def on_sky(cards: Cards) -> dict[str, str | int | float]:
+    """Return the cards without those of a third or later axis, such as ``CTYPE3 = 'RGB'``: they place no pixel on the sky."""
+    return {name: value for name, value in cards.items() if name != "WCSAXES" and not _LATER_AXIS.fullmatch(name)}
 
 
 def wcs_of(cards: Cards) -> WCS:

@@ -25,6 +25,7 @@ from harness.analysis.causes import MAX_LISTED
 from harness.analysis.figure import Evidence, Figure, Numbers, Unit, rows_in
 from harness.analysis.phase3 import name_of
 from harness.analysis.stars import rounded
+from harness.analysis.wcs import on_sky
 from harness.checks.base import Check, Runs
 from harness.checks.premises import ALWAYS, ELSEWHERE, SHARED, baseline_of, repeats, standard
 from harness.checks.thresholds import Thresholds
@@ -184,8 +185,8 @@ def _structure(ours: Products, theirs: Products, *, named: bool) -> list[Message
     if ours.planes and theirs.planes and images[0] != images[1]:
         found, expected = ("; ".join(f"{name} {shape} {bits}" for name, shape, bits in side) for side in images)
         return [say("The images are {found}, expected {expected}.", found=found, expected=expected)]
-    names = sorted({*ours.wcs, *theirs.wcs})
-    cards = ", ".join(name for name in names if not _equal(ours.wcs.get(name), theirs.wcs.get(name)))
+    one, other = on_sky(ours.wcs), on_sky(theirs.wcs)
+    cards = ", ".join(name for name in sorted({*one, *other}) if not _equal(one.get(name), other.get(name)))
     return [say("WCS cards that differ: {cards}.", cards=cards)] if cards else []
 
 

@@ -320,3 +320,15 @@ def test_premises(mode, premise):
         micro_run.request = replace(micro_run.request, schedule=(Hold(1, 0),))
     found = verdict(micro.runs(micro_run))
     assert (found.outcome, found.evidence["premise"]) == (Outcome.UNKNOWN, premise)
+
+
+def test_the_name_of_a_third_axis_is_no_difference_of_the_sky():
+    """Newer versions name the axis of the colours in the WCS; that places no pixel. Another scale is a difference."""
+    runs = micro.runs(micro.counted())
+
+    def with_cards(**cards):
+        products = replace(runs.run.products, wcs={**runs.run.products.wcs, **cards})
+        return verdict(replace(runs, run=replace(runs.run, products=products)))
+
+    assert with_cards(CTYPE3="RGB", WCSAXES=3, CRPIX3=1.0, CD3_3=1.0).outcome is Outcome.PASS
+    assert with_cards(CD1_2=1e-5).outcome is Outcome.FAIL
