@@ -23,7 +23,6 @@ from harness.analysis.fallback_patterns import SPEAKS, named
 from harness.analysis.footprint import pixel_of
 from harness.checks.judge import judge
 from harness.record.comparison import Comparison
-from harness.record.leftovers import kind_of
 from harness.record.products import read_products
 from harness.record.reader import Record, read_record
 from harness.record.request import FrameFacts
@@ -200,7 +199,8 @@ def _kept_operation(operation: Mapping[str, Any]) -> bool:
     if op != "open":
         return op is None or op in _KEPT_OPERATIONS
     written = bool(set(operation.get("mode") or "") & set("wxa+"))
-    return written and kind_of(str(operation.get("path", ""))) != "other"  # such as logs that are opened for each line
+    # Newer versions open their logs again for each line.
+    return written and not str(operation.get("path", "")).endswith((".json", ".jsonl", ".log"))
 
 
 def _kept_event(event: Mapping[str, Any]) -> bool:

@@ -234,13 +234,14 @@ def test_a_copy_keeps_the_truth_of_what_its_frames_show(full, tmp_path):
 
 
 def test_what_a_check_may_read_is_kept(full, tmp_path):
-    """Files opened for writing, settings and lost lines are kept; reading, mapping, debug events and other log lines are not."""
+    """Files opened for writing but logs, settings and lost lines are kept; reading, mapping, debug events and other lines are not."""
     where = {"t": 1, "thread": "m", "state": "attempt", "path": "outputs/a.fits"}
     modes = ["wb", "xb", "ab", "r+b", "rb", "r", None]
     opened = [{**where, "op": "open", "mode": mode} for mode in modes]
     others = [{**where, "op": op, "mode": None} for op in ("config", "lost", "mmap")]
     said = {"t": 1, "thread": "m", "key": "K", "text": "chatter", "fields": {}}
-    add(full[0], "trace", *opened, *others)
+    logged = {**where, "path": "outputs/state.jsonl", "op": "open", "mode": "a"}
+    add(full[0], "trace", *opened, logged, *others)
     add(
         full[0],
         "events",
