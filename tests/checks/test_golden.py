@@ -234,7 +234,7 @@ def test_a_copy_keeps_the_truth_of_what_its_frames_show(full, tmp_path):
 
 
 def test_what_a_check_may_read_is_kept(full, tmp_path):
-    """Files opened for writing but logs, settings and lost lines are kept; reading, mapping, debug events and other lines are not."""
+    """Files opened for writing (but logs), settings and lost lines are kept; files only read, and debug events, are not."""
     where = {"t": 1, "thread": "m", "state": "attempt", "path": "outputs/a.fits"}
     modes = ["wb", "xb", "ab", "r+b", "rb", "r", None]
     opened = [{**where, "op": "open", "mode": mode} for mode in modes]
