@@ -115,6 +115,17 @@ def test_a_file_can_not_claim_the_definition_of_done_for_the_reference(folders, 
     assert "✓ pass" not in section
 
 
+def test_a_line_of_the_definition_of_done_is_one_row(folders):
+    """Each line is a badge and one cell with its text and reason: a third element would shift the cells of all later lines."""
+    text = (folders["zemosaic"] / FILES["en"]).read_text(encoding="utf-8")
+    done = text[text.index('<div class="done">') : text.index("</header>")]
+    rows = re.findall(r"<li>(.*?)</li>", done, re.DOTALL)
+    assert len(rows) == 3
+    assert all(
+        re.fullmatch(r'\s*<span class="badge[^>]*>.*?</span>\s*<div>.*</div>\s*', row, re.DOTALL) for row in rows
+    )
+
+
 def test_controls_are_shown_as_controls(folders):
     """A control that is red in the expected checks passes, and its verdicts are not listed with those of other runs."""
     words = read(folders["reference"]).words
