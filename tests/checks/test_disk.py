@@ -427,7 +427,7 @@ def test_a_cache_moved_to_the_temporary_folder_is_not_freed():
     """A move out of the output folder keeps the bytes on disk: the file is among those that are left."""
 
     def freed(run, name):
-        run.operation("rename", micro.cache_of(name), to=f"/abs/work/tmp/{name}.npy", size=micro.SIZE)
+        run.operation("rename", micro.cache_of(name), to=f"/abs/elsewhere/{name}.npy", size=micro.SIZE)
 
     found = verdict(micro.runs(counting(freed).finish()))
     assert found.outcome is Outcome.FAIL
