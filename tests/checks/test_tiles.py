@@ -259,7 +259,7 @@ def test_a_planned_group_that_only_the_version_before_the_patch_submitted_fails(
 
 
 def test_a_tile_that_only_the_version_before_the_patch_made_fails():
-    """The quality gate rejects a tile with both retentions, and not in the baseline. A baseline that lost caches shows nothing."""
+    """The quality gate rejects a tile with both retentions, but not in the baseline. One that lost caches shows nothing."""
     runs = replace(micro.runs(rejected()), pair=rejected("run_end").record())
     made = of_the_first(3).record()
     found = verdict(replace(runs, baseline=made))
