@@ -63,7 +63,7 @@ _FAILED = re.compile(
 # Memory that is freed, and other files, are not caches on disk.
 _OTHER = re.compile(r"gpu|cupy|vram|\bram\b|memory|m[eé]moire|memmap", re.IGNORECASE)
 _OTHER_CACHES = re.compile(
-    r"\b(?:gpu|vram|ram|memory|wcs|header|thumbnail|catalog\w*|solver|astrometry|psf|page|lru|font)\b|slots?\b",
+    r"\b(?:gpu|memory|wcs|headers?|thumbnails?|catalog\w*|solver|astrometry|psf|page|lru|fonts?)[\s_-]caches?\b|\bslots?\b",
     re.IGNORECASE,
 )
 _NUMBERED_TILE = re.compile(r"\b(?:tile|tuile|stack|group|groupe|batch|lot)\s*(?:#|n°|no\.?)?\s*\d+", re.IGNORECASE)
@@ -183,11 +183,11 @@ def is_removing(event: Event) -> bool:
 
 def is_releasing(event: Event) -> bool:
     """Return whether a line may state what the removal of caches freed; its caller must know that it speaks of caches."""
-    return _removes(_RELEASING, event) and not _OTHER_CACHES.search(event.text)
+    return _removes(_RELEASING, event)
 
 
 def _removes(verb: re.Pattern[str], event: Event) -> bool:
-    if is_of_memory(event) or is_echo(event):
+    if is_of_memory(event) or _OTHER_CACHES.search(event.text) or is_echo(event):
         return False
     return any(
         _is_of_caches(clause, found) for clause in _CLAUSE.split(event.text) for found in [verb.search(clause)] if found
