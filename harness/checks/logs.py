@@ -17,19 +17,23 @@ from typing import Any, Final, Literal
 from harness.analysis.causes import MAX_LISTED, cache_names
 from harness.analysis.figure import Evidence, Figure, Numbers, Unit
 from harness.analysis.phase3 import name_of, origins, phase_3_end, phase_3_start
+from harness.analysis.removal_lines import Names, PerFile
 from harness.analysis.removals import Removal, removals
 from harness.analysis.retention_lines import (
     LEVELS,
     amounts,
     counts,
+    freed_in,
     is_counted,
     is_failing,
     is_of_one_tile,
+    is_releasing,
     is_removing,
     is_retained,
     is_shared,
     level,
     numbers,
+    of_caching,
     remaining_in,
     removed_in,
     says_end,
@@ -80,7 +84,7 @@ class Lines:
     def _start_lines(self) -> list[Event]:
         """Return the lines that say that references are counted: by words, or by weaker words at the place of such a line.
 
-        If lines have the true number, another one counts only if it speaks of the start of counting too.
+        If lines have the true number, another one counts only if it speaks of the start of counting, and of caches, too.
         """
         ended = {id(e) for e in self.end}
         first = min(
@@ -97,7 +101,7 @@ class Lines:
         numbered = [e for e in found if counts(e)]
         true = [e for e in numbered if len(self.planned) in counts(e)] if self.traced else []
         if true:
-            found = [e for e in found if e in true or (is_counted(e) and says_start(e))]
+            found = [e for e in found if e in true or (is_counted(e) and says_start(e) and of_caching(e))]
         elif any(is_counted(e) for e in found):
             found = [e for e in found if is_counted(e)]
         return _shown(found)
@@ -152,28 +156,49 @@ class Lines:
             if op.op == "remove" and op.state == "done" and name_of(op.path) in names and self._in_phase_3(op.t)
         )
 
+    @cached_property
+    def _gone(self) -> Names:
+        """The names of removed caches, also of those that were missing; not of those that stayed."""
+        gone = (r.name for r in self.removals if r.outcome == "done" or r.errno == errno.ENOENT)
+        return Names(self.history, gone)
+
     def names_in(self, event: Event) -> frozenset[str]:
-        """Return the names of removed caches in a line, also of those that were missing; not of those that stayed."""
-        gone = {r.name for r in self.removals if r.outcome == "done" or r.errno == errno.ENOENT}
-        return frozenset(name for name in _WORD.findall(event.text.replace("\\", "/")) if name in gone)
+        """Return the removed caches whose files a line names."""
+        return self._gone.in_text(event.text)[0]
+
+    def meant_in(self, event: Event) -> frozenset[str]:
+        """Return the removed caches whose files or frames a line names."""
+        files, frames, _ = self._gone.in_text(event.text)
+        return files | frames
 
     @cached_property
     def about_removals(self) -> list[Event]:
         """The log records of Phase 3 about the removal of caches, at every level."""
-        others = [*self.start, *self.shared]
-        return [
-            e
-            for e in self.logged
-            if self._in_phase_3(e.t)
-            and is_removing(e)
-            and e not in others
-            and ("cache" in e.text.lower() or self.names_in(e))
-        ]
+        return [e for e in self._others if is_removing(e) and ("cache" in e.text.lower() or self.names_in(e))]
+
+    @cached_property
+    def releases(self) -> list[Event]:
+        """The log records of Phase 3 that say in any words that caches were removed, at every level."""
+        return [e for e in self._others if is_releasing(e) and says_end(e) and (of_caching(e) or self.meant_in(e))]
+
+    @cached_property
+    def _others(self) -> list[Event]:
+        """The log records of Phase 3 without the start line and those about shared caches."""
+        known = {id(e) for e in (*self.start, *self.shared)}
+        return [e for e in self.logged if self._in_phase_3(e.t) and id(e) not in known]
+
+    @cached_property
+    def for_each_file(self) -> list[Event]:
+        """The log records of Phase 3 at INFO or above that are written once for each removed cache, whatever their words."""
+        ended = {id(e) for e in self.end}
+        said = [e for e in self._others if level(e) >= _LOUD and id(e) not in ended]
+        return PerFile(self.history, said, [r for r in self.removals if r.outcome == "done"]).lines
 
     @cached_property
     def loud(self) -> list[Event]:
-        """The log records of Phase 3 above INFO that mention the removal of a cache."""
-        return [e for e in self.about_removals if level(e) > _LOUD]
+        """The log records of Phase 3 above INFO that mention the removal of a cache, or are written for each."""
+        found = {id(e) for e in (*self.about_removals, *self.for_each_file)}
+        return [e for e in self._others if level(e) > _LOUD and id(e) in found]
 
     @cached_property
     def per_file(self) -> list[Event]:
@@ -183,10 +208,8 @@ class Lines:
         named = [e for e in said if self.names_in(e)]
         nameless = [e for e in said if not self.names_in(e) and not is_of_one_tile(e) and not is_failing(e)]
         removed = sum(r.outcome == "done" for r in self.removals)
-        return named or (nameless if len(nameless) > 1 and len(nameless) >= removed > 0 else [])
-
-
-_WORD = re.compile(r"[^/\s'\"]+\.np[yz]\b")
+        known = named or (nameless if len(nameless) > 1 and len(nameless) >= removed > 0 else [])
+        return known or [e for e in self.for_each_file if level(e) == _LOUD]
 
 
 def _shown(lines: list[Event]) -> list[Event]:
@@ -274,8 +297,8 @@ def _freed_numbers(lines: Lines) -> Clause:
     """Compare the numbers of files and bytes in lines on removals with the trace: of this release, or of all so far."""
     stated = [
         e
-        for e in lines.about_removals
-        if says_end(e) and not is_failing(e) and (amounts(e) or (removed_in(e) is not None and e not in lines.end))
+        for e in lines.releases
+        if not is_failing(e) and (freed_in(e) or (removed_in(e) is not None and e not in lines.end))
     ]
     if not stated:
         return NO_OCCASION, say("No log record says how many caches or bytes a release removed.")
@@ -285,8 +308,7 @@ def _freed_numbers(lines: Lines) -> Clause:
     for e in stated:
         removed = removed_in(e) if e not in lines.end else None
         spans = _spans(lines, e, before)
-        names = lines.names_in(e)
-        if not names:
+        if not lines.meant_in(e):
             before[e.thread] = e.t
         if removed is not None and removed not in {len(span) for span in spans}:
             return Outcome.FAIL, say(
@@ -296,9 +318,9 @@ def _freed_numbers(lines: Lines) -> Clause:
                 text=e.text[:160],
             )
         sizes = [sum(span) for span in spans if None not in span]
-        if amounts(e) and not sizes:
+        if freed_in(e) and not sizes:
             return Outcome.UNKNOWN, say("The sizes of the removed caches were not traced.")
-        for amount in amounts(e):
+        for amount in freed_in(e):
             if not any(amount.means(size) for size in sizes):
                 return Outcome.FAIL, say(
                     "Freed: {stated} in a log record, but {count} bytes in the trace: {text}",
@@ -320,7 +342,7 @@ def _spans(lines: Lines, e: Event, before: Mapping[str, int]) -> list[list[Any]]
     done = [row for row in lines.sizes if row[0] <= e.t]
     collected = max((s.t for s in lines.history.steps if s.state == "collected" and s.t <= e.t), default=0)
     found = []
-    if names := lines.names_in(e):
+    if names := lines.meant_in(e):
         found.append([size for _, _, name, size in done if name in names])
     for since in (before.get(e.thread, 0), collected, 0):
         found += [
@@ -368,7 +390,7 @@ def _end_numbers(lines: Lines) -> Clause:
 
 
 def _never_negative(lines: Lines) -> Clause:
-    said = (*lines.start, *lines.end, *lines.others, *lines.about_removals)
+    said = (*lines.start, *lines.end, *lines.others, *lines.about_removals, *lines.releases)
     negative = [e for e in said if any(n < 0 for n in numbers(e)) or any(min(a.values) < 0 for a in amounts(e))]
     if negative:
         return Outcome.FAIL, say("A count in the log is negative: {text}", text=negative[0].text[:160])

@@ -100,3 +100,67 @@ def test_memory_that_is_freed_is_no_cache():
 def test_a_line_says_that_caches_are_shared(text, shared):
     """Its negation says the contrary, and a line with the number of counted caches is the start line."""
     assert lines.is_shared(event(text)) is shared
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("3,000 cache files tracked", (3000,)),
+        ("3 000 cache files tracked", (3000,)),
+        ("3\u00a0000 fichiers de cache suivis", (3000,)),
+        ("3\u202f000\u202f000 fichiers de cache suivis", (3_000_000,)),
+        ("caches: 1'234'567", (1_234_567,)),
+        ("6 groups, 18 caches", (18,)),
+        ("tile 3 100 cache files", (100,)),
+    ],
+)
+def test_counts_with_separated_thousands_are_read_whole(text, numbers):
+    """A comma, an apostrophe or any space separates thousands; the number of a tile is no part of them."""
+    assert lines.counts(event(text)) == numbers
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "right"),
+    [
+        ("freed 999,999,999 bytes", 999_999_999, True),
+        ("freed 999,999,999 bytes", 999, False),
+        ("freed 245,760 bytes", 245_760, True),
+        ("freed 245,760 bytes", 246, False),
+        ("freed 245\u202f760 octets", 245_760, True),
+        ("freed 1,234.5 MB", 1_234_500_000, True),
+        ("freed 1 234,5 Mo", 1_234_500_000, True),
+        ("freed 3,000 MB", 3_000_000_000, True),
+        ("freed 3,000 MB", 3_000_000, True),
+        ("freed 3,000 MB", 3_500_000_000, False),
+        ("tile 3 512 kB freed", 512_000, True),
+        ("tile 3 512 kB freed", 3_512_000, False),
+    ],
+)
+def test_amounts_with_separated_thousands_are_read_whole(text, size, right):
+    """One comma before three digits is read both ways, except of bytes, which have no decimals."""
+    (amount,) = lines.amounts(event(text))
+    assert amount.means(size) is right
+
+
+@pytest.mark.parametrize(
+    ("text", "removed"),
+    [
+        ("Removed 3 outlier frames, cache kept", None),
+        ("Cache freed after tile 4: 2.0 MB", None),
+        ("Cache slots released: 2", None),
+        ("Released 2 cache read slots", None),
+        ("Removed 2 of 6 caches", 2),
+        ("2 old cache files dropped", 2),
+        ("Purged 1 cache", 1),
+        ("1 cache purged", 1),
+    ],
+)
+def test_only_numbers_of_caches_are_numbers_of_removed_caches(text, removed):
+    """Frames, tiles and slots have numbers too."""
+    assert lines.removed_in(event(text)) == removed
+
+
+def test_bytes_that_remain_were_not_freed():
+    """A line may say how much is freed and how much is left."""
+    said = lines.freed_in(event("caches freed: 2.0 MB, 9.0 GB left, remaining: 4 kB"))
+    assert [amount.text for amount in said] == ["2.0 MB"]

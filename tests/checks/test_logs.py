@@ -318,3 +318,216 @@ def test_a_run_that_was_cut_short_after_its_start_can_fail():
     """A run that stopped after its first tile fails without the start line, which was due before it."""
     run = micro.Micro().begin().submit(0, micro.CHAIN[0])
     assert verdict(micro.runs(run, state="timed out")).outcome is Outcome.FAIL
+
+
+def with_lines(run, times, level="INFO", thread=micro.MAIN):
+    """Return a run with more log records: pairs of a time and a text."""
+    model = next(e for e in run.events if e.source == "log")
+    run.events += [replace(model, t=t, thread=thread, key=text, text=text, level=level) for t, text in times]
+    run.events.sort(key=lambda e: e.t)
+    return run
+
+
+def removed_in(run):
+    """Return the time of each removal of a cache and the frame's name."""
+    done = [o for o in run.operations if o.op == "remove" and o.state == "done"]
+    return [(o.t, o.path.rpartition("preprocessed_")[2].replace(".npy", ".fits")) for o in done]
+
+
+def for_each_removal(text, level="INFO", after=1, run=None):
+    """Return a run that writes a line after each removal, or before its attempt if ``after`` is negative."""
+    run = run or micro.counted()
+    shift = after if after > 0 else after - micro.STEP
+    lines = [
+        (
+            t + shift,
+            text.format(
+                file=micro.cache_of(frame).rpartition("/")[2], frame=frame, stem=frame.removesuffix(".fits"), left=9 - n
+            ),
+        )
+        for n, (t, frame) in enumerate(removed_in(run))
+    ]
+    return with_lines(run, lines, level)
+
+
+def failed(runs):
+    """Return the clauses that failed."""
+    return [name for name, row in verdict(runs).evidence["clauses"].items() if row["outcome"] == "fail"]
+
+
+PER_FILE = [
+    "Purged cache {file}",
+    "Dropped cache {file}",
+    "Evicted {file} from disk",
+    "Discarded cache file {file}",
+    "Cleaned up cache {file}",
+    "rm {file}",
+    "cache gone: {file}",
+    "Retention: {file} no longer needed",
+    "Retention: {frame} no longer needed",
+    "Deleted preprocessed data of {frame}",
+    "Freed the disk space of {stem}",
+    "Cache de {frame} vidé",
+    "Tile 1: one cache less",
+    "{left} to go",
+    "Done.",
+]
+
+
+@pytest.mark.parametrize("text", PER_FILE)
+@pytest.mark.parametrize(("level", "broken"), [("INFO", "no_line_per_file"), ("WARNING", "no_warning_per_file")])
+def test_a_line_for_each_removed_file_is_spam_whatever_its_verb(text, level, broken):
+    """The name of the removed cache or of its frame is in the line, or lines of one form grow in number with the removals."""
+    run = for_each_removal(text, level)
+    assert failed(micro.runs(run)) == [broken]
+    shown = verdict(micro.runs(run)).evidence["info_per_file" if level == "INFO" else "above_info"]
+    assert len(shown) == 6
+    assert verdict(micro.runs(for_each_removal(text, "DEBUG"))).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize("text", ["rm {file}", "Purging {file}", "One cache less"])
+def test_a_line_before_each_removal_is_spam_too(text):
+    """A line that announces each removal is written as often as one that reports it."""
+    assert failed(micro.runs(for_each_removal(text, after=-1))) == ["no_line_per_file"]
+
+
+def test_a_line_for_each_removed_file_with_spaces_in_its_name_is_spam():
+    """A cache is named after its frame, in whose name spaces are usual."""
+    run = micro.counted()
+    for n, o in enumerate(run.operations):
+        run.operations[n] = replace(o, path=o.path.replace("_p", "_Light p"))
+    run.steps = [replace(s, caches=tuple(c.replace("_p", "_Light p") for c in s.caches)) for s in run.steps]
+    lines = [(t + 1, f"Purged /abs/preprocessed_{name.replace('.fits', '.npy')}") for t, name in removed_in(run)]
+    run = changed(run, "Removed per-tile")
+    assert verdict(micro.runs(run)).outcome is Outcome.PASS
+    assert failed(micro.runs(with_lines(run, lines))) == ["no_line_per_file"]
+
+
+def test_a_line_for_one_removed_file_of_many_is_not_one_for_each():
+    """A single remark on one file in other words is no spam."""
+    t, frame = removed_in(micro.counted())[0]
+    assert verdict(micro.runs(with_lines(micro.counted(), [(t + 1, f"cache gone: {frame}")]))).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize("level", ["INFO", "WARNING"])
+def test_lines_on_frames_before_their_removal_are_not_spam(level):
+    """A tile's work names each of its frames, and their caches, for other reasons."""
+    run = micro.counted()
+    for step in [s for s in run.steps if s.state == "started"]:
+        for n, name in enumerate(step.frames):
+            texts = [f"Loading the cache of {name}", f"Cleared hot values of {name}", f"Read {micro.cache_of(name)}"]
+            run = with_lines(run, [(step.t + n + 1, text) for text in texts], level, step.thread)
+    assert verdict(micro.runs(run)).outcome is Outcome.PASS
+
+
+def test_a_list_of_frames_at_the_end_of_phase_3_is_not_spam():
+    """Weights of frames, written after the last removal, are not about caches."""
+    run = micro.counted()
+    last = removed_in(run)[-1][0]
+    lines = [(last + n + 1, f"Frame {name}: weight 0.{n}") for n, (_, name) in enumerate(removed_in(run))]
+    assert verdict(micro.runs(with_lines(run, lines))).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize("text", ["Done.", "Retention: caches gone", "Tile {}: caches purged"])
+def test_a_line_for_each_release_of_a_tile_is_not_spam_in_any_words(text):
+    """Such lines grow in number with the tiles, not with the files."""
+    run = micro.counted()
+    collected = [s for s in run.steps if s.state == "collected"]
+    ends = [max(t for t, _ in removed_in(run) if t < limit) for limit in [*(s.t for s in collected[1:]), run.t]]
+    lines = [(t + 1, text.format(s.tile)) for s, t in zip(collected, ends, strict=True)]
+    assert len(set(ends)) == 3
+    assert verdict(micro.runs(with_lines(run, lines))).outcome is Outcome.PASS
+
+
+def test_lines_on_memory_beside_removals_are_not_judged():
+    """Memory that is freed after each removal is no cache on disk."""
+    assert verdict(micro.runs(for_each_removal("GPU memory: {left} MB freed"))).outcome is Outcome.PASS
+
+
+def test_warnings_of_caches_that_were_removed_too_early_are_not_spam():
+    """A tile that misses its caches says so; the line is about the loss, not the removal."""
+    run = micro.naive()
+    for step in [s for s in run.steps if s.state == "started"][1:]:
+        lines = [(step.t + n + 1, f"Cache file missing: {micro.cache_of(f)}") for n, f in enumerate(step.frames)]
+        run = with_lines(run.log(micro.TRACKED.format(6)), lines, "WARNING", step.thread)
+    assert "no_warning_per_file" not in failed(micro.runs(run))
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "Phase3: per_tile retention freed {mib:.3f} MiB after tile {tile}",
+        "Phase3: cache space reclaimed {mib:.3f} MiB after tile {tile}",
+        "Phase3: {mib:.3f} MiB of cache freed after tile {tile}",
+        "Purged caches: {bytes:,} bytes",
+        "Caches vidés : {bytes:,} octets",
+        "Dropped {count} cache files, {bytes} bytes recovered, 9.0 GB left",
+    ],
+)
+def test_freed_bytes_in_other_words_are_compared(template):
+    """True numbers pass and wrong ones fail, without the word cache or with another verb, also with separated thousands."""
+    assert clause(micro.runs(released(template)), "freed_numbers") == "pass"
+    assert failed(micro.runs(released(template, more=5_000))) == ["freed_numbers"]
+
+
+@pytest.mark.parametrize(
+    "text", ["Removed 3,000 cache files", "Purged 3 000 caches", "3\u202f000 fichiers de cache effacés"]
+)
+def test_a_wrong_number_with_separated_thousands_is_read_whole(text):
+    """A number of three thousand is neither three nor nothing."""
+    run = changed(released(FREED), "Per-tile cache cleanup for tile 1", text=text)
+    found = verdict(micro.runs(run))
+    assert found.evidence["clauses"]["freed_numbers"]["outcome"] == "fail"
+    assert "3000 in a log record" in found.sentence.render()
+
+
+def test_a_start_line_with_separated_thousands_has_the_right_number():
+    """The number of tracked caches may be written for people."""
+    names = [f"p0_{k}.fits" for k in range(1200)]
+    run = micro.Micro((tuple(names),), panels=1, frames=1200).begin().log("Refcount on: 1,200 cache files tracked")
+    run.submit(0, names).work(0)
+    assert clause(micro.runs(run.finish(), pair=None), "start_number") == "pass"
+
+
+ORDINARY = [
+    "Phase3: reference frame star count: 57 on p0_0.fits",
+    "Alignment uses 12 reference stars, count ok",
+    "Reference frame chosen, counts normalised on ADU",
+    "Reference frame from cache: counts on 6 images",
+    "counting on 5 references",
+    "WCS cache tracking: 6 headers",
+    "IO: cache slots released: 2",
+    "Removed 3 outlier frames, cache kept",
+    "3 outlier frames removed, cache kept",
+    "Deleted temp cache dir /tmp/x from last run",
+    "Freed 512.0 MB of page cache",
+]
+
+
+@pytest.mark.parametrize("text", ORDINARY)
+@pytest.mark.parametrize("level", ["INFO", "WARNING"])
+@pytest.mark.parametrize("place", ["start", "work", "end"])
+def test_an_ordinary_line_with_such_words_is_not_judged(text, level, place):
+    """Stars are counted and frames have references; frames, folders and slots are removed and released too."""
+    run = micro.counted()
+    start = next(s.t for s in run.steps if s.state == "submitted") - 1
+    t = {"start": start, "work": start + micro.STEP * 12, "end": removed_in(run)[-1][0] + 1}[place]
+    found = verdict(micro.runs(with_lines(run, [(t, text)], level)))
+    assert found.outcome is Outcome.PASS, found.sentence.render()
+
+
+@pytest.mark.parametrize("text", ORDINARY[:4])
+def test_an_ordinary_line_does_not_replace_the_start_line(text):
+    """Without the start line the contract is broken, whatever else is counted; with run_end the same line is allowed."""
+    run = changed(micro.counted(), START)
+    start = next(s.t for s in run.steps if s.state == "submitted") - 1
+    assert failed(micro.runs(with_lines(run, [(start, text)]))) == ["start_line"]
+    other = with_lines(micro.counted(retention="run_end").log("Phase 3"), [(start, text)])
+    assert verdict(micro.runs(other)).outcome is Outcome.PASS
+
+
+def test_a_second_start_line_on_caches_is_still_one_too_many():
+    """A line that says again that the references of caches are counted fails, also without the number."""
+    start = next(s.t for s in micro.counted().steps if s.state == "submitted") - 1
+    run = with_lines(micro.counted(), [(start, "Cache retention: reference counting enabled")])
+    assert failed(micro.runs(run)) == ["start_line"]
