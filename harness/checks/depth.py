@@ -2,7 +2,8 @@
 
 A tile made of fewer frames than it was given counts as made and shows no hole, so its frames must be followed. Each frame of a
 tile must be used by the tile or one of its retries, or be reported as lost with a cause. Each frame of a planned group must be
-submitted with the group; frames that the pair does not submit either are excused by the dataset.
+submitted with the group, unless neither the pair nor the baseline submits it. Without a plan, each frame that one of them submits
+must be submitted.
 """
 
 from __future__ import annotations
@@ -33,12 +34,12 @@ from harness.checks.premises import (
     standard,
 )
 from harness.checks.thresholds import Thresholds
-from harness.language.message import Message, say
+from harness.language.message import Message, Value, say
 from harness.record.history import Event, Tile
 from harness.record.reader import Record
 from harness.verdict import Outcome, Verdict
 
-Planned = tuple[int, str]  # index of the planned group, and the frame's name
+Planned = tuple[int | None, str]  # index of the planned group (None without a plan), and the frame's name
 
 _ALIGNED = "mastertile_info_intra_tile_alignment_finished"
 
@@ -63,35 +64,48 @@ class Lineage:
 
 @dataclass(frozen=True, slots=True)
 class Unsubmitted:
-    """Frames of planned groups that were not submitted with a tile of the group.
+    """Frames that were not submitted with a tile of their planned group, or without a plan not at all.
 
-    The pair submitted the ``new`` ones, and did not submit the ``usual`` ones. Without a pair all are ``unsure``, and ``why_not``
-    is the reason for its absence.
+    The pair submitted the ``new`` ones, and the baseline those that are ``new_since``. Neither submitted the ``usual`` ones.
+    Without a pair the others are ``unsure``, and ``why_not`` is the reason for its absence.
     """
 
-    new: tuple[Planned, ...]
-    usual: tuple[Planned, ...]
-    unsure: tuple[Planned, ...]
-    why_not: Message | None
+    new: tuple[Planned, ...] = ()
+    new_since: tuple[Planned, ...] = ()
+    usual: tuple[Planned, ...] = ()
+    unsure: tuple[Planned, ...] = ()
+    why_not: Message | None = None
 
 
-def unsubmitted(run: Record, pair: Record | None, why_not: Message | None) -> Unsubmitted:
-    """Compare the submitted frames with the plan and with the pair."""
-    missing = _missing(run)
-    if not missing:
-        return Unsubmitted((), (), (), None)
+def unsubmitted(run: Record, pair: Record | None, why_not: Message | None, baseline: Record | None) -> Unsubmitted:
+    """Compare the submitted frames with the plan, with the pair and with the baseline."""
     if pair is not None and "tiles" not in pair.history.capabilities:
         pair, why_not = None, say("In the run with run_end, the making of master tiles was not traced.")
-    if pair is None:
-        return Unsubmitted((), (), tuple(sorted(missing)), why_not)
-    there = _missing(pair)
-    return Unsubmitted(tuple(sorted(missing - there)), tuple(sorted(missing & there)), (), None)
+    if baseline is not None and "tiles" not in baseline.history.capabilities:
+        baseline = None
+    if taken_over(run.history).tiles:
+        return Unsubmitted()  # groups whose tiles were taken over are not submitted
+    if run.request.plan is None:
+        new, new_since = _only_in(pair, run), _only_in(baseline, run)
+        return Unsubmitted(tuple(sorted(new)), tuple(sorted(new_since - new)))
+    missing = _missing(run)
+    new = set() if pair is None else missing - _missing(pair)
+    new_since = set() if baseline is None else missing - _missing(baseline) - new
+    left = tuple(sorted(missing - new - new_since))
+    usual, unsure = ((), left) if pair is None else (left, ())
+    return Unsubmitted(tuple(sorted(new)), tuple(sorted(new_since)), usual, unsure, why_not if unsure else None)
+
+
+def _only_in(other: Record | None, run: Record) -> set[Planned]:
+    """Return the frames that another run submitted and a run that reached its end did not."""
+    if other is None or not run.usable:
+        return set()
+    here = {name for tile in run.history.tiles for name in tile.frames}
+    return {(None, name) for tile in other.history.tiles for name in tile.frames if name not in here}
 
 
 def _missing(record: Record) -> set[Planned]:
     """Return each frame of a planned group that is neither in the group's tile nor in a tile without a group."""
-    if taken_over(record.history).tiles:
-        return set()  # groups whose tiles were taken over are not submitted
     retries, planned = origins(record.history), groups(record)
     first = [tile for tile in record.history.tiles if tile.tile not in retries]
     by_group = {planned[tile.tile]: set(tile.frames) for tile in first if tile.tile in planned}
@@ -323,7 +337,7 @@ def _of_tiles(runs: Runs) -> Verdict:
     causes = Causes(run)
     families = follow(run, causes)
     pair, why_not = standard(runs)
-    absent = unsubmitted(run, pair, why_not)
+    absent = unsubmitted(run, pair, why_not, baseline_of(runs)[0])
     usual = {f.frames: f.silent for f in follow(pair, Causes(pair))} if pair is not None else {}
     outcome, sentence, cause = _conclude(causes, families, usual, absent)
     planned = {name for group in run.request.plan or () for name in group}
@@ -351,7 +365,12 @@ def _of_tiles(runs: Runs) -> Verdict:
         "planned_but_never_submitted": sorted(planned - submitted)[:MAX_LISTED],
         "not_submitted_with_their_group": {
             kind: [{"group": group, "frame": name} for group, name in frames[:MAX_LISTED]]
-            for kind, frames in (("new", absent.new), ("in_pair_too", absent.usual), ("no_pair", absent.unsure))
+            for kind, frames in (
+                ("new", absent.new),
+                ("new_since_baseline", absent.new_since),
+                ("in_pair_too", absent.usual),
+                ("no_pair", absent.unsure),
+            )
             if frames
         },
     }
@@ -371,13 +390,8 @@ def _conclude(  # noqa: PLR0911 -- a ladder, worst first
             tiles=listed(f.tile.tile for f in starved),
         )
         return Outcome.FAIL, sentence, causes.of_tile(_starved_member(worst, causes))
-    if absent.new:
-        sentence = say(
-            "Planned frames that were not submitted with their group, but are with run_end: {count}, such as {frame}.",
-            count=len(absent.new),
-            frame=absent.new[0][1],
-        )
-        return Outcome.FAIL, sentence, ()
+    if absent.new or absent.new_since:
+        return Outcome.FAIL, _new(absent), ()
     silent = [f for f in families if f.silent > usual.get(f.frames, 0)]
     if silent:
         sentence = say(
@@ -423,6 +437,27 @@ def _conclude(  # noqa: PLR0911 -- a ladder, worst first
         sentence = say("No frame was lost through caches. Lost for other stated causes: {noted} of {total}.", **counts)
         return Outcome.PASS, sentence, ()
     return Outcome.PASS, say("Every frame reached its tile, retries included. Frames: {total}.", total=total), ()
+
+
+def _new(absent: Unsubmitted) -> Message:
+    """Say which other run submitted the frames that this one did not."""
+    frames = absent.new or absent.new_since
+    values: dict[str, Value] = {"count": len(frames), "frame": frames[0][1]}
+    planned = frames[0][0] is not None
+    if absent.new and planned:
+        return say(
+            "Planned frames that were not submitted with their group, but are with run_end: {count}, such as {frame}.",
+            **values,
+        )
+    if absent.new:
+        return say("Frames that were submitted with run_end only: {count}, such as {frame}.", **values)
+    if planned:
+        return say(
+            "Planned frames that were not submitted with their group, but are in the version before the patch: {count}, such as "
+            "{frame}.",
+            **values,
+        )
+    return say("Frames that were submitted in the version before the patch only: {count}, such as {frame}.", **values)
 
 
 def _starved_member(family: Lineage, causes: Causes) -> int:

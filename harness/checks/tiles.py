@@ -11,9 +11,19 @@ from harness.analysis.causes import MAX_LISTED, Causes, listed, why_not_made
 from harness.analysis.figure import Figure, Unit, numbers
 from harness.analysis.made import taken_over
 from harness.analysis.modes import SkyTiles, batches, sky_tiles
-from harness.analysis.phase3 import ABANDONED, NONE_MADE, SKIPPED_LATER, Why, groups, name_of, number, twin
+from harness.analysis.phase3 import ABANDONED, NONE_MADE, SKIPPED_LATER, Why, groups, losses, name_of, number, twin
 from harness.checks.base import Check, Conclusion, Runs
-from harness.checks.premises import ALWAYS, CALLBACK, ELSEWHERE, MODE_REACHED, SHARED, TILES, measures, standard
+from harness.checks.premises import (
+    ALWAYS,
+    CALLBACK,
+    ELSEWHERE,
+    MODE_REACHED,
+    SHARED,
+    TILES,
+    baseline_of,
+    measures,
+    standard,
+)
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, Value, say
 from harness.record.history import History
@@ -194,58 +204,103 @@ def _stated(lost: Mapping[int, Why]) -> tuple[Message, ...]:
 
 
 def _not_submitted(runs: Runs, count: Count) -> Conclusion:
-    """Judge a finished run that announced more tiles than it submitted, by comparison with the pair."""
+    """Judge a run that announced more tiles than it submitted, by comparison with the pair and the baseline."""
     values: dict[str, Value] = {"count": count.unsubmitted, "total": count.announced or 0}
-    pair, reason = standard(runs)
-    there = _count(pair, Causes(pair)) if pair is not None else None
-    if there is None or there.submitted is None or there.announced is None:
+    pair, baseline, reason = _others(runs)
+    with_run_end, before = _unsubmitted(pair), _unsubmitted(baseline)
+    sentence = say("Tiles that were announced and never submitted: {count} of {total}.", **values)
+    if with_run_end is not None and with_run_end < count.unsubmitted:
+        return Outcome.FAIL, sentence, (say("The run with run_end left {count} unsubmitted.", count=with_run_end),)
+    if before is not None and before < count.unsubmitted:
+        link = say("The version before the patch left {count} unsubmitted.", count=before)
+        return Outcome.FAIL, sentence, (link,)
+    if with_run_end is None:
         sentence = say(
             "Tiles that were announced and never submitted: {count} of {total}. No run with run_end shows if this is new.",
             **values,
         )
         return Outcome.UNKNOWN, sentence, (reason,) if reason else ()
-    if there.unsubmitted < count.unsubmitted:
-        sentence = say("Tiles that were announced and never submitted: {count} of {total}.", **values)
-        return (
-            Outcome.FAIL,
-            sentence,
-            (say("The run with run_end left {count} unsubmitted.", count=there.unsubmitted),),
+    if before is None:
+        sentence = say(
+            "Tiles that were announced and never submitted, as with run_end: {count} of {total}. No run of the version before "
+            "the patch shows if this is new.",
+            **values,
         )
+        return Outcome.UNKNOWN, sentence, ()
     sentence = say(
-        "Tiles that were announced and never submitted, as with run_end: {count} of {total}. Every other one was made.",
+        "Tiles that were announced and never submitted, as with run_end and before the patch: {count} of {total}. Every "
+        "other one was made.",
         **values,
     )
     return Outcome.NOT_APPLICABLE, sentence, ()
 
 
-def _for_other_causes(runs: Runs, causes: Causes, lost: Mapping[int, Why], unplanned: list[int]) -> Conclusion:
-    """Judge a run whose tiles failed for stated causes other than caches, by comparison with the pair.
+def _unsubmitted(record: Record | None) -> int | None:
+    """Return how many tiles another run announced and never submitted; ``None`` if that is not known."""
+    there = None if record is None else _count(record, Causes(record))
+    return None if there is None or there.submitted is None or there.announced is None else there.unsubmitted
 
-    If the pair lacks the same tiles, the dataset is the cause and the check does not apply. If the pair has them, the run fails.
+
+def _others(runs: Runs) -> tuple[Record | None, Record | None, Message | None]:
+    """Return the pair and the baseline if the making of their tiles was traced, and the reason for a pair that is left out."""
+    pair, reason = standard(runs)
+    if pair is not None and "tiles" not in pair.history.capabilities:
+        pair, reason = None, say("In the run with run_end, the making of master tiles was not traced.")
+    baseline, _ = baseline_of(runs)
+    traced = baseline is not None and "tiles" in baseline.history.capabilities
+    return pair, baseline if traced else None, reason
+
+
+def _for_other_causes(runs: Runs, causes: Causes, lost: Mapping[int, Why], unplanned: list[int]) -> Conclusion:
+    """Judge a run whose tiles failed for stated causes other than caches, by comparison with the pair and the baseline.
+
+    If one of them has what is missing, the run fails: a version may lose the same tiles with every retention. If neither has
+    it, the check does not apply. Without a baseline, groups that were never submitted are unknown, because no cause is stated.
     """
     links = _stated(lost)
     if unplanned:
         links += (say("No tile was submitted for the planned groups {groups}.", groups=listed(unplanned)),)
-    pair, reason = standard(runs)
-    if pair is not None and "tiles" not in pair.history.capabilities:
-        pair, reason = None, say("In the run with run_end, the making of master tiles was not traced.")
+    pair, baseline, reason = _others(runs)
+    for other, made_there in (
+        (pair, say("The run with run_end made what is missing here: tiles {tiles}, planned groups {groups}.")),
+        (
+            baseline,
+            say("The version before the patch made what is missing here: tiles {tiles}, planned groups {groups}."),
+        ),
+    ):
+        tiles, submitted = ([], []) if other is None else _regained(other, causes, lost, unplanned)
+        if tiles or submitted:
+            sentence = Message(made_there.text, {"tiles": listed(tiles), "groups": listed(submitted)})
+            return Outcome.FAIL, sentence, links
     if pair is None:
         sentence = say(
             "Tiles not made for other causes than caches: {tiles}. Without a run with run_end, the dataset can be the cause.",
             tiles=listed(lost),
         )
         return Outcome.UNKNOWN, sentence, (*links, *((reason,) if reason else ()))
-    twins = {tile: twin(causes.tiles[tile], pair) if tile in causes.tiles else None for tile in lost}
-    regained = [tile for tile, other in twins.items() if other is not None and other.made]
-    regained_groups = sorted(set(unplanned) & set(groups(pair).values()))
-    if regained or regained_groups:
+    if baseline is not None and baseline.usable:
+        return Outcome.NOT_APPLICABLE, say("The same tiles are missing with run_end and before the patch."), links
+    if unplanned:
         sentence = say(
-            "The run with run_end made what is missing here: tiles {tiles}, planned groups {groups}.",
-            tiles=listed(regained),
-            groups=listed(regained_groups),
+            "No tile was submitted for the planned groups {groups}, also with run_end. No run of the version before the patch "
+            "shows if this is new.",
+            groups=listed(unplanned),
         )
-        return Outcome.FAIL, sentence, links
-    return Outcome.NOT_APPLICABLE, say("The dataset does not allow this check: other runs lack the same tiles."), links
+        return Outcome.UNKNOWN, sentence, links
+    return Outcome.NOT_APPLICABLE, say("The same tiles are missing with run_end: retention is not the cause."), links
+
+
+def _regained(
+    other: Record, causes: Causes, lost: Mapping[int, Why], unplanned: list[int]
+) -> tuple[list[int], list[int]]:
+    """Return the lost tiles that another run made of the same frames, and the missing groups that it submitted.
+
+    A tile that lacked caches does not count: with all its frames it may have failed too.
+    """
+    lacking = {loss.tile for loss in losses(other.history)}
+    twins = {tile: twin(causes.tiles[tile], other) if tile in causes.tiles else None for tile in lost}
+    made = [tile for tile, found in twins.items() if found is not None and found.made and found.tile not in lacking]
+    return made, sorted(set(unplanned) & set(groups(other).values()))
 
 
 def _of_batches(runs: Runs) -> Verdict:
@@ -318,7 +373,7 @@ def _of_sky_tiles(runs: Runs) -> Verdict:
         )
     elif refused or lost & set(found.failed):
         outcome = Outcome.NOT_APPLICABLE
-        sentence = say("The dataset does not allow this check: other runs lack the same tiles.")
+        sentence = say("The runs that it is compared with lack the same sky tiles.")
     elif lost:
         outcome = Outcome.PASS
         sentence = say(

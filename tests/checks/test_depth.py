@@ -170,6 +170,38 @@ def test_a_planned_frame_that_the_pair_does_not_submit_either_is_told():
     assert "Planned but not submitted, as with run_end: 1." in found.sentence.render()
 
 
+def test_a_planned_frame_that_only_the_version_before_the_patch_submits_is_lost():
+    """A planned frame that neither retention submits, and the baseline does, is new."""
+    pair = short("run_end").record()
+    found = verdict(micro.runs(short(), pair=pair, baseline=micro.counted().record()))
+    assert found.outcome is Outcome.FAIL
+    assert "in the version before the patch: 1, such as p2_1.fits." in found.sentence.render()
+    evidence = found.evidence["not_submitted_with_their_group"]
+    assert evidence == {"new_since_baseline": [{"group": 2, "frame": "p2_1.fits"}]}
+    usual = verdict(micro.runs(short(), pair=pair, baseline=short().record()))
+    assert usual.outcome is Outcome.PASS
+
+
+def test_without_a_plan_a_frame_that_only_another_run_submits_is_lost():
+    """A version that groups the frames itself leaves out the last panel, and announces one tile less."""
+
+    def unplanned(groups, **request):
+        run = micro.counted(groups, **request)
+        run.request = replace(run.request, plan=None)
+        return run
+
+    shorter, whole = micro.CHAIN[:1], micro.CHAIN[:2]
+    there = unplanned(whole, retention="run_end").record()
+    found = verdict(micro.runs(unplanned(shorter, retention="run_end"), pair=None, baseline=there))
+    assert found.outcome is Outcome.FAIL
+    assert found.sentence.render() == (
+        "Frames that were submitted in the version before the patch only: 2, such as p2_0.fits."
+    )
+    found = verdict(micro.runs(unplanned(shorter), pair=there))
+    assert found.sentence.render() == "Frames that were submitted with run_end only: 2, such as p2_0.fits."
+    assert verdict(micro.runs(unplanned(whole), pair=there)).outcome is Outcome.PASS
+
+
 @pytest.mark.parametrize("misfit", [None, {"workers": 5}])
 def test_without_a_pair_nobody_knows_of_planned_frames(misfit):
     """Planned frames that were not submitted are unknown without a comparable pair, with the reason."""

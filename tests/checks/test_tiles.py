@@ -211,11 +211,66 @@ def test_tiles_that_were_never_submitted_are_not_counted_as_lost():
     assert found.sentence.render() == "Tiles that were announced and never submitted: 1 of 3."
     assert (found.evidence["not_made"], found.evidence["never_submitted"]) == ([], 1)
     same = one_by_one(2, retention="run_end").record()
-    usual = verdict(replace(micro.runs(one_by_one(2)), pair=same))
+    before = one_by_one(2).record()
+    usual = verdict(replace(micro.runs(one_by_one(2)), pair=same, baseline=before))
     assert usual.outcome is Outcome.NOT_APPLICABLE
+    unsure = verdict(replace(micro.runs(one_by_one(2)), pair=same))
+    assert unsure.outcome is Outcome.UNKNOWN
+    assert "No run of the version before the patch shows if this is new." in unsure.sentence.render()
     alone = verdict(micro.runs(one_by_one(2), pair=None))
     assert alone.outcome is Outcome.UNKNOWN
     assert "never submitted: 1 of 3" in alone.sentence.render()
+
+
+def test_a_tile_that_only_the_version_before_the_patch_submitted_fails():
+    """The new version announces three tiles and submits two, with both retentions; the baseline submitted all three."""
+    pair = one_by_one(2, retention="run_end").record()
+    before = one_by_one(3).record()
+    found = verdict(replace(micro.runs(one_by_one(2)), pair=pair, baseline=before))
+    assert found.outcome is Outcome.FAIL
+    assert "The version before the patch left 0 unsubmitted." in micro.prose(found)
+
+
+def of_the_first(submitted, **request):
+    """Return a run of three planned groups that submits only the first ones."""
+    run = micro.Micro(micro.PRIVATE, **request).begin()
+    for tile, group in enumerate(micro.PRIVATE[:submitted]):
+        run.submit(tile, group)
+    for tile in range(submitted):
+        run.work(tile).remove(*micro.PRIVATE[tile])
+    return run.finish()
+
+
+def test_a_planned_group_that_only_the_version_before_the_patch_submitted_fails():
+    """The last panel is submitted with neither retention, but by the baseline: this is new, and the dataset is not blamed."""
+    pair = of_the_first(2, retention="run_end").record()
+    runs = replace(micro.runs(of_the_first(2)), pair=pair, baseline=of_the_first(3).record())
+    found = verdict(runs)
+    assert found.outcome is Outcome.FAIL
+    expected = "The version before the patch made what is missing here: tiles none, planned groups 2."
+    assert found.sentence.render() == expected
+    alone = verdict(replace(runs, pair=None))
+    assert alone.sentence.render() == expected
+    usual = verdict(replace(runs, baseline=of_the_first(2).record()))
+    assert usual.outcome is Outcome.NOT_APPLICABLE
+    unsure = verdict(replace(runs, baseline=None))
+    assert unsure.outcome is Outcome.UNKNOWN
+    assert "dataset" not in micro.prose(unsure) + micro.prose(usual)
+
+
+def test_a_tile_that_only_the_version_before_the_patch_made_fails():
+    """The quality gate rejects a tile with both retentions, not in the baseline. A baseline that lacked caches shows nothing."""
+    runs = replace(micro.runs(rejected()), pair=rejected("run_end").record())
+    made = of_the_first(3).record()
+    found = verdict(replace(runs, baseline=made))
+    assert found.outcome is Outcome.FAIL
+    assert "before the patch made what is missing here: tiles 1" in found.sentence.render()
+    lacking = micro.Micro(micro.PRIVATE).begin()
+    for tile, group in enumerate(micro.PRIVATE):
+        lacking.submit(tile, group)
+    lacking.work(0).remove(micro.PRIVATE[1][0]).work(1).work(2).finish()
+    assert lacking.record().history.named(micro.MISSING)
+    assert verdict(replace(runs, baseline=lacking.record())).outcome is Outcome.NOT_APPLICABLE
 
 
 def test_a_version_that_submits_one_by_one_passes():
