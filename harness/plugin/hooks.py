@@ -148,11 +148,17 @@ class Validation:
         return monitor
 
     def _traits(self, names: Container[str]) -> tuple[Message, ...]:
-        """Name the user's frames that hold no data, so that a result without their sky is no surprise."""
+        """Name the user's frames that hold no data or are not read, so that a result without their sky is no surprise."""
+        from fixtures.user_frames import unread_note
         from harness.run.inputs import traits
 
         own = [case for case in self.campaign.cases if case.kind == "user" and case.name in names]
-        return tuple(trait for case in own for trait in traits(self.campaign.dataset(case).facts))
+        datasets = [self.campaign.dataset(case) for case in own]
+        notes = dict.fromkeys(unread_note(dataset) for dataset in datasets)
+        return (
+            *(trait for dataset in datasets for trait in traits(dataset.facts)),
+            *(note for note in notes if note is not None),
+        )
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what a test concluded, in this process or in a worker."""
