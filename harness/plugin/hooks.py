@@ -154,11 +154,8 @@ class Validation:
 
         own = [case for case in self.campaign.cases if case.kind == "user" and case.name in names]
         datasets = [self.campaign.dataset(case) for case in own]
-        notes = dict.fromkeys(unread_note(dataset) for dataset in datasets)
-        return (
-            *(trait for dataset in datasets for trait in traits(dataset.facts)),
-            *(note for note in notes if note is not None),
-        )
+        found = (note for dataset in datasets for note in (*traits(dataset.facts), unread_note(dataset)))
+        return tuple(note for note in found if note is not None)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what a test concluded, in this process or in a worker."""
