@@ -1,7 +1,9 @@
 """Find where a target failed by itself: exceptions that ended a tile, Phase 3 or the run, and ends of its process.
 
 An exception that the target catches and survives by design does not count: it ends nothing. What an injected fault, a missing
-library, a full disk, the harness or a user ended is listed as such, and is not the target's.
+library, a full disk, the harness or a user ended is listed as such, and is not the target's. A module that an import did not
+find is a missing library if the target's requirements or other files name it, or if the baseline lacks it too. Else the import
+is wrong.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from harness.record.history import Event, History, Raised, Tile
 from harness.record.reader import Record
 
 Where = Literal["tile", "phase 3", "run", "thread", "work", "signal", "status"]
-Blame = Literal["target", "library", "disk", "outside", "harness"]
+Blame = Literal["target", "library", "import", "disk", "outside", "harness"]
 
 ERROR = "PROCESS_ERROR"
 SOURCE = "exceptions"
@@ -39,7 +41,8 @@ class OwnFailure:
     A ``where`` of ``work`` is work in a pool whose exception nothing read, so that the target does not notice it. ``signal`` and
     ``status`` stand for the end of the process, and ``what`` is the signal's name or the status. ``place`` is
     ``FILE:LINE``, empty if it is not known. ``injected`` is whether the harness made a tile fail, and the target did not survive
-    that.
+    that. ``missing`` is the module that an import did not find, and ``like`` one with almost its name. A ``blame`` of ``import``
+    says that the module may be a library or misspelt.
     """
 
     t: int
@@ -51,20 +54,36 @@ class OwnFailure:
     stack: tuple[str, ...] = ()
     blame: Blame = "target"
     injected: bool = False
+    missing: str = ""
+    like: str = ""
 
 
-def own_failures(record: Record) -> tuple[OwnFailure, ...]:
-    """Return the failures of a run that end a tile, Phase 3, a thread or the run, in order of time, whoever is to blame."""
+def own_failures(record: Record, baseline: Record | None = None) -> tuple[OwnFailure, ...]:
+    """Return the failures of a run that end a tile, Phase 3, a thread or the run, in order of time, whoever is to blame.
+
+    A ``baseline`` on the same interpreter shows whether a missing module is a library of the target.
+    """
     history = record.history
     found = [*_of_tiles(history), *_of_threads(history), *_of_run(record)]
     if not any(failure.where in ("run", "phase 3") for failure in found):
         found += _of_process(record)
+    found = [_compared(failure, record, baseline) if failure.missing else failure for failure in found]
     return tuple(sorted(found, key=lambda failure: failure.t))
 
 
-def of_target(record: Record) -> tuple[OwnFailure, ...]:
+def of_target(record: Record, baseline: Record | None = None) -> tuple[OwnFailure, ...]:
     """Return the failures of a run for which the target is to blame."""
-    return tuple(failure for failure in own_failures(record) if failure.blame == "target")
+    return tuple(failure for failure in own_failures(record, baseline) if failure.blame == "target")
+
+
+def _compared(failure: OwnFailure, record: Record, baseline: Record | None) -> OwnFailure:
+    """Say by the baseline who is to blame for a missing module, where the record leaves it open."""
+    if baseline is None or baseline.request.target.python != record.request.target.python:
+        return failure
+    if any(raised.missing == failure.missing for raised in baseline.history.exceptions):
+        return replace(failure, blame="library")
+    ran = baseline.usable and SOURCE in baseline.history.capabilities
+    return replace(failure, blame="target") if ran and failure.blame == "import" else failure
 
 
 def _of_tiles(history: History) -> Iterator[OwnFailure]:
@@ -161,13 +180,16 @@ def _failure(raised: Raised, where: Where) -> OwnFailure:
     injected = raised.type == _FAULT
     blame: Blame = "target"
     if raised.missing is not None:
-        blame = "library"
+        blame = "library" if raised.known else "target" if raised.known is False or raised.like else "import"
     elif raised.errno in _FULL:
         blame = "disk"
     elif raised.file is None and where != "tile" and not injected:
         blame = "harness"  # no frame of the target: the exception is the probe's own
     place = "" if raised.file is None else f"{raised.file}:{raised.line}"
-    return OwnFailure(raised.t, where, what, place, raised.tile, raised.thread, raised.stack, blame, injected)
+    missing, like = raised.missing or "", raised.like or ""
+    return OwnFailure(
+        raised.t, where, what, place, raised.tile, raised.thread, raised.stack, blame, injected, missing, like
+    )
 
 
 def _reported(history: History, event: Event, where: Where, tile: int | None) -> OwnFailure:

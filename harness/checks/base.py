@@ -178,7 +178,7 @@ def _failed(runs: Runs) -> Message | None:
     """Return the sentence on the first failure of the target itself in a sealed run; ``None`` without any."""
     if runs.run.seal is None or runs.run.damage:
         return None
-    return next((own_failure_sentence(failure) for failure in of_target(runs.run)), None)
+    return next((own_failure_sentence(failure) for failure in of_target(runs.run, runs.baseline)), None)
 
 
 def _end(runs: Runs) -> Message | None:

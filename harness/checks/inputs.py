@@ -2,7 +2,8 @@
 
 A target gets copies of the frames, and a user's own run has the originals. In both, the frames must be there after the run with
 the same bytes. Two changes are what ZeMosaic says it does, and do not fail: it solves a frame without a celestial WCS and
-writes the solution into its header, and it moves a frame that it can't solve. Files that the target adds to the folder are named.
+writes the solution into its header, and it moves a frame that it can't solve. The data of these frames must be equal after the
+run. Files that the target adds to the folder are named.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ from harness.verdict import Outcome, Verdict
 def _judge(runs: Runs, _: Thresholds) -> Verdict:
     files = runs.run.inputs or ()
     given = [file for file in files if file.state != "added"]
-    documented = [file for file in given if file.solved is False and file.state in ("moved", "changed", "touched")]
-    spared = {file.path for file in documented}
+    documented: list[InputFile] = []
     by_state: dict[str, list[InputFile]] = {"gone": [], "changed": [], "moved": [], "touched": []}
     for file in given:
-        if file.path not in spared and file.state != "same":
-            # A word of a later version does not say that the file is the same.
-            by_state[file.state if file.state in by_state else "touched"].append(file)
+        state = _state(file)
+        if state == "documented":
+            documented.append(file)
+        elif state != "same":
+            by_state[state].append(file)
     gone, changed, moved, touched = by_state.values()
     added = [file.path for file in files if file.state == "added"]
     evidence: dict[str, Any] = {
@@ -44,6 +46,22 @@ def _judge(runs: Runs, _: Thresholds) -> Verdict:
     }
     outcome, sentence = _conclude(given, by_state, documented, added)
     return Verdict("inputs", outcome, sentence, evidence, _causes(by_state) if outcome is Outcome.FAIL else ())
+
+
+def _state(file: InputFile) -> str:
+    """Return the state of a file as this check takes it: a word of the record, or ``documented``.
+
+    A frame without a celestial WCS may get another header or place, if its data are known to be equal.
+    """
+    if file.state in ("same", "gone"):
+        return file.state
+    if file.solved is not False or file.state not in ("moved", "changed", "touched"):
+        # A word of a later version does not say that the file is the same.
+        return file.state if file.state in ("changed", "moved") else "touched"
+    if file.data_before is None:
+        unreadable = file.state == "changed" and file.before is not None and file.after is None
+        return "changed" if unreadable else "touched"
+    return "documented" if file.data_after == file.data_before else "changed"
 
 
 def _conclude(  # noqa: PLR0911 -- worst first
@@ -74,7 +92,7 @@ def _conclude(  # noqa: PLR0911 -- worst first
     if documented:
         return Outcome.PASS, say(
             "Every input frame with a celestial WCS is unchanged. Frames without one that the target solved or moved, as it "
-            "documents: {count}, such as {name}.",
+            "documents, with equal data: {count}, such as {name}.",
             count=len(documented),
             name=documented[0].path,
         )
@@ -91,13 +109,22 @@ def _conclude(  # noqa: PLR0911 -- worst first
 def _causes(by_state: dict[str, list[InputFile]]) -> tuple[Message, ...]:
     """Say of the first file of each kind what happened to it."""
     links = []
-    for file in (files[0] for state, files in by_state.items() if files and state != "touched"):
-        if file.state == "gone":
+    for state, file in ((state, files[0]) for state, files in by_state.items() if files and state != "touched"):
+        if state == "gone":
             links.append(say("{name} was deleted: no copy of it is in the folders of the run.", name=file.path))
-        elif file.state == "moved":
+        elif state == "moved":
             links.append(say("{name} was moved to {place}.", name=file.path, place=file.to or "?"))
         elif file.link is not None:
             links.append(say("{name} is a link to {place}, which was changed.", name=file.path, place=file.link))
+        elif file.data_before is not None:
+            links.append(
+                say(
+                    "The data of {name} changed, not only the header: SHA-256 {before} before the run, {after} after it.",
+                    name=file.path,
+                    before=file.data_before[:12],
+                    after="?" if file.data_after is None else file.data_after[:12],
+                )
+            )
         elif file.before is not None and file.after is not None:
             links.append(
                 say(

@@ -207,6 +207,8 @@ def _frames(folder: str | Path | None) -> Iterator[Finding]:
         yield _good(name, found)
         for trait in inputs.traits(facts):
             yield Finding(name, None, trait)
+        if (note := user_frames.unread_note(frames)) is not None:
+            yield Finding(name, None, note)
         if frames.left_out:
             names = ", ".join(frames.left_out[:3])
             yield _good(name, say("mosaics and tiles of ZeMosaic among them are left out: {names}", names=names))

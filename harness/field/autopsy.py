@@ -377,16 +377,18 @@ def _dataset(folder: Path, frames: Path | None) -> tuple[Dataset, tuple[Message,
     """Return the frames with their truth, and what was left out of their folder; without ``frames``, a dataset without any."""
     from fixtures.datasets import Dataset  # noqa: PLC0415 -- astropy is slow
     from fixtures.reference_mosaic import with_truth  # noqa: PLC0415 -- astropy is slow
-    from fixtures.user_frames import frames_of  # noqa: PLC0415 -- astropy is slow
+    from fixtures.user_frames import frames_of, unread_note  # noqa: PLC0415 -- astropy is slow
 
     if frames is None:
         return Dataset(DatasetFacts(folder.resolve().name, "user", hashlib.sha256(b"").hexdigest(), ()), folder), ()
     found = with_truth(frames_of(frames))
+    unread = unread_note(found)
+    notes = () if unread is None else (unread,)
     if not found.left_out:
-        return found, ()
+        return found, notes
     names = ", ".join(found.left_out[:3])
     note = say("Mosaics and tiles of ZeMosaic among the frames are no frames: {names}.", names=names)
-    return found, (note,)
+    return found, (*notes, note)
 
 
 def _measured(

@@ -150,11 +150,14 @@ class Validation:
         return monitor
 
     def _traits(self, names: Container[str]) -> tuple[Message, ...]:
-        """Name the user's frames that hold no data, so that a result without their sky is no surprise."""
+        """Name the user's frames that hold no data or are not read, so that a result without their sky is no surprise."""
+        from fixtures.user_frames import unread_note
         from harness.run.inputs import traits
 
         own = [case for case in self.campaign.cases if case.kind == "user" and case.name in names]
-        return tuple(trait for case in own for trait in traits(self.campaign.dataset(case).facts))
+        datasets = [self.campaign.dataset(case) for case in own]
+        found = (note for dataset in datasets for note in (*traits(dataset.facts), unread_note(dataset)))
+        return tuple(note for note in found if note is not None)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what a test concluded, in this process or in a worker."""

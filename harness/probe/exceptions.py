@@ -9,6 +9,7 @@ import traceback
 import weakref
 from typing import Any, Optional
 
+from . import imports
 from .faults import TileFaultError
 from .recorder import Recorder
 
@@ -83,20 +84,24 @@ def described(recorder: Recorder, error: BaseException) -> "dict[str, Any]":
     """Return type and message of an exception, its place in the target's source, and the calls that led there.
 
     ``file`` is relative to the target's folder; ``None`` if no frame of the exception is inside it. ``missing`` is the module
-    that an import did not find, if it is not one of the target's own.
+    that an import did not find, if it is not one of the target's own. ``known`` and ``like`` say what the target's folder tells
+    of it.
     """
     frames = _frames(recorder.source, error)
     file, line = (frames[-1][0], frames[-1][1]) if frames else (None, None)
     if isinstance(error, SyntaxError) and error.filename:
         inside = _inside(recorder.source, error.filename)
         file, line = (inside, error.lineno) if inside else (file, line)
+    missing = imports.missing(recorder.source, error)
     return {
         "type": type(error).__name__,
         "message": _message(recorder, error),
         "file": file,
         "line": line,
         "stack": [f"{name}:{number} {function}" for name, number, function in frames[-MOST_FRAMES:]],
-        "missing": _missing(recorder.source, error),
+        "missing": missing,
+        "known": None if missing is None else imports.known(recorder.source, missing, file),
+        "like": None if missing is None else imports.like(recorder.source, missing),
         "errno": error.errno if isinstance(error, OSError) and isinstance(error.errno, int) else None,
     }
 
@@ -135,10 +140,3 @@ def _inside(source: str, path: str) -> Optional[str]:
         return None
     name = os.path.relpath(whole, source).replace(os.sep, "/")
     return None if any(folder in f"/{name}" for folder in _LIBRARIES) else name
-
-
-def _missing(source: str, error: BaseException) -> Optional[str]:
-    if not isinstance(error, ModuleNotFoundError) or not error.name:
-        return None
-    place = os.path.join(source, *error.name.split(".")[:1])
-    return None if os.path.isdir(place) or os.path.isfile(f"{place}.py") else error.name

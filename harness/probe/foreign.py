@@ -22,6 +22,7 @@ from typing import Any, Callable, Iterator, Mapping, Optional
 from . import exceptions
 from .events import Events, install_log, split
 from .files import install, install_saves
+from .frames import data_digest, solved
 from .holds import Holds, Tile
 from .order import Order
 from .paths import Paths
@@ -350,8 +351,11 @@ def _files(folder: str) -> list[tuple[str, int, int]]:
     return found
 
 
-def _inputs(folder: str, outputs: str) -> list[tuple[str, int, int, int, Optional[bool]]]:
-    """Return the files in the input folder before the run: path, bytes, times of the last write and change, has a WCS."""
+def _inputs(folder: str, outputs: str) -> list[tuple[str, int, int, int, Optional[bool], Optional[str]]]:
+    """Return the files in the input folder before the run: path, bytes, times of the last write and change, WCS, data.
+
+    The data are hashed of frames without a WCS only. The target will solve these, which takes far longer than the hash.
+    """
     found = []
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if os.path.join(parent, name) != outputs]
@@ -360,27 +364,10 @@ def _inputs(folder: str, outputs: str) -> list[tuple[str, int, int, int, Optiona
             with contextlib.suppress(OSError):
                 about = os.stat(path)
                 relative = os.path.relpath(path, folder).replace(os.sep, "/")
-                found.append((relative, about.st_size, about.st_mtime_ns, about.st_ctime_ns, _solved(path)))
+                known = solved(path)
+                data = data_digest(path) if known is False else None
+                found.append((relative, about.st_size, about.st_mtime_ns, about.st_ctime_ns, known, data))
     return found
-
-
-def _solved(path: str) -> Optional[bool]:
-    """Return whether the first header of a FITS file places the image on the sky; ``None`` if that can't be read."""
-    if not path.lower().endswith((".fit", ".fits", ".fts")):
-        return None
-    names: set[bytes] = set()
-    with open(path, "rb") as stream:
-        for _ in range(64):  # blocks; no camera writes a longer header
-            block = stream.read(2880)
-            if len(block) < 2880 or (not names and not block.startswith(b"SIMPLE")):
-                return None
-            cards = {block[n : n + 8].rstrip() for n in range(0, 2880, 80)}
-            names |= cards
-            if b"END" in cards:
-                if b"CRVAL1" in names:
-                    return bool(names & {b"CD1_1", b"CDELT1", b"PC1_1"})
-                return None if b"EXTEND" in names and b"NAXIS1" not in names else False
-    return None
 
 
 def _settings(arguments: Mapping[str, Any], outputs: str) -> dict[str, Any]:

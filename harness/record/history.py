@@ -113,7 +113,8 @@ class Raised:
     ``where`` is ``tile``, ``thread``, ``work`` (in a pool, its result unread) or ``run``. ``file`` and ``line`` are the last
     place of the exception in the target's own source, relative to its folder; ``None`` if no frame is there. ``stack`` has the
     calls in the target's source that led there. ``missing`` is a module that an import did not find and that is not the target's
-    own.
+    own. ``known`` is whether it is one of the target's libraries: its requirements name it, or another of its files imports it;
+    ``None`` where that is not known. ``like`` is a module with almost this name.
     """
 
     t: int
@@ -129,6 +130,8 @@ class Raised:
     missing: str | None = None
     errno: int | None = None
     tid: int | None = None
+    known: bool | None = None
+    like: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

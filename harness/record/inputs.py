@@ -32,6 +32,8 @@ class InputFile:
         Whether the frame had a celestial WCS before the run; ``None`` if that is not known.
     link
         The file behind the link, if the frame is a link.
+    data_before, data_after
+        SHA-256 of the frame without its first header, of frames without a celestial WCS; ``None`` where it was not hashed.
 
     """
 
@@ -42,6 +44,8 @@ class InputFile:
     to: str | None = None
     solved: bool | None = None
     link: str | None = None
+    data_before: str | None = None
+    data_after: str | None = None
 
 
 def write_inputs(record: Path, files: Iterable[InputFile]) -> None:

@@ -6,6 +6,9 @@ back the times of a file. This costs as much as the hashing of the frames when t
 In a user's own run the probe notes size and times of each file when the mosaic begins, because hashing would delay the run.
 There a file counts as changed when its size or the time of its last write differ. Where only the time of the last change of its
 metadata differs, the file may have been written and its time set back: that is not known.
+
+ZeMosaic writes the solution into the header of a frame without a celestial WCS. So the data of such frames are hashed too: a
+changed header is allowed there, changed data are not.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.probe.frames import data_digest
 from harness.record.inputs import InputFile
 from harness.record.seal import WORK
 from harness.record.values import sha256_of
@@ -28,22 +32,27 @@ ELSEWHERE = ("outputs", *(f"{WORK}/{name}" for name in ("tmp", "home", "cwd")))
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A file that the target gets: SHA-256, size in bytes, and whether it has a celestial WCS (``None``: it is no frame)."""
+    """A file that the target gets: SHA-256, size in bytes, and whether it has a celestial WCS (``None``: it is no frame).
+
+    ``data`` is the SHA-256 of a frame without its header; ``None`` where the header must not change either.
+    """
 
     sha256: str
     size: int
     solved: bool | None = None
+    data: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """What the probe noted of a user's file before the run: path below the input folder, size, times in nanoseconds, WCS."""
+    """What the probe noted of a user's file before the run: path below the input folder, size, times (ns), WCS, data."""
 
     path: str
     size: int
     written: int
     changed: int
     solved: bool | None = None
+    data: str | None = None
 
 
 def compared(record: Path, given: Mapping[str, Given]) -> tuple[InputFile, ...]:
@@ -62,12 +71,17 @@ def compared(record: Path, given: Mapping[str, Given]) -> tuple[InputFile, ...]:
             to = next((other for other, digest in extra.items() if digest == file.sha256), None)
             to = to if to is None else f"{WORK}/input/{to}"
             to = to or _moved(record, file)
-            found.append(InputFile(name, "moved" if to else "gone", file.sha256, None, to, file.solved))
+            # It was found by its content.
+            kept = file.data if to else None
+            found.append(
+                InputFile(name, "moved" if to else "gone", file.sha256, None, to, file.solved, None, file.data, kept)
+            )
             continue
         digest = _digest(there[name])
         state = "same" if digest == file.sha256 else "changed"
         link = str(there[name].readlink()) if there[name].is_symlink() else None
-        found.append(InputFile(name, state, file.sha256, digest, None, file.solved, link))
+        data = None if file.data is None or digest is None else data_digest(str(there[name]))
+        found.append(InputFile(name, state, file.sha256, digest, None, file.solved, link, file.data, data))
     taken = {file.to for file in found}
     found += [
         InputFile(name, "added", None, digest) for name, digest in extra.items() if f"{WORK}/input/{name}" not in taken
@@ -90,13 +104,20 @@ def observed(folder: Path, output: Path, before: Sequence[Noted]) -> tuple[Input
             to = next((other for other in there if other not in known and Path(other).name == name), None)
             if to is None and output != folder:
                 to = next((str(other) for other in _files(output) if other.name == name), None)
-            found.append(InputFile(file.path, "moved" if to else "gone", to=to, solved=file.solved, link=link))
+            state = "moved" if to else "gone"
+            data = None if file.data is None or to is None else data_digest(str(folder / to))
+            found.append(
+                InputFile(
+                    file.path, state, to=to, solved=file.solved, link=link, data_before=file.data, data_after=data
+                )
+            )
             continue
         written = (about.st_size, about.st_mtime_ns) != (file.size, file.written)
         # On Windows this is the time at which the file was made.
         touched = os.name != "nt" and about.st_ctime_ns != file.changed
         state = "changed" if written else "touched" if touched else "same"
-        found.append(InputFile(file.path, state, solved=file.solved, link=link))
+        data = None if file.data is None else data_digest(str(path))
+        found.append(InputFile(file.path, state, solved=file.solved, link=link, data_before=file.data, data_after=data))
     taken = {file.to for file in found}
     found += [InputFile(name, "added") for name in there if name not in known | taken]
     return tuple(sorted(found, key=lambda file: file.path))

@@ -193,7 +193,10 @@ def test_a_process_that_ends_before_the_target_begins_is_unknown():
 @pytest.mark.parametrize(
     ("facts", "words"),
     [
-        ({"type": "ModuleNotFoundError", "message": "No module named 'zarr'", "missing": "zarr"}, "lacks a library"),
+        (
+            {"type": "ModuleNotFoundError", "message": "No module named 'zarr'", "missing": "zarr", "known": True},
+            "lacks a library that the target imports (ModuleNotFoundError: No module named 'zarr'; place: worker.py:12)",
+        ),
         ({"type": "OSError", "message": "No space left on device", "errno": 28}, "disk was full"),
         ({"type": "TypeError", "message": "x", "file": None, "line": None}, "outside its source"),
     ],
@@ -204,6 +207,65 @@ def test_what_the_machine_or_the_harness_lacks_is_unknown(facts, words):
     assert found.outcome is Outcome.UNKNOWN
     assert words in found.sentence.render()
     assert not found.evidence["failures"]
+
+
+def importing(name, **facts):
+    """Return a run that an import of a missing module ended."""
+    return ended(begun().raised(type="ModuleNotFoundError", message=f"No module named '{name}'", missing=name, **facts))
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"known": False, "like": "zemosaic_retention"}, "One of almost this name is zemosaic_retention"),
+        ({"like": "zemosaic_retention"}, "One of almost this name is zemosaic_retention"),
+        ({"known": False}, "neither in the target's folder nor among its required libraries"),
+    ],
+)
+def test_a_misspelt_import_is_the_targets_own_failure(facts, said):
+    """A module that the target's requirements and other files do not name is named with the line that imports it."""
+    found = verdict(micro.runs(importing("zemosaic_retenton", **facts)))
+    assert found.outcome is Outcome.FAIL
+    assert "No module named 'zemosaic_retenton', at worker.py:12." in found.sentence.render()
+    assert said in micro.prose(found)
+
+
+def test_a_missing_module_of_which_nothing_is_known_names_both_possibilities():
+    """Without requirements of the target, the baseline decides, if it ran on the same interpreter."""
+    run = importing("zarr")
+    found = verdict(micro.runs(run))
+    assert found.outcome is Outcome.UNKNOWN
+    assert "place: worker.py:12). Either the interpreter lacks a library: install it. Or the target names a module" in (
+        found.sentence.render()
+    )
+    good = micro.counted()
+    good.capabilities = micro.SOURCES | {"exceptions"}
+    ran = micro.runs(run, baseline=good.record())
+    assert verdict(ran).outcome is Outcome.FAIL
+    assert "The target failed by itself: Phase 3 ended with" in judge(ran, ["parity"])[0].sentence.render()
+    elsewhere = replace(good.record().request, target=replace(good.record().request.target, python="another"))
+    assert verdict(micro.runs(run, baseline=replace(good.record(), request=elsewhere))).outcome is Outcome.UNKNOWN
+
+
+def test_a_library_that_the_baseline_lacks_too_is_the_interpreters():
+    """Both versions import it, so it is no misspelt name of the new version."""
+    found = verdict(micro.runs(importing("sep", known=False), baseline=importing("sep", known=False)))
+    assert found.outcome is Outcome.UNKNOWN
+    assert "lacks a library" in found.sentence.render()
+
+
+def test_an_error_that_the_run_reports_without_an_exception_is_named():
+    """With a mosaic it is part of the sentence. Without one the run failed, and the check does not pass."""
+    run = micro.counted().event("run_error_gpu_init_failed")
+    good = verdict(micro.runs(run))
+    assert good.outcome is Outcome.PASS
+    assert "It reported an error: run_error_gpu_init_failed." in good.sentence.render()
+    failed = micro.Micro().begin().event("run_error_phase2_no_groups")
+    found = verdict(micro.runs(failed, products=None))
+    assert found.outcome is Outcome.UNKNOWN
+    assert "reported an error (run_error_phase2_no_groups) and made no mosaic" in found.sentence.render()
+    none = micro.Micro().begin().event("run_error_phase3_no_master_tiles_created")
+    assert "run_error_phase3_no_master_tiles_created" in verdict(micro.runs(none, products=None)).sentence.render()
 
 
 @pytest.mark.parametrize("state", ["timed out", "killed"])

@@ -74,11 +74,37 @@ def test_a_frame_changed_through_a_link_names_the_file_behind_it():
 @pytest.mark.parametrize("state", ["moved", "changed", "touched"])
 def test_an_unsolved_frame_that_the_target_solves_or_moves_passes_by_name(state):
     """ZeMosaic says that it solves frames in place, and moves those that it can't solve. With a WCS before the run, it fails."""
-    found = verdict(SAME, frame(state, solved=False, to="unaligned_by_zemosaic/x.fits"))
+    equal = {"data_before": "d" * 64, "data_after": "d" * 64}
+    found = verdict(SAME, frame(state, solved=False, to="unaligned_by_zemosaic/x.fits", **equal))
     assert found.outcome is Outcome.PASS
     assert "solved or moved" in found.sentence.render()
     assert found.evidence["documented"][0]["path"] == "Light p0_000.fits"
-    assert verdict(SAME, frame(state, solved=None)).outcome is not Outcome.PASS
+    assert verdict(SAME, frame(state, solved=None, **equal)).outcome is not Outcome.PASS
+    assert verdict(SAME, frame(state, **equal)).outcome is not Outcome.PASS
+
+
+@pytest.mark.parametrize("after", [None, "e" * 64])
+@pytest.mark.parametrize("state", ["moved", "changed", "touched"])
+def test_an_unsolved_frame_whose_data_the_target_changes_fails(state, after):
+    """A solution is written into the header. Other data, or a file that can't be read any more, are no solution."""
+    found = verdict(SAME, frame(state, solved=False, to="x.fits", after=None, data_before="d" * 64, data_after=after))
+    assert found.outcome is Outcome.FAIL
+    assert "The data of Light p0_000.fits changed, not only the header" in micro.prose(found)
+    assert found.evidence["documented"] == []
+
+
+def test_six_unsolved_frames_that_are_unreadable_after_the_run_fail():
+    """No frame that can't be read after the run is excused, also where its data were not hashed before."""
+    files = [frame("changed", f"{n}.fits", solved=False, after=None) for n in range(6)]
+    found = verdict(*files)
+    assert (found.outcome, found.evidence["lost_or_changed"]) == (Outcome.FAIL, 6)
+
+
+@pytest.mark.parametrize("state", ["moved", "changed", "touched"])
+def test_an_unsolved_frame_whose_data_were_not_hashed_is_unknown(state):
+    """The record of an earlier version does not say whether only the header changed."""
+    found = verdict(SAME, frame(state, solved=False, before=None, after=None, to="unaligned_by_zemosaic/x.fits"))
+    assert found.outcome is Outcome.UNKNOWN
 
 
 def test_an_unsolved_frame_that_is_deleted_fails():

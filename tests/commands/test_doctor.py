@@ -132,6 +132,19 @@ def test_own_frames_without_data_are_named(tmp_path):
     assert "1 of 3 (bordered.fit)" in found[2].found.render()
 
 
+def test_a_stray_file_beside_own_frames_is_named(tmp_path):
+    """A packed frame beside good ones is a note with what to do, not a fault; alone it is a fault."""
+    frame = fits.PrimaryHDU(np.ones((8, 10), np.uint16))
+    frame.header.update(WCS)
+    frame.writeto(tmp_path / "good.fit")
+    (tmp_path / "stray.fits.gz").write_bytes(b"x")
+    found = [f for f in examine(None, None, tmp_path) if f.name.render() == "own frames"]
+    assert [f.ok for f in found] == [True, None]
+    assert "1 (stray.fits.gz). Frames that it reads: 1." in found[1].found.render()
+    (tmp_path / "good.fit").unlink()
+    assert by_name(None, None, tmp_path)["own frames"].ok is False
+
+
 def test_own_frames_without_a_wcs_are_a_fault(tmp_path):
     """Frames that a run would refuse are faults, one finding for each frame; a missing folder is a fault too."""
     fits.PrimaryHDU(np.zeros((8, 10), np.uint16)).writeto(tmp_path / "brute.fits")

@@ -94,6 +94,28 @@ def test_registration_that_grows_with_the_square_fails(facts):
     assert "Registration grows faster than the inputs" in found.sentence.render()
 
 
+@pytest.mark.parametrize("step", ["register", "release"])
+@pytest.mark.parametrize("count", [0, 1, 2047])
+def test_growth_with_fewer_lines_than_inputs_is_unknown(step, count):
+    """Work in another thread executes no counted line: this is no sign that it grows slowly. Its time can still fail."""
+    facts, slow = growing(), growing(seconds=1.9)
+    for of_lines in (facts["growth"]["lines"], slow["growth"]["lines"]):
+        of_lines[-1][step] = count
+        if not count:
+            of_lines[:] = [{**row, step: 0} for row in of_lines]
+    found = judge_growth(facts, read_thresholds())
+    assert found.outcome is Outcome.UNKNOWN
+    assert f"lines were executed in {step} for" in found.sentence.render()
+    assert judge_growth(slow, read_thresholds()).outcome is Outcome.FAIL
+
+
+def test_lines_that_are_counted_at_the_largest_size_only_are_no_growth():
+    """From no line to some, no power can be computed."""
+    facts = growing()
+    facts["growth"]["lines"][-2]["register"] = 0
+    assert judge_growth(facts, read_thresholds()).outcome is Outcome.UNKNOWN
+
+
 @pytest.mark.parametrize(
     "facts", [{"problem": "no interpreter"}, {"growth": {"problem": "LookupError: none"}}, {"format": FORMAT}]
 )

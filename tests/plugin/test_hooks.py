@@ -361,10 +361,12 @@ def test_a_users_own_frames_go_through_the_whole_session(tmp_path):
     """A user's folder is judged with a chain plan; its control may also lose tiles; no file in the folder changes."""
     frames = tmp_path / "mes images d'été"
     build(SYNTHETIC["chain3x1"], frames)
+    (frames / "stray.fits.gz").write_bytes(b"x")
     before = {p.name: sha256_of(p) for p in frames.rglob("*") if p.is_file()}
     root = tmp_path / "session"
     done = run_pytest("-m", "phase3", f"--phase3-dir={root}", f"--phase3-frames={frames}")
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 (stray.fits.gz). Frames that it reads: " in done.stdout  # a note at the start, no refusal
     session = read_session(latest(root))
     control = next(j for j in session.judged if j.role == "control")
     red = {v.check for v in control.verdicts if v.outcome == "fail"}

@@ -4,6 +4,7 @@ import errno
 import importlib.util
 import json
 import re
+import sys
 import threading
 from pathlib import Path
 
@@ -116,6 +117,27 @@ def test_a_missing_library_is_told_from_a_missing_module_of_the_target(recorder,
     assert exceptions.described(recorder, raised(worker.missing))["missing"] == "no_such_library_at_all"
     own = ModuleNotFoundError("No module named 'core.gone'", name="core.gone")
     assert exceptions.described(recorder, own)["missing"] is None
+
+
+def test_the_targets_folder_says_whether_a_missing_module_is_a_library(recorder, worker):
+    """A library is in the requirements, or in another file. A misspelt name is in neither, and almost that of another module."""
+    folder = Path(recorder.source)
+
+    def about(name):
+        error = raised(worker.missing)
+        error.name = name
+        found = exceptions.described(recorder, error)
+        return found["missing"], found["known"], found["like"]
+
+    assert about("no_such_library_at_all") == ("no_such_library_at_all", None, None)
+    (folder / "zemosaic_retention.py").write_text("try:\n    import scipy.stats\nexcept ImportError:\n    pass\n")
+    (folder / "requirements.txt").write_text("# cupy\nzarr>=2\nopencv-python-headless  # pictures\nPhotutils[all]\n")
+    for name in ("zarr", "zarr.core", "cv2", "photutils", "scipy"):
+        assert about(name)[1] is True, name
+    assert about("zemosaic_retenton") == ("zemosaic_retenton", False, "zemosaic_retention")
+    assert about("threadng") == ("threadng", False, "threading" if sys.version_info >= (3, 10) else None)
+    assert about("cupy") == ("cupy", False, None)  # a comment requires nothing
+    assert about("core.gone")[0] is None
 
 
 def test_an_exception_is_recorded_once_for_what_it_ended(recorder, worker):

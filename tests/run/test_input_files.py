@@ -5,14 +5,20 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from astropy.io import fits
 
 from harness.checks.judge import judge
+from harness.probe.foreign import _inputs
+from harness.probe.frames import data_digest
 from harness.record.comparison import Comparison
+from harness.record.inputs import read_inputs, write_inputs
 from harness.record.values import sha256_of
 from harness.run.input_files import Given, Noted, compared, noted, observed
 from harness.run.runner import make_run
 from harness.verdict import Outcome
+from tests import micro
 from tests.runs_ import command
 
 BYTES = b"SIMPLE" + bytes(5000)
@@ -177,6 +183,92 @@ def test_a_run_of_an_earlier_probe_has_no_notes():
     """Without the probe's notes nothing is compared."""
     assert noted(None) is None
     assert noted([["a", 1, 2, 3, None]]) == (Noted("a", 1, 2, 3, None),)
+
+
+def unsolved(path):
+    """Write a frame without a WCS."""
+    fits.PrimaryHDU(np.full((8, 10), 7, np.uint16)).writeto(path, overwrite=True)
+
+
+def note_unsolved(folder):
+    """Note a user's frames as the probe does, with the digest of their data."""
+    return noted([list(line) for line in _inputs(str(folder), str(folder / "output"))])
+
+
+def solve(path):
+    """Write a solution into a frame's header as ZeMosaic does; it needs a block more."""
+    with fits.open(path, mode="update") as hdus:
+        hdus[0].header.update(CRVAL1=10.0, CRVAL2=41.0, CD1_1=0.001, CD2_2=0.001)
+        hdus[0].header["HISTORY"] = "solved " * 700
+
+
+def test_a_users_unsolved_frame_that_gets_a_solution_has_equal_data(own):
+    """The header grows, the data stay; also in a frame that was moved. The digests are read again from the record."""
+    for name in ("a.fits", "b.fits"):
+        unsolved(own / name)
+    before = note_unsolved(own)
+    assert [file.solved for file in before] == [False, False]
+    solve(own / "a.fits")
+    (own / "unaligned_by_zemosaic").mkdir()
+    (own / "b.fits").rename(own / "unaligned_by_zemosaic" / "b.fits")
+    files = observed(own, own / "output", before)
+    assert [file.state for file in files] == ["changed", "moved"]
+    assert all(file.data_before == file.data_after is not None for file in files)
+    write_inputs(own, files)
+    assert read_inputs(own, []) == files
+    assert judge(Comparison(micro.counted().record(inputs=files)), ["inputs"])[0].outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize("damage", ["pixels", "zero point", "cut short", "no FITS", "moved and emptied"])
+def test_a_users_unsolved_frame_whose_data_change_is_red(own, damage):
+    """Another pixel, another meaning of the same numbers, and a file that can't be read are no solution."""
+    for name in ("a.fits", "b.fits"):
+        unsolved(own / name)
+    before = note_unsolved(own)
+    path = own / "a.fits"
+    if damage == "pixels":
+        solve(path)
+        data = bytearray(path.read_bytes())
+        data[-2880] ^= 1
+        path.write_bytes(data)
+    elif damage == "zero point":
+        path.write_bytes(
+            path.read_bytes().replace(b"BZERO   =                32768", b"BZERO   =                    0")
+        )
+    elif damage == "cut short":
+        path.write_bytes(path.read_bytes()[:2890])
+    elif damage == "no FITS":
+        path.write_bytes(b"gone")
+    else:
+        (own / "aside").mkdir()
+        path.unlink()
+        (own / "aside" / "a.fits").write_bytes(b"")
+    files = observed(own, own / "output", before)
+    found = judge(Comparison(micro.counted().record(inputs=files)), ["inputs"])[0]
+    assert (found.outcome, found.evidence["changed"]) == (Outcome.FAIL, ["a.fits"]), damage
+
+
+def test_padding_that_a_program_left_out_is_no_data(own):
+    """A frame without the padding of its last block gets it when astropy writes the header."""
+    path = own / "a.fits"
+    unsolved(path)
+    path.write_bytes(path.read_bytes()[: 2880 + 160])
+    before = data_digest(str(path))
+    unsolved(path)
+    assert data_digest(str(path)) == before is not None
+    assert data_digest(str(own / "b.fits")) is None  # no end of the header
+
+
+def test_a_copy_whose_header_changes_tells_of_its_data(tmp_path, given):
+    """Where the digest of the data was given, it is compared in a run of the harness too."""
+    unsolved(first(tmp_path))
+    name, data = first(tmp_path).name, data_digest(str(first(tmp_path)))
+    given[name] = Given(sha256_of(first(tmp_path)), first(tmp_path).stat().st_size, solved=False, data=data)
+    solve(first(tmp_path))
+    file = compared(tmp_path / "record", given)[0]
+    assert (file.state, file.data_before == file.data_after) == ("changed", True)
+    first(tmp_path).rename(tmp_path / "record" / "outputs" / "x.fits")
+    assert compared(tmp_path / "record", given)[0].data_after is None
 
 
 # In a whole run
