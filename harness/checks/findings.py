@@ -67,6 +67,7 @@ _OF_THE_MOSAIC: Mapping[str, Message] = MappingProxyType(
         "colour": say("New finding: the colours of the mosaic."),
         "constant areas": say("New finding: areas filled with a constant."),
         "trimmed sky": say("New finding: sky that the mosaic leaves out."),
+        "newly trimmed sky": say("New finding: the mosaic leaves out sky that the other runs show."),
         "counts": say("New finding: the counts of the coverage map."),
     }
 )

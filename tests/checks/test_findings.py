@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.checks.findings import _OF_A_PANEL, Finding, Worse, findings_in, names_in, new_findings
+from harness.checks.findings import _OF_A_PANEL, _OF_THE_MOSAIC, Finding, Worse, findings_in, names_in, new_findings
 from harness.checks.thresholds import read_thresholds
 from harness.language.catalogue import language
 
@@ -132,7 +132,7 @@ def test_how_much_worse_is_stated():
 def test_no_sentence_in_french_has_the_english_name_of_a_finding():
     """The names of the checks' findings stay English in the evidence, and each has a sentence of its own in French."""
     of_a_panel = [f"panel 3: {what}" for what in _OF_A_PANEL]
-    for name in ("scale", "colour", "constant areas", "trimmed sky", "counts", *of_a_panel):
+    for name in (*_OF_THE_MOSAIC, *of_a_panel):
         english, _ = Worse(name, 0.1, 0.4).sentences
         assert "name" not in english.values, name
         french = language("fr").render(english)
