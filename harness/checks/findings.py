@@ -69,6 +69,7 @@ _OF_THE_MOSAIC: Mapping[str, Message] = MappingProxyType(
         "trimmed sky": say("New finding: sky that the mosaic leaves out."),
         "newly trimmed sky": say("New finding: the mosaic leaves out sky that the other runs show."),
         "counts": say("New finding: the counts of the coverage map."),
+        "no map": say("New finding: the run wrote no coverage map."),
     }
 )
 _OF_A_PANEL: Mapping[str, Message] = MappingProxyType(
@@ -80,6 +81,9 @@ _OF_A_PANEL: Mapping[str, Message] = MappingProxyType(
         "colour": say("New finding: the colours of panel {panel}."),
         "level": say("New finding: the level of the sky in panel {panel}."),
         "constant areas": say("New finding: areas filled with a constant in panel {panel}."),
+        "counts": say("New finding: the counts of the coverage map in panel {panel}."),
+        "miscounted sky": say("New finding: more sky with wrong counts in the coverage map in panel {panel}."),
+        "scale": say("New finding: the scale of the coverage map in panel {panel}."),
     }
 )
 _PANEL = re.compile(r"panel (-?\d{1,9}): (.+)")
