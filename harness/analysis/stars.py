@@ -162,6 +162,12 @@ def on_grid(grid: Products, places: Array) -> tuple[Array, Array]:
     return (np.asarray(x) + 0.5) * grid.step - 0.5, (np.asarray(y) + 0.5) * grid.step - 0.5
 
 
+def in_pixels(grid: Products, columns: NDArray[np.intp], rows: NDArray[np.intp]) -> tuple[Array, Array]:
+    """Return x and y of the middles of mask elements in full-resolution pixels of a mosaic."""
+    x, y = np.asarray(columns, np.float64), np.asarray(rows, np.float64)
+    return (x + 0.5) * grid.step - 0.5, (y + 0.5) * grid.step - 0.5
+
+
 def on_sky(grid: Products, place: tuple[float, float], moved: tuple[float, float]) -> tuple[float, float]:
     """Return a displacement on a mosaic to the east and to the north, in mosaic pixels; NaN where the place is not on the sky.
 

@@ -45,6 +45,7 @@ from harness.analysis.stars import (
     Seen,
     Sky,
     error,
+    in_pixels,
     look,
     measured,
     median,
@@ -356,8 +357,7 @@ def _percent(colours: Colours) -> dict[str, float]:
 def _constant(flat: Mask, run: Record, products: Products, limit: float) -> dict[str, Found]:
     """Return the finding on areas filled with a constant: of the whole mosaic, and of each panel, with one sentence."""
     rows, columns = np.nonzero(flat)
-    at = ((places + 0.5) * products.step - 0.5 for places in (columns, rows))
-    panel = panels_at(*at, run.request.dataset.frames, products)
+    panel = panels_at(*in_pixels(products, columns, rows), run.request.dataset.frames, products)
     areas = {"": len(rows)} | {f"panel {p}: ": int(np.count_nonzero(panel == p)) for p in np.unique(panel)}
     areas = {name: area * products.step**2 for name, area in areas.items()}
     message = say("{area} pixels of covered sky are filled with a constant instead of observed sky.", area=areas[""])

@@ -26,7 +26,7 @@ from harness.analysis.footprint import outlines, per_outline, pixel_area, pixel_
 from harness.analysis.made import taken_over
 from harness.analysis.modes import sky_tiles
 from harness.analysis.regions import components
-from harness.analysis.stars import measured, panels_at, rounded
+from harness.analysis.stars import in_pixels, measured, panels_at, rounded
 from harness.checks.base import Check, Runs
 from harness.checks.findings import Finding
 from harness.checks.premises import ALWAYS, ELSEWHERE, baseline_of, standard
@@ -118,10 +118,10 @@ def wrong_areas(run: Record, products: Products, ratio: Ratio, limits: Threshold
     """Return the large connected areas where the map is too high or too low, by panel, the largest first."""
     frames = run.request.dataset.frames
     sizes = [np.count_nonzero(part) for *_, part in per_outline(outlines(frames), products.wcs, ratio.shape)]
-    least = max(1, math.ceil(limits["coverage.area"] * float(np.median(sizes or [1]))))
+    least = max(1, math.ceil(limits["coverage.area"] * float(np.median(sizes))) if sizes else 1)
     rows, columns = np.nonzero(np.isfinite(ratio))
     panel = np.full(ratio.shape, -2, dtype=np.int64)
-    panel[rows, columns] = panels_at(*_pixels(products, columns, rows), frames, products)
+    panel[rows, columns] = panels_at(*in_pixels(products, columns, rows), frames, products)
     unit = pixel_area(products.wcs, ratio.shape[1] / 2, ratio.shape[0] / 2) / 3600
     limit = limits["coverage.counts"]
     largest_by_panel: dict[int, Area] = {}
@@ -141,11 +141,6 @@ def wrong_areas(run: Record, products: Products, ratio: Ratio, limits: Threshold
             if number not in largest_by_panel or area.arcmin2 > largest_by_panel[number].arcmin2:
                 largest_by_panel[number] = area
     return sorted(largest_by_panel.values(), key=lambda area: (-area.arcmin2, area.panel))
-
-
-def _pixels(products: Products, columns: NDArray[np.intp], rows: NDArray[np.intp]) -> tuple[Ratio, Ratio]:
-    """Return x and y of mask elements in pixels of the mosaic."""
-    return (columns + 0.5) * products.step - 0.5, (rows + 0.5) * products.step - 0.5
 
 
 @dataclass(frozen=True)
@@ -178,7 +173,7 @@ def factors(run: Record, ours: Products, other: Record, theirs: Products) -> Fac
     ratio = (ours.depth[rows, columns] / theirs.depth[there_rows[both], there_columns[both]]).astype(np.float64)
     if run.request.mode != "grid" or not _same_sky_tiles(run, other):
         return Factors(_range(ratio), {})
-    panel = panels_at(*_pixels(ours, columns, rows), run.request.dataset.frames, ours)
+    panel = panels_at(*in_pixels(ours, columns, rows), run.request.dataset.frames, ours)
     in_panel = {int(n): ratio[panel == n] for n in np.unique(panel)}
     return Factors(_range(ratio), {n: _range(part) for n, part in in_panel.items() if len(part) >= _SOME})
 
