@@ -162,6 +162,26 @@ def on_grid(grid: Products, places: Array) -> tuple[Array, Array]:
     return (np.asarray(x) + 0.5) * grid.step - 0.5, (np.asarray(y) + 0.5) * grid.step - 0.5
 
 
+def in_pixels(grid: Products, columns: NDArray[np.intp], rows: NDArray[np.intp]) -> tuple[Array, Array]:
+    """Return x and y of the middles of mask elements in full-resolution pixels of a mosaic."""
+    x, y = np.asarray(columns, np.float64), np.asarray(rows, np.float64)
+    return (x + 0.5) * grid.step - 0.5, (y + 0.5) * grid.step - 0.5
+
+
+def on_sky(grid: Products, place: tuple[float, float], moved: tuple[float, float]) -> tuple[float, float]:
+    """Return a displacement on a mosaic to the east and to the north, in mosaic pixels; NaN where the place is not on the sky.
+
+    Mosaics may be turned or mirrored, so x and y of two mosaics can't be compared.
+    """
+    x, y = ((np.array([start, start + step]) + 0.5) / grid.step - 0.5 for start, step in zip(place, moved, strict=True))
+    ra, dec = (np.asarray(angle) for angle in sky_of(grid.wcs, x, y))
+    east = float((ra[1] - ra[0] + 180) % 360 - 180) * float(np.cos(np.radians(dec[0])))
+    north = float(dec[1] - dec[0])
+    length = float(np.hypot(east, north))
+    scale = float(np.hypot(*moved)) / length if length > 0 else 0.0
+    return scale * east, scale * north
+
+
 def panels_at(x: Array, y: Array, frames: Sequence[FrameFacts], grid: Products) -> NDArray[np.int64]:
     """Return the panel with the nearest centre for each position; -1 if the dataset has no panels."""
     centres: dict[int, list[tuple[float, float]]] = {}

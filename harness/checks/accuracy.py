@@ -6,7 +6,9 @@ how many of the brighter ones are not found. Of the whole mosaic it compares the
 colours, and the level of the sky between panels.
 
 Each finding has a size that grows with the error: magnitudes for fluxes, scale and colours, pixels for positions, fractions for
-stars, and parts of the sky's level for levels.
+stars, and parts of the sky's level for levels. Where an error has a direction, the finding has a value too: the gain of the
+fluxes, the gains of the channels, the displacement to the east and to the north, the offset of a level. Another error of the same
+size is then another finding.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.analysis.canvas import Mask
 from harness.analysis.causes import listed
 from harness.analysis.figure import Figure, Unit, significant, sizes
 from harness.analysis.filled import filled
@@ -42,16 +45,19 @@ from harness.analysis.stars import (
     Seen,
     Sky,
     error,
+    in_pixels,
     look,
     measured,
     median,
     on_frames,
+    on_sky,
+    panels_at,
     rounded,
     sky,
     uncompared_panels,
 )
 from harness.checks.base import Check, Runs
-from harness.checks.findings import Finding
+from harness.checks.findings import Finding, Value
 from harness.checks.premises import ALWAYS, ELSEWHERE
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, say
@@ -71,7 +77,7 @@ class Panel:
     """The stars of a panel compared with the truth; ``flux`` is on the mosaic's own scale, ``offset`` in mosaic pixels.
 
     ``stars_on_its_frames`` counts the stars on the panel's frames, ``stars`` the brighter ones on covered sky. ``gain`` is the
-    flux in units of the frames, ``colours`` the gains of the channels.
+    flux in units of the frames, ``colours`` the gains of the channels, ``shift`` the offset to the east and to the north.
     """
 
     panel: int
@@ -87,6 +93,7 @@ class Panel:
     stars_on_its_frames: int
     gain: float
     colours: Colours | None
+    shift: tuple[float, float]
 
     def to_json(self) -> dict[str, Any]:
         """Return the evidence of the panel in built-in types."""
@@ -95,6 +102,7 @@ class Panel:
             **asdict(self),
             **{name: rounded(getattr(self, name), digits) for name, digits in rounding.items()},
             "colours": None if self.colours is None else [rounded(gain, 4) for gain in self.colours.gains],
+            "shift": [rounded(part, 3) for part in self.shift],
         }
 
 
@@ -118,7 +126,7 @@ class Found:
     message: Message
     size: float
     noise: float = 0.0
-    value: float | None = None
+    value: Value | None = None
 
     def to_json(self, name: str) -> dict[str, Any]:
         """Return the evidence of the finding in built-in types."""
@@ -143,6 +151,7 @@ def compare(run: Record, truth: Truth, products: Products) -> tuple[tuple[Panel,
         own = [frame for frame in frames if (frame.panel if frame.panel is not None else -1) == panel]
         shown = on_frames(at.stars, own) & at.alone & (at.panel == panel)
         shift = [(here.x - at.x)[seen], (here.y - at.y)[seen]]
+        middle, moved = (median(at.x[seen]), median(at.y[seen])), (median(shift[0]), median(shift[1]))
         panels.append(
             Panel(
                 panel=panel,
@@ -150,7 +159,7 @@ def compare(run: Record, truth: Truth, products: Products) -> tuple[tuple[Panel,
                 found=int(seen.sum()),
                 flux=gains[panel] / scale,
                 flux_error=error(ratio[seen]) / scale,
-                offset=float(np.hypot(median(shift[0]), median(shift[1]))),
+                offset=float(np.hypot(*moved)),
                 offset_error=float(np.hypot(error(shift[0]), error(shift[1]))),
                 doubled=int((seen & here.double).sum()),
                 clouded_frames=len({frame.name for frame in own}.intersection(truth.clouded)),
@@ -158,6 +167,7 @@ def compare(run: Record, truth: Truth, products: Products) -> tuple[tuple[Panel,
                 stars_on_its_frames=int(shown.sum()),
                 gain=gains[panel],
                 colours=colours_of(products, at, here, inside),
+                shift=on_sky(products, middle, moved),
             )
         )
     chosen = np.logical_or.reduce([np.zeros(len(at.stars), np.bool_), *bright.values()])
@@ -229,7 +239,7 @@ def _findings(panel: Panel, limits: Thresholds, scatter: float | None) -> dict[s
         message = say(
             "Panel {panel}: stars are displaced by {offset} pixels.", panel=panel.panel, offset=round(panel.offset, 2)
         )
-        found["positions"] = Found(message, panel.offset, panel.offset_error)
+        found["positions"] = Found(message, panel.offset, panel.offset_error, panel.shift)
     if panel.doubled > max(1.0, limits["accuracy.doubled"] * panel.stars):
         message = say(
             "Panel {panel}: brighter stars that are doubled: {count} of {stars}.",
@@ -285,7 +295,7 @@ def _of_the_mosaic(found: Photometry, panels: Sequence[Panel], limits: Threshold
     if (scale := found.scale) is not None:
         size, noise = _magnitudes(scale.gain, scale.error)
         if size > limits["accuracy.scale"] + 3 * noise:
-            findings["scale"] = Found(_scale(scale), size, noise)
+            findings["scale"] = Found(_scale(scale), size, scale.error, scale.gain)
     if (whole := found.colours) is not None:
         apart = whole.unbalanced(found.white)
         if _coloured(apart, limits):
@@ -293,7 +303,7 @@ def _of_the_mosaic(found: Photometry, panels: Sequence[Panel], limits: Threshold
                 "The channels have unequal gains. In percent of the frames: red {red}, green {green}, blue {blue}.",
                 **_percent(whole),
             )
-            findings["colour"] = Found(message, *_magnitudes(apart.ratio, apart.ratio_error))
+            findings["colour"] = Found(message, *_of_channels(apart))
         for panel in panels if found.scale is not None and found.scale.matched else ():
             own = panel.colours.beside(whole) if panel.colours is not None and min(whole.gains) > 0 else None
             if own is not None and _coloured(own, limits):
@@ -303,7 +313,7 @@ def _of_the_mosaic(found: Photometry, panels: Sequence[Panel], limits: Threshold
                     panel=panel.panel,
                     **_percent(own),
                 )
-                findings[f"panel {panel.panel}: colour"] = Found(message, *_magnitudes(own.ratio, own.ratio_error))
+                findings[f"panel {panel.panel}: colour"] = Found(message, *_of_channels(own))
     if (levels := found.levels) is not None:
         for number, offset, excess, noise in zip(*astuple(levels), strict=True):
             if excess > limits["accuracy.level"] + 3 * noise:
@@ -312,7 +322,7 @@ def _of_the_mosaic(found: Photometry, panels: Sequence[Panel], limits: Threshold
                     panel=number,
                     percent=round(100 * offset, 1),
                 )
-                findings[f"panel {number}: level"] = Found(message, excess, noise)
+                findings[f"panel {number}: level"] = Found(message, excess, noise, offset)
     return findings
 
 
@@ -329,11 +339,29 @@ def _coloured(colours: Colours, limits: Thresholds) -> bool:
     return colours.ratio + 3 * colours.ratio_error < 1 - limits["accuracy.colour"]
 
 
+def _of_channels(colours: Colours) -> tuple[float, float, Value]:
+    """Return size, noise and value of unequal gains. The value has each gain as a fraction of the highest."""
+    highest = max(colours.gains)
+    size, _ = _magnitudes(colours.ratio, 0.0)
+    noise = float(np.hypot.reduce(colours.errors)) / highest
+    return size, noise, tuple(gain / highest for gain in colours.gains)
+
+
 def _percent(colours: Colours) -> dict[str, float]:
     return {
         name: significant(round(100 * gain, 2))
         for name, gain in zip(("red", "green", "blue"), colours.gains, strict=True)
     }
+
+
+def _constant(flat: Mask, run: Record, products: Products, limit: float) -> dict[str, Found]:
+    """Return the finding on areas filled with a constant: of the whole mosaic, and of each panel, with one sentence."""
+    rows, columns = np.nonzero(flat)
+    panel = panels_at(*in_pixels(products, columns, rows), run.request.dataset.frames, products)
+    areas = {"": len(rows)} | {f"panel {p}: ": int(np.count_nonzero(panel == p)) for p in np.unique(panel)}
+    areas = {name: area * products.step**2 for name, area in areas.items()}
+    message = say("{area} pixels of covered sky are filled with a constant instead of observed sky.", area=areas[""])
+    return {f"{name}constant areas": Found(message, float(area)) for name, area in areas.items() if area > limit}
 
 
 def _unmeasured(products: Products, truth: Truth) -> Message | None:
@@ -371,9 +399,8 @@ def _judge(runs: Runs, limits: Thresholds) -> Verdict:
     found |= _of_the_mosaic(photometry, judged, limits)
     flat = filled(products, run.request.dataset.frames, limits["content.saturated"])
     constant = None if flat is None else int(flat.sum()) * products.step**2
-    if constant is not None and constant > limits["content.constant"]:
-        message = say("{area} pixels of covered sky are filled with a constant instead of observed sky.", area=constant)
-        found["constant areas"] = Found(message, float(constant))
+    if flat is not None:
+        found |= _constant(flat, run, products, limits["content.constant"])
     evidence = MappingProxyType(_evidence(run, truth, panels, photometry, found) | {"constant_pixels": constant})
     if found:
         once = {finding.message.render(): finding.message for finding in found.values()}

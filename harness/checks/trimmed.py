@@ -1,7 +1,8 @@
 """Compare the mosaic with all sky on the frames. Sky that frames cover and a run leaves out is *trimmed*.
 
-Some of it is trimmed on purpose: each setting that trims sky is named with its area. This is a quality finding, so it fails the
-validation only if it is new. The holes check judges the sky that the run must cover; this check also counts the rest.
+Some of it is trimmed on purpose: each setting that trims sky is named with its area, also in a pass. This is a quality finding,
+so it fails the validation only if it is new. It is a finding if the run trims more than any good run, more than the pair and the
+baseline, or other sky than these. The holes check judges the sky that the run must cover; this check also counts the rest.
 Covered sky that is filled with a constant is left out too.
 """
 
@@ -20,14 +21,16 @@ from harness.analysis.causes import Causes
 from harness.analysis.figure import Figure, Unit, numbers, significant
 from harness.analysis.filled import without_filling
 from harness.analysis.footprint import outlines, pixel_area, raster
+from harness.analysis.phase3 import losses
 from harness.analysis.regions import components
 from harness.analysis.stars import measured
 from harness.checks.base import Check, Runs
 from harness.checks.findings import Finding
 from harness.checks.holes import coverage_keep, crop_margin, tile_outlines_of
-from harness.checks.premises import ALWAYS, ELSEWHERE, MODE_REACHED, standard
+from harness.checks.premises import ALWAYS, ELSEWHERE, MODE_REACHED, baseline_of, standard
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, say
+from harness.record.products import Products
 from harness.record.reader import Record
 from harness.verdict import Outcome, Verdict
 
@@ -41,6 +44,28 @@ class Part:
     cause: Message
 
 
+@dataclass(frozen=True)
+class New:
+    """Trimmed sky beside the runs to compare with, in elements of the canvas.
+
+    ``more`` is by how much the run trims more than each of them, ``elsewhere`` what it trims of the sky that all of them show.
+    """
+
+    more: int
+    elsewhere: int
+
+    def counts(self, sky: int, limits: Thresholds) -> bool:
+        """Return whether this is more than two good runs differ."""
+        return self.more > limits["trimmed.more"] * sky or self.elsewhere > limits["trimmed.elsewhere"] * sky
+
+    def sentence(self, unit: float) -> Message:
+        """Return the sentence on the larger of the two areas; ``unit`` is the area of an element in square arc minutes."""
+        if self.elsewhere >= self.more:
+            area = self.elsewhere * unit
+            return say("{area} arcmin² of this sky are shown by every run that it is compared with.", area=area)
+        return say("That is {area} arcmin² more than any run that it is compared with.", area=self.more * unit)
+
+
 def _judge(runs: Runs, limits: Thresholds) -> Verdict:
     run = runs.run
     ours = measured(run)
@@ -51,16 +76,22 @@ def _judge(runs: Runs, limits: Thresholds) -> Verdict:
     margin = math.ceil(limits["holes.edge"] / ours.step) + 2
     canvas, place = canvas_of(ours, ours, frames, margin)
     depth, _ = frames_per_element(frames, canvas)
-    covered = on_canvas(canvas, ours, ours, place)
-    left_out = _without_edges((depth > 0) & ~covered, canvas, limits)
+    left_out = _without_edges((depth > 0) & ~on_canvas(canvas, ours, ours, place), canvas, limits)
     sky, lost = int(np.count_nonzero(depth)), int(np.count_nonzero(left_out))
     if not sky:
         return Verdict("trimmed", Outcome.UNKNOWN, say("No frame shows any sky."), axis="quality")
     parts = _parts(runs, canvas, left_out, depth, limits)
+    others = [on_canvas(canvas, other, ours, place) for other in _compared(runs, limits)]
+    new = _new(left_out, depth > 0, others, canvas, limits)
     unit = pixel_area(canvas.cards, canvas.shape[1] / 2, canvas.shape[0] / 2) / 3600
     share, limit = lost / sky, limits["trimmed.classic" if run.request.mode == "classic" else "trimmed.other"]
+    found = [Finding("trimmed sky", share)] if share > limit else []
+    if new.counts(sky, limits):
+        found.append(Finding("newly trimmed sky", max(new.more, new.elsewhere) / sky))
     evidence = {
-        "findings": [Finding("trimmed sky", share).to_json()] if share > limit else [],
+        "findings": [finding.to_json() for finding in found],
+        "more_than_others_arcmin2": significant(new.more * unit) if others else None,
+        "shown_by_others_arcmin2": significant(new.elsewhere * unit) if others else None,
         "trimmed_percent": significant(100 * share),
         "trimmed_arcmin2": significant(lost * unit),
         "sky_on_frames_arcmin2": significant(sky * unit),
@@ -74,11 +105,13 @@ def _judge(runs: Runs, limits: Thresholds) -> Verdict:
         ],
     }
     figures = {"area": lost * unit, "all": sky * unit, "percent": round(100 * share, 1)}
-    if share > limit:
+    cause = tuple(_with_area(part, unit) for part in parts)
+    if found:
         sentence = say(
             "The frames cover {all} arcmin². The mosaic leaves out {area} arcmin² of it ({percent} %).", **figures
         )
-        cause = tuple(_with_area(part, unit) for part in parts)
+        if new.counts(sky, limits):
+            cause = (new.sentence(unit), *cause)
         return Verdict("trimmed", Outcome.FAIL, sentence, MappingProxyType(evidence), cause, axis="quality")
     if lost:
         sentence = say(
@@ -92,7 +125,29 @@ def _judge(runs: Runs, limits: Thresholds) -> Verdict:
             all=sky * unit,
             width=round(2 * limits["holes.edge"]),
         )
-    return Verdict("trimmed", Outcome.PASS, sentence, MappingProxyType(evidence), axis="quality")
+    return Verdict("trimmed", Outcome.PASS, sentence, MappingProxyType(evidence), cause, axis="quality")
+
+
+def _compared(runs: Runs, limits: Thresholds) -> tuple[Products, ...]:
+    """Return the mosaics of the pair and of the baseline. A baseline that lost caches is left out if there is a pair."""
+    pair, baseline = standard(runs)[0], baseline_of(runs)[0]
+    if baseline is not None and (not baseline.usable or (pair is not None and losses(baseline.history))):
+        baseline = None
+    mosaics = ((other, measured(other)) for other in (pair, baseline) if other is not None)
+    return tuple(
+        without_filling(mosaic, other.request.dataset.frames, limits["content.saturated"])
+        for other, mosaic in mosaics
+        if mosaic is not None
+    )
+
+
+def _new(left_out: Mask, sky: Mask, others: Sequence[Mask], canvas: Canvas, limits: Thresholds) -> New:
+    """Compare the trimmed sky with the covered sky of other runs."""
+    if not others:
+        return New(0, 0)
+    theirs = [int(np.count_nonzero(_without_edges(sky & ~covered, canvas, limits))) for covered in others]
+    shown = _without_edges(left_out & np.logical_and.reduce(others), canvas, limits)
+    return New(max(0, int(np.count_nonzero(left_out)) - max(theirs)), int(np.count_nonzero(shown)))
 
 
 def _without_edges(mask: Mask, canvas: Canvas, limits: Thresholds) -> Mask:

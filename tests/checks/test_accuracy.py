@@ -107,7 +107,7 @@ def test_filled_areas_are_a_finding():
     constant = run.products.constant.copy()
     constant[10:40, 20:60] = True
     found = verdict(replace(run, products=replace(run.products, constant=constant)))
-    assert sizes(found) == {"constant areas": 1200}
+    assert sizes(found) == {"constant areas": 1200, "panel 0: constant areas": 1200}
 
 
 def test_what_the_baseline_has_too_is_pre_existing():
@@ -155,6 +155,85 @@ def test_another_flux_behind_the_name_of_an_old_finding_is_new(flux, standing):
     worse = [{"name": "panel 2: flux", "before": 0.8, "after": flux}] if standing == "new" else []
     assert found.evidence.get("worse", []) == worse
     assert ("It was 0.8 in the runs that it is compared with" in micro.prose(found)) is (standing == "new")
+
+
+def raised(run, by):
+    """Return a record whose last panel has a higher sky, or a lower one."""
+    image, *others = run.products.planes
+    changed = image.sum.copy()
+    changed[:, :, 5:] += image.count[:, :, 5:] * by
+    return replace(run, products=replace(run.products, planes=(replace(image, sum=changed), *others)))
+
+
+def coloured_in_a_panel(run, channel):
+    """Return a record in whose last panel a channel is twice as bright."""
+    channels = run.products.channels.copy()
+    x = (10.0 - run.products.stars[:, 0]) * np.cos(np.radians(41.0)) / micro.SCALE + micro.COLUMNS / 2
+    channels[x > 170, channel] *= 2
+    return replace(run, products=replace(run.products, channels=channels))
+
+
+def filled_with_a_constant(run, columns):
+    """Return a record in which some columns of the mosaic are filled with a constant."""
+    constant = np.zeros_like(run.products.covered)
+    constant[:, columns] = True
+    return replace(run, products=replace(run.products, constant=constant))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "name"),
+    [
+        (known(change=dimmed(0.5, lambda x: x > -1e9)), known(change=dimmed(1.9, lambda x: x > -1e9)), "scale"),
+        (coloured(known(), (0.5, 1.0, 1.0)), coloured(known(), (1.0, 1.0, 0.5)), "colour"),
+        (known(change=shifted(2.0)), known(change=shifted(-2.0)), "panel 2: positions"),
+        (raised(known(), 60.0), raised(known(), -60.0), "panel 2: level"),
+        (coloured_in_a_panel(known(), 0), coloured_in_a_panel(known(), 2), "panel 2: colour"),
+        (
+            filled_with_a_constant(known(), slice(10, 60)),
+            filled_with_a_constant(known(), slice(210, 260)),
+            "panel 2: constant areas",
+        ),
+    ],
+    ids=[
+        "too bright for too dark",
+        "blue for red",
+        "down for up",
+        "dark for bright",
+        "a panel's colour",
+        "another panel",
+    ],
+)
+def test_another_defect_of_the_same_size_is_new(before, after, name):
+    """A defect in the other direction, colour or panel is another one; the same defect in the pair or the baseline is known."""
+
+    def as_pair(run):
+        return replace(run, request=micro.run_end().request)
+
+    def as_baseline(run):
+        return replace(run, request=replace(run.request, target=BEFORE))
+
+    found = judge(Comparison(after, as_pair(before), as_baseline(before)), ["accuracy"])[0]
+    assert (found.outcome, found.standing, found.gates) == (Outcome.FAIL, "new", True)
+    assert found.evidence["new_findings"] == [name]
+    for known_from in ((as_pair(after), as_baseline(before)), (as_pair(before), as_baseline(after))):
+        assert judge(Comparison(after, *known_from), ["accuracy"])[0].standing == "pre-existing"
+
+
+def test_a_displacement_is_compared_on_the_sky():
+    """The mosaic of the baseline is turned by 180 degrees: the same stars are displaced to the same side of the sky."""
+    run = known(change=shifted(2.0))
+    cards = run.products.wcs
+    rows, columns = run.products.covered.shape
+    turned = {
+        name: -value if name in {"CDELT1", "CDELT2"} or name.startswith("CD") else value
+        for name, value in cards.items()
+    }
+    turned |= {"CRPIX1": columns + 1 - cards["CRPIX1"], "CRPIX2": rows + 1 - cards["CRPIX2"]}
+    products = replace(run.products, wcs=turned, covered=run.products.covered[::-1, ::-1], planes=())
+    before = replace(run, products=products, request=replace(run.request, target=BEFORE))
+    found = verdict(run, baseline=before)
+    assert found.evidence["findings"] == verdict(before).evidence["findings"]
+    assert (named(found), found.standing) == (["panel 2: positions"], "pre-existing")
 
 
 def test_more_stars_lost_than_in_the_baseline_is_new():

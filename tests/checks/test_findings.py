@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.checks.findings import Finding, Worse, findings_in, names_in, new_findings
+from harness.checks.findings import _OF_A_PANEL, _OF_THE_MOSAIC, Finding, Worse, findings_in, names_in, new_findings
 from harness.checks.thresholds import read_thresholds
 from harness.language.catalogue import language
 
@@ -59,6 +59,40 @@ def test_a_changed_value_is_new_in_both_directions():
     assert new([Finding("x", 0.30, 0.005, 1.30)], [before]) == ["x"]
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "noise", "is_new"),
+    [
+        ((1.0, 1.0, 0.5), (0.5, 1.0, 1.0), 0.0, True),
+        ((1.0, 1.0, 0.5), (1.0, 1.0, 0.5), 0.0, False),
+        ((1.0, 1.0, 0.5), (1.0, 1.0, 0.54), 0.0, False),  # below the smallest change that counts
+        ((2.0, 0.0), (-2.0, 0.0), 0.9, True),
+        ((2.0, 0.0), (-2.0, 0.0), 1.0, False),  # within three standard errors of the difference
+        ((2.0, 0.0), (2.0, 0.0, 0.0), 9.0, True),  # another number of channels
+    ],
+)
+def test_values_of_several_numbers_are_compared_as_vectors(before, after, noise, is_new):
+    """Vectors are new if their distance exceeds noise and the floor, also if their lengths are equal."""
+    found = new([Finding("x", 1.0, noise, after)], [Finding("x", 1.0, noise, before)])
+    assert found == (["x"] if is_new else [])
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "sentence"),
+    [
+        ((0.0, 2.0), (0.0, -2.0), "was 0 and 2 pixels in the runs that it is compared with, and is 0 and -2 here"),
+        ((0.5, 1.0, 1.0), (1.0, 1.0, 0.5), "had 0.5, 1 and 1 times the highest gain"),
+        ((1.0,) * 4, (2.0,) * 4, "It has another value in the runs that it is compared with."),
+        (0.5, 1.9, "It was 0.5 in the runs that it is compared with, and is 1.9 here."),
+    ],
+)
+def test_values_of_several_numbers_are_stated(before, after, sentence):
+    """The evidence has the vectors as lists, and the sentence says what their numbers are."""
+    (worse,) = new_findings(evidence(Finding("x", 1.0, 0.0, after)), [evidence(Finding("x", 1.0, 0.0, before))], LIMITS)
+    listed = {"before": before, "after": after}
+    assert worse.to_json() == {"name": "x"} | {k: list(v) if isinstance(v, tuple) else v for k, v in listed.items()}
+    assert sentence in worse.sentences[1].render()
+
+
 def test_evidence_of_an_earlier_version_is_compared_by_name():
     """Older records and sessions list names only. They are read, and a known name is not new."""
     assert new([Finding("x", 0.9)], ["x"]) == []
@@ -78,6 +112,8 @@ def test_damaged_measures_are_left_out():
     """A measure that is no finite number counts as unknown; the name still counts."""
     listed = {"findings": [{"name": "x", "size": "big", "noise": float("nan"), "value": True}]}
     assert findings_in(listed) == (Finding("x", None, 0.0, None),)
+    for value in ([], [1.0, None], [1.0, float("inf")], ["a"], {"a": 1.0}, [[1.0]]):
+        assert findings_in({"findings": [{"name": "x", "size": 1.0, "value": value}]}) == (Finding("x", 1.0),)
 
 
 def test_how_much_worse_is_stated():
@@ -95,8 +131,8 @@ def test_how_much_worse_is_stated():
 
 def test_no_sentence_in_french_has_the_english_name_of_a_finding():
     """The names of the checks' findings stay English in the evidence, and each has a sentence of its own in French."""
-    of_a_panel = [f"panel 3: {what}" for what in ("stars", "flux", "positions", "doubled", "colour", "level")]
-    for name in ("scale", "colour", "constant areas", "trimmed sky", "counts", *of_a_panel):
+    of_a_panel = [f"panel 3: {what}" for what in _OF_A_PANEL]
+    for name in (*_OF_THE_MOSAIC, *of_a_panel):
         english, _ = Worse(name, 0.1, 0.4).sentences
         assert "name" not in english.values, name
         french = language("fr").render(english)
@@ -107,3 +143,4 @@ def test_no_sentence_in_french_has_the_english_name_of_a_finding():
 def test_a_finding_is_written_without_measures_that_are_not_finite():
     """JSON has no infinity: such a size is left out."""
     assert Finding("x", float("inf")).to_json() == {"name": "x", "noise": 0.0}
+    assert Finding("x", 1.0, 0.0, (1.0, float("nan"))).to_json() == {"name": "x", "size": 1.0, "noise": 0.0}
