@@ -13,7 +13,7 @@ from harness.language.message import Translate, say
 
 KEPT = 5
 BUSY_SECONDS = 3600.0
-"""A record without a seal that was written to within this time may still be written."""
+"""A session without a result that was written to within this time may still run."""
 
 # Each kind of folder below the folder of sessions, with the files of which a finished one has at least one.
 _KINDS = {
@@ -81,18 +81,9 @@ def old(place: Path, kind: str, keep: int) -> Iterator[Old]:
     ordered = sorted((_measured(path) for path in known), key=lambda entry: entry.changed)
     latest = _latest(place)
     for entry in ordered[: max(len(ordered) - keep, 0)]:
-        if entry.path.name != latest and not _is_busy(entry, kind):
+        running = not (entry.path / _KINDS[kind][0]).exists() and time.time() - entry.changed < BUSY_SECONDS
+        if entry.path.name != latest and not running:
             yield entry
-
-
-def _is_busy(entry: Old, kind: str) -> bool:
-    """Return whether a session still runs, or a record may still be written: it has no seal and was just written to."""
-    from harness.session.resume import is_running
-
-    if kind == "sessions":
-        return is_running(entry.path)
-    unsealed = any(not (path.parent / "seal.json").exists() for path in entry.path.rglob("request.json"))
-    return unsealed and time.time() - entry.changed < BUSY_SECONDS
 
 
 def _latest(place: Path) -> str:

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import pytest
 from _pytest.mark.expression import Expression  # the same reading of -m as pytest's own
-from filelock import FileLock, Timeout
 
 from harness.language.catalogue import translator
 from harness.language.message import Message, SaidError, say, sentences_of
@@ -38,7 +37,7 @@ from harness.plugin.preflight import why_nothing
 from harness.record.leftovers import remove_tree
 from harness.session.checklist import Line, read_lines
 from harness.session.options import OPTIONS, OptionError, Settings, resolve_language, resolve_options
-from harness.session.resume import ResumeError, find, lock_of, reopen, require_same, write_start
+from harness.session.resume import ResumeError, find, reopen, require_same, write_start
 from harness.targets.errors import TargetError
 from harness.verdict import exit_status
 
@@ -79,7 +78,6 @@ class Validation:
         self.terminal: TextIO | None = None
         self.started = False
         self.refused = False
-        self.lock: FileLock | None = None
         self._shared = 0
 
     @pytest.hookimpl(optionalhook=True)
@@ -195,11 +193,6 @@ class Validation:
             # pytest's own status is 0 if every test was skipped, and 1 for missing evidence.
             session.exitstatus = exit_status(self.session.outcome)
 
-    def pytest_unconfigure(self) -> None:
-        """End the session for other processes."""
-        if self.lock is not None:
-            self.lock.release()
-
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the verdicts, worst first, and the path of the report."""
         if self.session is None:
@@ -293,12 +286,10 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = _session_folder(config, settings, root)
     validation = Validation(settings, root, folder)
     _make_folder(config, root, folder)  # before the set-up, which writes below the same root
-    validation.lock = lock = _locked(config, folder)
     try:
         validation.lines = _check_setup(config, validation.campaign)
         _begin(config, validation.campaign)
     except pytest.UsageError:
-        lock.release()
         if not settings.resume:
             remove_tree(folder)  # otherwise it would look like a session that broke
         raise
@@ -314,17 +305,6 @@ def _session_folder(config: pytest.Config, settings: Settings, root: Path) -> Pa
         except ResumeError as error:
             raise usage_error(config, error) from error
     return root / "sessions" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
-
-
-def _locked(config: pytest.Config, folder: Path) -> FileLock:
-    """Hold the lock of a session while it runs. Otherwise another one could resume it, and remove its runs."""
-    lock = lock_of(folder)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        running = say("expected an interrupted session in {folder}, found one that still runs", folder=str(folder))
-        raise usage_error(config, SaidError(running)) from error
-    return lock
 
 
 def _begin(config: pytest.Config, campaign: Campaign) -> None:

@@ -34,7 +34,7 @@ from harness.session.durations import Durations
 from harness.session.machine import Machine
 from harness.session.model import JudgedRun, RealSet, RunEntry, Share
 from harness.session.options import DEFAULT_BUDGET, Settings
-from harness.session.resume import Start, own_source
+from harness.session.resume import Start
 from harness.session.run_matrix import SUBJECTS, PlannedRun, Subject, is_timed, role_of, run_key
 from harness.targets.errors import TargetError
 from harness.targets.resolve import EMBEDDED, parse, resolve
@@ -378,9 +378,7 @@ class Campaign:
         }
         frames = self.dataset(self.cases[0]).facts.sha256 if self.settings.frames else ""
         config = json.dumps(to_json(self.own_config), sort_keys=True) if self.own_config else ""
-        return Start(
-            self.settings.deciding(), targets, hashlib.sha256(config.encode()).hexdigest(), frames, own_source()
-        )
+        return Start(self.settings.deciding(), targets, hashlib.sha256(config.encode()).hexdigest(), frames)
 
     def share(self) -> Share:
         """Return what this process made of the session."""

@@ -7,14 +7,11 @@ the same verdicts.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from harness.language.message import Message, SaidError, say
 from harness.record.convert import ShapeError, from_json, to_json
@@ -24,7 +21,6 @@ from harness.record.values import RecordError
 from harness.session.model import SessionError, Share, read_session
 from harness.session.options import NEWEST
 from harness.session.run_matrix import RUNS
-from harness.targets.target import ROOT
 from harness.verdict import Outcome
 
 STARTED = "started.json"
@@ -44,33 +40,6 @@ class Start:
     targets: Mapping[str, Any]
     config: str = ""
     frames: str = ""
-    harness: str = ""
-
-
-def own_source() -> str:
-    """Return a hash of the harness's source: runs that two versions made are not mixed in one session."""
-    whole = hashlib.sha256()
-    for folder in ("harness", "fixtures"):
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            whole.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return whole.hexdigest()
-
-
-def lock_of(folder: Path) -> FileLock:
-    """Return the lock that a session holds while it runs. It lies outside the folder, so that the folder can be removed."""
-    locks = folder.parent.parent / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    return FileLock(locks / f"{folder.name}.lock")
-
-
-def is_running(folder: Path) -> bool:
-    """Return whether a session runs in a folder."""
-    lock = lock_of(folder)
-    try:
-        with lock.acquire(timeout=0):
-            return False
-    except Timeout:
-        return True
 
 
 def write_start(folder: Path, start: Start) -> None:
@@ -160,8 +129,6 @@ def _differences(before: Start, now: Start) -> list[Message]:
         for role in sorted({*before.targets, *now_targets})
         if before.targets.get(role) != now_targets.get(role)
     ]
-    if before.harness != now.harness:
-        found.append(say("the harness is another version than before: start a new session"))
     if before.config != now.config:
         found.append(say("the settings in the file of --phase3-config were changed: start a new session"))
     if before.frames != now.frames:

@@ -5,7 +5,6 @@ import json
 import pytest
 
 from harness.session.model import read_session
-from harness.session.resume import STARTED, lock_of, own_source
 from harness.session.run_matrix import RUNS
 from reports.terminal import summary_lines
 from tests.plugin.test_hooks import latest, run_pytest
@@ -93,44 +92,6 @@ def test_a_session_is_not_resumed_with_other_input(tmp_path, options, message):
     assert refused.returncode == pytest.ExitCode.USAGE_ERROR
     assert message in refused.stderr
     assert (latest(tmp_path) / "session.json").read_bytes() == before
-
-
-def test_a_refused_resume_keeps_the_finished_runs(tmp_path):
-    """A misspelt -k ends a resume with status 2. The interrupted session keeps its runs, and can be resumed afterwards."""
-    done = run_pytest(*QUICK, f"--phase3-dir={tmp_path}", "-p", "tests.interrupting", "-k", FIRST, STOP_IN=FIRST)
-    assert done.returncode == pytest.ExitCode.INTERRUPTED
-    folder = latest(tmp_path)
-    before = {p: p.read_bytes() for p in (*folder.glob(f"{RUNS}/*/*.json*"), folder / "session.json")}
-    assert any(path.name == "seal.json" for path in before)
-    refused = run_pytest(*QUICK, f"--phase3-dir={tmp_path}", "--phase3-resume", "-k", "no_such_test")
-    assert refused.returncode == pytest.ExitCode.INTERRUPTED, refused.stdout
-    assert {path: path.read_bytes() for path in before} == before
-
-
-def test_a_session_that_still_runs_is_not_resumed(tmp_path):
-    """The lock of a running session refuses a resume, which would remove its runs."""
-    done = run_pytest(*QUICK, f"--phase3-dir={tmp_path}", "-p", "tests.interrupting", "-k", FIRST, STOP_IN=FIRST)
-    assert done.returncode == pytest.ExitCode.INTERRUPTED
-    folder = latest(tmp_path)
-    before = sorted(folder.rglob("*"))
-    with lock_of(folder).acquire():
-        refused = run_pytest(*QUICK, f"--phase3-dir={tmp_path}", "--phase3-resume")
-    assert refused.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "found one that still runs" in refused.stderr
-    assert sorted(folder.rglob("*")) == before
-
-
-def test_a_session_of_another_harness_is_not_resumed(tmp_path):
-    """Runs that two versions of the harness made are not mixed: the hash of its source differs, and the message says so."""
-    done = run_pytest(*QUICK, f"--phase3-dir={tmp_path}", "-p", "tests.interrupting", "-k", FIRST, STOP_IN=FIRST)
-    assert done.returncode == pytest.ExitCode.INTERRUPTED
-    started = latest(tmp_path) / STARTED
-    facts = json.loads(started.read_text(encoding="utf-8"))
-    assert facts["harness"] == own_source()
-    started.write_text(json.dumps(facts | {"harness": "0" * 64}), encoding="utf-8")
-    refused = run_pytest(*QUICK, f"--phase3-dir={tmp_path}", "--phase3-resume")
-    assert refused.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "the harness is another version" in refused.stderr
 
 
 def test_nothing_to_resume_is_a_usage_error(tmp_path):
