@@ -29,7 +29,7 @@ def register(commands: Commands, text: Text) -> None:
     case = commands.add_parser(
         "case", help=text(say("make, verify and run case files: the exact dataset and settings of a run"))
     )
-    actions = case.add_subparsers(required=True, metavar="ACTION")
+    actions = case.add_subparsers(metavar="ACTION")
     make = actions.add_parser("make", help=text(say("write the case file of a record")))
     make.add_argument("record", type=user_path)
     make.add_argument(

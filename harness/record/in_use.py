@@ -53,7 +53,7 @@ class Hold:
             self._lock.acquire(timeout=PATIENCE)
         except Timeout:
             raise InUseError(folder) from None
-        if alone and any(_is_held(path) for path in locks_of(folder) if path != self._path):
+        if alone and any(is_held(path) for path in locks_of(folder) if path != self._path):
             self.release()
             raise InUseError(folder)
 
@@ -77,7 +77,7 @@ def held(folder: Path) -> Iterator[None]:
 
 def in_use(folder: Path) -> bool:
     """Return whether a process works in a folder."""
-    return any(map(_is_held, locks_of(folder)))
+    return any(map(is_held, locks_of(folder)))
 
 
 def locks_of(folder: Path) -> tuple[Path, ...]:
@@ -87,7 +87,8 @@ def locks_of(folder: Path) -> tuple[Path, ...]:
     return tuple(path for path in sorted(folder.parent.glob("*.lock")) if path.name.rsplit(".", 2)[0] == folder.name)
 
 
-def _is_held(path: Path) -> bool:
+def is_held(path: Path) -> bool:
+    """Return whether a process holds a lock file."""
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
