@@ -270,7 +270,7 @@ def _untimed(runs: Runs, found: Findings, limits: Thresholds) -> Message | None:
             made=len(runs.timed),
             fewest=FEWEST_PAIRS,
         )
-    if _varies(found, limits) and not _cpu_answers(found, limits):
+    if found.ratio is not None and not any(_answers(interval, limits) for interval in (found.ratio, found.cpu)):
         return say(
             "The times vary too much: Phase 3 takes {value} times as long as with run_end, 95 % interval {low} to {high}, from"
             " {points} pairs. The timing check passes only if the confidence interval excludes a slowdown by a factor of"
@@ -281,14 +281,9 @@ def _untimed(runs: Runs, found: Findings, limits: Thresholds) -> Message | None:
     return None
 
 
-def _varies(found: Findings, limits: Thresholds) -> bool:
-    """Return whether a doubling of wall time could hide in its interval."""
-    return found.ratio is not None and found.ratio.high > limits["cost.ratio_told"]
-
-
-def _cpu_answers(found: Findings, limits: Thresholds) -> bool:
-    """Return whether the interval of CPU time excludes a doubling."""
-    return found.cpu is not None and found.cpu.high <= limits["cost.ratio_told"]
+def _answers(interval: Interval | None, limits: Thresholds) -> bool:
+    """Return whether the interval of a ratio of times was measured and excludes a doubling."""
+    return interval is not None and interval.high <= limits["cost.ratio_told"]
 
 
 def _unanswered(runs: Runs, found: Findings) -> Message | None:
@@ -309,7 +304,7 @@ def _nothing_wrong(found: Findings, limits: Thresholds) -> Message:
     growth: dict[str, Value] = {}
     if found.exponent is not None:
         growth = {f"power_{name}": value for name, value in _values(found.exponent).items()}
-    if found.cpu is not None and found.ratio is not None and _varies(found, limits) and _cpu_answers(found, limits):
+    if found.ratio is not None and found.cpu is not None and not _answers(found.ratio, limits):
         return _by_cpu_time(found.cpu, found.ratio, values, growth)
     if found.ratio is not None and growth:
         return say(

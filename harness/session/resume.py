@@ -53,20 +53,28 @@ def write_start(folder: Path, start: Start) -> None:
 
 
 def find(root: Path, named: str) -> Path:
-    """Return the folder of the session to resume: the newest below ``root``, or one that is named by its folder.
+    """Return the folder of the session to resume: the newest below ``root``, or the one of this name or folder.
 
     Raises
     ------
     ResumeError
-        When there is no such session, or it reached its end.
+        When there is no such session below ``root``, or it reached its end.
 
     """
     sessions = root / "sessions"
     known = sorted(path for path in sessions.glob("*") if path.is_dir())
     if named == NEWEST:
-        folder = known[-1] if known else sessions
+        folder = known[-1] if known else sessions / "*"
     else:
         folder = next((path for path in known if path.name == named), Path(named).expanduser().resolve())
+    if folder.parent != sessions:  # its frames and exported targets are below another folder
+        raise ResumeError(
+            say(
+                "expected a session below {sessions}, found {folder}: name the folder that it is in with --phase3-dir",
+                sessions=str(sessions),
+                folder=str(folder),
+            )
+        )
     if not (folder / STARTED).is_file():
         raise ResumeError(
             say(

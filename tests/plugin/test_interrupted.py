@@ -117,7 +117,7 @@ def test_a_refused_resume_leaves_every_file_as_it_was(stopped, workers):
     assert "none is selected" in nothing.stdout
     assert files_below(latest(root)) == before
     other = run_pytest(*resume, "--phase3-workers=3", *workers)
-    assert other.returncode == 2
+    assert other.returncode == pytest.ExitCode.USAGE_ERROR
     assert files_below(latest(root)) == before
     assert [p.name for p in (root / "sessions").iterdir()] == [latest(root).name]
 

@@ -87,6 +87,16 @@ def test_a_session_that_was_killed_keeps_its_finished_runs(folder):
     assert find(folder.parents[1], folder.name) == folder
 
 
+def test_a_session_of_another_folder_is_refused(folder, tmp_path):
+    """A session is found by its name and by its folder; one below another --phase3-dir is refused before anything runs."""
+    root = folder.parents[1]
+    assert find(root, "newest") == find(root, folder.name) == find(root, str(folder)) == folder
+    with pytest.raises(ResumeError, match="name the folder that it is in with --phase3-dir"):
+        find(tmp_path / "other", str(folder))
+    with pytest.raises(ResumeError, match="expected an interrupted session"):
+        find(tmp_path / "other", "newest")
+
+
 def test_each_start_has_shares_of_its_own(folder):
     """What a start writes does not touch what an earlier one wrote."""
     for name in ("shares", "shares-2", "shares-3"):
