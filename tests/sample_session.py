@@ -25,6 +25,7 @@ from harness.record.seal import seal
 from harness.session.checklist import evaluate, read_lines
 from harness.session.model import JudgedRun, RealSet, RunEntry, Session, TestEntry, write_session
 from harness.session.rows import with_rows
+from harness.session.run_matrix import RUNS
 from harness.verdict import Outcome
 
 ROWS, COLUMNS, SCALE, PAD = 90, 120, 0.0015, 5
@@ -310,7 +311,7 @@ def sample_session(folder, kind="reference", *, hostile=False, sealed=True):
 
     def made(role, by, retention, *, naive=False, whole=True):
         key = f"{role}-{retention}"
-        path = f"runs/{key}"
+        path = f"{RUNS}/{key}"
         request = a_request(case, role, by, retention, hostile=hostile)
         Run(folder / path, request, naive=naive, hostile=hostile).write(sealed=whole)
         record = read_record(folder / path)

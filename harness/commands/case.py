@@ -29,7 +29,7 @@ def register(commands: Commands, text: Text) -> None:
     case = commands.add_parser(
         "case", help=text(say("make, verify and run case files: the exact dataset and settings of a run"))
     )
-    actions = case.add_subparsers(required=True, metavar="ACTION")
+    actions = case.add_subparsers(metavar="ACTION")
     make = actions.add_parser("make", help=text(say("write the case file of a record")))
     make.add_argument("record", type=user_path)
     make.add_argument(
@@ -147,6 +147,7 @@ def _runs(options: argparse.Namespace, translate: Translate) -> list[tuple[Messa
     from harness.checks.judge import judge
     from harness.field.case_file import CaseError, compare, listed, other_settings, read, verify
     from harness.record.comparison import Comparison
+    from harness.record.in_use import held
     from harness.run.runner import make_run
     from harness.session.progress import progress_of
 
@@ -172,7 +173,7 @@ def _runs(options: argparse.Namespace, translate: Translate) -> list[tuple[Messa
     make = functools.partial(make_run, frames=dataset.folder, truth=truth, table=case.table)
     own = case.request.retention
     other: Retention = "per_tile" if own == "run_end" else "run_end"
-    with progress_of(folder, lambda text: print(text, file=sys.stderr, flush=True), translate):
+    with held(folder), progress_of(folder, lambda text: print(text, file=sys.stderr, flush=True), translate):
         run = make(case.asks(target, own, options.seconds), folder / own)
         partner = make(case.asks(target, other, options.seconds), folder / other) if options.pair else None
     for record in (run, *((partner,) if partner else ())):

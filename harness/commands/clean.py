@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +11,12 @@ from harness.commands.console import Commands, Text, root, tell
 from harness.language.message import Translate, say
 
 KEPT = 5
-BUSY_SECONDS = 3600.0
-"""A session without a result that was written to within this time may still run."""
 
-# Each kind of folder below the folder of sessions, with the files of which a finished one has at least one.
+# Each kind of folder below the folder of sessions, with what is in it. A folder without any of these is the user's.
 _KINDS = {
     "sessions": ("session.json", "shares"),
-    "records": ("request.json", "seal.json"),
-    "cases": ("request.json", "seal.json"),
+    "records": ("record-*",),
+    "cases": ("*/request.json", "*/seal.json"),
 }
 
 
@@ -46,18 +43,17 @@ def register(commands: Commands, text: Text) -> None:
 
 def _clean(options: argparse.Namespace, translate: Translate) -> int:
     from harness.language.catalogue import language
-    from harness.record.leftovers import remove_tree
 
     place = root()
-    found = tuple(entry for kind in _KINDS for entry in old(place, kind, max(options.keep, 0)))
+    found = [entry for kind in _KINDS for entry in old(place, kind, max(options.keep, 0))]
+    if options.yes:
+        found = [entry for entry in found if _remove(entry.path)]
     if not found:
         tell(say("Nothing to remove in {folder}.", folder=str(place)), translate)
         return 0
     written = language(options.lang)
     for entry in found:
         print(f"{written.size(entry.size):>10}  {entry.path}")
-        if options.yes:
-            remove_tree(entry.path)
     total = written.size(sum(entry.size for entry in found))
     if options.yes:
         tell(say("Removed {count} folders, {size}.", count=len(found), size=total), translate)
@@ -69,20 +65,37 @@ def _clean(options: argparse.Namespace, translate: Translate) -> int:
     return 0
 
 
+def _remove(folder: Path) -> bool:
+    """Remove a folder, and the lock files that killed processes left of it; return whether no process works in it."""
+    from harness.record.in_use import InUseError, held, locks_of
+    from harness.record.leftovers import remove_tree
+
+    try:
+        with held(folder):  # nothing is resumed in a folder that is being removed
+            remove_tree(folder)
+    except InUseError:
+        return False  # a session was resumed since the list was made
+    for path in locks_of(folder):
+        path.unlink(missing_ok=True)
+    return True
+
+
 def old(place: Path, kind: str, keep: int) -> Iterator[Old]:
     """Yield the folders of a kind below ``place`` but the newest ``keep``, the oldest first.
 
-    Other folders, links, the session that ``latest`` names, and a session that may still run are never among them.
+    Other folders, links, the session that ``latest`` names, and those in which a process works are never among them.
     """
+    from harness.record.in_use import in_use
+
     folder = place / kind
     if not folder.is_dir():
         return
-    known = [p for p in folder.iterdir() if not p.is_symlink() and any((p / name).exists() for name in _KINDS[kind])]
+    there = [path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()]
+    known = [path for path in there if any(any(path.glob(name)) for name in _KINDS[kind]) and not in_use(path)]
     ordered = sorted((_measured(path) for path in known), key=lambda entry: entry.changed)
     latest = _latest(place)
     for entry in ordered[: max(len(ordered) - keep, 0)]:
-        running = not (entry.path / _KINDS[kind][0]).exists() and time.time() - entry.changed < BUSY_SECONDS
-        if entry.path.name != latest and not running:
+        if entry.path.name != latest:
             yield entry
 
 

@@ -11,7 +11,7 @@ from harness.language.message import Translate, say
 def register(commands: Commands, text: Text) -> None:
     """Add ``data`` and its actions."""
     data = commands.add_parser("data", help=text(say("list, get and verify the sets of observed frames")))
-    actions = data.add_subparsers(required=True, metavar="ACTION")
+    actions = data.add_subparsers(metavar="ACTION")
     actions.add_parser("list", help=text(say("list the sets and where they are"))).set_defaults(command=_list)
     for name, command, purpose in (
         ("fetch", _fetch, say("build the frames of a set from their public originals")),

@@ -36,11 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     lang = _language(words, CODES)
     translate = translator(lang)
     with speaking(translate):
-        parser = _parser(translate, CODES)
-        if not words:
-            parser.print_help()
+        options = _parser(translate, CODES).parse_args(words, argparse.Namespace(lang=lang))
+        if options.command is None:  # "phase3", "phase3 --lang fr", "phase3 case"
+            options.asked.print_help()
             return 0
-        options = parser.parse_args(words, argparse.Namespace(lang=lang))
     try:
         status: int = options.command(options, translate)
         sys.stdout.flush()  # a reader that went away is noticed here, not at the interpreter's end
@@ -74,22 +73,23 @@ def _parser(translate: Translate, codes: Sequence[str]) -> argparse.ArgumentPars
     parser = argparse.ArgumentParser(prog="phase3", description=text(description))
     lang = say("language of the messages (default: PHASE3_LANG, or that of the system if it is one of these, or en)")
     parser.add_argument("--lang", choices=codes, help=text(lang))
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser.set_defaults(command=None, asked=parser)
+    commands = parser.add_subparsers(metavar="COMMAND")
     for command in _COMMANDS:
         command.register(commands, text)
-    for subparser in _leaves(commands):
+    for subparser in _below(commands):
         subparser.add_argument("--lang", choices=codes, default=argparse.SUPPRESS, help=text(lang))
     return parser
 
 
-def _leaves(commands: Commands) -> Iterator[argparse.ArgumentParser]:
-    """Yield the parser of each command that runs, also of those below a command, such as ``phase3 case run``."""
+def _below(commands: Commands) -> Iterator[argparse.ArgumentParser]:
+    """Yield the parser of each command, also of those below a command, such as ``phase3 case run``."""
     for parser in commands.choices.values():
-        below = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]  # noqa: SLF001 -- no public way
-        for group in below:
-            yield from _leaves(group)
-        if not below:
-            yield parser
+        yield parser
+        for action in parser._actions:  # noqa: SLF001 -- argparse has no public way to the commands below a command
+            if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+                parser.set_defaults(asked=parser)
+                yield from _below(action)
 
 
 if __name__ == "__main__":

@@ -36,11 +36,19 @@ def register(commands: Commands, text: Text) -> None:
 
 
 def _record(options: argparse.Namespace, translate: Translate) -> int:
+    from harness.record.in_use import held
+
+    folder = (options.dir or new_folder(root() / "records", time.strftime("%Y-%m-%d"))).resolve()
+    with held(folder):
+        return _recorded(options, folder, translate)
+
+
+def _recorded(options: argparse.Namespace, folder: Path, translate: Translate) -> int:
+    """Record the command below a folder, judge its mosaics, and return the exit status."""
     from harness.checks.judge import judge
     from harness.field.observe import NothingRecordedError, record_command
     from harness.record.comparison import Comparison
 
-    folder = (options.dir or new_folder(root() / "records", time.strftime("%Y-%m-%d"))).resolve()
     try:
         inputs: dict[Path, Path] = {}
         records = record_command(options.words, folder, options.seconds, _echo, inputs)

@@ -22,6 +22,7 @@ from harness.record.convert import from_json, to_json
 from harness.record.values import RecordError
 from harness.session.checklist import Line
 from harness.session.model import RunEntry, Session, Share, TestEntry, with_shares, write_session
+from harness.session.resume import SHARES
 from harness.session.rows import with_rows
 from harness.targets import git
 from harness.targets.errors import TargetError
@@ -83,7 +84,7 @@ def _message(report: pytest.TestReport) -> str:
     return str(crash.message if crash else report.longrepr or "")[:LONGEST_MESSAGE]
 
 
-def write_collected(folder: Path, worker: str, items: Iterable[pytest.Item]) -> None:
+def write_collected(shares: Path, worker: str, items: Iterable[pytest.Item]) -> None:
     """Write down the collected tests. Otherwise a test that leaves no report would be missing from the session."""
     collected = {}
     for item in items:
@@ -96,30 +97,31 @@ def write_collected(folder: Path, worker: str, items: Iterable[pytest.Item]) -> 
             "occasion": occasion,
             "needs": needs_of(item),
         }
-    (folder / "shares" / f"{worker}.collected").write_text(json.dumps(collected), encoding="utf-8")
+    (shares / f"{worker}.collected").write_text(json.dumps(collected), encoding="utf-8")
 
 
-def read_collected(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return the facts of every test that a process of the session collected, by id."""
+def read_collected(*shares: Path) -> dict[str, dict[str, Any]]:
+    """Return the facts of every test that a process collected, by id, from folders of shares."""
     collected: dict[str, dict[str, Any]] = {}
-    for path in sorted(folder.glob("shares/*.collected")):
+    for path in (path for folder in shares for path in sorted(folder.glob("*.collected"))):
         collected |= json.loads(path.read_text(encoding="utf-8"))
     return collected
 
 
-def write_share(folder: Path, worker: str, share: Share) -> None:
+def write_share(shares: Path, worker: str, share: Share) -> None:
     """Write the runs and verdicts of one worker."""
-    (folder / "shares" / f"{worker}.json").write_text(json.dumps(to_json(share)), encoding="utf-8")
+    (shares / f"{worker}.json").write_text(json.dumps(to_json(share)), encoding="utf-8")
 
 
 def assemble(
-    campaign: Campaign, folder: Path, reports: Mapping[str, Report], lines: Iterable[Line], command: str
+    campaign: Campaign, shares: Path, reports: Mapping[str, Report], lines: Iterable[Line], command: str
 ) -> Session:
-    """Merge the workers' shares and the tests into the session of ``folder``, write it, and point to it as the latest.
+    """Merge the workers' shares and the tests into the session of the campaign, write it, and point to it as the latest.
 
-    ``campaign`` has the target and the options of this process, ``reports`` what each test concluded, by its id, ``lines`` the
-    checklist; ``command`` started the session.
+    ``shares`` is the folder of the workers' shares, ``reports`` what each test concluded, by its id, ``lines`` the checklist;
+    ``command`` started the session.
     """
+    folder = campaign.folder
     target = campaign.target("subject")
     session = Session(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -130,15 +132,17 @@ def assemble(
         environment=_environment(),
         options=campaign.settings.deciding(),
     )
-    shares = [from_json(json.loads(p.read_text(encoding="utf-8")), Share) for p in sorted(folder.glob("shares/*.json"))]
-    session = with_shares(session, shares)
+    parts = [from_json(json.loads(p.read_text(encoding="utf-8")), Share) for p in sorted(shares.glob("*.json"))]
+    session = with_shares(session, parts)
     cut_off = say("The session was interrupted before this test had run.").render(translator(campaign.settings.lang))
     unreached = Report(Outcome.NOT_EVALUATED, cut_off, {})
-    # A resumed session keeps what a test concluded earlier, unless the test was run again.
+    # A resumed session keeps what a test concluded earlier, unless the test was run again. Tests that were to run at an earlier
+    # start, and are not selected now, are still to run.
+    collected = read_collected(*sorted(folder.glob(f"{SHARES}*")))
     earlier = {test.nodeid for test in session.tests}
-    tests = tuple(_entries(folder, reports, unreached, earlier))
+    tests = tuple(_entries(collected, reports, unreached, earlier))
     session = with_shares(session, [Share(tests=tests), Share(runs=tuple(_unshared(folder, session)))])
-    left = len(read_collected(folder).keys() - reports.keys() - earlier)
+    left = len(collected.keys() - reports.keys() - earlier)
     session = replace(session, interrupted=_interrupted(left, len(session.tests)))
     session = with_rows(session, lines)
     write_session(session, folder)
@@ -149,10 +153,13 @@ def assemble(
 
 
 def _entries(
-    folder: Path, reports: Mapping[str, Report], unreached: Report, earlier: Container[str]
+    collected: Mapping[str, Mapping[str, Any]],
+    reports: Mapping[str, Report],
+    unreached: Report,
+    earlier: Container[str],
 ) -> Iterator[TestEntry]:
     """Yield every collected test. One without a report was not reached; it is left out if an earlier entry has it."""
-    for nodeid, facts in read_collected(folder).items():
+    for nodeid, facts in collected.items():
         if nodeid not in reports and nodeid in earlier:
             continue
         report = reports.get(nodeid, unreached)

@@ -34,10 +34,19 @@ from harness.plugin.assemble import (
     write_share,
 )
 from harness.plugin.preflight import why_nothing
+from harness.record.in_use import Hold, InUseError
 from harness.record.leftovers import remove_tree
 from harness.session.checklist import Line, read_lines
 from harness.session.options import OPTIONS, OptionError, Settings, resolve_language, resolve_options
-from harness.session.resume import ResumeError, find, reopen, require_same, write_start
+from harness.session.resume import (
+    ResumeError,
+    find,
+    next_shares,
+    reopen,
+    require_same,
+    stopped_runs,
+    write_start,
+)
 from harness.targets.errors import TargetError
 from harness.verdict import exit_status
 
@@ -51,6 +60,8 @@ if TYPE_CHECKING:
 
 STATE = "phase3-validation"
 """The name under which the validation of a pytest run is registered as a plugin."""
+CONTROLLER = "controller"
+"""The process that starts and ends a session, beside the workers of pytest-xdist."""
 USAGE = 2
 """The exit status if it is known before the start that nothing can be judged, or that there is no room for the runs."""
 FEWEST_POINTINGS = 2
@@ -64,12 +75,15 @@ class Validation:
     configuration, so that a function of the module could not find the state.
     """
 
-    def __init__(self, settings: Settings, root: Path, folder: Path, worker: str = "") -> None:
+    def __init__(self, settings: Settings, root: Path, shares: Path, worker: str = "") -> None:
         from harness.session.campaign import Campaign
 
-        self.campaign: Campaign = Campaign(settings, root, folder)
-        self.folder = folder
+        self.folder = shares.parent
+        self.campaign: Campaign = Campaign(settings, root, self.folder)
+        self.shares = shares
         self.worker = worker
+        # A worker of an earlier start may have outlived its controller.
+        self.hold = Hold(self.folder, worker or CONTROLLER, alone=not worker)
         self.lines: tuple[Line, ...] = ()
         self.reports: dict[str, Report] = {}
         self.patch: tuple[Verdict, ...] = ()
@@ -82,14 +96,14 @@ class Validation:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Give the session's folder to a pytest-xdist worker."""
-        node.workerinput["phase3_folder"] = str(self.folder)
+        """Give the folder of shares, which is in the session's folder, to a pytest-xdist worker."""
+        node.workerinput["phase3_shares"] = str(self.shares)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Write down the collected tests, show their runs and start watching them."""
         if not self.worker and _distributed(session.config):
             return  # the workers collect
-        write_collected(self.folder, self.worker or "controller", session.items)
+        write_collected(self.shares, self.worker or CONTROLLER, session.items)
         if not self.worker:
             self._start(session.config)
 
@@ -104,7 +118,7 @@ class Validation:
         from harness.session.campaign import NoRoom
 
         self.started = True
-        collected = read_collected(self.folder)
+        collected = read_collected(self.shares)
         nothing = why_nothing(self.campaign, collected.values())
         if nothing:
             self._refuse(say("No test of this session can judge anything."), *nothing)
@@ -114,6 +128,8 @@ class Validation:
             estimate = self.campaign.pilot(names)
         except NoRoom as missing:
             self._refuse(*missing.messages)
+        if self.campaign.settings.resume:  # nothing refuses from here on
+            reopen(self.folder, self.shares)
         planned = self.campaign.planned(names)
         reporter = config.pluginmanager.get_plugin("terminalreporter")
         if not planned or reporter is None:
@@ -130,7 +146,7 @@ class Validation:
             reporter.write_line(trait.render(translate))
 
     def _refuse(self, *messages: Message) -> NoReturn:
-        """End the pytest run before its first test, with the exit status for a wrong set-up and no session."""
+        """End the pytest run before its first test, with the exit status for a wrong set-up and no new session."""
         self.refused = True
         translate = translator(self.campaign.settings.lang)
         pytest.exit(" ".join(message.render(translate) for message in messages), returncode=USAGE)
@@ -167,7 +183,7 @@ class Validation:
 
     def _write_share(self) -> None:
         self._shared = self.campaign.made
-        write_share(self.folder, self.worker or "controller", replace(self.campaign.share(), patch=self.patch))
+        write_share(self.shares, self.worker or CONTROLLER, replace(self.campaign.share(), patch=self.patch))
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -177,21 +193,28 @@ class Validation:
         if self.terminal is not None:
             self.terminal.close()
         if self.refused:
-            if not self.campaign.settings.resume:  # an interrupted session keeps its finished runs
-                remove_tree(self.folder)
+            self.undo()
             return
         self._write_share()
-        if self.worker or not (self.reports or read_collected(self.folder)):
+        if self.worker or not (self.reports or read_collected(self.shares)):
             return
         from reports.material import Material
         from reports.write import write_views
 
         command = shlex.join(["pytest", *session.config.invocation_params.args])
-        self.session = assemble(self.campaign, self.folder, self.reports, self.lines, command)
+        self.session = assemble(self.campaign, self.shares, self.reports, self.lines, command)
         write_views(Material(self.folder))
         if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             # pytest's own status is 0 if every test was skipped, and 1 for missing evidence.
             session.exitstatus = exit_status(self.session.outcome)
+
+    def undo(self) -> None:
+        """Remove what a start that is refused has written: all of a new session, and nothing that an interrupted one had."""
+        remove_tree(self.shares if self.campaign.settings.resume else self.folder)
+
+    def pytest_unconfigure(self) -> None:
+        """Let others resume or remove the session."""
+        self.hold.release()
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the verdicts, worst first, and the path of the report."""
@@ -280,31 +303,41 @@ def pytest_configure(config: pytest.Config) -> None:
     root = root.expanduser().resolve()
     given = getattr(config, "workerinput", None)
     if given is not None:
-        worker = Validation(settings, root, Path(given["phase3_folder"]), given["workerid"])
+        worker = Validation(settings, root, Path(given["phase3_shares"]), given["workerid"])
         config.pluginmanager.register(worker, STATE)
         return
-    folder = _session_folder(config, settings, root)
-    validation = Validation(settings, root, folder)
-    _make_folder(config, root, folder)  # before the set-up, which writes below the same root
+    validation = _opened(config, settings, root)
     try:
         validation.lines = _check_setup(config, validation.campaign)
         _begin(config, validation.campaign)
     except pytest.UsageError:
-        if not settings.resume:
-            remove_tree(folder)  # otherwise it would look like a session that broke
+        validation.undo()  # otherwise it would look like a session that broke
+        validation.hold.release()
         raise
     validation.terminal = _terminal()
     config.pluginmanager.register(validation, STATE)
 
 
-def _session_folder(config: pytest.Config, settings: Settings, root: Path) -> Path:
-    """Return the folder of a new session, or of the one to resume."""
-    if settings.resume:
-        try:
-            return find(root, settings.resume)
-        except ResumeError as error:
-            raise usage_error(config, error) from error
-    return root / "sessions" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
+def _opened(config: pytest.Config, settings: Settings, root: Path) -> Validation:
+    """Return the validation of a new session, or of the one to resume, in a folder that no other process works in."""
+    try:
+        if settings.resume:
+            folder = find(root, settings.resume)
+        else:
+            folder = root / "sessions" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
+            folder.mkdir(parents=True)  # before the set-up, which writes below the same root
+        validation = Validation(settings, root, next_shares(folder))
+        validation.shares.mkdir()
+    except (ResumeError, InUseError) as error:
+        raise usage_error(config, error) from error
+    except OSError as error:
+        message = say(
+            "expected to write a session below {folder}, found {error}: name another folder with --phase3-dir",
+            folder=str(root),
+            error=str(error),
+        )
+        raise usage_error(config, SaidError(message)) from error
+    return validation
 
 
 def _begin(config: pytest.Config, campaign: Campaign) -> None:
@@ -313,23 +346,11 @@ def _begin(config: pytest.Config, campaign: Campaign) -> None:
         start = campaign.start()
         if campaign.settings.resume:
             require_same(campaign.folder, start)
-            reopen(campaign.folder)
+            campaign.stopped = stopped_runs(campaign.folder)
         else:
             write_start(campaign.folder, start)
     except (ResumeError, OSError) as error:
         raise usage_error(config, error) from error
-
-
-def _make_folder(config: pytest.Config, root: Path, folder: Path) -> None:
-    try:
-        (folder / "shares").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        message = say(
-            "expected to write a session below {folder}, found {error}: name another folder with --phase3-dir",
-            folder=str(root),
-            error=str(error),
-        )
-        raise usage_error(config, SaidError(message)) from error
 
 
 def usage_error(config: pytest.Config, error: Exception) -> pytest.UsageError:

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from harness.session.campaign import Campaign
 
 NEEDS = ("patch_row", "driven")
-"""The fixtures that a target may be unable to give."""
+"""The fixtures that compare two versions, and that call the release alone: some targets can't give them."""
 
 
 def needs_of(item: pytest.Item) -> list[str]:
-    """Return which of these fixtures a test uses."""
+    """Return which fixtures a test uses that a target may be unable to give."""
     return [name for name in NEEDS if name in getattr(item, "fixturenames", ())]
 
 
@@ -29,7 +29,7 @@ def sides(campaign: Campaign) -> tuple[TargetFacts, TargetFacts]:
     Raises
     ------
     NoSuchRun
-        When there are no two versions. A folder without git is a version too: its files are its identity.
+        When the baseline and the subject are one version. A folder without git is a version too: its files are its identity.
 
     """
     from harness.session.campaign import NoSuchRun
@@ -65,14 +65,13 @@ def why_nothing(campaign: Campaign, tests: Iterable[Mapping[str, Any]]) -> tuple
     known = list(tests)
     if not known:
         return (say("expected tests to run, found that none is selected: correct the names, -k or -m"),)
-    reasons = {name: _missing(campaign, name) for name in {need for test in known for need in test.get("needs", ())}}
-    found = []
+    missing: dict[str, tuple[Message, ...]] = {}
     for test in known:
-        missing = [why for need in test.get("needs", ()) if (why := reasons[need])]
-        if not missing:
+        needs = test.get("needs", ())
+        missing |= {need: _missing(campaign, need) for need in needs if need not in missing}
+        if not any(missing[need] for need in needs):
             return ()
-        found += [message for why in missing for message in why]
-    return tuple({message.render(): message for message in found}.values())
+    return tuple(message for messages in missing.values() for message in messages)
 
 
 def _missing(campaign: Campaign, need: str) -> tuple[Message, ...]:

@@ -36,6 +36,7 @@ from harness.session.model import JudgedRun, RealSet, RunEntry, Share
 from harness.session.options import DEFAULT_BUDGET, Settings
 from harness.session.resume import Start
 from harness.session.run_matrix import SUBJECTS, PlannedRun, Subject, is_timed, role_of, run_key
+from harness.session.source import own_source
 from harness.targets.errors import TargetError
 from harness.targets.resolve import EMBEDDED, parse, resolve
 from harness.targets.target import Target
@@ -63,6 +64,8 @@ class Campaign:
         self.folder = folder
         self._records = folder / run_matrix.RUNS
         self.machine = Machine(self._records)
+        self.stopped: set[str] = set()
+        """Keys of the runs that were stopped with an interrupted session: they are made again."""
         self._runs: dict[str, RunEntry] = {}
         self._judged: dict[tuple[str, str], JudgedRun] = {}
         self._datasets: dict[str, datasets.Dataset] = {}
@@ -190,24 +193,23 @@ class Campaign:
         """
         path = self.folder / "subset.json"
         with FileLock(f"{path}.lock"):
-            if not path.exists():
-                # With run_end, which has the higher peak: the caches still exist when tiles and mosaic are written.
-                pilot = budget.measured(self.run(catalogue.QUICK_CASE, "subject", "run_end"))
-                (case,) = (c for c in self.cases if c.dataset in catalogue.STRESS_SUBSETS)
-                runs = len(self.planned([case.name]))
-                panels = {
-                    name: [p.panel for p in datasets.SYNTHETIC[name].pointings] for name in catalogue.STRESS_SUBSETS
-                }
-                sizes = [budget.Size.of(name, panels[name], runs, catalogue.STRESS_BORROWED) for name in panels]
-                free = shutil.disk_usage(self.folder).free
-                choice = budget.choose(
-                    sizes, pilot, self.settings.budget, free=free, usual=budget.parse(DEFAULT_BUDGET)
-                )
-                path.write_text(json.dumps(to_json(choice), indent=1), encoding="utf-8")
-            choice = from_json(json.loads(path.read_text(encoding="utf-8")), budget.Choice)
-        if choice.name is None:
-            raise NoRoom(choice.why)
+            known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+            choice = self._choice() if known is None else from_json(known, budget.Choice)
+            if choice.name is None:
+                raise NoRoom(choice.why)  # not written: an interrupted session may have room when it is resumed
+            path.write_text(json.dumps(to_json(choice), indent=1), encoding="utf-8")
         return choice.name
+
+    def _choice(self) -> budget.Choice:
+        """Choose the subset of the stress test, or none of them, from a pilot run."""
+        # With run_end, which has the higher peak: the caches still exist when tiles and mosaic are written.
+        pilot = budget.measured(self.run(catalogue.QUICK_CASE, "subject", "run_end"))
+        (case,) = (c for c in self.cases if c.dataset in catalogue.STRESS_SUBSETS)
+        runs = len(self.planned([case.name]))
+        panels = {name: [p.panel for p in datasets.SYNTHETIC[name].pointings] for name in catalogue.STRESS_SUBSETS}
+        sizes = [budget.Size.of(name, panels[name], runs, catalogue.STRESS_BORROWED) for name in panels]
+        free = shutil.disk_usage(self.folder).free
+        return budget.choose(sizes, pilot, self.settings.budget, free=free, usual=budget.parse(DEFAULT_BUDGET))
 
     def request(self, case: CaseSpec, subject: Subject, retention: Retention, variant: Variant = PLAIN) -> Request:
         """Return the request of a run of this case."""
@@ -240,12 +242,13 @@ class Campaign:
         key = run_key(request, variant.repeat)
         record_folder = self._records / key
         sealed = record_folder / "seal.json"
-        if not sealed.exists():
+        if key in self.stopped or not sealed.exists():
             # Always the machine first, then the run's own lock: in the opposite order two workers could wait for each other.
             exclusive = is_timed(case, subject, retention, variant)
             with self.machine.held(exclusive=exclusive), FileLock(self._records / f"{key}.lock"):
-                if not sealed.exists():
+                if key in self.stopped or not sealed.exists():
                     remove_tree(record_folder)  # what a killed worker left
+                    self.stopped.discard(key)
                     made = make_run(request, record_folder, dataset.folder, truth=dataset.truth)
                     if made.seal is not None and made.seal.state == "done" and variant == PLAIN:
                         self.durations.add(request, made.seal.seconds)
@@ -378,7 +381,8 @@ class Campaign:
         }
         frames = self.dataset(self.cases[0]).facts.sha256 if self.settings.frames else ""
         config = json.dumps(to_json(self.own_config), sort_keys=True) if self.own_config else ""
-        return Start(self.settings.deciding(), targets, hashlib.sha256(config.encode()).hexdigest(), frames)
+        digest = hashlib.sha256(config.encode()).hexdigest()
+        return Start(self.settings.deciding(), targets, digest, frames, own_source())
 
     def share(self) -> Share:
         """Return what this process made of the session."""

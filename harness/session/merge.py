@@ -25,6 +25,7 @@ from harness.session.model import (
     write_session,
 )
 from harness.session.rows import with_rows
+from harness.session.run_matrix import RUNS
 from harness.verdict import Outcome, Verdict, rank
 
 K = TypeVar("K")
@@ -69,7 +70,7 @@ def merge_sessions(out: Path, folders: Sequence[Path], *, outputs: bool = True) 
     parts = _named(sessions)
     try:
         for source, name in _records(parts):
-            _copy(source, out / "runs" / name, outputs=outputs)
+            _copy(source, out / RUNS / name, outputs=outputs)
         out.mkdir(parents=True, exist_ok=True)
         merged = _merged(parts)
         write_session(merged, out)
@@ -197,7 +198,7 @@ def _unchanged(record: Path) -> bool:
 def _merged(parts: Sequence[_Part]) -> Session:
     first = parts[0].session
     runs = {
-        part.names[run.key]: replace(run, key=part.names[run.key], record=f"runs/{part.names[run.key]}")
+        part.names[run.key]: replace(run, key=part.names[run.key], record=f"{RUNS}/{part.names[run.key]}")
         for part in reversed(parts)
         for run in part.session.runs
     }

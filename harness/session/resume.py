@@ -1,15 +1,15 @@
 """Go on with an interrupted session: its finished runs are used again, and everything else is made anew.
 
-A session notes in ``started.json`` what decides on its runs. It can be resumed if the same is asked for; otherwise it is refused
-with what differs. Runs that were stopped are made again. The others are read from their records and judged again, which gives
-the same verdicts.
+A session notes in ``started.json`` what decides on its runs. It can be resumed if the same version of the harness is asked for
+the same; otherwise it is refused with what differs, and every file stays as it was. Runs that were stopped are made again. The
+others are read from their records and judged again, which gives the same verdicts.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,18 @@ from harness.record.convert import ShapeError, from_json, to_json
 from harness.record.leftovers import remove_tree
 from harness.record.seal import read_seal
 from harness.record.values import RecordError
-from harness.session.model import SessionError, Share, read_session
+from harness.session.model import JudgedRun, SessionError, Share, read_session
 from harness.session.options import NEWEST
 from harness.session.run_matrix import RUNS
 from harness.verdict import Outcome
 
 STARTED = "started.json"
+SHARES = "shares"
 RESUMED = "0-resumed.json"
 """The share of the interrupted session; its name sorts first, so that new outcomes replace old ones."""
+MOST_NAMES = 3
+"""How many changed files a message names."""
+_STOPPED = ("killed", "not sealed")
 
 
 class ResumeError(SaidError):
@@ -34,12 +38,13 @@ class ResumeError(SaidError):
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What decides on the runs of a session: options, the identity of each target, and hashes of the user's files."""
+    """What decides on the runs of a session: options, the identity of each target, and hashes of the user's and our files."""
 
     options: Mapping[str, str]
     targets: Mapping[str, Any]
     config: str = ""
     frames: str = ""
+    source: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_start(folder: Path, start: Start) -> None:
@@ -48,20 +53,28 @@ def write_start(folder: Path, start: Start) -> None:
 
 
 def find(root: Path, named: str) -> Path:
-    """Return the folder of the session to resume: the newest below ``root``, or one that is named by its folder.
+    """Return the folder of the session to resume: the newest below ``root``, or the one of this name or folder.
 
     Raises
     ------
     ResumeError
-        When there is no such session, or it reached its end.
+        When there is no such session below ``root``, or it reached its end.
 
     """
     sessions = root / "sessions"
     known = sorted(path for path in sessions.glob("*") if path.is_dir())
     if named == NEWEST:
-        folder = known[-1] if known else sessions
+        folder = known[-1] if known else sessions / "*"
     else:
         folder = next((path for path in known if path.name == named), Path(named).expanduser().resolve())
+    if folder.parent != sessions:  # its frames and exported targets are below another folder
+        raise ResumeError(
+            say(
+                "expected a session below {sessions}, found {folder}: name the folder that it is in with --phase3-dir",
+                sessions=str(sessions),
+                folder=str(folder),
+            )
+        )
     if not (folder / STARTED).is_file():
         raise ResumeError(
             say(
@@ -133,26 +146,43 @@ def _differences(before: Start, now: Start) -> list[Message]:
         found.append(say("the settings in the file of --phase3-config were changed: start a new session"))
     if before.frames != now.frames:
         found.append(say("the frames in the folder of --phase3-frames were changed: start a new session"))
+    changed = sorted(name for name, _ in before.source.items() ^ now.source.items())
+    if changed := list(dict.fromkeys(changed)):
+        found.append(
+            say(
+                "the harness is another version than before, {count} files differ ({names}): start a new session, or go back to"
+                " that version",
+                count=len(changed),
+                names=", ".join((*changed[:MOST_NAMES], *(["…"] if len(changed) > MOST_NAMES else ()))),
+            )
+        )
     return found
 
 
-def reopen(folder: Path) -> None:
-    """Prepare the folder of an interrupted session: remove stopped runs, and turn its session into a share."""
-    kept = {path.name for path in (folder / RUNS).glob("*") if path.is_dir() and _finished(path)}
-    for path in (folder / RUNS).glob("*"):
-        if path.is_dir() and path.name not in kept:
-            remove_tree(path)
-    shares = folder / "shares"
-    shares.mkdir(exist_ok=True)
-    for path in (*shares.glob("*.json"), *shares.glob("*.collected")):
-        path.unlink()
+def next_shares(folder: Path) -> Path:
+    """Return the folder, not made yet, for what the processes of a session write: each start of a session has its own."""
+    number = 1 + sum(1 for _ in folder.glob(f"{SHARES}*"))
+    return folder / (SHARES if number == 1 else f"{SHARES}-{number}")
+
+
+def stopped_runs(folder: Path) -> set[str]:
+    """Return the keys of the runs that were stopped with a session. They reached no end of their own."""
+    return {path.name for path in (folder / RUNS).glob("*") if path.is_dir() and not _finished(path)}
+
+
+def reopen(folder: Path, shares: Path) -> None:
+    """Remove the stopped runs of an interrupted session, and write what it concluded as a share of the next start."""
+    for key in stopped_runs(folder):
+        remove_tree(folder / RUNS / key)
     try:
         session = read_session(folder)
     except SessionError:
-        return
+        return  # it was killed: its finished runs are found by their records
+    # A stopped run may have been made again since: the verdicts on it are old.
+    kept = {run.key for run in session.runs if run.state not in _STOPPED and (folder / RUNS / run.key).is_dir()}
     share = Share(
-        tuple(run for run in session.runs if Path(run.record).name in kept),
-        tuple(j for j in session.judged if j.run in kept and j.pair in {None, *kept}),
+        tuple(run for run in session.runs if run.key in kept),
+        tuple(judged for judged in session.judged if kept.issuperset(_keys(judged))),
         # What was not reached, or skipped, is asked again.
         tuple(test for test in session.tests if test.outcome is not Outcome.NOT_EVALUATED),
         session.real_sets,
@@ -161,10 +191,17 @@ def reopen(folder: Path) -> None:
     (shares / RESUMED).write_text(json.dumps(to_json(share)), encoding="utf-8")
 
 
+def _keys(judged: JudgedRun) -> list[str]:
+    """Return the keys of a run and of all runs that it was compared with."""
+    keys: list[str] = []
+    judged.map(keys.append)
+    return keys
+
+
 def _finished(record: Path) -> bool:
-    """Return whether a run reached an end of its own; a run that was stopped with the session did not."""
+    """Return whether a run reached an end of its own."""
     try:
         seal = read_seal(record)
     except RecordError:
         return False
-    return seal is not None and seal.state != "killed"
+    return seal is not None and seal.state not in _STOPPED

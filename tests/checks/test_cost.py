@@ -193,6 +193,48 @@ def test_on_a_busy_machine_a_real_target_is_unknown_for_that_row_only():
     assert JudgedRun("k", case="c", role="subject", verdicts=(sound, found)).outcome is Outcome.PASS
 
 
+def varying(*cores, times=((20.0, 10.0), (9.0, 10.0), (14.0, 10.0)), kind="zemosaic"):
+    """Return timed pairs whose wall times vary, in which Phase 3 uses these CPU seconds (per_tile, run_end)."""
+    runs = timed(*times, kind=kind)
+    pairs = (
+        (using(run, a / long), using(pair, b / short))
+        for (run, pair), (a, b), (long, short) in zip(runs.timed, cores, times, strict=True)
+    )
+    return replace(runs, timed=tuple(pairs))
+
+
+def test_on_a_busy_machine_the_cpu_time_answers():
+    """Where the wall time varies and the CPU times agree, the check passes by CPU time and shows the interval of wall time."""
+    found = verdict(varying(*[(10.0, 10.0)] * 3))
+    assert found.outcome is Outcome.PASS, micro.prose(found)
+    assert (found.evidence["cpu_ratio_low"], found.evidence["cpu_ratio_high"]) == pytest.approx((1.0, 1.0), abs=0.02)
+    assert found.evidence["ratio_high"] > 2.0
+    assert "times the CPU time that it takes with run_end, 95 % interval" in micro.prose(found)
+    assert f"the interval is {found.evidence['ratio_low']:.3g}"[:-1] in micro.prose(found)
+    sized_too = verdict(replace(varying(*[(10.0, 10.0)] * 3), sizes=sized(1.0).sizes))
+    assert "the interval is" in micro.prose(sized_too)
+    assert "Bookkeeping grows with the inputs" in micro.prose(sized_too)
+
+
+def test_on_a_busy_machine_a_slow_release_is_red_by_its_cpu_time():
+    """Where the wall time varies and the release uses more CPU time, the check fails."""
+    found = verdict(varying((13.0, 10.0), (13.4, 10.0), (12.8, 10.0)))
+    assert (found.outcome, found.gates) == ("fail", True)
+
+
+def test_cpu_times_in_which_a_doubling_could_hide_do_not_answer():
+    """Where wall time and CPU time vary, the row of times is unknown."""
+    found = verdict(varying((20.0, 10.0), (9.0, 10.0), (14.0, 10.0)))
+    assert (found.outcome, found.axis) == ("unknown", "time")
+
+
+def test_waits_are_red_although_the_cpu_time_agrees():
+    """A release that waits makes Phase 3 longer and uses no CPU time: the check fails by wall time."""
+    found = verdict(varying(*[(10.0, 10.0)] * 3, times=((13.0, 10.0), (13.4, 10.0), (12.8, 10.0))))
+    assert found.outcome is Outcome.FAIL
+    assert "times as long as with run_end" in micro.prose(found)
+
+
 def test_noise_is_no_failure():
     """A mean above the limit does not fail if the interval reaches below the limit."""
     found = verdict(timed((13.0, 10.0), (9.5, 10.0), (12.5, 10.0)))

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from harness.commands.clean import BUSY_SECONDS
 from harness.commands.main import main
+from harness.record.in_use import Hold, InUseError, held, locks_of
 
 HOUR = 3600
 
@@ -21,8 +21,8 @@ def place(tmp_path, monkeypatch):
 def put(place, kind, name, file, age):
     """Make a folder of a kind that was last changed ``age`` seconds ago."""
     folder = place / kind / name
-    folder.mkdir(parents=True)
     path = folder / file
+    path.parent.mkdir(parents=True)
     path.write_bytes(b"x" * 2000)
     then = time.time() - age
     for each in (path, folder):
@@ -49,22 +49,63 @@ def test_old_sessions_are_removed_on_request(place, capsys):
     assert "Removed 2 folders, 4\N{NO-BREAK SPACE}kB." in capsys.readouterr().out
 
 
-def test_foreign_folders_and_running_sessions_stay(place, capsys):
-    """A folder that is no session, a link to one, and a session without a result that was just written to are left alone."""
+def test_foreign_folders_stay(place, capsys):
+    """A folder that is no session, and the frames of a user, are left alone; what a broken session left is removed."""
     foreign = place / "sessions" / "mes photos"
     foreign.mkdir(parents=True)
-    running = place / "sessions" / "running" / "shares"
-    running.mkdir(parents=True)
-    record = put(place, "records", "2026-01-01-1", "seal.json", HOUR)
+    other = put(place, "records", "mes images", "light.fits", HOUR)
+    broken = put(place, "sessions", "broken", "shares/gw0.json", 0)
     assert main(["clean", "--keep", "0", "--yes"]) == 0
     assert foreign.is_dir()
-    assert running.is_dir()
-    assert not record.exists()
-    then = time.time() - 2 * BUSY_SECONDS
-    for each in (running, running.parent):
-        os.utime(each, (then, then))
+    assert other.is_dir()
+    assert not broken.exists()
     capsys.readouterr()
-    main(["clean", "--keep", "0", "--yes"])
-    assert not running.exists()
     main(["clean"])
     assert "Nothing to remove" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("kind", "file"),
+    [
+        ("sessions", "shares/gw0.json"),
+        ("sessions", "session.json"),  # it was interrupted, and is being resumed
+        ("records", "record-1/request.json"),
+        ("cases", "per_tile/request.json"),
+    ],
+)
+@pytest.mark.parametrize("process", ["controller", "gw0"])
+def test_what_still_runs_stays_however_old_it_is(place, kind, file, process):
+    """A session, record or case in which a process works is neither listed nor removed; without the process it is."""
+    folder = put(place, kind, "20261130-000506-b7c297", file, 48 * HOUR)
+    hold = Hold(folder, process)
+    assert main(["clean", "--keep", "0", "--yes"]) == 0
+    assert (folder / file).is_file()
+    hold.release()
+    assert main(["clean", "--keep", "0", "--yes"]) == 0
+    assert list((place / kind).iterdir()) == []
+
+
+def test_a_lock_that_a_killed_process_left_holds_nothing(place):
+    """A lock file without a process is no sign of work; it goes with its folder."""
+    folder = put(place, "sessions", "one", "session.json", HOUR)
+    (place / "sessions" / "one.controller.lock").touch()
+    (place / "sessions" / "one.more.controller.lock").touch()
+    assert [path.name for path in locks_of(folder)] == ["one.controller.lock"]
+    assert main(["clean", "--keep", "0", "--yes"]) == 0
+    assert [path.name for path in (place / "sessions").iterdir()] == ["one.more.controller.lock"]
+
+
+def test_two_processes_do_not_work_in_one_folder(place):
+    """A folder that is held is refused with its path; an error in the work gives it back."""
+    folder = place / "records" / "new"
+
+    def work():
+        with held(folder):
+            with pytest.raises(InUseError, match="still running"), held(folder):
+                pass
+            raise ZeroDivisionError
+
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            work()
+    assert list(folder.parent.iterdir()) == []

@@ -323,6 +323,25 @@ def test_phase3_alone_prints_the_help(capsys):
 
 
 @pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["--lang", "fr"], "autopsy"),
+        (["--lang=fr"], "autopsy"),
+        (["--lang=fr", "case"], "verify"),
+        (["case", "--lang", "fr"], "verify"),
+        (["data", "--lang=fr"], "fetch"),
+    ],
+)
+def test_words_without_a_command_to_run_print_the_help_in_the_language(capsys, words, shown):
+    """``phase3 --lang fr``, and a command that has commands below it, print the help in French; nothing is an error."""
+    assert main(words) == 0
+    printed = capsys.readouterr()
+    assert "affiche cette aide" in printed.out
+    assert shown in printed.out
+    assert printed.err == ""
+
+
+@pytest.mark.parametrize(
     "words", [["--lang=fr", "data", "list"], ["data", "list", "--lang", "fr"], ["data", "list", "--lang=fr"]]
 )
 def test_the_language_may_come_after_the_command(capsys, monkeypatch, tmp_path, words):

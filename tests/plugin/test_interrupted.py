@@ -1,10 +1,13 @@
 """Test sessions that are interrupted, resumed, refused before their start, or judge nothing, in processes of their own."""
 
 import json
+import shutil
 
 import pytest
 
+from harness.record.in_use import Hold
 from harness.session.model import read_session
+from harness.session.resume import STARTED
 from harness.session.run_matrix import RUNS
 from reports.terminal import summary_lines
 from tests.plugin.test_hooks import latest, run_pytest
@@ -42,10 +45,14 @@ def test_ctrl_c_in_the_first_test_leaves_a_session_that_says_interrupted(stopped
 
 def test_a_resumed_session_uses_finished_runs_again_and_is_that_of_one_go(stopped, tmp_path):
     """With --phase3-resume no finished run is made again, and the session equals one that was not interrupted."""
-    root, _ = stopped
+    root = shutil.copytree(stopped[0], tmp_path / "stopped")
     before = {p: p.stat().st_mtime_ns for p in latest(root).glob(f"{RUNS}/*/seal.json")}
     assert before
     folder = latest(root)
+    part = run_pytest(*QUICK, f"--phase3-dir={root}", "--phase3-resume", "-k", FIRST)
+    assert "were not reached" in read_session(folder).interrupted.render(), (
+        part.stdout
+    )  # the other tests are still to run
     done = run_pytest(*QUICK, f"--phase3-dir={root}", "--phase3-resume")
     assert done.returncode == 0, done.stdout + done.stderr
     assert latest(root) == folder
@@ -53,9 +60,9 @@ def test_a_resumed_session_uses_finished_runs_again_and_is_that_of_one_go(stoppe
     session = read_session(folder)
     assert session.interrupted is None
     assert session.outcome == "pass"
-    whole = run_pytest(*QUICK, f"--phase3-dir={tmp_path}")
+    whole = run_pytest(*QUICK, f"--phase3-dir={tmp_path / 'whole'}")
     assert whole.returncode == 0
-    assert normal_form(session) == normal_form(read_session(latest(tmp_path)))
+    assert normal_form(session) == normal_form(read_session(latest(tmp_path / "whole")))
     # It reached its end, so there is nothing to go on with.
     again = run_pytest(*QUICK, f"--phase3-dir={root}", f"--phase3-resume={folder.name}")
     assert again.returncode == pytest.ExitCode.USAGE_ERROR
@@ -92,6 +99,68 @@ def test_a_session_is_not_resumed_with_other_input(tmp_path, options, message):
     assert refused.returncode == pytest.ExitCode.USAGE_ERROR
     assert message in refused.stderr
     assert (latest(tmp_path) / "session.json").read_bytes() == before
+
+
+def files_below(folder):
+    """Return the content of every file of a folder, by path."""
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "two workers"])
+def test_a_refused_resume_leaves_every_file_as_it_was(stopped, workers):
+    """A misspelt -k, and other options, are refused: the session has the same files, and can still be resumed."""
+    root, _ = stopped
+    before = files_below(latest(root))
+    resume = (*QUICK, f"--phase3-dir={root}", "--phase3-resume")
+    nothing = run_pytest(*resume, "-k", "no_such_test", *workers)
+    assert nothing.returncode == 2
+    assert "none is selected" in nothing.stdout
+    assert files_below(latest(root)) == before
+    other = run_pytest(*resume, "--phase3-workers=3", *workers)
+    assert other.returncode == pytest.ExitCode.USAGE_ERROR
+    assert files_below(latest(root)) == before
+    assert [p.name for p in (root / "sessions").iterdir()] == [latest(root).name]
+
+
+def test_a_session_that_still_runs_is_not_resumed(stopped):
+    """A session in which a controller or a worker still works is refused: its files stay as they are."""
+    root, _ = stopped
+    before = files_below(latest(root))
+    for process in ("controller", "gw0"):
+        hold = Hold(latest(root), process)
+        try:
+            done = run_pytest(*QUICK, f"--phase3-dir={root}", "--phase3-resume")
+        finally:
+            hold.release()
+        assert done.returncode == pytest.ExitCode.USAGE_ERROR
+        assert "still running: wait until it ends" in done.stderr
+        assert files_below(latest(root)) == before
+
+
+def test_a_session_is_held_while_it_runs(tmp_path):
+    """From its start to its end each process of a session holds it, and nothing of that is left."""
+    done = run_pytest(
+        *QUICK, f"--phase3-dir={tmp_path}", "-p", "tests.interrupting", "-k", FIRST, "-n", "1", HELD_IN=FIRST
+    )
+    assert "held: controller gw0" in done.stdout + done.stderr
+    assert [p.name for p in (tmp_path / "sessions").iterdir()] == [latest(tmp_path).name]
+
+
+def test_a_session_is_not_resumed_with_another_harness(stopped):
+    """A session that another source of the harness started is refused, with the files that differ."""
+    root, _ = stopped
+    path = latest(root) / STARTED
+    written = path.read_text(encoding="utf-8")
+    start = json.loads(written)
+    assert "harness/checks/cost.py" in start["source"]
+    start["source"]["harness/checks/cost.py"] = "0" * 16
+    path.write_text(json.dumps(start), encoding="utf-8")
+    try:
+        done = run_pytest(*QUICK, f"--phase3-dir={root}", "--phase3-resume")
+    finally:
+        path.write_text(written, encoding="utf-8")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "the harness is another version than before, 1 files differ (harness/checks/cost.py)" in done.stderr
 
 
 def test_nothing_to_resume_is_a_usage_error(tmp_path):

@@ -17,6 +17,7 @@ from harness.commands.main import _parser
 from harness.language.system import CODES
 from harness.session.model import read_session, write_session
 from harness.session.options import OPTIONS
+from harness.session.run_matrix import RUNS
 from harness.verdict import Outcome
 from tests.sample_session import sample_session
 
@@ -296,6 +297,21 @@ def test_ci_runs_the_linters():
     after = lines[lines.index("step 'mypy'") + 1 :]
     assert [line for line in after if "actionlint" in line]
     assert [line for line in after if "zizmor --offline" in line and "--persona=pedantic" in line]
+
+
+@pytest.mark.parametrize("job", ["reference", "zemosaic"])
+def test_what_a_broken_session_left_is_found_where_runs_lie(tmp_path, job):
+    """The upload path of a broken session matches the files of a record in the folder of runs."""
+    workflow = yaml.safe_load(NIGHTLY.read_text(encoding="utf-8"))
+    path = named(workflow, job, "Keep what a broken session left")["with"]["path"]
+    record = tmp_path / "p3" / "sessions" / "20261124-000000-aaaaaa" / RUNS / "subject-per_tile"
+    record.mkdir(parents=True)
+    for name in ("request.json", "trace-1.jsonl"):
+        (record / name).touch()
+    validate = named(workflow, job, "Validate")["run"]
+    assert '--phase3-dir="$RUNNER_TEMP/p3"' in validate
+    pattern = path.removeprefix("${{ runner.temp }}/")
+    assert {found.name for found in tmp_path.glob(pattern)} == {"request.json", "trace-1.jsonl"}
 
 
 needs_bash = pytest.mark.skipif(BASH is None, reason="this system has no bash")

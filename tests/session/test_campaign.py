@@ -187,6 +187,7 @@ def test_a_large_run_without_room_is_refused_before_it_starts(campaign, monkeypa
     with pytest.raises(NoRoom, match=r"raise --phase3-budget"):
         session.dataset(case_named(session, "stress-subset"))
     assert not (session.root / "datasets").exists()
+    assert not (session.folder / "subset.json").exists()  # an interrupted session may have room when it is resumed
 
 
 def test_the_pilot_runs_before_the_machine_is_held(campaign, monkeypatch):

@@ -14,6 +14,7 @@ from harness.record.values import RecordError
 from harness.session.merge import merge_sessions
 from harness.session.model import SessionError, read_session, write_session
 from harness.session.rejudge import judge_again
+from harness.session.run_matrix import RUNS
 from harness.verdict import Outcome, Verdict
 from tests.sample_session import sample_session
 from tests.session_forms import normal_form
@@ -112,7 +113,7 @@ def test_runs_with_one_key_and_two_records_are_both_kept(tmp_path, shards):
     judged = {j.run: j for j in merged.judged if j.role == "subject"}
     assert set(judged) == {subject.key, f"{subject.key}~2"}
     assert {j.pair for j in judged.values()} <= keys
-    assert (tmp_path / "out" / "runs" / f"{subject.key}~2" / "seal.json").read_bytes() == seal.read_bytes()
+    assert (tmp_path / "out" / RUNS / f"{subject.key}~2" / "seal.json").read_bytes() == seal.read_bytes()
 
 
 def test_a_set_that_one_job_judged_is_judged(tmp_path, shards):
@@ -180,7 +181,7 @@ def test_a_record_that_is_not_there_is_refused(tmp_path, shards):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("place", ["../one/runs/pair-run_end", "/etc", "C:/x"])
+@pytest.mark.parametrize("place", [f"../one/{RUNS}/pair-run_end", "/etc", "C:/x"])
 def test_a_session_can_reach_nothing_outside_itself(tmp_path, shards, place):
     """A record's path that leads outside the session is refused: anybody may have edited the file."""
     session = read_session(shards[1])

@@ -16,6 +16,7 @@ from harness.session.model import (
     read_session,
     write_session,
 )
+from harness.session.run_matrix import RUNS
 from harness.verdict import Outcome, Verdict
 from reports.html import build, render
 from reports.html.build import FILES, REAL_COMMAND
@@ -260,7 +261,7 @@ def test_a_record_that_can_not_be_read_is_named(folders, tmp_path, path):
 def test_a_crashed_and_changed_record_is_shown_with_what_it_has(tmp_path):
     """A run that was cut off, and a changed record, are drawn as far as possible, with a note on what is wrong."""
     sample_session(tmp_path, "zemosaic")
-    record = tmp_path / "runs" / "subject-per_tile"
+    record = tmp_path / RUNS / "subject-per_tile"
     seal = json.loads((record / "seal.json").read_text(encoding="utf-8"))
     seal |= {"state": "timed out", "reason": "no end after 60 s"}
     (record / "seal.json").write_text(json.dumps(seal), encoding="utf-8")

@@ -1,0 +1,132 @@
+"""Test what is kept of an interrupted session, and what is made again. Whole sessions: ``tests/plugin/test_interrupted.py``."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from harness.language.message import say
+from harness.record.convert import from_json
+from harness.session import source
+from harness.session.model import Share, read_session, write_session
+from harness.session.resume import (
+    RESUMED,
+    ResumeError,
+    Start,
+    find,
+    next_shares,
+    reopen,
+    require_same,
+    stopped_runs,
+    write_start,
+)
+from harness.session.run_matrix import RUNS
+from tests.sample_session import sample_session
+
+SUBJECT, PAIR = "subject-per_tile", "pair-run_end"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Return the folder of an interrupted session whose pair was stopped."""
+    folder = tmp_path / "sessions" / "20261130-000506-b7c297"
+    folder.mkdir(parents=True)
+    sample_session(folder)
+    write_session(replace(read_session(folder), interrupted=say("x")), folder)
+    stop(folder, PAIR)
+    write_start(folder, Start({}, {}))
+    return folder
+
+
+def stop(folder, key):
+    """Seal a run as stopped with its session."""
+    path = folder / RUNS / key / "seal.json"
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), "state": "killed"}), encoding="utf-8")
+
+
+def reopened(folder):
+    """Return what is kept of a session when it is resumed."""
+    shares = next_shares(folder)
+    shares.mkdir()
+    reopen(folder, shares)
+    return from_json(json.loads((shares / RESUMED).read_text(encoding="utf-8")), Share)
+
+
+def test_a_stopped_run_is_made_again_with_all_that_was_compared_with_it(folder):
+    """A stopped run is removed; its verdicts, and those of runs that were compared with it, are not kept."""
+    assert stopped_runs(folder) == {PAIR}
+    share = reopened(folder)
+    assert not (folder / RUNS / PAIR).exists()
+    assert (folder / RUNS / SUBJECT / "seal.json").is_file()
+    kept = {run.key for run in share.runs}
+    assert SUBJECT in kept
+    assert PAIR not in kept
+    assert [j for j in read_session(folder).judged if j.run == SUBJECT]
+    assert [j for j in share.judged if PAIR in (j.run, j.pair, j.baseline)] == []
+
+
+def test_the_verdicts_of_a_run_that_was_made_again_as_the_pilot_are_old(folder):
+    """A run that the session lists as stopped, and that is whole now, is not kept with its old state and verdicts."""
+    session = read_session(folder)
+    runs = tuple(replace(run, state="killed") if run.key == SUBJECT else run for run in session.runs)
+    write_session(replace(session, runs=runs), folder)
+    share = reopened(folder)
+    assert (folder / RUNS / SUBJECT / "seal.json").is_file()
+    assert SUBJECT not in {run.key for run in share.runs}
+    assert SUBJECT not in {judged.run for judged in share.judged}
+
+
+def test_a_session_that_was_killed_keeps_its_finished_runs(folder):
+    """Without session.json there is nothing to share; the finished records stay."""
+    (folder / "session.json").unlink()
+    shares = next_shares(folder)
+    shares.mkdir()
+    reopen(folder, shares)
+    assert list(shares.iterdir()) == []
+    assert (folder / RUNS / SUBJECT).is_dir()
+    assert find(folder.parents[1], folder.name) == folder
+
+
+def test_a_session_of_another_folder_is_refused(folder, tmp_path):
+    """A session is found by its name and by its folder; one below another --phase3-dir is refused before anything runs."""
+    root = folder.parents[1]
+    assert find(root, "newest") == find(root, folder.name) == find(root, str(folder)) == folder
+    with pytest.raises(ResumeError, match="name the folder that it is in with --phase3-dir"):
+        find(tmp_path / "other", str(folder))
+    with pytest.raises(ResumeError, match="expected an interrupted session"):
+        find(tmp_path / "other", "newest")
+
+
+def test_each_start_has_shares_of_its_own(folder):
+    """What a start writes does not touch what an earlier one wrote."""
+    for name in ("shares", "shares-2", "shares-3"):
+        assert next_shares(folder).name == name
+        next_shares(folder).mkdir()
+
+
+def test_another_version_of_the_harness_is_named_by_its_files(folder):
+    """Changed, added and missing files of the harness are counted and named; an older session has none."""
+    now = {"harness/a.py": "1", "harness/b.py": "2"}
+    write_start(folder, Start({}, {}, source=now))
+    require_same(folder, Start({}, {}, source=now))
+    with pytest.raises(ResumeError, match=r"2 files differ \(harness/b.py, harness/c.py\)"):
+        require_same(folder, Start({}, {}, source={"harness/a.py": "1", "harness/b.py": "3", "harness/c.py": "4"}))
+    write_start(folder, Start({}, {}))
+    with pytest.raises(ResumeError, match="the harness is another version than before"):
+        require_same(folder, Start({}, {}, source=now))
+
+
+def test_the_source_of_the_harness_is_what_makes_and_judges_runs(tmp_path, monkeypatch):
+    """Modules, limits and manifests count; compiled files, catalogues and reports do not."""
+    found = source.own_source()
+    assert {"harness/probe/recorder.py", "harness/checks/thresholds.toml", "scenarios/conftest.py"} <= set(found)
+    assert {name.partition("/")[0] for name in found} == {"harness", "fixtures", "scenarios"}
+    assert not [name for name in found if name.endswith((".pyc", ".po"))]
+    for part in source.PARTS:
+        (tmp_path / part).mkdir()
+    (tmp_path / "harness" / "one.py").write_text("1", encoding="utf-8")
+    monkeypatch.setattr(source, "ROOT", tmp_path)
+    before = source.own_source()
+    (tmp_path / "harness" / "one.py").write_text("2", encoding="utf-8")
+    assert list(before) == ["harness/one.py"]
+    assert source.own_source() != before
