@@ -23,7 +23,6 @@ _BAD: Mapping[Unit, Callable[[Numbers], float]] = MappingProxyType(
         Unit.SKY: lambda numbers: numbers[2],
         Unit.AREA: lambda numbers: numbers[1],
         Unit.NEW: _FIRST,
-        Unit.EQUAL: lambda numbers: numbers[2] - numbers[0] - numbers[1],
     }
 )
 _COUNTS_WHAT_IS_RIGHT = frozenset({"tiles", "logs"})

@@ -309,9 +309,10 @@ def test_raster_of_a_large_grid_is_that_of_its_parts(monkeypatch):
 
 
 def test_no_outline_covers_nothing():
-    """Without outlines, and on an empty grid, no pixel is covered."""
+    """Without outlines, and on a grid without rows or without columns, no pixel is covered."""
     assert not raster([], tan(), (4, 5)).any()
-    assert raster([outline(frame(tan()))], tan(), (0, 0)).shape == (0, 0)
+    for shape in ((0, 0), (0, 5), (4, 0)):
+        assert raster([outline(frame(tan()))], tan(), shape).shape == shape
     assert list(per_outline([], tan(), (4, 5))) == []
 
 
@@ -338,6 +339,17 @@ def test_resampling_to_a_shifted_grid_moves_the_mask():
         expected = np.zeros((80, 120), bool)
         expected[:77, 9:109] = known[3:]
         assert np.array_equal(resample_mask(known, cards, wider, (80, 120)), expected)
+
+
+@pytest.mark.parametrize(("shift", "kept"), [(0.5, np.s_[:3, :4]), (-0.5, np.s_[1:, 1:])])
+def test_a_centre_exactly_on_an_edge_takes_the_pixel_to_its_right_and_above(shift, kept):
+    """Between grids half a pixel apart each centre is on an edge: the first edge of a mask is within it, the last one is not."""
+    mask = np.arange(12).reshape(3, 4) % 3 > 0
+    cards = tan(0.0, 0.0, (1.0, 1.0), scale=math.degrees(2.0**-8))  # a power of two in radians: halves are exact
+    moved = cards | {"CRPIX1": cards["CRPIX1"] + shift, "CRPIX2": cards["CRPIX2"] + shift}
+    expected = np.zeros((3, 4), bool)
+    expected[: mask[kept].shape[0], : mask[kept].shape[1]] = mask[kept]
+    assert np.array_equal(resample_mask(mask, cards, moved, (3, 4)), expected)
 
 
 @pytest.mark.parametrize("form", ["CD", "SIP", "another projection"])
@@ -418,6 +430,22 @@ def test_a_pixel_without_a_sky_has_no_area():
     cards = tan(scale=1.0) | {"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN"}
     with pytest.raises(FootprintError, match="pixel with a solid angle"):
         pixel_area(cards, 500.0, 40.0)
+
+
+def test_a_pixel_too_small_to_have_an_area_is_refused():
+    """Where the corners of a pixel are one number in double precision, its area is 0, and sizes can't be computed."""
+    with pytest.raises(FootprintError, match="found 0"):
+        pixel_area(tan(scale=1e-20), 50.0, 40.0)
+
+
+def test_fk5_of_j2000_is_taken_for_icrs_and_of_another_equinox_is_not():
+    """FK5 of 2000 is ICRS to 0.05 arc seconds, and has the same pixels. A year of precession moves the sky by 50."""
+    place, j2000, j2001 = (
+        np.stack(sky_of(tan() | cards, 20.0, 30.0), axis=-1)
+        for cards in ({}, {"RADESYS": "FK5", "EQUINOX": 2000.0}, {"RADESYS": "FK5", "EQUINOX": 2001.0})
+    )
+    assert np.array_equal(j2000, place)
+    assert 20 < apart([place], [j2001])[0] < 60
 
 
 @pytest.mark.parametrize(

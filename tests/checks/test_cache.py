@@ -77,6 +77,22 @@ def test_a_removal_while_a_user_runs_is_unsafe():
     assert "was being made and ended only" in micro.prose(found)
 
 
+def test_of_two_tiles_that_wait_the_one_that_had_not_started_is_shown():
+    """A cache goes while tile 2 is made and tile 1 has not begun. Tile 1 is the clearer example, though its number is lower."""
+    plan = (micro.names(0), micro.names(1), micro.names(1) + micro.names(2))
+    run = submitted(plan).work(0).start(2).remove("p1_0.fits").end(2).collect(2).work(1).finish()
+    found = verdict(micro.runs(run))
+    assert (found.outcome, found.evidence["unsafe"][0]["needed_by"]) == (Outcome.FAIL, 1)
+
+
+def test_a_tile_that_starts_after_the_removal_shows_it_unsafe_though_its_end_was_lost():
+    """The end of a tile may be missing from the trace. That it started after the removal of its cache is enough."""
+    run = submitted(micro.PRIVATE).work(0).remove(*micro.PRIVATE[1]).start(1).work(2)
+    run.outcomes[1], run.used[1] = "made", 2
+    found = verdict(micro.runs(run.finish()))
+    assert (found.outcome, found.evidence["unsafe_count"], found.evidence["unsure"]) == (Outcome.FAIL, 2, [])
+
+
 def test_a_cache_is_removed_once():
     """A second removal of a cache fails the run."""
     run = submitted(micro.PRIVATE).work(0).remove("p0_0.fits").remove("p0_0.fits").work(1).work(2).finish()
@@ -108,6 +124,13 @@ def test_attempts_that_fail_are_stated_and_not_counted():
     assert found.outcome is Outcome.PASS, micro.prose(found)
     assert found.evidence["found_already_missing"] == 1
     assert found.evidence["failed_removals"] == {"EACCES": 1}
+
+
+def test_an_error_without_a_name_is_stated_by_its_number():
+    """A refused removal may have an error number that this system does not know, or none."""
+    run = submitted(micro.ONE_SHARED).work(0).remove("p0_0.fits", code=99999)
+    run.operation("remove", micro.cache_of("p0_1.fits"), "failed").remove(*micro.names(0)).work(1).work(2).finish()
+    assert verdict(micro.runs(run)).evidence["failed_removals"] == {"99999": 1, "unknown": 1}
 
 
 def test_two_removing_threads_fail():

@@ -39,6 +39,21 @@ def test_sky_with_its_stars_passes(mode):
     assert found.evidence["constant_pixels"] == 0
 
 
+def test_the_brighter_half_of_a_panels_stars_is_asked_for():
+    """Of 20, 16 and 20 stars the brighter half is expected; the faintest of this half counts, and the next one does not."""
+    runs = micro.runs(micro.counted())
+    assert [p["expected"] for p in verdict(runs).evidence["panels"]] == [10, 8, 10]
+    stars = runs.run.products.stars
+    first = np.flatnonzero(stars[:, 0] > stars[:, 0].max() - 80 * micro.SCALE / np.cos(np.radians(41)))
+    by_flux = first[np.argsort(-stars[first, 2])]
+    missing = []
+    for star in by_flux:
+        products = replace(runs.run.products, stars=np.delete(stars, star, axis=0))
+        (panel, *_) = verdict(replace(runs, run=replace(runs.run, products=products))).evidence["panels"]
+        missing.append(panel["expected"] - panel["found"])
+    assert missing == [1] * 10 + [0] * (len(by_flux) - 10)
+
+
 def test_filled_sky_fails():
     """A large constant area that counts as covered fails; a small one does not."""
     runs = micro.runs(micro.counted())
@@ -70,6 +85,11 @@ def test_what_the_pair_has_too_is_not_the_patchs():
     moved = filled(replace(runs.pair, products=shifted), np.s_[10:30, 15:55])
     assert verdict(replace(both, pair=moved)).outcome is Outcome.PASS
     assert verdict(replace(both, pair=filled(runs.pair, np.s_[10:30, 120:160]))).outcome is Outcome.FAIL
+    wider = {
+        name: np.pad(getattr(runs.pair.products, name), ((0, 0), (0, 7))) for name in ("covered", "depth", "constant")
+    }
+    wider = filled(replace(runs.pair, products=replace(runs.pair.products, **wider)), area)
+    assert verdict(replace(both, pair=wider)).outcome is Outcome.PASS, "the same grid, with more columns"
 
 
 def test_run_end_is_judged_without_a_pair():

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from harness.analysis.phase3 import groups
-from harness.checks.judge import judge
+from harness.checks.judge import ALL, judge
+from harness.record.history import TileStep
 from harness.verdict import Outcome
 from tests import micro
 
@@ -71,6 +72,47 @@ def test_a_starved_retry_loses_the_frames_of_its_tile():
     assert found.evidence["tiles"][0]["tile"] == 1
     assert "Tile 3 was not made" in micro.prose(found)
     assert "Tile 3, a retry of tile 1, was submitted with it only" in micro.prose(found)
+
+
+def test_the_tile_that_lost_most_is_explained():
+    """Of two tiles without some of their caches the one that lost more is explained. The sentence counts the frames of both."""
+    run = micro.Micro(micro.PRIVATE).begin()
+    for tile, group in enumerate(micro.PRIVATE):
+        run.submit(tile, group)
+    run.remove("p0_0.fits", *micro.names(1)).work(0).work(1).work(2).finish()
+    found = verdict(micro.runs(run))
+    assert found.sentence.render().endswith(": 3 (tiles 0, 1).")
+    assert found.cause[0].render().startswith("Tile 1 was not made: it lacked the caches of 2 of its 2 frames")
+    assert ALL["depth"].figures[0].take(found.evidence) == (3, 6)
+
+
+def test_frames_lost_for_other_causes_are_not_counted_as_lost_to_caches():
+    """A tile that lost one frame to its caches and one to the alignment has one frame without a cache."""
+    run = micro.Micro(micro.PRIVATE).begin().submit(0, (*micro.names(0), *micro.names(1))).remove("p0_0.fits")
+    run.event("run_warn_phase3_alignment_retry_abandoned", tile_id=0, filename="p1_1.fits", attempts=4)
+    run.start(0).event(micro.MISSING, filename="p0_0.fits", cache_path=micro.cache_of("p0_0.fits"), tile_id=0)
+    found = verdict(micro.runs(run.end(0, aligned=2).collect(0).finish()))
+    assert found.evidence["lost"] == {"caches": 1, "alignment": 1}
+    assert "for no stated cause: 1 (tiles 0)" in found.sentence.render()
+
+
+def test_a_retry_of_a_retry_takes_the_frames_of_the_first_retry():
+    """Each retry uses what its own origin left, so no frame is counted twice or missed."""
+    run = micro.Micro(micro.PRIVATE).begin().submit(0, (*micro.names(0), *micro.names(1)))
+    run.start(0).end(0, aligned=1).collect(0).submit(1, ("p0_1.fits", *micro.names(1)), retry_of=0)
+    run.start(1).end(1, aligned=2).collect(1).submit(2, ("p1_1.fits",), retry_of=1).work(2)
+    found = verdict(micro.runs(run.finish(), pair=None))
+    assert (found.evidence["lost"], found.evidence["lost_silently"]) == ({}, 0)
+
+
+def test_a_retry_that_never_ended_adds_its_frames_to_those_lost_before():
+    """The frame that the tile lacked and the one that its retry never used are both lost, each for its own cause."""
+    run = micro.Micro(micro.PRIVATE).begin().submit(0, (*micro.names(0), *micro.names(1)[:1])).remove("p0_0.fits")
+    run.start(0).event(micro.MISSING, filename="p0_0.fits", cache_path=micro.cache_of("p0_0.fits"), tile_id=0)
+    run.end(0, aligned=1).collect(0).submit(1, ("p1_0.fits",), retry_of=0).start(1)
+    found = verdict(micro.runs(run.finish()))
+    assert found.outcome is Outcome.FAIL
+    assert found.evidence["frames_lost"] == {"0": {"p0_0.fits": "caches", "p1_0.fits": "unstated"}}
 
 
 def test_frames_that_no_retry_could_align_are_noted():
@@ -230,3 +272,69 @@ def test_without_a_trace_of_tiles_nothing_is_known():
     run = micro.counted()
     run.capabilities = micro.SOURCES - {"tiles"}
     assert verdict(micro.runs(run)).evidence["premise"] == "source tiles"
+
+
+CHUNKS = ((*micro.names(0)[:1], *micro.names(1)), (*micro.names(0)[1:], *micro.names(2)))
+
+
+def chunked(chunks=CHUNKS, aligned=(3, 3), merged=2):
+    """Return a run of a tile without parts, and of one that is made from chunks which align so many frames."""
+    run = micro.Micro((micro.names(1), (*CHUNKS[0], *CHUNKS[1])), retention="run_end").begin()
+    run.submit(0, micro.names(1)).submit(1, (*CHUNKS[0], *CHUNKS[1])).work(0).start(1)
+
+    def call(number, frames, caches, count):
+        for state, more in (("started", {}), ("ended", {"outcome": "made", "reference": frames[0]})):
+            if more:
+                more["path"] = f"{micro.TILES}/master_tile_{number:03d}.fits"
+                run.event(
+                    "mastertile_info_intra_tile_alignment_finished", thread="Ph3_0", tile_id=number, num_aligned=count
+                )
+            step = TileStep(run.tick(), 1, "Ph3_0", state, number, tuple(frames), tuple(caches), part_of=1, **more)
+            run.steps.append(step)
+
+    numbers = range(2, 2 + len(chunks)) if len(chunks) > 1 else (1,)
+    for number, frames, count in zip(numbers, chunks, aligned, strict=True):
+        call(number, frames, map(micro.cache_of, frames), count)
+    if len(chunks) > 1:
+        inner = [f"{micro.TILES}/.p3_internal_tile_0001/chunk_{n:04d}.npy" for n in numbers]
+        call(1, [f"master_tile_{n:03d}.fits" for n in numbers], inner, merged)
+    return run.end(1, aligned=len(chunks)).collect(1).finish()
+
+
+@pytest.mark.parametrize(
+    ("run", "missing"),
+    [
+        (chunked(), 0),
+        (chunked(aligned=(3, 1)), 2),
+        (chunked(aligned=(3, 1), merged=1), 3),  # it is not known which chunk did not align: the larger one is counted
+        (
+            chunked(chunks=((*CHUNKS[0], *CHUNKS[1]),), aligned=(5,)),
+            1,
+        ),  # the tile was made by one call within its making
+    ],
+)
+def test_a_tile_made_of_chunks_holds_the_frames_of_its_chunks(run, missing):
+    """The header of a merged tile counts chunks, so the frames that its chunks aligned are added up, also after other tiles."""
+    found = verdict(micro.runs(run))
+    assert found.evidence["tiles_uncounted"] == []
+    assert found.evidence["lost_silently"] == missing
+    assert found.outcome is (Outcome.FAIL if missing else Outcome.PASS)
+
+
+def test_a_tile_made_of_chunks_that_were_not_counted_is_unknown():
+    """Without the number of one chunk, or of the chunks that the merge aligned, the tile's number of frames is not known."""
+    for lost in (0, 1, 2):
+        run = chunked()
+        counts = [event for event in run.events if event.key == "mastertile_info_intra_tile_alignment_finished"]
+        run.events.remove(counts[lost])
+        found = verdict(micro.runs(run))
+        assert (found.outcome, found.evidence["tiles_uncounted"]) == (Outcome.UNKNOWN, [1])
+
+
+def test_the_figure_counts_frames_lost_and_submitted_in_every_mode():
+    """The figure of a run is the number of lost frames, for any cause, and of those submitted; in SDS of those asked for."""
+    take = ALL["depth"].figures[0].take
+    assert take(verdict(micro.runs(micro.counted())).evidence) == (0, 10)
+    assert take(verdict(micro.runs(retried(starved=True))).evidence) == (1, 7)
+    assert take(verdict(micro.runs(micro.sds((3, 3), lost=(1,)))).evidence) == (3, 6)
+    assert take({"lost": {"caches": 1}}) is None

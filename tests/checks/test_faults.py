@@ -60,6 +60,7 @@ def test_a_cache_that_a_fault_took_is_no_loss_of_the_targets():
     verdicts = found(robbed())
     assert {v.outcome for v in verdicts.values()} == {Outcome.PASS}, [micro.prose(v) for v in verdicts.values()]
     assert verdicts["warnings"].evidence["said_of_them"] == 2
+    assert verdicts["warnings"].evidence["taken_by_faults"] == ["preprocessed_p1_1.npy"]
     assert verdicts["depth"].evidence["lost"] == {"fault": 2}
     assert verdicts["cache"].evidence["taken_by_faults"] == ["preprocessed_p1_1.npy"]
     assert (verdicts["disk"].evidence["judged"], verdicts["disk"].evidence["taken_by_faults"]) == (5, 1)
@@ -93,6 +94,16 @@ def test_a_tile_that_a_fault_left_without_caches_did_not_fail_of_itself():
     verdicts = found(ended(run.work(2).remove(*micro.names(2)), 3), "warnings", "tiles", "depth", "cache")
     assert {v.outcome for v in verdicts.values()} == {Outcome.PASS}, [micro.prose(v) for v in verdicts.values()]
     assert verdicts["tiles"].evidence["not_made"][0]["why"] == "fault"
+
+
+@pytest.mark.parametrize("mine", [0, 2])
+def test_of_two_tiles_without_caches_the_one_that_a_fault_left_so_is_excused(mine):
+    """A fault leaves one tile without caches, and the target another: one event of a tile without frames counts."""
+    fault = {"what": "delete cache", "tile": mine}
+    plan = (("p0_0.fits",), micro.names(1), ("p2_0.fits",))
+    run = begun(fault, plan).struck(fault, plan[mine][0]).remove(*plan[2 - mine]).work(0).work(1).work(2).finish()
+    counted = found(run, "warnings")["warnings"].evidence["counts"]
+    assert counted == {micro.MISSING: 1, micro.STARVED: 1, micro.FAILED: 1}
 
 
 def failing(*, released=True, also=False):

@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import shapely
 
+from harness.analysis.footprint import pixel_of
 from harness.checks.judge import judge
 from harness.checks.thresholds import Threshold, Thresholds
 from harness.record.comparison import Comparison
@@ -167,6 +169,57 @@ def test_required_sky_that_the_pair_lacks_too_is_only_reported():
     assert found.outcome is Outcome.PASS
     assert found.evidence["holes"][0]["in_pair"] is True
     assert "run_end lacks the same 5.76 arcmin² of required sky" in found.sentence.render()
+
+
+def test_a_hole_of_which_half_was_found_beside_the_pair_is_told_once():
+    """The run lacks sky of which the pair lacks one half. The other half is the hole; the whole is not listed again."""
+    pair = replace(micro.run_end(), products=with_gaps(np.s_[20:60, 120:140]))
+    found = verdict(micro.runs(micro.counted(), pair=pair, products=with_gaps(np.s_[20:60, 100:140])))
+    assert [(h["kind"], h["pixels"]) for h in found.evidence["holes"]] == [("differential", 40 * 20)]
+
+
+@pytest.mark.parametrize(("columns", "outcome"), [(20, Outcome.FAIL), (19, Outcome.PASS)])
+def test_a_twentieth_of_a_tile_is_the_smallest_hole_without_a_pair(columns, outcome):
+    """Of tiles of 8,000 pixels a gap of 400 is a hole, and a smaller one is not."""
+    run = broken((slice(30, 50), slice(30, 30 + columns)))
+    found = verdict(Comparison(run), promise_edge=3)
+    assert found.outcome is outcome
+    assert [h["pixels"] for h in found.evidence["holes"]] == [400] * (outcome is Outcome.FAIL)
+
+
+@pytest.mark.parametrize("first", [14, 64])
+def test_of_the_tiles_of_a_hole_the_one_that_was_not_made_is_explained(first):
+    """A hole in two tiles is explained by the one without caches, whether its part of the hole is the larger or the smaller."""
+    run = micro.Micro(micro.PRIVATE).begin()
+    for tile, group in enumerate(micro.PRIVATE):
+        run.submit(tile, group)
+    run.remove(*micro.PRIVATE[1]).work(0).work(1).work(2).finish()
+    found = verdict(micro.runs(run, products=with_gaps(np.s_[:, first:164])))
+    assert found.evidence["holes"][0]["tiles"] == ([0, 1] if first == 14 else [1, 0])
+    assert "is in tile 1, whose reference frame is p1_0.fits" in found.cause[0].render()
+    assert found.cause[1].render().startswith("Tile 1 was not made: it lacked the caches of 2 of its 2 frames")
+
+
+def with_shape(shape):
+    """Return the outline of a hole as points (x, y) of the mosaic; ``shape`` tells from x and y which pixels are in it."""
+    products = with_gaps()
+    row, column = np.indices(products.covered.shape)
+    gap = shape(column - 150, row - 44)
+    found = verdict(micro.runs(micro.counted(), products=with_gaps(gap)))
+    return gap, np.column_stack(pixel_of(products.wcs, *np.transpose(found.evidence["outlines"]["1"])))
+
+
+def test_the_outline_of_a_hole_follows_its_edge():
+    """The outline of a round hole is nowhere a pixel away from the edges of its pixels."""
+    gap, outline = with_shape(lambda x, y: x**2 + y**2 < 21**2)
+    pixels = shapely.union_all([shapely.box(x - 0.5, y - 0.5, x + 0.5, y + 0.5) for y, x in np.argwhere(gap)])
+    assert shapely.hausdorff_distance(shapely.Polygon(outline).exterior, pixels.exterior, densify=0.1) < 1
+
+
+def test_the_outline_of_a_ragged_hole_is_short():
+    """The outline of a hole with many corners is drawn more coarsely, so that a record stays small."""
+    _, outline = with_shape(lambda x, y: (abs(y) < 30) & (abs(x) < 50 + 4 * (y // 13 % 2) + 3 * (y % 2)))
+    assert 4 < len(outline) <= 60
 
 
 def test_without_a_pair_what_was_uncovered_before_the_patch_is_no_new_hole():

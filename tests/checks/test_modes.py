@@ -151,13 +151,22 @@ def test_a_cache_of_sds_that_goes_before_the_coadd_fails():
     assert found.evidence["removed_before_the_end_of_the_coadd"] == ["preprocessed_p0_0.npy"]
 
 
+def test_removals_without_an_end_of_the_coadd_are_unknown():
+    """A record without the end of the coadd does not show that its caches were removed after it."""
+    found = verdict("cache", micro.runs(without(micro.sds(), "p4_global_coadd_finished")))
+    assert found.outcome is Outcome.UNKNOWN
+    assert found.sentence.render() == "Caches were removed, but the record lacks the end of the coadd."
+
+
 def test_caches_of_sds_that_are_left_fail():
     """With run_end and per_tile no cache may be left; with keep all caches must be left."""
     left = (LeftFile(micro.cache_of("p0_0.fits"), 1, "cache"), LeftFile("outputs/m.fits", 1, "mosaic"))
     for retention in ("run_end", "per_tile"):
         run = micro.sds(retention=retention)
-        assert verdict("cache", micro.runs(run, left=left)).outcome is Outcome.FAIL
-        assert verdict("cache", micro.runs(run, left=None)).outcome is Outcome.UNKNOWN
+        found = verdict("cache", micro.runs(run, left=left))
+        assert (found.outcome, found.evidence["left"]) == (Outcome.FAIL, 1)
+        found = verdict("cache", micro.runs(run, left=None))
+        assert (found.outcome, found.evidence["left"]) == (Outcome.UNKNOWN, None)
     assert verdict("cache", micro.runs(micro.sds(retention="keep"))).outcome is Outcome.PASS
     assert verdict("cache", micro.runs(micro.sds(retention="keep").remove("p0_0.fits"))).outcome is Outcome.FAIL
     gone = micro.runs(micro.sds(retention="keep"), left=left)

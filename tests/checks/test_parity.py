@@ -167,6 +167,20 @@ def test_other_stars_fail():
     assert "stars, expected" in micro.prose(found)
 
 
+@pytest.mark.parametrize(("lost", "outcome"), [(6, Outcome.PASS), (7, Outcome.FAIL)])
+def test_the_stars_that_may_be_lost_grow_with_their_number(lost, outcome):
+    """Good runs differ by up to 3 % of their stars: of 200 stars six may be missing, and seven fail."""
+
+    def with_stars(record, count):
+        return changed(record, stars=np.tile(record.products.stars, (10, 1))[:count])
+
+    runs = of(ZEMOSAIC, lambda run: moved(run, by=0.01))
+    runs = replace(runs, run=with_stars(runs.run, 200 - lost), pair=with_stars(runs.pair, 200))
+    found = verdict(runs)
+    assert found.outcome is outcome, micro.prose(found)
+    assert (f"The mosaic shows {200 - lost} stars, expected 200." in micro.prose(found)) is (outcome is Outcome.FAIL)
+
+
 def test_pixels_that_only_one_run_has_fail():
     """Values that are finite in only one of the runs fail."""
 
@@ -240,6 +254,69 @@ def test_the_baseline_must_be_the_same_in_sds_alone():
     )
     found = verdict(replace(runs, baseline=before))
     assert found.outcome is Outcome.PASS, micro.prose(found)
+
+
+def beside_a_version_before(run, before):
+    """Return the verdict on a run of SDS beside the same run of another version; both functions change the image."""
+    runs = of(ZEMOSAIC, mode="sds")
+    image, coverage = runs.run.products.planes
+    earlier = replace(runs.run, request=replace(runs.run.request, target=BEFORE))
+    ours, theirs = (
+        changed(record, planes=(replace(change(image), sha256=digest * 64), coverage))
+        for record, change, digest in ((runs.run, run, "0"), (earlier, before, "1"))
+    )
+    return verdict(Comparison(ours, changed(runs.pair, planes=ours.products.planes), theirs))
+
+
+def scaled(image, gain=1.0, add=0.0):
+    """Return an image with another gain and zero point."""
+    return replace(
+        image, sum=gain * image.sum + add * image.count, low=gain * image.low + add, high=gain * image.high + add
+    )
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 3])
+def test_a_gain_is_fitted_to_three_blocks_and_not_to_fewer(blocks):
+    """Three blocks of an image show that another version only saves it with another gain. One or two show no gain."""
+
+    def small(image):
+        count, means = np.zeros_like(image.count), np.zeros(image.count.shape)
+        count[0, 0, :blocks], means[0, 0, :3] = 100, (1.0, 2.0, 4.0)
+        return replace(image, count=count, sum=means * count)
+
+    found = beside_a_version_before(lambda image: scaled(small(image), 2.0, 5.0), small)
+    (_, of_baseline) = found.evidence["compared"]
+    most = of_baseline["images"][0]["most"]
+    assert (most == pytest.approx(0.0, abs=1e-9)) is (blocks != 2), most
+
+
+def test_an_image_without_contrast_has_a_zero_point_and_no_gain():
+    """An image of one value, of which another version saves another, differs by the zero point alone."""
+
+    def flat(image):
+        same = np.full_like(image.low, 100.0)
+        return replace(image, sum=100.0 * image.count, low=same, high=same)
+
+    found = beside_a_version_before(flat, lambda image: scaled(flat(image), add=-7.0))
+    assert found.outcome is Outcome.PASS, micro.prose(found)
+
+
+def test_blocks_that_differ_do_not_bend_the_gain_of_the_others():
+    """Three of 27 blocks differ from the version before. The fit leaves them out, so that their whole difference is seen."""
+    sky = np.random.default_rng(3).uniform(0, 100, (3, 9))
+
+    def before(image):
+        return replace(image, sum=image.count * sky)
+
+    def brighter(image):
+        plus = np.zeros_like(sky)
+        plus[(0, 1, 2), (1, 7, 4)] = 0.27  # the limit is 0.25; a fit with these blocks would leave 0.24
+        return replace(image, sum=image.count * (sky + plus))
+
+    found = beside_a_version_before(brighter, before)
+    (_, of_baseline) = found.evidence["compared"]
+    assert found.outcome is Outcome.FAIL
+    assert of_baseline["images"][0]["typical"] == pytest.approx(0.27, abs=1e-6)
 
 
 def test_nothing_to_compare_with_is_unknown():

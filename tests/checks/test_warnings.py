@@ -88,6 +88,18 @@ def test_a_creation_that_failed_for_no_stated_cause_counts():
         assert "no event gives a cause" in micro.prose(found)
 
 
+def test_events_that_are_not_of_the_three_are_shown_beside_them():
+    """A cache that can't be read and an exception of a tile are no event of the three; the evidence counts them by name."""
+    keys = [
+        "mastertile_warn_invalid_cached_data",
+        "mastertile_error_loading_cache",
+        "run_error_phase3_thread_exception",
+    ]
+    found = verdict(micro.runs(a_tile_that_fails(*keys, filename="preprocessed_p1_0.npy")))
+    assert found.evidence["related"] == dict.fromkeys(keys, 1)
+    assert verdict(micro.runs(micro.counted())).evidence["related"] == {}
+
+
 def test_a_starved_tile_that_the_quality_gate_rejects_failed_through_its_caches():
     """A tile that lacked a cache and was rejected by the quality gate counts: with all frames it might have passed."""
     run = micro.Micro(micro.PRIVATE).begin().submit(0, micro.PRIVATE[0]).remove("p0_1.fits").start(0)
