@@ -45,7 +45,7 @@ def cpu_seconds(record: Record) -> float | None:
     """Return the CPU time of the target's processes in Phase 3; ``None`` if the samples are too few."""
     start, end = phase_3_start(record.history), phase_3_end(record.history)
     samples = record.history.processes
-    if start is None or end is None or end <= start or len(samples) < 2:
+    if start is None or end is None or end <= start:
         return None
     times = np.array([sample.t for sample in samples], dtype=np.float64)
     used = np.array([sample.cpu for sample in samples], dtype=np.float64)
