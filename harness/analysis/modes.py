@@ -16,6 +16,7 @@ from harness.analysis.phase3 import SUCCEEDED, name_of, number, phase_3_start
 from harness.language.message import Message, say
 from harness.record.history import Event, History, Tile
 from harness.record.reader import Record
+from harness.record.request import Mode
 
 COADD_STARTED = "p4_global_coadd_started"
 COADD_FINISHED = "p4_global_coadd_finished"
@@ -87,6 +88,16 @@ def signs_of_another_mode(run: Record) -> tuple[Message, ...]:
     if mode == "grid" and done and not any(text.startswith(GRID_DONE) for text in grid):
         signs.append(say("The target succeeded without the message at the end of grid mode, {text}.", text=GRID_DONE))
     return tuple(signs)
+
+
+def mode_taken(run: Record) -> Mode:
+    """Return the mode that made the mosaic: the one that the events name, else the requested one."""
+    history = run.history
+    if history.named(SDS_DONE):
+        return "sds"
+    if any(text.startswith(GRID_DONE) for _, text in grid_texts(history)):
+        return "grid"
+    return "classic" if phase_3_start(history) is not None else run.request.mode
 
 
 def not_reached(run: Record) -> Message | None:

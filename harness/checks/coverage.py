@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from harness.analysis.figure import Evidence, Figure, Numbers, Unit, every, largest, number_in, significant
 from harness.analysis.footprint import outlines, per_outline, pixel_area, pixel_of, sky_of
 from harness.analysis.made import taken_over
-from harness.analysis.modes import sky_tiles
+from harness.analysis.modes import mode_taken, sky_tiles
 from harness.analysis.regions import components
 from harness.analysis.stars import in_pixels, measured, panels_at, rounded
 from harness.checks.base import Check, Runs
@@ -92,9 +92,10 @@ def to_number(run: Record, products: Products) -> Ratio | None:
 
     It is ``None`` if that number is not known: in grid mode, without outlines, and if the trace does not show all tiles.
     """
-    if run.request.mode == "grid" or not has_map(products):
+    mode = mode_taken(run)  # after a fallback to the classic mode the map counts tiles
+    if mode == "grid" or not has_map(products):
         return None
-    if run.request.mode == "sds":
+    if mode == "sds":
         reaching = outlines(list(run.request.dataset.frames))
     else:
         made = [tile for tile in run.history.tiles if tile.made]
@@ -102,7 +103,9 @@ def to_number(run: Record, products: Products) -> Ratio | None:
             return None
         frames = {frame.name: frame for frame in run.request.dataset.frames}
         names = [tile.reference or next(iter(tile.frames), "") for tile in made]
-        reaching = outlines([frames[name] for name in names if name in frames])
+        on = [frames[name] for name in names if name in frames]
+        # A reference frame without data still places its tile, which the other frames fill.
+        reaching = outlines([frame if frame.hull != () else replace(frame, hull=None) for frame in on])
     if not reaching:
         return None
     count = np.zeros(products.covered.shape, dtype=np.int32)
