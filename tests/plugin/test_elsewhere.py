@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -28,11 +29,15 @@ def started(*words, cwd=ROOT, **env):
 
 def test_an_installed_copy_says_where_the_tests_are(tmp_path):
     """``pytest -m phase3`` in another folder finds no test, and one line says what to do; other runs have no such line."""
-    status, shown = started("-p", "harness.plugin.elsewhere", "-m", "phase3", cwd=tmp_path)
+    entries = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"]["pytest11"]
+    # The environment of this test may lack the entry of the installed copy, or have it: load the plugin in one way.
+    alone = {"cwd": tmp_path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    loaded = ("-p", entries["phase3-elsewhere"])
+    status, shown = started(*loaded, "-m", "phase3", **alone)
     assert status == pytest.ExitCode.NO_TESTS_COLLECTED
     assert "run pytest in a checkout of the project" in shown
     assert not (tmp_path / ".phase3").exists()
-    _, other = started("-p", "harness.plugin.elsewhere", cwd=tmp_path)
+    _, other = started(*loaded, **alone)
     assert "phase3" not in other
 
 
