@@ -91,14 +91,17 @@ class Campaign:
         """The durations of runs in earlier sessions."""
         return Durations(self.root / "durations.json")
 
-    @cached_property
+    @property
     def real_sets(self) -> tuple[RealSet, ...]:
         """The real sets of this session's cases, each with the command that fetches it and whether one of its cases was run."""
+        # Not cached: a worker shares what it knows after each test, and a set is judged by a later run.
         judged = {run.dataset for run in self._runs.values() if run.dataset_kind == "real"}
+        return tuple(RealSet(name, name in judged, real.command_to_get(name)) for name in self._asked_sets)
+
+    @cached_property
+    def _asked_sets(self) -> tuple[str, ...]:
         asked = {case.dataset for case in self.cases if case.kind == "real"}
-        return tuple(
-            RealSet(s.name, s.name in judged, real.command_to_get(s.name)) for s in real.status() if s.name in asked
-        )
+        return tuple(known.name for known in real.status() if known.name in asked)
 
     def target(self, subject: Subject, case: CaseSpec | None = None) -> TargetFacts:
         """Return the target of a role, in a case.

@@ -18,7 +18,7 @@ from harness.session.campaign import Campaign, NoRoom, NoSuchRun
 from harness.session.machine import Machine
 from harness.session.options import resolve_options
 from harness.session.run_matrix import run_key
-from tests import micro
+from tests import done_sessions, micro
 from tests.scenario_marks import MARKS
 
 
@@ -81,6 +81,15 @@ def test_each_set_of_observed_frames_that_a_case_asks_for_is_named(campaign):
     assert [s.name for s in campaign().real_sets] == ["microobs_hatp32_4panels"]
     assert len(campaign(target="zemosaic:nowhere").real_sets) == 2
     assert campaign(quick="1").real_sets == ()
+
+
+def test_a_set_that_is_judged_after_the_first_share_is_judged(campaign):
+    """A worker shares what it knows after each test. A set that it judges later counts as judged."""
+    session = campaign()
+    assert [s.judged for s in session.share().real_sets] == [False]
+    entry = done_sessions.entry("run", "subject", "reference", "chain-microobs", "microobs_hatp32_4panels")
+    session._runs["run"] = replace(entry, dataset_kind="real")
+    assert [s.judged for s in session.share().real_sets] == [True]
 
 
 def test_the_control_of_the_reference_has_the_defects_of_its_case(campaign):
