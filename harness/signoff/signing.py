@@ -36,8 +36,8 @@ class NoProgramError(SaidError):
 class Signature:
     """Whether a signature holds.
 
-    ``good``: by a key of the allowed signers, for these bytes. ``bad``: it does not hold. ``unknown``: whose key it is could not be
-    found out. ``reason`` says why, ``signers`` who, ``key`` is the fingerprint.
+    ``good``: by a key of the allowed signers, for these bytes. ``bad``: it does not hold. ``unknown``: whose key it is could not
+    be found out. ``reason`` says why, ``signers`` who, ``key`` is the fingerprint.
     """
 
     state: Literal["good", "bad", "unknown"]
