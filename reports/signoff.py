@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from harness.language.catalogue import Language
-from harness.language.message import say
+from harness.language.message import say, visible
 from harness.session.checklist import DEFINITION_OF_DONE
 from harness.session.model import Requirement, Session
 from harness.signoff.standing import Standing
@@ -31,7 +32,7 @@ def standing_words(standing: Standing, lang: Language) -> StandingWords:
     if standing.statement is None:
         return StandingWords(lang.say("The sign-off is void."), tuple(map(lang.render, standing.changes)), ())
     said = standing.statement.predicate
-    facts = {"by": said.by, "at": lang.when(said.at)}
+    facts = {"by": flat(said.by), "at": lang.when(said.at)}
     lines = tuple(row_words(row, lang) for row in said.rows)
     if standing.state == "void":
         title = lang.say("The sign-off by {by} of {at} is void.", **facts)
@@ -51,7 +52,7 @@ def standing_words(standing: Standing, lang: Language) -> StandingWords:
 def decision_title(said: Predicate, lang: Language) -> str:
     """Return who decided what on the whole, and when."""
     word = lang.render(decision_word(said.decision))
-    return lang.say("Decision of {by}, {at}: {decision}.", by=said.by, at=lang.when(said.at), decision=word)
+    return flat(lang.say("Decision of {by}, {at}: {decision}.", by=said.by, at=lang.when(said.at), decision=word))
 
 
 def row_words(row: RowDecision, lang: Language) -> str:
@@ -59,7 +60,12 @@ def row_words(row: RowDecision, lang: Language) -> str:
     word = lang.render(decision_word(row.decision))
     seen = f"{badge(row.outcome, lang).word}; {row.figure}" if row.figure else badge(row.outcome, lang).word
     line = lang.say("{id} {text}: {decision} ({seen})", id=row.id, text=row.text, decision=word, seen=seen)
-    return f"{line} – {row.comment}" if row.comment else line
+    return flat(visible(f"{line} – {row.comment}" if row.comment else line))
+
+
+def flat(text: str) -> str:
+    """Return a text in one line, so that a comment or a name can't look like further lines of the output."""
+    return re.sub(r"\s*[\t\n\r]\s*", " ", text)
 
 
 def seen_rows(session: Session, lang: Language) -> tuple[SeenRow, ...]:

@@ -159,12 +159,13 @@ def _show(row: SeenRow, lang: Language) -> None:
     """Print a line with its figure, its scope and its limits."""
     from harness.language.message import visible
     from reports.badges import badge
+    from reports.signoff import flat
 
     shown = badge(row.outcome, lang)
-    print(f"\n{shown.sign} {lang.say('{label}: {text}', label=shown.word, text=f'{row.id} {visible(row.text)}')}")
+    print(f"\n{shown.sign} {lang.say('{label}: {text}', label=shown.word, text=f'{row.id} {flat(visible(row.text))}')}")
     for text in (row.figure, row.scope, *row.limits):
         if text:
-            print(f"    {visible(text)}")
+            print(f"    {flat(visible(text))}")
 
 
 def _asked(row: SeenRow, translate: Translate) -> tuple[Decision, str]:

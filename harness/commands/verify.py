@@ -32,8 +32,9 @@ def register(commands: Commands, text: Text) -> None:
 def _verify(options: argparse.Namespace, translate: Translate) -> int:
     from harness.language.catalogue import language
     from harness.signoff.statement import SIGNOFF, SignoffError, read_bounded, read_statement
-    from harness.signoff.verify import changes, remarks
-    from reports.signoff import decision_title, row_words
+    from harness.signoff.verify import changes, read_differently
+    from reports.badges import badge
+    from reports.signoff import decision_title, flat, row_words
 
     path: Path = options.signoff.absolute()
     if path.is_dir():
@@ -59,8 +60,14 @@ def _verify(options: argparse.Namespace, translate: Translate) -> int:
     changed = changes(path.parent, statement)
     for message in changed:
         _line(REFUSED, message, translate)
-    for message in remarks(path.parent, statement):
-        print(f"△ {message.render(translate)}")
+    for name, then, now in read_differently(path.parent, statement):
+        words = {"then": badge(then, lang).word, "now": badge(now, lang).word}
+        told = lang.say(
+            "Line {id} was “{then}” when it was decided. This version of the harness reads the same session as “{now}”.",
+            id=name,
+            **words,
+        )
+        print(f"△ {flat(told)}")
     status, reason = _of_signature(path, content, statement, options.allowed_signers)
     _line(status, reason, translate)
     if changed:
@@ -93,8 +100,10 @@ def _of_signature(path: Path, content: bytes, statement: Statement, signers: Pat
 
 
 def _line(status: int, message: Message, translate: Translate) -> None:
+    from reports.signoff import flat
+
     sign = {0: "✓", REFUSED: "✗", NOT_KNOWN: "?"}[status]
-    print(f"{sign} {message.render(translate)}")
+    print(f"{sign} {flat(message.render(translate))}")
 
 
 def _end(status: int, sentence: Message, translate: Translate) -> int:

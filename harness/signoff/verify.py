@@ -16,6 +16,7 @@ from harness.session.model import Session, SessionError, read_session
 from harness.signoff.page_part import part_of
 from harness.signoff.statement import SignedSession, SignoffError, Statement, read_bounded
 from harness.signoff.subjects import MAX_FILE, PAGES, SESSION, changes_in_record, digest_of, said, seals_of, within
+from harness.verdict import Outcome
 
 
 def changes(folder: Path, statement: Statement, *, pages: bool = True) -> tuple[Message, ...]:
@@ -36,22 +37,14 @@ def changes(folder: Path, statement: Statement, *, pages: bool = True) -> tuple[
     return tuple(found)
 
 
-def remarks(folder: Path, statement: Statement) -> tuple[Message, ...]:
-    """Return the lines that this harness reads differently than the one with which they were signed."""
+def read_differently(folder: Path, statement: Statement) -> tuple[tuple[str, Outcome, Outcome], ...]:
+    """Return the lines of which this harness reads another outcome than was signed: the id, the outcome then, and now."""
     session = _session(folder)
     if not isinstance(session, Session):
         return ()
     now = {row.id: row.outcome for row in session.requirements}
-    return tuple(
-        say(
-            "Line {id} was {then} when it was decided. This version of the harness reads the same session as {now}.",
-            id=row.id,
-            then=row.outcome.value,
-            now=now[row.id].value,
-        )
-        for row in statement.predicate.rows
-        if row.id in now and now[row.id] is not row.outcome
-    )
+    rows = statement.predicate.rows
+    return tuple((r.id, r.outcome, now[r.id]) for r in rows if r.id in now and now[r.id] is not r.outcome)
 
 
 def _session(folder: Path) -> Session | Message:

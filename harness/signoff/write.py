@@ -55,10 +55,14 @@ def decide(seen: Sequence[SeenRow], decisions: Decisions) -> tuple[RowDecision, 
 
     Raises
     ------
+    RefusedError
+        When there is no line to decide on.
     SignoffError
         When a line has no decision, a decision is on no line, or one needs a comment and has none.
 
     """
+    if not seen:
+        raise RefusedError(say("The session has no line of the Definition of Done, so there is nothing to decide"))
     known = [row.id for row in seen]
     strange = [name for name in decisions if name not in known]
     if strange:
