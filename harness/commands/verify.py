@@ -40,16 +40,15 @@ def _verify(options: argparse.Namespace, translate: Translate) -> int:
     if path.is_dir():
         path /= SIGNOFF
     lang = language(options.lang)
-    try:
-        content = read_bounded(path)
-    except FileNotFoundError:
+    if not path.is_file():
         raise SignoffError(
             say(
                 "expected a sign-off, found no file {path}: name a signoff.json, or write one with phase3 sign",
                 path=str(path),
             )
-        ) from None
+        )
     try:
+        content = read_bounded(path)
         statement = read_statement(content, str(path))
     except SignoffError as error:
         said(error, translate, REFUSED)

@@ -88,7 +88,8 @@ def _subject(folder: Path, name: str, statement: Statement) -> Iterator[Message]
         return
     if not path.is_file():
         yield said(name, "missing")
-    elif _digest(folder, name) != statement.digest(name):
+        return
+    if _digest(folder, name) != statement.digest(name):
         yield said(name, "changed")
     elif name in PAGES:
         yield from _part(path, name, statement)
