@@ -118,6 +118,8 @@ def _signed(options: argparse.Namespace, translate: Translate) -> int:
         return {FILES[code]: signoff_part(standing, code) for code in CODES}
 
     statement, pages = compose(folder, session, sha256, decided, by, key=key, language=lang.code, parts=parts)
+    if key is not None:
+        tell(say("Signing: if ssh-keygen asks, type the passphrase, or touch the security key."), translate)
     paths = write(folder, statement, pages, options.key)
     words = standing_words(Standing("unsigned" if key is None else "signed", statement, key), lang)
     for line in (words.title, *words.sentences):

@@ -28,8 +28,14 @@ SECONDS = 30
 LONGEST_REASON = 400
 
 
+REFUSAL = b"Could not verify signature"
+"""What ``ssh-keygen`` prints when a signature does not hold."""
+
+OLDEST = "8.2"
+
+
 class NoProgramError(SaidError):
-    """Raised when ``ssh-keygen`` is not installed."""
+    """Raised when ``ssh-keygen`` is not installed, or can't check signatures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +176,18 @@ def _of_other_bytes(content: bytes, signature: bytes) -> bool:
     with tempfile.TemporaryDirectory() as name:
         file = Path(name, "signature")
         file.write_bytes(signature)
-        return _run(["-Y", "check-novalidate", "-n", NAMESPACE, "-s", str(file)], content).returncode != 0
+        done = _run(["-Y", "check-novalidate", "-n", NAMESPACE, "-s", str(file)], content)
+    if done.returncode and REFUSAL not in done.stdout:
+        # It did not get as far as the signature: an old version without this command, or one that crashed.
+        raise NoProgramError(
+            say(
+                "expected {name} to check a signature, found that it can't ({error}): install OpenSSH {version} or later",
+                name=PROGRAM,
+                version=OLDEST,
+                error=_said(done),
+            )
+        )
+    return done.returncode != 0
 
 
 def _run(words: Sequence[str], content: bytes = b"", seconds: float = SECONDS) -> subprocess.CompletedProcess[bytes]:
