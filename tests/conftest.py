@@ -1,5 +1,7 @@
 """Keep the project's own tests out of the validation, whose installation lacks their tools, and share fixtures among them."""
 
+import shutil
+
 import pytest
 
 from harness.plugin.hooks import selected
@@ -30,3 +32,17 @@ def written(tmp_path):
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def signable_pattern(tmp_path_factory):
+    """Return a session of a real target with its pages, which tests copy and do not change."""
+    from tests.signed_sessions import session_with_pages
+
+    return session_with_pages(tmp_path_factory.mktemp("pattern") / "session")
+
+
+@pytest.fixture
+def signable(tmp_path, signable_pattern):
+    """Return a session to sign, in a folder with a space and an accent."""
+    return shutil.copytree(signable_pattern, tmp_path / "Ma session été")

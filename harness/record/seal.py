@@ -28,6 +28,7 @@ from harness.record.values import (
 
 SEAL_FORMAT = "phase3-seal/1"
 EndState = Literal["done", "crashed", "timed out", "killed"]
+Difference = Literal["missing", "changed", "added"]
 END_STATES: tuple[EndState, ...] = ("done", "crashed", "timed out", "killed")
 SPARE = ("outputs",)
 """The folders that a copy of a record may lack: their content is measured before the seal, and checks do not read them."""
@@ -161,13 +162,27 @@ def read_seal(folder: Path) -> Seal | None:
 
 def damage(folder: Path, seal: Seal) -> Iterator[str]:
     """Yield a message for each file that is missing, changed or added since the record was sealed."""
+    words = {
+        "missing": "missing",
+        "changed": "changed since the record was sealed",
+        "added": "added since the record was sealed",
+    }
+    for name, difference in differences(folder, seal):
+        yield f"{name}: {words[difference]}"
+
+
+def differences(folder: Path, seal: Seal) -> Iterator[tuple[str, Difference]]:
+    """Yield each file of a record that is missing, changed or added since it was sealed.
+
+    Raises ``RecordError`` when the seal names a file outside the record, and ``OSError`` when a file can't be read.
+    """
     for name, digest in sorted(seal.files.items()):
         path = inside(folder, name)
         if not path.is_file():
             if name.partition("/")[0] not in seal.without:
-                yield f"{name}: missing"
+                yield name, "missing"
         elif sha256_of(path) != digest:
-            yield f"{name}: changed since the record was sealed"
+            yield name, "changed"
     for path in sorted(folder.glob("*.json*")):
         if path.name != SEAL and path.name not in seal.files:
-            yield f"{path.name}: added since the record was sealed"
+            yield path.name, "added"

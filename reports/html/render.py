@@ -11,9 +11,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from harness.language.catalogue import language
 from harness.language.message import visible
 from harness.language.system import CODES, Code
+from harness.signoff.page_part import with_part
+from harness.signoff.standing import Standing, beside
 from reports.html.build import FILES, build
 from reports.html.page import ReportView
 from reports.material import Material
+from reports.signoff import standing_words
 
 MAX_BYTES = 3_000_000
 # The longest side of pictures, in pixels, smaller with each try until the page is small enough; at last nothing is drawn.
@@ -21,11 +24,22 @@ _SIDES = (560, 320, 160, None)
 
 
 def write_reports(material: Material) -> tuple[Path, ...]:
-    """Write ``report.html`` (English) and ``report.fr.html`` (French), each with a link to the other; return their paths."""
-    return tuple(_write(material, code) for code in CODES)
+    """Write ``report.html`` (English) and ``report.fr.html`` (French), each with a link to the other; return their paths.
+
+    A sign-off beside the session is shown in the part of the page that is for it.
+    """
+    standing = beside(material.folder, pages=False)
+    return tuple(_write(material, code, standing) for code in CODES)
 
 
-def _write(material: Material, code: Code) -> Path:
+def signoff_part(standing: Standing, code: Code) -> bytes:
+    """Return the part of a page that shows a sign-off."""
+    template = _environment(code).get_template("signoff.html.j2")
+    words = standing_words(standing, language(code))
+    return template.render(title=words.title, sentences=words.sentences, lines=words.lines).encode("utf-8")
+
+
+def _write(material: Material, code: Code, standing: Standing | None) -> Path:
     path = material.folder / FILES[code]
     translation = next(FILES[other] for other in CODES if other != code)
     page = b""
@@ -33,7 +47,7 @@ def _write(material: Material, code: Code) -> Path:
         page = render(build(material, code, side, translation)).encode("utf-8")
         if len(page) < MAX_BYTES:
             break
-    path.write_bytes(page)
+    path.write_bytes(page if standing is None else with_part(page, signoff_part(standing, code)))
     return path
 
 

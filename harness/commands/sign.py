@@ -1,0 +1,196 @@
+"""``phase3 sign SESSION``: decide on each line of the Definition of Done, and sign the decisions."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from harness.commands.console import Commands, Text, tell, user_path
+from harness.language.message import Message, SaidError, Translate, say, sentences_of
+
+if TYPE_CHECKING:
+    from harness.language.catalogue import Language
+    from harness.signoff.statement import Decision, SeenRow
+
+REFUSED, NOT_KNOWN = 1, 3
+ROW = "row"
+_ANSWERS = {"a": "accept", "r": "reject", "s": "reserve"}
+
+
+class _Words(argparse.Action):
+    """Keep ``--row`` and the decisions in the order in which they were given: a decision is about the line before it."""
+
+    def __call__(
+        self, _parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        word = (option_string or "").lstrip("-")
+        namespace.words = [*namespace.words, (word, values or "")]
+
+
+def register(commands: Commands, text: Text) -> None:
+    """Add ``sign``."""
+    sign = commands.add_parser(
+        "sign", help=text(say("decide on each line of the Definition of Done of a session, and sign the decisions"))
+    )
+    sign.add_argument("session", type=user_path, help=text(say("the session's folder")))
+    row = say("the line that the next decision is about, such as 4.2 (may be repeated; default: asks line by line)")
+    sign.add_argument("--row", action=_Words, dest="words", metavar="ID", help=text(row))
+    accept = say("accept the line; a line that did not pass needs a reason")
+    sign.add_argument("--accept", action=_Words, dest="words", nargs="?", metavar="TEXT", help=text(accept))
+    sign.add_argument(
+        "--reject", action=_Words, dest="words", metavar="TEXT", help=text(say("reject the line, for this reason"))
+    )
+    reserve = say("accept the line with this reserve")
+    sign.add_argument("--reserve", action=_Words, dest="words", metavar="TEXT", help=text(reserve))
+    form = say("take the decisions from the file that the form on the session's page made")
+    sign.add_argument("--from", dest="form", type=user_path, metavar="FILE", help=text(form))
+    sign.add_argument("--by", metavar="NAME", default="", help=text(say("who decides (default: the form's, or asks)")))
+    key = say("the SSH key that signs, or its public key if an agent has it (default: unsigned)")
+    sign.add_argument("--key", type=user_path, metavar="FILE", help=text(key))
+    sign.add_argument("--replace", action="store_true", help=text(say("replace a sign-off that exists")))
+    sign.set_defaults(command=_sign, words=[])
+
+
+def _sign(options: argparse.Namespace, translate: Translate) -> int:
+    from harness.signoff.signing import NoProgramError
+    from harness.signoff.statement import RefusedError
+
+    try:
+        return _signed(options, translate)
+    except RefusedError as error:
+        return said(error, translate, REFUSED)
+    except NoProgramError as error:
+        return said(error, translate, NOT_KNOWN, say("Without --key the sign-off is written unsigned."))
+
+
+def said(error: SaidError, translate: Translate, status: int, *more: Message) -> int:
+    """Print the sentences of an error, and return a status."""
+    for sentence in (*sentences_of(error, translate), *(message.render(translate) for message in more)):
+        print(say("phase3: {error}", error=sentence).render(translate), file=sys.stderr)
+    return status
+
+
+def _signed(options: argparse.Namespace, translate: Translate) -> int:
+    from harness.language.catalogue import language
+    from harness.language.system import CODES
+    from harness.session.model import read_hashed
+    from harness.signoff.form import read_form
+    from harness.signoff.signing import fingerprint
+    from harness.signoff.standing import Standing, beside
+    from harness.signoff.statement import SIGNOFF, RefusedError, Statement
+    from harness.signoff.write import compose, decide, refuse_self_test, write
+    from reports.html.build import FILES
+    from reports.html.render import signoff_part
+    from reports.signoff import seen_rows, standing_words
+
+    folder, lang = options.session.absolute(), language(options.lang)
+    session, sha256 = read_hashed(folder)
+    refuse_self_test(session)
+    if not options.replace and (old := beside(folder)) is not None:
+        raise RefusedError(
+            say(
+                "There is a sign-off already, by {by} of {at}: {path}. To replace it, add --replace",
+                by=old.by or "?",
+                at=lang.when(old.at) or "?",
+                path=str(folder / SIGNOFF),
+            )
+        )
+    form = read_form(options.form, sha256) if options.form else None
+    key = None if options.key is None else fingerprint(options.key)
+    given = _given(options.words, [(row.id, row.decision, row.comment) for row in form.rows] if form else [])
+    rows = seen_rows(session, lang)
+    terminal = sys.stdin is not None and sys.stdin.isatty()
+    for row in rows:
+        _show(row, lang)
+        if terminal and row.id not in given:
+            given[row.id] = _asked(row, translate)
+    decided = decide(rows, given)
+    by = options.by or (form.by if form else "")
+    if not by.strip() and terminal:
+        by = _answer(say("Your name:"), translate)
+    if not by.strip():
+        raise ValueError(say("expected the name of who decides, found none: add --by NAME").render(translate))
+
+    def parts(statement: Statement) -> dict[str, bytes]:
+        standing = Standing("unsigned" if key is None else "signed", statement, key)
+        return {FILES[code]: signoff_part(standing, code) for code in CODES}
+
+    statement, pages = compose(folder, session, sha256, decided, by, key=key, language=lang.code, parts=parts)
+    if key is not None:
+        tell(say("Signing: if ssh-keygen asks, type the passphrase, or touch the security key."), translate)
+    paths = write(folder, statement, pages, options.key)
+    words = standing_words(Standing("unsigned" if key is None else "signed", statement, key), lang)
+    for line in (words.title, *words.sentences):
+        print(line)
+    for path in paths:
+        tell(say("Written: {path}", path=str(path)), translate)
+    return 0
+
+
+def _given(
+    words: Sequence[tuple[str, str]], form: Sequence[tuple[str, Decision, str]]
+) -> dict[str, tuple[Decision, str]]:
+    """Return the decisions of the form and of the command line. Each line is decided once."""
+    from harness.signoff.statement import SignoffError
+
+    found: dict[str, tuple[Decision, str]] = {}
+    row: str | None = None
+    decisions: list[tuple[str, Decision, str]] = list(form)
+    for word, value in words:
+        if word == ROW and row is None:
+            row = value
+        elif word != ROW and row is not None:
+            decisions.append((row, cast("Decision", word), value))
+            row = None
+        else:
+            raise SignoffError(
+                say("expected --row ID and then one of --accept, --reject and --reserve, found --{word}", word=word)
+            )
+    if row is not None:
+        raise SignoffError(say("expected --accept, --reject or --reserve after --row {row}, found none", row=row))
+    for name, decision, comment in decisions:
+        if name in found:
+            raise SignoffError(say("expected one decision on {name}, found two: leave one out", name=name))
+        found[name] = decision, comment
+    return found
+
+
+def _show(row: SeenRow, lang: Language) -> None:
+    """Print a line with its figure, its scope and its limits."""
+    from harness.language.message import visible
+    from reports.badges import badge
+    from reports.signoff import flat
+
+    shown = badge(row.outcome, lang)
+    print(f"\n{shown.sign} {lang.say('{label}: {text}', label=shown.word, text=f'{row.id} {flat(visible(row.text))}')}")
+    for text in (row.figure, row.scope, *row.limits):
+        if text:
+            print(f"    {flat(visible(text))}")
+
+
+def _asked(row: SeenRow, translate: Translate) -> tuple[Decision, str]:
+    """Ask for the decision on a line, and for the comment."""
+    from harness.signoff.statement import needs_reason
+
+    while True:
+        word = _ANSWERS.get(_answer(say("a = accept, r = reject, s = accept with reserve:"), translate).lower()[:1])
+        if word is not None:
+            break
+    decision = cast("Decision", word)
+    needed = needs_reason(row.outcome, decision)
+    question = say("Reason (needed):") if needed else say("Comment (may be empty):")
+    comment = _answer(question, translate)
+    while needed and not comment:
+        comment = _answer(question, translate)
+    return decision, comment
+
+
+def _answer(question: Message, translate: Translate) -> str:
+    from harness.signoff.statement import SignoffError
+
+    try:
+        return input(f"{question.render(translate)} ").strip()
+    except EOFError:
+        raise SignoffError(say("The questions were not answered to the end: nothing was written")) from None

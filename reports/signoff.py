@@ -1,0 +1,93 @@
+"""Say in words what a reviewer decides on, and how a sign-off stands. The page and the terminal show the same words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from harness.language.catalogue import Language
+from harness.language.message import say, visible
+from harness.session.checklist import DEFINITION_OF_DONE
+from harness.session.model import Requirement, Session
+from harness.signoff.standing import Standing
+from harness.signoff.statement import Predicate, RowDecision, SeenRow, decision_word
+from reports.badges import badge
+
+
+@dataclass(frozen=True, slots=True)
+class StandingWords:
+    """The words for a sign-off."""
+
+    title: str
+    sentences: tuple[str, ...]
+    lines: tuple[str, ...]
+
+
+def standing_words(standing: Standing, lang: Language) -> StandingWords:
+    """Return the words for a sign-off.
+
+    For one that is not void they follow from the statement alone, so a page that is written again shows the same bytes.
+    """
+    if standing.statement is None:
+        return StandingWords(lang.say("The sign-off is void."), tuple(map(lang.render, standing.changes)), ())
+    said = standing.statement.predicate
+    facts = {"by": flat(said.by), "at": lang.when(said.at)}
+    lines = tuple(row_words(row, lang) for row in said.rows)
+    if standing.state == "void":
+        title = lang.say("The sign-off by {by} of {at} is void.", **facts)
+        return StandingWords(title, tuple(map(lang.render, standing.changes)), lines)
+    title = decision_title(said, lang)
+    if said.key is None:
+        kind = say("UNSIGNED: the name and the date are not proved.")
+    else:
+        kind = say(
+            "Signed with the key {key}. To see whose key it is, and that nothing was changed: {command}",
+            key=said.key,
+            command="phase3 verify signoff.json --allowed-signers FILE",
+        )
+    return StandingWords(title, (lang.render(kind),), lines)
+
+
+def decision_title(said: Predicate, lang: Language) -> str:
+    """Return who decided what on the whole, and when."""
+    word = lang.render(decision_word(said.decision))
+    return flat(lang.say("Decision of {by}, {at}: {decision}.", by=said.by, at=lang.when(said.at), decision=word))
+
+
+def row_words(row: RowDecision, lang: Language) -> str:
+    """Return a line's decision with what the reviewer saw, and the comment."""
+    word = lang.render(decision_word(row.decision))
+    seen = f"{badge(row.outcome, lang).word}; {row.figure}" if row.figure else badge(row.outcome, lang).word
+    line = lang.say("{id} {text}: {decision} ({seen})", id=row.id, text=row.text, decision=word, seen=seen)
+    return flat(visible(f"{line} – {row.comment}" if row.comment else line))
+
+
+def flat(text: str) -> str:
+    """Return a text in one line, so that a comment or a name can't look like further lines of the output."""
+    return re.sub(r"\s*[\t\n\r]\s*", " ", text)
+
+
+def seen_rows(session: Session, lang: Language) -> tuple[SeenRow, ...]:
+    """Return the lines of the Definition of Done in the words that a reviewer is shown before the decision."""
+    return tuple(
+        SeenRow(
+            row.id,
+            row.text,
+            row.outcome,
+            figure=lang.render(row.reason) if row.reason is not None else "",
+            scope=lang.say("Cases: {cases}.", cases=", ".join(row.cases)) if row.cases else "",
+            limits=tuple(_limits(row, session, lang)),
+        )
+        for row in session.requirements
+        if row.section == DEFINITION_OF_DONE
+    )
+
+
+def _limits(row: Requirement, session: Session, lang: Language) -> Iterator[str]:
+    if row.missing:
+        yield lang.say("Cases that were not run: {missing}.", missing=", ".join(row.missing))
+    if not any(real.judged for real in session.real_sets):
+        yield lang.say("No real set was judged.")
+    if session.interrupted is not None:
+        yield lang.render(session.interrupted)
