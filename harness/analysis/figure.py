@@ -71,6 +71,8 @@ class Figure:
         Reads the numbers from the evidence of one run; ``None`` if the evidence does not have them.
     join
         Joins the numbers of several runs.
+    short
+        One or two words for a line of figures, such as "holes"; ``None`` for the label.
 
     """
 
@@ -78,6 +80,7 @@ class Figure:
     unit: Unit
     take: Take
     join: Callable[[Sequence[Numbers]], Numbers] = added
+    short: Message | None = None
 
 
 def significant(value: float) -> float:

@@ -435,7 +435,12 @@ CHECK = Check(
     },
     for_pass=(SHARED, MODE_REACHED),
     figures=(
-        Figure(say("caches removed before their last tile had ended"), Unit.SHARE, _unsafe),
+        Figure(
+            say("caches removed before their last tile had ended"),
+            Unit.SHARE,
+            _unsafe,
+            short=say("caches removed too early"),
+        ),
         Figure(say("caches left"), Unit.COUNT, numbers("left")),
     ),
 )

@@ -440,6 +440,7 @@ CHECK = Check(
             Unit.INTERVAL,
             numbers("ratio", "ratio_low", "ratio_high", "timed_pairs"),
             widest,
+            say("duration of Phase 3, to run_end"),
         ),
         Figure(say("removal attempts per input frame"), Unit.COUNT, numbers("removals_tried_per_input"), largest),
     ),

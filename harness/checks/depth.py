@@ -482,5 +482,5 @@ CHECK = Check(
     # Grid mode does not report how many frames a tile holds.
     {"classic": (*ALWAYS, CALLBACK, TILES), "sds": (*ELSEWHERE, CALLBACK)},
     for_pass=(SHARED, MODE_REACHED),
-    figures=(Figure(say("frames lost, of those submitted"), Unit.SHARE, _frames_lost),),
+    figures=(Figure(say("frames lost, of those submitted"), Unit.SHARE, _frames_lost, short=say("frames lost")),),
 )

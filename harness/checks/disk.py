@@ -522,6 +522,7 @@ CHECK = Check(
             Unit.RATIO,
             _over_bound,
             largest,
+            say("caches held over time, to the least possible"),
         ),
         Figure(say("bytes held beyond that minimum, relative to run_end"), Unit.PERCENT, _excess, largest),
         Figure(say("peak of disk use, relative to run_end"), Unit.RATIO, numbers("total_peak_ratio"), largest),

@@ -263,5 +263,5 @@ CHECK = Check(
     _judge,
     MappingProxyType({"classic": _PREMISES, "sds": _PREMISES, "grid": _PREMISES}),
     for_pass=(LOG, EVERY_LEVEL),
-    figures=(Figure(say("fallbacks"), Unit.NEW, _fallbacks),),
+    figures=(Figure(say("fallbacks"), Unit.NEW, _fallbacks, short=say("fallbacks")),),
 )

@@ -359,5 +359,9 @@ CHECK = Check(
     _judge,
     MappingProxyType({"classic": ALWAYS, "sds": ELSEWHERE, "grid": ELSEWHERE}),
     for_pass=(SHARED,),
-    figures=(Figure(say("outputs equal bit by bit, of those compared"), Unit.EQUAL, _equal_outputs),),
+    figures=(
+        Figure(
+            say("outputs equal bit by bit, of those compared"), Unit.EQUAL, _equal_outputs, short=say("equal outputs")
+        ),
+    ),
 )

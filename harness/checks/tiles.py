@@ -402,8 +402,15 @@ CHECK = Check(
     {"classic": (*ALWAYS, CALLBACK), "sds": (*ELSEWHERE, CALLBACK), "grid": (*ELSEWHERE, CALLBACK)},
     for_pass=(TILES, SHARED, MODE_REACHED),
     figures=(
-        Figure(say("num_master_tiles of tiles_total"), Unit.SHARE, numbers("num_master_tiles", "tiles_total")),
-        Figure(say("batches coadded, of those built"), Unit.SHARE, numbers("coadded", "batches")),
-        Figure(say("sky tiles made, of those attempted"), Unit.SHARE, numbers("made", "attempted")),
+        Figure(
+            say("num_master_tiles of tiles_total"),
+            Unit.SHARE,
+            numbers("num_master_tiles", "tiles_total"),
+            short=say("tiles"),
+        ),
+        Figure(say("batches coadded, of those built"), Unit.SHARE, numbers("coadded", "batches"), short=say("batches")),
+        Figure(
+            say("sky tiles made, of those attempted"), Unit.SHARE, numbers("made", "attempted"), short=say("sky tiles")
+        ),
     ),
 )
