@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 from harness.language.catalogue import Language
 from harness.language.message import say, visible
-from harness.session.checklist import DEFINITION_OF_DONE
+from harness.session.decision import DecisionRow, decision
 from harness.session.model import Requirement, Session
 from harness.signoff.standing import Standing
 from harness.signoff.statement import Predicate, RowDecision, SeenRow, decision_word
+from harness.verdict import Outcome
 from reports.badges import badge
+from reports.brief import figures_in_words, scope_in_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +72,21 @@ def flat(text: str) -> str:
 
 def seen_rows(session: Session, lang: Language) -> tuple[SeenRow, ...]:
     """Return the lines of the Definition of Done in the words that a reviewer is shown before the decision."""
-    return tuple(
-        SeenRow(
-            row.id,
-            row.text,
-            row.outcome,
-            figure=lang.render(row.reason) if row.reason is not None else "",
-            scope=lang.say("Cases: {cases}.", cases=", ".join(row.cases)) if row.cases else "",
-            limits=tuple(_limits(row, session, lang)),
-        )
-        for row in session.requirements
-        if row.section == DEFINITION_OF_DONE
+    return tuple(_seen(found, session, lang) for found in decision(session))
+
+
+def _seen(found: DecisionRow, session: Session, lang: Language) -> SeenRow:
+    """Return a line with its figures. Without figures it has the sentence on what it rests."""
+    row, figures = found.row, figures_in_words(found.figures, lang)
+    reason = "" if row.reason is None else lang.render(row.reason)
+    more = [reason] if figures and reason and row.outcome is not Outcome.PASS else []
+    return SeenRow(
+        row.id,
+        row.text,
+        row.outcome,
+        figure=figures or reason,
+        scope=scope_in_words(found.scope, lang),
+        limits=(*more, *_limits(row, session, lang)),
     )
 
 
