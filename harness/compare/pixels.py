@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.analysis.wcs import Cards
+from harness.compare.sides import regular_files
 from harness.record.products import BLOCK, Plane, Products
 from harness.record.reader import Record
 from harness.record.values import inside
 from harness.run.measure import MeasureError, blocks, decimated_cards, open_images
 from harness.run.star_finder import strips
-from harness.session.sides import regular_files
 
 _UNREADABLE = (MeasureError, OSError, ValueError, TypeError, LookupError, ArithmeticError, EOFError)
 
@@ -81,9 +81,12 @@ def _opened(record: Record, plane: Plane) -> Iterator[Any]:
     if products is None or not regular_files(record.folder, [plane.file]):
         yield None
         return
-    place = [other for other in products.planes if other.file == plane.file].index(plane)
+    of_file = [other for other in products.planes if other.file == plane.file]
+    place = next(n for n, other in enumerate(of_file) if other is plane)
     with open_images(inside(record.folder, plane.file)) as images:
-        same = place < len(images) and images[place][0] == plane.name and tuple(images[place][1].hdu.shape) == plane.shape
+        same = (
+            place < len(images) and images[place][0] == plane.name and tuple(images[place][1].hdu.shape) == plane.shape
+        )
         yield images[place][1] if same else None
 
 
