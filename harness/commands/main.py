@@ -12,7 +12,22 @@ import sys
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from harness.commands import autopsy, case, clean, conclude, data, doctor, dod, judge, merge, patch, record, report
+from harness.commands import (
+    accept,
+    autopsy,
+    case,
+    clean,
+    compare,
+    conclude,
+    data,
+    doctor,
+    dod,
+    judge,
+    merge,
+    patch,
+    record,
+    report,
+)
 from harness.commands.console import Commands, own_options
 from harness.language.argparse_words import speaking
 from harness.language.message import Message, Translate, say, sentences_of
@@ -20,7 +35,7 @@ from harness.language.message import Message, Translate, say, sentences_of
 USAGE = 2
 BROKEN_PIPE = 141
 """The status that a shell reports for a program whose reader went away, as in ``phase3 judge RECORD | head -1``."""
-_COMMANDS = (doctor, clean, data, report, judge, merge, conclude, dod, case, patch, record, autopsy)
+_COMMANDS = (doctor, clean, data, report, judge, compare, accept, merge, conclude, dod, case, patch, record, autopsy)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

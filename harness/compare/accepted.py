@@ -111,11 +111,11 @@ def _refused(path: Path, problem: str) -> SessionError:
 
 
 def acceptable(changes: Changes) -> tuple[OutputChange, ...]:
-    """Return the outputs whose difference a person can accept: both sides have data that identify them."""
+    """Return the outputs whose difference a person can accept. Without a mosaic in B there are no data to identify."""
     return tuple(
         output
         for output in changes.outputs
-        if output.differs and output.accepted is None and all(i.after is not None for i in output.images)
+        if output.differs and output.accepted is None and any(i.after is not None for i in output.images)
     )
 
 
@@ -170,7 +170,7 @@ def with_acceptance(output: OutputChange, accepted: AcceptanceFile) -> OutputCha
         if (run.case, run.role) == (output.case, output.role)
     ]
     for by, run in of_run:
-        if _data(run.images) == _data(output.images):
+        if _data(run.images) == _data(output.images) and set(map(_said, output.what)) <= set(map(_said, run.what)):
             return replace(output, accepted=by, void=None)
     own = [known for known in of_run if known[1].after == output.after] or of_run
     return replace(output, void=_why_not(own[0][0], own[0][1].images, output.images) if own else None)
@@ -178,6 +178,11 @@ def with_acceptance(output: OutputChange, accepted: AcceptanceFile) -> OutputCha
 
 def _data(images: Iterable[ImageChange]) -> frozenset[tuple[str, str | None, str | None]]:
     return frozenset((image.image, image.before, image.after) for image in images)
+
+
+def _said(message: Message) -> str:
+    """Return a sentence as text: a file has its numbers as JSON has them."""
+    return json.dumps(to_json(message), sort_keys=True)
 
 
 def _why_not(accepted: AcceptedBy, then: Iterable[ImageChange], now: Iterable[ImageChange]) -> Message:
@@ -197,6 +202,11 @@ def _why_not(accepted: AcceptedBy, then: Iterable[ImageChange], now: Iterable[Im
             "{by} accepted other outputs on {when}: {images} changed since. This difference is not accepted.",
             **facts,
             images=changed,
+        )
+    if not other("before"):
+        return say(
+            "{by} accepted these data on {when}, and other differences than these. This difference is not accepted.",
+            **facts,
         )
     return say(
         "{by} accepted these outputs on {when} against another baseline, with other data in {images}. This difference is not "

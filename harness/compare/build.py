@@ -139,6 +139,7 @@ def records_of(before: Side, after: Side, output: OutputChange) -> tuple[Record,
     """Read the records of two runs that were compared; ``None`` if one of them can't be compared."""
     keys = (output.before, output.after)
     one, two = (
-        read_outputs(lambda side=side, key=key: side.record_of(key)) for side, key in zip((before, after), keys, strict=True)
+        read_outputs(lambda side=side, key=key: side.record_of(key))
+        for side, key in zip((before, after), keys, strict=True)
     )
     return None if isinstance(one, Message) or isinstance(two, Message) else (one, two)

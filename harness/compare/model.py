@@ -69,9 +69,9 @@ class FigureChange:
 
 @dataclass(frozen=True, slots=True)
 class ImageChange:
-    """One image (an HDU of the mosaic's file or of its coverage map's) on both sides."""
+    """One image (an HDU of the mosaic's file or of its coverage map's) on both sides, or the mosaic's WCS and shape."""
 
-    image: Annotated[Text, Meta(description="Kind and HDU, such as 'mosaic RGB'.")]
+    image: Annotated[Text, Meta(description="Kind and HDU, such as 'mosaic RGB'; 'mosaic WCS' is the grid.")]
     before: Annotated[Digest | None, Meta(description="SHA-256 of its data; null if there is no such image.")]
     after: Annotated[Digest | None, Meta(description="SHA-256 of its data; null if there is no such image.")]
     measured: Annotated[
@@ -138,8 +138,8 @@ class OutputChange:
 
     @property
     def differs(self) -> bool:
-        """Whether the data of an image differ, or an image is on one side only."""
-        return any(not image.equal for image in self.images)
+        """Whether there is a difference to accept: data, WCS or structure."""
+        return self.grade == "different" or any(not image.equal for image in self.images)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -10,6 +11,7 @@ from typing import TypeVar
 
 from harness.analysis.canvas import canvas_of, on_canvas
 from harness.analysis.footprint import pixel_scale
+from harness.analysis.wcs import on_sky
 from harness.checks.parity import Difference, Likeness
 from harness.checks.parity import compare as alike
 from harness.checks.thresholds import Thresholds
@@ -26,6 +28,7 @@ from harness.session.model import RunEntry
 
 T = TypeVar("T")
 
+GRID = "mosaic WCS"
 _DECIDING = frozenset({"subject", "pair"})
 
 
@@ -132,6 +135,7 @@ _GRADES = {
 
 def _images(before: Record, after: Record, likeness: Likeness) -> Iterator[ImageChange]:
     """Compare the images of both runs: of the mosaic, and of its coverage map."""
+    yield ImageChange(GRID, *(_grid(record.products) for record in (before, after)))
     blocks = {difference.image: difference for difference in likeness.images}
     for label, one, other in _image_pairs(before.products, after.products):
         digests = (None if one is None else one.sha256, None if other is None else other.sha256)
@@ -153,9 +157,17 @@ def _of_blocks(label: str, digests: tuple[str | None, str | None], found: Differ
     return ImageChange(label, *digests, "blocks", largest=_finite(found.largest))
 
 
-def _image_pairs(
-    before: Products | None, after: Products | None
-) -> Iterator[tuple[str, Plane | None, Plane | None]]:
+def _grid(products: Products | None) -> str | None:
+    """Return a digest of the mosaic's WCS and shape. Equal data on another grid are another mosaic."""
+    if products is None or products.mosaic is None:
+        return None
+    # A card that differs by rounding is the same card.
+    cards = {n: f"{v:.10g}" if isinstance(v, int | float) else v for n, v in on_sky(products.wcs).items()}
+    facts = json.dumps([sorted(cards.items()), products.covered.shape, products.step])
+    return hashlib.sha256(facts.encode()).hexdigest()
+
+
+def _image_pairs(before: Products | None, after: Products | None) -> Iterator[tuple[str, Plane | None, Plane | None]]:
     """Yield the images that belong together: of one kind and name, and of those left, in the order of the file."""
     ours, theirs = _labelled(before), _labelled(after)
     left = {name: plane for name, plane in theirs.items() if name not in ours}

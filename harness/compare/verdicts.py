@@ -29,6 +29,11 @@ class _Known:
     judged: JudgedRun | None
 
     @property
+    def control(self) -> bool:
+        """Whether it is a verdict on a version with the bug."""
+        return self.judged is not None and self.judged.expected_red is not None
+
+    @property
     def good(self) -> Outcome:
         """The outcome as it counts: on a control, red is right where it is expected."""
         outcome = self.verdict.outcome
@@ -99,8 +104,7 @@ def _change(
     way = _way(None if one is None else one.good, None if two is None else two.good)
     if one is not None and two is not None and one.verdict.outcome is two.verdict.outcome:
         # A control that fails more is no worse: it must fail.
-        control = one.good is not one.verdict.outcome or two.good is not two.verdict.outcome
-        way = None if control else _same_outcome(one.verdict, two.verdict, limits)
+        way = None if one.control or two.control else _same_outcome(one.verdict, two.verdict, limits)
     if way is None:
         return None
     if role in OTHER_VERSIONS or _only_time(then, now):
