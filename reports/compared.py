@@ -298,13 +298,15 @@ def _image(image: ImageChange, lang: Language) -> ImageRow:
             "{values} finite values differ, {one} are finite on one side only; the largest difference is {largest}",
             values=image.values,
             one=image.in_one or 0,
-            largest=image.largest if image.largest is not None else "–",
+            largest=_large(image.largest),
         )
+    elif image.measured == "shape":
+        text = lang.say("the shapes differ, so values were not compared")
     elif image.largest is not None:
         text = lang.say(
             "the data differ; by the statistics of blocks the largest difference is at least {largest} (the output files are "
             "not there)",
-            largest=image.largest,
+            largest=_large(image.largest),
         )
     elif image.image == "mosaic WCS":
         text = lang.say("another grid")
@@ -313,6 +315,13 @@ def _image(image: ImageChange, lang: Language) -> ImageRow:
             "the data differ; values were not compared, because the shapes differ or the files are not there"
         )
     return ImageRow(image.image, text, _short(image.before), _short(image.after))
+
+
+def _large(value: float | None) -> str | int | float:
+    """Return a value to write; a large one without decimals, and so without an exponent."""
+    if value is None:
+        return "–"
+    return round(value) if 1000 <= value < 1e12 else value
 
 
 def _short(digest: str | None) -> str:
@@ -332,7 +341,7 @@ def text(shown: Rows, lang: Language, *, most: int | None = MAX_ROWS) -> str:
     lines += [f"     {count}" for count in shown.counts]
     parts: Sequence[tuple[str, list[list[str]]]] = (
         (lang.say("Verdicts"), [_verdict_lines(row) for row in shown.verdicts]),
-        (lang.say("Outputs"), [output_lines(row, lang) for row in shown.outputs]),
+        (lang.say("Outputs"), list(_grouped(shown.outputs, lang))),
         (lang.say("Figures"), [[_figure_line(row)] for row in shown.figures]),
         (lang.say("Environment"), [[f"  {r.group} · {r.name}: {r.before} → {r.after}"] for r in shown.facts]),
         *((title, [[f"  {key}"] for key in keys]) for title, keys in shown.only),
@@ -352,6 +361,20 @@ def _verdict_lines(row: ChangeRow) -> list[str]:
     lines = [f"  {row.badge.sign} {where}: {row.before.word} → {row.after.word}"]
     lines += [f"      {row.sentence}"] if row.sentence else []
     return lines + [f"      {test}" for test in row.tests]
+
+
+def _grouped(outputs: Sequence[OutputRow], lang: Language) -> Iterator[list[str]]:
+    """Write outputs, those with the same data once."""
+    groups: dict[tuple[object, ...], list[OutputRow]] = {}
+    for row in outputs:
+        key = (row.badge, row.what, row.sky, row.images, row.accepted, row.reason, row.void)
+        groups.setdefault(key if row.images else (row.before, row.after), []).append(row)
+    for first, *others in groups.values():
+        lines = output_lines(first, lang)
+        for other in others:
+            run = f"{other.where}, {other.before} → {other.after}" if other.where else other.after
+            lines.append("      " + lang.say("the same data: {run}", run=run))
+        yield lines
 
 
 def output_lines(row: OutputRow, lang: Language) -> list[str]:

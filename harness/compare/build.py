@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from harness.checks.thresholds import read_thresholds
@@ -81,7 +82,7 @@ def _outputs(before: Side, after: Side) -> tuple[list[OutputChange], list[str], 
         keys = [side.run or side.folder.absolute().name for side in (before, after)]
         records = [read_outputs(lambda side=side: side.record_of(side.run)) for side in (before, after)]
         change = output_change((case, role, keys[0], keys[1]), records[0], records[1], limits)
-        return [change], [], []
+        return [replace(change, decides=True)], [], []  # runs that were named count, whatever their role
     pairs, only_before, only_after = paired(before, after)
     found = []
     for one, two in pairs:

@@ -75,8 +75,11 @@ class ImageChange:
     before: Annotated[Digest | None, Meta(description="SHA-256 of its data; null if there is no such image.")]
     after: Annotated[Digest | None, Meta(description="SHA-256 of its data; null if there is no such image.")]
     measured: Annotated[
-        Literal["", "values", "blocks"],
-        Meta(description="What was compared: each value, or the statistics of blocks; empty if neither."),
+        Literal["", "values", "blocks", "shape"],
+        Meta(
+            description="What was compared: each value, or the statistics of blocks; shape if the shapes differ, so that values "
+            "were not compared; empty if there was nothing to compare."
+        ),
     ] = ""
     values: Annotated[
         int | None, Meta(description="Values that are finite on both sides and differ; null if not counted.")

@@ -25,6 +25,7 @@ from harness.record.products import Plane, Products
 from harness.record.reader import Record, read_record, read_request
 from harness.record.values import RecordError
 from harness.session.model import RunEntry
+from harness.session.roles import ROLES
 
 T = TypeVar("T")
 
@@ -52,8 +53,15 @@ def paired(before: Side, after: Side) -> tuple[list[tuple[RunEntry, RunEntry]], 
         pairs += found
         ours = [run for run in ours if all(run is not one for one, _ in found)]
         theirs = [run for run in theirs if all(run is not other for _, other in found)]
-    pairs.sort(key=lambda p: (p[1].role not in _DECIDING, p[1].role in OTHER_VERSIONS, p[1].case, p[1].role, p[1].key))
+    pairs.sort(
+        key=lambda p: (p[1].role not in _DECIDING, p[1].role in OTHER_VERSIONS, p[1].case, _place(p[1].role), p[1].key)
+    )
     return pairs, [run.key for run in ours], [run.key for run in theirs]
+
+
+def _place(role: str) -> int:
+    """Return the place of a role in the order of display."""
+    return list(ROLES).index(role) if role in ROLES else len(ROLES)
 
 
 def _matches(
@@ -141,6 +149,9 @@ def _images(before: Record, after: Record, likeness: Likeness) -> Iterator[Image
         digests = (None if one is None else one.sha256, None if other is None else other.sha256)
         if one is None or other is None or one.sha256 == other.sha256:
             yield ImageChange(label, *digests)
+            continue
+        if one.shape != other.shape:
+            yield ImageChange(label, *digests, "shape")
             continue
         found = values_between((before, one), (after, other))
         if found is not None:

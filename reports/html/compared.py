@@ -66,10 +66,10 @@ def write_pages(changes: Changes, before: Side, after: Side, path: Path) -> list
     pages: dict[str, bytes] = {}
     for side in _SIDES:
         drawn, left = _read(changes, before, after, side)
-        trios = [trio(one.before, one.after) for one in drawn]
+        trios = [(one, trio(one.before, one.after)) for one in drawn]
         for code in CODES:
             other = next(paths[name] for name in CODES if name != code)
-            view = _view(changes, drawn, trios, left, language(code), other.name)
+            view = _view(rows(changes, language(code)), trios, left, language(code), other.name)
             pages[code] = laid_out("compared.html.j2", language(code), view).encode("utf-8")
         if max(map(len, pages.values())) < MAX_BYTES:
             break
@@ -102,13 +102,12 @@ def _read(changes: Changes, before: Side, after: Side, side: int) -> tuple[list[
 
 
 def _view(
-    changes: Changes, drawn: Sequence[_Drawn], trios: Sequence[Trio], left: int, lang: Language, translation: str
+    shown: Rows, drawn: Sequence[tuple[_Drawn, Trio]], left: int, lang: Language, translation: str
 ) -> ComparedView:
-    shown = rows(changes, lang)
     by_output = {id(row.shown): row for row in (*shown.outputs, *shown.equal)}
     pictures = tuple(
         _pictures(f"mosaic-{n}", by_output[id(one.output)], [by_output[id(o)] for o in one.same], picture, lang)
-        for n, (one, picture) in enumerate(zip(drawn, trios, strict=True), 1)
+        for n, (one, picture) in enumerate(drawn, 1)
     )
     return ComparedView(
         rows=shown,

@@ -30,9 +30,9 @@ Floats = NDArray[np.float32]
 class Trio:
     """Two mosaics and their difference.
 
-    ``difference`` is ``None`` where the two can't be placed on one grid. ``scale`` is the difference at the ends of the colours, in the
-    mosaic's unit; 0 if no value differs. ``exact`` is whether the pixels were drawn, and not means of blocks. ``lost`` and ``new`` say
-    whether there is sky that only one of them covers.
+    ``difference`` is ``None`` where the two can't be placed on one grid. ``scale`` is the difference at the ends of the colours,
+    in the mosaic's unit; 0 if no value differs. ``exact`` is whether the pixels were drawn, and not means of blocks. ``lost`` and
+    ``new`` say whether there is sky that only one of them covers.
     """
 
     before: Map
