@@ -204,7 +204,7 @@ def _counts(changes: Changes, lang: Language) -> Iterator[str]:
 
 def _side(letter: str, side: SideFacts, lang: Language) -> SideRow:
     facts = [side.name]
-    if side.run is not None:
+    if side.run is not None and side.run not in side.name:
         facts.append(lang.say("run {key}", key=side.run))
     if side.created:
         facts.append(lang.when(side.created))
@@ -312,9 +312,11 @@ def _image(image: ImageChange, lang: Language) -> ImageRow:
         text = lang.say("another grid")
     else:
         text = lang.say(
-            "the data differ; values were not compared, because the shapes differ or the files are not there"
+            "the data differ; values were not compared, because the output files are not there"
         )
-    return ImageRow(image.image, text, _short(image.before), _short(image.after))
+    kind, _, name = image.image.partition(" ")
+    shown = lang.say("coverage {name}", name=name) if kind == "coverage" else lang.say("mosaic {name}", name=name)
+    return ImageRow(shown, text, _short(image.before), _short(image.after))
 
 
 def _large(value: float | None) -> str | int | float:

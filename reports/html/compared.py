@@ -15,6 +15,7 @@ from harness.language.system import CODES
 from reports.compared import OutputRow, Rows, rows
 from reports.html.mosaics import HIGH, LOW, MIDDLE, ONLY_AFTER, ONLY_BEFORE, Trio, trio
 from reports.html.render import laid_out
+from reports.html.skymap import UNCOVERED
 
 MAX_BYTES = 3_000_000
 MAX_DRAWN = 6
@@ -36,6 +37,7 @@ class PicturesView:
     after_alt: str
     difference_alt: str
     scale: str
+    colours: tuple[tuple[str, str], ...]
     same: tuple[str, ...]
 
 
@@ -46,8 +48,9 @@ class ComparedView:
     rows: Rows
     pictures: tuple[PicturesView, ...]
     not_drawn: int
-    colours: tuple[tuple[str, str], ...]
     gradient: tuple[str, str, str]
+    uncovered: str
+    with_case: bool
     translation: str
 
 
@@ -113,11 +116,9 @@ def _view(
         rows=shown,
         pictures=pictures,
         not_drawn=left,
-        colours=(
-            (_hex(ONLY_BEFORE), lang.say("sky in A only")),
-            (_hex(ONLY_AFTER), lang.say("sky in B only")),
-        ),
         gradient=(_hex(LOW), _hex(MIDDLE), _hex(HIGH)),
+        uncovered=_hex(UNCOVERED),
+        with_case=any(row.where for row in (*shown.verdicts, *shown.figures)),
         translation=translation,
     )
 
@@ -129,9 +130,9 @@ def _pictures(name: str, row: OutputRow, same: Sequence[OutputRow], drawn: Trio,
     if drawn.difference is None:
         apart = ""
     elif not drawn.scale:
-        apart = say("Difference: no value that both mosaics have differs. {sky}", sky=row.sky)
+        apart = say("No value differs where both mosaics have one. {sky}", sky=row.sky)
     else:
-        apart = say("Difference, B minus A: up to about {scale}. {sky}", scale=scale, sky=row.sky)
+        apart = say("Values differ by up to about {scale}. {sky}", scale=scale, sky=row.sky)
     return PicturesView(
         id=name,
         where=row.where or row.after,
@@ -142,6 +143,14 @@ def _pictures(name: str, row: OutputRow, same: Sequence[OutputRow], drawn: Trio,
         after_alt=say("Mosaic of B. Run: {run}", run=row.after),
         difference_alt=apart.strip(),
         scale=scale,
+        colours=tuple(
+            (_hex(colour), label)
+            for there, colour, label in (
+                (drawn.lost, ONLY_BEFORE, say("sky in A only")),
+                (drawn.new, ONLY_AFTER, say("sky in B only")),
+            )
+            if there
+        ),
         same=tuple(dict.fromkeys(other.where or other.after for other in same if other.where != row.where)),
     )
 
