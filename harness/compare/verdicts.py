@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from harness.checks.severity import worse as more_severe
 from harness.checks.thresholds import Thresholds
 from harness.compare.model import WAYS, FigureChange, VerdictChange, Way
+from harness.language.message import Message
 from harness.session.evidence import figures_of
 from harness.session.model import JudgedRun, Session, TestEntry
 from harness.verdict import Outcome, Verdict, rank
@@ -159,7 +160,8 @@ def _test_changes(before: Iterable[TestEntry], after: Iterable[TestEntry]) -> It
             case, role, check = shown.case or "", shown.role or "", shown.check or ""
             if then is not None and not check:
                 case, role, check = then.case or "", then.role or "", then.check or ""
-            yield VerdictChange(case, role, check, (nodeid,), outcomes[0], outcomes[1], way)
+            title = Message(shown.title)
+            yield VerdictChange(case, role, check, (nodeid,), outcomes[0], outcomes[1], way, title, title)
 
 
 def figure_changes(before: Mapping[Name, _Known], after: Mapping[Name, _Known]) -> Sequence[FigureChange]:

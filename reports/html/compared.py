@@ -132,7 +132,7 @@ def _pictures(name: str, row: OutputRow, same: Sequence[OutputRow], drawn: Trio,
     elif not drawn.scale:
         apart = say("No value differs where both mosaics have one. {sky}", sky=row.sky)
     else:
-        apart = say("Values differ by up to about {scale}. {sky}", scale=scale, sky=row.sky)
+        apart = say("Of the differences drawn, 99 % are at most {scale}. {sky}", scale=scale, sky=row.sky)
     return PicturesView(
         id=name,
         where=row.where or row.after,
