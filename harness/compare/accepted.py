@@ -148,7 +148,9 @@ def _write(path: Path, accepted: AcceptanceFile) -> None:
     """Write the file in one step: a reader sees the old one or the new one, whole."""
     part = path.with_name(f"{path.name}.part")
     try:
-        with part.open("w", encoding="utf-8", newline="\n") as stream:
+        part.unlink(missing_ok=True)
+        # "x" never follows a link that someone put there: the session may come from anywhere.
+        with part.open("x", encoding="utf-8", newline="\n") as stream:
             json.dump(accepted.to_json(), stream, indent=1, ensure_ascii=False, allow_nan=False)
             stream.write("\n")
             stream.flush()
@@ -180,6 +182,14 @@ def _data(images: Iterable[ImageChange]) -> frozenset[tuple[str, str | None, str
     return frozenset((image.image, image.before, image.after) for image in images)
 
 
+def _moment(iso: str) -> str:
+    """Write a time to the minute, in UTC; a text that is no time stays as it is."""
+    try:
+        return f"{datetime.fromisoformat(iso).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    except ValueError:
+        return iso
+
+
 def _said(message: Message) -> str:
     """Return a sentence as text: a file has its numbers as JSON has them."""
     return json.dumps(to_json(message), sort_keys=True)
@@ -196,7 +206,7 @@ def _why_not(accepted: AcceptedBy, then: Iterable[ImageChange], now: Iterable[Im
             name for name in names if getattr(known.get(name), side, None) != getattr(current.get(name), side, None)
         )
 
-    facts = {"by": accepted.by, "when": accepted.when}
+    facts = {"by": accepted.by, "when": _moment(accepted.when)}
     if changed := other("after"):
         return say(
             "{by} accepted other outputs on {when}: {images} changed since. This difference is not accepted.",
