@@ -35,6 +35,7 @@ def write_mosaic(record, change=None):
     if change is not None:
         pixels, coverage = change(pixels, coverage) or (pixels, coverage)
     header = fits.Header({**cards(), "CRPIX1": coverage.shape[1] / 2 + 0.5, "CRPIX2": ROWS / 2 + 0.5})
+    (record / "outputs").mkdir(exist_ok=True)
     fits.writeto(record / NAME, pixels, header, overwrite=True)
     fits.writeto(record / NAME.replace(".fits", "_coverage.fits"), coverage, header, overwrite=True)
     measure(record, read_request(record))
