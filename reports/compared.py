@@ -311,9 +311,7 @@ def _image(image: ImageChange, lang: Language) -> ImageRow:
     elif image.image == "mosaic WCS":
         text = lang.say("another grid")
     else:
-        text = lang.say(
-            "the data differ; values were not compared, because the output files are not there"
-        )
+        text = lang.say("the data differ; values were not compared, because the output files are not there")
     kind, _, name = image.image.partition(" ")
     shown = lang.say("coverage {name}", name=name) if kind == "coverage" else lang.say("mosaic {name}", name=name)
     return ImageRow(shown, text, _short(image.before), _short(image.after))

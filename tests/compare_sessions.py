@@ -28,7 +28,7 @@ def session_with_mosaics(folder, kind="reference", **changes):
 
 
 def write_mosaic(record, change=None):
-    """Write the mosaic of a run, measure it, and seal the record again. ``change`` gets pixels and coverage, and may return others."""
+    """Write the mosaic of a run, measure it, and seal the record. ``change`` gets pixels and coverage, and may return others."""
     rng = np.random.default_rng(5)
     pixels = rng.normal(200, 5, (3, ROWS, COLUMNS)).astype(np.float32)
     coverage = np.full((ROWS, COLUMNS), 4, np.float32)
@@ -42,7 +42,7 @@ def write_mosaic(record, change=None):
     seal(record, "done", 0, "", 1.0)
 
 
-def one_star_brighter(pixels, coverage):
+def one_star_brighter(pixels, _coverage):
     """Change two values of the mosaic, and no value of its coverage map."""
     pixels[1, 30, 40] += 40
     pixels[2, 31, 40] = np.nan

@@ -80,16 +80,13 @@ def _outputs(before: Side, after: Side) -> tuple[list[OutputChange], list[str], 
         entry = after.entry(after.run) if after.run is not None else None
         case, role = (entry.case, entry.role) if entry is not None else ("", "subject")
         keys = [side.run or side.folder.absolute().name for side in (before, after)]
-        records = [read_outputs(lambda side=side: side.record_of(side.run)) for side in (before, after)]
+        records = [read_outputs(side, side.run) for side in (before, after)]
         change = output_change((case, role, keys[0], keys[1]), records[0], records[1], limits)
         return [replace(change, decides=True)], [], []  # runs that were named count, whatever their role
     pairs, only_before, only_after = paired(before, after)
     found = []
     for one, two in pairs:
-        records = [
-            read_outputs(lambda side=side, run=run: side.record_of(run.key))
-            for side, run in ((before, one), (after, two))
-        ]
+        records = [read_outputs(side, run.key) for side, run in ((before, one), (after, two))]
         found.append(output_change((two.case, two.role, one.key, two.key), records[0], records[1], limits))
     return found, only_before, only_after
 
@@ -138,9 +135,5 @@ def _flat(facts: Mapping[str, Any], before: str = "") -> dict[str, str]:
 
 def records_of(before: Side, after: Side, output: OutputChange) -> tuple[Record, Record] | None:
     """Read the records of two runs that were compared; ``None`` if one of them can't be compared."""
-    keys = (output.before, output.after)
-    one, two = (
-        read_outputs(lambda side=side, key=key: side.record_of(key))
-        for side, key in zip((before, after), keys, strict=True)
-    )
+    one, two = read_outputs(before, output.before), read_outputs(after, output.after)
     return None if isinstance(one, Message) or isinstance(two, Message) else (one, two)

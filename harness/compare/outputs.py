@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeVar
 
 from harness.analysis.canvas import canvas_of, on_canvas
@@ -15,7 +15,7 @@ from harness.analysis.wcs import on_sky
 from harness.checks.parity import Difference, Likeness
 from harness.checks.parity import compare as alike
 from harness.checks.thresholds import Thresholds
-from harness.compare.model import ImageChange, OutputChange
+from harness.compare.model import Grade, ImageChange, OutputChange
 from harness.compare.pixels import values_between
 from harness.compare.sides import Side
 from harness.compare.verdicts import OTHER_VERSIONS
@@ -30,6 +30,14 @@ from harness.session.roles import ROLES
 T = TypeVar("T")
 
 GRID = "mosaic WCS"
+_GRADES: Mapping[str, Grade] = MappingProxyType(
+    {
+        "identical": "identical",
+        "within rounding": "within rounding",
+        "as two good runs differ": "as two good runs differ",
+        "different": "different",
+    }
+)
 _DECIDING = frozenset({"subject", "pair"})
 
 
@@ -91,10 +99,10 @@ def _asked(side: Side, run: RunEntry) -> str:
     return json.dumps([request.dataset.sha256, *(to_json(getattr(request, name)) for name in names)], sort_keys=True)
 
 
-def read_outputs(place: Callable[[], Path]) -> Record | Message:
-    """Read a record, or say why its outputs can't be compared."""
+def read_outputs(side: Side, key: str | None) -> Record | Message:
+    """Read the record of a run, or say why its outputs can't be compared."""
     try:
-        record = read_record(place())
+        record = read_record(side.record_of(key))
     except RecordError as error:
         return error.messages[0]
     except OSError as error:
@@ -127,23 +135,14 @@ def output_change(
     grade, what = likeness.grade, likeness.what
     if grade == "not measured":
         # The other run has no mosaic, or an image has no values: that is a difference if the data say so.
-        grade = "different" if any(not image.equal for image in images) else "not compared"
+        grade = "different" if any(not image.equal for image in images) else grade
     lost, new = _sky(theirs, ours) if grade != "identical" else (None, None)
-    return OutputChange(case, role, named[2], key, _GRADES[grade], what, images, lost, new, decides)
-
-
-_GRADES = {
-    "identical": "identical",
-    "within rounding": "within rounding",
-    "as two good runs differ": "as two good runs differ",
-    "different": "different",
-    "not compared": "not compared",
-}
+    return OutputChange(case, role, named[2], key, _GRADES.get(grade, "not compared"), what, images, lost, new, decides)
 
 
 def _images(before: Record, after: Record, likeness: Likeness) -> Iterator[ImageChange]:
     """Compare the images of both runs: of the mosaic, and of its coverage map."""
-    yield ImageChange(GRID, *(_grid(record.products) for record in (before, after)))
+    yield ImageChange(GRID, _grid(before.products), _grid(after.products))
     blocks = {difference.image: difference for difference in likeness.images}
     for label, one, other in _image_pairs(before.products, after.products):
         digests = (None if one is None else one.sha256, None if other is None else other.sha256)

@@ -81,14 +81,15 @@ def verdict_changes(
 ) -> tuple[VerdictChange, ...]:
     """Return what changed, the worse first. A test that asserts the verdict of a check belongs to the change of that check."""
     changes = {name: change for name in {**before, **after} if (change := _change(name, before, after, limits))}
+    alone: list[VerdictChange] = []
     for test in _test_changes(*tests):
         name = (test.case, test.role, test.check)
         with_it = changes.get(name)
         if with_it is not None and test.check and test.way in {with_it.way, "other"}:
             changes[name] = replace(with_it, tests=(*with_it.tests, *test.tests))
         else:
-            changes[(*test.tests, test.case, test.role)] = test
-    return tuple(sorted(changes.values(), key=_order))
+            alone.append(test)
+    return tuple(sorted((*changes.values(), *alone), key=_order))
 
 
 def _order(change: VerdictChange) -> tuple[int, int, str, str, str, tuple[str, ...]]:

@@ -118,7 +118,7 @@ def _view(
         not_drawn=left,
         gradient=(_hex(LOW), _hex(MIDDLE), _hex(HIGH)),
         uncovered=_hex(UNCOVERED),
-        with_case=any(row.where for row in (*shown.verdicts, *shown.figures)),
+        with_case=any(change.where for change in shown.verdicts) or any(figure.where for figure in shown.figures),
         translation=translation,
     )
 

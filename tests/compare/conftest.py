@@ -15,7 +15,7 @@ KINDS = {
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory):
-    """The folder of the sessions: one, one with another star, and one with another canvas."""
+    """Return the folder of the sessions: one, one with another star, and one with another canvas."""
     root = tmp_path_factory.mktemp("compared é")
     for name, changes in KINDS.items():
         session_with_mosaics(root / name, **changes)

@@ -73,8 +73,8 @@ def test_verdicts_do_not_change(sessions):
 def test_a_later_change_of_the_outputs_is_not_accepted(pair):
     """If the outputs of B change after the acceptance, the difference counts again, and the changed image is named."""
 
-    def another(pixels, coverage):
-        one_star_brighter(pixels, coverage)
+    def another(pixels, _coverage):
+        one_star_brighter(pixels, _coverage)
         pixels[0, 3, 3] += 1
 
     write_mosaic(subject(pair[1]), another)
@@ -89,7 +89,7 @@ def test_a_later_change_of_the_outputs_is_not_accepted(pair):
 def test_another_baseline_is_not_accepted(pair):
     """The acceptance is against the outputs of A: with another A the difference is another."""
 
-    def other(pixels, coverage):
+    def other(pixels, _coverage):
         pixels[0, 9, 9] += 7
 
     write_mosaic(subject(pair[0]), other)
@@ -150,14 +150,14 @@ def test_a_name_and_a_reason_are_needed(sessions, by, why):
     ("change", "problem"),
     [
         (lambda text: text[:-20], "expected acceptances"),
-        (lambda text: "[" * 100_000, "expected acceptances"),
+        (lambda _: "[" * 100_000, "expected acceptances"),
         (lambda text: text.replace("phase3-accepted/1", "phase3-accepted/9"), "phase3-accepted/9"),
         (lambda text: text.replace('"reason"', '"motive"'), "reason"),
         (lambda text: text.replace('"case"', '"extra": 1, "case"', 1), "extra"),
         (lambda text: text.replace('"by": "Zoé Martin"', '"by": 7'), "by"),
         (lambda text: text.replace('"before": "', '"before": "zz', 3), "before"),
         (lambda text: text + " " * MAX_BYTES, "bytes"),
-        (lambda text: "[]", "format"),
+        (lambda _: "[]", "format"),
     ],
     ids=["cut", "nested", "format", "field", "unknown", "type", "digest", "size", "list"],
 )

@@ -4,8 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from harness.compare.model import AcceptedBy, Changes, FactChange, FigureChange, ImageChange, OutputChange, SideFacts
-from harness.compare.model import VerdictChange
+from harness.compare.model import (
+    AcceptedBy,
+    Changes,
+    FactChange,
+    FigureChange,
+    ImageChange,
+    OutputChange,
+    SideFacts,
+    VerdictChange,
+)
 from harness.language.catalogue import language
 from harness.language.message import say
 from harness.verdict import Outcome
