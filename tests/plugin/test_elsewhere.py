@@ -29,9 +29,7 @@ def started(*words, cwd=ROOT, **env):
 
 def test_an_installed_copy_says_where_the_tests_are(tmp_path):
     """``pytest -m phase3`` in another folder finds no test, and one line says what to do; other runs have no such line."""
-    entries = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"][
-        "pytest11"
-    ]
+    entries = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"]["pytest11"]
     # The environment of this test may lack the entry of the installed copy, or have it: load the plugin in one way.
     alone = {"cwd": tmp_path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     loaded = ("-p", entries["phase3-elsewhere"])
