@@ -117,7 +117,7 @@ _GRADES: Mapping[str, tuple[str, Message, str]] = MappingProxyType(
         "identical": ("✓", say("equal bit by bit"), "pass"),
         "within rounding": ("✓", say("equal within rounding"), "pass"),
         "as two good runs differ": ("✓", say("differ as two good runs do"), "pass"),
-        "different": ("✗", say("different"), "fail"),
+        "different": ("≠", say("different"), "unknown"),
         "no mosaic in either run": ("–", say("no mosaic in either run"), "none"),
         "not compared": ("?", say("not compared"), "unknown"),
     }
@@ -182,6 +182,9 @@ def headline(changes: Changes, lang: Language) -> str:
 def _headline_badge(changes: Changes, lang: Language) -> Badge:
     words = {Outcome.FAIL: say("worse"), Outcome.UNKNOWN: say("not compared"), Outcome.PASS: say("not worse")}
     shown = badge(changes.outcome, lang)
+    if changes.outcome is Outcome.FAIL and all(change.way != "worse" for change in changes.verdicts):
+        # Another output may be the better one: it is a question to a person, not a failure.
+        return Badge("≠", lang.say("different"), "unknown")
     return Badge(shown.sign, lang.render(words[changes.outcome]), shown.style)
 
 
@@ -255,7 +258,7 @@ def _output(output: OutputChange, lang: Language) -> OutputRow:
     sign, word, style = _GRADES[output.grade]
     label = lang.render(word)
     if output.accepted is not None:
-        sign, label, style = "✓", lang.say("different, accepted"), "none"
+        sign, label, style = "✓", lang.say("different, accepted"), "pass"
     elif output.grade == "different" and not output.decides:
         sign, style = "–", "none"
     accepted = reason = ""

@@ -130,7 +130,7 @@ def test_a_second_acceptance_keeps_the_first(pair):
     assert between(*pair).outcome is Outcome.PASS
 
 
-def test_without_a_mosaic_there_is_nothing_to_accept(sessions):
+def test_equal_outputs_have_nothing_to_accept(sessions):
     """Equal sessions have nothing to accept."""
     before, after = sessions("before", "a"), sessions("before", "b")
     assert acceptable(between(before, after)) == ()

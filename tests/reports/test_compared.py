@@ -66,6 +66,14 @@ def test_the_headline_says_the_result(parts, said):
     assert headline(made, FR) != headline(made, EN)
 
 
+def test_another_output_is_a_question_and_not_a_failure():
+    """Outputs that differ without a worse verdict have the sign ≠; with a worse verdict the sign is ✗, and nothing worse is ✓."""
+    assert rows(changes(outputs=(OUTPUT,)), EN).badge.sign == "≠"
+    assert rows(changes(outputs=(OUTPUT,), verdicts=(WORSE,)), EN).badge.sign == "✗"
+    assert rows(changes(), EN).badge.sign == "✓"
+    assert rows(changes(compared=0), EN).badge.sign == "?"
+
+
 def test_a_verdict_has_both_outcomes_and_its_test():
     """A changed verdict has sign, place, outcomes and tests."""
     out = written(verdicts=(WORSE,))
@@ -118,7 +126,7 @@ def test_equal_data_are_written_once():
 def test_an_acceptance_that_does_not_hold_is_named():
     """The reason why an acceptance does not hold is written with the difference."""
     out = written(outputs=(replace(OUTPUT, void=say("No tile was submitted.")),))
-    assert "✗ chain · version under test · different" in out
+    assert "≠ chain · version under test · different" in out
     assert "No tile was submitted." in out
 
 
