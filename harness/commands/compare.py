@@ -50,7 +50,6 @@ def _compare(options: argparse.Namespace, translate: Translate) -> int:
     sides = read_side(options.a), read_side(options.b)
     changes = compare(*sides)
     lang = language(options.lang)
-    print(text(rows(changes, lang), lang))
     written = []
     if options.json is not None:
         content = json.dumps(changes.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
@@ -58,6 +57,8 @@ def _compare(options: argparse.Namespace, translate: Translate) -> int:
         written.append(options.json)
     if options.html is not None:
         written += write_pages(changes, *sides, options.html)
+    # Last, because a reader that goes away (as in "| head") ends the command.
+    print(text(rows(changes, lang), lang))
     for path in written:
         tell(say("Written: {path}", path=str(path)), translate)
     return exit_status(changes.outcome)

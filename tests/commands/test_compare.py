@@ -2,9 +2,12 @@
 
 import io
 import json
+import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -199,6 +202,14 @@ def test_the_commands_of_the_document_run(capsys, here):
         "comparison.json",
     }
     assert json.loads((here / "comparison.json").read_text(encoding="utf-8"))["format"] == "phase3-comparison/1"
+
+
+def test_a_reader_that_goes_away_does_not_lose_the_files(here):
+    """The files are written before the text, so that ``phase3 compare … | head -1`` writes them."""
+    words = [sys.executable, "-m", "harness.commands.main", "compare", "before", "after", "--json", "c.json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, cwd=here, env={**os.environ, "PYTHONPATH": str(ROOT)}) as run:
+        run.stdout.close()
+    assert json.loads((here / "c.json").read_text(encoding="utf-8"))["outcome"] == "fail"
 
 
 def test_each_status_of_the_document_is_that_of_the_help(capsys):

@@ -103,6 +103,18 @@ def test_a_control_that_is_green_is_worse(sessions):
     assert back.way == "better"
 
 
+def test_a_verdict_on_another_version_does_not_count(sessions):
+    """A verdict on the baseline is shown, and is neither worse nor better."""
+    before, after = sessions("before", "a"), sessions("before", "b")
+    with_verdict(after, a_verdict("holes", "fail"))
+    for folder in (before, after):
+        judged = read_session(folder).judged
+        change_session(folder, judged=tuple(replace(j, role="baseline") if j.role == "subject" else j for j in judged))
+    changes = between(before, after)
+    assert [(c.role, c.check, c.way) for c in changes.verdicts] == [("baseline", "holes", "other")]
+    assert changes.outcome is Outcome.PASS
+
+
 def test_a_test_that_failed_is_listed_with_its_verdict(sessions):
     """The test that asserts a verdict is listed with the verdict; a test without a check has a row of its own."""
     before, after = sessions("before", "a"), sessions("before", "b")
