@@ -19,7 +19,7 @@ from reports.html import compared
 from reports.html.compared import write_pages
 from reports.html.mosaics import HIGH, LOW, MIDDLE, ONLY_AFTER, ONLY_BEFORE, trio
 from tests.compare_sessions import narrower, one_star_brighter, session_with_mosaics
-from tests.report_pages import Page
+from tests.report_pages import STYLE, Page
 from tests.sample_session import HOSTILE, cards
 
 CARDS = cards()
@@ -217,3 +217,9 @@ def test_colour_and_grey_are_compared_in_grey():
     colour = Small(np.stack([values, values, values]), CARDS, exact=True)
     drawn = trio(colour, a_small(values))
     assert (drawn.scale, drawn.exact) == (0.0, True)
+
+
+def test_a_hidden_caption_widens_no_narrow_page():
+    """On a narrow page the parts of a table fill the width; a hidden caption, which is one line of text, must not."""
+    narrow = STYLE.read_text(encoding="utf-8").partition("@media (max-width")[2]
+    assert ".stack > caption.hidden { width: 1px !important; }" in narrow
