@@ -13,9 +13,11 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from harness.commands import (
+    accept,
     autopsy,
     case,
     clean,
+    compare,
     conclude,
     data,
     doctor,
@@ -35,7 +37,24 @@ from harness.language.message import Message, Translate, say, sentences_of
 USAGE = 2
 BROKEN_PIPE = 141
 """The status that a shell reports for a program whose reader went away, as in ``phase3 judge RECORD | head -1``."""
-_COMMANDS = (doctor, clean, data, report, judge, merge, conclude, dod, sign, verify, case, patch, record, autopsy)
+_COMMANDS = (
+    doctor,
+    clean,
+    data,
+    report,
+    judge,
+    compare,
+    accept,
+    merge,
+    conclude,
+    dod,
+    sign,
+    verify,
+    case,
+    patch,
+    record,
+    autopsy,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -271,6 +271,17 @@ def _open(mosaic: Path, coverage: Path | None) -> Iterator[_Source]:
         yield _Source(image, alpha, depth, _celestial(mosaic, image.hdu.header), (*images, *maps))
 
 
+@contextmanager
+def open_images(path: Path) -> Iterator[list[tuple[str, _Plane]]]:
+    """Open the images of a FITS file, with their names, to read their values by rows.
+
+    Raises ``MeasureError`` when it is not a FITS file that can be read, or an image has another number of channels.
+    """
+    with warnings.catch_warnings(), ExitStack() as stack:
+        warnings.simplefilter("ignore", AstropyWarning)
+        yield _images(path, stack)
+
+
 def _images(path: Path, stack: ExitStack) -> list[tuple[str, _Plane]]:
     """Open a FITS file and return its images with their names."""
     try:

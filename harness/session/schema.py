@@ -19,20 +19,31 @@ SCHEMA = Path(__file__).with_name("schemas") / "session-2.schema.json"
 
 
 def schema() -> dict[str, Any]:
-    """Return the schema. Every field is required but those that older sessions do not have; other fields are refused."""
-    parts: dict[str, Any] = msgspec.json.schema(Session)["$defs"]
-    parts["Session"]["properties"] = {"format": {"const": FORMAT}, **parts["Session"]["properties"]}
+    """Return the schema of a session. Every field is required but those that older sessions do not have."""
+    return schema_of(Session, FORMAT, OPTIONAL)
+
+
+def schema_of(kind: type, form: str, optional: frozenset[str] = frozenset(), **more: Any) -> dict[str, Any]:
+    """Return the schema of a file that holds one object of a class. Fields that the class does not have are refused.
+
+    ``form`` is the format that the file states, such as ``phase3-session/2``; ``optional`` are fields that may be missing;
+    ``more`` are fields that are written for readers of the file.
+    """
+    parts: dict[str, Any] = msgspec.json.schema(kind)["$defs"]
+    whole = parts[kind.__name__]
+    whole["properties"] = {"format": {"const": form}, **more, **whole["properties"]}
     for part in parts.values():
         part.pop("description", None)  # msgspec takes the docstring of a class for its description
         if properties := part.get("properties"):
             for field in properties.values():
                 field.pop("default", None)
-            part["required"] = [name for name in properties if name not in OPTIONAL]
+            part["required"] = [name for name in properties if name not in optional]
             part["additionalProperties"] = False
+    name, _, version = form.removeprefix("phase3-").rpartition("/")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": f"urn:zemosaic-phase3-validation:session:{FORMAT.rpartition('/')[2]}",
-        **parts.pop("Session"),
+        "$id": f"urn:zemosaic-phase3-validation:{name}:{version}",
+        **parts.pop(kind.__name__),
         "$defs": parts,
     }
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from harness.language.catalogue import language
+from harness.language.catalogue import Language, language
 from harness.language.message import visible
 from harness.language.system import CODES, Code
 from harness.signoff.page_part import with_part
@@ -53,7 +53,12 @@ def _write(material: Material, code: Code, standing: Standing | None) -> Path:
 
 def render(view: ReportView) -> str:
     """Lay out a page by its template."""
-    return _environment(view.language.code).get_template("report.html.j2").render(view=view, language=view.language)
+    return laid_out("report.html.j2", view.language, view)
+
+
+def laid_out(template: str, language: Language, view: Any) -> str:
+    """Lay out the data of a page by a template of this folder, in a language; every text is escaped."""
+    return _environment(language.code).get_template(template).render(view=view, language=language)
 
 
 @cache

@@ -1,0 +1,1 @@
+"""What changed between two sessions or two runs, and which differences a person accepted."""
