@@ -50,6 +50,7 @@ NOT_RUN = {
     "pre-commit run": "The same commands as .ci/run, which test_pre_commit.py compares.",
     "pybabel extract": "It writes into the checkout. test_catalogue.py finds the sentences with the same library.",
     "pybabel update": "It changes the catalogue. test_catalogue.py finds sentences that lack a translation, and stale ones.",
+    "benchmarks": "They measure for minutes. test_sound.py runs one on few skies.",
     "docs/cases/output_folder.py": "It needs ZeMosaic. test_output_folder.py tests it with a stand-in.",
 }
 """Each kind of command that no test runs, with the reason and what is tested in its place."""
@@ -84,10 +85,12 @@ def blocks(page):
 
 
 def commands(page):
-    """Return each command of a page as words: of its console blocks, and in its text those of pytest with their options."""
+    """Return each command of a page as words: of its console blocks, and in its text those of pytest and of scripts."""
     lines = blocks(page)
     text = re.sub(r"^ *```.*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    lines += [" ".join(found.split()) for found in re.findall(r"`(?:time )?(python -m pytest [^`]+)`", text)]
+    lines += [
+        " ".join(found.split()) for found in re.findall(r"`(?:time )?(python (?:-m pytest|[\w/]+\.py) [^`]+)`", text)
+    ]
     return [shlex.split(part) for line in lines for part in re.split(r"\s*&&\s*", line)]
 
 
@@ -108,10 +111,12 @@ def kind(words):
         return " ".join(["phase3", *plain[: 2 if plain[0] in {"case", "data"} else 1]])
     if re.fullmatch(r"(.*/)?python", words[0]):
         if words[1] == "-m" and words[2] == "pytest":
-            return "pytest -m phase3" if words[3:5] == ["-m", "phase3"] else "pytest"
+            return "pytest -m phase3" if "phase3" in words[3:] else "pytest"
         if words[1:4] == ["-m", "pip", "install"]:
             return "pip install -r" if "-r" in words else "pip install"
-        return " ".join(["python", *words[1:3]]) if words[1] == "-m" else words[1]
+        if words[1] == "-m":
+            return " ".join(["python", *words[1:3]])
+        return "benchmarks" if words[1].startswith("benchmarks/") else words[1]
     return " ".join(words[: 1 if "/" in words[0] else 2])
 
 
@@ -166,8 +171,12 @@ def wrong_script(words):
     path = ROOT / script[1]
     if not path.is_file():
         yield f"{script[1]} does not exist"
-    elif f'"{script[2]}"' not in path.read_text(encoding="utf-8"):
+        return
+    text = path.read_text(encoding="utf-8")
+    if not script[2].startswith("-") and f'"{script[2]}"' not in text:
         yield f"{script[1]} has no case {script[2]}"
+    options = {word.partition("=")[0] for word in script if word.startswith("--")}
+    yield from (f"{script[1]} has no option {option}" for option in options if f'"{option}"' not in text)
 
 
 def wrong_other(words):
@@ -183,7 +192,7 @@ def wrong(words, parser):
         return found + list(wrong_phase3(words))
     if listed.startswith("pytest"):
         return found + list(wrong_pytest(words, parser))
-    if listed.startswith("docs/"):
+    if listed.startswith(("docs/", "benchmarks")):
         return found + list(wrong_script(words))
     return found + list(wrong_other(words))
 
@@ -211,6 +220,7 @@ def test_each_command_of_a_document_is_accepted_and_listed(page, pytestconfig):
         ("python -m pytest -m phase3 scenarios/test_e.py", "does not exist"),
         ("python -m pytest -m phase3 scenarios/test_b_stress.py::test_nothing", "has no test_nothing"),
         ("python docs/cases/output_folder.py no_case PATH@COMMIT PYTHON", "has no case"),
+        ("python benchmarks/sound.py --time 50", "has no option --time"),
         ("../zemosaic-venv/bin/python -m pip install -r docs/requirements.txt", "does not exist"),
         ("make install", "not listed"),
     ],
