@@ -247,7 +247,7 @@ def test_what_is_said_to_run_a_command_does():
         text = (ROOT / file).read_text(encoding="utf-8")
         words = name.split()
         if words[0] == "phase3":
-            assert re.search(r"\[\s*" + r",\s*".join(f'"{word}"' for word in words[1:]), text), name
+            assert re.search(r"[\[(]\s*" + r",\s*".join(f'"{word}"' for word in words[1:]), text), name
         else:
             assert name.removeprefix("pytest ") in text, name
     used = {kind(words) for page in OF_TODAY for words in commands(page)}
