@@ -3,7 +3,6 @@
 import argparse
 import ast
 import re
-import shlex
 from pathlib import Path
 
 import pytest
@@ -88,21 +87,6 @@ def test_a_message_names_the_option_of_the_command_that_fails(capsys, tmp_path):
     assert own_options("name it with --phase3-python or --phase3-dir", argparse.Namespace(python=None)) == (
         "name it with --python or --phase3-dir"
     )
-
-
-@pytest.mark.parametrize("readme", ["README.md", "README.fr.md"])
-def test_the_commands_of_the_readme_are_accepted(readme):
-    """Each ``phase3`` command of the README is parsed, and those that need ZeMosaic's libraries name its interpreter."""
-    known = {option for parser in parsers().values() for option in options_of(parser)}
-    lines = [line for line in (ROOT / readme).read_text(encoding="utf-8").splitlines() if line.startswith("phase3 ")]
-    assert len(lines) >= 4
-    for line in lines:
-        for part in re.split(r"\s*&&\s*", line.partition("  #")[0]):
-            words = shlex.split(part)[1:]
-            assert {word.partition("=")[0] for word in words if word.startswith("--") and word != "--"} <= known
-            _parser(str, CODES).parse_args(words)
-            if "case run" in part and "zemosaic:" in part:
-                assert "--python" in words
 
 
 def test_a_home_folder_in_any_path_of_any_command_is_the_users():

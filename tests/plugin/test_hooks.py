@@ -14,6 +14,7 @@ import pytest
 
 from fixtures import bad_input
 from fixtures.datasets import SYNTHETIC, build
+from harness.language.catalogue import translator
 from harness.language.message import say
 from harness.plugin.fixtures import AskingTest, UnknownVerdictError, note, of_unknown_standing, verdict
 from harness.plugin.hooks import selected
@@ -22,6 +23,7 @@ from harness.record.values import sha256_of
 from harness.session.model import JudgedRun, read_session
 from harness.session.run_matrix import RUNS
 from harness.verdict import Outcome, Verdict
+from reports.terminal import summary_lines
 from tests.session_forms import normal_form
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,6 +69,40 @@ def test_a_quick_session_is_green_and_leaves_everything(alone):
     assert line.cases == ("chain-quick",)
     # The reference has no versions to compare.
     assert {t.outcome for t in session.tests if "guard_rails" in t.nodeid} == {"not applicable"}
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.fr.md"])
+def test_the_readme_shows_the_last_lines_of_a_session(alone, name):
+    """The last lines in the README occur in this order at the end of a real session, up to numbers, times and names of folders.
+
+    If they don't: run the README's first command, and copy the end of what it prints.
+    """
+    root, done = alone
+    printed = done.stdout.splitlines()
+    if name == "README.fr.md":
+        page = latest(root) / "report.fr.html"
+        report = say("Report: {path}", path=str(page)).render(translator("fr"))
+        printed = [*summary_lines(read_session(latest(root)), "fr"), report]
+    (shown,) = re.findall(r"```text\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.DOTALL)
+    lines = [line for line in shown.splitlines() if line != "..."]
+    assert len(lines) >= 5
+    assert not_printed(lines, printed) == []
+    assert not_printed([lines[0], "✗ fail: chain, version under test"], printed) == [
+        "✗ fail: chain, version under test"
+    ]
+    assert not_printed([lines[-1], lines[0]], printed) == [lines[0]]
+
+
+def not_printed(lines, printed):
+    """Return the lines that were not printed in this order."""
+    found = iter([without_figures(line) for line in printed])
+    return [line for line in lines if without_figures(line) not in found]
+
+
+def without_figures(line):
+    """Return a line of the terminal with one sign for each number and path, and one space for each kind of space."""
+    line = re.sub(r": .*report(\.fr)?\.html", ": PATH", " ".join(line.strip("= ").split()))
+    return re.sub(r"\d+", "N", line.replace("chain-quick", "chain"))  # a quick session has a case of its own
 
 
 def test_a_session_holds_its_options_and_environment(alone):

@@ -28,10 +28,10 @@ def test_the_order_of_sources():
     assert resolve(ini=ini, env=env, cli=cli).target == "cli"
 
 
-@pytest.mark.parametrize("name", ["README.md", "README.fr.md"])
-def test_the_readme_names_every_option(name):
-    """The README in each language lists every option."""
-    page = (Path(__file__).parents[2] / name).read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["options.md", "options.fr.md"])
+def test_the_page_of_options_names_every_option(name):
+    """The page of options, in each language, lists every option."""
+    page = (Path(__file__).parents[2] / "docs" / name).read_text(encoding="utf-8")
     table = [line for line in page.splitlines() if line.startswith("| `--phase3-")]
     assert [option.cli for option in OPTIONS if not any(f"`{option.cli}`" in line for line in table)] == []
 
