@@ -79,7 +79,9 @@ class _Builder:
         told = why(self.material, session, self.runs.verdict_id, lang)
         checklist = self._checklist(
             Places(
-                verdicts={(run_key(j), v.check): self.runs.verdict_id(j, v) for j in session.judged for v in j.verdicts},
+                verdicts={
+                    (run_key(j), v.check): self.runs.verdict_id(j, v) for j in session.judged for v in j.verdicts
+                },
                 runs=self.run_ids,
                 patch={verdict.check: f"patch-{n}" for n, verdict in enumerate(session.patch, 1)},
                 tests=self.test_ids,
@@ -243,7 +245,9 @@ class _Builder:
         for n, requirement in enumerate(self.session.requirements):
             sections.setdefault(requirement.section, []).append(n)
         return tuple(
-            SectionView(title, found := tuple(map(lines.line, members)), _counted(line.badge for line in found))
+            SectionView(
+                title, found := tuple(map(lines.line, members)), _counted((line.badge for line in found), self.lang)
+            )
             for title, members in sections.items()
         )
 
@@ -318,12 +322,12 @@ def _worst(judged: Iterable[JudgedRun]) -> Outcome:
     return merge(j.outcome for j in answering)
 
 
-def _counted(badges: Iterable[Badge]) -> tuple[tuple[Badge, str], ...]:
-    """Count equal signs: in a summary the words of partial lines differ by their numbers."""
+def _counted(badges: Iterable[Badge], lang: Language) -> tuple[tuple[Badge, str], ...]:
+    """Count equal signs. The words of lines that were run in part differ by their numbers: here they have one word."""
     found: dict[str, tuple[Badge, int]] = {}
     for shown in badges:
-        first, count = found.get(shown.sign, (shown, 0))
-        found[shown.sign] = (first, count + 1)
+        first = replace(shown, word=lang.say("in part")) if shown.style == "part" else shown
+        found[shown.sign] = (first, found.get(shown.sign, (first, 0))[1] + 1)
     return tuple((shown, str(count)) for shown, count in found.values())
 
 

@@ -115,7 +115,10 @@ class TimeView:
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """One judged run with its drawings. A part missing from the record is ``None``; ``problems`` say why."""
+    """One judged run with its drawings; ``shown`` unless it is as it should be or a run to compare with.
+
+    A part missing from the record is ``None``; ``problems`` say why.
+    """
 
     id: str
     title: str
@@ -124,6 +127,7 @@ class RunView:
     badge: Badge
     control: bool
     is_pair: bool
+    shown: bool
     expected: str
     found: str
     compared: str
