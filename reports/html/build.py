@@ -42,6 +42,11 @@ from reports.not_covered import finding_line, known_findings, not_covered, sizes
 
 REAL_COMMAND = "pytest -m phase3 --phase3-target=zemosaic:PATH@COMMIT --phase3-python=PYTHON"
 FILES: Mapping[str, str] = {"en": "report.html", "fr": "report.fr.html"}
+# What is written beside the page, and linked from it.
+BESIDE: Mapping[str, tuple[str, ...]] = {
+    "en": ("session.json", "summary.md", "junit.xml"),
+    "fr": ("session.json", "summary.fr.md", "junit.xml"),
+}
 # With more passes of the subject than this they are folded: the matrix above already shows them.
 MAX_PASSES = 12
 
@@ -156,6 +161,7 @@ class _Builder:
             real_judged=any(s.judged for s in session.real_sets),
             identity=_pairs(session.identity),
             environment=tuple((str(k), str(v)) for k, v in session.environment.items()),
+            files=BESIDE[self.lang.code],
         )
 
     def _folded(self, verdicts: Sequence[VerdictView]) -> tuple[tuple[VerdictView, ...], tuple[FoldView, ...]]:

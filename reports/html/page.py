@@ -251,6 +251,7 @@ class AppendixView:
     real_judged: bool
     identity: tuple[tuple[str, str], ...]
     environment: tuple[tuple[str, str], ...]
+    files: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
