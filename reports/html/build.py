@@ -82,11 +82,10 @@ class _Builder:
         cases = tuple(self._case(case) for case in self.case_ids)
         pictures = None if self.side is None else before_after(self.material, session, lang, self.side)
         told = why(self.material, session, self.runs.verdict_id, lang)
+        verdict_ids = {(run_key(j), v.check): self.runs.verdict_id(j, v) for j in session.judged for v in j.verdicts}
         checklist = self._checklist(
             Places(
-                verdicts={
-                    (run_key(j), v.check): self.runs.verdict_id(j, v) for j in session.judged for v in j.verdicts
-                },
+                verdicts=verdict_ids,
                 runs=self.run_ids,
                 patch={verdict.check: f"patch-{n}" for n, verdict in enumerate(session.patch, 1)},
                 tests=self.test_ids,
@@ -121,7 +120,7 @@ class _Builder:
                 self.case_ids,
                 self.run_ids,
                 {c.name: c.dataset for c in cases},
-                {(run_key(j), v.check): self.runs.verdict_id(j, v) for j in session.judged for v in j.verdicts},
+                verdict_ids=verdict_ids,
             ),
             cases=cases,
             appendix=self._appendix(cases),

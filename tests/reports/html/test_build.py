@@ -26,7 +26,6 @@ from reports.terminal import summary_lines
 from tests.report_pages import STYLE, Page, a_run, a_session, a_verdict, read, section, shown, written
 from tests.sample_session import RED, sample_session
 
-
 # The files beside the page that it may link to: itself in the other language, and what it was made from.
 BY_NAME = {*FILES.values(), *(name for names in BESIDE.values() for name in names)}
 
@@ -156,7 +155,9 @@ def test_the_worst_comes_first_with_its_cause(folders):
     assert table.index("✗ fail") < table.index("✓ pass")
     assert "Tile 3 is missing (3 of 4 made)." in table
     assert "Tile 3 was not made: it lacked the caches of 3 of its 3 frames" in table
-    assert words.index("zemosaic 63bcc2c: the validation fails") < words.index("Definition of Done")
+    assert words.index("✗ zemosaic 63bcc2c does not meet the Definition of Done: 3 of 3 lines fail.") < words.index(
+        "before → after the patch"
+    )
 
 
 def test_french_is_french(folders):
@@ -182,12 +183,15 @@ def test_languages_link_to_each_other(folders):
 def test_the_hole_is_drawn(folders):
     """The hole is outlined and numbered on the run's map, and its position is marked on the pair's."""
     page = read(folders["zemosaic"])
+    # First on the mosaic and on the difference, then on the coverage of the run and of its pair.
     assert [a["class"].strip() for a in page.all("path") if a.get("class", "").startswith("hole")] == [
+        "hole",
+        "hole",
         "hole",
         "hole ghost",
     ]
     assert "Holes are outlined and numbered: 1." in page.words
-    assert len(page.all("image")) == 2
+    assert len(page.all("image")) == 5
     assert len(page.all("img")) == 1
 
 
