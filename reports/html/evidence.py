@@ -33,7 +33,7 @@ class Node:
 
 def node(value: Any, language: Language, depth: int = 0) -> Node:
     """Convert a JSON value to a piece of evidence for display."""
-    if _is_message(value):
+    if _is_message(value) or isinstance(value, Message):
         return Node("text", text=_scalar(value, language))
     if isinstance(value, Mapping | list | tuple) and not value:
         return Node("text", text="–")
@@ -58,9 +58,18 @@ def _sequence(value: Sequence[Any], language: Language, depth: int) -> Node:
     return Node("text", text=", ".join(_scalar(entry, language) for entry in shown), left_out=left_out)
 
 
+def plain(value: Any) -> str:
+    """Write a value of a target's identity: names with their values, lists separated by commas, a dash for nothing."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {plain(part)}" for name, part in value.items()) or "–"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(plain, value)) or "–"
+    return "–" if value is None or value == "" else str(value)
+
+
 def _scalar(value: Any, language: Language) -> str:
-    if value is None:
-        return "–"
+    if isinstance(value, Message):
+        return _short(language.render(value))
     if _is_message(value):
         values = {str(k): v if isinstance(v, str | int | float) else str(v) for k, v in value["values"].items()}
         return _short(language.render(Message(str(value["text"]), values)))
@@ -68,10 +77,19 @@ def _scalar(value: Any, language: Language) -> str:
         return language.say("yes") if value else language.say("no")
     if isinstance(value, int | float):
         return language.number(value, digits=8)
+    parts = _parts(value, language)
+    if parts is None:
+        return "–" if value is None else _short(str(value))
+    return _short(", ".join(parts[:MAX_ITEMS]) + (", …" if len(parts) > MAX_ITEMS else ""))
+
+
+def _parts(value: Any, language: Language) -> list[str] | None:
+    """Return the parts of a list or of a mapping, the latter with their names; ``None`` for any other value."""
+    if isinstance(value, Mapping):
+        return [f"{name} {_scalar(part, language)}" for name, part in list(value.items())[: MAX_ITEMS + 1]]
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        shown = ", ".join(_scalar(part, language) for part in value[:MAX_ITEMS])
-        return _short(shown + (", …" if len(value) > MAX_ITEMS else ""))
-    return _short(str(value))
+        return [_scalar(part, language) for part in value[: MAX_ITEMS + 1]]
+    return None
 
 
 def _is_message(value: Any) -> bool:

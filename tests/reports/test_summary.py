@@ -68,7 +68,7 @@ def test_the_matrix_has_words_where_one_must_look(red):
     assert "Symbols: ✗ fail, ✓ pass, ○ not evaluated" in page
     old = Verdict("accuracy", Outcome.FAIL, say("x"), axis="quality", standing="pre-existing")
     judged = replace(session.judged[0], verdicts=(old,))
-    assert "✗ fail (finding, pre-existing)" in summary(replace(session, judged=(judged,)), "en", "0")
+    assert "△ known, not the patch's (finding, pre-existing)" in summary(replace(session, judged=(judged,)), "en", "0")
 
 
 def test_hostile_names_stay_where_they_are(tmp_path):

@@ -31,7 +31,7 @@ def test_the_summary_is_compact_and_worst_first(folders):
     reference = summary_lines(read_session(folders["reference"]), "fr")
     assert reference[0] == "Autotest du banc\u00a0: réussi. Il ne dit rien de ZeMosaic."
     assert any(
-        line.startswith("✓ réussi\u00a0: chain, version avec le défaut (rouges attendues\u00a0: cache, depth")
+        line.startswith("✓ réussi\u00a0: chain, version avec le défaut (rouges attendues\u00a0: avertissements, cache")
         for line in reference
     )
 
