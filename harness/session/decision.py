@@ -163,7 +163,7 @@ def _decisive(
         after = [(run, session, numbers) for run, session, numbers in found if numbers is not None]
         if not after:
             continue
-        runs_before = (_before(run, session) for run, session, _ in after)
+        runs_before = (before_of(run, session) for run, session, _ in after)
         before = [None if run is None else _taken(figure, check, run) for run in runs_before]
         complete = [numbers for numbers in before if numbers is not None]
         joined = figure.join(complete) if len(complete) == len(after) else None
@@ -194,7 +194,7 @@ def _judged_as(role: str, tests: Iterable[TestEntry], session: Session) -> list[
     return [judged for judged in session.judged if judged.case in cases and judged.role == role]
 
 
-def _before(run: JudgedRun, session: Session) -> JudgedRun | None:
+def before_of(run: JudgedRun, session: Session) -> JudgedRun | None:
     """Return the run before the patch of the same case; of the same kind of target as the baseline where there is one."""
     same = {judged.role: judged for judged in session.judged if judged.case == run.case}
     kinds = {entry.key: entry.target for entry in session.runs}
