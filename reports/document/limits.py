@@ -93,7 +93,7 @@ def _sets(done: Done, lang: Language) -> Iterator[str]:
     if "user" not in kinds.values():
         yield lang.say("Your own frames were not run: add --phase3-frames=FOLDER.")
     if observed:
-        yield lang.say("Observed frames: only cut-outs of {names}.", names=", ".join(observed[:MAX_NAMES]))
+        yield lang.say("Observed frames: only the sets {names}.", names=", ".join(observed[:MAX_NAMES]))
     else:
         yield lang.say("Observed frames were not run.")
 
