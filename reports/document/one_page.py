@@ -16,7 +16,7 @@ from harness.record.values import RecordError, inside
 from harness.session.checklist import DEFINITION_OF_DONE
 from harness.session.decision import before_of, most_telling, row_over
 from harness.session.definition_of_done import Done, Part
-from harness.session.evidence import hole_outlines, places_of_removal
+from harness.session.evidence import figures_of, hole_outlines, places_of_removal
 from harness.session.model import JudgedRun, Requirement, RunEntry, Session
 from harness.verdict import Verdict
 from reports.badges import Badge, badge
@@ -33,6 +33,8 @@ FIGURES = 3
 MAX_CASES = 2
 """The largest number of cases whose hole is shown."""
 MAX_PLACES = 2
+_NO_AREA = 1e-9
+"""Stands for the area of a hole that was not measured."""
 _LINE_OF_THE_HOLE = "A.7"
 _EXPLAINING = ("tiles", "holes", "cache", "warnings")
 # A name of the target's source; anything else in a session file is no name.
@@ -97,6 +99,7 @@ class OnePage:
     lines: int
     rows: tuple[DoneRow, ...]
     holes: tuple[HoleView, ...]
+    same: str
     cause: tuple[str, ...]
     places: tuple[str, ...]
     not_covered: tuple[str, ...]
@@ -145,6 +148,7 @@ def one_page(done: Done, lang: Language, names: Names, sources: Sources) -> OneP
         lines=len(done.lines),
         rows=tuple(_row(row, sessions, lang) for row in rows),
         holes=tuple(_hole(found, done, lang, sources) for found in holes),
+        same=_same(holes, lang),
         cause=tuple(_cause(holes, lang)),
         places=tuple(_places(sessions, lang)),
         not_covered=not_covered(done, sources.requests, lang),
@@ -198,11 +202,12 @@ def _holes(done: Done) -> Iterator[_Found]:
 
 
 def _area(judged: JudgedRun) -> float:
-    """Return a measure of the holes of a run that fails for them: the area of their outlines on the sky."""
-    if not any(v.check == "holes" and v.outcome == "fail" for v in judged.verdicts):
+    """Return the area of the holes of a run that fails for them, in square arcminutes; 0 for any other run."""
+    failed = next((v for v in judged.verdicts if v.check == "holes" and v.outcome == "fail"), None)
+    if failed is None:
         return 0.0
-    spans = ((sky.max(axis=0) - sky.min(axis=0)) for sky in hole_outlines(judged).values())
-    return sum(float(span[0] * span[1]) for span in spans)
+    found = figures_of("holes")[0].take(failed.evidence)
+    return max(found[-1], _NO_AREA) if found is not None else _NO_AREA
 
 
 def _hole(found: _Found, done: Done, lang: Language, sources: Sources) -> HoleView:
@@ -227,9 +232,17 @@ def _shows(session: Session, judged: JudgedRun, lang: Language) -> str:
     """Return what the picture of a run shows."""
     target = _label(session, judged)
     if not _area(judged):
-        return lang.say("Mosaic of {target}: no hole. The outline is that of the other mosaic's hole.", target=target)
-    count = len(hole_outlines(judged))
-    return lang.say("Mosaic of {target}: its holes are outlined ({count}).", target=target, count=count)
+        return lang.say("{target}: no hole; the outline is the other mosaic's", target=target)
+    outlined = len(hole_outlines(judged))
+    return lang.say("{target}: holes, outlined: {count}", target=target, count=outlined)
+
+
+def _same(holes: Sequence[_Found], lang: Language) -> str:
+    """Say that what both mosaics show is not the retention's doing, if the version under test gives what ``run_end`` gives."""
+    equal = [any(v.check == "parity" and v.outcome == "pass" for v in found.subject.verdicts) for found in holes]
+    if not equal or not all(equal) or any(found.before is None for found in holes):
+        return ""
+    return lang.say("Seams, dark areas and coloured specks in both mosaics: run_end gives them too.")
 
 
 def _label(session: Session, judged: JudgedRun) -> str:
@@ -308,7 +321,7 @@ def _admission(done: Done, lang: Language) -> Iterator[str]:
         return
     yield say("The profile fast switches off the settings with which two equal runs of ZeMosaic differ.")
     yield say(
-        "With the default settings, an equal output can't be asked for, and this page doesn't show that it is equal."
+        "With the default settings, this page doesn't show that the outputs are equal."
     )
     if done.other_profiles:
         yield say("Sessions with the default settings are in the annex. They decide no line.")
