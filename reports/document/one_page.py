@@ -301,11 +301,13 @@ def _places(sessions: Sequence[Session], lang: Language) -> Iterator[str]:
 
 
 def _record(part: Part, key: str) -> Record | None:
+    """Return the record of a run; ``None`` for one that can't be read, has no seal or was changed after it."""
     entry: RunEntry | None = next((run for run in part.session.runs if run.key == key), None)
     try:
-        return None if entry is None else read_record(inside(part.folder, entry.record))
+        record = None if entry is None else read_record(inside(part.folder, entry.record))
     except (RecordError, OSError):
         return None
+    return record if record is not None and record.seal is not None and not record.damage else None
 
 
 # ---- what concerns a reader now ----

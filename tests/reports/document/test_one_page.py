@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -270,6 +271,17 @@ def test_records_that_are_gone_leave_the_text(reference, tmp_path):
     page = written_by(together(read([tmp_path])), tmp_path)["x.html"]
     assert Page(page).all("svg") == []
     assert "holes 1 → 0" in page
+
+
+def test_a_record_that_was_changed_gives_no_picture(reference, tmp_path):
+    """A picture that was put into a record after its seal is not shown; that of the other run is."""
+    folder = tmp_path / "session"
+    shutil.copytree(reference, folder)
+    session = read([folder])[0].session
+    control = next(run for run in session.runs if run.role == "control")
+    Image.new("RGBA", (30, 20), (9, 9, 9, 255)).save(folder / control.record / "thumbnail.png")
+    page = Page(written_by(together(read([folder])), tmp_path)["x.html"])
+    assert [picture["aria-label"].partition(":")[0] for picture in page.all("svg")] == ["reference"]
 
 
 # ---- the pictures ----
