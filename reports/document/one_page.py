@@ -322,9 +322,7 @@ def _admission(done: Done, lang: Language) -> Iterator[str]:
         )
         return
     yield say("The profile fast switches off the settings with which two equal runs of ZeMosaic differ.")
-    yield say(
-        "With the default settings, this page doesn't show that the outputs are equal."
-    )
+    yield say("With the default settings, this page doesn't show that the outputs are equal.")
     if done.other_profiles:
         yield say("Sessions with the default settings are in the annex. They decide no line.")
 

@@ -20,6 +20,7 @@ from reports.html.skymap import Hole, photograph, read_photograph
 SIDE = 640
 """The longest side of a picture, in pixels."""
 _ENOUGH = 100
+_LARGEST = 1600
 _QUANTILES = np.linspace(0, 1, 257)
 
 Pixels = NDArray[np.uint8]
@@ -68,7 +69,7 @@ def side_by_side(
     grid = max(known, key=lambda mosaic: int((mosaic.pixels[..., 3] > 0).sum()))
     try:
         placed = [None if mosaic is None else _on(grid, mosaic) for mosaic in (first, second)]
-        holes = tuple(_hole(grid, number, sky) for number, sky in outlines.items())
+        holes = tuple(hole for n, sky in outlines.items() if (hole := _hole(grid, n, sky)) is not None)
     except FootprintError:
         return None, None
     drawn = [None if pixels is None else _draw(_stretched_as(grid.pixels, pixels), holes) for pixels in placed]
@@ -82,6 +83,9 @@ def _read(record: Record | None) -> _Mosaic | None:
     taken = read_photograph(record.folder, record.products.thumbnail)
     if taken is None or record.products.covered.size == 0:
         return None
+    if max(taken.size) > _LARGEST:
+        taken = taken.copy()
+        taken.thumbnail((_LARGEST, _LARGEST), Image.Resampling.NEAREST)
     rows, columns = record.products.covered.shape
     return _Mosaic(np.asarray(taken), record.products.wcs, (rows, columns))
 
@@ -115,9 +119,11 @@ def _stretched_as(reference: Pixels, pixels: Pixels) -> Pixels:
     return out
 
 
-def _hole(grid: _Mosaic, number: str, sky: NDArray[np.float64]) -> Hole:
-    """Place an outline on the picture, measured from its upper left corner."""
+def _hole(grid: _Mosaic, number: str, sky: NDArray[np.float64]) -> Hole | None:
+    """Place an outline on the picture, measured from its upper left corner; ``None`` if it is not on this part of the sky."""
     across, up = grid.inside(*pixel_of(grid.wcs, sky[:, 0], sky[:, 1]))
+    if not (np.isfinite(across).all() and np.isfinite(up).all()):
+        return None
     x, y = across + 0.5, grid.pixels.shape[0] - 0.5 - up
     path = "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(x, y, strict=True)) + "Z"
     return Hole(number, round(float(x.min() + x.max()) / 2, 1), round(float(y.min() + y.max()) / 2, 1), path)

@@ -216,6 +216,15 @@ def test_what_nothing_rests_on_is_told():
     assert "GPU: not available in 1 of 2 runs" in text
 
 
+def test_a_set_whose_frames_were_run_is_not_told_as_missing():
+    """A session of several processes may note a set as not judged; its runs say otherwise."""
+    observed = replace(a_session().runs[0], dataset="hatp32", dataset_kind="real")
+    sets = (RealSet("hatp32", judged=False, command="x"), RealSet("m94", judged=False, command="x"))
+    text = page(a_session(runs=(observed, *a_session().runs[1:]), real_sets=sets))
+    assert "The set hatp32 was not judged" not in text
+    assert "The set m94 was not judged" in text
+
+
 def test_hostile_text_stays_where_it_is(tmp_path):
     """Text from a session never starts a line with markup and adds no element."""
     sample_session(tmp_path, "zemosaic", hostile=True)

@@ -90,7 +90,7 @@ def shown_words(html):
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory):
-    """A session with records: the reference, and its control that loses a tile."""
+    """Write a session with records: the reference, and its control that loses a tile."""
     folder = tmp_path_factory.mktemp("reference")
     sample_session(folder)
     return folder
@@ -366,7 +366,7 @@ def test_what_is_not_covered_is_from_the_facts_of_the_sessions():
     requests = Requests()
     request = replace(a_request("chain", "subject", None, "per_tile"), dataset=DatasetFacts("x", "synthetic", "", ()))
     frames = a_request("chain", "subject", None, "per_tile").dataset.frames
-    requests.of = lambda part, run: replace(request, dataset=replace(request.dataset, frames=frames))
+    requests.of = lambda *_: replace(request, dataset=replace(request.dataset, frames=frames))
     assert not_covered(taken(session), requests, EN) == (
         "Settings: only those of the profile fast decide.",
         "Platforms: only Linux, Windows.",
