@@ -107,6 +107,7 @@ class OnePage:
     admission: tuple[str, ...]
     scatter: tuple[FindingLink, ...]
     commands: tuple[str, ...]
+    places_named: bool
     newest: str
     findings: tuple[FindingLink, ...]
     older: tuple[FindingLink, ...]
@@ -156,6 +157,7 @@ def one_page(done: Done, lang: Language, names: Names, sources: Sources) -> OneP
         admission=tuple(_admission(done, lang)) if zemosaic else (),
         scatter=_links(SCATTER, findings, lang) if zemosaic else (),
         commands=commands_to_see(sessions[0], _label_before(done, holes)),
+        places_named=bool(sessions[0].kind.libraries),
         newest=NEWEST,
         findings=_links((IN_RETENTION, *NEW), findings, lang) if zemosaic else (),
         older=_links(OLDER, findings, lang) if zemosaic else (),

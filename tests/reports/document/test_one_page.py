@@ -419,6 +419,7 @@ def test_the_reference_has_no_findings_of_zemosaic(reference, tmp_path):
     assert "The default settings" not in text
     assert "Findings that concern you now" not in text
     assert "--phase3-python" not in text
+    assert "PYTHON" not in text
 
 
 # ---- commands, findings, links ----
