@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from functools import cache, partial
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -76,6 +77,12 @@ def bold(text: str) -> Markdown:
     return Markdown(f"**{escape(text)}**")
 
 
+def link(text: str, address: str) -> Markdown:
+    """Return a link to a file, or the text alone without an address."""
+    shown = Markdown.escape(text)
+    return Markdown(f"[{shown}]({quote(address, safe='/#.-_')})") if address else shown
+
+
 def render(package: str, template: str, view: object, name: Code) -> str:
     """Lay out a view in a language by a template of a package."""
     return _environment(package, name).get_template(template).render(view=view).rstrip("\n") + "\n"
@@ -93,7 +100,7 @@ def _environment(package: str, name: Code) -> Environment:
         keep_trailing_newline=True,
         finalize=Markdown.escape,
     )
-    environment.filters |= {"code": code, "term": term, "terms": terms, "bold": bold, "fenced": fenced}
+    environment.filters |= {"code": code, "term": term, "terms": terms, "bold": bold, "fenced": fenced, "link": link}
     environment.globals["_"] = partial(_say, language(name))
     return environment
 

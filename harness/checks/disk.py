@@ -41,6 +41,9 @@ Chosen = NDArray[np.bool_]
 SERIES = 200
 """The largest number of points of a line in the evidence."""
 
+PEAK = "total_peak_traced_bytes"
+"""The evidence's name for the most bytes in the run's files at one time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Findings:
@@ -164,9 +167,9 @@ def _peaks(runs: Runs) -> tuple[dict[str, int | None], float | None]:
     for prefix, record in (("", runs.run), ("run_end_", pair)):
         traced = record is not None and {"saves", "removals"} <= record.history.capabilities
         total = lifetimes.traced_total(record) if record and traced else None
-        peaks[f"{prefix}total_peak_traced_bytes"] = None if total is None else total.peak
+        peaks[f"{prefix}{PEAK}"] = None if total is None else total.peak
         peaks[f"{prefix}total_peak_sampled_bytes"] = lifetimes.sampled_peak(record.history) if record else None
-    for name in ("total_peak_traced_bytes", "total_peak_sampled_bytes"):
+    for name in (PEAK, "total_peak_sampled_bytes"):
         ours, theirs = peaks[name], peaks[f"run_end_{name}"]
         if ours is not None and theirs:
             return peaks, ours / theirs

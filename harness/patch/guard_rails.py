@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Any
 
-from harness.analysis.figure import Evidence, Figure, Numbers, Unit, every, numbers, size_in, sizes
+from harness.analysis.figure import Evidence, Figure, Numbers, Unit, every, number_in, numbers, rows_in, size_in, sizes
 from harness.language.message import Message, say
 from harness.patch.configuration import batch_size_names, limits_a_group, set_ups, setting_in, settings_of
 from harness.patch.phase3_source import Phase3
@@ -487,3 +487,28 @@ ROWS: Mapping[str, _Row] = MappingProxyType(
     }
 )
 """The rows by line of the checklist, in their order."""
+
+
+# ---- what reports read of the evidence ----
+
+
+@dataclass(frozen=True, slots=True)
+class Removing:
+    """A place in the source that removes caches under ``per_tile``; ``counts`` is the count that guards it, empty without one."""
+
+    file: str
+    line: int
+    function: str
+    counts: str
+
+
+def removing(evidence: Evidence, version: str) -> tuple[Removing, ...]:
+    """Return where a version, ``before`` or ``after``, removes caches under ``per_tile``, from the evidence of row 1.2."""
+    return tuple(
+        Removing(
+            str(place.get("file", "")), int(line), str(release.get("function", "")), str(release.get("counts", ""))
+        )
+        for place in rows_in(evidence, version) or ()
+        for release in rows_in(place, "releases") or ()
+        if (line := number_in(release, "line")) is not None
+    )

@@ -3,6 +3,9 @@
 The page, the summary, the terminal, ``dod`` and the sign-off show the same figures, taken from here. A figure is read from the
 verdicts on the version under test. Its value before the patch is that of the same check on the run before the patch of the same
 case. It is left out unless each case has one: values over different cases can't be compared.
+
+A line may rest on several sessions of one target (``harness.session.definition_of_done``): its figures are joined over the cases
+of all of them. A case that two sessions ran counts twice, before and after.
 """
 
 from __future__ import annotations
@@ -36,12 +39,16 @@ _SKIPPED = (Outcome.NOT_APPLICABLE, Outcome.NOT_EVALUATED)
 
 @dataclass(frozen=True, slots=True)
 class Decisive:
-    """A figure that decides a line: its numbers with the patch, over all cases, and before it (``None`` if a case has none)."""
+    """A figure that decides a line: its numbers with the patch, over all cases, and before it (``None`` if a case has none).
+
+    ``runs`` is the number of runs that it is joined over.
+    """
 
     check: str
     figure: Figure
     after: Numbers
     before: Numbers | None
+    runs: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +87,19 @@ def decision(session: Session) -> tuple[DecisionRow, ...]:
 
 def row_of(row: Requirement, session: Session) -> DecisionRow:
     """Return a line of the checklist with its figures and its scope."""
-    tests = [test for test in session.tests if plain(test.nodeid) in row.tests and test.outcome not in _SKIPPED]
+    return row_over(row, (session,))
+
+
+def row_over(row: Requirement, sessions: Sequence[Session]) -> DecisionRow:
+    """Return a line of the checklist with its figures over the cases of several sessions of one target."""
+    evaluated = [(session, _evaluated(row, session)) for session in sessions]
+    tests = [test for _, found in evaluated for test in found]
     asked = _asked(tests, whole=row.section == DEFINITION_OF_DONE)
-    figures = tuple(found for check, part in asked for found in _decisive(check, part, tests, session))
-    subjects = {(t.case, t.run): j for t in tests if (j := judged_by(t, session)) is not None and j.role == "subject"}
+    figures = tuple(found for check, part in asked for found in _decisive(check, part, evaluated))
+    subjects = [j for session, found in evaluated for j in _subjects(found, session)]
     named = {test.check for test in tests if test.check is not None}
     whole = any(test.check is None and test.role == "subject" for test in tests)
-    off = [(v, j) for j in subjects.values() for v in j.verdicts if v.gates and (whole or v.check in named)]
+    off = [(v, j) for j in subjects for v in j.verdicts if v.gates and (whole or v.check in named)]
     return DecisionRow(
         row,
         figures,
@@ -94,6 +107,27 @@ def row_of(row: Requirement, session: Session) -> DecisionRow:
         failing=tuple(pair for pair in off if pair[0].outcome is Outcome.FAIL),
         unknown=tuple(pair for pair in off if pair[0].outcome is Outcome.UNKNOWN),
     )
+
+
+def most_telling(row: DecisionRow, most: int) -> tuple[Decisive, ...]:
+    """Return the figures of a line that tell most: those of checks that decide against it, then those over most runs.
+
+    Among these the order of the line holds, and the order of the line is that of the result.
+    """
+    against = {verdict.check for verdict, _ in (*row.failing, *row.unknown)}
+    ranked = sorted(row.figures, key=lambda found: (found.check not in against, -found.runs))[:most]
+    return tuple(found for found in row.figures if found in ranked)
+
+
+def _evaluated(row: Requirement, session: Session) -> list[TestEntry]:
+    """Return the tests of a line that a session evaluated."""
+    return [test for test in session.tests if plain(test.nodeid) in row.tests and test.outcome not in _SKIPPED]
+
+
+def _subjects(tests: Iterable[TestEntry], session: Session) -> Iterable[JudgedRun]:
+    """Return the runs of the version under test that some tests judged, each once."""
+    judged = {(test.case, test.run): judged_by(test, session) for test in tests}
+    return [run for run in judged.values() if run is not None and run.role == "subject"]
 
 
 def judged_by(test: TestEntry, session: Session) -> JudgedRun | None:
@@ -115,31 +149,38 @@ def _asked(tests: Sequence[TestEntry], *, whole: bool) -> Iterator[tuple[str, st
     yield from dict.fromkeys((*by_scenario, *rails, *named))
 
 
-def _decisive(check: str, part: str | None, tests: Sequence[TestEntry], session: Session) -> Iterator[Decisive]:
+def _decisive(
+    check: str, part: str | None, evaluated: Sequence[tuple[Session, Sequence[TestEntry]]]
+) -> Iterator[Decisive]:
     """Yield for each run the first figure of a check that its verdict has, joined over the runs that have the same."""
-    if any(test.check == check and test.run is None for test in tests):
-        yield from _of_patch(check, session)
+    if any(test.check == check and test.run is None for _, tests in evaluated for test in tests):
+        yield from _of_patch(check, [session for session, _ in evaluated])
         return
-    left = _judged_as("subject", tests, session)
+    left = [(run, session) for session, tests in evaluated for run in _judged_as("subject", tests, session)]
     for figure in figures_of(check, part):
-        after = [(run, numbers) for run in left if (numbers := _taken(figure, check, run)) is not None]
+        found = [(run, session, _taken(figure, check, run)) for run, session in left]
+        left = [(run, session) for run, session, numbers in found if numbers is None]
+        after = [(run, session, numbers) for run, session, numbers in found if numbers is not None]
         if not after:
             continue
-        left = [run for run in left if run not in [known for known, _ in after]]
-        runs_before = (_before(run, session) for run, _ in after)
+        runs_before = (before_of(run, session) for run, session, _ in after)
         before = [None if run is None else _taken(figure, check, run) for run in runs_before]
         complete = [numbers for numbers in before if numbers is not None]
-        whole = len(complete) == len(after)
-        yield Decisive(
-            check, figure, figure.join([numbers for _, numbers in after]), figure.join(complete) if whole else None
-        )
+        joined = figure.join(complete) if len(complete) == len(after) else None
+        yield Decisive(check, figure, figure.join([numbers for _, _, numbers in after]), joined, len(after))
 
 
-def _of_patch(check: str, session: Session) -> Iterator[Decisive]:
-    """Yield the first figure of a row of the guard rails; its verdict is on both versions."""
-    for verdict in session.patch:
-        found = ((figure, figure.take(verdict.evidence)) for figure in figures_of(check) if verdict.check == check)
-        yield from [Decisive(check, figure, numbers, None) for figure, numbers in found if numbers is not None][:1]
+def _of_patch(check: str, sessions: Iterable[Session]) -> Iterator[Decisive]:
+    """Yield the first figure of a row of the guard rails; its verdict is on both versions.
+
+    Sessions with the same numbers reviewed the same patch, which counts once.
+    """
+    verdicts = [verdict for session in sessions for verdict in session.patch if verdict.check == check]
+    for figure in figures_of(check):
+        found = dict.fromkeys(n for verdict in verdicts if (n := figure.take(verdict.evidence)) is not None)
+        if found:
+            yield Decisive(check, figure, figure.join(list(found)), None)
+            return
 
 
 def _taken(figure: Figure, check: str, run: JudgedRun) -> Numbers | None:
@@ -153,7 +194,7 @@ def _judged_as(role: str, tests: Iterable[TestEntry], session: Session) -> list[
     return [judged for judged in session.judged if judged.case in cases and judged.role == role]
 
 
-def _before(run: JudgedRun, session: Session) -> JudgedRun | None:
+def before_of(run: JudgedRun, session: Session) -> JudgedRun | None:
     """Return the run before the patch of the same case; of the same kind of target as the baseline where there is one."""
     same = {judged.role: judged for judged in session.judged if judged.case == run.case}
     kinds = {entry.key: entry.target for entry in session.runs}

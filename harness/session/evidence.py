@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.analysis.figure import Evidence, Figure
-from harness.checks import cost, fallback, holes
+from harness.analysis.figure import Evidence, Figure, number_in
+from harness.checks import cost, disk, fallback, holes
 from harness.checks.judge import ALL
-from harness.patch.guard_rails import ROWS
-from harness.session.model import JudgedRun
+from harness.patch.guard_rails import ROWS, Removing, removing
+from harness.session.model import JudgedRun, Session
 from harness.verdict import Verdict
 
 
@@ -43,6 +43,17 @@ def bookkeeping_exponent(judged: JudgedRun) -> cost.Measured | None:
 def hole_outlines(judged: JudgedRun) -> Mapping[str, NDArray[np.float64]]:
     """Return the outlines of the holes of a run on the sky, by number."""
     return holes.outlines_in(_evidence(judged, holes.CHECK.name))
+
+
+def disk_peak(judged: JudgedRun) -> float | None:
+    """Return the most bytes that a run had in its files at one time; ``None`` if the disk check did not measure it."""
+    return number_in(_evidence(judged, disk.CHECK.name), disk.PEAK)
+
+
+def places_of_removal(session: Session, version: str) -> tuple[Removing, ...]:
+    """Return where a version, ``before`` or ``after`` the patch, removes caches in its source; empty without a review."""
+    row = next((verdict for verdict in session.patch if verdict.check == "1.2"), None)
+    return removing(row.evidence, version) if row is not None else ()
 
 
 def to_read(verdict: Verdict) -> Evidence:

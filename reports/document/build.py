@@ -46,6 +46,23 @@ def build(done: Done, lang: Language, requests: Requests) -> DocumentView:
     return _Builder(done, lang, requests).document()
 
 
+def without_paths(text: str) -> str:
+    """Return a text without paths of the machine that ran a session."""
+    return _MACHINE.sub("…", text)
+
+
+def sentence_on(done: Done, lang: Language) -> str:
+    """Say in one sentence what the sessions conclude on the Definition of Done."""
+    if done.own[0].session.self_test:
+        return lang.say("These sessions ran the embedded reference pipeline, which says nothing about ZeMosaic.")
+    sentences = {
+        Outcome.PASS: lang.say("Every line of the Definition of Done passes."),
+        Outcome.FAIL: lang.say("A line of the Definition of Done fails."),
+    }
+    open_ = lang.say("The Definition of Done is not proved: a line is unknown or was not evaluated.")
+    return sentences.get(done.outcome, open_)
+
+
 class _Builder:
     def __init__(self, done: Done, lang: Language, requests: Requests) -> None:
         self.done = done
@@ -72,7 +89,7 @@ class _Builder:
         return DocumentView(
             target=done.subject,
             badge=badge(done.outcome, lang),
-            sentence=self._sentence(),
+            sentence=sentence_on(done, lang),
             counts=", ".join(counts),
             own=tuple(sessions[part.sha256] for part in done.own),
             other_profiles=tuple(self._other_profile(part) for part in done.other_profiles),
@@ -96,18 +113,6 @@ class _Builder:
             verdicts=tuple(verdict for run in self.runs.values() for verdict in self._verdicts(run)),
             sessions=tuple(sessions.values()),
             limits=limits(done, self.session_ids, subjects, self.requests, lang),
-        )
-
-    def _sentence(self) -> str:
-        say = self.lang.say
-        if self.done.own[0].session.self_test:
-            return say("These sessions ran the embedded reference pipeline, which says nothing about ZeMosaic.")
-        sentences = {
-            Outcome.PASS: say("Every line of the Definition of Done passes."),
-            Outcome.FAIL: say("A line of the Definition of Done fails."),
-        }
-        return sentences.get(
-            self.done.outcome, say("The Definition of Done is not proved: a line is unknown or was not evaluated.")
         )
 
     def _other_profile(self, part: Part) -> OtherProfileView:
@@ -166,7 +171,7 @@ class _Builder:
             sign=badge(proof.test.outcome, self.lang).sign,
             session=self._session(proof.part),
             test=proof.test.nodeid.rpartition("::")[2],
-            text=_MACHINE.sub("…", text),
+            text=without_paths(text),
         )
 
     def _session(self, part: Part) -> str:

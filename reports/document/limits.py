@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from harness.language.catalogue import Language
 from harness.session.definition_of_done import Done, Part
-from harness.session.evidence import reports_no_gpu
+from harness.session.evidence import disk_peak, reports_no_gpu
 from harness.session.model import JudgedRun
+from harness.verdict import Outcome
 from reports.document.coverage_table import Requests
 from reports.document.page import DatasetView, Limits, SessionView
 from reports.document.rerun import settings_of, shown
@@ -50,6 +51,57 @@ def limits(
     )
 
 
+def not_covered(done: Done, requests: Requests, lang: Language) -> tuple[str, ...]:
+    """Return what the verdict does not cover, from the facts of the sessions of the subject: a sentence each."""
+    say = lang.say
+    profiles = _listed(part.session.options.get("profile") or "fast" for part in done.own)
+    places = [part.session.environment.get("platform", "?") for part in done.own]
+    systems = _listed(name.partition("-")[0] for place in places for name in place.split("; "))
+    found = [
+        say("Settings: only those of the profile {name} decide.", name=profiles),
+        say("Platforms: only {names}.", names=systems),
+        *_largest(done, requests, lang),
+        *_sets(done, lang),
+    ]
+    left = [line.id for line in done.lines if line.outcome is Outcome.NOT_EVALUATED]
+    if left:
+        found.append(say("Lines of the checklist that were not evaluated: {names}.", names=", ".join(left)))
+    return tuple(found)
+
+
+def _largest(done: Done, requests: Requests, lang: Language) -> Iterator[str]:
+    """Yield the size of the largest run of the subject: frames, and bytes in its files."""
+    subjects = {(part.sha256, j.run) for part in done.own for j in part.session.judged if j.role == "subject"}
+    asked = [requests.of(part, r) for part in done.own for r in part.session.runs if (part.sha256, r.key) in subjects]
+    frames = max((len(request.dataset.frames) for request in asked if request is not None), default=0)
+    runs = (j for part in done.own for j in part.session.judged if j.role == "subject")
+    peak = max((peak for j in runs if (peak := disk_peak(j)) is not None), default=0)
+    if frames and peak:
+        yield lang.say(
+            "Size: no run with more than {frames} frames or more than {size} in its files.",
+            frames=frames,
+            size=lang.size(peak),
+        )
+    elif frames:
+        yield lang.say("Size: no run with more than {frames} frames.", frames=frames)
+
+
+def _sets(done: Done, lang: Language) -> Iterator[str]:
+    """Yield whose frames were run: the reader's own, and sets of observed frames."""
+    kinds = {run.dataset: run.dataset_kind for part in done.own for run in part.session.runs}
+    observed = sorted(name for name, kind in kinds.items() if kind == "real")
+    if "user" not in kinds.values():
+        yield lang.say("Your own frames were not run: add --phase3-frames=FOLDER.")
+    if observed:
+        yield lang.say("Observed frames: only the sets {names}.", names=", ".join(observed[:MAX_NAMES]))
+    else:
+        yield lang.say("Observed frames were not run.")
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(names))
+
+
 def _options(part: Part, requests: Requests, lang: Language) -> str:
     """Return the settings that a session's runs were asked for, and the other options that the session holds."""
     found = [r for run in part.session.runs if (r := requests.of(part, run)) is not None]
@@ -63,6 +115,8 @@ def _not_seen(done: Done, lang: Language) -> Iterator[str]:
     """Yield a sentence for each set that no session judged, and for what only some machines or versions showed."""
     absent = dict.fromkeys(s.name for p in done.own for s in p.session.real_sets if not s.judged)
     judged = {s.name for p in done.own for s in p.session.real_sets if s.judged}
+    # A session whose processes ran different cases may not know which of them judged a set; its runs do.
+    judged |= {run.dataset for part in done.own for run in part.session.runs}
     for known in absent:
         if known not in judged:
             yield lang.say("The set {name} was not judged: no line here is based on it.", name=known)

@@ -112,3 +112,26 @@ def _usual(name: str, value: str) -> bool:
         return parse(value) == parse(_DEFAULTS["budget"])
     except BudgetError:
         return True
+
+
+SEEN_IN = "scenarios/test_a_hole_repro.py"
+"""The scenario whose quick case shows the hole."""
+_COMMIT = re.compile(r"[0-9a-f]{7,40}")
+
+
+def commands_to_see(session: Session, before: str) -> tuple[str, ...]:
+    """Return the commands that show the hole and its absence within a minute: the version ``before`` the patch, then this one.
+
+    ``before`` is the label of its target. Its command is left out if it names no commit.
+    """
+    again = shown_target(session.kind.again(session.identity, PATH) or "", PATH) or session.kind.name
+    commit = before.rpartition(" ")[2]
+    kind, known = again.partition(":")[0], _COMMIT.fullmatch(commit)
+    targets = [f"{kind}:{PATH}@{commit}"] if known and session.kind.versioned else []
+    place = [_quoted(f"--phase3-python={PYTHON}")] if session.kind.libraries else []
+    return tuple(
+        " ".join(
+            ["python -m pytest -m phase3", SEEN_IN, "--phase3-quick", _quoted(f"--phase3-target={target}"), *place]
+        )
+        for target in (*targets, again)
+    )

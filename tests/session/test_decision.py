@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from harness.language.catalogue import language
-from harness.session.decision import decision, row_of
+from harness.session.decision import decision, most_telling, row_of, row_over
 from harness.session.rows import with_rows
 from harness.verdict import Outcome
 from reports.brief import figures_in_words, scope_in_words
@@ -101,6 +101,46 @@ def test_the_scope_counts_cases_by_their_frames_and_those_that_were_not_run():
     part = the_row(only)
     assert part.row.outcome is Outcome.NOT_EVALUATED
     assert scope_in_words(part.scope, EN) == f"1 of {1 + part.scope.missing} cases (1 synthetic)"
+
+
+def test_the_figures_of_several_sessions_are_joined_and_the_patch_counts_once():
+    """Two sessions of one target made 5 of 6 tiles each before the patch; both reviewed the same 42 statements."""
+    sessions = [with_rows(a_session(), LINES), with_rows(a_session(), LINES)]
+    rows = {row.id: row for row in sessions[0].requirements}
+    found = row_over(rows["4.2"], sessions)
+    assert figures_in_words(found.figures, EN) == "tiles 10/12 → 12/12"
+    assert [figure.runs for figure in found.figures] == [2]
+    assert figures_in_words(row_over(rows["4.1"], sessions).figures, EN).endswith("42/42")
+    assert row_of(rows["4.2"], sessions[0]) == row_over(rows["4.2"], sessions[:1])
+
+
+def test_a_session_whose_case_has_no_run_before_the_patch_leaves_the_value_before_out():
+    """The value before over one of two sessions can't be compared with that with the patch over both."""
+    alone = replace(a_session(), judged=a_session().judged[:1])
+    sessions = [with_rows(a_session(), LINES), with_rows(alone, LINES)]
+    row = next(row for row in sessions[0].requirements if row.id == "4.2")
+    assert figures_in_words(row_over(row, sessions).figures, EN) == "tiles 12/12"
+
+
+def test_the_verdicts_against_a_line_are_those_of_all_sessions():
+    """A tile that only the second session lost is among the failures of the line."""
+    bad = replace(a_session().judged[0], verdicts=(verdict("tiles", LOST, "fail"),))
+    sessions = [with_rows(s, LINES) for s in (a_session(), a_session(judged=(bad, *a_session().judged[1:])))]
+    row = next(row for row in sessions[0].requirements if row.id == "4.2")
+    assert [v.check for v, _ in row_over(row, sessions).failing] == ["tiles"]
+    assert figures_in_words(row_over(row, sessions).figures, EN) == "tiles 10/12 → 11/12"
+
+
+def test_the_most_telling_figures_are_those_against_the_line_then_those_over_most_runs():
+    """Of two figures the one over more runs is kept; one of a check that fails is kept before it."""
+    session = with_case(a_session(), "natural", {"batches": 4, "coadded": 3}, {"batches": 4, "coadded": 4})
+    row = the_row(session)
+    assert [f.check for f in row.figures] == ["tiles", "tiles"]
+    many = replace(row, figures=(*row.figures, replace(row.figures[0], check="holes", runs=2)))
+    assert [f.check for f in most_telling(many, 1)] == ["holes"]
+    assert [f.check for f in most_telling(many, 3)] == ["tiles", "tiles", "holes"]
+    against = replace(many, failing=((verdict("tiles", LOST, "fail"), session.judged[0]),))
+    assert [f.check for f in most_telling(against, 1)] == ["tiles"]
 
 
 @pytest.mark.parametrize(("outcome", "failing", "unknown"), [("fail", 1, 0), ("unknown", 0, 1), ("pass", 0, 0)])

@@ -4,9 +4,11 @@ import pytest
 
 from harness.checks.cost import Measured
 from harness.language.message import say
+from harness.patch.guard_rails import Removing
 from harness.session import evidence
 from harness.session.model import JudgedRun
 from harness.verdict import Outcome, Verdict
+from tests.done_sessions import a_session
 
 SQUARE = [[1.0, 1.0], [1.0, 2.0], [2.0, 2.0]]
 
@@ -42,6 +44,22 @@ def test_measurements_of_the_cost_check_have_their_limits():
     assert evidence.bookkeeping_exponent(judged("cost", found)) is None
     growth = {name.replace("ratio", "exponent"): value for name, value in ends.items()}
     assert evidence.bookkeeping_exponent(judged("cost", growth)) == Measured(1.02, 0.97, 1.08, 1.1, ())
+
+
+def test_places_of_removal_are_read_from_the_review():
+    """File, line and function of each removal, with the count that guards it; malformed rows give none."""
+    place = {"file": "w.py", "releases": [{"line": 7, "function": "f", "counts": "refs"}, {"line": "x"}, {}]}
+    session = a_session(patch=(Verdict("1.2", Outcome.PASS, say("x"), {"before": "?", "after": [place, {}]}),))
+    assert evidence.places_of_removal(session, "after") == (Removing("w.py", 7, "f", "refs"),)
+    assert evidence.places_of_removal(session, "before") == ()
+    assert evidence.places_of_removal(a_session(patch=()), "after") == ()
+
+
+def test_the_most_bytes_in_files_are_those_of_the_disk_check():
+    """The peak is a finite number of the disk check's evidence, or not known."""
+    assert evidence.disk_peak(judged("disk", {"total_peak_traced_bytes": 6.9e8})) == 6.9e8
+    assert evidence.disk_peak(judged("disk", {"total_peak_traced_bytes": None})) is None
+    assert evidence.disk_peak(judged("cost", {"total_peak_traced_bytes": 1.0})) is None
 
 
 def test_malformed_outlines_are_left_out():

@@ -50,8 +50,9 @@ def test_every_line_is_there(lang):
 def test_both_languages_have_the_same_lines(tmp_path):
     """One call writes both languages, line by line the same."""
     paths = write(taken(a_session()), tmp_path / "x.md")
-    assert [p.name for p in paths] == ["x.md", "x.fr.md"]
-    assert len({p.read_text(encoding="utf-8").count("\n") for p in paths}) == 1
+    assert [p.name for p in paths] == ["x.md", "x.html", "x-annex.md", "x.fr.md", "x.fr.html", "x-annex.fr.md"]
+    counts = [p.read_text(encoding="utf-8").count("\n") for p in paths]
+    assert counts[:3] == counts[3:]
 
 
 def test_figures_stand_beside_those_of_the_baseline():
@@ -216,6 +217,15 @@ def test_what_nothing_rests_on_is_told():
     assert "GPU: not available in 1 of 2 runs" in text
 
 
+def test_a_set_whose_frames_were_run_is_not_told_as_missing():
+    """A session of several processes may note a set as not judged; its runs say otherwise."""
+    observed = replace(a_session().runs[0], dataset="hatp32", dataset_kind="real")
+    sets = (RealSet("hatp32", judged=False, command="x"), RealSet("m94", judged=False, command="x"))
+    text = page(a_session(runs=(observed, *a_session().runs[1:]), real_sets=sets))
+    assert "The set hatp32 was not judged" not in text
+    assert "The set m94 was not judged" in text
+
+
 def test_hostile_text_stays_where_it_is(tmp_path):
     """Text from a session never starts a line with markup and adds no element."""
     sample_session(tmp_path, "zemosaic", hostile=True)
@@ -233,15 +243,16 @@ def test_the_command_writes_both_and_says_how_it_went(written, tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     folder = written(a_session(tests={DONE[1].tests[0]: outcome}))
     assert main(["dod", str(folder)]) == status
-    *lines, verdict, first, second = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.splitlines()
+    lines, verdict, files = lines[: len(DONE)], lines[len(DONE)], lines[len(DONE) + 1 :]
     words = {"pass": "✓ pass", "fail": "✗ fail", "unknown": "? unknown", None: "○ not evaluated"}
     assert [line[: line.index(" (")] for line in lines] == [
         f"{words[outcome] if row is DONE[1] else words['pass']}: {row.id} {row.text}" for row in DONE
     ]
     assert verdict == f"{words[outcome or 'unknown']}: Definition of Done: {FIXED}"
-    assert [first, second] == [
-        "Written: validation-b59a65f.md",
-        "Written: validation-b59a65f.fr.md",
+    assert files == [
+        f"Written: validation-b59a65f{name}"
+        for name in (".md", ".html", "-annex.md", ".fr.md", ".fr.html", "-annex.fr.md")
     ]
     assert (
         (tmp_path / "validation-b59a65f.md").read_text(encoding="utf-8").startswith(f"# Definition of Done: {FIXED}\n")

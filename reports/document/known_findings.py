@@ -1,0 +1,70 @@
+"""Name the findings of ``docs/findings.md`` that concern a maintainer of ZeMosaic now.
+
+A test compares the list with that page.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.language.message import Message, say
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+NEWEST = "271f109"
+"""The newest version of ZeMosaic that was examined."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A finding: its number, and its title."""
+
+    number: int
+    title: Message
+
+    @property
+    def anchor(self) -> str:
+        """The name of its heading, as GitHub makes it for links."""
+        heading = f"{self.number}. {self.title.text}".lower()
+        return re.sub(r"[^\w\- ]", "", heading).replace(" ", "-")
+
+
+IN_RETENTION = Known(14, say("A tile that could not be written counts as made, and its caches are deleted"))
+"""The finding on the retention itself that is older than its fix."""
+
+NEW = (
+    Known(9, say("A frame that is listed twice leaves an uncounted cache")),
+    Known(11, say("With per_tile, a resumed run uses the frames of one panel for another")),
+    Known(12, say("A resumed run loses the tiles of its retries")),
+    Known(13, say("A second run in the same folder ignores new grouping settings")),
+    Known(15, say("Files for resuming are written in vain, or never read")),
+    Known(17, say("The quality gate rejects good tiles; at 271f109 it rejects all and takes all back")),
+    Known(24, say("Tiles made from chunks remove finished tiles")),
+    Known(26, say("Grid mode gives colour frames unequal channels")),
+)
+"""What the fix or a later version brought."""
+
+OLDER = (
+    Known(2, say("A tile without overlap is empty in the mosaic")),
+    Known(6, say("The mosaic of grid mode has wrong coordinates")),
+    Known(7, say("Hot-pixel masks are kept until the end of the run and never read")),
+    Known(16, say("Folders whose name begins like the output folder's are ignored")),
+    Known(23, say("A frame whose name is not ASCII makes no tile")),
+)
+"""What is older than the fix, and still there in the newest version that was examined."""
+
+SCATTER = (
+    Known(8, say("Two equal runs differ")),
+    Known(22, say("With the default settings the mosaic's brightness varies")),
+)
+"""Why the default settings prove nothing about the outputs."""
+
+
+def link_to(page: str, folder: Path) -> str:
+    """Return the relative link from a folder to a page of the documentation; empty outside the project's own folder."""
+    here = folder.resolve()
+    if not here.is_relative_to(DOCS.parent):
+        return ""
+    return Path(os.path.relpath(DOCS / page, here)).as_posix()
