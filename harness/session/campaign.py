@@ -91,9 +91,12 @@ class Campaign:
         """The durations of runs in earlier sessions."""
         return Durations(self.root / "durations.json")
 
-    @cached_property
+    @property
     def real_sets(self) -> tuple[RealSet, ...]:
-        """The real sets of this session's cases, each with the command that fetches it and whether one of its cases was run."""
+        """The real sets of this session's cases, each with the command that fetches it and whether one of its cases was run.
+
+        This changes with each run: it is not to be kept from one share to the next.
+        """
         judged = {run.dataset for run in self._runs.values() if run.dataset_kind == "real"}
         asked = {case.dataset for case in self.cases if case.kind == "real"}
         return tuple(

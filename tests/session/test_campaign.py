@@ -16,6 +16,7 @@ from harness.checks.judge import ALL
 from harness.session import campaign as module
 from harness.session.campaign import Campaign, NoRoom, NoSuchRun
 from harness.session.machine import Machine
+from harness.session.model import RunEntry
 from harness.session.options import resolve_options
 from harness.session.run_matrix import run_key
 from tests import micro
@@ -81,6 +82,17 @@ def test_each_set_of_observed_frames_that_a_case_asks_for_is_named(campaign):
     assert [s.name for s in campaign().real_sets] == ["microobs_hatp32_4panels"]
     assert len(campaign(target="zemosaic:nowhere").real_sets) == 2
     assert campaign(quick="1").real_sets == ()
+
+
+def test_a_set_whose_run_comes_after_the_first_share_is_judged(campaign):
+    """A share is written after each test, so that the first one knows of no run of the set; the last one must."""
+    session = campaign()
+    assert [s.judged for s in session.share().real_sets] == [False]
+    case = case_named(session, "chain-microobs")
+    session._runs["k"] = RunEntry(
+        "k", case.name, "subject", "per_tile", "reference", case.dataset, "real", "runs/k", "done", 1.0, "classic", 2
+    )
+    assert [s.judged for s in session.share().real_sets] == [True]
 
 
 def test_the_control_of_the_reference_has_the_defects_of_its_case(campaign):
