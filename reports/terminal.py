@@ -13,7 +13,7 @@ from reports.headline import headline
 _SPACES = "\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"
 
 
-def summary_lines(session: Session, code: str) -> tuple[str, ...]:
+def summary_lines(session: Session, code: str, *, columns: int = 120) -> tuple[str, ...]:
     """Return the summary of a session in a language, line by line. Raises ``ValueError`` when there is no such language."""
     lang = language(code)
     _, title, sentence = headline(session, lang)
