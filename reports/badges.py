@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -11,6 +11,7 @@ from harness.language.message import Message, say
 from harness.session.model import JudgedRun
 from harness.session.roles import ROLES, role_name
 from harness.verdict import Outcome, Verdict
+from reports.names import check_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,20 @@ def badge(outcome: str, language: Language) -> Badge:
     return Badge(sign, language.render(word), style)
 
 
+def verdict_badge(verdict: Verdict, language: Language) -> Badge:
+    """Return how a verdict is shown. A finding that does not count against the patch has a sign of its own."""
+    if verdict.outcome is Outcome.FAIL and not verdict.gates:
+        return known_badge(verdict, language)
+    return badge(verdict.outcome, language)
+
+
+def known_badge(verdict: Verdict, language: Language) -> Badge:
+    """Return the badge of a finding: known if the baseline has it too, of unknown age otherwise."""
+    if verdict.standing == "pre-existing":
+        return Badge("△", language.say("known, not the patch's"), "known")
+    return Badge("△", language.say("finding"), "known")
+
+
 def role_rank(role: str) -> int:
     """Return the sort key of a role; unknown roles come last."""
     return list(ROLES).index(role) if role in ROLES else len(ROLES)
@@ -77,16 +92,16 @@ def state_word(state: str, language: Language) -> str:
 
 def expected_red(judged: JudgedRun, language: Language) -> str:
     """Return the checks that must be red on a control, and those that are allowed to be red."""
-    expected = _listed(judged.expected_red or (), language)
+    expected = check_names(judged.expected_red or (), language)
     if not judged.allowed_red:
         return expected
-    others = _listed(judged.allowed_red, language)
+    others = check_names(judged.allowed_red, language)
     return language.say("{checks} (allowed too: {others})", checks=expected, others=others)
 
 
 def found_red(judged: JudgedRun, language: Language) -> str:
     """Return the gating checks that are red on a control."""
-    return _listed([v.check for v in judged.verdicts if _red(v)], language)
+    return check_names(tuple(v.check for v in judged.verdicts if _red(v)), language)
 
 
 def control_badge(verdict: Verdict, judged: JudgedRun, language: Language) -> Badge:
@@ -94,6 +109,8 @@ def control_badge(verdict: Verdict, judged: JudgedRun, language: Language) -> Ba
     expected = verdict.check in (judged.expected_red or ())
     if _red(verdict):
         return _red_badge(verdict.check, judged, language)
+    if verdict.outcome is Outcome.FAIL and not verdict.gates:
+        return known_badge(verdict, language)
     if expected and verdict.outcome is Outcome.UNKNOWN:
         return Badge("?", language.say("unknown, expected red"), "unknown")
     if expected:
@@ -122,7 +139,3 @@ def finding_word(verdict: Verdict, language: Language) -> str:
 
 def _red(verdict: Verdict) -> bool:
     return verdict.outcome is Outcome.FAIL and verdict.gates
-
-
-def _listed(names: Sequence[str], language: Language) -> str:
-    return ", ".join(sorted(names)) if names else language.say("none")

@@ -23,6 +23,7 @@ class Removal:
     """The removal of one file, done or failed.
 
     ``t`` is the time of the attempt, in monotonic nanoseconds. ``outcome`` is ``unsettled`` if only the attempt was recorded.
+    ``stack`` has the innermost calls in the target's source, the last one last; empty if they were not recorded.
     """
 
     t: int
@@ -33,6 +34,7 @@ class Removal:
     outcome: Outcome
     errno: int | None
     tid: int | None = None
+    stack: tuple[str, ...] = ()
 
     @property
     def by(self) -> Thread:
@@ -145,7 +147,7 @@ class _Seen:
             self._add_folder(op, "rmtree", "unsettled", op.t)
 
     def _add(self, op: Operation, name: str, how: How, outcome: Outcome, t: int) -> None:
-        self.found.append(Removal(t, op.pid, op.thread, name, how, outcome, op.errno, op.tid))
+        self.found.append(Removal(t, op.pid, op.thread, name, how, outcome, op.errno, op.tid, op.stack))
         if outcome == "done":
             self.gone.add(name)
 

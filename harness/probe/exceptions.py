@@ -11,14 +11,12 @@ from typing import Any, Optional
 
 from . import imports
 from .faults import TileFaultError
+from .places import inside
 from .recorder import Recorder
 
 LONGEST_MESSAGE = 500
 MOST_FRAMES = 8
 
-_PROBE = os.path.join(os.path.realpath(os.path.dirname(os.path.abspath(__file__))), "")
-# Folders of installed libraries. A user's environment may lie in the target's own folder.
-_LIBRARIES = ("/site-packages/", "/dist-packages/")
 _NOTED = "_phase3_noted"
 _UNREAD = "_phase3_unread"
 
@@ -90,8 +88,8 @@ def described(recorder: Recorder, error: BaseException) -> "dict[str, Any]":
     frames = _frames(recorder.source, error)
     file, line = (frames[-1][0], frames[-1][1]) if frames else (None, None)
     if isinstance(error, SyntaxError) and error.filename:
-        inside = _inside(recorder.source, error.filename)
-        file, line = (inside, error.lineno) if inside else (file, line)
+        own = inside(recorder.source, error.filename)
+        file, line = (own, error.lineno) if own else (file, line)
     missing = imports.missing(recorder.source, error)
     return {
         "type": type(error).__name__,
@@ -125,18 +123,7 @@ def _message(recorder: Recorder, error: BaseException) -> str:
 def _frames(source: str, error: BaseException) -> "list[tuple[str, int, str]]":
     found = []
     for frame, line in traceback.walk_tb(error.__traceback__):
-        name = _inside(source, frame.f_code.co_filename)
+        name = inside(source, frame.f_code.co_filename)
         if name is not None:
             found.append((name, line, frame.f_code.co_name))
     return found
-
-
-def _inside(source: str, path: str) -> Optional[str]:
-    """Return a path relative to the target's folder, with slashes; ``None`` if it is elsewhere, in a library or in the probe."""
-    if not source or path.startswith("<"):
-        return None
-    whole = os.path.realpath(path)
-    if not whole.startswith(os.path.join(source, "")) or whole.startswith(_PROBE):
-        return None
-    name = os.path.relpath(whole, source).replace(os.sep, "/")
-    return None if any(folder in f"/{name}" for folder in _LIBRARIES) else name

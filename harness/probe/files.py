@@ -10,6 +10,7 @@ import threading
 from typing import Any, Callable, Optional
 
 from .paths import Paths
+from .places import calls
 from .recorder import Recorder
 
 UNSEEN = threading.local()
@@ -150,7 +151,7 @@ class _Removal(Observed):
         except OSError as error:
             self._recorder.trace("remove", state="failed", path=name, errno=error.errno)
             raise
-        self._recorder.trace("remove", state="done", path=name, size=size)
+        self._recorder.trace("remove", state="done", path=name, size=size, stack=calls(self._recorder.source))
 
 
 class _Renaming(Observed):
@@ -204,7 +205,8 @@ def _rmtree(original: Callable[..., Any], recorder: Recorder, paths: Paths) -> C
         try:
             return original(path, *args, **kwargs)
         finally:
-            recorder.trace("rmtree", state="failed" if os.path.lexists(path) else "done", path=name)
+            state = "failed" if os.path.lexists(path) else "done"
+            recorder.trace("rmtree", state=state, path=name, stack=calls(recorder.source))
 
     return rmtree
 

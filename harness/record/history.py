@@ -71,7 +71,8 @@ class Operation:
     """One file operation: ``open``, ``save``, ``remove``, ``rename``, ``rmtree`` or ``mmap``.
 
     ``state`` is ``attempt`` (recorded before the operation), ``done`` or ``failed``. Paths inside the record are relative to
-    it, with forward slashes; others are as the target gave them. ``size`` is in bytes, ``None`` if not known.
+    it, with forward slashes; others are as the target gave them. ``size`` is in bytes, ``None`` if not known. ``stack`` has the
+    innermost calls in the target's source that led to a removal, the last one last.
     """
 
     t: int
@@ -85,6 +86,7 @@ class Operation:
     errno: int | None = None
     mode: str | None = None
     tid: int | None = None
+    stack: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

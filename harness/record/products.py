@@ -17,6 +17,8 @@ from harness.record.values import RecordError, check_format, int_or_none, read_j
 PRODUCTS_FORMAT = "phase3-products/1"
 BLOCK = 32
 """Side of the blocks by which images are measured, in pixels."""
+SOFTENING = 0.1
+"""The thumbnail's stretch is asinh(x / a) / asinh(1 / a) with this a; x is 0 at the lower limit and 1 at the upper."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,8 @@ class Products:
         The images in the mosaic's file, then those in its coverage map's file; empty if they were not measured.
     channels
         Shape (n, channels): the flux of each star in each channel of the mosaic; ``None`` if it was not measured.
+    stretch
+        For red, green and blue of the thumbnail: the fluxes that are black and white; empty if they were not recorded.
 
     """
 
@@ -95,6 +99,7 @@ class Products:
     constant: NDArray[np.bool_] | None = None
     planes: tuple[Plane, ...] = ()
     channels: NDArray[np.float64] | None = None
+    stretch: tuple[tuple[float, float], ...] = ()
 
 
 def read_products(folder: Path) -> Products | None:
@@ -137,6 +142,7 @@ def read_products(folder: Path) -> Products | None:
             constant=constant,
             planes=planes,
             channels=channels,
+            stretch=tuple((float(low), float(high)) for low, high in data.get("stretch", ())),
         )
     except RecordError:
         raise

@@ -30,7 +30,7 @@ from harness.analysis.footprint import sky_of
 from harness.analysis.made import Origin
 from harness.analysis.wcs import Cards, FootprintError, wcs_cards, wcs_of
 from harness.record.convert import to_json
-from harness.record.products import BLOCK, PRODUCTS_FORMAT, Plane, Products, TileProduct
+from harness.record.products import BLOCK, PRODUCTS_FORMAT, SOFTENING, Plane, Products, TileProduct
 from harness.record.request import Request
 from harness.run.star_finder import TINY, Pixels, brightest_stars, strips
 
@@ -42,6 +42,7 @@ RUN = 7
 
 _ROUNDING = 8 * float(np.finfo(np.float32).eps)  # relative; interpolation and shifts change a constant by this much
 _THUMBNAIL = 900  # pixels, the longer side
+_WRITTEN = ("mosaic", "wcs", "step", "tiles", "thumbnail", "stretch")
 
 _BASE = re.compile(r"(zemosaic_MT\d+_R\d+|mosaic_grid)(_[\w-]+)?")
 _TILES = ("master_tile_*.fits", "sds_tile_*.fits", "tiles/tile_*.fits")
@@ -320,6 +321,7 @@ def _measured(source: _Source, folder: Path) -> Products:
             f"expected a mosaic with pixels in {source.image.path.name}, found shape {source.shape}: run it again"
         )
     x, y, flux, *by_channel = brightest_stars(source.pixels, rows, columns).T
+    picture, stretch = _picture(np.concatenate(small, axis=1))
     products = Products(
         mosaic=source.image.path.relative_to(folder).as_posix(),
         wcs=decimated_cards(source.wcs, step),
@@ -332,8 +334,9 @@ def _measured(source: _Source, folder: Path) -> Products:
         constant=np.concatenate(flat),
         planes=tuple(_plane(name, plane, folder) for name, plane in source.planes),
         channels=np.column_stack(by_channel),
+        stretch=stretch,
     )
-    Image.fromarray(_picture(np.concatenate(small, axis=1)), "RGBA").save(folder / "thumbnail.png")
+    Image.fromarray(picture, "RGBA").save(folder / "thumbnail.png")
     return products
 
 
@@ -435,18 +438,23 @@ def _shrunk(pixels: NDArray[np.float32], covered: NDArray[np.bool_], step: int) 
     return means
 
 
-def _picture(means: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return the thumbnail, RGBA with the mosaic's row 0 first: channels stretched separately, transparent where uncovered."""
+def _picture(means: NDArray[np.float32]) -> tuple[NDArray[np.uint8], tuple[tuple[float, float], ...]]:
+    """Return the thumbnail, RGBA with the mosaic's row 0 first, and the flux that is black and white in each channel.
+
+    Channels are stretched separately; uncovered pixels are transparent.
+    """
+    limits = []
     covered = np.isfinite(means).all(axis=0)
     channels = means[[0, 1, 2]] if len(means) >= 3 else means[[0, 0, 0]]
     picture = np.zeros((*covered.shape, 4), dtype=np.uint8)
     if covered.any():
         for i, channel in enumerate(channels):
-            low, high = AsymmetricPercentileInterval(1, 99.7).get_limits(channel[covered])
+            low, high = map(float, AsymmetricPercentileInterval(1, 99.7).get_limits(channel[covered]))
+            limits.append((low, high))
             scaled = np.clip((channel[covered] - low) / max(high - low, TINY), 0, 1)
-            picture[covered, i] = np.round(255 * AsinhStretch(0.1)(scaled))
+            picture[covered, i] = np.round(255 * AsinhStretch(SOFTENING)(scaled))
         picture[covered, 3] = 255
-    return picture
+    return picture, tuple(limits)
 
 
 def _tiles(folder: Path, origin: Origin) -> Iterator[TileProduct]:
@@ -507,7 +515,7 @@ def write_products(folder: Path, products: Products) -> None:
     data = {
         "format": PRODUCTS_FORMAT,
         "shape": products.covered.shape,
-        **{name: to_json(getattr(products, name)) for name in ("mosaic", "wcs", "step", "tiles", "thumbnail")},
+        **{name: to_json(getattr(products, name)) for name in _WRITTEN},
         "planes": [
             {name: getattr(plane, name) for name in ("name", "file", "shape", "bitpix", "sha256")}
             for plane in products.planes

@@ -14,34 +14,30 @@ from harness.language.message import Message
 from harness.language.system import Code
 from harness.record.reader import Record
 from harness.session.checklist import DEFINITION_OF_DONE
-from harness.session.model import JudgedRun, Requirement, RunEntry, TestEntry
-from harness.verdict import Outcome, merge, rank
-from reports.badges import (
-    BEFORE,
-    Badge,
-    badge,
-    expected_red,
-    found_red,
-    role_rank,
-    state_word,
-    told_apart,
-)
+from harness.session.model import JudgedRun, RunEntry, TestEntry
+from harness.verdict import Outcome, Verdict, merge, rank
+from reports.badges import BEFORE, Badge, badge, expected_red, found_red, role_rank, state_word, told_apart
 from reports.headline import headline, without_verdict
+from reports.html.before_after import before_after
+from reports.html.evidence import node, plain
+from reports.html.lines import Lines, Places
 from reports.html.overview import glance, run_key, run_words, scenario_title, scenarios
 from reports.html.page import (
+    AppendixView,
     CaseView,
     ControlView,
+    DecisionView,
     EntryView,
     FoldView,
-    LineView,
-    Link,
     ReportView,
     SectionView,
     TestView,
     VerdictView,
 )
 from reports.html.runs import Runs
+from reports.html.why import why
 from reports.material import Material
+from reports.not_covered import finding_line, known_findings, not_covered, sizes
 
 REAL_COMMAND = "pytest -m phase3 --phase3-target=zemosaic:PATH@COMMIT --phase3-python=PYTHON"
 FILES: Mapping[str, str] = {"en": "report.html", "fr": "report.fr.html"}
@@ -78,11 +74,18 @@ class _Builder:
         lang, session = self.lang, self.session
         mark, title, sentence = headline(session, lang)
         cases = tuple(self._case(case) for case in self.case_ids)
-        verdicts = sorted(
-            (v for c in cases for r in c.runs if not r.control for v in r.verdicts), key=lambda v: v.order
+        pictures = None if self.side is None else before_after(self.material, session, lang, self.side)
+        told = why(self.material, session, self.runs.verdict_id, lang)
+        checklist = self._checklist(
+            Places(
+                verdicts={(run_key(j), v.check): self.runs.verdict_id(j, v) for j in session.judged for v in j.verdicts},
+                runs=self.run_ids,
+                patch={verdict.check: f"patch-{n}" for n, verdict in enumerate(session.patch, 1)},
+                tests=self.test_ids,
+                chains={named.id: chain.id for chain in told.chains for named in chain.checks},
+                compared=pictures.case if pictures is not None and pictures.panels else "",
+            )
         )
-        shown, folds = self._folded(verdicts)
-        checklist, controls = self._checklist(), self._controls()
         smaller = ""
         if self.side is None:
             smaller = lang.say(
@@ -99,25 +102,57 @@ class _Builder:
             created=lang.when(session.created),
             command=session.command,
             sha256=self.material.sha256,
-            counts=self._counts(),
-            done=next((s.lines for s in checklist if s.title == DEFINITION_OF_DONE), ()),
-            glance=glance(session, lang, self.case_ids, self.run_ids, {c.name: c.dataset for c in cases}),
+            decision=self._decision(checklist),
+            before_after=pictures,
+            why=told,
+            controls=self._controls(),
+            checklist=checklist,
+            glance=glance(
+                session,
+                lang,
+                self.case_ids,
+                self.run_ids,
+                {c.name: c.dataset for c in cases},
+                {(run_key(j), v.check): self.runs.verdict_id(j, v) for j in session.judged for v in j.verdicts},
+            ),
+            cases=cases,
+            appendix=self._appendix(cases),
+            translation=translation,
+            smaller=smaller,
+        )
+
+    def _decision(self, checklist: Sequence[SectionView]) -> DecisionView:
+        lang, session = self.lang, self.session
+        records = (self.material.record(run.key) for run in session.runs)
+        return DecisionView(
+            lines=next((s.lines for s in checklist if s.title == DEFINITION_OF_DONE), ()),
+            not_covered=not_covered(session, sizes(records), lang),
+            known=tuple(finding_line(known, lang) for known in known_findings(session)),
+        )
+
+    def _appendix(self, cases: Iterable[CaseView]) -> AppendixView:
+        session = self.session
+        verdicts = sorted((v for c in cases for r in c.runs for v in r.verdicts), key=lambda v: v.order)
+        controls = {self.run_ids[run_key(j)] for j in session.judged if j.expected_red is not None}
+        own = [v for v in verdicts if v.run_id not in controls]
+        shown, folds = self._folded(own)
+        of_controls = tuple(v for v in verdicts if v.run_id in controls)
+        if of_controls:
+            title = self.lang.say("Verdicts on the version with the bug: {count}", count=len(of_controls))
+            folds = (*folds, FoldView(title, of_controls))
+        return AppendixView(
             without_verdict=tuple(self._test(t) for t in without_verdict(session)),
             verdicts=shown,
             folds=folds,
-            controls_off=tuple(c for c in controls if c.outcome is not Outcome.PASS),
             all_well=not any(v.outcome in (Outcome.FAIL, Outcome.UNKNOWN) for v in shown),
-            controls=controls,
-            cases=cases,
-            checklist=checklist,
+            patch=tuple(self._of_patch(n, verdict) for n, verdict in enumerate(session.patch, 1)),
             tests=tuple(self._test(t) for t in self.tests),
+            counts=self._counts(),
             runs=tuple(self._entry(r) for r in sorted(session.runs, key=lambda r: r.key)),
             real_sets=session.real_sets,
             real_judged=any(s.judged for s in session.real_sets),
             identity=_pairs(session.identity),
             environment=tuple((str(k), str(v)) for k, v in session.environment.items()),
-            translation=translation,
-            smaller=smaller,
         )
 
     def _folded(self, verdicts: Sequence[VerdictView]) -> tuple[tuple[VerdictView, ...], tuple[FoldView, ...]]:
@@ -155,13 +190,15 @@ class _Builder:
     def _case(self, case: str) -> CaseView:
         judged = sorted((j for j in self.session.judged if j.case == case), key=lambda j: (role_rank(j.role), j.run))
         entry = next((self.material.runs[j.run] for j in judged if j.run in self.material.runs), None)
+        outcome = _worst(judged)
         return CaseView(
             id=self.case_ids[case],
             name=case,
             scenario=scenario_title(self.session, self.scenarios.get(case, "")),
             mode="" if entry is None else entry.mode,
             dataset="" if entry is None else self._dataset(entry),
-            badge=badge(_worst(judged), self.lang),
+            badge=badge(outcome, self.lang),
+            folded=outcome is Outcome.PASS,
             runs=tuple(self.runs.run(j) for j in judged),
         )
 
@@ -175,36 +212,61 @@ class _Builder:
         return f"{entry.dataset} ({kinds.get(entry.dataset_kind, entry.dataset_kind)})"
 
     def _controls(self) -> tuple[ControlView, ...]:
+        """Return the controls, those that are not as expected first, each with a sentence."""
         lang = self.lang
         views = []
         for judged in sorted(self.session.judged, key=lambda j: (rank(j.outcome), j.case)):
             if judged.expected_red is None:
                 continue
+            target = run_words(self.material.runs.get(judged.run), judged)
+            values = {"expected": expected_red(judged, lang), "found": found_red(judged, lang)}
+            sentence = lang.say("Expected red: {expected}; red: {found}.", **values)
+            if judged.outcome is Outcome.PASS and judged.expected_red:
+                sentence = lang.say("Seen: {found} are red, as expected.", found=values["found"])
             views.append(
                 ControlView(
                     run_id=self.run_ids[run_key(judged)],
                     case=judged.case,
-                    target=run_words(self.material.runs.get(judged.run), judged),
+                    target=target,
                     role=self.runs.role(judged.case, judged.run, judged.role),
                     badge=badge(judged.outcome, lang),
                     outcome=judged.outcome,
-                    expected=expected_red(judged, lang),
-                    found=found_red(judged, lang),
+                    sentence=sentence,
                 )
             )
         return tuple(views)
 
-    def _checklist(self) -> tuple[SectionView, ...]:
-        sections: dict[str, list[LineView]] = {}
-        for requirement in self.session.requirements:
-            sections.setdefault(requirement.section, []).append(self._line(requirement))
-        return tuple(SectionView(title, tuple(lines)) for title, lines in sections.items())
+    def _checklist(self, places: Places) -> tuple[SectionView, ...]:
+        lines = Lines(self.session, self.lang, places, {t.nodeid: self._title(t) or t.nodeid for t in self.tests})
+        sections: dict[str, list[int]] = {}
+        for n, requirement in enumerate(self.session.requirements):
+            sections.setdefault(requirement.section, []).append(n)
+        return tuple(
+            SectionView(title, found := tuple(map(lines.line, members)), _counted(line.badge for line in found))
+            for title, members in sections.items()
+        )
 
-    def _line(self, requirement: Requirement) -> LineView:
-        judging = [t for t in self.tests if t.nodeid.partition("[")[0] in requirement.tests]
-        links = tuple(Link(self.test_ids[t.nodeid], self._title(t) or t.nodeid, t.case or "") for t in judging)
-        sentence = self.lang.render(requirement.reason) if requirement.reason is not None else ""
-        return LineView(requirement.id, requirement.text, badge(requirement.outcome, self.lang), sentence, links)
+    def _of_patch(self, number: int, verdict: Verdict) -> VerdictView:
+        """Return the view of a row of the guard rails, which judges the source and no run."""
+        lang = self.lang
+        return VerdictView(
+            id=f"patch-{number}",
+            case="",
+            run_id="",
+            role="",
+            run="",
+            check=verdict.check,
+            badge=badge(verdict.outcome, lang),
+            sentence=lang.render(verdict.sentence),
+            finding="",
+            cause=tuple(lang.render(link) for link in verdict.cause),
+            evidence=node(verdict.evidence, lang) if verdict.evidence else None,
+            keys=(),
+            outcome=verdict.outcome,
+            subject=False,
+            before=False,
+            order=(rank(verdict.outcome), False, "", 0, verdict.check),
+        )
 
     def _test(self, test: TestEntry) -> TestView:
         shown = badge(test.outcome, self.lang)
@@ -255,11 +317,14 @@ def _worst(judged: Iterable[JudgedRun]) -> Outcome:
     return merge(j.outcome for j in answering)
 
 
+def _counted(badges: Iterable[Badge]) -> tuple[tuple[Badge, str], ...]:
+    """Count equal signs: in a summary the words of partial lines differ by their numbers."""
+    found: dict[str, tuple[Badge, int]] = {}
+    for shown in badges:
+        first, count = found.get(shown.sign, (shown, 0))
+        found[shown.sign] = (first, count + 1)
+    return tuple((shown, str(count)) for shown, count in found.values())
+
+
 def _pairs(identity: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    return tuple((str(k), _plain(v)) for k, v in sorted(identity.items()))
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return ", ".join(str(v) for v in value) or "–"
-    return "–" if value is None or value == "" else str(value)
+    return tuple((str(k), plain(v)) for k, v in sorted(identity.items()))

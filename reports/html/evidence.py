@@ -33,7 +33,7 @@ class Node:
 
 def node(value: Any, language: Language, depth: int = 0) -> Node:
     """Convert a JSON value to a piece of evidence for display."""
-    if _is_message(value):
+    if _is_message(value) or isinstance(value, Message):
         return Node("text", text=_scalar(value, language))
     if isinstance(value, Mapping | list | tuple) and not value:
         return Node("text", text="–")
@@ -58,12 +58,25 @@ def _sequence(value: Sequence[Any], language: Language, depth: int) -> Node:
     return Node("text", text=", ".join(_scalar(entry, language) for entry in shown), left_out=left_out)
 
 
+def plain(value: Any) -> str:
+    """Write a value of a target's identity: names with their values, lists separated by commas, a dash for nothing."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {plain(part)}" for name, part in value.items()) or "–"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(plain, value)) or "–"
+    return "–" if value is None or value == "" else str(value)
+
+
 def _scalar(value: Any, language: Language) -> str:
     if value is None:
         return "–"
     if _is_message(value):
         values = {str(k): v if isinstance(v, str | int | float) else str(v) for k, v in value["values"].items()}
         return _short(language.render(Message(str(value["text"]), values)))
+    if isinstance(value, Message):
+        return _short(language.render(value))
+    if isinstance(value, Mapping):
+        return _short(", ".join(f"{name} {_scalar(part, language)}" for name, part in list(value.items())[:MAX_ITEMS]))
     if isinstance(value, bool):
         return language.say("yes") if value else language.say("no")
     if isinstance(value, int | float):

@@ -9,11 +9,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from harness.language.catalogue import Language
 from harness.session.model import JudgedRun, RunEntry, Session
 from harness.verdict import Outcome, rank
-from reports.badges import Badge, badge, finding_word, role_word
+from reports.badges import Badge, badge, finding_word, role_word, verdict_badge
+from reports.names import check_name
 
 # With more columns than this the signs do not fit in one line: cells then wrap, each with the name of its column.
 MAX_COLUMNS = 20
@@ -46,7 +48,7 @@ def told_runs(judged: Sequence[JudgedRun], entries: Mapping[str, RunEntry]) -> M
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One cell: its badge, the id of the run that it links to (may be empty), and its label as a finding (may be empty)."""
+    """One cell: its badge, the id of the verdict or run that it links to (may be empty), and its label as a finding."""
 
     column: str
     badge: Badge
@@ -101,11 +103,12 @@ def glance(
     case_ids: Mapping[str, str],
     run_ids: Mapping[RunKey, str],
     datasets: Mapping[str, str],
+    verdict_ids: Mapping[tuple[RunKey, str], str] = MappingProxyType({}),
 ) -> Glance:
     """Build the matrix of a session.
 
-    ``case_ids`` and ``run_ids`` are the ids of the sections of cases, in the order in which these are shown, and of judged runs.
-    ``datasets`` is the dataset of each case in words.
+    ``case_ids`` and ``run_ids`` are the ids of the sections of cases, in the order in which these are shown, and of judged runs;
+    ``verdict_ids`` are those of verdicts, by run and check. ``datasets`` is the dataset of each case in words.
     """
     subjects = [j for j in session.judged if j.role == "subject"]
     checks = tuple(sorted({v.check for j in subjects for v in j.verdicts}))
@@ -124,13 +127,14 @@ def glance(
         )
         names = told_runs(here, entries)
         for subject in here or (None,):
-            cells = tuple(_cell(subject, check, lang, run_ids) for check in checks)
+            cells = tuple(_cell(subject, check, lang, run_ids, verdict_ids) for check in checks)
             run = names[subject.run] if len(here) > 1 and subject is not None else ""
             about = (letters.get(case, ""), case, case_id, modes.get(case, ""), datasets[case], run)
             rows.append(GlanceRow(*about, (*cells, *others)))
-    columns = (*checks, control, pair)
+    columns = (*(check_name(check, lang) for check in checks), control, pair)
     found = {cell.badge.sign for row in rows for cell in row.cells}
-    signs = tuple(known for outcome in Outcome if (known := badge(outcome, lang)).sign in found)
+    kinds = (*(badge(outcome, lang) for outcome in Outcome), Badge("△", lang.say("known, not the patch's"), "known"))
+    signs = tuple(known for known in kinds if known.sign in found)
     return Glance(columns, tuple(_groups(rows, session)), signs, flowing=len(columns) > MAX_COLUMNS)
 
 
@@ -141,11 +145,20 @@ def _groups(rows: Sequence[GlanceRow], session: Session) -> Iterable[GlanceGroup
         yield GlanceGroup(scenario_title(session, letter), tuple(group))
 
 
-def _cell(subject: JudgedRun | None, check: str, lang: Language, run_ids: Mapping[RunKey, str]) -> Cell:
+def _cell(
+    subject: JudgedRun | None,
+    check: str,
+    lang: Language,
+    run_ids: Mapping[RunKey, str],
+    verdict_ids: Mapping[tuple[RunKey, str], str],
+) -> Cell:
+    name = check_name(check, lang)
     for verdict in subject.verdicts if subject is not None else ():
         if subject is not None and verdict.check == check:
-            return Cell(check, badge(verdict.outcome, lang), run_ids[run_key(subject)], finding_word(verdict, lang))
-    return Cell(check, badge(Outcome.NOT_EVALUATED, lang), "", "")
+            key = run_key(subject)
+            place = verdict_ids.get((key, check), run_ids[key])
+            return Cell(name, verdict_badge(verdict, lang), place, finding_word(verdict, lang))
+    return Cell(name, badge(Outcome.NOT_EVALUATED, lang), "", "")
 
 
 def _worst(

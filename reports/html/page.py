@@ -12,8 +12,10 @@ from harness.session.model import RealSet
 from harness.verdict import Outcome
 from reports.badges import Badge
 from reports.html import charts, skymap
+from reports.html.before_after import BeforeAfterView
 from reports.html.evidence import Node
 from reports.html.overview import Glance
+from reports.html.why import WhyView
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class VerdictView:
 
     id: str
     case: str
-    case_id: str
+    run_id: str
     role: str
     run: str
     check: str
@@ -48,7 +50,7 @@ class FoldView:
 
 @dataclass(frozen=True, slots=True)
 class ControlView:
-    """A control: the checks expected to be red, those found red, and whether they agree."""
+    """A control: the checks expected to be red, those found red, whether they agree, and this in one sentence."""
 
     run_id: str
     case: str
@@ -56,8 +58,7 @@ class ControlView:
     role: str
     badge: Badge
     outcome: Outcome
-    expected: str
-    found: str
+    sentence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,7 @@ class RunView:
 
 @dataclass(frozen=True, slots=True)
 class CaseView:
-    """One case: its dataset and its judged runs."""
+    """One case: its dataset and its judged runs; ``folded`` if none of them fails or is unknown."""
 
     id: str
     name: str
@@ -147,35 +148,49 @@ class CaseView:
     mode: str
     dataset: str
     badge: Badge
+    folded: bool
     runs: tuple[RunView, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A link to a test, and the case that the test ran on."""
+    """A link to a test, with the case that it ran on and the badge of its outcome."""
 
     id: str
     label: str
     case: str
+    badge: Badge
 
 
 @dataclass(frozen=True, slots=True)
 class LineView:
-    """One line of the checklist, with its outcome, the sentence on it, and its tests."""
+    """One line of the checklist, with its badge, the figures that decide it, its scope, and what it lacks.
+
+    ``verdict``, ``picture`` and ``command`` are ids on the page, empty where there is none. ``cause`` says that the verdict's
+    link leads to a chain of causes. ``tests`` judge the line.
+    """
 
     id: str
     text: str
     badge: Badge
-    sentence: str
+    figures: str
+    scope: str
+    note: str
+    verdict: str
+    cause: bool
+    picture: str
+    command: str
+    commands: tuple[str, ...]
     tests: tuple[Link, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class SectionView:
-    """A section of the checklist."""
+    """A section of the checklist, with the number of its lines by badge."""
 
     title: str
     lines: tuple[LineView, ...]
+    counts: tuple[tuple[Badge, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +223,35 @@ class EntryView:
 
 
 @dataclass(frozen=True, slots=True)
+class DecisionView:
+    """The first screen: each line of the Definition of Done, what the verdict does not cover, and known findings."""
+
+    lines: tuple[LineView, ...]
+    not_covered: tuple[str, ...]
+    known: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AppendixView:
+    """What the page rests on: verdicts with their evidence, tests, runs, commands and versions."""
+
+    without_verdict: tuple[TestView, ...]
+    verdicts: tuple[VerdictView, ...]
+    folds: tuple[FoldView, ...]
+    all_well: bool
+    patch: tuple[VerdictView, ...]
+    tests: tuple[TestView, ...]
+    counts: tuple[tuple[Badge, str], ...]
+    runs: tuple[EntryView, ...]
+    real_sets: tuple[RealSet, ...]
+    real_judged: bool
+    identity: tuple[tuple[str, str], ...]
+    environment: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ReportView:
-    """The whole page."""
+    """The whole page, in its reading order."""
 
     language: Language
     title: str
@@ -221,22 +263,13 @@ class ReportView:
     created: str
     command: str
     sha256: str
-    counts: tuple[tuple[Badge, str], ...]
-    done: tuple[LineView, ...]
-    glance: Glance
-    without_verdict: tuple[TestView, ...]
-    verdicts: tuple[VerdictView, ...]
-    folds: tuple[FoldView, ...]
-    controls_off: tuple[ControlView, ...]
-    all_well: bool
+    decision: DecisionView
+    before_after: BeforeAfterView | None
+    why: WhyView
     controls: tuple[ControlView, ...]
-    cases: tuple[CaseView, ...]
     checklist: tuple[SectionView, ...]
-    tests: tuple[TestView, ...]
-    runs: tuple[EntryView, ...]
-    real_sets: tuple[RealSet, ...]
-    real_judged: bool
-    identity: tuple[tuple[str, str], ...]
-    environment: tuple[tuple[str, str], ...]
+    glance: Glance
+    cases: tuple[CaseView, ...]
+    appendix: AppendixView
     translation: str
     smaller: str

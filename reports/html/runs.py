@@ -23,6 +23,7 @@ from reports.badges import (
     role_rank,
     role_word,
     state_word,
+    verdict_badge,
 )
 from reports.event_keys import keys_of
 from reports.html import charts, skymap
@@ -30,15 +31,15 @@ from reports.html.evidence import node
 from reports.html.overview import RunKey, run_key, run_words
 from reports.html.page import Picture, RunView, SkyView, TileView, TimeView, VerdictView
 from reports.material import Material
+from reports.names import check_name
 
 MAX_TILES = 200
 
 
 class _Words(NamedTuple):
-    """The texts of the drawings over time: caption, text alternative, and what replaces an empty drawing."""
+    """The texts of the drawings over time: caption, and what replaces an empty drawing."""
 
     caption: str
-    look_for: str
     no_bytes: str
     no_tiles: str
 
@@ -95,18 +96,16 @@ class Runs:
             found=found_red(judged, lang),
             compared=self._compared(judged),
             problems=tuple(problems),
-            verdicts=tuple(
-                self.verdict(v, judged, n) for n, v in enumerate(sorted(judged.verdicts, key=worst_first), 1)
-            ),
+            verdicts=tuple(self.verdict(v, judged) for v in sorted(judged.verdicts, key=worst_first)),
             photograph=photograph,
             photograph_alt=lang.say(
-                "Mosaic made by {target} with {retention}. Look for a missing or cut panel, for steps at seams, and for "
-                "stars that are doubled or missing.",
+                "Mosaic made by {target} with {retention}. {result}",
                 target=target,
                 retention=retention,
+                result=self._said(judged, "tiles", "holes"),
             ),
             sky=self._sky(judged, record, pair_record, self.side) if self.side is not None else None,
-            time=self._time(record) if record is not None and self.side is not None else None,
+            time=self._time(record, judged) if record is not None and self.side is not None else None,
             retained=self._retained(judged) if self.side is not None else (),
             retained_said=next((lang.render(v.sentence) for v in judged.verdicts if v.check == "disk"), ""),
             cost=self._cost(judged) if self.side is not None else (),
@@ -150,19 +149,23 @@ class Runs:
             return self.lang.say("{role}, also the baseline", role=word)
         return word
 
-    def verdict(self, verdict: Verdict, judged: JudgedRun, number: int) -> VerdictView:
-        """Return the view of a verdict on a run, which is the run's verdict of this number."""
+    def verdict_id(self, judged: JudgedRun, verdict: Verdict) -> str:
+        """Return the id of a verdict on a run."""
+        place = next(n for n, v in enumerate(sorted(judged.verdicts, key=worst_first), 1) if v is verdict)
+        return f"{self.run_ids[run_key(judged)]}-verdict-{place}"
+
+    def verdict(self, verdict: Verdict, judged: JudgedRun) -> VerdictView:
+        """Return the view of a verdict on a run."""
         lang = self.lang
         control = judged.expected_red is not None
-        run_id = self.run_ids[run_key(judged)]
         return VerdictView(
-            id=f"{run_id}-verdict-{number}",
+            id=self.verdict_id(judged, verdict),
             case=judged.case,
-            case_id=self.case_ids[judged.case],
+            run_id=self.run_ids[run_key(judged)],
             role=self.role(judged.case, judged.run, judged.role),
             run=run_words(self.material.runs.get(judged.run), judged),
-            check=verdict.check,
-            badge=control_badge(verdict, judged, lang) if control else badge(verdict.outcome, lang),
+            check=check_name(verdict.check, lang),
+            badge=control_badge(verdict, judged, lang) if control else verdict_badge(verdict, lang),
             sentence=lang.render(verdict.sentence),
             finding=finding_word(verdict, lang),
             cause=tuple(lang.render(link) for link in verdict.cause),
@@ -174,6 +177,11 @@ class Runs:
             order=(rank(verdict.outcome), not verdict.gates, judged.case, role_rank(judged.role), verdict.check),
         )
 
+    def _said(self, judged: JudgedRun, *checks: str) -> str:
+        """Return the sentences of some checks on a run."""
+        found = {verdict.check: self.lang.render(verdict.sentence) for verdict in judged.verdicts}
+        return " ".join(found[check] for check in checks if check in found)
+
     def _sky(self, judged: JudgedRun, run: Record | None, pair: Record | None, side: int) -> SkyView | None:
         lang = self.lang
         outlines = [skymap.Outline(number, edge) for number, edge in hole_outlines(judged).items()]
@@ -183,14 +191,12 @@ class Runs:
         numbers = ", ".join(h.number for h in (maps.run or maps.pair or _NO_MAP).holes)
         if numbers:
             alt = lang.say(
-                "Coverage of the run. Holes are outlined and numbered: {numbers}. Compare each place with "
-                "the run with run_end.",
+                "Coverage of the run. Holes are outlined and numbered: {numbers}. {result}",
                 numbers=numbers,
+                result=self._said(judged, "holes"),
             )
         else:
-            alt = lang.say(
-                "Coverage of the run. No hole is outlined. Compare its edges with those of the run with run_end."
-            )
+            alt = lang.say("Coverage of the run, without a hole. {result}", result=self._said(judged, "holes"))
         any_map = maps.pair or maps.run
         compass = any_map.compass if any_map else None
         return SkyView(
@@ -198,10 +204,10 @@ class Runs:
             levels=tuple((level.colour, _level(level, lang)) for level in maps.levels),
             bar=lang.angle(compass.arcminutes) if compass else "",
             run_alt=alt,
-            pair_alt=lang.say("Coverage of the same run with run_end. The run must cover this sky too."),
+            pair_alt=lang.say("Coverage of the same run with run_end: the sky that the run must cover too."),
         )
 
-    def _time(self, record: Record) -> TimeView | None:
+    def _time(self, record: Record, judged: JudgedRun) -> TimeView | None:
         lang, history = self.lang, record.history
         axis = charts.clock(history)
         if axis is None:
@@ -213,19 +219,19 @@ class Runs:
             chart=chart,
             chart_caption=words.caption,
             chart_alt=lang.say(
-                "Size of the caches over time: {peak} at most, {last} at the end of the trace. {what}",
+                "Size of the caches over time: {peak} at most, {last} at the end of the trace. {result}",
                 peak=lang.size(chart.peak),
                 last=lang.size(chart.last),
-                what=words.look_for,
+                result=self._said(judged, "disk"),
             ),
             no_bytes=words.no_bytes,
             no_tiles=words.no_tiles,
             timeline=charts.timeline(history, axis, lang),
             timeline_alt=lang.say(
-                "Master tiles over time, one row per thread: {made} of {all} made. Look for caches removed before a tile "
-                "that reads them has ended.",
+                "Master tiles over time, one row per thread: {made} of {all} made. {result}",
                 made=made,
                 all=len(history.tiles),
+                result=self._said(judged, "cache"),
             ),
             tiles=tuple(self._tile(t, axis) for t in history.tiles[:MAX_TILES]),
             tiles_left_out=max(0, len(history.tiles) - MAX_TILES),
@@ -238,13 +244,12 @@ class Runs:
         no_tiles = say("SDS and grid mode make no master tiles: there is nothing to draw.")
         if mode == "sds":
             stay = say("With SDS the coadd reads every cache, so caches stay until it ends.")
-            return _Words(say("All caches are written in Phase 1. {what}", what=stay), stay, missing, no_tiles)
+            return _Words(say("All caches are written in Phase 1. {what}", what=stay), missing, no_tiles)
         if mode == "grid":
             none = say("Grid mode writes no caches.")
-            return _Words(none, none, say("Grid mode writes no caches: there is nothing to draw."), no_tiles)
+            return _Words(none, say("Grid mode writes no caches: there is nothing to draw."), no_tiles)
         return _Words(
             say("All caches are written in Phase 1; with per_tile they must be removed step by step during Phase 3."),
-            say("With per_tile the line must come down in steps during Phase 3, not at its end."),
             missing,
             say("The record contains no steps of tiles: there is nothing to draw."),
         )

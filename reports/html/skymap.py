@@ -7,22 +7,31 @@ no hole is lost in the drawing.
 
 from __future__ import annotations
 
-import base64
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from skimage.measure import block_reduce
 
-from harness.analysis.footprint import pixel_of, pixel_scale, sky_of
-from harness.analysis.wcs import FootprintError
 from harness.record.products import Products
 from harness.record.values import RecordError, inside
+from reports.html.planes import (
+    Compass,
+    Depth,
+    Hole,
+    Outline,
+    Plane,
+    canvas_of,
+    compass_of,
+    data_uri,
+    holes_on,
+    on_canvas,
+    plane_of,
+)
 
 # A light to dark scale of one hue, readable without colour.
 SCALE: tuple[tuple[int, int, int], ...] = (
@@ -37,41 +46,6 @@ SCALE: tuple[tuple[int, int, int], ...] = (
 # Colour of uncovered sky in the picture of the mosaic.
 UNCOVERED = (122, 122, 118)
 MAX_PIXELS = 100_000_000
-# The common canvas may be this much wider or higher than the pair's; if it needs more, each map is drawn separately.
-MAX_GROWTH = 3.0
-_NEAR = 1.5
-_STRIP = 256
-
-Cards = Mapping[str, str | int | float]
-Depth = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Outline:
-    """A hole as the check found it: its number, and its edge on the sky, degrees, shape (n, 2)."""
-
-    number: str
-    sky: NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Hole:
-    """A hole on a map: its number, the position of the number, and its edge as an SVG path, in map units."""
-
-    number: str
-    x: float
-    y: float
-    path: str
-
-
-@dataclass(frozen=True, slots=True)
-class Compass:
-    """The directions of north and east as unit vectors in the drawing, and a scale bar (map units, arcminutes)."""
-
-    north: tuple[float, float]
-    east: tuple[float, float]
-    bar: float
-    arcminutes: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,31 +79,23 @@ class Maps:
     unplaced: int
 
 
-@dataclass(frozen=True)
-class _Plane:
-    """A coverage on a grid, 0 where it is not covered."""
-
-    depth: Depth
-    wcs: Cards
-
-
 def maps(run: Products | None, pair: Products | None, outlines: Sequence[Outline], side: int) -> Maps | None:
     """Draw the coverage of a run and of its pair; ``None`` when neither made a mosaic.
 
     ``outlines`` are the holes that the check found. ``side`` is the longest side of a map, in pixels of the picture.
     """
-    ours, theirs = _plane(run), _plane(pair)
+    ours, theirs = plane_of(run), plane_of(pair)
     base = theirs if theirs is not None else ours
     if base is None:
         return None
-    canvas = _canvas(base, ours, outlines)
+    canvas = canvas_of(base, [ours], outlines)
     if canvas is not None:
-        ours, theirs = (None if p is None else _on(canvas, p) for p in (ours, theirs))
+        ours, theirs = (None if p is None else on_canvas(canvas, p) for p in (ours, theirs))
     planes = [p for p in (ours, theirs) if p is not None]
     levels = _levels([p.depth for p in planes])
     most = max(max(p.depth.shape) for p in planes)
     factor = max(1, math.ceil(most / side))
-    holes = () if canvas is None else _holes(canvas, outlines)
+    holes = () if canvas is None else holes_on(canvas, outlines)
     return Maps(
         run=None if ours is None else _map(ours, levels, factor, holes),
         pair=None if theirs is None else _map(theirs, levels, factor, holes),
@@ -160,68 +126,7 @@ def photograph(taken: Image.Image, side: int) -> tuple[str, int, int]:
     flat.paste(picture, mask=picture.getchannel("A"))
     stream = io.BytesIO()
     flat.save(stream, format="JPEG", quality=82, optimize=True)
-    return _uri("image/jpeg", stream), flat.width, flat.height
-
-
-def _plane(products: Products | None) -> _Plane | None:
-    if products is None or products.mosaic is None or products.covered.size == 0:
-        return None
-    # A weight that rounds to 0 still counts as covered.
-    weight = np.nan_to_num(products.depth, nan=0.0, posinf=0.0, neginf=0.0)
-    depth = np.where(products.covered, np.maximum(weight, np.finfo(np.float32).tiny), 0).astype(np.float32)
-    return _Plane(depth, products.wcs)
-
-
-def _canvas(base: _Plane, run: _Plane | None, outlines: Sequence[Outline]) -> _Plane | None:
-    """Return an empty plane large enough for both maps and the holes; ``None`` if it would be too large."""
-    height, width = base.depth.shape
-    points = []
-    try:
-        for outline in outlines:
-            across, down = pixel_of(base.wcs, outline.sky[:, 0], outline.sky[:, 1])
-            # A hole far away would need a canvas on which the mosaic is a dot; the comparison is false for NaN too.
-            if (np.abs(across / width - 0.5) < _NEAR).all() and (np.abs(down / height - 0.5) < _NEAR).all():
-                points.append((across, down))
-        if run is not None and run is not base:
-            rows, columns = run.depth.shape
-            corners = sky_of(run.wcs, [0, columns - 1, columns - 1, 0], [0, 0, rows - 1, rows - 1])
-            points.append(pixel_of(base.wcs, *corners))
-    except FootprintError:
-        return base if run is None or run is base or run.depth.shape == base.depth.shape else None
-    x = np.concatenate([[0.0, width - 1.0], *(p[0] for p in points)])
-    y = np.concatenate([[0.0, height - 1.0], *(p[1] for p in points)])
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        return None
-    # Corners that agree to less than an element are the same canvas, up to rounding.
-    left, low = (max(0, math.ceil(-float(v.min()) - 0.75)) for v in (x, y))
-    right = max(0, math.ceil(float(x.max()) - width + 1 - 0.75))
-    high = max(0, math.ceil(float(y.max()) - height + 1 - 0.75))
-    shape = (low + height + high, left + width + right)
-    if shape[0] > MAX_GROWTH * height or shape[1] > MAX_GROWTH * width:
-        return None
-    wcs = dict(base.wcs)
-    wcs["CRPIX1"] = float(wcs.get("CRPIX1", 0.0)) + left
-    wcs["CRPIX2"] = float(wcs.get("CRPIX2", 0.0)) + low
-    return _Plane(np.zeros(shape, dtype=np.float32), wcs)
-
-
-def _on(canvas: _Plane, plane: _Plane) -> _Plane:
-    """Bring a coverage onto a canvas by the nearest element."""
-    if plane.depth.shape == canvas.depth.shape and dict(plane.wcs) == dict(canvas.wcs):
-        return plane
-    out = np.zeros_like(canvas.depth)
-    height, width = plane.depth.shape
-    across = np.arange(out.shape[1], dtype=np.float64)[None, :]
-    try:
-        for first in range(0, out.shape[0], _STRIP):
-            down = np.arange(first, min(first + _STRIP, out.shape[0]), dtype=np.float64)[:, None]
-            x, y = pixel_of(plane.wcs, *sky_of(canvas.wcs, across, down))
-            inner = (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)  # false for NaN too
-            rows, columns = np.rint(y[inner]).astype(np.intp), np.rint(x[inner]).astype(np.intp)
-            out[first : first + _STRIP][inner] = plane.depth[rows, columns]
-    except FootprintError:
-        return plane  # only on a canvas of its own shape, as `_canvas` decided
-    return _Plane(out, canvas.wcs)
+    return data_uri("image/jpeg", stream), flat.width, flat.height
 
 
 def _levels(depths: Sequence[Depth]) -> tuple[Level, ...]:
@@ -236,7 +141,7 @@ def _levels(depths: Sequence[Depth]) -> tuple[Level, ...]:
     return tuple(Level(_hex(colour), low, high) for colour, low, high in zip(SCALE, edges[:-1], edges[1:], strict=True))
 
 
-def _map(plane: _Plane, levels: tuple[Level, ...], factor: int, holes: tuple[Hole, ...]) -> Map:
+def _map(plane: Plane, levels: tuple[Level, ...], factor: int, holes: tuple[Hole, ...]) -> Map:
     height, width = plane.depth.shape
     small = plane.depth
     if factor > 1:
@@ -247,7 +152,7 @@ def _map(plane: _Plane, levels: tuple[Level, ...], factor: int, holes: tuple[Hol
         small = np.where(block_reduce(padded, (factor, factor), np.min) > 0, highest, 0)
     stream = io.BytesIO()
     _paint(small, levels).save(stream, format="PNG", optimize=True)
-    return Map(_uri("image/png", stream), width, height, holes, _compass(plane))
+    return Map(data_uri("image/png", stream), width, height, holes, compass_of(plane))
 
 
 def _paint(depth: Depth, levels: tuple[Level, ...]) -> Image.Image:
@@ -262,55 +167,5 @@ def _paint(depth: Depth, levels: tuple[Level, ...]) -> Image.Image:
     return picture
 
 
-def _holes(canvas: _Plane, outlines: Sequence[Outline]) -> tuple[Hole, ...]:
-    """Place the outlines on the canvas; positions are measured from its upper left corner."""
-    height, width = canvas.depth.shape
-    placed = []
-    for outline in outlines:
-        try:
-            x, y = pixel_of(canvas.wcs, outline.sky[:, 0], outline.sky[:, 1])
-        except FootprintError:
-            break
-        if not (np.isfinite(x).all() and np.isfinite(y).all()):
-            continue
-        if x.max() < 0 or y.max() < 0 or x.min() > width - 1 or y.min() > height - 1:
-            continue
-        across, down = x + 0.5, height - 0.5 - y
-        path = "M" + "L".join(f"{a:.1f} {d:.1f}" for a, d in zip(across, down, strict=True)) + "Z"
-        middle = (float(across.min() + across.max()) / 2, float(down.min() + down.max()) / 2)
-        placed.append(Hole(outline.number, round(middle[0], 1), round(middle[1], 1), path))
-    return tuple(placed)
-
-
-def _compass(plane: _Plane) -> Compass | None:
-    """Return the directions of north and east at the centre, and a round length of at most a quarter of the width."""
-    height, width = plane.depth.shape
-    try:
-        scale = pixel_scale(plane.wcs) / 60
-        ra, dec = (float(v) for v in sky_of(plane.wcs, (width - 1) / 2, (height - 1) / 2))
-        step = scale / 60
-        east_step = step / max(math.cos(math.radians(dec)), 1e-3)
-        x, y = pixel_of(plane.wcs, np.array([ra, ra, ra + east_step]), np.array([dec, dec + step, dec]))
-    except FootprintError:
-        return None
-    north, east = (_unit(float(x[i] - x[0]), float(y[i] - y[0])) for i in (1, 2))
-    if north is None or east is None or not (math.isfinite(scale) and scale > 0):
-        return None
-    most = width * scale / 4
-    power = 10.0 ** math.floor(math.log10(most))
-    length = max(m * power for m in (1, 2, 5) if m * power <= most * (1 + 1e-9))
-    return Compass(north, east, round(length / scale, 2), length)
-
-
-def _unit(x: float, y: float) -> tuple[float, float] | None:
-    """Return a direction in the drawing, where y points down."""
-    length = math.hypot(x, y)
-    return (round(x / length, 3), round(-y / length, 3)) if math.isfinite(length) and length > 0 else None
-
-
 def _hex(colour: tuple[int, int, int]) -> str:
     return "#{:02x}{:02x}{:02x}".format(*colour)
-
-
-def _uri(kind: str, stream: io.BytesIO) -> str:
-    return f"data:{kind};base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"

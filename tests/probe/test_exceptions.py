@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.probe import exceptions
+from harness.probe import exceptions, places
 from harness.probe.faults import TileFaultError
 from harness.probe.recorder import Recorder
 
@@ -107,8 +107,8 @@ def test_code_of_others_has_no_place(recorder, worker):
     exceptions.note(recorder, raised(lambda: int("x")), "run")
     assert lines(recorder)[0]["file"] is None
     inside = f"{recorder.source}/.venv/lib/python3/site-packages/numpy/core.py"
-    assert exceptions._inside(recorder.source, inside) is None
-    assert exceptions._inside(recorder.source, exceptions.__file__) is None
+    assert places.inside(recorder.source, inside) is None
+    assert places.inside(recorder.source, exceptions.__file__) is None
     assert worker
 
 

@@ -1,0 +1,162 @@
+"""Choose the case whose mosaics show the bug best, and show it before and after the patch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.language.catalogue import Language
+from harness.record.reader import Record
+from harness.session.evidence import hole_outlines
+from harness.session.model import JudgedRun, Session
+from harness.verdict import Outcome
+from reports.html.overview import run_words
+from reports.html.planes import Outline
+from reports.html.skymap import Map
+from reports.html.together import Shot, Together, together
+from reports.material import Material
+
+SIDE = 900
+"""The longest side of a picture in pixels, when the page has room for it; the pictures can be enlarged."""
+_TELLING = ("tiles", "holes")
+
+
+@dataclass(frozen=True, slots=True)
+class PanelView:
+    """One of the three pictures: its title, what it shows, in words too, and the length of its scale bar."""
+
+    id: str
+    title: str
+    text: str
+    map: Map
+    bar: str
+
+
+@dataclass(frozen=True, slots=True)
+class BeforeAfterView:
+    """The mosaics of a case before and after the patch. Without panels, ``problem`` says why."""
+
+    case: str
+    panels: tuple[PanelView, ...]
+    notes: tuple[str, ...]
+    problem: str
+    gained: bool = False
+    lost: bool = False
+
+
+def chosen(session: Session) -> tuple[JudgedRun, JudgedRun | None] | None:
+    """Return the run under validation whose case shows the bug best, and its run before the patch, if there is one.
+
+    A case in which the version under test fails comes first, then one whose run before the patch has holes. ``None`` without a
+    run under validation.
+    """
+    pairs = [(judged, before_of(judged, session)) for judged in session.judged if judged.role == "subject"]
+    return min(pairs, key=lambda pair: _order(*pair), default=None)
+
+
+def before_of(judged: JudgedRun, session: Session) -> JudgedRun | None:
+    """Return the run of the version with the bug on the same case, else that of the baseline; ``None`` without either."""
+    same = {other.role: other for other in session.judged if other.case == judged.case}
+    return same.get("control") or same.get("baseline")
+
+
+def before_after(material: Material, session: Session, lang: Language, side: int) -> BeforeAfterView | None:
+    """Show the chosen case; ``None`` without a run under validation."""
+    pair = chosen(session)
+    if pair is None:
+        return None
+    after, before = pair
+    say = lang.say
+    if before is None:
+        problem = say("No version with the bug was run on this case: there is nothing to compare.")
+        return BeforeAfterView(after.case, (), (), problem)
+    shots = [_shot(judged, material) for judged in (before, after)]
+    whole = material.record(after.pair)
+    first, second = shots
+    made = None
+    if first is not None and second is not None:
+        made = together(first, second, whole.products if isinstance(whole, Record) else None, min(side, SIDE))
+    if made is None:
+        lacking = [judged for judged, shot in zip((before, after), shots, strict=True) if shot is None]
+        names = ", ".join(run_words(material.runs.get(judged.run), judged) for judged in lacking)
+        problem = say("No picture of the mosaic can be read for: {runs}.", runs=names)
+        if not lacking:
+            problem = say("The two mosaics can't be placed on one grid.")
+        return BeforeAfterView(after.case, (), (), problem)
+    return _view(made, before, after, material, lang)
+
+
+def _view(made: Together, before: JudgedRun, after: JudgedRun, material: Material, lang: Language) -> BeforeAfterView:
+    say = lang.say
+    names = [_name(judged, material) for judged in (before, after)]
+    difference = say("The same sky is covered in both.")
+    areas = [None if area is None or area < 1 else round(area, 1) for area in (made.gained, made.lost)]
+    if areas[0] is not None:
+        difference = say("Blue: {area} arcmin² that only {after} covers.", area=areas[0], after=names[1])
+    if areas[1] is not None:
+        lost = say("Red: {area} arcmin² that only {before} covers.", area=areas[1], before=names[0])
+        difference = lost if areas[0] is None else f"{difference} {lost}"
+    title = say("{before} – version with the bug", before=names[0])
+    if before.expected_red is None:
+        title = say("{before} – baseline", before=names[0])
+    shown = (
+        (title, _said(before, lang), made.first),
+        (say("{after} – version under test", after=names[1]), _said(after, lang), made.second),
+        (say("Difference"), difference, made.difference),
+    )
+    return BeforeAfterView(
+        case=after.case,
+        panels=tuple(
+            PanelView(f"picture-{n}", title, text, found, lang.angle(found.compass.arcminutes) if found.compass else "")
+            for n, (title, text, found) in enumerate(shown, 1)
+        ),
+        notes=tuple(_notes(made, after, lang)),
+        problem="",
+        gained=areas[0] is not None,
+        lost=areas[1] is not None,
+    )
+
+
+def _notes(made: Together, after: JudgedRun, lang: Language) -> list[str]:
+    """Explain what a reader may take for a fault of the patch."""
+    say = lang.say
+    stretched = {
+        "same": say("One grid, one stretch."),
+        "fitted": say("One grid; the left picture's brightness is fitted to that of the middle one."),
+        "own": say("One grid; each picture has its own stretch."),
+    }
+    notes = [stretched[made.stretched]]
+    found = next((v for v in after.verdicts if v.check == "accuracy" and v.outcome is Outcome.FAIL), None)
+    if found is not None and not found.gates:
+        notes.append(say("Steps between panels: the target gives panels no common brightness, before the patch too."))
+    if made.outside:
+        notes.append(say("Holes outside the pictures: {count}.", count=made.outside))
+    return notes
+
+
+def _shot(judged: JudgedRun, material: Material) -> Shot | None:
+    record = material.record(judged.run)
+    if not isinstance(record, Record) or record.products is None:
+        return None
+    picture = material.photograph(record)
+    holes = [Outline(number, edge) for number, edge in hole_outlines(judged).items()]
+    return None if picture is None else Shot(record.products, picture, holes)
+
+
+def _name(judged: JudgedRun, material: Material) -> str:
+    entry = material.runs.get(judged.run)
+    return entry.target if entry is not None else judged.run
+
+
+def _said(judged: JudgedRun, lang: Language) -> str:
+    """Return what the checks of tiles and holes say of a run."""
+    said = {verdict.check: lang.render(verdict.sentence) for verdict in judged.verdicts}
+    return " ".join(said[check] for check in _TELLING if check in said)
+
+
+def _order(after: JudgedRun, before: JudgedRun | None) -> tuple[bool, bool, bool, str]:
+    return (
+        not hole_outlines(after),
+        after.outcome is not Outcome.FAIL,
+        before is None or not hole_outlines(before),
+        after.case,
+    )

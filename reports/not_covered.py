@@ -1,0 +1,148 @@
+"""Say what a session's verdict does not cover, from the session's own facts, and which findings it knows.
+
+The page, the summary, the terminal and ``dod`` show the same sentences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from harness.analysis.lifetimes import live_bytes
+from harness.language.catalogue import Language
+from harness.language.message import Message
+from harness.record.reader import Record
+from harness.session.model import Session
+from harness.session.rows import plain
+from harness.verdict import Outcome, Verdict
+from reports.names import check_name
+
+MAX_NAMES = 6
+"""Cases that a sentence names; it counts the others."""
+_SCENARIOS = "ABCD"
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """The size of a run: its frames, and the most bytes that its caches held at once."""
+
+    frames: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A finding that does not count against the patch: its check, the sentence of its first case, and its cases.
+
+    ``before`` says that the baseline has it in every case.
+    """
+
+    check: str
+    sentence: Message
+    cases: tuple[str, ...]
+    before: bool
+
+
+def sizes(records: Iterable[Record | str | None]) -> tuple[Size, ...]:
+    """Return the sizes of the runs whose record can be read."""
+    return tuple(
+        Size(len(record.request.dataset.frames), live_bytes(record.history).peak)
+        for record in records
+        if isinstance(record, Record)
+    )
+
+
+def not_covered(session: Session, runs: Iterable[Size], lang: Language) -> tuple[str, ...]:
+    """Return a sentence for each thing that a reader could take for covered and that the session did not run."""
+    return tuple((*_left_out(session, lang), *_conditions(session, lang), *_size(runs, lang), *_frames(session, lang)))
+
+
+def known_findings(session: Session) -> tuple[Known, ...]:
+    """Return the findings on the version under test that do not count against the patch, one for each check."""
+    found: dict[str, list[tuple[Verdict, str]]] = {}
+    for judged in session.judged:
+        for verdict in judged.verdicts if judged.role == "subject" else ():
+            if verdict.axis == "quality" and verdict.outcome is Outcome.FAIL and not verdict.gates:
+                found.setdefault(verdict.check, []).append((verdict, judged.case))
+    return tuple(
+        Known(
+            check,
+            entries[0][0].sentence,
+            tuple(dict.fromkeys(case for _, case in entries)),
+            all(verdict.standing == "pre-existing" for verdict, _ in entries),
+        )
+        for check, entries in sorted(found.items())
+    )
+
+
+def finding_line(known: Known, lang: Language) -> str:
+    """Return a finding in one line: its check, what it says, its cases, and whether the patch can be its cause."""
+    values = {
+        "check": check_name(known.check, lang),
+        "text": lang.render(known.sentence),
+        "cases": ", ".join(known.cases[:MAX_NAMES]),
+    }
+    if known.before:
+        return lang.say("{check}: {text} The baseline has it too ({cases}).", **values)
+    return lang.say("{check}: {text} It is not known whether the baseline has it ({cases}).", **values)
+
+
+def _left_out(session: Session, lang: Language) -> Iterator[str]:
+    """Yield the scenarios and cases that were not run, with the option that runs them."""
+    ran = {
+        plain(test.nodeid) for test in session.tests if test.outcome in (Outcome.PASS, Outcome.FAIL, Outcome.UNKNOWN)
+    }
+    by_letter: dict[str, bool] = {}
+    for row in session.requirements:
+        letter = row.id.partition(".")[0]
+        if letter in _SCENARIOS:
+            by_letter[letter] = by_letter.get(letter, False) or any(test in ran for test in row.tests)
+    tests = [letter for letter, done in by_letter.items() if not done]
+    cases = list(dict.fromkeys(case for row in session.requirements for case in row.missing))
+    parts = []
+    if tests:
+        parts.append(lang.say("tests {names}", names=", ".join(tests)))
+    if cases:
+        more = f", … ({len(cases) - MAX_NAMES})" if len(cases) > MAX_NAMES else ""
+        parts.append(lang.say("cases {names}", names=", ".join(cases[:MAX_NAMES]) + more))
+    if not parts:
+        return
+    what = "; ".join(parts)
+    if session.options.get("quick"):
+        yield lang.say("Not run: {what}. Run them without --phase3-quick.", what=what)
+    else:
+        yield lang.say("Not run: {what}.", what=what)
+
+
+def _conditions(session: Session, lang: Language) -> Iterator[str]:
+    """Yield the profile and the platforms."""
+    profile = session.options.get("profile", "")
+    if profile and ";" not in profile:
+        other = "default" if profile == "fast" else "fast"
+        yield lang.say("Settings: profile {profile} only, not {other}.", profile=profile, other=other)
+    platforms = {part.partition("-")[0] for part in session.environment.get("platform", "").split("; ") if part}
+    if len(platforms) == 1:
+        yield lang.say("Platform: {name} only.", name=platforms.pop())
+
+
+def _size(runs: Iterable[Size], lang: Language) -> Iterator[str]:
+    """Yield the size of the largest run: larger ones were not tried."""
+    known = list(runs)
+    if known:
+        yield lang.say(
+            "Largest run: {frames} frames, {size} of caches.",
+            frames=max(size.frames for size in known),
+            size=lang.size(max(size.bytes for size in known)),
+        )
+
+
+def _frames(session: Session, lang: Language) -> Iterator[str]:
+    """Yield which frames were not run: the user's own, and observed sets."""
+    kinds = {run.dataset_kind for run in session.runs}
+    if "user" not in kinds:
+        yield lang.say("Your own frames were not run.")
+    absent = [known.name for known in session.real_sets if not known.judged]
+    if absent:
+        yield lang.say("Observed sets not run: {names}.", names=", ".join(absent))
+    elif "real" not in kinds:
+        yield lang.say("No observed frames were run.")

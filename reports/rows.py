@@ -1,0 +1,58 @@
+"""Show a line of the checklist: its badge, which never claims more than was run, and a short note on what is open."""
+
+from __future__ import annotations
+
+from harness.language.catalogue import Language
+from harness.session.checklist import DEFINITION_OF_DONE
+from harness.session.model import Requirement, Session, TestEntry
+from harness.session.rows import plain
+from harness.verdict import Outcome
+from reports.badges import Badge, badge
+
+OPTIONAL = "(optionnel)"
+"""The word by which a line of the checklist says that it is optional."""
+
+_SKIPPED = (Outcome.NOT_APPLICABLE, Outcome.NOT_EVALUATED)
+
+
+def row_badge(row: Requirement, session: Session, lang: Language) -> Badge:
+    """Return the badge of a line: that of its outcome, or for a line that was run in part how much of it was."""
+    if row.outcome is not Outcome.NOT_EVALUATED or _says_nothing(row, session):
+        return badge(row.outcome, lang)
+    run, missing = len(row.cases), len(row.missing)
+    if run and missing:
+        return Badge("◐", lang.say("{run} of {all} cases", run=run, all=run + missing), "part")
+    done, all_tests = tests_run(row, session)
+    if done:
+        return Badge("◐", lang.say("{run} of {all} tests", run=done, all=all_tests), "part")
+    return Badge("○", lang.say("not run"), "none")
+
+
+def row_note(row: Requirement, session: Session, lang: Language) -> str:
+    """Return what a line lacks or what it is; empty for a line that was run as a whole."""
+    notes = [lang.say("Optional.")] if OPTIONAL in row.text else []
+    if _says_nothing(row, session) and row.reason is not None:
+        notes.append(lang.render(row.reason))
+    elif row.outcome is Outcome.NOT_EVALUATED and not row.tests:
+        notes.append(lang.say("No test answers this line."))
+    elif row.outcome is Outcome.NOT_EVALUATED and row.cases:
+        done, all_tests = tests_run(row, session)
+        if done < all_tests:
+            notes.append(lang.say("{count} of its {all} tests did not run.", count=all_tests - done, all=all_tests))
+    return " ".join(notes)
+
+
+def tests_run(row: Requirement, session: Session) -> tuple[int, int]:
+    """Return how many tests of a line were evaluated, and how many it has."""
+    evaluated = {plain(test.nodeid) for test in tests_of(row, session) if test.outcome not in _SKIPPED}
+    return len(evaluated), len(row.tests)
+
+
+def tests_of(row: Requirement, session: Session) -> tuple[TestEntry, ...]:
+    """Return the tests of a line in a session, with their parameters."""
+    return tuple(test for test in session.tests if plain(test.nodeid) in row.tests)
+
+
+def _says_nothing(row: Requirement, session: Session) -> bool:
+    """Return whether a line is about the real target, and the session ran the embedded reference."""
+    return session.self_test and row.section == DEFINITION_OF_DONE
