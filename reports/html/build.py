@@ -78,7 +78,9 @@ class _Builder:
         told = why(self.material, session, self.runs.verdict_id, lang)
         checklist = self._checklist(
             Places(
-                verdicts={(run_key(j), v.check): self.runs.verdict_id(j, v) for j in session.judged for v in j.verdicts},
+                verdicts={
+                    (run_key(j), v.check): self.runs.verdict_id(j, v) for j in session.judged for v in j.verdicts
+                },
                 runs=self.run_ids,
                 patch={verdict.check: f"patch-{n}" for n, verdict in enumerate(session.patch, 1)},
                 tests=self.test_ids,
