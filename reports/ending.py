@@ -14,7 +14,7 @@ from types import MappingProxyType
 from harness.language.catalogue import Language
 from harness.language.message import Message, say
 from harness.session.checklist import DEFINITION_OF_DONE
-from harness.session.decision import DecisionRow, decision, row_of
+from harness.session.decision import DecisionRow, row_of
 from harness.session.model import JudgedRun, Requirement, Session, TestEntry
 from harness.session.rows import plain
 from harness.verdict import Outcome, Verdict, merge, worst_first
@@ -57,8 +57,12 @@ class Line:
         """Return the line without its sign: its word, name and figures, with scope and note in brackets."""
         label = lang.say("{label}: {text}", label=self.badge.word, text=self.name)
         label = lang.say("{label}: {text}", label=label, text=self.figures) if self.figures else label
-        beside = "; ".join(part for part in (self.scope, self.note) if part)
-        return f"{label} ({beside})" if beside else label
+        return f"{label} ({self.beside})" if self.beside else label
+
+    @property
+    def beside(self) -> str:
+        """The scope and the note."""
+        return "; ".join(part for part in (self.scope, self.note) if part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +84,15 @@ class Reason:
 
 def decision_lines(session: Session, lang: Language) -> tuple[Line, ...]:
     """Return the lines of the Definition of Done with the figures that decide them."""
-    return tuple(
-        Line(
-            shown,
-            f"{line.row.id} {line.row.text}",
-            figures_in_words(line.figures, lang),
-            _scope(line, shown, lang),
-            row_note(line.row, session, lang),
-        )
-        for line in decision(session)
-        for shown in (row_badge(line.row, session, lang),)
-    )
+    rows = (row for row in session.requirements if row.section == DEFINITION_OF_DONE)
+    return tuple(checklist_line(row, session, lang) for row in rows)
+
+
+def checklist_line(row: Requirement, session: Session, lang: Language) -> Line:
+    """Return a line of the checklist with the figures that decide it."""
+    line, shown = row_of(row, session), row_badge(row, session, lang)
+    figures, scope = figures_in_words(line.figures, lang), _scope(line, shown, lang)
+    return Line(shown, f"{row.id} {row.text}", figures, scope, row_note(row, session, lang))
 
 
 def _scope(line: DecisionRow, shown: Badge, lang: Language) -> str:
@@ -103,7 +105,9 @@ def scenario_lines(session: Session, lang: Language) -> tuple[Line, ...]:
     found: dict[str, list[TestEntry]] = {name: [] for name in _SCENARIOS}
     for test in session.tests:
         if test.outcome in _EVALUATED and test.role not in CONTROLS:
-            found.setdefault(test.scenario, []).append(test)
+            # A test that calls the release alone has no scenario, and reads no source: it belongs to the faults.
+            alone = not test.scenario and test.check is None
+            found.setdefault("1" if alone else test.scenario, []).append(test)
     return tuple(_scenario(letter, tests, session, lang) for letter, tests in found.items() if tests)
 
 
@@ -175,10 +179,8 @@ def reasons(session: Session, lang: Language) -> tuple[Reason, ...]:
         groups.setdefault(_event(verdict, judged, lang), []).append((verdict, judged))
     found = [_reason(group, lang) for group in groups.values()]
     failing = [verdict for verdict in session.patch if verdict.outcome in (Outcome.FAIL, Outcome.UNKNOWN)]
-    found += [
-        Reason(badge(v.outcome, lang), (v.check,), "", lang.render(v.sentence), tuple(map(lang.render, v.cause)))
-        for v in failing
-    ]
+    # The statements of a patch are no chain of causes; the report lists them.
+    found += [Reason(badge(v.outcome, lang), (v.check,), "", lang.render(v.sentence)) for v in failing]
     known = {verdict.check for verdict in failing}
     alone = [test for test in without_verdict(session) if test.check not in known and not _told(test, gating)]
     by_message: dict[tuple[str, str], list[TestEntry]] = {}
@@ -190,7 +192,9 @@ def reasons(session: Session, lang: Language) -> tuple[Reason, ...]:
         more = (f"… ({len(titles) - 1})",) if len(titles) > 1 else ()
         names = (titles[0].rstrip("."), *more)
         found.append(Reason(badge(outcome, lang), names, cases, message or badge(outcome, lang).word))
-    return tuple(sorted(found, key=lambda reason: reason.badge.style != "fail"))
+    return tuple(
+        sorted(found, key=lambda reason: (reason.badge.style != "fail", -len(reason.cause) * len(reason.checks)))
+    )
 
 
 def _told(test: TestEntry, gating: Iterable[tuple[Verdict, JudgedRun]]) -> bool:
@@ -199,10 +203,12 @@ def _told(test: TestEntry, gating: Iterable[tuple[Verdict, JudgedRun]]) -> bool:
 
 
 def _event(verdict: Verdict, judged: JudgedRun, lang: Language) -> tuple[str, ...]:
-    """Return what tells events apart: the last links of a chain of causes, or the sentence of a verdict without one."""
-    told = verdict.cause[-2:] or (verdict.sentence,)
-    # The first links of a chain may be the place of a hole; its last links are the event.
-    return (judged.role if judged.role in CONTROLS else "", verdict.outcome, *map(lang.render, told))
+    """Return what tells events apart: the removal of a cache in a case, or else the cause, or else the sentence."""
+    control = judged.role if judged.role in CONTROLS else ""
+    removal = next((link for link in verdict.cause if {"thread", "cache", "seconds"} <= link.values.keys()), None)
+    if removal is not None:
+        return (control, verdict.outcome, judged.case, lang.render(removal))
+    return (control, verdict.outcome, *map(lang.render, verdict.cause or (verdict.sentence,)))
 
 
 def _reason(group: Sequence[tuple[Verdict, JudgedRun]], lang: Language) -> Reason:
@@ -250,7 +256,9 @@ def commands(session: Session, lang: Language) -> tuple[tuple[str, str], ...]:
         found.append((lang.say("all cases"), shlex.join(whole)))
     if session.self_test:
         found.append((lang.say("ZeMosaic itself"), REAL_COMMAND))
-    to_get = [known.name for known in session.real_sets if not known.judged and _was_asked(known.name, session)]
+    everything = whole == _words(session.command)
+    absent = [known.name for known in session.real_sets if not known.judged]
+    to_get = [name for name in absent if everything or _was_asked(name, session)]
     if to_get:
         found.append((lang.say("observed frames"), f"phase3 data fetch {' '.join(to_get)}"))
     return tuple(found)

@@ -29,8 +29,8 @@ from reports.not_covered import known_findings, not_covered
 
 MOST = 22
 """Lines of the end; with pytest's heading, how to go on, and the path of the report they are 25."""
-FOR_REASONS = 4
-"""Lines that reasons have at least, if there are any."""
+FOR_REASONS = 9
+"""Lines that are kept for reasons and their first chain, before other entries take second lines."""
 LEVELS = 6
 """How often entries are shortened until all fit."""
 WIDTH = 120
@@ -58,6 +58,7 @@ def summary_lines(session: Session, code: str, *, columns: int = WIDTH) -> tuple
     Raises ``ValueError`` when there is no such language.
     """
     lang = language(code)
+    mark, title, sentence = headline(session, lang)
     # What decides keeps its second line longest.
     before = (
         Part(tuple(f"{line.badge.sign} {line.text(lang)}" for line in scenario_lines(session, lang)), 8, (2, 2, 2, 1)),
@@ -68,15 +69,16 @@ def summary_lines(session: Session, code: str, *, columns: int = WIDTH) -> tuple
         Part(_not_run(session, lang), 2, (3, 2, 2, 2, 1)),
         Part(tuple(f"    {label}: {command}" for label, command in commands(session, lang)), 3, (0,)),
         Part(_done(session, lang), 4, (2, 2, 2, 2, 2, 1)),
-        Part(headline(session, lang)[1:], 2, (3, 2, 2, 2, 2, 1)),
+        Part((f"{mark.sign} {title}", sentence), 2, (3, 2, 2, 2, 2, 1)),
     )
     found = reasons(session, lang)
+    wanted = len(found) + (1 + len(found[0].cause) if found else 0)
     for level in range(LEVELS):
         first, last = (
             [line for part in parts for line in _laid_out(part, level, columns, lang)] for parts in (before, after)
         )
         room = MOST - len(first) - len(last)
-        if room >= min(FOR_REASONS, len(found)):
+        if room >= min(FOR_REASONS, wanted):
             break
     return (*first, *_reasons(found, room, columns, lang), *last)
 
@@ -114,8 +116,8 @@ def _reasons(found: Sequence[Reason], room: int, columns: int, lang: Language) -
     left = room - len(blocks) - (len(shown) < len(heads))
     for number, reason in enumerate(found[: len(shown)]):
         whole = _broken(shown[number], 2, columns)
-        chain = [line for link in numbered(reason.cause) for line in _broken(f"    {link}", 2, columns)]
-        for extended in (whole + chain, whole):
+        chain = [line for link in numbered(reason.cause) for line in _broken(f"    {link}", 1, columns)]
+        for extended in (whole + chain, blocks[number] + chain, whole):
             if len(extended) - 1 <= left:
                 left -= len(extended) - 1
                 blocks[number] = extended
