@@ -54,7 +54,7 @@ def sizes(records: Iterable[Record | str | None]) -> tuple[Size, ...]:
 
 def not_covered(session: Session, runs: Iterable[Size], lang: Language) -> tuple[str, ...]:
     """Return a sentence for each thing that a reader could take for covered and that the session did not run."""
-    return tuple((*_left_out(session, lang), *_conditions(session, lang), *_size(runs, lang), *_frames(session, lang)))
+    return (*_left_out(session, lang), *_conditions(session, lang), *_size(runs, lang), *_frames(session, lang))
 
 
 def known_findings(session: Session) -> tuple[Known, ...]:
@@ -97,11 +97,9 @@ def _left_out(session: Session, lang: Language) -> Iterator[str]:
         letter = row.id.partition(".")[0]
         if letter in _SCENARIOS:
             by_letter[letter] = by_letter.get(letter, False) or any(test in ran for test in row.tests)
-    tests = [letter for letter, done in by_letter.items() if not done]
+    tests = [lang.say("test {letter}", letter=letter) for letter, done in by_letter.items() if not done]
     cases = list(dict.fromkeys(case for row in session.requirements for case in row.missing))
-    parts = []
-    if tests:
-        parts.append(lang.say("tests {names}", names=", ".join(tests)))
+    parts = [", ".join(tests)] if tests else []
     if cases:
         more = f", … ({len(cases) - MAX_NAMES})" if len(cases) > MAX_NAMES else ""
         parts.append(lang.say("cases {names}", names=", ".join(cases[:MAX_NAMES]) + more))
@@ -141,7 +139,8 @@ def _frames(session: Session, lang: Language) -> Iterator[str]:
     kinds = {run.dataset_kind for run in session.runs}
     if "user" not in kinds:
         yield lang.say("Your own frames were not run.")
-    absent = [known.name for known in session.real_sets if not known.judged]
+    ran = {run.dataset for run in session.runs}
+    absent = [known.name for known in session.real_sets if not known.judged and known.name not in ran]
     if absent:
         yield lang.say("Observed sets not run: {names}.", names=", ".join(absent))
     elif "real" not in kinds:

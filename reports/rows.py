@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.language.catalogue import Language
 from harness.session.checklist import DEFINITION_OF_DONE
 from harness.session.model import Requirement, Session, TestEntry
-from harness.session.rows import plain
+from harness.session.rows import plain, waits_for_own_data
 from harness.verdict import Outcome
 from reports.badges import Badge, badge
 
@@ -19,6 +19,8 @@ def row_badge(row: Requirement, session: Session, lang: Language) -> Badge:
     """Return the badge of a line: that of its outcome, or for a line that was run in part how much of it was."""
     if row.outcome is not Outcome.NOT_EVALUATED or _says_nothing(row, session):
         return badge(row.outcome, lang)
+    if waits_for_own_data(row):
+        return Badge("○", lang.say("not run"), "none")
     run, missing = len(row.cases), len(row.missing)
     if run and missing:
         return Badge("◐", lang.say("{run} of {all} cases", run=run, all=run + missing), "part")
@@ -31,11 +33,12 @@ def row_badge(row: Requirement, session: Session, lang: Language) -> Badge:
 def row_note(row: Requirement, session: Session, lang: Language) -> str:
     """Return what a line lacks or what it is; empty for a line that was run as a whole."""
     notes = [lang.say("Optional.")] if OPTIONAL in row.text else []
-    if _says_nothing(row, session) and row.reason is not None:
+    open_line = row.outcome is Outcome.NOT_EVALUATED
+    if open_line and row.reason is not None and (_says_nothing(row, session) or waits_for_own_data(row)):
         notes.append(lang.render(row.reason))
-    elif row.outcome is Outcome.NOT_EVALUATED and not row.tests:
+    elif open_line and not row.tests:
         notes.append(lang.say("No test answers this line."))
-    elif row.outcome is Outcome.NOT_EVALUATED and row.cases:
+    elif open_line and row.cases:
         done, all_tests = tests_run(row, session)
         if done < all_tests:
             notes.append(lang.say("{count} of its {all} tests did not run.", count=all_tests - done, all=all_tests))

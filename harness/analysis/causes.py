@@ -130,9 +130,9 @@ class Causes:
         if user.submitted is not None and user.submitted > t:
             values: dict[str, Any] = {"tile": user.tile, "later": _apart(user.submitted, t)}
             if origin is None:
-                return say("Tile {tile} was submitted with it only {later} s later.", **values)
+                return say("Tile {tile} was submitted with it only {later} ms later.", **values)
             return say(
-                "Tile {tile}, a retry of tile {origin}, was submitted with it only {later} s later.",
+                "Tile {tile}, a retry of tile {origin}, was submitted with it only {later} ms later.",
                 **values,
                 origin=origin,
             )
@@ -140,7 +140,7 @@ class Causes:
             return say("Tile {tile}, which needed it, never started.", tile=user.tile)
         if user.started > t:
             return say(
-                "Tile {tile}, which needed it, had been submitted and started only {later} s later.",
+                "Tile {tile}, which needed it, had been submitted and started only {later} ms later.",
                 tile=user.tile,
                 later=_apart(user.started, t),
             )
@@ -148,12 +148,12 @@ class Causes:
             return say("Tile {tile}, which needed it, was being made; its end is not in the record.", tile=user.tile)
         if user.ended > t:
             return say(
-                "Tile {tile}, which needed it, was being made and ended only {later} s later.",
+                "Tile {tile}, which needed it, was being made and ended only {later} ms later.",
                 tile=user.tile,
                 later=_apart(user.ended, t),
             )
         return say(
-            "Tile {tile}, which needed it, had ended {earlier} s before, but {thread} had not collected its result: the removal "
+            "Tile {tile}, which needed it, had ended {earlier} ms before, but {thread} had not collected its result: the removal "
             "did not wait for it.",
             tile=user.tile,
             earlier=_apart(t, user.ended),
@@ -237,6 +237,7 @@ def cache_names(tile: Tile, *, own: bool = False) -> frozenset[str]:
     return frozenset(name_of(cache) for cache in tile.caches if cache and not (own and is_intermediate(cache)))
 
 
-def _apart(later: int, earlier: int) -> str:
-    span = (later - earlier) / 1e9
-    return f"{span:.3f}" if span >= 0.01 else f"{span:.6f}"
+def _apart(later: int, earlier: int) -> int | float:
+    """Return the time between two moments in milliseconds, with two digits at most below 10 ms."""
+    span = (later - earlier) / 1e6
+    return round(span) if span >= 10 else float(f"{span:.2g}")

@@ -46,17 +46,42 @@ class BeforeAfterView:
 def chosen(session: Session) -> tuple[JudgedRun, JudgedRun | None] | None:
     """Return the run under validation whose case shows the bug best, and its run before the patch, if there is one.
 
-    A case in which the version under test fails comes first, then one whose run before the patch has holes. ``None`` without a
-    run under validation.
+    A case that fails comes first, one with holes before the others; then one whose run before the patch has holes; then one of
+    scenario A. ``None`` without a run under validation.
     """
+    scenarios = {test.case: test.scenario for test in session.tests}
     pairs = [(judged, before_of(judged, session)) for judged in session.judged if judged.role == "subject"]
-    return min(pairs, key=lambda pair: _order(*pair), default=None)
+
+    def order(pair: tuple[JudgedRun, JudgedRun | None]) -> tuple[bool, bool, bool, bool, bool, str]:
+        after, before = pair
+        return (
+            after.outcome is not Outcome.FAIL,
+            not _has_holes(after),
+            before is None,
+            before is None or not _has_holes(before),
+            scenarios.get(after.case) != "A",
+            after.case,
+        )
+
+    return min(pairs, key=order, default=None)
 
 
 def before_of(judged: JudgedRun, session: Session) -> JudgedRun | None:
-    """Return the run of the version with the bug on the same case, else that of the baseline; ``None`` without either."""
-    same = {other.role: other for other in session.judged if other.case == judged.case}
+    """Return the run of the version with the bug on the same case, else that of the baseline; ``None`` without either.
+
+    A control of another kind of target, such as the embedded reference for SDS, is not this target before the patch.
+    """
+    kinds = {run.key: run.target.partition(" ")[0] for run in session.runs}
+    same = {
+        other.role: other
+        for other in session.judged
+        if other.case == judged.case and kinds.get(other.run) == kinds.get(judged.run)
+    }
     return same.get("control") or same.get("baseline")
+
+
+def _has_holes(judged: JudgedRun) -> bool:
+    return any(verdict.check == "holes" and verdict.outcome is Outcome.FAIL for verdict in judged.verdicts)
 
 
 def before_after(material: Material, session: Session, lang: Language, side: int) -> BeforeAfterView | None:
@@ -152,11 +177,3 @@ def _said(judged: JudgedRun, lang: Language) -> str:
     said = {verdict.check: lang.render(verdict.sentence) for verdict in judged.verdicts}
     return " ".join(said[check] for check in _TELLING if check in said)
 
-
-def _order(after: JudgedRun, before: JudgedRun | None) -> tuple[bool, bool, bool, str]:
-    return (
-        not hole_outlines(after),
-        after.outcome is not Outcome.FAIL,
-        before is None or not hole_outlines(before),
-        after.case,
-    )

@@ -17,7 +17,8 @@ from harness.session.checklist import DEFINITION_OF_DONE
 from harness.session.model import JudgedRun, RunEntry, TestEntry
 from harness.verdict import Outcome, Verdict, merge, rank
 from reports.badges import BEFORE, Badge, badge, expected_red, found_red, role_rank, state_word, told_apart
-from reports.headline import headline, without_verdict
+from reports.decided import decided
+from reports.headline import without_verdict
 from reports.html.before_after import before_after
 from reports.html.evidence import node, plain
 from reports.html.lines import Lines, Places
@@ -72,7 +73,7 @@ class _Builder:
 
     def page(self, translation: str) -> ReportView:
         lang, session = self.lang, self.session
-        mark, title, sentence = headline(session, lang)
+        mark, title, sentence = decided(session, lang)
         cases = tuple(self._case(case) for case in self.case_ids)
         pictures = None if self.side is None else before_after(self.material, session, lang, self.side)
         told = why(self.material, session, self.runs.verdict_id, lang)

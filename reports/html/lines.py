@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.language.catalogue import Language
 from harness.session.decision import DecisionRow, row_of
@@ -50,13 +50,15 @@ class Lines:
         row = row_of(requirement, session)
         tests = sorted(tests_of(requirement, session), key=lambda t: (rank(t.outcome), t.nodeid))
         verdict = self._verdict(row, tests)
+        # The badge of a line that was run in part has the number of missing cases.
+        shown = row_badge(requirement, session, lang)
         repeat = commands(requirement.tests, session)
         return LineView(
             id=requirement.id,
             text=requirement.text,
-            badge=row_badge(requirement, session, lang),
+            badge=shown,
             figures=figures_in_words(row.figures, lang),
-            scope=scope_in_words(row.scope, lang),
+            scope=scope_in_words(replace(row.scope, missing=0) if shown.style == "part" else row.scope, lang),
             note=row_note(requirement, session, lang),
             verdict=self.places.chains.get(verdict, verdict) if row.failing else verdict,
             cause=bool(row.failing) and verdict in self.places.chains,

@@ -10,7 +10,7 @@ from harness.analysis.phase3 import phase_3_start
 from harness.analysis.removals import Removal, removals
 from harness.language.catalogue import Language
 from harness.language.message import Message
-from harness.record.history import History, Tile
+from harness.record.history import Tile
 from harness.record.reader import Record
 from harness.session.model import JudgedRun, Session
 from harness.verdict import Outcome, Verdict, worst_first
@@ -66,6 +66,7 @@ class WhyView:
     """The chains of a session; ``of_control`` if they are those of the version with the bug.
 
     ``alone`` are red verdicts without a chain, ``open`` those that could not conclude, ``more`` counts the other chains.
+    ``no_place`` says that a chain has its moments, but not its place in the source.
     """
 
     chains: tuple[ChainView, ...]
@@ -73,6 +74,7 @@ class WhyView:
     open: tuple[Named, ...]
     of_control: bool
     more: int
+    no_place: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,7 @@ def why(material: Material, session: Session, verdict_id: VerdictId, lang: Langu
         open=tuple(_named(judged, v, verdict_id, lang, said=True) for judged, v in unknown[:MAX_NAMED]),
         of_control=of_control,
         more=max(0, len(chains) - MAX_CHAINS) + max(0, len(alone) - MAX_NAMED) + max(0, len(unknown) - MAX_NAMED),
+        no_place=any(view.steps and not view.place for view in views),
     )
 
 
@@ -170,7 +173,7 @@ def _told(
     causes = Causes(record)
     last = causes.last_collected(done)
     victim = next((v for link in reversed(links) if isinstance(v := link.values.get("tile"), int)), None)
-    moments = _moments(history, causes, done, last, causes.tiles.get(victim) if victim is not None else None, lang)
+    moments = _moments(causes, done, last, causes.tiles.get(victim) if victim is not None else None, lang)
     steps = tuple(
         Step(say("{seconds} s", seconds=_seconds(t, start)), text, t == done.t) for t, text in sorted(moments)
     )
@@ -185,7 +188,7 @@ def _told(
 
 
 def _moments(
-    history: History, causes: Causes, done: Removal, last: int | None, victim: Tile | None, lang: Language
+    causes: Causes, done: Removal, last: int | None, victim: Tile | None, lang: Language
 ) -> list[tuple[int, str]]:
     """Return when what happened: the last collected tile's end, the removal, and what became of the tile that needed the cache."""
     say = lang.say

@@ -45,7 +45,7 @@ def test_naive_deletion_fails_with_the_minimal_witness():
         "preprocessed_p1_0.npy is used by tiles 0, 1.",
         "Thread MainThread removed preprocessed_p1_0.npy 0.170 s after the start of Phase 3.",
         "It did so after tile 0 had ended, at 0.100 s.",
-        "Tile 1, which needed it, had been submitted and started only 0.050 s later.",
+        "Tile 1, which needed it, had been submitted and started only 50 ms later.",
     ]
 
 
@@ -66,7 +66,7 @@ def test_a_removal_between_end_and_collection_is_luck():
     assert found.outcome is Outcome.FAIL
     assert (found.evidence["unsafe_count"], found.evidence["unordered_count"]) == (0, 2)
     assert "Nothing made the removal wait" in found.sentence.render()
-    assert "had ended 0.010 s before, but MainThread had not collected its result" in micro.prose(found)
+    assert "had ended 10 ms before, but MainThread had not collected its result" in micro.prose(found)
 
 
 def test_a_removal_while_a_user_runs_is_unsafe():
