@@ -18,7 +18,7 @@ from harness.session.decision import DecisionRow, row_of
 from harness.session.model import JudgedRun, Requirement, Session, TestEntry
 from harness.session.rows import plain
 from harness.verdict import Outcome, Verdict, merge, worst_first
-from reports.badges import Badge, badge, found_red, role_word
+from reports.badges import Badge, badge, expected_red, found_red, role_word
 from reports.brief import figures_in_words, scope_in_words
 from reports.headline import CONTROLS, answering, without_verdict
 from reports.names import check_name
@@ -156,19 +156,13 @@ def seen(session: Session, lang: Language) -> tuple[tuple[Badge, str], ...]:
 
 
 def control_text(judged: JudgedRun, lang: Language) -> str:
-    """Return the sentence of a control: which checks are red on it, and which are not although they had to be."""
-    red = {verdict.check for verdict in judged.verdicts if verdict.gates and verdict.outcome is Outcome.FAIL}
-    missing = sorted(check_name(check, lang) for check in judged.expected_red or () if check not in red)
-    known = {*(judged.expected_red or ()), *judged.allowed_red, *judged.red_with_run_end}
-    surplus = sorted(check_name(check, lang) for check in red - known)
-    names = {"case": judged.case, "red": found_red(judged, lang)}
-    if missing:
-        return lang.say(
-            "{case}: red are {red}; not red, though expected: {missing}.", missing=", ".join(missing), **names
-        )
-    if surplus:
-        return lang.say("{case}: red are {red}; not expected: {surplus}.", surplus=", ".join(surplus), **names)
-    return lang.say("{case}: red are {red}, as expected.", **names)
+    """Return the sentence of a control: which checks are red on it, and which had to be if these differ. The page has it too."""
+    text = lang.say(
+        "Expected red: {expected}; red: {found}.", expected=expected_red(judged, lang), found=found_red(judged, lang)
+    )
+    if judged.outcome is Outcome.PASS and judged.expected_red:
+        text = lang.say("Seen: {found} are red, as expected.", found=found_red(judged, lang))
+    return lang.say("{label}: {text}", label=judged.case, text=text)
 
 
 def reasons(session: Session, lang: Language) -> tuple[Reason, ...]:

@@ -12,9 +12,10 @@ from harness.language.system import Code
 from harness.session.model import Requirement, Session
 from harness.verdict import rank
 from reports.badges import Badge, badge, told_apart
+from reports.decided import decided
 from reports.ending import Reason, checklist_line, commands, control_text, decision_lines, left_out, reasons
 from reports.event_keys import keys_of
-from reports.headline import answering, headline
+from reports.headline import answering
 from reports.html.build import FILES, REAL_COMMAND
 from reports.html.overview import Glance, glance, run_key
 from reports.markdown import render
@@ -88,7 +89,7 @@ def summary(session: Session, name: Code, sha256: str) -> str:
 
 
 def _view(session: Session, lang: Language, sha256: str) -> SummaryView:
-    mark, title, sentence = headline(session, lang)
+    mark, title, sentence = decided(session, lang)
     found = reasons(session, lang)
     keys = dict(pair for verdict, _ in answering(session) for pair in keys_of(verdict, lang))
     controls = sorted(

@@ -13,6 +13,7 @@ from harness.language.catalogue import Language, language
 from harness.session.checklist import DEFINITION_OF_DONE
 from harness.session.model import Requirement, Session
 from reports.badges import badge
+from reports.decided import decided
 from reports.ending import (
     Reason,
     commands,
@@ -24,7 +25,6 @@ from reports.ending import (
     scenario_lines,
     seen,
 )
-from reports.headline import headline
 from reports.not_covered import known_findings, not_covered
 
 MOST = 22
@@ -58,7 +58,7 @@ def summary_lines(session: Session, code: str, *, columns: int = WIDTH) -> tuple
     Raises ``ValueError`` when there is no such language.
     """
     lang = language(code)
-    mark, title, sentence = headline(session, lang)
+    mark, title, sentence = decided(session, lang)
     # What decides keeps its second line longest.
     before = (
         Part(tuple(f"{line.badge.sign} {line.text(lang)}" for line in scenario_lines(session, lang)), 8, (2, 2, 2, 1)),

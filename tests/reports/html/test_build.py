@@ -301,7 +301,12 @@ def test_findings_are_marked(standing, told, tmp_path):
     words = written(session, tmp_path).words
     assert f"truth ✗ fail {told} version with the bug" in words
     assert f"✗ fail truth {told} chain" in words
-    assert any(f"truth ({told}): No tile was submitted." in line for line in summary_lines(session, "en"))
+    ends = {
+        "": "△ truth (finding: chain)",
+        "new": "✗ truth (chain)",
+        "pre-existing": "△ truth (known, not the patch's: chain)",
+    }
+    assert f"{ends[standing]}: No tile was submitted." in summary_lines(session, "en")
 
 
 def test_what_gates_stands_before_findings(tmp_path):
