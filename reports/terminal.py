@@ -67,7 +67,7 @@ def summary_lines(session: Session, code: str, *, columns: int = WIDTH) -> tuple
     after = (
         Part(tuple(f"△ {finding_text(known, lang)}" for known in known_findings(session)), 3, (1,)),
         Part(_not_run(session, lang), 2, (3, 2, 2, 2, 1)),
-        Part(tuple(f"    {label}: {command}" for label, command in commands(session, lang)), 3, (0,)),
+        Part(tuple(f"    {lang.say('{label}: {text}', label=n, text=c)}" for n, c in commands(session, lang)), 3, (0,)),
         Part(_done(session, lang), 4, (2, 2, 2, 2, 2, 1)),
         Part((f"{mark.sign} {title}", sentence), 2, (3, 2, 2, 2, 2, 1)),
     )
