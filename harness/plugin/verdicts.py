@@ -73,4 +73,6 @@ def _raised_by(item: pytest.Item, error: pytest.ExceptionInfo[BaseException]) ->
 
 def _without_expression(text: str) -> str:
     """Return the message of an assertion without its expression, which is Python; the expression if there is no message."""
-    return text.partition("\nassert ")[0]
+    message, expression, _ = text.partition("\nassert ")
+    # pytest indents the further lines of a message before it adds the expression.
+    return message.replace("\n  ", "\n") if expression else text
