@@ -1,6 +1,7 @@
 """Write a session as JUnit, for services that read no other format: one case per test, with properties as plain text.
 
-The properties of the suite have the outcome of each line of the checklist, as ``phase3_line_A.7``.
+The properties of the suite have the outcome of each line of the checklist, as ``phase3_line_A.7``, and the figures and the scope
+that it rests on, as ``phase3_figures_A.7``. The lines of the Definition of Done come first.
 
 pytest writes its own file with ``--junit-xml``. This one is made from ``session.json``, so that a merged session has one too,
 and it separates ``unknown`` (an error) from ``fail`` and from tests that were not evaluated (skipped).
@@ -11,10 +12,16 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 
+from harness.language.catalogue import language
 from harness.language.message import visible
+from harness.session.checklist import DEFINITION_OF_DONE
+from harness.session.decision import row_of
 from harness.session.model import Session, TestEntry
 from harness.verdict import Outcome
+from reports.brief import figures_in_words, scope_in_words
 
+ENGLISH = language("en")
+"""The language of the whole file: its properties are for programs."""
 _TAGS = {
     Outcome.FAIL: "failure",
     Outcome.UNKNOWN: "error",
@@ -37,8 +44,13 @@ def junit(session: Session) -> bytes:
     suite = ET.SubElement(root, "testsuite", {"name": visible(session.target), "timestamp": session.created, **counts})
     if session.requirements:
         rows = ET.SubElement(suite, "properties")
-        for row in session.requirements:
+        for row in sorted(session.requirements, key=lambda row: row.section != DEFINITION_OF_DONE):
             ET.SubElement(rows, "property", name=f"phase3_line_{visible(row.id)}", value=row.outcome)
+            line = row_of(row, session)
+            basis = (figures_in_words(line.figures, ENGLISH), scope_in_words(line.scope, ENGLISH))
+            if any(basis):
+                text = "; ".join(filter(None, basis))
+                ET.SubElement(rows, "property", name=f"phase3_figures_{visible(row.id)}", value=visible(text))
     for test, tag in zip(tests, tags, strict=True):
         module, _, name = test.nodeid.partition("::")
         classname = module.removesuffix(".py").replace("/", ".")

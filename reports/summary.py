@@ -9,15 +9,17 @@ from dataclasses import dataclass, replace
 
 from harness.language.catalogue import Language, language
 from harness.language.system import Code
-from harness.session.checklist import DEFINITION_OF_DONE
-from harness.session.model import JudgedRun, RealSet, Session, TestEntry
-from harness.verdict import Verdict, rank, worst_first
-from reports.badges import Badge, badge, expected_red, finding_word, found_red, role_rank, role_word, told_apart
+from harness.session.model import Requirement, Session
+from harness.verdict import rank
+from reports.badges import Badge, badge, told_apart
+from reports.decided import decided
+from reports.ending import Reason, checklist_line, commands, control_text, decision_lines, left_out, reasons
 from reports.event_keys import keys_of
-from reports.headline import answering, headline, without_verdict
+from reports.headline import answering
 from reports.html.build import FILES, REAL_COMMAND
 from reports.html.overview import Glance, glance, run_key
 from reports.markdown import render
+from reports.not_covered import finding_line, known_findings, not_covered
 
 MAX_BYTES = 60_000
 """The largest page that every service shows: a comment on GitHub may have 65,536 characters."""
@@ -28,56 +30,46 @@ MAX_ROWS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class VerdictView:
-    """A verdict that fails or is unknown: its check and run, its sentence, and the first links of its cause."""
+class RowView:
+    """A line: its sign, its text, its word where it is shown, the chain of causes, and how many links are left out."""
 
-    badge: Badge
-    check: str
-    finding: str
-    case: str
-    role: str
-    run: tuple[str, str] | None
-    sentence: str
-    cause: tuple[str, ...]
-    more: int
+    sign: str
+    text: str
+    word: str = ""
+    cause: tuple[str, ...] = ()
+    more: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class TestView:
-    """A test that fails or is unknown and asserts no such verdict."""
+class ChecklistRow:
+    """A line of the checklist: its id, its badge, its text, and the figures and the scope that it rests on."""
 
+    id: str
     badge: Badge
-    title: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class ControlView:
-    """A control: the checks that had to be red, and those that were."""
-
-    badge: Badge
-    case: str
-    expected: str
-    found: str
+    text: str
+    figures: str
+    scope: str
 
 
 @dataclass(frozen=True, slots=True)
 class SummaryView:
-    """The whole page."""
+    """The whole page, in the order of the report."""
 
     badge: Badge
     title: str
     sentence: str
     real_command: str
     files: tuple[str, ...]
-    lines: tuple[tuple[Badge, str, str], ...]
-    verdicts: tuple[VerdictView, ...]
-    tests: tuple[TestView, ...]
+    done: tuple[RowView, ...]
+    not_covered: tuple[str, ...]
+    commands: tuple[tuple[str, str], ...]
+    known: tuple[str, ...]
+    why: tuple[RowView, ...]
     more: int
     keys: tuple[tuple[str, str], ...]
+    seen: tuple[RowView, ...]
+    checklist: tuple[ChecklistRow, ...]
     glance: Glance
-    controls: tuple[ControlView, ...]
-    real_sets: tuple[RealSet, ...]
     target: str
     created: str
     sha256: str
@@ -97,55 +89,45 @@ def summary(session: Session, name: Code, sha256: str) -> str:
 
 
 def _view(session: Session, lang: Language, sha256: str) -> SummaryView:
-    mark, title, sentence = headline(session, lang)
-    found = sorted(
-        answering(session),
-        key=lambda pair: (not pair[0].gates, *worst_first(pair[0]), role_rank(pair[1].role), pair[1].case),
+    mark, title, sentence = decided(session, lang)
+    found = reasons(session, lang)
+    keys = dict(pair for verdict, _ in answering(session) for pair in keys_of(verdict, lang))
+    controls = sorted(
+        (judged for judged in session.judged if judged.expected_red is not None),
+        key=lambda judged: (rank(judged.outcome), judged.case),
     )
-    tests = without_verdict(session)
-    keys = dict(pair for verdict, _ in found[:MAX_FOUND] for pair in keys_of(verdict, lang))
-    controls = [j for j in session.judged if j.expected_red is not None]
-    lines = [r for r in session.requirements if r.section == DEFINITION_OF_DONE][:MAX_ROWS]
+    named = left_out(session, lang)
+    asked = replace(session, requirements=()) if named else session  # the cases that -k left out are named once
     return SummaryView(
         badge=mark,
         title=title,
         sentence=sentence,
         real_command=REAL_COMMAND if session.self_test else "",
         files=tuple(FILES.values()),
-        lines=tuple((badge(r.outcome, lang), r.text, lang.render(r.reason) if r.reason else "") for r in lines),
-        verdicts=tuple(_verdict(verdict, judged, session, lang) for verdict, judged in found[:MAX_FOUND]),
-        tests=tuple(_test(test, lang) for test in tests[:MAX_FOUND]),
-        more=max(0, len(found) - MAX_FOUND) + max(0, len(tests) - MAX_FOUND),
+        done=tuple(RowView(line.badge.sign, line.text(lang)) for line in decision_lines(session, lang)[:MAX_ROWS]),
+        not_covered=tuple(filter(None, (named, *not_covered(asked, (), lang)))),
+        commands=tuple(pair for pair in commands(session, lang) if pair[1] != REAL_COMMAND),
+        known=tuple(finding_line(known, lang) for known in known_findings(session)[:MAX_ROWS]),
+        why=tuple(_reason(reason, lang) for reason in found[:MAX_FOUND]),
+        more=max(0, len(found) - MAX_FOUND),
         keys=tuple(keys.items()),
+        seen=tuple(RowView(badge(j.outcome, lang).sign, control_text(j, lang)) for j in controls[:MAX_ROWS]),
+        checklist=tuple(_checklist_row(row, session, lang) for row in session.requirements[:MAX_ROWS]),
         glance=_glance(session, lang),
-        controls=tuple(
-            ControlView(badge(j.outcome, lang), j.case, expected_red(j, lang), found_red(j, lang))
-            for j in sorted(controls, key=lambda j: (rank(j.outcome), j.case))[:MAX_ROWS]
-        ),
-        real_sets=session.real_sets[:MAX_ROWS],
         target=session.target,
         created=lang.when(session.created),
         sha256=sha256,
     )
 
 
-def _verdict(verdict: Verdict, judged: JudgedRun, session: Session, lang: Language) -> VerdictView:
-    run = next((r for r in session.runs if r.key == judged.run), None)
-    return VerdictView(
-        badge=badge(verdict.outcome, lang),
-        check=verdict.check,
-        finding=finding_word(verdict, lang),
-        case=judged.case,
-        role=role_word(judged.role, lang),
-        run=(run.target, run.retention) if run else None,
-        sentence=lang.render(verdict.sentence),
-        cause=tuple(map(lang.render, verdict.cause[:MAX_LINKS])),
-        more=max(0, len(verdict.cause) - MAX_LINKS),
-    )
+def _reason(reason: Reason, lang: Language) -> RowView:
+    more = max(0, len(reason.cause) - MAX_LINKS)
+    return RowView(reason.badge.sign, reason.text(lang), reason.badge.word, reason.cause[:MAX_LINKS], more)
 
 
-def _test(test: TestEntry, lang: Language) -> TestView:
-    return TestView(badge(test.outcome, lang), test.title or test.nodeid, test.message.partition("\n")[0])
+def _checklist_row(row: Requirement, session: Session, lang: Language) -> ChecklistRow:
+    line = checklist_line(row, session, lang)
+    return ChecklistRow(row.id, line.badge, row.text, line.figures, line.beside)
 
 
 def _glance(session: Session, lang: Language) -> Glance:

@@ -173,7 +173,7 @@ def _runs(options: argparse.Namespace, translate: Translate) -> list[tuple[Messa
     make = functools.partial(make_run, frames=dataset.folder, truth=truth, table=case.table)
     own = case.request.retention
     other: Retention = "per_tile" if own == "run_end" else "run_end"
-    with held(folder), progress_of(folder, lambda text: print(text, file=sys.stderr, flush=True), translate):
+    with held(folder), progress_of(folder, sys.stderr, translate):
         run = make(case.asks(target, own, options.seconds), folder / own)
         partner = make(case.asks(target, other, options.seconds), folder / other) if options.pair else None
     for record in (run, *((partner,) if partner else ())):

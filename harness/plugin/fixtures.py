@@ -19,16 +19,13 @@ from harness.language.message import Message, SaidError, say
 from harness.plugin.assemble import scenario_of, title_of
 from harness.plugin.hooks import Validation, usage_error, validation_of
 from harness.plugin.preflight import sides, without_release, without_versions
+from harness.plugin.verdicts import UnknownVerdictError
 from harness.verdict import Outcome, Verdict
 
 if TYPE_CHECKING:
     from harness.patch.guard_rails import PatchReport
     from harness.session.campaign import Campaign
     from harness.session.model import JudgedRun
-
-
-class UnknownVerdictError(Exception):
-    """The evidence for a verdict is missing. pytest shows an error, not a failure, a pass or a skip."""
 
 
 class AskingTest:

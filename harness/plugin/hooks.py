@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import sys
 import uuid
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +36,7 @@ from harness.plugin.assemble import (
     write_share,
 )
 from harness.plugin.preflight import why_nothing
+from harness.plugin.verdicts import conclude, status
 from harness.record.in_use import Hold, InUseError
 from harness.record.leftovers import remove_tree
 from harness.session.checklist import Line, read_lines
@@ -51,11 +54,13 @@ from harness.targets.errors import TargetError
 from harness.verdict import exit_status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container
+    from collections.abc import Container, Generator, Iterator, Sequence
 
     from harness.session.campaign import Campaign
     from harness.session.model import Session
     from harness.session.progress import ProgressMonitor
+    from harness.session.run_matrix import PlannedRun
+    from harness.session.screen import Screen
     from harness.verdict import Verdict
 
 STATE = "phase3-validation"
@@ -64,6 +69,10 @@ CONTROLLER = "controller"
 """The process that starts and ends a session, beside the workers of pytest-xdist."""
 USAGE = 2
 """The exit status if it is known before the start that nothing can be judged, or that there is no room for the runs."""
+WIDTH = 120
+"""Columns of the lines at the end without a terminal."""
+NARROWEST = 60
+"""Columns below which the lines at the end are not broken further."""
 FEWEST_POINTINGS = 2
 """Tiles share frames only if there are at least so many pointings."""
 
@@ -90,6 +99,7 @@ class Validation:
         self.session: Session | None = None
         self.monitor: ProgressMonitor | None = None
         self.terminal: TextIO | None = None
+        self.on_terminal = False
         self.started = False
         self.refused = False
         self._shared = 0
@@ -118,6 +128,9 @@ class Validation:
         from harness.session.campaign import NoRoom
 
         self.started = True
+        reporter = config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None and not _verbose(config):
+            reporter.showfspath = False  # runs have lines of their own, and dots between them would say nothing
         collected = read_collected(self.shares)
         nothing = why_nothing(self.campaign, collected.values())
         if nothing:
@@ -131,19 +144,36 @@ class Validation:
         if self.campaign.settings.resume:  # nothing refuses from here on
             reopen(self.folder, self.shares)
         planned = self.campaign.planned(names)
-        reporter = config.pluginmanager.get_plugin("terminalreporter")
-        if not planned or reporter is None:
-            return
-        from harness.session.progress import expected_table
+        if planned:
+            self._announce(config, planned, estimate, names)
+
+    def _announce(
+        self, config: pytest.Config, planned: Sequence[PlannedRun], pilot: float | None, names: Container[str]
+    ) -> None:
+        """Say how many runs are to come and how long they take, and what of the user's frames is not read."""
+        from harness.session.outlook import outlook
 
         settings = self.campaign.settings
         translate = translator(settings.lang)
-        durations = self.campaign.durations
-        table = expected_table(planned, durations, profile=settings.profile, pilot=estimate, translate=translate)
-        reporter.write_line("")
-        reporter.write(table)
-        for trait in self._traits(names):
-            reporter.write_line(trait.render(translate))
+        workers = getattr(config.option, "numprocesses", None) or 1
+        coming = outlook(planned, self.campaign.durations, profile=settings.profile, pilot=pilot, workers=workers)
+        if self.monitor is not None:
+            self.monitor.outlook = coming
+        reporter = config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is None:
+            return
+        with self._quiet():
+            reporter.ensure_newline()
+            if _verbose(config):
+                reporter.write(coming.table(translate))
+            for message in (coming.total(), *self._traits(names)):
+                reporter.write_line(message.render(translate))
+
+    @contextmanager
+    def _quiet(self) -> Iterator[None]:
+        """Remove the living line while pytest writes."""
+        with self.monitor.screen.away() if self.monitor is not None else nullcontext():
+            yield
 
     def _refuse(self, *messages: Message) -> NoReturn:
         """End the pytest run before its first test, with the exit status for a wrong set-up and no new session."""
@@ -158,8 +188,10 @@ class Validation:
 
         if self.terminal is None:
             return None
-        translate = translator(self.campaign.settings.lang)
-        monitor = ProgressMonitor(self.folder / RUNS, _between_dots(config, self.terminal), translate=translate)
+        # Lines of tests, or a debugger, would be written behind the living line.
+        live = not _verbose(config) and not config.option.usepdb
+        screen = _screen(config, self.terminal, live=live)
+        monitor = ProgressMonitor(self.folder / RUNS, screen, translate=translator(self.campaign.settings.lang))
         monitor.start()
         return monitor
 
@@ -173,6 +205,22 @@ class Validation:
         found = (note for dataset in datasets for note in (*traits(dataset.facts), unread_note(dataset)))
         return tuple(note for note in found if note is not None)
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Give a test that stands for a verdict the verdict's sentences in place of a traceback."""
+        report = yield
+        conclude(report, item, call.excinfo)
+        return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(
+        self, report: pytest.CollectReport | pytest.TestReport, config: pytest.Config
+    ) -> tuple[str, str, str] | None:
+        """Count verdicts under their own words; pytest's sections of failures and skips leave them out."""
+        return status(report, verbose=_verbose(config)) if isinstance(report, pytest.TestReport) else None
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what a test concluded, in this process or in a worker."""
         read = read_report(report)
@@ -185,11 +233,15 @@ class Validation:
         self._shared = self.campaign.made
         write_share(self.shares, self.worker or CONTROLLER, replace(self.campaign.share(), patch=self.patch))
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write this process's share. The controller then merges all shares and writes the session and its reports."""
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
+        """Write this process's share. The controller then merges all shares, and writes the session and its reports.
+
+        As the outermost wrapper it does so after all of pytest's own summaries, so that the path of the report is the last line.
+        """
         if self.monitor is not None:
             self.monitor.stop()
+        yield
         if self.terminal is not None:
             self.terminal.close()
         if self.refused:
@@ -207,6 +259,7 @@ class Validation:
         if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             # pytest's own status is 0 if every test was skipped, and 1 for missing evidence.
             session.exitstatus = exit_status(self.session.outcome)
+        self._show_end(session.config)
 
     def undo(self) -> None:
         """Remove what a start that is refused has written: all of a new session, and nothing that an interrupted one had."""
@@ -216,22 +269,24 @@ class Validation:
         """Let others resume or remove the session."""
         self.hold.release()
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print the verdicts, worst first, and the path of the report."""
-        if self.session is None:
+    def _show_end(self, config: pytest.Config) -> None:
+        """Print the end of the session; its last line is the path of the report."""
+        reporter = config.pluginmanager.get_plugin("terminalreporter")
+        if self.session is None or reporter is None:
             return
         from reports.terminal import summary_lines
 
         language = self.campaign.settings.lang
-        terminalreporter.section("phase3")
-        for line in summary_lines(self.session, language):
-            terminalreporter.write_line(line)
-        page = "report.fr.html" if language == "fr" else "report.html"
-        path = say("Report: {path}", path=str(self.folder / page))
-        terminalreporter.write_line(path.render(translator(language)))
+        translate = translator(language)
+        reporter.section("phase3")
+        columns = shutil.get_terminal_size().columns - 1 if self.on_terminal else WIDTH
+        for line in summary_lines(self.session, language, columns=max(NARROWEST, columns)):
+            reporter.write_line(line)
         if self.session.interrupted is not None:
             again = say("To go on: the same command with --phase3-resume={name}", name=self.folder.name)
-            terminalreporter.write_line(again.render(translator(language)))
+            reporter.write_line(again.render(translate))
+        page = "report.fr.html" if language == "fr" else "report.html"
+        reporter.write_line(say("Report: {path}", path=str(self.folder / page)).render(translate))
 
 
 def validation_of(config: pytest.Config) -> Validation | None:
@@ -315,6 +370,7 @@ def pytest_configure(config: pytest.Config) -> None:
         validation.hold.release()
         raise
     validation.terminal = _terminal()
+    validation.on_terminal = validation.terminal is not None and validation.terminal.isatty()
     config.pluginmanager.register(validation, STATE)
 
 
@@ -436,16 +492,25 @@ def _distributed(config: pytest.Config) -> bool:
     return bool(getattr(config.option, "numprocesses", None) or getattr(config.option, "tx", None))
 
 
-def _between_dots(config: pytest.Config, terminal: TextIO) -> Callable[[str], None]:
-    """Return a function that shows a line; it first ends the line on which pytest writes its dots."""
+def _verbose(config: pytest.Config) -> bool:
+    """Return whether the user asked for a line for each test."""
+    return config.get_verbosity(pytest.Config.VERBOSITY_TEST_CASES) > 0
+
+
+def _screen(config: pytest.Config, terminal: TextIO, *, live: bool) -> Screen:
+    """Return a screen that ends pytest's own line before it writes one."""
+    from harness.session.screen import Screen
+
     writer = config.get_terminal_writer()
     width = 0
 
-    def show(line: str) -> None:
-        nonlocal width
-        dots = writer.width_of_current_line
-        terminal.write(f"{'' if dots in (0, width) else chr(10)}{line}\n")
-        terminal.flush()
-        width = dots
+    class BetweenLines(Screen):
+        def say(self, text: str) -> None:
+            nonlocal width
+            own = writer.width_of_current_line
+            if own not in (0, width):
+                terminal.write("\n")
+            width = own
+            super().say(text)
 
-    return show
+    return BetweenLines(terminal, live=live)

@@ -314,7 +314,7 @@ def read_hashed(folder: Path) -> tuple[Session, str]:
             )
         )
     try:
-        session = _with_rows(_with_scenarios(Session.from_json(data)))
+        session = _with_rows(_with_judged_sets(_with_scenarios(Session.from_json(data))))
         return session, hashlib.sha256(content).hexdigest()
     except ShapeError as error:
         raise SessionError(
@@ -347,6 +347,12 @@ def _with_scenarios(session: Session) -> Session:
         return replace(test, scenario=case.scenario, occasion=next(iter(case.occasions), ""))
 
     return replace(session, tests=tuple(map(marked, session.tests)))
+
+
+def _with_judged_sets(session: Session) -> Session:
+    """Correct the real sets of an older session, which may say of a set with runs that it was not judged."""
+    run = {entry.dataset for entry in session.runs if entry.dataset_kind == "real"}
+    return replace(session, real_sets=tuple(replace(s, judged=s.judged or s.name in run) for s in session.real_sets))
 
 
 def _with_rows(session: Session) -> Session:

@@ -8,17 +8,17 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from harness.language.message import Message, Translate, say, visible
+from harness.language.message import Translate, say, visible
 from harness.record.request import Request
-from harness.session.durations import Durations
-from harness.session.roles import role_name
-from harness.session.run_matrix import PlannedRun
+from harness.session.outlook import Outlook, in_words
+from harness.session.roles import role_in_short, role_name
+from harness.session.screen import Screen, fitting
 from harness.watch.disk import CACHE
 
 DEPTH = 3
@@ -27,11 +27,8 @@ DEPTH = 3
 LONGEST_REASON = 200
 """Characters of the reason of a crash in a run's line."""
 
-SHORT = 120
-"""Seconds from which on a time is shown in minutes."""
-
-QUIET = 25.0
-"""Seconds without a line after which the state is shown again, so that nobody takes a silent session for a hanging one."""
+QUIET = 240.0
+"""Seconds without a line after which one says what happens: services that run jobs (CI) stop a job that is silent for long."""
 
 CHUNK = 4_000_000
 """Bytes of one file that are read at a time; otherwise a reader that starts late would stall."""
@@ -118,16 +115,17 @@ class ProgressReader:
 class ProgressMonitor:
     """A thread that shows the progress of the runs whose records lie below ``session``, which need not exist yet.
 
-    ``show`` shows one line; each run gets a line when its state changes. ``interval`` is in seconds, between two looks. After
-    ``quiet`` seconds without a line, each living run is shown again, or that runs are being prepared or judged.
+    A run gets a line when it ends; on a terminal only if it did not reach its end. There the living line shows the run of the
+    moment. Elsewhere, after ``quiet`` seconds without a line, one says what happens. ``interval`` is in seconds, between two
+    looks. ``outlook``, once it is known, gives the number of runs and the time left.
     """
 
     def __init__(
         self,
         session: Path,
-        show: Callable[[str], object],
+        screen: Screen,
         *,
-        interval: float = 2.0,
+        interval: float = 1.0,
         quiet: float = QUIET,
         translate: Translate = str,
     ) -> None:
@@ -135,20 +133,24 @@ class ProgressMonitor:
         self._interval = interval
         self._quiet = quiet
         self._translate = translate
-        self._line = show
-        self._shown: dict[str, Progress] = {}
+        self.screen = screen
+        self.outlook: Outlook | None = None
+        self._ended: set[str] = set()
         self._begun = self._last = time.monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="progress", daemon=True)
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the thread. Runs that have ended before need no line: they belong to an earlier start of the session."""
+        self._ended = {state.record for state in self._reader.look() if state.state != "running"}
         self._thread.start()
 
     def stop(self) -> None:
-        """Show the last state and end the thread."""
+        """Show the last state, remove the living line and end the thread."""
         self._stop.set()
         self._thread.join()
+        with suppress(OSError, ValueError):  # the stream was closed
+            self.screen.clear()
 
     def _follow(self) -> None:
         try:
@@ -161,36 +163,49 @@ class ProgressMonitor:
     def _show(self) -> None:
         states = self._reader.look()
         for state in states:
-            # A run that was sealed when first seen belongs to an earlier session, and needs no line.
-            known = state.state == "running" or state.record in self._shown
-            if known and self._shown.get(state.record) != state:
-                self._shown[state.record] = state
-                self._tell(line(state, self._translate))
-        if time.monotonic() - self._last < self._quiet:
-            return
-        living = [state for state in states if state.state == "running"]
-        for state in living:
-            self._tell(line(state, self._translate))
-        if not living:
-            self._tell(_between_runs(len(states), time.monotonic() - self._begun).render(self._translate))
+            if state.state == "running" or state.record in self._ended:
+                continue
+            self._ended.add(state.record)
+            if state.state != "done" or not self.screen.live:
+                self._say(f"{self._place(states, len(self._ended))}{line(state, self._translate)}")
+        if self.screen.live:
+            self.screen.show(self._now(states))
+        elif time.monotonic() - self._last >= self._quiet:
+            self._say(self._now(states))
 
-    def _tell(self, text: str) -> None:
+    def _say(self, text: str) -> None:
         self._last = time.monotonic()
-        self._line(text)
+        self.screen.say(text)
 
+    def _place(self, states: Sequence[Progress], number: int) -> str:
+        """Return the number of a run among all; empty before these are known."""
+        return f"[{number}/{max(number, self.outlook.count(states))}] " if self.outlook is not None else ""
 
-def _between_runs(count: int, seconds: float) -> Message:
-    return say(
-        "No run lives: frames are being prepared, or runs judged. Runs so far: {count}, {seconds} s.",
-        count=count,
-        seconds=round(seconds),
-    )
+    def _now(self, states: Sequence[Progress]) -> str:
+        """Return what happens now: the run of the moment, or that none lives, and the time so far and left."""
+        now = time.monotonic_ns()
+        living = [state for state in states if state.state == "running"]
+        ended = len(states) - len(living)
+        times = [in_words(time.monotonic() - self._begun).render(self._translate)]
+        left = self.outlook.left(states, now) if self.outlook is not None else None
+        if left is not None:
+            remaining = in_words(left).render(self._translate)
+            times.append(say("about {time} left", time=remaining).render(self._translate))
+        if not living:
+            what = say("preparing frames, or judging runs").render(self._translate)
+            return f"{self._place(states, ended)}{what} · {', '.join(times)}"
+        more = f" (+{len(living) - 1})" if len(living) > 1 else ""
+        head = f"{self._place(states, ended + 1)}{visible(living[-1].case)}{more}"
+        return fitting(
+            [" · ".join((head, *parts, ", ".join(times))) for parts in _choices(living[-1], self._translate)],
+            self.screen.columns if self.screen.live else 10_000,
+        )
 
 
 @contextmanager
-def progress_of(folder: Path, show: Callable[[str], object], translate: Translate = str) -> Iterator[None]:
-    """Show the progress of the runs below a folder while the block lasts."""
-    monitor = ProgressMonitor(folder, show, translate=translate)
+def progress_of(folder: Path, stream: TextIO, translate: Translate = str) -> Iterator[None]:
+    """Show the progress of the runs below a folder on a stream while the block lasts."""
+    monitor = ProgressMonitor(folder, Screen(stream), translate=translate)
     monitor.start()
     try:
         yield
@@ -199,78 +214,47 @@ def progress_of(folder: Path, show: Callable[[str], object], translate: Translat
 
 
 def line(state: Progress, translate: Translate = str, *, now: int | None = None) -> str:
-    """Return the line of a run: target, case, role, phase, tile, cache and time.
+    """Return the line of a run: target, case, role, retention, and how and when it ended, or what it does.
 
     ``now`` is the monotonic time in nanoseconds, by default the present.
     """
     seconds = round(state.elapsed(time.monotonic_ns() if now is None else now))
     role = role_name(state.role).render(translate)
-    parts = [say("{label}:", label=f"{state.target} · {state.case} · {role}").render(translate)]
+    label = visible(f"{state.target} · {state.case} · {role}")
+    parts = [say("{label}:", label=label).render(translate)]
     if state.state != "running":
         parts.append(say("{state} after {seconds} s", state=translate(state.state), seconds=seconds).render(translate))
         if state.reason:
             parts.append(f"· {visible(state.reason)[:LONGEST_REASON]}")
         return " ".join(parts)
+    return " ".join(
+        (*parts, ", ".join((*_doing(state, translate), say("{seconds} s", seconds=seconds).render(translate))))
+    )
+
+
+def _choices(state: Progress, translate: Translate) -> Iterator[tuple[str, ...]]:
+    """Yield the parts of the living line, from all of them to the most needed ones: which run, which tile, the caches."""
+    role = role_name(state.role).render(translate)
+    doing = _doing(state, translate)
+    yield visible(state.target), role, *doing
+    yield role, *doing
+    short = role_in_short(state.role).render(translate)
+    yield short, *doing
+    yield short, *doing[-2:]
+    yield doing[-2:]
+
+
+def _doing(state: Progress, translate: Translate) -> tuple[str, ...]:
+    """Return the phase or stage, the tile and the size of the caches, as far as they are known."""
+    parts = []
     if state.phase:
-        parts.append(say("phase {phase},", phase=state.phase).render(translate))
+        parts.append(say("phase {phase}", phase=state.phase).render(translate))
     elif state.stage:
-        parts.append(f"{state.stage},")
+        parts.append(visible(state.stage))
     if state.tiles is not None and state.tile is not None:
-        parts.append(say("tile {tile} of {tiles},", tile=state.tile, tiles=state.tiles).render(translate))
-    parts.append(say("caches {size} MB,", size=round(state.cache / 1e6)).render(translate))
-    parts.append(say("{seconds} s", seconds=seconds).render(translate))
-    return " ".join(parts)
-
-
-def expected_table(
-    runs: Sequence[PlannedRun],
-    durations: Durations,
-    *,
-    profile: str = "fast",
-    pilot: float | None = None,
-    translate: Translate = str,
-) -> str:
-    """Return a table of the runs to come, with the expected time of each and the sum.
-
-    ``pilot`` is the time of the pilot run in seconds per frame. ``?`` marks an unknown time, ``~`` one that was estimated from
-    the pilot run, or else from another target of the same kind.
-    """
-    expected = [_expected(run, durations, profile, pilot) for run in runs]
-    names = (say("run"), say("target"), say("case"), say("role"), say("dataset"), say("retention"), say("expected"))
-    head = [name.render(translate) for name in names]
-    rows = [head]
-    for number, (run, (seconds, exact)) in enumerate(zip(runs, expected, strict=True), 1):
-        shown = "?" if seconds is None else f"{'' if exact else '~'}{seconds:.0f} s"
-        role = role_name(run.role).render(translate)
-        rows.append([str(number), run.target, run.case, role, run.dataset, run.retention, shown])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "".join(f"{line}\n" for line in (*table, _total([seconds for seconds, _ in expected]).render(translate)))
-
-
-def _expected(run: PlannedRun, durations: Durations, profile: str, pilot: float | None) -> tuple[float | None, bool]:
-    """Return the expected seconds of a run, and whether they are those of the same run in earlier sessions."""
-    seconds, exact = durations.expected(run.target, run.case, run.dataset, profile)
-    if not exact and pilot is not None and run.frames:
-        return pilot * run.frames, False
-    return seconds, exact
-
-
-def _total(expected: Sequence[float | None]) -> Message:
-    known = [seconds for seconds in expected if seconds is not None]
-    count, total, unknown = len(expected), round(sum(known)), len(expected) - len(known)
-    if not known:
-        return say("Runs: {count}; their duration is not known yet.", count=count)
-    if unknown:
-        return say(
-            "Runs: {count}, about {seconds} s if run one after the other; of unknown duration: {unknown}.",
-            count=count,
-            seconds=total,
-            unknown=unknown,
-        )
-    if total < SHORT:
-        return say("{count} runs, about {seconds} s if run one after the other.", count=count, seconds=total)
-    return say("{count} runs, about {minutes} min if run one after the other.", count=count, minutes=round(total / 60))
+        parts.append(say("tile {tile} of {tiles}", tile=state.tile, tiles=state.tiles).render(translate))
+    parts.append(say("caches {size} MB", size=round(state.cache / 1e6)).render(translate))
+    return tuple(parts)
 
 
 def _records(folder: Path, depth: int) -> Iterator[Path]:

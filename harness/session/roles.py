@@ -19,6 +19,23 @@ ROLES: Mapping[str, Message] = MappingProxyType(
     }
 )
 
+# The pairs are the runs with run_end, which keeps all caches until the end.
+_SHORT: Mapping[str, Message] = MappingProxyType(
+    {
+        "subject": say("under test"),
+        "control": say("with the bug"),
+        "baseline": say("baseline"),
+        "pair": say("under test, run_end"),
+        "control-pair": say("with the bug, run_end"),
+        "baseline-pair": say("baseline, run_end"),
+    }
+)
+
+
+def role_in_short(role: str) -> Message:
+    """Return the name of a role for a line with little room; an unknown role is its own name."""
+    return _SHORT.get(role, Message(role))
+
 
 def role_name(role: str) -> Message:
     """Return the name of a role; an unknown role is its own name."""

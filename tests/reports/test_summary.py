@@ -27,16 +27,26 @@ def red(tmp_path_factory):
 
 
 def test_the_page_says_what_matters_first(red):
-    """The order is: title, Definition of Done, failures with their causes, matrix, real sets."""
+    """The order is that of the page: decision, what is open and known, causes, controls, checklist, cases."""
     _, folder = red
     page = (folder / "summary.md").read_text(encoding="utf-8")
-    assert page.startswith("# ✗ zemosaic 63bcc2c: the validation fails\n")
+    assert page.startswith("# ✗ zemosaic 63bcc2c does not meet the Definition of Done: 3 of 3 lines fail.\n")
     titles = re.findall(r"^## (.*)$", page, re.MULTILINE)
-    assert titles == ["Definition of Done", "Failed or unknown", "At a glance", "Real sets"]
-    holes = page[page.index("**fail** holes") :]
+    assert titles == [
+        "Definition of Done",
+        "Not covered",
+        "Known, not the patch's",
+        "Why",
+        "Would it have been seen?",
+        "Checklist",
+        "At a glance",
+    ]
+    assert "- ✗ fail: 4.2 Repro du trou corrigée: holes 1 · tiles 3/4 · lost caches 7 (1 of 3 cases" in page
+    assert "| A.6 Vérifier num\\_master\\_tiles" in page
+    holes = page[page.index("**fail** holes, depth, tiles, warnings (chain)") :]
     assert "\n  1. Hole 1 (" in holes
     assert "\n  3. Thread MainThread removed preprocessed\\_p3\\_0.npy" in holes
-    assert "`phase3 data fetch microobs_hatp32_4panels`" in page
+    assert "`phase3 data fetch microobs_hatp32_4panels seestar_m94_2panels`" in page
     assert f"`{sha256_of(folder / 'session.json')}`" in page
     assert "[report.html](report.html)" in page
 
@@ -54,8 +64,8 @@ def test_a_self_test_says_so_and_shows_its_control(tmp_path):
     """A run of the reference claims nothing on ZeMosaic: its lines are not evaluated, and it names the command that does."""
     page = summary(sample_session(tmp_path, "reference"), "en", "0" * 64)
     assert "--phase3-target=zemosaic:PATH@COMMIT" in page
-    assert "- ○ not evaluated: Repro du trou corrigée" in page
-    assert "## Controls" in page
+    assert "- ○ not evaluated: 4.2 Repro du trou corrigée" in page
+    assert "- ✓ chain: Seen: cache, depth, holes, logs, tiles, warnings are red, as expected." in page
 
 
 def test_the_matrix_has_words_where_one_must_look(red):
@@ -65,10 +75,12 @@ def test_the_matrix_has_words_where_one_must_look(red):
     row = next(line for line in page.splitlines() if line.startswith("| A chain |"))
     assert "✗ fail" in row
     assert "✓ pass" not in row
-    assert "Symbols: ✗ fail, ✓ pass, ○ not evaluated" in page
+    assert "Symbols: ✗ fail, ✓ pass, ○ not evaluated, △ known, not the patch's" in page
     old = Verdict("accuracy", Outcome.FAIL, say("x"), axis="quality", standing="pre-existing")
     judged = replace(session.judged[0], verdicts=(old,))
-    assert "△ known, not the patch's (finding, pre-existing)" in summary(replace(session, judged=(judged,)), "en", "0")
+    known = summary(replace(session, judged=(judged,)), "en", "0")
+    assert "- △ accuracy: x The baseline has it too (chain)." in known
+    assert "✗ fail (finding" not in known
 
 
 def test_hostile_names_stay_where_they_are(tmp_path):
@@ -77,13 +89,17 @@ def test_hostile_names_stay_where_they_are(tmp_path):
     assert "<" not in page
     assert "\x00" not in page
     assert "\u202e" not in page
-    ours = re.compile(r"#{1,2} \S|- [✗?✓○`] ?|  \d+\. |\| |[A-Z]|\\\\?\w|&lt;script")
+    ours = re.compile(
+        r"#{1,2} \S|- [✗?✓○△`NPYO] ?|- (all cases|observed frames): `|  \d+\. |\| |[A-Z]|\\\\?\w|&lt;script"
+    )
     assert [line for line in page.splitlines() if line and not ours.match(line)] == []
 
 
 def verdicts(count, text="x"):
     """Return this number of failed verdicts."""
-    return tuple(Verdict(f"c{n}", Outcome.FAIL, Message(text), {}, (say("x"),) * 50) for n in range(count))
+    return tuple(
+        Verdict(f"c{n}", Outcome.FAIL, Message(text), {}, (say("{n} x", n=n), *(say("x"),) * 49)) for n in range(count)
+    )
 
 
 def test_what_is_left_out_is_counted():
@@ -112,7 +128,7 @@ def test_a_test_without_a_verdict_is_shown_too():
         "scenarios/t.py::t[c]", "Nothing is worse.", Outcome.FAIL, "holes\nmore", "c", None, "k", "subject"
     )
     page = summary(replace(EMPTY, tests=(test,)), "en", "0")
-    assert "- ✗ **fail** Nothing is worse.: holes\n" in page
+    assert "- ✗ **fail** Nothing is worse (c): holes\n" in page
     judged = JudgedRun("k", case="c", role="subject", verdicts=verdicts(1))
     page = summary(replace(EMPTY, tests=(replace(test, check="c0"),), judged=(judged,)), "en", "0")
     assert page.count("**fail**") == 1

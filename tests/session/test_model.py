@@ -125,6 +125,14 @@ def test_round_trip(tmp_path):
     assert read_session(tmp_path) == session
 
 
+def test_a_set_that_has_runs_is_judged_whatever_an_older_file_says(tmp_path):
+    """Older sessions wrote of a set that it was not judged if its runs came after the first test."""
+    sets = tuple(RealSet(name, judged=False, command="phase3 data fetch") for name in ("m", "other"))
+    run = replace(RUN, dataset="m", dataset_kind="real")
+    write_session(replace(EMPTY, runs=(run,), real_sets=sets), tmp_path)
+    assert [(s.name, s.judged) for s in read_session(tmp_path).real_sets] == [("m", True), ("other", False)]
+
+
 def test_shares_merge_to_one_session():
     """A run or judgement that several workers report counts once; a real set that one worker judged is judged."""
     rows = verdicts(tiles="pass")

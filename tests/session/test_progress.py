@@ -1,15 +1,18 @@
 """The progress of runs, read from growing records."""
 
+import io
 import json
+import re
 import time
 
 import pytest
 
 from harness.record.seal import seal
 from harness.session import progress
-from harness.session.durations import Durations
-from harness.session.progress import Progress, ProgressMonitor, ProgressReader, expected_table, line
+from harness.session.outlook import Expected, Outlook
+from harness.session.progress import Progress, ProgressMonitor, ProgressReader, line
 from harness.session.run_matrix import PlannedRun
+from harness.session.screen import Screen, columns_of
 from tests.requests_ import a_request
 
 CACHE = "outputs/.zemosaic_img_cache"
@@ -185,7 +188,7 @@ def test_a_line_for_each_run():
 def test_lines_can_be_translated():
     """The words of a line are translated."""
     state = Progress("r", "reference", "pair", "chain", "3")
-    french = {"phase {phase},": "phase no {phase},", "{seconds} s": "{seconds} secondes"}
+    french = {"phase {phase}": "phase no {phase}", "{seconds} s": "{seconds} secondes"}
     shown = line(state, lambda text: french.get(text, text))
     assert shown == "reference · chain · same version, other retention: phase no 3, caches 0 MB, 0 secondes"
 
@@ -196,6 +199,15 @@ def test_the_present_time_is_taken_by_default():
     assert shown.endswith("61 s")
 
 
+def test_a_name_from_a_record_does_not_steer_the_terminal(session, living):
+    """Phase, stage and case come from records: control characters in them are escaped."""
+    living.event("stage\x1b[2J", "1/2", source="stage")
+    living.event("PHASE_UPDATE", "\x1b[31m3")
+    shown = line(look(ProgressReader(session)))
+    assert "\x1b" not in shown
+    assert "\\u001b[31m3" in shown
+
+
 def wait_for(condition):
     """Wait until a condition is true."""
     deadline = time.monotonic() + 20
@@ -204,92 +216,146 @@ def wait_for(condition):
     assert condition()
 
 
-def test_the_monitor_writes_a_line_a_change(session, living):
-    """The monitor writes a line for each change of a run, and none without a change."""
-    shown = []
-    monitor = ProgressMonitor(session, shown.append, interval=0.01)
-    monitor.start()
-    wait_for(lambda: len(shown) == 1)
+class Shown(io.StringIO):
+    """A stream that says whether it is a terminal, and remembers what was written."""
+
+    def __init__(self, terminal):
+        super().__init__()
+        self.terminal = terminal
+
+    def isatty(self):
+        """Return whether the stream is a terminal."""
+        return self.terminal
+
+    @property
+    def lines(self):
+        """The lines that stay."""
+        return [text.rpartition("\r")[2] for text in self.getvalue().split("\n")[:-1]]
+
+
+@pytest.fixture
+def watched(session, monkeypatch):
+    """Return a function that starts a monitor on a terminal or elsewhere, and returns it with its stream."""
+    monkeypatch.delenv("TERM", raising=False)
+    monkeypatch.setenv("COLUMNS", "101")
+    started = []
+
+    def start(*, terminal, outlook=None, **options):
+        stream = Shown(terminal)
+        monitor = ProgressMonitor(session, Screen(stream), interval=0.01, **options)
+        monitor.outlook = outlook
+        monitor.start()
+        started.append(monitor)
+        return monitor, stream
+
+    yield start
+    for monitor in started:
+        monitor.stop()
+
+
+def two_runs():
+    """Return the outlook of a session with the run of these tests and another."""
+    runs = [PlannedRun("chain", role, "per_tile", "reference", "d") for role in ("subject", "pair")]
+    return Outlook([Expected(run, 60.0) for run in runs])
+
+
+def test_without_a_terminal_a_run_has_one_line_when_it_ends(session, living, watched):
+    """What happens in a run is not shown; its end is, with its number among all runs."""
+    monitor, stream = watched(terminal=False, outlook=two_runs())
     living.event("PHASE_UPDATE", "3")
-    wait_for(lambda: len(shown) == 2)
+    living.event("MASTER_TILE_COUNT_UPDATE", "2/5")
+    time.sleep(0.1)
+    assert stream.getvalue() == ""
     seal(living.folder, "done", 0, "", 3.0)
+    _Run(session / "runs" / "two")
+    seal(session / "runs" / "two", "crashed", 1, "KeyError: 'x'", 4.0)
+    wait_for(lambda: len(stream.lines) == 2)
     monitor.stop()
-    assert ["phase 3" in line for line in shown] == [False, True, False]
-    assert shown[-1] == "reference · chain · version under test: done after 3 s"
+    assert stream.lines == [
+        "[1/2] reference · chain · version under test: done after 3 s",
+        "[2/2] reference · chain · version under test: crashed after 4 s · KeyError: 'x'",
+    ]
 
 
-def test_runs_of_another_time_get_no_line(session, living):
-    """A record that was sealed before the start of the monitor is not shown."""
+def test_on_a_terminal_one_line_lives(living, watched):
+    """The living line has the number, case, what, tile, caches, and the time so far and left; no line stays of a good run."""
+    monitor, stream = watched(terminal=True, outlook=two_runs())
+    living.event("PHASE_UPDATE", "3")
+    living.event("MASTER_TILE_COUNT_UPDATE", "2/5")
+    living.write("disk.jsonl", {"t": 4, "folder": CACHE, "size": 12_000_000, "files": 1, "free": 1})
+    wait_for(lambda: "tile 2 of 5" in stream.getvalue())
+    shown = stream.getvalue().rpartition("\r")[2].rstrip()
+    assert shown.startswith("[1/2] chain · ")
+    assert re.search(r"phase 3 · tile 2 of 5 · caches 12 MB · 0 s, about \d+ (s|min) left$", shown), shown
+    assert "\n" not in stream.getvalue()
     seal(living.folder, "done", 0, "", 3.0)
-    shown = []
-    monitor = ProgressMonitor(session, shown.append, interval=0.01)
-    monitor.start()
+    wait_for(lambda: "preparing frames" in stream.getvalue())
     monitor.stop()
-    assert shown == []
+    assert stream.lines == []
+    assert stream.getvalue().endswith(" \r"), "the living line was not removed"
+
+
+def test_on_a_terminal_a_run_that_broke_off_keeps_a_line(living, watched):
+    """The line of a crash stays above the living line."""
+    monitor, stream = watched(terminal=True)
+    wait_for(lambda: "chain" in stream.getvalue())
+    seal(living.folder, "timed out", None, "", 12.0)
+    wait_for(lambda: stream.lines)
+    monitor.stop()
+    assert stream.lines == ["reference · chain · version under test: timed out after 12 s"]
+
+
+@pytest.mark.parametrize("columns", ["41", "61", "81", "121"])
+def test_the_living_line_fits_the_terminal(living, watched, monkeypatch, columns):
+    """Names give way first; the tile and the caches stay as long as they can. A longer line would be broken at each update."""
+    monkeypatch.setenv("COLUMNS", columns)
+    living.event("PHASE_UPDATE", "3")
+    living.event("MASTER_TILE_COUNT_UPDATE", "2/5")
+    monitor, stream = watched(terminal=True, outlook=two_runs())
+    wait_for(lambda: "tile 2 of 5" in stream.getvalue())
+    monitor.stop()
+    assert all(columns_of(text) < int(columns) for text in stream.getvalue().split("\r"))
+
+
+def test_runs_of_another_time_get_no_line(living, watched):
+    """A record that was sealed before the start of the monitor is not shown, and counts among the runs."""
+    seal(living.folder, "done", 0, "", 3.0)
+    monitor, stream = watched(terminal=False, outlook=two_runs())
+    time.sleep(0.05)
+    monitor.stop()
+    assert stream.getvalue() == ""
+
+
+def test_a_run_that_ends_between_two_looks_has_its_line(session, watched):
+    """A short run may be sealed when it is first seen; it is no run of another time."""
+    monitor, stream = watched(terminal=False)
+    time.sleep(0.05)
+    other = session.parent / "elsewhere"
+    _Run(other / "short")
+    seal(other / "short", "done", 0, "", 0.2)
+    (session / "runs").mkdir(parents=True)
+    (other / "short").rename(session / "runs" / "short")
+    wait_for(lambda: stream.lines)
+    monitor.stop()
+    assert stream.lines == ["reference · chain · version under test: done after 0 s"]
 
 
 @pytest.mark.usefixtures("living")
 def test_a_closed_stream_ends_the_monitor_quietly(session):
     """When the stream is closed, the monitor ends without an error."""
-
-    def closed(_line):
-        raise ValueError("I/O operation on closed file")
-
-    monitor = ProgressMonitor(session, closed, interval=0.01)
+    stream = Shown(terminal=True)
+    stream.close()
+    monitor = ProgressMonitor(session, Screen(Shown(terminal=True)), interval=0.01)
+    monitor.screen._stream = stream
     monitor.start()
     monitor.stop()
     assert not monitor._thread.is_alive()
 
 
-def test_the_table_of_runs_to_come(tmp_path):
-    """Each run has a line with the expected time: known, estimated or unknown."""
-    durations = Durations(tmp_path / "durations.json")
-    durations.add(a_request(), 8.4)
-    coming = [
-        PlannedRun("chain", "subject", "per_tile", target, dataset)
-        for target, dataset in (("reference", "small"), ("reference (naive)", "small"), ("reference", "large"))
-    ]
-    assert expected_table(coming, durations).splitlines() == [
-        "run  target             case   role                dataset  retention  expected",
-        "1    reference          chain  version under test  small    per_tile   8 s",
-        "2    reference (naive)  chain  version under test  small    per_tile   ~8 s",
-        "3    reference          chain  version under test  large    per_tile   ?",
-        "Runs: 3, about 17 s if run one after the other; of unknown duration: 1.",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("datasets", "told"),
-    [
-        (("large", "large"), "Runs: 2; their duration is not known yet."),
-        (("small", "small"), "2 runs, about 17 s if run one after the other."),
-    ],
-)
-def test_the_sum_of_all_or_of_none(tmp_path, datasets, told):
-    """The sum is left out if every time is unknown, and mentions no unknown times if all are known."""
-    durations = Durations(tmp_path / "durations.json")
-    durations.add(a_request(), 8.4)
-    coming = [PlannedRun("chain", "subject", "per_tile", "reference", dataset) for dataset in datasets]
-    assert expected_table(coming, durations).splitlines()[-1] == told
-
-
-def test_a_session_is_never_silent_for_long(tmp_path):
-    """After some quiet seconds the monitor says that no run lives, and how long the session takes so far."""
-    shown = []
-    monitor = ProgressMonitor(tmp_path, shown.append, interval=0.01, quiet=0.05)
-    monitor.start()
-    deadline = time.monotonic() + 20
-    while len(shown) < 2 and time.monotonic() < deadline:
-        time.sleep(0.01)
+def test_without_a_terminal_a_long_silence_is_broken(watched):
+    """A job that prints nothing for long is stopped by some services: after some minutes a line says what happens."""
+    monitor, stream = watched(terminal=False, quiet=0.05)
+    wait_for(lambda: len(stream.lines) >= 2)
     monitor.stop()
-    assert len(shown) >= 2
-    assert all("No run lives" in line for line in shown)
-    assert progress.QUIET <= 30
-
-
-def test_a_time_that_is_not_known_is_estimated_from_the_pilot(tmp_path):
-    """Seconds per frame of the pilot run give the time of each other run; the sum names the whole in minutes."""
-    runs = [PlannedRun("chain", "subject", "per_tile", "zemosaic a", "chain3x2", 36) for _ in range(61)]
-    table = expected_table(runs, Durations(tmp_path / "none.json"), pilot=0.65)
-    assert "~23 s" in table
-    assert table.endswith("61 runs, about 24 min if run one after the other.\n")
+    assert all(text.startswith("preparing frames, or judging runs · 0 s") for text in stream.lines)
+    assert 60 < progress.QUIET < 600

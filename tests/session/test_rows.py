@@ -17,12 +17,12 @@ from harness.session.definition_of_done import Part, together
 from harness.session.model import Requirement, TestEntry, read_session, write_session
 from harness.session.rows import rows, with_rows
 from harness.verdict import Outcome, exit_status, rank
-from reports.badges import badge
 from reports.html.build import build
 from reports.junit import junit
 from reports.material import Material
+from reports.rows import row_badge
 from reports.summary import summary
-from reports.terminal import summary_lines
+from reports.terminal import MOST, summary_lines
 from tests.done_sessions import DONE, a_session, page, row
 from tests.scenario_marks import MARKS
 
@@ -68,15 +68,19 @@ def in_summary(session):
 
 def in_terminal(session):
     """Return the sign of each line of the Definition of Done at the end of pytest's output."""
-    return {
-        line.split(": ")[1].split()[0]: line[0] for line in summary_lines(session, "en") if re.search(r": 4\.\d ", line)
-    }
+    lines = summary_lines(session, "en")
+    assert len(lines) <= MOST
+    assert all(len(line) <= 120 or line.startswith("    ") for line in lines)
+    return {line.split(": ")[1].split()[0]: line[0] for line in lines if re.search(r": 4\.\d ", line)}
 
 
 def in_junit(session):
     """Return the outcome of each line in JUnit."""
-    properties = ET.fromstring(junit(session)).findall("./testsuite/properties/property")
-    return {p.get("name").removeprefix("phase3_line_"): p.get("value") for p in properties}
+    properties = {
+        p.get("name"): p.get("value") for p in ET.fromstring(junit(session)).findall("./testsuite/properties/property")
+    }
+    start = "phase3_line_"
+    return {name.removeprefix(start): value for name, value in properties.items() if name.startswith(start)}
 
 
 # Without shrinking: each example writes every view, so that a search for the smallest one would take minutes.
@@ -93,7 +97,7 @@ def test_every_view_has_the_same_rows_and_the_exit_status_agrees(tmp_path, sessi
     read = read_session(tmp_path)
     assert read.requirements == session.requirements
     outcomes = {r.id: r.outcome for r in session.requirements}
-    signs = {name: badge(outcome, language("en")).sign for name, outcome in outcomes.items()}
+    signs = {r.id: row_badge(r, session, language("en")).sign for r in session.requirements}
     done = together([Part(Path("none"), session, "0" * 64)])
     assert {line.id: line.outcome for line in done.lines} == outcomes
     assert [line.reason for line in done.lines] == [r.reason for r in session.requirements]
@@ -134,8 +138,10 @@ def test_a_quick_session_has_the_same_rows_in_the_page_and_in_dod(tmp_path):
     )
     told = "Passes on: chain-quick. Cases that were not run: chain, natural, gui."
     assert repro.reason.render() == told
-    assert f"○ not evaluated: 4.2 Repro du trou corrigée ({told})" in summary_lines(session, "en")
-    assert in_page(Material(tmp_path))["4.2"] == in_summary(session)["4.2"] == "○"
+    ends = summary_lines(session, "en")
+    assert any(line.startswith("◐ 1 of 4 cases: 4.2 Repro du trou corrigée") for line in ends)
+    assert not any("(1 of 4 cases" in line for line in ends), "the number of cases is said twice"
+    assert in_page(Material(tmp_path))["4.2"] == in_summary(session)["4.2"] == "◐"
     assert "○ not evaluated" in row(page(session), "4.2")
 
 

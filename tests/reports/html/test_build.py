@@ -319,8 +319,12 @@ def test_findings_are_marked(standing, matrix, listed, tmp_path):
     first = section(written(session, tmp_path), "zemosaic abc", "Before and after chain")
     assert ("△ truth: No tile was submitted." in first) == (standing != "new")
     assert ("✗" in words) == (standing == "new")
-    told = {"": "finding", "new": "finding, new", "pre-existing": "finding, pre-existing"}[standing]
-    assert any(f"truth ({told}): No tile was submitted." in line for line in summary_lines(session, "en"))
+    ends = {
+        "": "△ truth (finding: chain)",
+        "new": "✗ truth (chain)",
+        "pre-existing": "△ truth (known, not the patch's: chain)",
+    }
+    assert f"{ends[standing]}: No tile was submitted." in summary_lines(session, "en")
 
 
 def test_what_gates_stands_before_findings(tmp_path):

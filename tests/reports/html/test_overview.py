@@ -162,13 +162,13 @@ def test_the_baseline_gates_nothing(tmp_path):
     assert "✗ fail" not in shown
     assert "✗ fail holes" in folded
     assert "a ✓ pass" in words[words.index("The verdict of each check") :]
-    assert summary_lines(session, "en")[2:4] == ("✓ pass: a, version under test", "✗ fail: a, baseline")
+    assert not any(line.startswith("✗") for line in summary_lines(session, "en"))
     control = replace(a_run("a", "control", red, expected_red=("holes",)), run=before.run)
     both = a_session(judged=(subject, control, before))
     page = written(both, tmp_path)
     assert "Verdicts on other versions" not in page.words
     assert "version with the bug, also the baseline" in page.words
-    assert not any("a, baseline" in line for line in summary_lines(both, "en"))
+    assert not any(line.startswith("✗") for line in summary_lines(both, "en"))
     assert "run-3" not in [attrs.get("id") for _, attrs in page.elements]
 
 
