@@ -16,23 +16,33 @@ def decided(session: Session, lang: Language) -> tuple[Badge, str, str]:
     outcomes = [row.outcome for row in session.requirements if row.section == DEFINITION_OF_DONE]
     if session.self_test or session.interrupted is not None or not outcomes:
         return mark, title, counts
-    values = {"target": session.target, "all": len(outcomes)}
     fails, unknowns, opens = (outcomes.count(o) for o in (Outcome.FAIL, Outcome.UNKNOWN, Outcome.NOT_EVALUATED))
     say = lang.say
     if session.outcome is Outcome.FAIL and fails:
         sentence = say(
-            "{target} does not meet the Definition of Done: {count} of {all} lines fail.", count=fails, **values
+            "{target} does not meet the Definition of Done: {count} of {all} lines fail.",
+            count=fails,
+            target=session.target,
+            all=len(outcomes),
         )
     elif session.outcome is Outcome.UNKNOWN and unknowns:
-        sentence = say("{target}: no decision, because {count} of {all} lines could not conclude.", count=unknowns, **values)
+        sentence = say(
+            "{target}: no decision, because {count} of {all} lines could not conclude.",
+            count=unknowns,
+            target=session.target,
+            all=len(outcomes),
+        )
     elif session.outcome is not Outcome.PASS:
         sentence = title
     elif opens:
         sentence = say(
             "{target}: nothing that was run fails, but {count} of {all} lines of the Definition of Done are still open.",
             count=opens,
-            **values,
+            target=session.target,
+            all=len(outcomes),
         )
     else:
-        sentence = say("{target} meets the Definition of Done: all {all} lines pass.", **values)
+        sentence = say(
+            "{target} meets the Definition of Done: all {all} lines pass.", target=session.target, all=len(outcomes)
+        )
     return mark, sentence, counts

@@ -15,7 +15,8 @@ from PIL import Image
 from harness.analysis.footprint import pixel_of, sky_of
 from harness.analysis.wcs import FootprintError
 from harness.record.reader import Record
-from reports.html.skymap import Hole, photograph, read_photograph
+from reports.html.planes import Hole
+from reports.html.skymap import photograph, read_photograph
 
 SIDE = 640
 """The longest side of a picture, in pixels."""

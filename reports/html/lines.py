@@ -73,8 +73,8 @@ class Lines:
 
     def _verdict(self, row: DecisionRow, tests: list[TestEntry]) -> str:
         """Return the id of the verdict that shows a line best: the worst one, else that of the first test that was run."""
-        for verdict, judged in (*row.failing, *row.unknown):
-            if (found := self.places.verdicts.get((run_key(judged), verdict.check))) is not None:
+        for verdict, subject in (*row.failing, *row.unknown):
+            if (found := self.places.verdicts.get((run_key(subject), verdict.check))) is not None:
                 return found
         ran = [test for test in tests if test.outcome in _EVALUATED]
         for test in sorted(ran, key=lambda t: (rank(t.outcome), t.role != "subject", t.check is None)):

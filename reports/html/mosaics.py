@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from harness.compare.pixels import Small
-from reports.html import skymap
+from reports.html.planes import Compass, one_grid, picture
 from reports.html.skymap import UNCOVERED, Map
 
 ONLY_BEFORE = (213, 94, 0)
@@ -47,7 +47,7 @@ class Trio:
 def trio(before: Small, after: Small) -> Trio:
     """Draw two mosaics with the same stretch: on one grid if they can be placed together."""
     one, other = before.pixels, after.pixels
-    grid = skymap.one_grid((_shape(one), before.cards), (_shape(other), after.cards))
+    grid = one_grid((_shape(one), before.cards), (_shape(other), after.cards))
     if grid is not None:
         one, other = _placed(one, grid.first), _placed(other, grid.second)
     if len(one) != len(other):  # a mosaic in colour and one without: both are shown in grey
@@ -66,7 +66,7 @@ def trio(before: Small, after: Small) -> Trio:
     return Trio(
         drawn[0],
         drawn[1],
-        Map(skymap.picture(painted), painted.width, painted.height, (), compass),
+        Map(picture(painted), painted.width, painted.height, (), compass),
         scale,
         exact,
         lost=bool((seen[0] & ~seen[1]).any()),
@@ -113,8 +113,8 @@ def _stretched(pixels: Floats, limits: list[tuple[float, float]]) -> Image.Image
     return Image.fromarray(np.ascontiguousarray(shown[::-1]))  # FITS counts rows from below, pictures from above
 
 
-def _map(image: Image.Image, compass: skymap.Compass | None) -> Map:
-    return Map(skymap.picture(image, "JPEG"), image.width, image.height, (), compass)
+def _map(image: Image.Image, compass: Compass | None) -> Map:
+    return Map(picture(image, "JPEG"), image.width, image.height, (), compass)
 
 
 def _scale(apart: Floats) -> float:
@@ -135,9 +135,9 @@ def _difference(apart: Floats, before: NDArray[np.bool_], after: NDArray[np.bool
     )
     ends = (*(_blend(MIDDLE, LOW, n / _STEPS) for n in range(_STEPS, 0, -1)), MIDDLE)
     colours = (*ends, *(_blend(MIDDLE, HIGH, n / _STEPS) for n in range(1, _STEPS + 1)))
-    picture = Image.fromarray(np.ascontiguousarray(index[::-1]))
-    picture.putpalette([value for colour in (*colours, ONLY_BEFORE, ONLY_AFTER, UNCOVERED) for value in colour])
-    return picture
+    painted = Image.fromarray(np.ascontiguousarray(index[::-1]))
+    painted.putpalette([value for colour in (*colours, ONLY_BEFORE, ONLY_AFTER, UNCOVERED) for value in colour])
+    return painted
 
 
 def _blend(start: tuple[int, int, int], end: tuple[int, int, int], part: float) -> tuple[int, int, int]:

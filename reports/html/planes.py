@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from harness.analysis.footprint import pixel_of, pixel_scale, sky_of
 from harness.analysis.wcs import FootprintError
@@ -175,3 +176,36 @@ def _unit(x: float, y: float) -> tuple[float, float] | None:
 def data_uri(kind: str, stream: io.BytesIO) -> str:
     """Return a picture as a data URI."""
     return f"data:{kind};base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
+
+
+@dataclass(frozen=True)
+class OneGrid:
+    """A grid that holds two pictures: the element of either under each of its own (-1: none), and the directions on it."""
+
+    first: NDArray[np.intp]
+    second: NDArray[np.intp]
+    compass: Compass | None
+
+
+def one_grid(first: tuple[tuple[int, int], Cards], second: tuple[tuple[int, int], Cards]) -> OneGrid | None:
+    """Place two pictures, given by their shapes and WCS cards, on the first one's grid, extended to hold both.
+
+    ``None`` if they can't be placed together, or the grid would be too large.
+    """
+    # An element is named by its number, which float32 holds exactly up to 2**24.
+    planes = [
+        Plane(np.arange(1, rows * columns + 1, dtype=np.float32).reshape(rows, columns), cards)
+        for (rows, columns), cards in (first, second)
+        if 0 < rows * columns < 1 << 24
+    ]
+    if len(planes) != 2 or (canvas := canvas_of(planes[0], planes[1:], ())) is None:
+        return None
+    one, other = (on_canvas(canvas, plane).depth.astype(np.intp) - 1 for plane in planes)
+    return OneGrid(one, other, compass_of(canvas)) if one.shape == other.shape else None
+
+
+def picture(image: Image.Image, kind: str = "PNG") -> str:
+    """Return a picture as a data URI."""
+    stream = io.BytesIO()
+    image.save(stream, format=kind, optimize=True, **({"quality": 85} if kind == "JPEG" else {}))
+    return data_uri(f"image/{kind.lower()}", stream)

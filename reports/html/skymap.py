@@ -129,39 +129,6 @@ def photograph(taken: Image.Image, side: int) -> tuple[str, int, int]:
     return data_uri("image/jpeg", stream), flat.width, flat.height
 
 
-@dataclass(frozen=True)
-class OneGrid:
-    """A grid that holds two pictures: the element of either under each of its own (-1: none), and the directions on it."""
-
-    first: NDArray[np.intp]
-    second: NDArray[np.intp]
-    compass: Compass | None
-
-
-def one_grid(first: tuple[tuple[int, int], Cards], second: tuple[tuple[int, int], Cards]) -> OneGrid | None:
-    """Place two pictures, given by their shapes and WCS cards, on the first one's grid, extended to hold both.
-
-    ``None`` if they can't be placed together, or the grid would be too large.
-    """
-    # An element is named by its number, which float32 holds exactly up to 2**24.
-    planes = [
-        _Plane(np.arange(1, rows * columns + 1, dtype=np.float32).reshape(rows, columns), cards)
-        for (rows, columns), cards in (first, second)
-        if 0 < rows * columns < 1 << 24
-    ]
-    if len(planes) != 2 or (canvas := _canvas(planes[0], planes[1], ())) is None:
-        return None
-    one, other = (_on(canvas, plane).depth.astype(np.intp) - 1 for plane in planes)
-    return OneGrid(one, other, _compass(canvas)) if one.shape == other.shape else None
-
-
-def picture(image: Image.Image, kind: str = "PNG") -> str:
-    """Return a picture as a data URI."""
-    stream = io.BytesIO()
-    image.save(stream, format=kind, optimize=True, **({"quality": 85} if kind == "JPEG" else {}))
-    return _uri(f"image/{kind.lower()}", stream)
-
-
 def _levels(depths: Sequence[Depth]) -> tuple[Level, ...]:
     """Return the steps of the scale that all maps share: one per value if there are few, else equal steps."""
     values = np.unique(np.concatenate([np.unique(d[d > 0]) for d in depths]))

@@ -21,11 +21,13 @@ OF_TODAY = [page for page in PAGES if page.name != "CHANGELOG.md"]
 PLACEHOLDER = re.compile(r"[A-Z]{2,}")
 
 RUN_BY = {
+    "phase3 accept": "tests/commands/test_compare.py",
     "phase3 autopsy": "tests/field/test_autopsy.py",
     "phase3 case make": "tests/field/test_case_file.py",
     "phase3 case run": "tests/field/test_case_file.py",
     "phase3 case verify": "tests/field/test_case_file.py",
     "phase3 clean": "tests/commands/test_clean.py",
+    "phase3 compare": "tests/commands/test_compare.py",
     "phase3 conclude": "tests/commands/test_conclude.py",
     "phase3 data fetch": "tests/commands/test_main.py",
     "phase3 data list": "tests/commands/test_main.py",
@@ -35,6 +37,8 @@ RUN_BY = {
     "phase3 merge": "tests/session/test_merge.py",
     "phase3 patch": "tests/commands/test_patch.py",
     "phase3 record": "tests/commands/test_record.py",
+    "phase3 sign": "tests/commands/test_sign.py",
+    "phase3 verify": "tests/commands/test_verify.py",
     "phase3 report": "tests/commands/test_main.py",
     "pytest": ".ci/run",
     "pytest -m phase3": "tests/plugin/test_hooks.py",
@@ -51,6 +55,7 @@ NOT_RUN = {
     "pybabel extract": "It writes into the checkout. test_catalogue.py finds the sentences with the same library.",
     "pybabel update": "It changes the catalogue. test_catalogue.py finds sentences that lack a translation, and stale ones.",
     "benchmarks": "They measure for minutes. test_sound.py runs one on few skies.",
+    "ssh-keygen -Y": "OpenSSH's own. test_verify.py signs with the same words, in the code of `phase3 sign`.",
     "docs/cases/output_folder.py": "It needs ZeMosaic. test_output_folder.py tests it with a stand-in.",
 }
 """Each kind of command that no test runs, with the reason and what is tested in its place."""
