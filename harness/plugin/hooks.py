@@ -71,6 +71,8 @@ USAGE = 2
 """The exit status if it is known before the start that nothing can be judged, or that there is no room for the runs."""
 WIDTH = 120
 """Columns of the lines at the end without a terminal."""
+COLOURS = {"✗": "red", "✓": "green", "?": "yellow", "△": "yellow", "◐": "yellow"}
+"""Colours by the sign of a line, for terminals that have them. The sign says the same without."""
 NARROWEST = 60
 """Columns below which the lines at the end are not broken further."""
 FEWEST_POINTINGS = 2
@@ -281,7 +283,7 @@ class Validation:
         reporter.section("phase3")
         columns = shutil.get_terminal_size().columns - 1 if self.on_terminal else WIDTH
         for line in summary_lines(self.session, language, columns=max(NARROWEST, columns)):
-            reporter.write_line(line)
+            reporter.write_line(line, **{COLOURS[line[:1]]: True} if line[:1] in COLOURS else {})
         if self.session.interrupted is not None:
             again = say("To go on: the same command with --phase3-resume={name}", name=self.folder.name)
             reporter.write_line(again.render(translate))

@@ -7,10 +7,12 @@ import pytest
 
 from harness.language.message import say
 from harness.session.model import JudgedRun, Session, TestEntry
+from harness.session.rows import with_rows
 from harness.verdict import Outcome, Verdict
 from reports.junit import junit
 from reports.material import Material
 from reports.write import write_views
+from tests.done_sessions import LINES, a_session
 from tests.sample_session import sample_session
 
 EMPTY = Session("2026-01-01T00:00:00+00:00", "reference", "reference", {}, "pytest", {})
@@ -81,3 +83,23 @@ def test_the_order_is_that_of_the_names():
     """Two files of the same session are equal, whichever worker was first."""
     tests = tuple(replace(TEST, nodeid=f"scenarios/t.py::t[{n}]") for n in "bac")
     assert junit(replace(EMPTY, tests=tests)) == junit(replace(EMPTY, tests=tests[::-1]))
+
+
+def test_a_line_has_its_figures_and_its_scope_beside_its_outcome():
+    """The Definition of Done comes first. A line that was run in part has its figures, and of how many cases they are."""
+    session = a_session()
+    only = replace(session, tests=tuple(t for t in session.tests if t.case in (None, "chain")))
+    for found, outcome, scope in (
+        (session, "pass", "3 synthetic"),
+        (only, "not evaluated", "1 of 3 cases (1 synthetic)"),
+    ):
+        root = ET.fromstring(junit(with_rows(found, LINES)))
+        rows = [(p.get("name"), p.get("value")) for p in root.findall("./testsuite/properties/property")]
+        assert [name for name, _ in rows if name.startswith("phase3_line_")][:3] == [
+            "phase3_line_4.1",
+            "phase3_line_4.2",
+            "phase3_line_4.3",
+        ]
+        known = dict(rows)
+        assert known["phase3_line_4.2"] == outcome
+        assert known["phase3_figures_4.2"] == f"tiles 5/6 → 6/6; {scope}"
