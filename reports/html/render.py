@@ -1,12 +1,15 @@
-"""Write the report of a session: one HTML page per language, which needs neither network nor JavaScript."""
+"""Write the report of a session: one HTML page per language, which needs no network, and JavaScript only for its form."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from harness.language.catalogue import Language, language
 from harness.language.message import visible
@@ -21,6 +24,15 @@ from reports.signoff import standing_words
 MAX_BYTES = 3_000_000
 # The longest side of pictures, in pixels, smaller with each try until the page is small enough; at last nothing is drawn.
 _SIDES = (560, 320, 160, None)
+
+
+SIGN_SCRIPT = (Path(__file__).parent / "templates" / "sign.js").read_text(encoding="utf-8")
+"""The only script of the page: it makes a file of the decisions in the form."""
+
+
+def script_digest(script: str) -> str:
+    """Return the source expression by which a Content-Security-Policy allows one script."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode('utf-8')).digest()).decode('ascii')}"
 
 
 def write_reports(material: Material) -> tuple[Path, ...]:
@@ -72,6 +84,9 @@ def _environment(code: Code) -> Environment:
         finalize=_visible,
     )
     environment.globals["_"] = language(code).say
+    # Written as it is, because the page's policy allows only the script with this digest.
+    environment.globals["sign_script"] = Markup(SIGN_SCRIPT)  # noqa: S704 -- a file of this package
+    environment.globals["sign_script_digest"] = script_digest(SIGN_SCRIPT)
     return environment
 
 
