@@ -24,7 +24,7 @@ def _program():
 
 @pytest.fixture(scope="session")
 def chromium():
-    """A running browser. Without one the tests are skipped, with the reason."""
+    """Start a browser. Without one the tests are skipped, with the reason."""
     playwright = pytest.importorskip("playwright.sync_api")
     program, reason = _program()
     if not program:

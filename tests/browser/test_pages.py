@@ -18,7 +18,7 @@ LINKS = """() => [...document.querySelectorAll('a[href^="#"]')].map(link => ({
 
 @pytest.fixture(params=CODES)
 def code(request):
-    """Each language."""
+    """Return each language."""
     return request.param
 
 
