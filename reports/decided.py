@@ -24,7 +24,9 @@ def decided(session: Session, lang: Language) -> tuple[Badge, str, str]:
             "{target} does not meet the Definition of Done: {count} of {all} lines fail.", count=fails, **values
         )
     elif session.outcome is Outcome.UNKNOWN and unknowns:
-        sentence = say("{target}: no decision, because {count} of {all} lines could not conclude.", count=unknowns, **values)
+        sentence = say(
+            "{target}: no decision, because {count} of {all} lines could not conclude.", count=unknowns, **values
+        )
     elif session.outcome is not Outcome.PASS:
         sentence = title
     elif opens:

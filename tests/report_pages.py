@@ -137,7 +137,7 @@ def seen(text):
         # The summary of closed details is seen, unless other closed details are around it.
         closed = [kind for kind in around if kind == "closed"]
         if not closed or (around[-1] == "summary" and len(closed) == 1 and around[-2] == "closed"):
-            shown += text[place : tag.start()]
+            shown += f" {text[place : tag.start()]}"
         place = tag.end()
         if tag[0].startswith("<details"):
             around.append("open" if " open" in tag[1] else "closed")
