@@ -79,8 +79,9 @@ class _Builder:
     def page(self, translation: str) -> ReportView:
         lang, session = self.lang, self.session
         mark, title, sentence = decided(session, lang)
-        cases = tuple(self._case(case) for case in self.case_ids)
         pictures = None if self.side is None else before_after(self.material, session, lang, self.side)
+        compared = pictures.case if pictures is not None and pictures.panels else ""
+        cases = tuple(self._case(case, compared) for case in self.case_ids)
         told = why(self.material, session, self.runs.verdict_id, lang)
         verdict_ids = {(run_key(j), v.check): self.runs.verdict_id(j, v) for j in session.judged for v in j.verdicts}
         checklist = self._checklist(
@@ -90,7 +91,7 @@ class _Builder:
                 patch={verdict.check: f"patch-{n}" for n, verdict in enumerate(session.patch, 1)},
                 tests=self.test_ids,
                 chains={named.id: chain.id for chain in told.chains for named in chain.checks},
-                compared=pictures.case if pictures is not None and pictures.panels else "",
+                compared=compared,
             )
         )
         smaller = ""
@@ -196,7 +197,7 @@ class _Builder:
     def _case_rank(self, case: str) -> int:
         return rank(_worst(j for j in self.session.judged if j.case == case))
 
-    def _case(self, case: str) -> CaseView:
+    def _case(self, case: str, compared: str) -> CaseView:
         judged = sorted((j for j in self.session.judged if j.case == case), key=lambda j: (role_rank(j.role), j.run))
         entry = next((self.material.runs[j.run] for j in judged if j.run in self.material.runs), None)
         outcome = _worst(judged)
@@ -208,7 +209,7 @@ class _Builder:
             dataset="" if entry is None else self._dataset(entry),
             badge=badge(outcome, self.lang),
             folded=outcome is Outcome.PASS,
-            runs=tuple(self.runs.run(j) for j in judged),
+            runs=tuple(self.runs.run(j, compared) for j in judged),
         )
 
     def _dataset(self, entry: RunEntry) -> str:

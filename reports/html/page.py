@@ -115,7 +115,7 @@ class TimeView:
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """One judged run with its drawings; ``shown`` unless it is as it should be or a run to compare with.
+    """One judged run with its drawings; ``shown`` unless it passes, is compared with, or is shown above.
 
     A part missing from the record is ``None``; ``problems`` say why.
     """
