@@ -1,10 +1,13 @@
 """Open the report as a reviewer does: from disk, without a network, with and without JavaScript, narrow, dark, printed."""
 
 import pytest
+from pypdf import PdfReader
 
+from harness.commands.main import main
 from harness.language.system import CODES
 from reports.html.build import FILES
 from tests.reports.conftest import folders  # noqa: F401 -- the sessions with their pages
+from tests.signed_sessions import NEEDS_SSH, a_key
 
 KINDS = ("reference", "zemosaic", "unsealed", "hostile")
 ALL_OPEN = "document.querySelectorAll('details').forEach(part => { part.open = true })"
@@ -83,3 +86,62 @@ def test_the_other_language_is_one_click_away(opened, folders):  # noqa: F811
     for code in ("fr", "en"):
         page.locator(f"a[hreflang={code}]").first.click()
         assert page.locator("html").get_attribute("lang") == code
+
+
+@pytest.mark.parametrize("kind", ["zemosaic", "hostile"])
+def test_a_line_of_the_definition_of_done_is_one_click_from_its_picture(kind, code, opened, folders):  # noqa: F811
+    """The link of a line leads to a part of the page in which a picture or a drawing is seen."""
+    page = opened(folders[kind] / FILES[code])
+    links = page.locator("#decision .lines a[href^='#']").evaluate_all(
+        "all => all.map(link => link.getAttribute('href'))"
+    )
+    shown = [
+        to
+        for to in dict.fromkeys(links)
+        if page.evaluate("to => document.querySelector(to).querySelector('img, svg') !== null", to)
+    ]
+    assert shown
+    page.locator(f"#decision .lines a[href='{shown[0]}']").first.click()
+    assert page.locator(shown[0]).locator("img, svg").first.is_visible()
+
+
+@pytest.mark.parametrize("kind", ["reference", "zemosaic"])
+def test_the_decision_is_printed_on_at_most_three_pages(kind, code, opened, folders, tmp_path):  # noqa: F811
+    """The parts before the checklist, which begins a new page, take at most three pages of A4."""
+    page = opened(folders[kind] / FILES[code])
+    title = page.locator("#checklist h2").first.inner_text()
+    page.pdf(path=tmp_path / "page.pdf", prefer_css_page_size=True)
+    pages = [printed.extract_text() for printed in PdfReader(tmp_path / "page.pdf").pages]
+    first = next(number for number, text in enumerate(pages) if text.lstrip().startswith(title))
+    assert 1 <= first <= 3
+
+
+@NEEDS_SSH
+def test_decisions_in_the_form_are_signed_and_verified(opened, signable, tmp_path, capsys):
+    """Fill the form, download its file, sign with it, and verify the signature."""
+    page = opened(signable / FILES["fr"], accept_downloads=True)
+    form = page.locator("#sign-form")
+    for number, choice in enumerate(("reject", "accept", "reserve"), 1):
+        part = form.locator(f"fieldset[data-line='4.{number}']")
+        part.locator(f"input[value={choice}]").check()
+        part.locator("input[type=text]").fill(f"vu à l'œil <{number}>")
+    form.locator("input[name=by]").fill("Zoé")
+    with page.expect_download() as waiting:
+        form.locator("button").click()
+    waiting.value.save_as(tmp_path / "form.json")
+    key = a_key(tmp_path / "clé")
+    assert main(["sign", str(signable), "--from", str(tmp_path / "form.json"), "--key", str(key)]) == 0
+    allowed = tmp_path / "allowed"
+    allowed.write_text(f"zoe@example.org {key.with_suffix('.pub').read_text(encoding='utf-8')}", encoding="utf-8")
+    capsys.readouterr()
+    assert main(["verify", str(signable), "--allowed-signers", str(allowed)]) == 0
+    out = capsys.readouterr().out
+    assert "Decision of Zoé" in out
+    assert all(f"vu à l'œil <{number}>" in out for number in (1, 2, 3))
+
+
+def test_the_form_needs_javascript_and_the_page_does_not(opened, signable):
+    """Without JavaScript the form is not shown, because its button could do nothing; the command is."""
+    page = opened(signable / FILES["en"], java_script_enabled=False)
+    assert not page.locator("#sign-form").is_visible()
+    assert page.locator("#sign pre").inner_text().startswith("phase3 sign ")
