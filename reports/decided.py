@@ -17,14 +17,16 @@ def decided(session: Session, lang: Language) -> tuple[Badge, str, str]:
     if session.self_test or session.interrupted is not None or not outcomes:
         return mark, title, counts
     values = {"target": session.target, "all": len(outcomes)}
-    fails, unknowns, opens = (
-        outcomes.count(o) for o in (Outcome.FAIL, Outcome.UNKNOWN, Outcome.NOT_EVALUATED)
-    )
+    fails, unknowns, opens = (outcomes.count(o) for o in (Outcome.FAIL, Outcome.UNKNOWN, Outcome.NOT_EVALUATED))
     say = lang.say
     if session.outcome is Outcome.FAIL and fails:
-        sentence = say("{target} does not meet the Definition of Done: {count} of {all} lines fail.", count=fails, **values)
+        sentence = say(
+            "{target} does not meet the Definition of Done: {count} of {all} lines fail.", count=fails, **values
+        )
     elif session.outcome is Outcome.UNKNOWN and unknowns:
-        sentence = say("{target}: no decision. {count} of {all} lines could not conclude.", count=unknowns, **values)
+        sentence = say(
+            "{target}: no decision, because {count} of {all} lines could not conclude.", count=unknowns, **values
+        )
     elif session.outcome is not Outcome.PASS:
         sentence = title
     elif opens:

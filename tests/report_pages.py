@@ -127,3 +127,22 @@ def done_lines(*outcomes, test):
         Requirement(f"4.{n}", DEFINITION_OF_DONE, "…", (test,) if outcome == "pass" else (), Outcome(outcome))
         for n, outcome in enumerate(outcomes, 1)
     )
+
+
+def seen(text):
+    """Return the words of a page that a reader sees before anything is opened: nothing in closed details, no hint of a drawing."""
+    text = re.sub(r'<(style|title).*?</\1>|<p class="on-paper.*?</p>', "", text, flags=re.DOTALL)
+    shown, place, around = "", 0, []
+    for tag in re.finditer(r"<details([^>]*)>|</details>|<summary[^>]*>|</summary>", text):
+        # The summary of closed details is seen, unless other closed details are around it.
+        closed = [kind for kind in around if kind == "closed"]
+        if not closed or (around[-1] == "summary" and len(closed) == 1 and around[-2] == "closed"):
+            shown += f" {text[place : tag.start()]}"
+        place = tag.end()
+        if tag[0].startswith("<details"):
+            around.append("open" if " open" in tag[1] else "closed")
+        elif tag[0].startswith("<summary"):
+            around.append("summary")
+        else:
+            around.pop()
+    return Page(shown + text[place:]).words.split()

@@ -9,7 +9,6 @@ from harness.record.reader import Record
 from harness.session.evidence import hole_outlines
 from harness.session.model import JudgedRun, Session
 from harness.verdict import Outcome
-from reports.html.overview import run_words
 from reports.html.planes import Outline
 from reports.html.skymap import Map
 from reports.html.together import Shot, Together, together
@@ -39,8 +38,6 @@ class BeforeAfterView:
     panels: tuple[PanelView, ...]
     notes: tuple[str, ...]
     problem: str
-    gained: bool = False
-    lost: bool = False
 
 
 def chosen(session: Session) -> tuple[JudgedRun, JudgedRun | None] | None:
@@ -85,34 +82,39 @@ def _has_holes(judged: JudgedRun) -> bool:
 
 
 def before_after(material: Material, session: Session, lang: Language, side: int) -> BeforeAfterView | None:
-    """Show the chosen case; ``None`` without a run under validation."""
+    """Show the chosen case; ``None`` without a run under validation.
+
+    Without a run before the patch, the same version with ``run_end`` takes its place: it shows what is missing.
+    """
     pair = chosen(session)
     if pair is None:
         return None
     after, before = pair
     say = lang.say
-    if before is None:
+    first_key = before.run if before is not None else after.pair
+    if first_key is None:
         problem = say("No version with the bug was run on this case: there is nothing to compare.")
         return BeforeAfterView(after.case, (), (), problem)
-    shots = [_shot(judged, material) for judged in (before, after)]
     whole = material.record(after.pair)
-    first, second = shots
-    made = None
-    if first is not None and second is not None:
-        made = together(first, second, whole.products if isinstance(whole, Record) else None, min(side, SIDE))
-    if made is None:
-        lacking = [judged for judged, shot in zip((before, after), shots, strict=True) if shot is None]
-        names = ", ".join(run_words(material.runs.get(judged.run), judged) for judged in lacking)
-        problem = say("No picture of the mosaic can be read for: {runs}.", runs=names)
-        if not lacking:
-            problem = say("The two mosaics can't be placed on one grid.")
+    first, second = _shot(first_key, before, material), _shot(after.run, after, material)
+    if first is None or second is None:
+        lacking = [key for key, shot in ((first_key, first), (after.run, second)) if shot is None]
+        problem = say("No picture of the mosaic can be read for: {runs}.", runs=", ".join(lacking))
         return BeforeAfterView(after.case, (), (), problem)
-    return _view(made, before, after, material, lang)
+    made = together(first, second, whole.products if isinstance(whole, Record) else None, min(side, SIDE))
+    if made is None:
+        return BeforeAfterView(after.case, (), (), say("The two mosaics can't be placed on one grid."))
+    return _view(made, (first_key, before), after, material, lang)
 
 
-def _view(made: Together, before: JudgedRun, after: JudgedRun, material: Material, lang: Language) -> BeforeAfterView:
+def _view(
+    made: Together, first: tuple[str, JudgedRun | None], after: JudgedRun, material: Material, lang: Language
+) -> BeforeAfterView:
     say = lang.say
-    names = [_name(judged, material) for judged in (before, after)]
+    key, before = first
+    names = [_name(key, material), _name(after.run, material)]
+    if before is None:
+        names = [say("{target} with run_end", target=names[0]), say("{target} with per_tile", target=names[1])]
     difference = say("The same sky is covered in both.")
     areas = [None if area is None or area < 1 else round(area, 1) for area in (made.gained, made.lost)]
     if areas[0] is not None:
@@ -120,11 +122,13 @@ def _view(made: Together, before: JudgedRun, after: JudgedRun, material: Materia
     if areas[1] is not None:
         lost = say("Red: {area} arcmin² that only {before} covers.", area=areas[1], before=names[0])
         difference = lost if areas[0] is None else f"{difference} {lost}"
-    title = say("{before} – version with the bug", before=names[0])
-    if before.expected_red is None:
+    title = names[0]
+    if before is not None and before.expected_red is not None:
+        title = say("{before} – version with the bug", before=names[0])
+    elif before is not None:
         title = say("{before} – baseline", before=names[0])
     shown = (
-        (title, _said(before, lang), made.first),
+        (title, _said(before, lang) if before is not None else "", made.first),
         (say("{after} – version under test", after=names[1]), _said(after, lang), made.second),
         (say("Difference"), difference, made.difference),
     )
@@ -136,8 +140,6 @@ def _view(made: Together, before: JudgedRun, after: JudgedRun, material: Materia
         ),
         notes=tuple(_notes(made, after, lang)),
         problem="",
-        gained=areas[0] is not None,
-        lost=areas[1] is not None,
     )
 
 
@@ -158,22 +160,23 @@ def _notes(made: Together, after: JudgedRun, lang: Language) -> list[str]:
     return notes
 
 
-def _shot(judged: JudgedRun, material: Material) -> Shot | None:
-    record = material.record(judged.run)
+def _shot(key: str, judged: JudgedRun | None, material: Material) -> Shot | None:
+    """Return the mosaic of a run with the holes that were found in it; ``None`` without a picture that can be read."""
+    record = material.record(key)
     if not isinstance(record, Record) or record.products is None:
         return None
     picture = material.photograph(record)
-    holes = [Outline(number, edge) for number, edge in hole_outlines(judged).items()]
+    outlines = hole_outlines(judged) if judged is not None else {}
+    holes = [Outline(number, edge) for number, edge in outlines.items()]
     return None if picture is None else Shot(record.products, picture, holes)
 
 
-def _name(judged: JudgedRun, material: Material) -> str:
-    entry = material.runs.get(judged.run)
-    return entry.target if entry is not None else judged.run
+def _name(key: str, material: Material) -> str:
+    entry = material.runs.get(key)
+    return entry.target if entry is not None else key
 
 
 def _said(judged: JudgedRun, lang: Language) -> str:
     """Return what the checks of tiles and holes say of a run."""
     said = {verdict.check: lang.render(verdict.sentence) for verdict in judged.verdicts}
     return " ".join(said[check] for check in _TELLING if check in said)
-

@@ -42,6 +42,11 @@ from reports.not_covered import finding_line, known_findings, not_covered, sizes
 
 REAL_COMMAND = "pytest -m phase3 --phase3-target=zemosaic:PATH@COMMIT --phase3-python=PYTHON"
 FILES: Mapping[str, str] = {"en": "report.html", "fr": "report.fr.html"}
+# What is written beside the page, and linked from it.
+BESIDE: Mapping[str, tuple[str, ...]] = {
+    "en": ("session.json", "summary.md", "junit.xml"),
+    "fr": ("session.json", "summary.fr.md", "junit.xml"),
+}
 # With more passes of the subject than this they are folded: the matrix above already shows them.
 MAX_PASSES = 12
 
@@ -74,19 +79,19 @@ class _Builder:
     def page(self, translation: str) -> ReportView:
         lang, session = self.lang, self.session
         mark, title, sentence = decided(session, lang)
-        cases = tuple(self._case(case) for case in self.case_ids)
         pictures = None if self.side is None else before_after(self.material, session, lang, self.side)
+        compared = pictures.case if pictures is not None and pictures.panels else ""
+        cases = tuple(self._case(case, compared) for case in self.case_ids)
         told = why(self.material, session, self.runs.verdict_id, lang)
+        verdict_ids = {(run_key(j), v.check): self.runs.verdict_id(j, v) for j in session.judged for v in j.verdicts}
         checklist = self._checklist(
             Places(
-                verdicts={
-                    (run_key(j), v.check): self.runs.verdict_id(j, v) for j in session.judged for v in j.verdicts
-                },
+                verdicts=verdict_ids,
                 runs=self.run_ids,
                 patch={verdict.check: f"patch-{n}" for n, verdict in enumerate(session.patch, 1)},
                 tests=self.test_ids,
                 chains={named.id: chain.id for chain in told.chains for named in chain.checks},
-                compared=pictures.case if pictures is not None and pictures.panels else "",
+                compared=compared,
             )
         )
         smaller = ""
@@ -116,7 +121,7 @@ class _Builder:
                 self.case_ids,
                 self.run_ids,
                 {c.name: c.dataset for c in cases},
-                {(run_key(j), v.check): self.runs.verdict_id(j, v) for j in session.judged for v in j.verdicts},
+                verdict_ids=verdict_ids,
             ),
             cases=cases,
             appendix=self._appendix(cases),
@@ -156,6 +161,7 @@ class _Builder:
             real_judged=any(s.judged for s in session.real_sets),
             identity=_pairs(session.identity),
             environment=tuple((str(k), str(v)) for k, v in session.environment.items()),
+            files=BESIDE[self.lang.code],
         )
 
     def _folded(self, verdicts: Sequence[VerdictView]) -> tuple[tuple[VerdictView, ...], tuple[FoldView, ...]]:
@@ -190,7 +196,7 @@ class _Builder:
     def _case_rank(self, case: str) -> int:
         return rank(_worst(j for j in self.session.judged if j.case == case))
 
-    def _case(self, case: str) -> CaseView:
+    def _case(self, case: str, compared: str) -> CaseView:
         judged = sorted((j for j in self.session.judged if j.case == case), key=lambda j: (role_rank(j.role), j.run))
         entry = next((self.material.runs[j.run] for j in judged if j.run in self.material.runs), None)
         outcome = _worst(judged)
@@ -202,7 +208,7 @@ class _Builder:
             dataset="" if entry is None else self._dataset(entry),
             badge=badge(outcome, self.lang),
             folded=outcome is Outcome.PASS,
-            runs=tuple(self.runs.run(j) for j in judged),
+            runs=tuple(self.runs.run(j, compared) for j in judged),
         )
 
     def _dataset(self, entry: RunEntry) -> str:
@@ -245,7 +251,9 @@ class _Builder:
         for n, requirement in enumerate(self.session.requirements):
             sections.setdefault(requirement.section, []).append(n)
         return tuple(
-            SectionView(title, found := tuple(map(lines.line, members)), _counted(line.badge for line in found))
+            SectionView(
+                title, found := tuple(map(lines.line, members)), _counted((line.badge for line in found), self.lang)
+            )
             for title, members in sections.items()
         )
 
@@ -320,12 +328,12 @@ def _worst(judged: Iterable[JudgedRun]) -> Outcome:
     return merge(j.outcome for j in answering)
 
 
-def _counted(badges: Iterable[Badge]) -> tuple[tuple[Badge, str], ...]:
-    """Count equal signs: in a summary the words of partial lines differ by their numbers."""
+def _counted(badges: Iterable[Badge], lang: Language) -> tuple[tuple[Badge, str], ...]:
+    """Count equal signs. The words of lines that were run in part differ by their numbers: here they have one word."""
     found: dict[str, tuple[Badge, int]] = {}
     for shown in badges:
-        first, count = found.get(shown.sign, (shown, 0))
-        found[shown.sign] = (first, count + 1)
+        first = replace(shown, word=lang.say("in part")) if shown.style == "part" else shown
+        found[shown.sign] = (first, found.get(shown.sign, (first, 0))[1] + 1)
     return tuple((shown, str(count)) for shown, count in found.values())
 
 

@@ -68,23 +68,28 @@ def plain(value: Any) -> str:
 
 
 def _scalar(value: Any, language: Language) -> str:
-    if value is None:
-        return "–"
+    if isinstance(value, Message):
+        return _short(language.render(value))
     if _is_message(value):
         values = {str(k): v if isinstance(v, str | int | float) else str(v) for k, v in value["values"].items()}
         return _short(language.render(Message(str(value["text"]), values)))
-    if isinstance(value, Message):
-        return _short(language.render(value))
-    if isinstance(value, Mapping):
-        return _short(", ".join(f"{name} {_scalar(part, language)}" for name, part in list(value.items())[:MAX_ITEMS]))
     if isinstance(value, bool):
         return language.say("yes") if value else language.say("no")
     if isinstance(value, int | float):
         return language.number(value, digits=8)
+    parts = _parts(value, language)
+    if parts is None:
+        return "–" if value is None else _short(str(value))
+    return _short(", ".join(parts[:MAX_ITEMS]) + (", …" if len(parts) > MAX_ITEMS else ""))
+
+
+def _parts(value: Any, language: Language) -> list[str] | None:
+    """Return the parts of a list or of a mapping, the latter with their names; ``None`` for any other value."""
+    if isinstance(value, Mapping):
+        return [f"{name} {_scalar(part, language)}" for name, part in list(value.items())[: MAX_ITEMS + 1]]
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        shown = ", ".join(_scalar(part, language) for part in value[:MAX_ITEMS])
-        return _short(shown + (", …" if len(value) > MAX_ITEMS else ""))
-    return _short(str(value))
+        return [_scalar(part, language) for part in value[: MAX_ITEMS + 1]]
+    return None
 
 
 def _is_message(value: Any) -> bool:

@@ -103,6 +103,7 @@ def glance(
     case_ids: Mapping[str, str],
     run_ids: Mapping[RunKey, str],
     datasets: Mapping[str, str],
+    *,
     verdict_ids: Mapping[tuple[RunKey, str], str] = MappingProxyType({}),
 ) -> Glance:
     """Build the matrix of a session.

@@ -115,7 +115,10 @@ class TimeView:
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """One judged run with its drawings. A part missing from the record is ``None``; ``problems`` say why."""
+    """One judged run with its drawings; ``shown`` unless it passes, is compared with, or is shown above.
+
+    A part missing from the record is ``None``; ``problems`` say why.
+    """
 
     id: str
     title: str
@@ -124,6 +127,7 @@ class RunView:
     badge: Badge
     control: bool
     is_pair: bool
+    shown: bool
     expected: str
     found: str
     compared: str
@@ -247,6 +251,7 @@ class AppendixView:
     real_judged: bool
     identity: tuple[tuple[str, str], ...]
     environment: tuple[tuple[str, str], ...]
+    files: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from harness.record.reader import Record
 from harness.record.request import RETENTIONS
 from harness.session.evidence import bookkeeping_exponent, hole_outlines, phase_3_ratio, to_read
 from harness.session.model import JudgedRun
-from harness.verdict import Verdict, rank, worst_first
+from harness.verdict import Outcome, Verdict, rank, worst_first
 from reports.badges import (
     BEFORE,
     badge,
@@ -68,8 +68,8 @@ class Runs:
         self.baselines = {(j.case, j.run) for j in judged if j.role == "baseline"}
         self.baselines |= {(j.case, j.baseline) for j in judged if j.baseline is not None}
 
-    def run(self, judged: JudgedRun) -> RunView:
-        """Return the view of a judged run."""
+    def run(self, judged: JudgedRun, compared: str = "") -> RunView:
+        """Return the view of a judged run. ``compared`` is the case whose mosaics the page shows before and after the patch."""
         lang, material = self.lang, self.material
         entry = material.runs.get(judged.run)
         found, pair = material.record(judged.run), material.record(judged.pair)
@@ -92,6 +92,7 @@ class Runs:
             badge=badge(judged.outcome, lang),
             control=judged.expected_red is not None,
             is_pair=judged.role.endswith("pair"),
+            shown=judged.role == "subject" and judged.outcome is not Outcome.PASS and judged.case != compared,
             expected=expected_red(judged, lang),
             found=found_red(judged, lang),
             compared=self._compared(judged),

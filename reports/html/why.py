@@ -177,7 +177,7 @@ def _told(
     steps = tuple(
         Step(say("{seconds} s", seconds=_seconds(t, start)), text, t == done.t) for t, text in sorted(moments)
     )
-    drawing = zoom(history, start, done, tuple(r for r in every if r is not done), last, victim, lang)
+    drawing = zoom(history, start, done, tuple(r for r in every if r is not done), last=last, victim=victim, lang=lang)
     alt = say(
         "Tiles and removals around {seconds} s after the start of Phase 3: {cache} is removed while tile {tile} needs it.",
         seconds=_seconds(done.t, start),
@@ -190,7 +190,7 @@ def _told(
 def _moments(
     causes: Causes, done: Removal, last: int | None, victim: Tile | None, lang: Language
 ) -> list[tuple[int, str]]:
-    """Return when what happened: the last collected tile's end, the removal, and what became of the tile that needed the cache."""
+    """Return when what happened: the end of the last collected tile, the removal, and the steps of the tile that needed it."""
     say = lang.say
     found = [(done.t, _who(done, lang))]
     ended = causes.tiles[last].ended if last is not None else None

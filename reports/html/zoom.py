@@ -52,6 +52,7 @@ def zoom(
     start: int,
     removal: Removal,
     others: tuple[Removal, ...],
+    *,
     last: int | None,
     victim: int | None,
     lang: Language,

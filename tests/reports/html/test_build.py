@@ -19,12 +19,15 @@ from harness.session.model import (
 from harness.session.run_matrix import RUNS
 from harness.verdict import Outcome, Verdict
 from reports.html import build, render
-from reports.html.build import FILES, REAL_COMMAND
+from reports.html.build import BESIDE, FILES, REAL_COMMAND
 from reports.html.render import MAX_BYTES, write_reports
 from reports.material import Material
 from reports.terminal import summary_lines
 from tests.report_pages import STYLE, Page, a_run, a_session, a_verdict, read, section, shown, written
 from tests.sample_session import RED, sample_session
+
+# The files beside the page that it may link to: itself in the other language, and what it was made from.
+BY_NAME = {*FILES.values(), *(name for names in BESIDE.values() for name in names)}
 
 
 def test_every_page_is_well_formed(page):
@@ -38,7 +41,7 @@ def test_every_link_and_id_resolves(page):
     ids = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
     assert len(ids) == len(set(ids))
     wanted = [a["href"] for a in page.all("a")]
-    assert {href for href in wanted if not href.startswith("#")} < set(FILES.values())
+    assert {href for href in wanted if not href.startswith("#")} < BY_NAME
     inner = [href[1:] for href in wanted if href.startswith("#")]
     inner += [attrs["aria-labelledby"] for _, attrs in page.elements if "aria-labelledby" in attrs]
     inner += [m for _, attrs in page.elements for m in re.findall(r"url\(#([^)]+)\)", attrs.get("fill") or "")]
@@ -54,7 +57,7 @@ def test_nothing_is_loaded_or_run(page):
         assert not [name for name in attrs if name.startswith("on")]
         for name in ("src", "href", "xlink:href", "action", "data"):
             value = attrs.get(name) or ""
-            assert value.startswith(("data:image/", "#")) or value in {"", *FILES.values()}
+            assert value.startswith(("data:image/", "#")) or value in {"", *BY_NAME}
     policies = [a["content"] for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy"]
     assert len(policies) == 1
     assert {"default-src 'none'", "img-src data:", "style-src 'unsafe-inline'"} <= set(policies[0].split("; "))
@@ -69,7 +72,7 @@ def test_landmarks_captions_and_texts_for_pictures(page):
     assert all(len(a.get("alt", "")) > 40 for a in page.all("img"))
     drawings = [a for a in page.all("svg") if a.get("role") == "img"]
     assert drawings
-    assert all("aria-labelledby" in a for a in drawings)
+    assert all("aria-labelledby" in a or len(a.get("aria-label", "")) > 10 for a in drawings)
     stacked = [a for a in page.all("table") if "stack" in a.get("class", "")]
     assert len(page.all("caption")) >= len(stacked) > 0
     levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
@@ -99,7 +102,7 @@ def test_the_self_test_says_so(folders):
     assert f"<title>{title}</title>" in text
     assert text.index(REAL_COMMAND) < text.index("<h1") < text.rindex(title)
     words = read(folders["reference"]).words
-    done = words[words.index("Definition of Done") : words.index("Verdicts", words.index("Definition of Done"))]
+    done = words[words.index("Definition of Done") : words.index("Not covered")]
     assert done.count("○ not evaluated") == 3
     assert "✓" not in done
     french = read(folders["reference"], "fr").words
@@ -111,20 +114,18 @@ def test_a_file_can_not_claim_the_definition_of_done_for_the_reference(folders, 
     session = read_session(folders["reference"])
     claimed = tuple(replace(r, outcome=Outcome.PASS) for r in session.requirements)
     words = written(replace(session, requirements=claimed), tmp_path).words
-    section = words[words.index("4) Definition of Done") : words.index("Every test of the scenarios")]
+    section = words[words.index("4) Definition of Done") : words.index("The verdict of each check")]
     assert section.count("○ not evaluated") == 3
     assert "✓ pass" not in section
 
 
 def test_a_line_of_the_definition_of_done_is_one_row(folders):
-    """Each line is a badge and one cell with its text and reason: a third element would shift the cells of all later lines."""
+    """Each line is a row with its badge, its text, the figures that decide it, and its links."""
     text = (folders["zemosaic"] / FILES["en"]).read_text(encoding="utf-8")
-    done = text[text.index('<div class="done">') : text.index("</header>")]
-    rows = re.findall(r"<li>(.*?)</li>", done, re.DOTALL)
+    done = text[text.index('id="decision"') : text.index("Not covered")]
+    rows = re.findall(r'<tr role="row">(.*?)</tr>', done[done.index("<tbody") :], re.DOTALL)
     assert len(rows) == 3
-    assert all(
-        re.fullmatch(r'\s*<span class="badge[^>]*>.*?</span>\s*<div>.*</div>\s*', row, re.DOTALL) for row in rows
-    )
+    assert all(row.count("<td") == 3 and row.count("<th") == 1 and "badge is-" in row for row in rows)
 
 
 def test_controls_are_shown_as_controls(folders):
@@ -132,7 +133,7 @@ def test_controls_are_shown_as_controls(folders):
     words = read(folders["reference"]).words
     assert f"Expected red: {', '.join(RED)}; red: {', '.join(RED)}." in words
     assert words.count("✓ red, as expected") == len(RED)
-    verdicts = words[words.index("Verdicts on all runs") : words.index("A control is a run")]
+    verdicts = section(read(folders["reference"]), "Verdicts and evidence", "Verdicts on the version with the bug")
     assert "✗" not in verdicts
 
 
@@ -150,11 +151,13 @@ def test_a_control_that_is_not_red_is_shown_to_fail(folders, tmp_path):
 def test_the_worst_comes_first_with_its_cause(folders):
     """Failures come before passes, each with its sentence and the links of its cause."""
     words = read(folders["zemosaic"]).words
-    table = words[words.index("Explanation") : words.index("Dataset:")]
+    table = words[words.index("Verdicts and evidence") : words.index("Every test of the scenarios")]
     assert table.index("✗ fail") < table.index("✓ pass")
     assert "Tile 3 is missing (3 of 4 made)." in table
     assert "Tile 3 was not made: it lacked the caches of 3 of its 3 frames" in table
-    assert "zemosaic 63bcc2c: the validation fails" in words
+    assert words.index("✗ zemosaic 63bcc2c does not meet the Definition of Done: 3 of 3 lines fail.") < words.index(
+        "before → after the patch"
+    )
 
 
 def test_french_is_french(folders):
@@ -180,12 +183,15 @@ def test_languages_link_to_each_other(folders):
 def test_the_hole_is_drawn(folders):
     """The hole is outlined and numbered on the run's map, and its position is marked on the pair's."""
     page = read(folders["zemosaic"])
+    # First on the mosaic and on the difference, then on the coverage of the run and of its pair.
     assert [a["class"].strip() for a in page.all("path") if a.get("class", "").startswith("hole")] == [
+        "hole",
+        "hole",
         "hole",
         "hole ghost",
     ]
     assert "Holes are outlined and numbered: 1." in page.words
-    assert len(page.all("image")) == 2
+    assert len(page.all("image")) == 5
     assert len(page.all("img")) == 1
 
 
@@ -195,7 +201,7 @@ def test_bytes_and_tiles_are_drawn(folders):
     lines = [a["class"] for a in page.all("polyline")]
     assert lines == ["traced", "bound", "sampled"]
     classes = [a.get("class") for a in page.all("rect")]
-    assert classes.count("bar failed") == 2  # the tile and the legend
+    assert classes.count("bar failed") == 4  # the tile, the legend, and the tile in the milliseconds of two causes
     assert "hold" in classes
     assert "caches removed: 12" in page.words
     assert "group 3 waits for 2: met" in page.words
@@ -217,7 +223,7 @@ def test_an_unsealed_record_is_unknown(folders):
     assert "Self-test of the harness: unknown." in words
     assert "No test fails, but 3 of 3 could not conclude, so the validation does not pass." in words
     assert "The record was never sealed: the run may have been cut off." in words
-    table = words[words.index("Explanation") : words.index("A control is a run")]
+    table = words[words.index("Verdicts and evidence") : words.index("Verdicts on the version with the bug")]
     assert "? unknown" in table
     assert "✓ pass" not in table
 
@@ -292,15 +298,27 @@ def test_real_sets_are_named_with_the_command_that_gets_them(folders, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("standing", "told"), [("", "finding"), ("new", "finding, new"), ("pre-existing", "finding, pre-existing")]
+    ("standing", "matrix", "listed"),
+    [
+        ("", "truth △ finding version with the bug", "△ finding truth chain"),
+        ("new", "truth ✗ fail finding, new version with the bug", "✗ fail truth finding, new chain"),
+        (
+            "pre-existing",
+            "truth △ known, not the patch's version with the bug",
+            "△ known, not the patch's truth finding, pre-existing chain",
+        ),
+    ],
 )
-def test_findings_are_marked(standing, told, tmp_path):
-    """A quality finding is labelled with its standing, on the page and in the terminal."""
+def test_findings_are_marked(standing, matrix, listed, tmp_path):
+    """A finding has its standing. Only a new one is a failure: another has the third sign, and is known on the first screen."""
     finding = Verdict("truth", Outcome.FAIL, say("No tile was submitted."), axis="quality", standing=standing)
     session = a_session(judged=(JudgedRun("r", case="chain", role="subject", verdicts=(finding,)),))
     words = written(session, tmp_path).words
-    assert f"truth ✗ fail {told} version with the bug" in words
-    assert f"✗ fail truth {told} chain" in words
+    assert matrix in words
+    assert listed in words
+    first = section(written(session, tmp_path), "zemosaic abc", "Before and after chain")
+    assert ("△ truth: No tile was submitted." in first) == (standing != "new")
+    assert ("✗" in words) == (standing == "new")
     ends = {
         "": "△ truth (finding: chain)",
         "new": "✗ truth (chain)",
@@ -314,15 +332,15 @@ def test_what_gates_stands_before_findings(tmp_path):
     old = Verdict("a", Outcome.FAIL, say("Old."), axis="quality", standing="pre-existing")
     judged = (a_run("a", "subject", (old,)), a_run("z", "subject", (a_verdict("z", Outcome.FAIL),)))
     words = written(a_session(judged=judged), tmp_path).words
-    table = words[words.index("Verdicts on all runs") :]
-    assert table.index("✗ fail z") < table.index("✗ fail a finding, pre-existing")
+    table = words[words.index("Verdicts and evidence") :]
+    assert table.index("✗ fail z") < table.index("△ known, not the patch's a finding, pre-existing")
 
 
 def test_a_failing_test_without_a_verdict_is_named_beside_the_verdicts(tmp_path):
     """A failing test without a verdict in the list (a guard rail, a control) is named above the list, with a link."""
     tests = (TestEntry("scenarios/test_guard_rails.py::t", "No file is added.", Outcome.FAIL, "x", None),)
     page = written(a_session(tests=tests, judged=(a_run("a", "subject", (a_verdict("holes"),)),)), tmp_path)
-    verdicts = section(page, "Verdicts on all runs", "Cases")
+    verdicts = section(page, "Verdicts and evidence", "Every test of the scenarios")
     assert "✗ fail No file is added." in verdicts
     assert "#test-1" in [a.get("href") for a in page.all("a")]
 
@@ -357,7 +375,7 @@ def test_the_page_concludes_nothing(folders, tmp_path):
     """The page shows the outcomes of the session, even if the records would give others."""
     session = read_session(folders["zemosaic"])
     tests = tuple(replace(t, outcome=Outcome.PASS) for t in session.tests)
-    assert "zemosaic 63bcc2c: the evaluated tests pass" in written(replace(session, tests=tests), tmp_path).words
+    assert "zemosaic 63bcc2c: nothing that was run fails" in written(replace(session, tests=tests), tmp_path).words
 
 
 def _colours(block):

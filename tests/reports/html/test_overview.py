@@ -16,13 +16,13 @@ from tests.sample_session import JUDGED
 
 def test_the_matrix_shows_every_case_at_a_glance(folders):
     """The matrix has one row per case, one cell per check with sign and word, and one cell each for control and pair."""
-    matrix = section(read(folders["reference"]), "The verdict of each check", "Verdicts on all runs")
+    matrix = section(read(folders["reference"]), "The verdict of each check", "chain ✓ pass")
     assert f"Case {' '.join(sorted(JUDGED))} version with the bug same version, other retention" in matrix
     assert 'Test A — Repro "trou" chain chain2x2 (synthetic frames), classic' in matrix
     assert matrix.count("✓ pass") == len(JUDGED) + 1  # the signs are explained below
     assert "version with the bug ✓ red found" in matrix
     assert "same version, other retention ○ not made" in matrix
-    red = section(read(folders["zemosaic"]), "The verdict of each check", "Verdicts on all runs")
+    red = section(read(folders["zemosaic"]), "The verdict of each check", "Appendix")
     assert "holes ✗ fail" in red
     assert "products ✓ pass" in red
     assert "version with the bug ○ not made" in red
@@ -39,21 +39,23 @@ def test_the_matrix_leads_to_the_run_and_hides_nothing(tmp_path):
         a_run("b", "pair", (a_verdict("holes"),)),
     )
     page = written(a_session(judged=judged), tmp_path)
-    matrix = section(page, "The verdict of each check", "Verdicts on all runs")
-    first, second = matrix[matrix.index("same version", matrix.index("Case")) :].split(" b ")
+    matrix = section(page, "The verdict of each check", "Appendix")
+    first, second = matrix[matrix.index("same version", matrix.index("Case")) :].split(" b ", 1)
     assert "a a-subject" in first
     assert "a again" in first
     assert first.count("holes ? unknown") == first.count("holes ✓ pass") == 1
-    assert "truth ✗ fail finding" in first
+    assert "truth △ finding" in first
     assert first.count("version with the bug ✗ not as expected") == first.count("other retention ✗ fail") == 2
     assert (
         "holes ○ not evaluated truth ○ not evaluated version with the bug ○ not made same version, other retention ✓ pass"
         in second
     )
-    cells = [a["href"] for a in page.all("a") if re.fullmatch("#run-[0-9]+", a.get("href", ""))]
-    # By case, role and name: the control, its sound pair, the pair that fails, and the two runs of the subject.
-    assert {"#run-1", "#run-3", "#run-4", "#run-5"} <= set(cells)
-    assert "#run-2" not in cells
+    tags = [(tag, attrs.get("class", "")) for tag, attrs in page.elements]
+    inside = page.elements[tags.index(("table", "stack matrix")) : tags.index(("ul", "legend"))]
+    cells = {attrs["href"] for tag, attrs in inside if tag == "a"}
+    # By case, role and name: the control, its sound pair, the pair that fails, and the verdicts of the two runs of the subject.
+    verdicts = {"#run-4-verdict-1", "#run-4-verdict-2", "#run-5-verdict-1"}
+    assert cells == {"#case-1", "#case-2", "#run-1", "#run-3", "#run-6", *verdicts}
 
 
 def test_merged_sessions_have_no_two_equal_rows_and_name_the_dataset(tmp_path):
@@ -67,7 +69,7 @@ def test_merged_sessions_have_no_two_equal_rows_and_name_the_dataset(tmp_path):
     table = [line.split(" | ")[0] for line in summary(session, "en", "0").splitlines() if line.startswith("| a ")]
     assert len(set(table)) == len(runs)
     assert all(any(dataset in row for row in table) for dataset in ("chain3x2", "stress-20"))
-    matrix = section(written(session, tmp_path), "The verdict of each check", "Verdicts on all runs")
+    matrix = section(written(session, tmp_path), "The verdict of each check", "Appendix")
     assert all(f"zemosaic abc, per_tile, {words}" in matrix for words in ("chain3x2, r~2", "stress-20"))
 
 
@@ -94,14 +96,14 @@ def test_passes_are_folded_and_failures_never(tmp_path):
     pair = a_run("a", "pair", (a_verdict("depth"), a_verdict("holes", Outcome.FAIL)))
     few = (a_verdict("tiles"), a_verdict("cache", Outcome.UNKNOWN), a_verdict("disk", Outcome.NOT_APPLICABLE))
     page = written(a_session(judged=(pair, a_run("a", "subject", few))), tmp_path)
-    table = section(page, "Verdicts on all runs", "Cases")
+    table = section(page, "Verdicts and evidence", "No test ran")
     assert "No verdict fails" not in table
     shown, folded = table.split("Verdicts that pass on the comparison runs: 1", 1)
     assert all(text in shown for text in ("✗ fail holes", "? unknown cache", "✓ pass tiles", "– not applicable disk"))
     assert "✓ pass depth" in folded
     many = tuple(a_verdict(f"c{n}") for n in range(13))
     judged = (pair, a_run("a", "subject", (*many, *few)))
-    shown, passes = section(written(a_session(judged=judged), tmp_path), "Verdicts on all runs", "Cases").split(
+    shown, passes = section(written(a_session(judged=judged), tmp_path), "Verdicts and evidence", "No test ran").split(
         "Verdicts that pass: 15", 1
     )
     assert "✓" not in shown
@@ -115,7 +117,7 @@ def test_the_folded_verdicts_print():
     paper = style[style.index("@media print") :]
     assert "details::details-content { content-visibility: visible" in paper
     assert ".on-paper { display: block; }" in paper
-    assert ".verdict-list details, .not-printed { display: none; }" in paper
+    assert re.search(r"\.fold \.verdict-list details, \.not-printed,[^{]* \{ display: none; \}", paper)
 
 
 def test_a_control_may_be_red_where_it_is_allowed(tmp_path):
@@ -154,10 +156,12 @@ def test_the_baseline_gates_nothing(tmp_path):
     session = a_session(judged=(subject, before))
     words = written(session, tmp_path).words
     assert "No verdict fails or is unknown." in words
-    shown, folded = words.split("Verdicts on other versions, for comparison only: 1", 1)
+    shown, folded = words[words.index("Verdicts and evidence") :].split(
+        "Verdicts on other versions, for comparison only: 1", 1
+    )
     assert "✗ fail" not in shown
     assert "✗ fail holes" in folded
-    assert "Cases a ✓ pass" in words
+    assert "a ✓ pass" in words[words.index("The verdict of each check") :]
     assert not any(line.startswith("✗") for line in summary_lines(session, "en"))
     control = replace(a_run("a", "control", red, expected_red=("holes",)), run=before.run)
     both = a_session(judged=(subject, control, before))
