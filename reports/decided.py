@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.language.catalogue import Language
+from harness.language.message import Value
 from harness.session.checklist import DEFINITION_OF_DONE
 from harness.session.model import Session
 from harness.verdict import Outcome
@@ -16,7 +17,7 @@ def decided(session: Session, lang: Language) -> tuple[Badge, str, str]:
     outcomes = [row.outcome for row in session.requirements if row.section == DEFINITION_OF_DONE]
     if session.self_test or session.interrupted is not None or not outcomes:
         return mark, title, counts
-    values = {"target": session.target, "all": len(outcomes)}
+    values: dict[str, Value] = {"target": session.target, "all": len(outcomes)}
     fails, unknowns, opens = (outcomes.count(o) for o in (Outcome.FAIL, Outcome.UNKNOWN, Outcome.NOT_EVALUATED))
     say = lang.say
     if session.outcome is Outcome.FAIL and fails:

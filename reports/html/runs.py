@@ -30,6 +30,7 @@ from reports.html import charts, skymap
 from reports.html.evidence import node
 from reports.html.overview import RunKey, run_key, run_words
 from reports.html.page import Picture, RunView, SkyView, TileView, TimeView, VerdictView
+from reports.html.planes import Outline
 from reports.material import Material
 from reports.names import check_name
 
@@ -185,7 +186,7 @@ class Runs:
 
     def _sky(self, judged: JudgedRun, run: Record | None, pair: Record | None, side: int) -> SkyView | None:
         lang = self.lang
-        outlines = [skymap.Outline(number, edge) for number, edge in hole_outlines(judged).items()]
+        outlines = [Outline(number, edge) for number, edge in hole_outlines(judged).items()]
         maps = skymap.maps(run.products if run else None, pair.products if pair else None, outlines, side)
         if maps is None:
             return None

@@ -198,7 +198,7 @@ def test_removal_tells_the_calls_in_the_targets_source(tmp_path):
     spaces = []
     for name in (library / "tool.py", source / "worker.py"):
         spaces.append({})
-        exec(compile(name.read_text(encoding="utf-8"), str(name), "exec"), spaces[-1])  # noqa: S102 -- written above
+        exec(compile(name.read_text(encoding="utf-8"), str(name), "exec"), spaces[-1])
     recorder.source = os.path.realpath(source)
     remove = _Removal(os.unlink, recorder, paths)
     for name in "ab":

@@ -12,7 +12,7 @@ from PIL import Image
 from harness.language.catalogue import Language
 from harness.record.history import DiskSample, Event, History, HoldStep, Operation, TileStep
 from harness.record.products import Products
-from reports.html import charts, skymap
+from reports.html import charts, planes, skymap
 from tests import micro
 from tests.sample_session import cards
 
@@ -264,7 +264,7 @@ def test_run_and_pair_share_sky_and_scale():
     shifted = dict(cards())
     shifted["CRPIX1"] -= 20
     drawn = skymap.maps(
-        products(whole[:, 20:], shifted), products(whole), [skymap.Outline("1", square(0, 20, 0, 40, cards()))], 100
+        products(whole[:, 20:], shifted), products(whole), [planes.Outline("1", square(0, 20, 0, 40, cards()))], 100
     )
     assert drawn.same_sky
     assert (drawn.run.width, drawn.run.height) == (drawn.pair.width, drawn.pair.height) == (60, 40)
@@ -292,7 +292,7 @@ def test_far_skies_are_drawn_apart():
     drawn = skymap.maps(
         products(np.ones((40, 60)), far),
         products(np.ones((40, 60))),
-        [skymap.Outline("1", square(0, 5, 0, 5, far))],
+        [planes.Outline("1", square(0, 5, 0, 5, far))],
         100,
     )
     assert not drawn.same_sky
@@ -319,7 +319,7 @@ def test_cards_that_make_no_sense_still_give_a_map():
     drawn = skymap.maps(
         products(np.ones((40, 60)), {"CTYPE1": "?"}),
         products(np.ones((40, 60))),
-        [skymap.Outline("1", np.ones((3, 2)))],
+        [planes.Outline("1", np.ones((3, 2)))],
         100,
     )
     assert drawn.run.compass is None
@@ -329,7 +329,7 @@ def test_cards_that_make_no_sense_still_give_a_map():
 def test_a_far_outline_shrinks_no_map():
     """A hole far from the mosaic is counted but not drawn; the canvas stays the same."""
     whole = products(np.ones((40, 60)))
-    drawn = skymap.maps(whole, whole, [skymap.Outline("1", square(0, 5, 0, 5, dict(cards()) | {"CRVAL1": 36.0}))], 100)
+    drawn = skymap.maps(whole, whole, [planes.Outline("1", square(0, 5, 0, 5, dict(cards()) | {"CRVAL1": 36.0}))], 100)
     assert (drawn.run.width, drawn.same_sky, drawn.unplaced) == (60, True, 1)
 
 
