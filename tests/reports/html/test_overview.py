@@ -88,10 +88,9 @@ def test_fault_cases_are_not_under_the_title_of_another_test(tmp_path):
     lines = (Requirement("D.1", "Test D", "x", ("grid.py::t",), Outcome.PASS),)
     judged = tuple(a_run(case, "subject", (a_verdict("holes"),)) for case in cases)
     page = written(a_session(judged=judged, tests=tests, requirements=lines), tmp_path)
-    matrix = section(page, "The verdict of each check", "✓ pass ✓ pass")
-    places = [
-        matrix.index(word) for word in ("Test D", " grid ", "Cases with a fault", " retry ", "Other cases", " mine ")
-    ]
+    matrix = section(page, "The verdict of each check", "Appendix")
+    words = ("Test D", " grid ", "Cases with a fault", " retry ", "Other cases", " mine ")
+    places = [matrix.index(word) for word in words]
     assert places == sorted(places)
 
 
