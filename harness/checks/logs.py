@@ -52,10 +52,10 @@ from harness.verdict import Outcome, Verdict
 _PER_TILE = re.compile(r"per[-_ ]tile cache", re.IGNORECASE)
 _LOUD = LEVELS["INFO"]
 
-NO_OCCASION: Final = "not met"
+NO_OCCASION: Final = "no occasion"
 """Stands for the outcome of a clause that had no occasion in a run, such as that about failed removals if none failed."""
 
-Clause = tuple[Outcome | Literal["not met"], Message]
+Clause = tuple[Outcome | Literal["no occasion"], Message]
 """The outcome of one clause of the contract, and why."""
 
 

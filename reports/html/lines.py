@@ -80,10 +80,10 @@ class Lines:
         for test in sorted(ran, key=lambda t: (rank(t.outcome), t.role != "subject", t.check is None)):
             if test.check is not None and test.run is None and test.check in self.places.patch:
                 return self.places.patch[test.check]
-            judged = self._judged(test)
-            if judged is None:
+            run = self._judged(test)
+            if run is None:
                 continue
-            key = run_key(judged)
+            key = run_key(run)
             found = self.places.verdicts.get((key, test.check or ""))
             return found if found is not None else self.places.runs[key]
         # A test that judged no run, such as one that calls the release itself, has only its own entry.

@@ -136,14 +136,22 @@ def glance(
     found = {cell.badge.sign for row in rows for cell in row.cells}
     kinds = (*(badge(outcome, lang) for outcome in Outcome), Badge("△", lang.say("known, not the patch's"), "known"))
     signs = tuple(known for known in kinds if known.sign in found)
-    return Glance(columns, tuple(_groups(rows, session)), signs, flowing=len(columns) > MAX_COLUMNS)
+    return Glance(columns, tuple(_groups(rows, session, lang)), signs, flowing=len(columns) > MAX_COLUMNS)
 
 
-def _groups(rows: Sequence[GlanceRow], session: Session) -> Iterable[GlanceGroup]:
-    """Group the rows by scenario: A first, then part 1, then rows without one. Each group keeps its order, worst first."""
+def _groups(rows: Sequence[GlanceRow], session: Session, lang: Language) -> Iterable[GlanceGroup]:
+    """Group the rows by scenario: A first, then part 1, then rows without one. Each group keeps its order, worst first.
+
+    Below another group, a group without a title would seem to belong to it: it says what its cases are.
+    """
     ordered = sorted(rows, key=lambda row: (not row.scenario, row.scenario.isdigit(), row.scenario))
+    titled = False
     for letter, group in itertools.groupby(ordered, key=lambda row: row.scenario):
-        yield GlanceGroup(scenario_title(session, letter), tuple(group))
+        title = scenario_title(session, letter)
+        if not title and titled:
+            title = lang.say("Cases with a fault") if letter.isdigit() else lang.say("Other cases")
+        titled = titled or bool(title)
+        yield GlanceGroup(title, tuple(group))
 
 
 def _cell(

@@ -186,6 +186,30 @@ def test_removal_tells_size_and_errno(tmp_path):
     ]
 
 
+def test_removal_tells_the_calls_in_the_targets_source(tmp_path):
+    """A removal has the innermost calls in the target's own source, the last one last; one from elsewhere has none."""
+    recorder, paths = record_in(tmp_path)
+    source = tmp_path / "target"
+    library = source / "venv" / "site-packages"
+    library.mkdir(parents=True)
+    (library / "tool.py").write_text("def drop(remove, path):\n    remove(path)\n", encoding="utf-8")
+    code = "def inner(drop, remove, path):\n    drop(remove, path)\n\n\ndef outer(*given):\n    inner(*given)\n"
+    (source / "worker.py").write_text(code, encoding="utf-8")
+    spaces = []
+    for name in (library / "tool.py", source / "worker.py"):
+        spaces.append({})
+        exec(compile(name.read_text(encoding="utf-8"), str(name), "exec"), spaces[-1])
+    recorder.source = os.path.realpath(source)
+    remove = _Removal(os.unlink, recorder, paths)
+    for name in "ab":
+        (tmp_path / "outputs" / name).write_bytes(b"")
+    spaces[1]["outer"](spaces[0]["drop"], remove, tmp_path / "outputs" / "a")
+    remove(tmp_path / "outputs" / "b")
+    inside, outside = trace(tmp_path)
+    assert inside["stack"] == ["worker.py:6 outer", "worker.py:2 inner"]
+    assert outside["stack"] == []
+
+
 def test_rename_tells_both_ends(tmp_path):
     """A rename into or out of the outputs is recorded, another one is not. A failure has its errno."""
     recorder, paths = record_in(tmp_path)

@@ -469,6 +469,9 @@ def test_the_thumbnail_shows_what_is_covered(folder, monkeypatch):
     shown = picture[..., 3] > 0
     assert np.array_equal(shown, covered.reshape(40, 2, 50, 2).any(axis=(1, 3)))
     assert np.ptp(picture[shown][:, 0].astype(int)) > 100
+    # The fluxes that are black and white, so that two mosaics can be shown with one stretch.
+    assert len(products.stretch) == 3
+    assert all(low < high for low, high in products.stretch)
 
 
 def test_products_made_smaller_keep_their_sky_and_hide_no_hole(folder):

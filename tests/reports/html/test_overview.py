@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.session.model import Requirement
+from harness.session.model import Requirement, TestEntry
 from harness.verdict import Outcome
 from reports.html.overview import scenario_title
 from reports.summary import summary
@@ -79,6 +79,19 @@ def test_a_scenario_has_the_title_of_its_section():
     session = a_session(requirements=tuple(Requirement(*line, "x", (), Outcome.PASS) for line in lines))
     titles = {scenario: scenario_title(session, scenario) for scenario in ("A", "1", "B", "")}
     assert titles == {"A": "Essai du trou", "1": "Revue", "B": "", "": ""}
+
+
+def test_fault_cases_are_not_under_the_title_of_another_test(tmp_path):
+    """Cases with a fault have a heading of their own if the checklist has none for them."""
+    cases = {"grid": "D", "retry": "1", "mine": ""}
+    tests = tuple(TestEntry(f"{c}.py::t", "t", Outcome.PASS, "", c, scenario=s) for c, s in cases.items())
+    lines = (Requirement("D.1", "Test D", "x", ("grid.py::t",), Outcome.PASS),)
+    judged = tuple(a_run(case, "subject", (a_verdict("holes"),)) for case in cases)
+    page = written(a_session(judged=judged, tests=tests, requirements=lines), tmp_path)
+    matrix = section(page, "The verdict of each check", "Appendix")
+    words = ("Test D", " grid ", "Cases with a fault", " retry ", "Other cases", " mine ")
+    places = [matrix.index(word) for word in words]
+    assert places == sorted(places)
 
 
 @pytest.mark.parametrize("count", [18, 19])

@@ -1,0 +1,80 @@
+"""Test what the reports say that a verdict does not cover, and which findings they know."""
+
+from dataclasses import replace
+
+import pytest
+
+from harness.language.catalogue import Language
+from harness.language.message import say
+from harness.session.model import RealSet, Requirement, TestEntry
+from harness.verdict import Outcome, Verdict
+from reports.not_covered import Size, finding_line, known_findings, not_covered
+from tests.report_pages import a_run, a_session, an_entry
+
+EN = Language("en")
+
+
+def told(session, runs=()):
+    """Return the sentences on what a session does not cover."""
+    return not_covered(session, runs, EN)
+
+
+def a_line(name, *tests, missing=()):
+    """Return a line of the checklist that was evaluated on one case."""
+    return Requirement(name, "…", "…", tests, Outcome.NOT_EVALUATED, cases=("one",), missing=missing)
+
+
+def test_scenarios_and_cases_that_did_not_run_are_named_with_the_option_that_runs_them():
+    """Scenarios without an evaluated test and missing cases are one sentence, with the way to run them."""
+    tests = (TestEntry("a.py::t[one]", "t", Outcome.PASS, "", "one"),)
+    lines = (a_line("A.1", "a.py::t", missing=("two", "three")), a_line("C.1", "c.py::t"))
+    session = a_session(tests=tests, requirements=lines, options={"quick": "true"})
+    assert told(session)[0] == "Not run: test C; cases two, three. Run them without --phase3-quick."
+    assert told(replace(session, options={}))[0] == "Not run: test C; cases two, three."
+    whole = replace(session, requirements=(a_line("A.1", "a.py::t"),))
+    assert not [line for line in told(whole) if line.startswith("Not run")]
+
+
+@pytest.mark.parametrize(("profile", "other"), [("fast", "default"), ("default", "fast")])
+def test_the_other_profile_is_not_covered(profile, other):
+    """A session of one profile says that the other was not run; a merged one of both does not."""
+    assert f"Settings: profile {profile} only, not {other}." in told(a_session(options={"profile": profile}))
+    assert not [line for line in told(a_session(options={"profile": "fast; default"})) if "profile" in line]
+
+
+def test_one_platform_is_named_and_two_are_not():
+    """The platform is named if there was only one."""
+    session = replace(a_session(), environment={"platform": "Linux-6.1-x86_64"})
+    assert "Platform: Linux only." in told(session)
+    both = replace(session, environment={"platform": "Linux-6.1; Windows-11"})
+    assert not [line for line in told(both) if line.startswith("Platform")]
+
+
+def test_the_largest_run_is_given_in_frames_and_bytes():
+    """The largest numbers count; without a record there is no sentence."""
+    runs = (Size(30, 5_200_000), Size(48, 1_000_000))
+    assert "Largest run: 48 frames, 5.2\u00a0MB of caches." in told(a_session(), runs)
+    assert not [line for line in told(a_session()) if line.startswith("Largest")]
+
+
+def test_own_and_observed_frames_that_were_not_run_are_named():
+    """A session on synthetic frames lacks the user's and observed ones; one that ran them does not say so."""
+    sets = (RealSet("m94", judged=False, command="x"), RealSet("other", judged=True, command="x"))
+    synthetic = a_session(runs=(an_entry("a", "subject"),))
+    assert {"Your own frames were not run.", "No observed frames were run."} <= set(told(synthetic))
+    assert "Observed sets not run: m94." in told(replace(synthetic, real_sets=sets))
+    own = a_session(runs=(replace(an_entry("a", "subject"), dataset_kind="user"),))
+    assert "Your own frames were not run." not in told(own)
+    real = a_session(runs=(replace(an_entry("a", "subject"), dataset_kind="real", dataset="m94"),), real_sets=sets)
+    assert not [line for line in told(real) if "bserved" in line]
+
+
+def test_known_findings_are_one_line_for_each_check():
+    """A finding of several cases is one line; a new one, a finding on another run, and a pass are not among them."""
+    old = Verdict("accuracy", Outcome.FAIL, say("Old."), axis="quality", standing="pre-existing")
+    new = replace(old, check="trimmed", standing="new")
+    judged = (a_run("a", "subject", (old, new)), a_run("b", "subject", (old,)), a_run("b", "pair", (new,)))
+    known = known_findings(a_session(judged=judged))
+    assert [finding_line(one, EN) for one in known] == ["accuracy: Old. The baseline has it too (a, b)."]
+    unsure = known_findings(a_session(judged=(a_run("a", "subject", (replace(old, standing=""),)),)))
+    assert finding_line(unsure[0], EN) == "accuracy: Old. It is not known whether the baseline has it (a)."
