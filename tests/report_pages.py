@@ -130,8 +130,9 @@ def done_lines(*outcomes, test):
 
 
 def seen(text):
-    """Return the words of a page that a reader sees before anything is opened: nothing in closed details, no hint of a drawing."""
-    text = re.sub(r'<(style|title).*?</\1>|<p class="on-paper.*?</p>', "", text, flags=re.DOTALL)
+    """Return the words of a page that a reader sees before anything is opened: nothing in closed details or on paper only."""
+    hidden = r'<(style|title).*?</\1>|<p class="on-paper.*?</p>|<div class="by-hand".*?</div>'
+    text = re.sub(hidden, "", text, flags=re.DOTALL)
     shown, place, around = "", 0, []
     for tag in re.finditer(r"<details([^>]*)>|</details>|<summary[^>]*>|</summary>", text):
         # The summary of closed details is seen, unless other closed details are around it.

@@ -110,7 +110,6 @@ class _Builder:
             created=lang.when(session.created),
             command=session.command,
             sha256=self.material.sha256,
-            sign_command=f"phase3 sign {_in_a_shell(self.material.folder.name)}",
             decision=self._decision(checklist),
             before_after=pictures,
             why=told,
@@ -340,8 +339,3 @@ def _counted(badges: Iterable[Badge], lang: Language) -> tuple[tuple[Badge, str]
 
 def _pairs(identity: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple((str(k), plain(v)) for k, v in sorted(identity.items()))
-
-
-def _in_a_shell(name: str) -> str:
-    """Return the name of a folder as one word of a command."""
-    return name if name.isascii() and name.replace("-", "").isalnum() else f'"{name}"'

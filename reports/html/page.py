@@ -268,7 +268,6 @@ class ReportView:
     created: str
     command: str
     sha256: str
-    sign_command: str
     decision: DecisionView
     before_after: BeforeAfterView | None
     why: WhyView

@@ -4,8 +4,8 @@ import pytest
 
 from harness.language.system import CODES
 from reports.html.build import FILES
-from reports.html.render import write_reports
 from reports.material import Material
+from reports.write import write_views
 from tests.report_pages import Page
 from tests.sample_session import sample_session
 
@@ -19,7 +19,7 @@ def folders(tmp_path_factory):
     for name, options in kinds.items():
         (root / name).mkdir()
         sample_session(root / name, **options)
-        write_reports(Material(root / name))
+        write_views(Material(root / name))
     return {name: root / name for name in kinds}
 
 

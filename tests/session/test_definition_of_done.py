@@ -15,9 +15,12 @@ from tests.sample_session import sample_session
 
 
 def test_a_line_passes_when_all_its_tests_were_evaluated():
-    """If every test was run and none failed, every line passes, and so does the whole."""
+    """If every test was run and none failed, every line passes, and so does the whole.
+
+    Only line A.1, which asks for exactly the user's dataset, is open until frames of his own were run.
+    """
     done = taken(a_session())
-    assert set(outcomes(done).values()) == {"pass"}
+    assert {line for line, outcome in outcomes(done).items() if outcome != "pass"} == {"A.1"}
     assert done.outcome is Outcome.PASS
 
 
