@@ -130,7 +130,7 @@ def done_lines(*outcomes, test):
 
 
 def seen(text):
-    """Return the words of a page that a reader sees before anything is opened: nothing in closed details, no hint of a drawing."""
+    """Return the words of a page that are seen before anything is opened: not those in closed details, nor hints."""
     text = re.sub(r'<(style|title).*?</\1>|<p class="on-paper.*?</p>', "", text, flags=re.DOTALL)
     shown, place, around = "", 0, []
     for tag in re.finditer(r"<details([^>]*)>|</details>|<summary[^>]*>|</summary>", text):
