@@ -55,6 +55,9 @@ _LOUD = LEVELS["INFO"]
 NO_OCCASION: Final = "no occasion"
 """Stands for the outcome of a clause that had no occasion in a run, such as that about failed removals if none failed."""
 
+_OLDER_WORD = "not met"
+"""What older sessions have in its place."""
+
 Clause = tuple[Outcome | Literal["no occasion"], Message]
 """The outcome of one clause of the contract, and why."""
 
@@ -548,7 +551,7 @@ def _kept(*names: str) -> Figure:
         if not isinstance(clauses, Mapping) or not all(isinstance(clauses.get(n), Mapping) for n in names or clauses):
             return None
         outcomes = [clauses[name].get("outcome") for name in names or clauses]
-        had = len(outcomes) - outcomes.count(NO_OCCASION)
+        had = sum(outcome not in (NO_OCCASION, _OLDER_WORD) for outcome in outcomes)
         return (outcomes.count(Outcome.PASS), had) if had else None
 
     return Figure(say("clauses of the log contract kept, of those that apply to the run"), Unit.SHARE, take)

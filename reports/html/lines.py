@@ -15,6 +15,7 @@ from reports.document.rerun import commands
 from reports.html.overview import RunKey, run_key
 from reports.html.page import LineView, Link
 from reports.rows import row_badge, row_note, tests_of
+from reports.worse import explained
 
 _EVALUATED = (Outcome.FAIL, Outcome.UNKNOWN, Outcome.PASS)
 
@@ -59,7 +60,7 @@ class Lines:
             badge=shown,
             figures=figures_in_words(row.figures, lang),
             scope=scope_in_words(replace(row.scope, missing=0) if shown.style == "part" else row.scope, lang),
-            note=row_note(requirement, session, lang),
+            note=" ".join(filter(None, (row_note(requirement, session, lang), explained(row, session, lang)))),
             verdict=self.places.chains.get(verdict, verdict) if row.failing else verdict,
             cause=bool(row.failing) and verdict in self.places.chains,
             picture=self._picture(row, tests),

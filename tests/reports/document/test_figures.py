@@ -17,7 +17,13 @@ from harness.session.evidence import figures_of
 from reports.document.figures import _TEXTS, draw
 from tests.done_sessions import LINES, LOST, MADE, ROOT
 
-CLAUSES = {"start_line": {"outcome": "pass"}, "end_line": {"outcome": "not met"}, "never_negative": {"outcome": "fail"}}
+# "not met" is the word of older sessions for a clause without an occasion.
+CLAUSES = {
+    "start_line": {"outcome": "pass"},
+    "end_line": {"outcome": "not met"},
+    "shared_line": {"outcome": "no occasion"},
+    "never_negative": {"outcome": "fail"},
+}
 EN = language("en")
 HOLES = [
     {"in_pair": False, "pixels": 29000, "square_arcmin": 137.08},
