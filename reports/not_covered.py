@@ -89,16 +89,17 @@ def finding_line(known: Known, lang: Language) -> str:
 
 def _left_out(session: Session, lang: Language) -> Iterator[str]:
     """Yield the scenarios and cases that were not run, with the option that runs them."""
-    ran = {
-        plain(test.nodeid) for test in session.tests if test.outcome in (Outcome.PASS, Outcome.FAIL, Outcome.UNKNOWN)
-    }
+    evaluated = [test for test in session.tests if test.outcome in (Outcome.PASS, Outcome.FAIL, Outcome.UNKNOWN)]
+    ran, ran_on = {plain(test.nodeid) for test in evaluated}, {test.case for test in evaluated}
     by_letter: dict[str, bool] = {}
     for row in session.requirements:
         letter = row.id.partition(".")[0]
         if letter in _SCENARIOS:
             by_letter[letter] = by_letter.get(letter, False) or any(test in ran for test in row.tests)
     tests = [lang.say("test {letter}", letter=letter) for letter, done in by_letter.items() if not done]
-    cases = list(dict.fromkeys(case for row in session.requirements for case in row.missing))
+    # A case that was run is missing in a line one of whose tests does not apply to the target.
+    missing = dict.fromkeys(case for row in session.requirements for case in row.missing)
+    cases = [case for case in missing if case not in ran_on]
     parts = [", ".join(tests)] if tests else []
     if cases:
         more = f", … ({len(cases) - MAX_NAMES})" if len(cases) > MAX_NAMES else ""

@@ -65,7 +65,7 @@ def test_the_picture_is_small_and_says_where_it_is_from():
 @pytest.mark.parametrize("name", READMES)
 def test_the_readme_explains_every_sign(name):
     """Each sign of a verdict that reports show is explained in the table or below it, and no other."""
-    shown = set(re.findall(r'"([✓✗?–○△])"', read("reports/badges.py")))
+    shown = set(re.findall(r'"([✓✗?–○△◐])"', read("reports/badges.py") + read("reports/rows.py")))
     explained = set(re.findall(r"^\| (\S) \|", read(name), re.MULTILINE)) | set(re.findall(r"\*\*(\W)\*\*", read(name)))
     assert explained == shown
 

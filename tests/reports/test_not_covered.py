@@ -35,6 +35,15 @@ def test_scenarios_and_cases_that_did_not_run_are_named_with_the_option_that_run
     assert not [line for line in told(whole) if line.startswith("Not run")]
 
 
+def test_a_case_that_was_run_is_not_said_to_be_missing():
+    """A line lacks case two for a test that does not apply to the target; another test ran on it."""
+    tests = tuple(
+        TestEntry(f"a.py::{name}[{case}]", "t", Outcome.PASS, "", case) for name, case in (("t", "one"), ("u", "two"))
+    )
+    session = a_session(tests=tests, requirements=(a_line("A.1", "a.py::t", missing=("two", "three")),))
+    assert told(session)[0] == "Not run: cases three."
+
+
 @pytest.mark.parametrize(("profile", "other"), [("fast", "default"), ("default", "fast")])
 def test_the_other_profile_is_not_covered(profile, other):
     """A session of one profile says that the other was not run; a merged one of both does not."""
