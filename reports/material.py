@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 from PIL import Image
 
@@ -11,6 +12,8 @@ from harness.record.reader import Record, read_record
 from harness.record.values import RecordError, inside
 from harness.session.model import RunEntry, read_hashed
 from reports.html import skymap
+
+T = TypeVar("T")
 
 
 class Material:
@@ -25,6 +28,7 @@ class Material:
         self.runs: Mapping[str, RunEntry] = {run.key: run for run in self.session.runs}
         self._records: dict[str, Record | str] = {}
         self._photographs: dict[Path, Image.Image | None] = {}
+        self._drawn: dict[Hashable, Any] = {}
 
     def record(self, key: str | None) -> Record | str | None:
         """Return the record of a run, the error message if it can't be read, or ``None`` if the session has no such run."""
@@ -36,6 +40,12 @@ class Material:
             except (RecordError, OSError) as error:
                 self._records[key] = str(error)
         return self._records[key]
+
+    def drawn(self, key: Hashable, draw: Callable[[], T]) -> T:
+        """Return a drawing without words, made on first use: it is the same in all languages."""
+        if key not in self._drawn:
+            self._drawn[key] = draw()
+        return cast("T", self._drawn[key])
 
     def photograph(self, record: Record) -> Image.Image | None:
         """Return the decoded picture of a record's mosaic; ``None`` where there is none that can be read."""

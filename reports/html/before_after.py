@@ -101,7 +101,10 @@ def before_after(material: Material, session: Session, lang: Language, side: int
         lacking = [key for key, shot in ((first_key, first), (after.run, second)) if shot is None]
         problem = say("No picture of the mosaic can be read for: {runs}.", runs=", ".join(lacking))
         return BeforeAfterView(after.case, (), (), problem)
-    made = together(first, second, whole.products if isinstance(whole, Record) else None, min(side, SIDE))
+    products = whole.products if isinstance(whole, Record) else None
+    made = material.drawn(
+        ("together", first_key, after.run, side), lambda: together(first, second, products, min(side, SIDE))
+    )
     if made is None:
         return BeforeAfterView(after.case, (), (), say("The two mosaics can't be placed on one grid."))
     return _view(made, (first_key, before), after, material, lang)

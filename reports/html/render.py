@@ -41,7 +41,8 @@ def write_reports(material: Material) -> tuple[Path, ...]:
     A sign-off beside the session is shown in the part of the page that is for it.
     """
     standing = beside(material.folder, pages=False)
-    return tuple(_write(material, code, standing) for code in CODES)
+    sides = list(_SIDES)
+    return tuple(_write(material, code, standing, sides) for code in CODES)
 
 
 def signoff_part(standing: Standing, code: Code) -> bytes:
@@ -51,14 +52,16 @@ def signoff_part(standing: Standing, code: Code) -> bytes:
     return template.render(title=words.title, sentences=words.sentences, lines=words.lines).encode("utf-8")
 
 
-def _write(material: Material, code: Code, standing: Standing | None) -> Path:
+def _write(material: Material, code: Code, standing: Standing | None, sides: list[int | None]) -> Path:
+    """Write a page with the first of these sides with which it is small enough. Larger ones are taken out, for the next page."""
     path = material.folder / FILES[code]
     translation = next(FILES[other] for other in CODES if other != code)
     page = b""
-    for side in _SIDES:
-        page = render(build(material, code, side, translation)).encode("utf-8")
-        if len(page) < MAX_BYTES:
+    while sides:
+        page = render(build(material, code, sides[0], translation)).encode("utf-8")
+        if len(page) < MAX_BYTES or len(sides) == 1:
             break
+        sides.pop(0)
     path.write_bytes(page if standing is None else with_part(page, signoff_part(standing, code)))
     return path
 

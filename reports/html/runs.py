@@ -83,8 +83,10 @@ class Runs:
         retention = entry.retention if entry else lang.say("unknown")
         photograph = None
         if record is not None and self.side is not None:
-            taken = material.photograph(record)
-            photograph = Picture(*skymap.photograph(taken, self.side)) if taken is not None else None
+            taken, side = material.photograph(record), self.side
+            if taken is not None:
+                key = ("photograph", judged.run, side)
+                photograph = Picture(*material.drawn(key, lambda: skymap.photograph(taken, side)))
         return RunView(
             id=self.run_ids[run_key(judged)],
             title=self.role(judged.case, judged.run, judged.role),
@@ -187,7 +189,9 @@ class Runs:
     def _sky(self, judged: JudgedRun, run: Record | None, pair: Record | None, side: int) -> SkyView | None:
         lang = self.lang
         outlines = [Outline(number, edge) for number, edge in hole_outlines(judged).items()]
-        maps = skymap.maps(run.products if run else None, pair.products if pair else None, outlines, side)
+        ours, theirs = (record.products if record else None for record in (run, pair))
+        key = ("maps", judged.case, judged.role, judged.run, judged.pair, side)
+        maps = self.material.drawn(key, lambda: skymap.maps(ours, theirs, outlines, side))
         if maps is None:
             return None
         numbers = ", ".join(h.number for h in (maps.run or maps.pair or _NO_MAP).holes)

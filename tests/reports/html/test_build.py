@@ -18,7 +18,7 @@ from harness.session.model import (
 )
 from harness.session.run_matrix import RUNS
 from harness.verdict import Outcome, Verdict
-from reports.html import build, render
+from reports.html import build, render, skymap
 from reports.html.build import BESIDE, FILES, REAL_COMMAND
 from reports.html.render import MAX_BYTES, SIGN_SCRIPT, script_digest, write_reports
 from reports.material import Material
@@ -374,6 +374,15 @@ def test_records_are_read_once(folders):
     key = next(iter(material.runs))
     assert material.record(key) is material.record(key)
     assert material.record(None) is None
+
+
+def test_drawings_are_made_once_for_both_languages(folders, monkeypatch):
+    """A map has no words, so the page in the second language uses those of the first."""
+    material, drawn = Material(folders["zemosaic"]), []
+    maps = skymap.maps
+    monkeypatch.setattr(skymap, "maps", lambda *given: drawn.append(1) or maps(*given))
+    write_reports(material)
+    assert len(drawn) == len(material.session.judged) > 0
 
 
 def test_the_page_concludes_nothing(folders, tmp_path):
