@@ -5,7 +5,7 @@ The page, the summary, the terminal and ``dod`` show the same sentences.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.analysis.lifetimes import live_bytes
@@ -20,6 +20,7 @@ from reports.names import check_name
 MAX_NAMES = 6
 """Cases that a sentence names; it counts the others."""
 _SCENARIOS = "ABCD"
+_UNDER_FAULTS = "test_under_faults.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,30 +81,40 @@ def finding_line(known: Known, lang: Language) -> str:
     values = {
         "check": check_name(known.check, lang),
         "text": lang.render(known.sentence),
-        "cases": ", ".join(known.cases[:MAX_NAMES]),
+        "cases": _listed(known.cases),
     }
     if known.before:
         return lang.say("{check}: {text} The baseline has it too ({cases}).", **values)
     return lang.say("{check}: {text} It is not known whether the baseline has it ({cases}).", **values)
 
 
+def _listed(cases: Sequence[str]) -> str:
+    """Return the names of some cases, and how many more there are."""
+    more = f", … ({len(cases) - MAX_NAMES})" if len(cases) > MAX_NAMES else ""
+    return ", ".join(cases[:MAX_NAMES]) + more
+
+
 def _left_out(session: Session, lang: Language) -> Iterator[str]:
     """Yield the scenarios and cases that were not run, with the option that runs them."""
     evaluated = [test for test in session.tests if test.outcome in (Outcome.PASS, Outcome.FAIL, Outcome.UNKNOWN)]
-    ran, ran_on = {plain(test.nodeid) for test in evaluated}, {test.case for test in evaluated}
+    # The release called alone, without a case, is no run of a scenario.
+    ran = {plain(test.nodeid) for test in evaluated if test.case is not None}
+    ran_on = {test.case for test in evaluated}
     by_letter: dict[str, bool] = {}
     for row in session.requirements:
         letter = row.id.partition(".")[0]
         if letter in _SCENARIOS:
             by_letter[letter] = by_letter.get(letter, False) or any(test in ran for test in row.tests)
     tests = [lang.say("test {letter}", letter=letter) for letter, done in by_letter.items() if not done]
+    under_faults = {test for row in session.requirements for test in row.tests if _UNDER_FAULTS in test}
+    if under_faults and not under_faults & ran:
+        tests.append(lang.say("the runs under faults"))
     # A case that was run is missing in a line one of whose tests does not apply to the target.
     missing = dict.fromkeys(case for row in session.requirements for case in row.missing)
     cases = [case for case in missing if case not in ran_on]
     parts = [", ".join(tests)] if tests else []
     if cases:
-        more = f", … ({len(cases) - MAX_NAMES})" if len(cases) > MAX_NAMES else ""
-        parts.append(lang.say("cases {names}", names=", ".join(cases[:MAX_NAMES]) + more))
+        parts.append(lang.say("cases {names}", names=_listed(cases)))
     if not parts:
         return
     what = "; ".join(parts)

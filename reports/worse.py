@@ -38,7 +38,8 @@ def _is_worse(found: Decisive) -> bool:
     if before is None:
         return False
     if found.figure.unit is Unit.SHARE:
-        return after[0] * before[1] < before[0] * after[1]
+        here, there = after[0] * before[1], before[0] * after[1]
+        return here < there if found.figure.more_is_better else here > there
     return found.figure.unit in _LESS_IS_BETTER and after[0] > before[0]
 
 

@@ -71,6 +71,8 @@ class Figure:
         Reads the numbers from the evidence of one run; ``None`` if the evidence does not have them.
     join
         Joins the numbers of several runs.
+    more_is_better
+        Whether a larger first number is better. Otherwise a smaller one is, as for holes and losses.
     short
         One or two words for a line of figures, such as "holes"; ``None`` for the label.
 
@@ -81,6 +83,7 @@ class Figure:
     take: Take
     join: Callable[[Sequence[Numbers]], Numbers] = added
     short: Message | None = None
+    more_is_better: bool = False
 
 
 def significant(value: float) -> float:

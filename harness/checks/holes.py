@@ -470,7 +470,9 @@ CHECK = Check(
     {"classic": ALWAYS, "sds": ELSEWHERE, "grid": ELSEWHERE},
     for_pass=(SHARED, MODE_REACHED),
     figures=(
-        Figure(say("holes that the pair with run_end does not have"), Unit.SKY, _own_holes, short=say("holes")),
+        Figure(
+            say("holes that the pair with run_end does not have"), Unit.SKY, _own_holes, short=say("retention holes")
+        ),
         Figure(say("required sky that the pair with run_end does not cover either"), Unit.AREA, _shared_holes),
     ),
     drawn=("outlines",),

@@ -554,7 +554,8 @@ def _kept(*names: str) -> Figure:
         had = sum(outcome not in (NO_OCCASION, _OLDER_WORD) for outcome in outcomes)
         return (outcomes.count(Outcome.PASS), had) if had else None
 
-    return Figure(say("clauses of the log contract kept, of those that apply to the run"), Unit.SHARE, take)
+    label = say("clauses of the log contract kept, of those that apply to the run")
+    return Figure(label, Unit.SHARE, take, more_is_better=True)
 
 
 CHECK = Check(

@@ -25,7 +25,6 @@ _BAD: Mapping[Unit, Callable[[Numbers], float]] = MappingProxyType(
         Unit.NEW: _FIRST,
     }
 )
-_COUNTS_WHAT_IS_RIGHT = frozenset({"tiles", "logs"})
 
 
 def worse(verdict: Verdict, before: Verdict, limits: Thresholds) -> bool:
@@ -52,7 +51,7 @@ def _bad(figure: Figure, verdict: Verdict) -> float | None:
     numbers = figure.take(verdict.evidence)
     if numbers is None or figure.unit not in _BAD:
         return None
-    if figure.unit is Unit.SHARE and verdict.check in _COUNTS_WHAT_IS_RIGHT:
+    if figure.unit is Unit.SHARE and figure.more_is_better:
         return numbers[1] - numbers[0]
     return _BAD[figure.unit](numbers)
 

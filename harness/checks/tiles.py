@@ -407,10 +407,21 @@ CHECK = Check(
             Unit.SHARE,
             numbers("num_master_tiles", "tiles_total"),
             short=say("tiles"),
+            more_is_better=True,
         ),
-        Figure(say("batches coadded, of those built"), Unit.SHARE, numbers("coadded", "batches"), short=say("batches")),
         Figure(
-            say("sky tiles made, of those attempted"), Unit.SHARE, numbers("made", "attempted"), short=say("sky tiles")
+            say("batches coadded, of those built"),
+            Unit.SHARE,
+            numbers("coadded", "batches"),
+            short=say("batches"),
+            more_is_better=True,
+        ),
+        Figure(
+            say("sky tiles made, of those attempted"),
+            Unit.SHARE,
+            numbers("made", "attempted"),
+            short=say("sky tiles"),
+            more_is_better=True,
         ),
     ),
 )

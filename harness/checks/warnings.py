@@ -150,6 +150,6 @@ CHECK = Check(
     # SDS and grid mode send these events only if they fall back to master tiles.
     {"classic": (*ALWAYS, CALLBACK), "sds": (*ELSEWHERE, CALLBACK), "grid": (*ELSEWHERE, CALLBACK)},
     for_pass=(SHARED, MODE_REACHED),
-    figures=(Figure(say("events of a lost cache"), Unit.COUNT, _sent(*KEYS), short=say("lost caches")),),
+    figures=(Figure(say("events of a lost cache"), Unit.COUNT, _sent(*KEYS), short=say("lost-cache events")),),
     parts={key: (Figure(Message(key), Unit.COUNT, _sent(key)),) for key in KEYS},
 )

@@ -11,6 +11,8 @@ from harness.commands.console import Commands, Text, tell, user_path
 from harness.language.message import Message, SaidError, Translate, say, sentences_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from harness.language.catalogue import Language
     from harness.signoff.statement import Decision, SeenRow
 
@@ -78,25 +80,19 @@ def _signed(options: argparse.Namespace, translate: Translate) -> int:
     from harness.session.model import read_hashed
     from harness.signoff.form import read_form
     from harness.signoff.signing import fingerprint
-    from harness.signoff.standing import Standing, beside
-    from harness.signoff.statement import SIGNOFF, RefusedError, Statement
+    from harness.signoff.standing import Standing
+    from harness.signoff.statement import Statement
     from harness.signoff.write import compose, decide, refuse_self_test, write
     from reports.html.build import FILES
     from reports.html.render import signoff_part
-    from reports.signoff import seen_rows, standing_words
+    from reports.signoff import row_words, seen_rows, standing_words
 
     folder, lang = options.session.absolute(), language(options.lang)
     session, sha256 = read_hashed(folder)
     refuse_self_test(session)
-    if not options.replace and (old := beside(folder)) is not None:
-        raise RefusedError(
-            say(
-                "There is a sign-off already, by {by} of {at}: {path}. To replace it, add --replace",
-                by=old.by or "?",
-                at=lang.when(old.at) or "?",
-                path=str(folder / SIGNOFF),
-            )
-        )
+    if not options.replace:
+        _require_none(folder, lang)
+    _require_own_pages(folder)
     form = read_form(options.form, sha256) if options.form else None
     key = None if options.key is None else fingerprint(options.key)
     given = _given(options.words, [(row.id, row.decision, row.comment) for row in form.rows] if form else [])
@@ -107,11 +103,11 @@ def _signed(options: argparse.Namespace, translate: Translate) -> int:
         if terminal and row.id not in given:
             given[row.id] = _asked(row, translate)
     decided = decide(rows, given)
-    by = options.by or (form.by if form else "")
-    if not by.strip() and terminal:
-        by = _answer(say("Your name:"), translate)
-    if not by.strip():
-        raise ValueError(say("expected the name of who decides, found none: add --by NAME").render(translate))
+    by = _name(options.by or (form.by if form else ""), translate, ask=terminal)
+
+    tell(say("Decided:"), translate)
+    for decision in decided:
+        print(f"    {row_words(decision, lang)}")
 
     def parts(statement: Statement) -> dict[str, bytes]:
         standing = Standing("unsigned" if key is None else "signed", statement, key)
@@ -127,6 +123,51 @@ def _signed(options: argparse.Namespace, translate: Translate) -> int:
     for path in paths:
         tell(say("Written: {path}", path=str(path)), translate)
     return 0
+
+
+def _name(given: str, translate: Translate, *, ask: bool) -> str:
+    """Return the name of who decides, asked for if none was given. Raises ``ValueError`` without one."""
+    by = given if given.strip() or not ask else _answer(say("Your name:"), translate)
+    if not by.strip():
+        raise ValueError(say("expected the name of who decides, found none: add --by NAME").render(translate))
+    return by
+
+
+def _require_none(folder: Path, lang: Language) -> None:
+    """Raise ``RefusedError`` if the session has a sign-off."""
+    from harness.signoff.standing import beside
+    from harness.signoff.statement import SIGNOFF, RefusedError
+    from reports.signoff import flat
+
+    if (old := beside(folder)) is not None:
+        raise RefusedError(
+            say(
+                "There is a sign-off already, by {by} of {at}: {path}. To replace it, add --replace",
+                by=flat(old.by or "?"),
+                at=lang.when(old.at) or "?",
+                path=flat(str(folder / SIGNOFF)),
+            )
+        )
+
+
+def _require_own_pages(folder: Path) -> None:
+    """Raise ``RefusedError`` if a page is not what this harness makes of the session: the reviewer read something else."""
+    from harness.signoff.page_part import without_part
+    from harness.signoff.statement import RefusedError
+    from reports.html.build import FILES
+    from reports.html.render import pages
+    from reports.material import Material
+
+    for code, page in pages(Material(folder)).items():
+        path = folder / FILES[code]
+        if path.is_file() and without_part(path.read_bytes()) != page:
+            raise RefusedError(
+                say(
+                    "{name} is not the page that this harness makes of the session: write the pages with phase3 report, read "
+                    "them, and sign then",
+                    name=FILES[code],
+                )
+            )
 
 
 def _given(

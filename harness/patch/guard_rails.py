@@ -482,7 +482,14 @@ ROWS: Mapping[str, _Row] = MappingProxyType(
         "1.8": _Row(_not_negative, _PLACES),
         "4.1": _Row(
             _minimal,
-            (Figure(say("changed statements that are cache retention"), Unit.SHARE, _statement_counts),),
+            (
+                Figure(
+                    say("changed statements that are cache retention"),
+                    Unit.SHARE,
+                    _statement_counts,
+                    more_is_better=True,
+                ),
+            ),
         ),
     }
 )

@@ -40,8 +40,8 @@ def changes(folder: Path, statement: Statement, *, pages: bool = True) -> tuple[
 def read_differently(folder: Path, statement: Statement) -> tuple[tuple[str, Outcome, Outcome], ...]:
     """Return the lines of which this harness reads another outcome than was signed: the id, the outcome then, and now."""
     session = _session(folder)
-    if not isinstance(session, Session):
-        return ()
+    if not isinstance(session, Session) or statement.digest(SESSION) != _digest(folder, SESSION):
+        return ()  # other outcomes of a changed or another session say nothing about the harness
     now = {row.id: row.outcome for row in session.requirements}
     rows = statement.predicate.rows
     return tuple((r.id, r.outcome, now[r.id]) for r in rows if r.id in now and now[r.id] is not r.outcome)

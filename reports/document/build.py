@@ -198,6 +198,10 @@ class _Builder:
     def _of_verdicts(self, check: str, part: str | None, proofs: Sequence[Proof]) -> Iterator[FigureView]:
         before = [baseline_of(proof) for proof in proofs]
         evidence = [proof.verdict.evidence for proof in proofs if proof.verdict]
+        if all(proof.judged is None for proof in proofs):
+            # Sessions with equal evidence reviewed the same patch, which counts once.
+            evidence = [one for number, one in enumerate(evidence) if one not in evidence[:number]]
+            before = before[: len(evidence)]
         targets = ", ".join(dict.fromkeys(known[0] for known in before if known))
         # A run without a baseline counts as one without the figure, so that the text says of how many runs it is.
         baselines = [known[1] if known else {} for known in before]

@@ -41,8 +41,28 @@ def write_reports(material: Material) -> tuple[Path, ...]:
     A sign-off beside the session is shown in the part of the page that is for it.
     """
     standing = beside(material.folder, pages=False)
-    sides = list(_SIDES)
-    return tuple(_write(material, code, standing, sides) for code in CODES)
+    paths = []
+    for code, page in pages(material).items():
+        path = material.folder / FILES[code]
+        path.write_bytes(page if standing is None else with_part(page, signoff_part(standing, code)))
+        paths.append(path)
+    return tuple(paths)
+
+
+def pages(material: Material) -> dict[Code, bytes]:
+    """Return the page in each language, without a sign-off.
+
+    Its pictures are as large as the limit of its size allows. What is too large in one language is not tried in the next.
+    """
+    sides, made = list(_SIDES), {}
+    for code in CODES:
+        translation = next(FILES[other] for other in CODES if other != code)
+        while sides:
+            made[code] = render(build(material, code, sides[0], translation)).encode("utf-8")
+            if len(made[code]) < MAX_BYTES or len(sides) == 1:
+                break
+            sides.pop(0)
+    return made
 
 
 def signoff_part(standing: Standing, code: Code) -> bytes:
@@ -50,20 +70,6 @@ def signoff_part(standing: Standing, code: Code) -> bytes:
     template = _environment(code).get_template("signoff.html.j2")
     words = standing_words(standing, language(code))
     return template.render(title=words.title, sentences=words.sentences, lines=words.lines).encode("utf-8")
-
-
-def _write(material: Material, code: Code, standing: Standing | None, sides: list[int | None]) -> Path:
-    """Write a page with the first of these sides with which it is small enough. Larger ones are taken out, for the next page."""
-    path = material.folder / FILES[code]
-    translation = next(FILES[other] for other in CODES if other != code)
-    page = b""
-    while sides:
-        page = render(build(material, code, sides[0], translation)).encode("utf-8")
-        if len(page) < MAX_BYTES or len(sides) == 1:
-            break
-        sides.pop(0)
-    path.write_bytes(page if standing is None else with_part(page, signoff_part(standing, code)))
-    return path
 
 
 def render(view: ReportView) -> str:

@@ -17,6 +17,7 @@ from harness.signoff.schema import FOLDER
 from harness.signoff.standing import beside
 from harness.verdict import Outcome
 from reports.brief import figures_in_words
+from reports.html.build import FILES
 from reports.material import Material
 from reports.write import write_views
 from tests.signed_sessions import NEEDS_SSH, a_key, decisions, session_with_pages, signed
@@ -322,3 +323,31 @@ def test_in_french_it_is_french(signable, capsys):
     assert "Décision de Zoé" in out
     assert "refusé" in out
     assert json.loads((signable / "signoff.json").read_text(encoding="utf-8"))["predicate"]["language"] == "fr"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"does not meet the Definition of Done", b"meets the Definition of Done"),
+        (b'value="reject"', b'value="accept"'),
+    ],
+)
+def test_a_page_that_says_something_else_is_not_signed(signable, capsys, old, new):
+    """The reviewer read a changed headline, or a form whose choices were exchanged: refused, and nothing is written."""
+    path = signable / FILES["en"]
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new))
+    assert main(["sign", str(signable), *decisions(), "--by", "Zoé"]) == 1
+    assert "report.html is not the page that this harness makes of the session" in capsys.readouterr().err
+    assert not (signable / "signoff.json").exists()
+
+
+def test_the_decisions_are_shown_before_they_are_signed(signable, capsys):
+    """Decisions that come from a file of the form are printed with their comments before the end."""
+    signed(signable)
+    out, err = capsys.readouterr()
+    shown = out + err
+    assert "Decided:" in shown
+    assert "rejected (fail; retention holes 1" in shown
+    assert "the hole is there" in shown

@@ -8,7 +8,7 @@ from harness.language.catalogue import Language
 from harness.language.message import say
 from harness.session.model import RealSet, Requirement, TestEntry
 from harness.verdict import Outcome, Verdict
-from reports.not_covered import Size, finding_line, known_findings, not_covered
+from reports.not_covered import Known, Size, finding_line, known_findings, not_covered
 from tests.report_pages import a_run, a_session, an_entry
 
 EN = Language("en")
@@ -33,6 +33,19 @@ def test_scenarios_and_cases_that_did_not_run_are_named_with_the_option_that_run
     assert told(replace(session, options={}))[0] == "Not run: test C; cases two, three."
     whole = replace(session, requirements=(a_line("A.1", "a.py::t"),))
     assert not [line for line in told(whole) if line.startswith("Not run")]
+
+
+def test_a_release_called_alone_is_no_run_of_test_b():
+    """A test without a case, such as the one that counts the release's work, leaves test B and the runs under faults open."""
+    alone = (TestEntry("b.py::t", "t", Outcome.PASS, "", None),)
+    lines = (a_line("B.3", "b.py::t"), a_line("1.6", "scenarios/test_under_faults.py::t"))
+    assert told(a_session(tests=alone, requirements=lines))[0] == "Not run: test B, the runs under faults."
+
+
+def test_a_finding_names_its_cases_and_counts_the_rest():
+    """Of eight cases six are named."""
+    known = Known("accuracy", say("x"), tuple(f"c{n}" for n in range(8)), before=True)
+    assert finding_line(known, EN).endswith("(c0, c1, c2, c3, c4, c5, … (2)).")
 
 
 def test_a_case_that_was_run_is_not_said_to_be_missing():

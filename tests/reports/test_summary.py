@@ -41,7 +41,10 @@ def test_the_page_says_what_matters_first(red):
         "Checklist",
         "At a glance",
     ]
-    assert "- ✗ fail: 4.2 Repro du trou corrigée: holes 1 · tiles 3/4 · lost caches 7 (1 of 3 cases" in page
+    assert (
+        "- ✗ fail: 4.2 Repro du trou corrigée: retention holes 1 · tiles 3/4 · lost-cache events 7 (1 of 3 cases"
+        in page
+    )
     assert "| A.6 Vérifier num\\_master\\_tiles" in page
     holes = page[page.index("**fail** holes, depth, tiles, warnings (chain)") :]
     assert "\n  1. Hole 1 (" in holes

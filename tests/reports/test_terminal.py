@@ -47,7 +47,7 @@ def test_the_parts_come_in_order_and_the_verdict_last(folders):
     places = [
         next(n for n, line in enumerate(lines) if line.startswith(start))
         for start in (
-            "✗ fail: A hole: holes 1 · tiles 3/4",
+            "✗ fail: A hole: retention holes 1 · tiles 3/4",
             "○ No control was run",
             "✗ holes, depth, tiles, warnings (chain): 1 hole",
             "    3. Thread MainThread removed",
@@ -56,7 +56,7 @@ def test_the_parts_come_in_order_and_the_verdict_last(folders):
             "○ Not run: test B",
             "    observed frames: phase3 data fetch microobs_hatp32_4panels",
             "✗ fail: 4.1",
-            "✗ fail: 4.2 Repro du trou corrigée: holes 1 · tiles 3/4 · lost caches 7 (1 of 3 cases",
+            "✗ fail: 4.2 Repro du trou corrigée: retention holes 1 · tiles 3/4 · lost-cache events 7 (1 of 3 cases",
             "✗ fail: 4.3",
             "✗ zemosaic 63bcc2c does not meet the Definition of Done",
         )
@@ -69,7 +69,9 @@ def test_the_narrow_end_keeps_the_figures_of_the_decision(folders):
     """With 80 columns the lines of the Definition of Done take a second line before a figure is cut."""
     text = "\n".join(summary_lines(read_session(folders["zemosaic"]), "en", columns=79))
     done = text[text.index("4.2 Repro") :].partition("4.3")[0]
-    assert " ".join(done.split()).startswith("4.2 Repro du trou corrigée: holes 1 · tiles 3/4 · lost caches 7 (1 of 3")
+    assert " ".join(done.split()).startswith(
+        "4.2 Repro du trou corrigée: retention holes 1 · tiles 3/4 · lost-cache events 7 (1 of 3"
+    )
 
 
 def test_many_failures_are_named_and_the_rest_counted():

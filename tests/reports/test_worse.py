@@ -44,3 +44,15 @@ def test_what_is_not_worse_or_has_no_such_reason_is_not_explained(before, after,
 def test_a_failure_is_not_explained_away():
     """A line that fails gets no excuse."""
     assert told(15, 18, 18, failing=True) == ""
+
+
+@pytest.mark.parametrize(("more_is_better", "better", "worse"), [(True, 5, 4), (False, 4, 5)])
+def test_a_part_of_a_whole_has_a_direction(more_is_better, better, worse):
+    """More made tiles are better, more lost frames are worse: only what looks worse is explained."""
+    figure = Figure(say("parts"), Unit.SHARE, numbers("part", "all"), more_is_better=more_is_better)
+    for before, after, said in ((better, worse, True), (worse, better, False)):
+        verdict = Verdict("truth", Outcome.PASS, say("x"), {"part": after, "all": 6})
+        judged = (a_run("a", "subject", (verdict,), pair="a-pair"), a_run("a", "pair", (verdict,)))
+        line = Requirement("A.7", "…", "…", (), Outcome.PASS, cases=("a",))
+        row = DecisionRow(line, (Decisive("truth", figure, (after, 6), (before, 6)),), Scope(1, 0, 0, 0), ())
+        assert bool(explained(row, a_session(judged=judged), EN)) is said

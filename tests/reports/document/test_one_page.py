@@ -174,14 +174,14 @@ def table_row(text, line):
 def test_each_line_has_its_figures_before_and_with_the_patch(tmp_path):
     """The run before the patch has a hole and made five of six tiles; the run with it has no hole and made all."""
     text = written_by(taken(with_hole()), tmp_path)["x.md"]
-    assert table_row(text, "4.2")[2] == "holes 1 → 0 · tiles 5/6 → 6/6"
+    assert table_row(text, "4.2")[2] == "retention holes 1 → 0 · tiles 5/6 → 6/6"
     assert table_row(text, "4.1")[2] == "changed statements that are cache retention 42/42"
 
 
 def test_the_figures_of_two_sessions_are_joined(tmp_path):
     """A page over two sessions counts the tiles of both, and the patch, which is the same, once."""
     text = written_by(taken(with_hole(), with_hole(created="2026-11-26T02:04:02+00:00")), tmp_path)["x.md"]
-    assert table_row(text, "4.2")[2] == "holes 2 → 0 · tiles 10/12 → 12/12"
+    assert table_row(text, "4.2")[2] == "retention holes 2 → 0 · tiles 10/12 → 12/12"
     assert table_row(text, "4.1")[2] == "changed statements that are cache retention 42/42"
 
 
@@ -209,7 +209,7 @@ def test_a_red_line_shows_the_figure_that_is_red(tmp_path):
 def test_the_hole_has_its_cause_and_the_lines_of_the_source(tmp_path):
     """The cause is that of the run before the patch; the source is named by file and line in both versions."""
     text = written_by(taken(with_hole()), tmp_path)["x.md"]
-    assert "- `chain` (zemosaic 63bcc2c → zemosaic b59a65f): holes 1 → 0" in text
+    assert "- `chain` (zemosaic 63bcc2c → zemosaic b59a65f): retention holes 1 → 0" in text
     assert "1. Tile 5 was not made: it lacked the caches of 6 of its 6 frames." in text
     plain = text.replace("\\_", "_")
     assert "Before the patch, _cleanup_per_tile_cache (zemosaic_worker.py:18237) removed" in plain
@@ -246,7 +246,7 @@ def test_a_hole_of_the_version_under_test_has_its_own_cause(tmp_path):
     session = with_hole()
     subject = replace(session.judged[1], role="subject", run="s")
     text = written_by(taken(replace(session, judged=(subject,))), tmp_path)["x.md"]
-    assert "- `chain` (zemosaic b59a65f): holes 1 · tiles 5/6" in text
+    assert "- `chain` (zemosaic b59a65f): retention holes 1 · tiles 5/6" in text
     assert "1. Tile 5 was not made" in text
 
 
@@ -270,7 +270,7 @@ def test_records_that_are_gone_leave_the_text(reference, tmp_path):
     write_session(session, tmp_path)
     page = written_by(together(read([tmp_path])), tmp_path)["x.html"]
     assert Page(page).all("svg") == []
-    assert "holes 1 → 0" in page
+    assert "retention holes 1 → 0" in page
 
 
 def test_a_record_that_was_changed_gives_no_picture(reference, tmp_path):

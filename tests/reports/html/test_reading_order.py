@@ -51,7 +51,7 @@ def test_the_first_screen_has_the_figure_and_the_links_of_each_line(folders):
     text = (folders["zemosaic"] / FILES["en"]).read_text(encoding="utf-8")
     first = text[text.index('id="decision"') : text.index('id="before-after"')]
     row = next(row for row in first.split("<tr") if "Repro du trou corrigée" in row)
-    assert "holes 1 · tiles 3/4 · lost caches 7" in row
+    assert "retention holes 1 · tiles 3/4 · lost-cache events 7" in row
     assert "1 of 3 cases (1 synthetic)" in row
     links = dict(re.findall(r'<a href="#([\w-]+)" aria-label="(\w+), line 4.2"', row))
     assert links["chain-1"] == "cause"
