@@ -82,6 +82,7 @@ def _signed(options: argparse.Namespace, translate: Translate) -> int:
     from harness.signoff.signing import fingerprint
     from harness.signoff.standing import Standing
     from harness.signoff.statement import Statement
+    from harness.signoff.subjects import subjects_of
     from harness.signoff.write import compose, decide, refuse_self_test, write
     from reports.html.build import FILES
     from reports.html.render import signoff_part
@@ -92,6 +93,7 @@ def _signed(options: argparse.Namespace, translate: Translate) -> int:
     refuse_self_test(session)
     if not options.replace:
         _require_none(folder, lang)
+    subjects_of(folder, session)  # a damaged record is named first: it changes the pages too
     _require_own_pages(folder)
     form = read_form(options.form, sha256) if options.form else None
     key = None if options.key is None else fingerprint(options.key)

@@ -138,7 +138,7 @@ def test_the_end_is_short_and_its_last_line_is_the_report(alone):
     lines = done.stdout.splitlines()
     end = lines[next(n for n, line in enumerate(lines) if " phase3 " in line and line.startswith("=")) :]
     assert len(end) <= 25
-    assert end[1].startswith("◐ 1 of 4 cases: A hole: holes 1 → 0 · tiles 2/3 → 3/3 · lost caches ")
+    assert end[1].startswith("◐ 1 of 4 cases: A hole: retention holes 1 → 0 · tiles 2/3 → 3/3 · lost-cache events ")
     assert "✓ Runs of a version with the bug on which the checks saw it: 1 of 1." in end
     assert sum("all cases: pytest -p no:cacheprovider -q -m phase3" in line for line in end) == 1
     assert end[-3].startswith("✓ Self-test of the harness: passes.")
