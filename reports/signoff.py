@@ -15,6 +15,7 @@ from harness.signoff.statement import Predicate, RowDecision, SeenRow, decision_
 from harness.verdict import Outcome
 from reports.badges import badge
 from reports.brief import figures_in_words, scope_in_words
+from reports.not_covered import finding_line, known_findings, not_covered
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +92,10 @@ def _seen(found: DecisionRow, session: Session, lang: Language) -> SeenRow:
 
 
 def _limits(row: Requirement, session: Session, lang: Language) -> Iterator[str]:
-    if row.missing:
+    """Yield what a line's verdict does not cover: its own missing cases, then what the page says of the session."""
+    if row.missing and row.outcome is Outcome.PASS:
         yield lang.say("Cases that were not run: {missing}.", missing=", ".join(row.missing))
-    if not any(real.judged for real in session.real_sets):
-        yield lang.say("No real set was judged.")
     if session.interrupted is not None:
         yield lang.render(session.interrupted)
+    yield from not_covered(session, (), lang)
+    yield from (f"△ {finding_line(known, lang)}" for known in known_findings(session))

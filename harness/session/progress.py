@@ -179,7 +179,11 @@ class ProgressMonitor:
 
     def _place(self, states: Sequence[Progress], number: int) -> str:
         """Return the number of a run among all; empty before these are known."""
-        return f"[{number}/{max(number, self.outlook.count(states))}] " if self.outlook is not None else ""
+        return f"[{number}/{max(number, self._count(states))}] " if self.outlook is not None else ""
+
+    def _count(self, states: Sequence[Progress]) -> int:
+        """Return the number of all runs; 0 before it is known."""
+        return 0 if self.outlook is None else self.outlook.count(states)
 
     def _now(self, states: Sequence[Progress]) -> str:
         """Return what happens now: the run of the moment, or that none lives, and the time so far and left."""
@@ -188,7 +192,8 @@ class ProgressMonitor:
         ended = len(states) - len(living)
         times = [in_words(time.monotonic() - self._begun).render(self._translate)]
         left = self.outlook.left(states, now) if self.outlook is not None else None
-        if left is not None:
+        # After the last run tests still judge, and call the release alone: how long that takes is not known.
+        if left is not None and (living or ended < self._count(states)):
             remaining = in_words(left).render(self._translate)
             times.append(say("about {time} left", time=remaining).render(self._translate))
         if not living:

@@ -87,7 +87,8 @@ def test_each_line_is_shown_before_its_decision(signable, capsys):
         assert figures_in_words(found.figures, language("en")) in out
         if found.row.outcome is not Outcome.PASS or not found.figures:
             assert found.row.reason.render() in out
-    assert "No real set was judged." in out
+    assert "Your own frames were not run." in out
+    assert "Observed sets not run: " in out
     assert out.index("4.3 ") < out.index("Decision of Zoé")
 
 

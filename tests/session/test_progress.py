@@ -295,6 +295,17 @@ def test_on_a_terminal_one_line_lives(living, watched):
     assert stream.getvalue().endswith(" \r"), "the living line was not removed"
 
 
+def test_after_the_last_run_no_time_left_is_promised(living, watched):
+    """Tests go on judging after the last run, so "about 0 s left" would be false."""
+    seal(living.folder, "done", 0, "", 3.0)
+    outlook = Outlook([Expected(PlannedRun("chain", "subject", "per_tile", "reference", "d"), 60.0)])
+    monitor, stream = watched(terminal=True, outlook=outlook)
+    wait_for(lambda: "preparing frames" in stream.getvalue())
+    monitor.stop()
+    assert "[1/1] preparing frames, or judging runs" in stream.getvalue()
+    assert "left" not in stream.getvalue()
+
+
 def test_on_a_terminal_a_run_that_broke_off_keeps_a_line(living, watched):
     """The line of a crash stays above the living line."""
     monitor, stream = watched(terminal=True)
