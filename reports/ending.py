@@ -57,12 +57,12 @@ class Line:
         """Return the line without its sign: its word, name and figures, with scope and note in brackets."""
         label = lang.say("{label}: {text}", label=self.badge.word, text=self.name)
         label = lang.say("{label}: {text}", label=label, text=self.figures) if self.figures else label
-        return f"{label} ({self.beside})" if self.beside else label
+        beside = self.beside(lang)
+        return f"{label} ({beside})" if beside else label
 
-    @property
-    def beside(self) -> str:
-        """The scope and the note."""
-        return "; ".join(part for part in (self.scope, self.note) if part)
+    def beside(self, lang: Language) -> str:
+        """Return the scope and the note."""
+        return lang.semicolons(part for part in (self.scope, self.note) if part)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,8 @@ def row_badge(row: Requirement, session: Session, lang: Language) -> Badge:
         return Badge("◐", lang.say("{run} of {all} cases", run=run, all=run + missing), "part")
     done, all_tests = tests_run(row, session)
     if done:
-        return Badge("◐", lang.say("{run} of {all} tests", run=done, all=all_tests), "part")
+        part = lang.counted("{count} of {all} tests", "{count} of {all} tests", count=done, all=all_tests)
+        return Badge("◐", part if done < all_tests else lang.say("in part"), "part")
     return Badge("○", lang.say("not run"), "none")
 
 

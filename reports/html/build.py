@@ -317,7 +317,11 @@ class _Builder:
         if any(run.key in j.sizes for j in of_case):
             record = self.material.record(run.key)
             frames = len(record.request.dataset.frames) if isinstance(record, Record) else 0
-            return self.lang.say("made to measure how the cost grows ({count} frames), not judged", count=frames)
+            return self.lang.counted(
+                "made to measure how the cost grows ({count} frame), not judged",
+                "made to measure how the cost grows ({count} frames), not judged",
+                count=frames,
+            )
         return self.lang.say("made for comparison, not judged")
 
 
