@@ -24,7 +24,8 @@ METHODS = [
 FIELD = re.compile(r"\{([a-z_]+)\}")
 # A number, as a field of this name is one, before things in the plural.
 NUMBERED = re.compile(
-    r"\{(?:count|frames|groups|tiles|runs|all|shown|points|pairs|inputs|caches|masks|begun|panels|outputs|expected|lines|total)\} "
+    r"\{(?:count|frames|groups|tiles|runs|all|shown|points|pairs|inputs|caches|masks|begun|panels|outputs|expected|lines"
+    r"|total)\} "
     r"(?!times\b)(?:\w+ ){0,2}?(?:\w{3,}s)\b"
 )
 NEVER_ONE = (
