@@ -26,6 +26,14 @@ def decided(session: Session, lang: Language) -> tuple[Badge, str, str]:
             target=session.target,
             all=len(outcomes),
         )
+    elif session.outcome is Outcome.UNKNOWN and unknowns and opens:
+        sentence = say(
+            "{target}: no decision. Of {all} lines, could not conclude: {count}; not run, or in part: {open}.",
+            count=unknowns,
+            open=opens,
+            target=session.target,
+            all=len(outcomes),
+        )
     elif session.outcome is Outcome.UNKNOWN and unknowns:
         sentence = say(
             "{target}: no decision, because {count} of {all} lines could not conclude.",

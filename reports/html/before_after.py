@@ -182,4 +182,4 @@ def _name(key: str, material: Material) -> str:
 def _said(judged: JudgedRun, lang: Language) -> str:
     """Return what the checks of tiles and holes say of a run."""
     said = {verdict.check: lang.render(verdict.sentence) for verdict in judged.verdicts}
-    return " ".join(said[check] for check in _TELLING if check in said)
+    return " ".join(dict.fromkeys(said[check] for check in _TELLING if check in said))

@@ -115,7 +115,7 @@ def test_what_could_not_conclude_comes_before_how_the_bug_looked(tmp_path):
     subject = a_run("a", "subject", (a_verdict("holes", Outcome.UNKNOWN), a_verdict("tiles")))
     words = written(a_session(judged=(subject,)), tmp_path).words
     why = words[words.index("Why These checks") :]
-    assert why.startswith("Why These checks could not conclude: ? holes a No tile was submitted.")
+    assert why.startswith("Why These checks could not conclude: ? No tile was submitted. holes (a)")
 
 
 def test_the_mosaics_are_on_one_grid_with_scale_north_and_holes(folders):
