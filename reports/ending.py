@@ -222,7 +222,8 @@ def finding_text(known: Known, lang: Language) -> str:
     """Return a known finding in one line, with what decides first: that it is not the patch's, and where it is."""
     word = lang.say("known, not the patch's") if known.before else lang.say("finding")
     cases = ", ".join(known.cases[:3]) + (f", … ({len(known.cases) - 3})" if len(known.cases) > 3 else "")
-    label = f"{check_name(known.check, lang)} ({word}: {cases})"
+    place = lang.say("{label}: {text}", label=word, text=cases)
+    label = f"{check_name(known.check, lang)} ({place})"
     return lang.say("{label}: {text}", label=label, text=lang.render(known.sentence))
 
 
