@@ -94,7 +94,11 @@ def _parts(value: Any, language: Language) -> list[str] | None:
 
 def _is_message(value: Any) -> bool:
     """Return whether the value is a stored sentence, to be shown in the reader's language."""
-    return isinstance(value, Mapping) and value.keys() == {"text", "values"} and isinstance(value["values"], Mapping)
+    return (
+        isinstance(value, Mapping)
+        and {"text", "values"} <= value.keys() <= {"text", "values", "many"}
+        and isinstance(value["values"], Mapping)
+    )
 
 
 def _short(text: str) -> str:

@@ -27,9 +27,9 @@ MAX_BYTES = 3_000_000
 _SIDES = (560, 320, 160, None)
 
 
-# What is not text, and the name of an option. In a drawing and in a title no element may stand.
+# What is not running text, and the name of an option. In a drawing and in a title no element may stand; a command stays as it is.
 _PIECES = re.compile(
-    r"<(script|style|title|svg|textarea)\b.*?</\1>|(<[^>]*>)|(?<![\w-])(--[a-z][a-z0-9-]{1,24})(?![\w-])", re.DOTALL
+    r"<(script|style|title|svg|textarea|pre)\b.*?</\1>|(<[^>]*>)|(?<![\w-])(--[a-z][a-z0-9-]{1,24})(?![\w-])", re.DOTALL
 )
 
 SIGN_SCRIPT = (Path(__file__).parent / "templates" / "sign.js").read_text(encoding="utf-8")
