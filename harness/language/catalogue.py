@@ -72,7 +72,8 @@ def translator(code: str) -> Translate:
         catalogue = read_po(stream, locale=code)
     done = [m for m in catalogue if m.id and m.string and not m.fuzzy]
     known = {m.id: m.string for m in done if isinstance(m.id, str) and isinstance(m.string, str)}
-    forms = {(m.id[0], m.id[1]): tuple(m.string) for m in done if not isinstance(m.id, str) and all(m.string)}
+    pairs = [(m.id, tuple(m.string or ())) for m in done if not isinstance(m.id, str)]
+    forms = {(one, many): strings for (one, many, *_), strings in pairs if all(strings)}
     # Older sessions hold templates with one form, which was that for several things.
     known = {many: strings[-1] for (_, many), strings in forms.items()} | known
     return _Translator(known, get_decimal_symbol(code), forms, c2py(catalogue.plural_expr))
