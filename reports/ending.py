@@ -57,12 +57,12 @@ class Line:
         """Return the line without its sign: its word, name and figures, with scope and note in brackets."""
         label = lang.say("{label}: {text}", label=self.badge.word, text=self.name)
         label = lang.say("{label}: {text}", label=label, text=self.figures) if self.figures else label
-        return f"{label} ({self.beside})" if self.beside else label
+        beside = self.beside(lang)
+        return f"{label} ({beside})" if beside else label
 
-    @property
-    def beside(self) -> str:
-        """The scope and the note."""
-        return "; ".join(part for part in (self.scope, self.note) if part)
+    def beside(self, lang: Language) -> str:
+        """Return the scope and the note."""
+        return lang.semicolons(part for part in (self.scope, self.note) if part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +222,8 @@ def finding_text(known: Known, lang: Language) -> str:
     """Return a known finding in one line, with what decides first: that it is not the patch's, and where it is."""
     word = lang.say("known, not the patch's") if known.before else lang.say("finding")
     cases = ", ".join(known.cases[:3]) + (f", … ({len(known.cases) - 3})" if len(known.cases) > 3 else "")
-    label = f"{check_name(known.check, lang)} ({word}: {cases})"
+    place = lang.say("{label}: {text}", label=word, text=cases)
+    label = f"{check_name(known.check, lang)} ({place})"
     return lang.say("{label}: {text}", label=label, text=lang.render(known.sentence))
 
 

@@ -117,7 +117,7 @@ def _left_out(session: Session, lang: Language) -> Iterator[str]:
         parts.append(lang.say("cases {names}", names=_listed(cases)))
     if not parts:
         return
-    what = "; ".join(parts)
+    what = lang.semicolons(parts)
     if session.options.get("quick"):
         yield lang.say("Not run: {what}. Run them without --phase3-quick.", what=what)
     else:
@@ -139,9 +139,10 @@ def _size(runs: Iterable[Size], lang: Language) -> Iterator[str]:
     """Yield the size of the largest run: larger ones were not tried."""
     known = list(runs)
     if known:
-        yield lang.say(
-            "Largest run: {frames} frames, {size} of caches.",
-            frames=max(size.frames for size in known),
+        yield lang.counted(
+            "Largest run: {count} frame, {size} of caches.",
+            "Largest run: {count} frames, {size} of caches.",
+            count=max(size.frames for size in known),
             size=lang.size(max(size.bytes for size in known)),
         )
 

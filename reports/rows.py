@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.language.catalogue import Language
 from harness.session.checklist import DEFINITION_OF_DONE
+from harness.session.decision import BEFORE, row_of
 from harness.session.model import Requirement, Session, TestEntry
 from harness.session.rows import plain, waits_for_own_data
 from harness.verdict import Outcome
@@ -12,6 +13,7 @@ from reports.badges import Badge, badge
 OPTIONAL = "(optionnel)"
 """The word by which a line of the checklist says that it is optional."""
 
+_OF_THE_PATCH = "test_guard_rails.py"
 _SKIPPED = (Outcome.NOT_APPLICABLE, Outcome.NOT_EVALUATED)
 
 
@@ -26,7 +28,8 @@ def row_badge(row: Requirement, session: Session, lang: Language) -> Badge:
         return Badge("◐", lang.say("{run} of {all} cases", run=run, all=run + missing), "part")
     done, all_tests = tests_run(row, session)
     if done:
-        return Badge("◐", lang.say("{run} of {all} tests", run=done, all=all_tests), "part")
+        part = lang.counted("{count} of {all} tests", "{count} of {all} tests", count=done, all=all_tests)
+        return Badge("◐", part if done < all_tests else lang.say("in part"), "part")
     return Badge("○", lang.say("not run"), "none")
 
 
@@ -34,15 +37,53 @@ def row_note(row: Requirement, session: Session, lang: Language) -> str:
     """Return what a line lacks or what it is; empty for a line that was run as a whole."""
     notes = [lang.say("Optional.")] if OPTIONAL in row.text else []
     open_line = row.outcome is Outcome.NOT_EVALUATED
-    if open_line and row.reason is not None and (_says_nothing(row, session) or waits_for_own_data(row)):
+    done, all_tests = tests_run(row, session)
+    if row.outcome is Outcome.UNKNOWN:
+        notes.append(_why_unknown(row, session, lang))
+    elif open_line and row.reason is not None and (_says_nothing(row, session) or waits_for_own_data(row)):
         notes.append(lang.render(row.reason))
     elif open_line and not row.tests:
         notes.append(lang.say("No test answers this line."))
-    elif open_line and row.cases:
-        done, all_tests = tests_run(row, session)
-        if done < all_tests:
-            notes.append(lang.say("{count} of its {all} tests did not run.", count=all_tests - done, all=all_tests))
+    elif open_line and not done:
+        notes.append(_why_not_run(row, session, lang))
+    elif open_line and row.cases and done < all_tests:
+        notes.append(lang.say("{count} of its {all} tests did not run.", count=all_tests - done, all=all_tests))
     return " ".join(notes)
+
+
+def _why_unknown(row: Requirement, session: Session, lang: Language) -> str:
+    """Return what kept a line from a conclusion, the first of several reasons, and what to do."""
+    say = lang.say
+    of_runs = [verdict for verdict, _ in row_of(row, session).unknown]
+    asked = {test.check for test in tests_of(row, session) if test.outcome is Outcome.UNKNOWN}
+    of_patch = [v for v in session.patch if v.outcome is Outcome.UNKNOWN and v.check in asked]
+    reasons = list(dict.fromkeys(lang.render(verdict.sentence) for verdict in (*of_runs, *of_patch)))
+    if not reasons and row.reason is not None:
+        reasons = [lang.render(row.reason)]
+    if not reasons:
+        return say("Evidence is missing. Run it again.")
+    if len(reasons) == 1:
+        return say("{reason} Run it again.", reason=reasons[0])
+    return say("{reason} Run it again. Other reasons, under Why: {number}.", reason=reasons[0], number=len(reasons) - 1)
+
+
+def _why_not_run(row: Requirement, session: Session, lang: Language) -> str:
+    """Return why no test of a line ran, and what to do."""
+    say = lang.say
+    tests = tests_of(row, session)
+    judges_patch = all(_OF_THE_PATCH in name for name in row.tests)
+    befores = {run.target for run in session.runs if run.role in BEFORE}
+    if judges_patch and tests and befores <= {session.target}:
+        return say("The version before the patch is missing, or the same: name it with --phase3-baseline.")
+    if any(test.outcome is Outcome.NOT_APPLICABLE for test in tests):
+        return say("Its tests do not apply to this target or these frames: see Tests.")
+    if tests:
+        return say("Its tests were skipped: see their reason under Tests.")
+    if session.interrupted is not None:
+        return say("The session ended before its tests: run it again.")
+    if session.options.get("quick"):
+        return say("Left out by --phase3-quick: run without it.")
+    return say("The session did not ask for its tests: run its command.")
 
 
 def tests_run(row: Requirement, session: Session) -> tuple[int, int]:

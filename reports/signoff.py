@@ -61,7 +61,7 @@ def decision_title(said: Predicate, lang: Language) -> str:
 def row_words(row: RowDecision, lang: Language) -> str:
     """Return a line's decision with what the reviewer saw, and the comment."""
     word = lang.render(decision_word(row.decision))
-    seen = f"{badge(row.outcome, lang).word}; {row.figure}" if row.figure else badge(row.outcome, lang).word
+    seen = lang.semicolons(filter(None, (badge(row.outcome, lang).word, row.figure)))
     line = lang.say("{id} {text}: {decision} ({seen})", id=row.id, text=row.text, decision=word, seen=seen)
     return flat(visible(f"{line} – {row.comment}" if row.comment else line))
 

@@ -127,7 +127,7 @@ def _reason(reason: Reason, lang: Language) -> RowView:
 
 def _checklist_row(row: Requirement, session: Session, lang: Language) -> ChecklistRow:
     line = checklist_line(row, session, lang)
-    return ChecklistRow(row.id, line.badge, row.text, line.figures, line.beside)
+    return ChecklistRow(row.id, line.badge, row.text, line.figures, line.beside(lang))
 
 
 def _glance(session: Session, lang: Language) -> Glance:

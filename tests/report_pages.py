@@ -146,4 +146,5 @@ def seen(text):
             around.append("summary")
         else:
             around.pop()
-    return Page(shown + text[place:]).words.split()
+    # A sign, or a mark that French sets apart from the word before it, is no word.
+    return [word for word in Page(shown + text[place:]).words.split() if re.search(r"\w", word)]

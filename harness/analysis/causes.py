@@ -188,6 +188,8 @@ class Causes:
             "cache": first.cache or "?",
             "frame": first.frame or "?",
         }
+        if tile in self.failures and values["frames"] == 1:
+            return say("Tile {tile} was not made: it lacked {cache}, the cache of its only frame {frame}.", **values)
         if tile in self.failures:
             return say(
                 "Tile {tile} was not made: it lacked the caches of {lost} of its {frames} frames, among them {cache} of {frame}.",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.commands.console import Commands, Text, root, tell
-from harness.language.message import Translate, say
+from harness.language.message import Translate, counted, say
 
 KEPT = 5
 
@@ -56,10 +56,18 @@ def _clean(options: argparse.Namespace, translate: Translate) -> int:
         print(f"{written.size(entry.size):>10}  {entry.path}")
     total = written.size(sum(entry.size for entry in found))
     if options.yes:
-        tell(say("Removed {count} folders, {size}.", count=len(found), size=total), translate)
+        removed = counted(
+            "Removed {count} folder, {size}.", "Removed {count} folders, {size}.", count=len(found), size=total
+        )
+        tell(removed, translate)
     else:
         tell(
-            say("{count} folders, {size}. Remove them with: phase3 clean --yes", count=len(found), size=total),
+            counted(
+                "{count} folder, {size}. Remove it with: phase3 clean --yes",
+                "{count} folders, {size}. Remove them with: phase3 clean --yes",
+                count=len(found),
+                size=total,
+            ),
             translate,
         )
     return 0

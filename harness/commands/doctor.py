@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 
 from harness.commands.console import Commands, Text, own_options, root, user_path
-from harness.language.message import Message, Translate, say
+from harness.language.message import Message, Translate, counted, say
 from harness.targets import interpreter
 from harness.targets.compiled import compiled
 from harness.targets.errors import TargetError
@@ -151,7 +151,10 @@ def _target(spec: str, python: str | None, kind: Target | None) -> Iterator[Find
         yield _good(say("target"), say("{label}", label=facts.label))
         found = compiled(chosen.path, Path(facts.root), kind.entries) if kind is not None and kind.entries else None
         if found is not None:  # a module that can't be compiled was refused above, with its line
-            yield _good(say("source of the target"), say("{count} modules compile", count=found.modules))
+            yield _good(
+                say("source of the target"),
+                counted("{count} module compiles", "{count} modules compile", count=found.modules),
+            )
         yield from _functions(kind_of(facts.kind).functions(facts))
 
 
@@ -198,8 +201,9 @@ def _frames(folder: str | Path | None) -> Iterator[Finding]:
     except OSError as error:
         yield _bad(name, say("{error}", error=str(error)))
     else:
-        found = say(
-            "{count} frames with a celestial WCS in {panels} pointings, in {folder}",
+        found = counted(
+            "{count} frame with a celestial WCS, pointings: {panels}, in {folder}",
+            "{count} frames with a celestial WCS, pointings: {panels}, in {folder}",
             count=len(facts.frames),
             panels=len(plans.panels_of(facts)),
             folder=str(path),

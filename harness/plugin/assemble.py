@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.language.catalogue import translator
-from harness.language.message import Message, say
+from harness.language.message import Message, counted, say
 from harness.plugin.preflight import needs_of
 from harness.record.convert import from_json, to_json
 from harness.record.values import RecordError
@@ -188,7 +188,12 @@ def _interrupted(left: int, every: int) -> Message | None:
     """Say that a session ended before its tests had run, given the number left; ``None`` if it reached its end."""
     if not left:
         return None
-    return say("The session was interrupted: {count} of {all} tests were not reached.", count=left, all=every)
+    return counted(
+        "The session was interrupted: {count} of {all} tests was not reached.",
+        "The session was interrupted: {count} of {all} tests were not reached.",
+        count=left,
+        all=every,
+    )
 
 
 def _environment() -> dict[str, str]:

@@ -28,7 +28,7 @@ FORMAT = "phase3-session/2"
 OPTIONAL = frozenset(
     {
         *("cases", "interrupted", "missing", "occasion", "options", "part", "patch", "questions"),
-        *("reason", "red_with_run_end", "scenario"),
+        *("many", "reason", "red_with_run_end", "scenario"),
     }
 )
 """Fields that older sessions do not have."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.language.message import Message, SaidError, say
+from harness.language.message import Message, SaidError, counted, say
 from harness.record.convert import ShapeError, from_json, to_json
 from harness.record.leftovers import remove_tree
 from harness.record.seal import read_seal
@@ -149,7 +149,9 @@ def _differences(before: Start, now: Start) -> list[Message]:
     changed = sorted(name for name, _ in before.source.items() ^ now.source.items())
     if changed := list(dict.fromkeys(changed)):
         found.append(
-            say(
+            counted(
+                "the harness is another version than before, {count} file differs ({names}): start a new session, or go back to"
+                " that version",
                 "the harness is another version than before, {count} files differ ({names}): start a new session, or go back to"
                 " that version",
                 count=len(changed),

@@ -121,7 +121,10 @@ class _Builder:
             for judged in part.session.judged
             if judged.role == "subject"
         }
-        listed = "; ".join(f"{case}: {', '.join(checks)}" for case, checks in sorted(red.items()) if checks)
+        say = self.lang.say
+        listed = self.lang.semicolons(
+            say("{label}: {text}", label=case, text=", ".join(checks)) for case, checks in sorted(red.items()) if checks
+        )
         return OtherProfileView(self._session(part), part.session.options.get("profile", "?"), listed or "0")
 
     # ---- a line ----

@@ -77,13 +77,16 @@ def _largest(done: Done, requests: Requests, lang: Language) -> Iterator[str]:
     runs = (j for part in done.own for j in part.session.judged if j.role == "subject")
     peak = max((peak for j in runs if (peak := disk_peak(j)) is not None), default=0)
     if frames and peak:
-        yield lang.say(
-            "Size: no run with more than {frames} frames or more than {size} in its files.",
-            frames=frames,
+        yield lang.counted(
+            "Size: no run with more than {count} frame or more than {size} in its files.",
+            "Size: no run with more than {count} frames or more than {size} in its files.",
+            count=frames,
             size=lang.size(peak),
         )
     elif frames:
-        yield lang.say("Size: no run with more than {frames} frames.", frames=frames)
+        yield lang.counted(
+            "Size: no run with more than {count} frame.", "Size: no run with more than {count} frames.", count=frames
+        )
 
 
 def _sets(done: Done, lang: Language) -> Iterator[str]:
@@ -144,7 +147,10 @@ def _datasets(done: Done, requests: Requests, lang: Language) -> Iterator[Datase
                 dataset = request.dataset
                 found[dataset.name, dataset.kind, dataset.sha256, len(dataset.frames)] = None
     for name, kind, sha256, frames in sorted(found):
-        yield DatasetView(name, lang.say("{kind}, {count} frames, SHA-256", kind=kind, count=frames), sha256)
+        label = lang.counted(
+            "{kind}, {count} frame, SHA-256", "{kind}, {count} frames, SHA-256", kind=kind, count=frames
+        )
+        yield DatasetView(name, label, sha256)
 
 
 def _versions(part: Part) -> Iterator[tuple[str, str]]:

@@ -75,6 +75,7 @@ class _Builder:
         self.scenarios = scenarios(self.session)
         self.tests = sorted(self.session.tests, key=lambda t: (rank(t.outcome), t.nodeid))
         self.test_ids = {t.nodeid: f"test-{n}" for n, t in enumerate(self.tests, 1)}
+        self.unsaid = without_verdict(self.session)
 
     def page(self, translation: str) -> ReportView:
         lang, session = self.lang, self.session
@@ -149,7 +150,7 @@ class _Builder:
             title = self.lang.say("Verdicts on the version with the bug: {count}", count=len(of_controls))
             folds = (*folds, FoldView(title, of_controls))
         return AppendixView(
-            without_verdict=tuple(self._test(t) for t in without_verdict(session)),
+            without_verdict=tuple(self._test(t) for t in self.unsaid),
             verdicts=shown,
             folds=folds,
             all_well=not any(v.outcome in (Outcome.FAIL, Outcome.UNKNOWN) for v in shown),
@@ -282,7 +283,8 @@ class _Builder:
     def _test(self, test: TestEntry) -> TestView:
         shown = badge(test.outcome, self.lang)
         title = self._title(test)
-        return TestView(self.test_ids[test.nodeid], title, test.nodeid, test.case or "", shown, test.message)
+        said = test.outcome in (Outcome.FAIL, Outcome.UNKNOWN) and test not in self.unsaid
+        return TestView(self.test_ids[test.nodeid], title, test.nodeid, test.case or "", shown, test.message, said=said)
 
     def _title(self, test: TestEntry) -> str:
         """Return the title of a test in this language: the first line of its docstring, which is in the catalogue."""
@@ -317,7 +319,11 @@ class _Builder:
         if any(run.key in j.sizes for j in of_case):
             record = self.material.record(run.key)
             frames = len(record.request.dataset.frames) if isinstance(record, Record) else 0
-            return self.lang.say("made to measure how the cost grows ({count} frames), not judged", count=frames)
+            return self.lang.counted(
+                "made to measure how the cost grows ({count} frame), not judged",
+                "made to measure how the cost grows ({count} frames), not judged",
+                count=frames,
+            )
         return self.lang.say("made for comparison, not judged")
 
 

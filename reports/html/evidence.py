@@ -72,7 +72,7 @@ def _scalar(value: Any, language: Language) -> str:
         return _short(language.render(value))
     if _is_message(value):
         values = {str(k): v if isinstance(v, str | int | float) else str(v) for k, v in value["values"].items()}
-        return _short(language.render(Message(str(value["text"]), values)))
+        return _short(language.render(Message(str(value["text"]), values, str(value.get("many", "")))))
     if isinstance(value, bool):
         return language.say("yes") if value else language.say("no")
     if isinstance(value, int | float):
@@ -94,7 +94,11 @@ def _parts(value: Any, language: Language) -> list[str] | None:
 
 def _is_message(value: Any) -> bool:
     """Return whether the value is a stored sentence, to be shown in the reader's language."""
-    return isinstance(value, Mapping) and value.keys() == {"text", "values"} and isinstance(value["values"], Mapping)
+    return (
+        isinstance(value, Mapping)
+        and {"text", "values"} <= value.keys() <= {"text", "values", "many"}
+        and isinstance(value["values"], Mapping)
+    )
 
 
 def _short(text: str) -> str:

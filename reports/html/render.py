@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,11 @@ MAX_BYTES = 3_000_000
 # The longest side of pictures, in pixels, smaller with each try until the page is small enough; at last nothing is drawn.
 _SIDES = (560, 320, 160, None)
 
+
+# What is not running text, and the name of an option. In a drawing and in a title no element may stand; a command stays as it is.
+_PIECES = re.compile(
+    r"<(script|style|title|svg|textarea|pre)\b.*?</\1>|(<[^>]*>)|(?<![\w-])(--[a-z][a-z0-9-]{1,24})(?![\w-])", re.DOTALL
+)
 
 SIGN_SCRIPT = (Path(__file__).parent / "templates" / "sign.js").read_text(encoding="utf-8")
 """The only script of the page: it makes a file of the decisions in the form."""
@@ -79,7 +85,15 @@ def render(view: ReportView) -> str:
 
 def laid_out(template: str, language: Language, view: Any) -> str:
     """Lay out the data of a page by a template of this folder, in a language; every text is escaped."""
-    return _environment(language.code).get_template(template).render(view=view, language=language)
+    return unbroken(_environment(language.code).get_template(template).render(view=view, language=language))
+
+
+def unbroken(page: str) -> str:
+    """Keep the names of options in one piece: a browser may end a line after their ``--``, which looks like a dash.
+
+    Their hyphens stay hyphens, so that a copied option works. A value after ``=`` may still break, because a path can be long.
+    """
+    return _PIECES.sub(lambda found: f'<span class="option">{found[3]}</span>' if found[3] else found[0], page)
 
 
 @cache

@@ -38,6 +38,14 @@ class Named:
 
 
 @dataclass(frozen=True, slots=True)
+class Reason:
+    """A reason for which checks could not conclude, with links to their verdicts. Many checks may lack the same evidence."""
+
+    text: str
+    checks: tuple[Named, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """A moment of a chain: its time in seconds from the start of Phase 3, and what happened."""
 
@@ -65,13 +73,13 @@ class ChainView:
 class WhyView:
     """The chains of a session; ``of_control`` if they are those of the version with the bug.
 
-    ``alone`` are red verdicts without a chain, ``open`` those that could not conclude, ``more`` counts the other chains.
-    ``no_place`` says that a chain has its moments, but not its place in the source.
+    ``alone`` are red verdicts without a chain, ``open`` the reasons for which others could not conclude, ``more`` counts what is
+    left out. ``no_place`` says that a chain has its moments, but not its place in the source.
     """
 
     chains: tuple[ChainView, ...]
     alone: tuple[Named, ...]
-    open: tuple[Named, ...]
+    open: tuple[Reason, ...]
     of_control: bool
     more: int
     no_place: bool
@@ -101,14 +109,23 @@ def why(material: Material, session: Session, verdict_id: VerdictId, lang: Langu
     views = tuple(
         _view(f"chain-{n}", chain, material, verdict_id, lang) for n, chain in enumerate(chains[:MAX_CHAINS], 1)
     )
+    reasons = _reasons(unknown, verdict_id, lang)
     return WhyView(
         chains=views,
         alone=tuple(_named(judged, v, verdict_id, lang, said=True) for judged, v in alone[:MAX_NAMED]),
-        open=tuple(_named(judged, v, verdict_id, lang, said=True) for judged, v in unknown[:MAX_NAMED]),
+        open=reasons[:MAX_NAMED],
         of_control=of_control,
-        more=max(0, len(chains) - MAX_CHAINS) + max(0, len(alone) - MAX_NAMED) + max(0, len(unknown) - MAX_NAMED),
+        more=max(0, len(chains) - MAX_CHAINS) + max(0, len(alone) - MAX_NAMED) + max(0, len(reasons) - MAX_NAMED),
         no_place=any(view.steps and not view.place for view in views),
     )
+
+
+def _reasons(unknown: Iterable[tuple[JudgedRun, Verdict]], verdict_id: VerdictId, lang: Language) -> tuple[Reason, ...]:
+    """Join the verdicts that could not conclude for the same reason."""
+    found: dict[str, list[Named]] = {}
+    for judged, verdict in unknown:
+        found.setdefault(lang.render(verdict.sentence), []).append(_named(judged, verdict, verdict_id, lang))
+    return tuple(Reason(text, tuple(checks)) for text, checks in found.items())
 
 
 def _grouped(

@@ -168,7 +168,7 @@ def test_the_worst_comes_first_with_its_cause(folders):
 def test_french_is_french(folders):
     """Sentences, causes and words are in French; the checklist is in its author's words in both languages."""
     english, french = (read(folders["zemosaic"], code).words for code in CODES)
-    assert "La tuile 3 manque (3 produites sur 4)." in french
+    assert "La tuile 3 manque (produites : 3 sur 4)." in french
     assert "La tuile 3 n’a pas été produite" in french
     assert "✗ échec" in french
     assert "2,773 s après le début de la phase 3" in french
