@@ -9,7 +9,7 @@ from types import MappingProxyType
 from harness.analysis.figure import Figure, Unit
 from harness.compare.model import Changes, FigureChange, ImageChange, OutputChange, SideFacts, VerdictChange
 from harness.language.catalogue import Language
-from harness.language.message import Message, say, visible
+from harness.language.message import Message, flat, say
 from harness.verdict import Outcome
 from reports.badges import Badge, badge, role_word
 from reports.document.figures import draw
@@ -356,12 +356,7 @@ def text(shown: Rows, lang: Language, *, most: int | None = MAX_ROWS) -> str:
             if len(kept) < len(entries):
                 left = len(entries) - len(kept)
                 lines.append("  " + lang.say("and more, with --html or --json: {count}", count=left))
-    return "\n".join(map(_safe, lines))
-
-
-def _safe(line: str) -> str:
-    """Return one line that controls no terminal: names come from files, and may hold anything."""
-    return visible(" ".join(line.splitlines()))
+    return "\n".join(map(flat, lines))
 
 
 def _verdict_lines(row: ChangeRow) -> list[str]:
@@ -396,7 +391,7 @@ def output_lines(row: OutputRow, lang: Language) -> list[str]:
     ]
     if row.accepted:
         lines += [f"      {row.accepted}", f"      {lang.say('Reason: {reason}', reason=row.reason)}"]
-    return [_safe(line) for line in (*lines, *([f"      {row.void}"] if row.void else ()))]
+    return [flat(line) for line in (*lines, *([f"      {row.void}"] if row.void else ()))]
 
 
 def _figure_line(row: FigureRow) -> str:
