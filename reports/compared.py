@@ -12,7 +12,8 @@ from harness.language.catalogue import Language
 from harness.language.message import Message, flat, say
 from harness.verdict import Outcome
 from reports.badges import Badge, badge, role_word
-from reports.document.figures import draw
+from reports.document.figures import area, draw
+from reports.rows import interrupted_badge, part_badge
 
 MAX_ROWS = 40
 """Rows of one part that the text shows; the page and the JSON file have all."""
@@ -135,14 +136,16 @@ _GROUPS: Mapping[str, Message] = MappingProxyType(
 def rows(changes: Changes, lang: Language) -> Rows:
     """Return everything that a view shows of a comparison."""
     outputs = [_output(output, lang) for output in changes.outputs]
+    figures = tuple(_figure(change, lang) for change in changes.figures)
+    listed = tuple(row for row in figures if row.before != row.after)
     only = ((say("Runs in A only"), changes.only_before), (say("Runs in B only"), changes.only_after))
     return Rows(
         badge=_headline_badge(changes, lang),
         headline=headline(changes, lang),
         sides=(_side("A", changes.before, lang), _side("B", changes.after, lang)),
-        counts=tuple(_counts(changes, lang)),
+        counts=tuple(_counts(changes, len(listed), lang)),
         verdicts=tuple(_verdict(change, lang) for change in changes.verdicts),
-        figures=tuple(_figure(change, lang) for change in changes.figures),
+        figures=listed,
         outputs=tuple(row for row in outputs if row.shown.differs or row.shown.grade == "not compared"),
         equal=tuple(row for row in outputs if not row.shown.differs and row.shown.grade != "not compared"),
         facts=tuple(
@@ -188,7 +191,7 @@ def _headline_badge(changes: Changes, lang: Language) -> Badge:
     return Badge(shown.sign, lang.render(words[changes.outcome]), shown.style)
 
 
-def _counts(changes: Changes, lang: Language) -> Iterator[str]:
+def _counts(changes: Changes, listed: int, lang: Language) -> Iterator[str]:
     ways = [change.way for change in changes.verdicts]
     yield lang.say(
         "verdicts: {worse} worse, {better} better, {other} changed otherwise",
@@ -196,7 +199,9 @@ def _counts(changes: Changes, lang: Language) -> Iterator[str]:
         better=ways.count("better"),
         other=ways.count("other"),
     )
-    yield lang.say("figures that changed: {count}", count=len(changes.figures))
+    yield lang.say("figures that changed: {count}", count=listed)
+    if left := len(changes.figures) - listed:
+        yield lang.say("figures that differ only in digits that are not printed (--json has them): {count}", count=left)
     yield lang.say(
         "pairs of runs: {count}, of these with different outputs: {different}",
         count=len(changes.outputs),
@@ -213,7 +218,18 @@ def _side(letter: str, side: SideFacts, lang: Language) -> SideRow:
         facts.append(lang.when(side.created))
     if side.sha256:
         facts.append(lang.say("session.json: SHA-256 {digest}…", digest=side.sha256[:12]))
-    return SideRow(letter, side.target, tuple(facts), None if side.outcome is None else badge(side.outcome, lang))
+    return SideRow(letter, side.target, tuple(facts), _side_badge(side, lang))
+
+
+def _side_badge(side: SideFacts, lang: Language) -> Badge | None:
+    """Return the badge of a session. A pass of a part has that of a line that was run in part, as in the session's own page."""
+    if side.outcome is None:
+        return None
+    if side.interrupted and side.outcome is not Outcome.FAIL:
+        return interrupted_badge(lang)
+    if side.outcome is Outcome.PASS and side.ran is not None and side.ran.run < side.ran.all:
+        return part_badge(side.ran.run, side.ran.all, side.ran.of, lang)
+    return badge(side.outcome, lang)
 
 
 def _where(case: str, role: str, lang: Language) -> str:
@@ -288,8 +304,8 @@ def _sky(output: OutputChange, lang: Language) -> str:
         return lang.say("Both mosaics cover the same sky.")
     return lang.say(
         "Sky covered in A only: {lost} arcmin²; in B only: {new} arcmin².",
-        lost=round(output.lost_sky, 1) if output.lost_sky >= 1 else output.lost_sky,
-        new=round(output.new_sky, 1) if output.new_sky >= 1 else output.new_sky,
+        lost=area(output.lost_sky),
+        new=area(output.new_sky),
     )
 
 
