@@ -13,6 +13,7 @@ from harness.language.message import Message, flat, say
 from harness.verdict import Outcome
 from reports.badges import Badge, badge, role_word
 from reports.document.figures import area, draw
+from reports.names import check_name
 from reports.rows import interrupted_badge, part_badge
 
 MAX_ROWS = 40
@@ -246,7 +247,7 @@ def _verdict(change: VerdictChange, lang: Language) -> ChangeRow:
     return ChangeRow(
         badge=Badge(sign, lang.render(word), style),
         where=_where(change.case, change.role, lang) or (lang.say("guard rails") if _is_row(change.check) else ""),
-        what=change.check or lang.say("test"),
+        what=check_name(change.check, lang) if change.check else lang.say("test"),
         before=_outcome(change.before, lang),
         after=_outcome(change.after, lang),
         sentence="" if sentence is None else lang.render(sentence),
@@ -260,7 +261,8 @@ def _is_row(check: str) -> bool:
 
 def _figure(change: FigureChange, lang: Language) -> FigureRow:
     before, after = (_written(change, numbers, lang) for numbers in (change.before, change.after))
-    return FigureRow(_where(change.case, change.role, lang), change.check, lang.render(change.label), before, after)
+    where, check = _where(change.case, change.role, lang), check_name(change.check, lang)
+    return FigureRow(where, check, lang.render(change.label), before, after)
 
 
 def _written(change: FigureChange, numbers: tuple[float, ...] | None, lang: Language) -> str:
