@@ -23,6 +23,7 @@ from reports.badges import Badge
 from reports.compared import rows as shown_in_comparison
 from reports.decided import decided
 from reports.html.build import build
+from reports.html.runs import Drawing
 from reports.junit import junit
 from reports.material import Material
 from reports.rows import row_badge
@@ -55,7 +56,7 @@ def sessions(draw):
 
 def in_page(material):
     """Return the sign of each line in the page. A line that was run in part is not evaluated, and has a sign of its own."""
-    view = build(material, "en", None, "report.fr.html")
+    view = build(material, "en", Drawing(None, None), "report.fr.html")
     lines = {line.id: line.badge.sign for section in view.checklist for line in section.lines}
     assert {line.id: line.badge.sign for line in view.decision.lines} == {r.id: lines[r.id] for r in DONE}
     return lines
