@@ -1,10 +1,9 @@
 """Measure what writing the pages of a session costs for each run, and how large the pages become.
 
 ``python benchmarks/bench_report.py SESSION --runs 36 200`` makes sessions of so many judged runs from a stored session. Each case
-is repeated under another name, with its records, verdicts and tests.
-Records are hard links where the file system has them; nothing in them is written. The pages of both sessions are written in turn, in
-one process each, so that a noisy machine slows both. The time for each further run is the difference of a pair, in seconds of the
-processor.
+is repeated under another name, with its records, verdicts and tests. Records are hard links where the file
+system has them; nothing in them is written. The pages of both sessions are written in turn, in one process each, so that a noisy
+machine slows both. The time for each further run is the difference of a pair, in seconds of the processor.
 
 Measured: reading and checking the records, drawing, and writing both pages; not the summaries, nor judging again.
 """
