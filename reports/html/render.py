@@ -60,7 +60,7 @@ def pages(material: Material) -> dict[Code, bytes]:
     Its pictures are as large as the limit of its size allows; then only what fails is drawn, and in the end nothing. What is too
     large in one language is not tried in the next.
     """
-    tries = [(side, side, MAX_BYTES) for side in _SIDES]
+    tries: list[tuple[int | None, int | None, int]] = [(side, side, MAX_BYTES) for side in _SIDES]
     tries += [(_SIDES[1], None, MOST_BYTES), (None, None, 0)]
     made: dict[Code, bytes] = {}
     text = _text(material, CODES[0]) if len(material.session.judged) > MANY else 0

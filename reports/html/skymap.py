@@ -95,12 +95,12 @@ def maps(run: Products | None, pair: Products | None, outlines: Sequence[Outline
     most = max(max(p.depth.shape) for p in planes)
     factor = max(1, math.ceil(most / side))
     holes = () if canvas is None else holes_on(canvas, outlines)
-    run = None if ours is None else _map(ours, levels, factor, holes)
+    drawn = None if ours is None else _map(ours, levels, factor, holes)
     # A good run covers what its pair covers: one picture serves both.
     same = ours is not None and theirs is not None and _equal(ours, theirs)
     return Maps(
-        run=run,
-        pair=None if theirs is None else run if same else _map(theirs, levels, factor, holes),
+        run=drawn,
+        pair=None if theirs is None else drawn if same else _map(theirs, levels, factor, holes),
         levels=levels,
         same_sky=canvas is not None,
         unplaced=len(outlines) - len(holes),
