@@ -23,7 +23,7 @@ from reports.brief import figures_in_words, scope_in_words
 from reports.headline import CONTROLS, answering, without_verdict
 from reports.names import check_name
 from reports.not_covered import Known
-from reports.rows import row_badge, row_note
+from reports.rows import part_badge, row_badge, row_note
 
 _EVALUATED = (Outcome.FAIL, Outcome.UNKNOWN, Outcome.PASS)
 _RAILS = ("0.1", "4.1")
@@ -125,8 +125,7 @@ def _scenario(letter: str, tests: Sequence[TestEntry], session: Session, lang: L
         figures = lang.say("tests that pass {count} of {all}", count=passed, all=len(tests))
     shown = badge(outcome, lang)
     if outcome is Outcome.PASS and missing:
-        part = lang.say("{run} of {all} cases", run=len(cases), all=len(cases) + len(missing))
-        shown = Badge("◐", part, "part")
+        shown = part_badge(len(cases), len(cases) + len(missing), "cases", lang)
     return Line(shown, name, figures, _scope(line, shown, lang) if letter else "")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from harness.language.catalogue import Language
 from harness.session.checklist import DEFINITION_OF_DONE
 from harness.session.decision import BEFORE, row_of
@@ -25,12 +27,28 @@ def row_badge(row: Requirement, session: Session, lang: Language) -> Badge:
         return Badge("○", lang.say("not run"), "none")
     run, missing = len(row.cases), len(row.missing)
     if run and missing:
-        return Badge("◐", lang.say("{run} of {all} cases", run=run, all=run + missing), "part")
+        return part_badge(run, run + missing, "cases", lang)
     done, all_tests = tests_run(row, session)
     if done:
-        part = lang.counted("{count} of {all} tests", "{count} of {all} tests", count=done, all=all_tests)
-        return Badge("◐", part if done < all_tests else lang.say("in part"), "part")
+        return part_badge(done, all_tests, "tests", lang)
     return Badge("○", lang.say("not run"), "none")
+
+
+def part_badge(run: int, all_of_them: int, what: Literal["cases", "tests", "lines"], lang: Language) -> Badge:
+    """Return the badge of what was run in part and did not fail. A tick would look like a pass of the whole."""
+    if run == all_of_them:  # all of it ran, and something else is missing
+        return Badge("◐", lang.say("in part"), "part")
+    words = {
+        "cases": lang.say("{run} of {all} cases", run=run, all=all_of_them),
+        "tests": lang.counted("{count} of {all} tests", "{count} of {all} tests", count=run, all=all_of_them),
+        "lines": lang.counted("{count} of {all} lines", "{count} of {all} lines", count=run, all=all_of_them),
+    }
+    return Badge("◐", words[what], "part")
+
+
+def interrupted_badge(lang: Language) -> Badge:
+    """Return the badge of a session that ended before its tests had run, and in which nothing failed."""
+    return Badge("◐", lang.say("interrupted"), "unknown")
 
 
 def row_note(row: Requirement, session: Session, lang: Language) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from harness.language.catalogue import Language
-from harness.language.message import say, visible
+from harness.language.message import flat, say
 from harness.session.decision import DecisionRow, decision
 from harness.session.model import Requirement, Session
 from harness.signoff.standing import Standing
@@ -63,12 +62,7 @@ def row_words(row: RowDecision, lang: Language) -> str:
     word = lang.render(decision_word(row.decision))
     seen = lang.semicolons(filter(None, (badge(row.outcome, lang).word, row.figure)))
     line = lang.say("{id} {text}: {decision} ({seen})", id=row.id, text=row.text, decision=word, seen=seen)
-    return flat(visible(f"{line} – {row.comment}" if row.comment else line))
-
-
-def flat(text: str) -> str:
-    """Return a text in one line, so that a comment or a name can't look like further lines of the output."""
-    return re.sub(r"\s*[\t\n\r]\s*", " ", text)
+    return flat(f"{line} – {row.comment}" if row.comment else line)
 
 
 def seen_rows(session: Session, lang: Language) -> tuple[SeenRow, ...]:

@@ -16,6 +16,7 @@ from harness.session.model import (
 from harness.verdict import Outcome, Verdict
 from reports.html import build, render
 from reports.html.build import FILES
+from reports.html.runs import Drawing
 from reports.material import Material
 
 VOID = {"meta", "link", "img", "br", "hr", "input", "col"}
@@ -78,7 +79,7 @@ def a_session(**parts):
 
 def shown(folder, side=160):
     """Return the English page of a session's folder, as it is written."""
-    return Page(render.render(build.build(Material(folder), "en", side, FILES["fr"])))
+    return Page(render.render(build.build(Material(folder), "en", Drawing(side, side), FILES["fr"])))
 
 
 def written(session, folder):

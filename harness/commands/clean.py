@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.commands.console import Commands, Text, root, tell
+from harness.commands.console import Commands, Text, line, root, tell
 from harness.language.message import Translate, counted, say
 
 KEPT = 5
@@ -53,7 +53,7 @@ def _clean(options: argparse.Namespace, translate: Translate) -> int:
         return 0
     written = language(options.lang)
     for entry in found:
-        print(f"{written.size(entry.size):>10}  {entry.path}")
+        line(f"{written.size(entry.size):>10}  {entry.path}")
     total = written.size(sum(entry.size for entry in found))
     if options.yes:
         removed = counted(

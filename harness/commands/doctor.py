@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from harness.commands.console import Commands, Text, own_options, root, user_path
+from harness.commands.console import Commands, Text, line, own_options, root, user_path
 from harness.language.message import Message, Translate, counted, say
 from harness.targets import interpreter
 from harness.targets.compiled import compiled
@@ -68,9 +68,9 @@ def _doctor(options: argparse.Namespace, translate: Translate) -> int:
     for finding in findings:
         mark = {True: say("ok"), False: say("MISSING"), None: say("?")}[finding.ok].render(translate)
         name, found = finding.name.render(translate), finding.found.render(translate)
-        print(f"{mark:<8} {say('{label}: {text}', label=name, text=own_options(found, options)).render(translate)}")
+        line(f"{mark:<8} {say('{label}: {text}', label=name, text=own_options(found, options)).render(translate)}")
         if finding.todo is not None and finding.ok is not True:
-            print(f"         -> {own_options(finding.todo.render(translate), options)}")
+            line(f"         -> {own_options(finding.todo.render(translate), options)}")
     return 2 if any(finding.ok is False for finding in findings) else 0
 
 

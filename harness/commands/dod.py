@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.commands.console import Commands, Text, tell, user_path
+from harness.commands.console import Commands, Text, line, tell, user_path
 from harness.language.message import Translate, say
 from harness.verdict import exit_status
 
@@ -40,10 +40,10 @@ def _dod(options: argparse.Namespace, translate: Translate) -> int:
     lang = language(options.lang)
     for row in done.lines:
         if row.section == DEFINITION_OF_DONE:
-            print(row_line(row, lang))
+            line(row_line(row, lang))
     shown = badge(done.outcome, lang)
     whole = say("Definition of Done: {target}", target=done.subject).render(translate)
-    print(f"{shown.sign} {lang.say('{label}: {text}', label=shown.word, text=whole)}")
+    line(f"{shown.sign} {lang.say('{label}: {text}', label=shown.word, text=whole)}")
     for path in paths:
         tell(say("Written: {path}", path=str(path)), translate)
     return exit_status(done.outcome)

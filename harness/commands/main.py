@@ -30,7 +30,7 @@ from harness.commands import (
     sign,
     verify,
 )
-from harness.commands.console import Commands, own_options
+from harness.commands.console import Commands, line, own_options
 from harness.language.argparse_words import speaking
 from harness.language.message import Message, Translate, say, sentences_of
 
@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         for problem in sentences_of(error, translate):
             said = say("phase3: {error}", error=own_options(problem, options))
-            print(said.render(translate), file=sys.stderr)
+            line(said.render(translate), error=True)
         return USAGE
     return status
 

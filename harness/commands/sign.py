@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from harness.commands.console import Commands, Text, tell, user_path
+from harness.commands.console import Commands, Text, line, tell, user_path
 from harness.language.message import Message, SaidError, Translate, say, sentences_of
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _sign(options: argparse.Namespace, translate: Translate) -> int:
 def said(error: SaidError, translate: Translate, status: int, *more: Message) -> int:
     """Print the sentences of an error, and return a status."""
     for sentence in (*sentences_of(error, translate), *(message.render(translate) for message in more)):
-        print(say("phase3: {error}", error=sentence).render(translate), file=sys.stderr)
+        line(say("phase3: {error}", error=sentence).render(translate), error=True)
     return status
 
 
@@ -109,7 +109,7 @@ def _signed(options: argparse.Namespace, translate: Translate) -> int:
 
     tell(say("Decided:"), translate)
     for decision in decided:
-        print(f"    {row_words(decision, lang)}")
+        line(f"    {row_words(decision, lang)}")
 
     def parts(statement: Statement) -> dict[str, bytes]:
         standing = Standing("unsigned" if key is None else "signed", statement, key)
@@ -120,8 +120,8 @@ def _signed(options: argparse.Namespace, translate: Translate) -> int:
         tell(say("Signing: if ssh-keygen asks, type the passphrase, or touch the security key."), translate)
     paths = write(folder, statement, pages, options.key)
     words = standing_words(Standing("unsigned" if key is None else "signed", statement, key), lang)
-    for line in (words.title, *words.sentences):
-        print(line)
+    for sentence in (words.title, *words.sentences):
+        line(sentence)
     for path in paths:
         tell(say("Written: {path}", path=str(path)), translate)
     return 0
@@ -137,9 +137,9 @@ def _name(given: str, translate: Translate, *, ask: bool) -> str:
 
 def _require_none(folder: Path, lang: Language) -> None:
     """Raise ``RefusedError`` if the session has a sign-off."""
+    from harness.language.message import flat
     from harness.signoff.standing import beside
     from harness.signoff.statement import SIGNOFF, RefusedError
-    from reports.signoff import flat
 
     if (old := beside(folder)) is not None:
         raise RefusedError(
@@ -202,15 +202,14 @@ def _given(
 
 def _show(row: SeenRow, lang: Language) -> None:
     """Print a line with its figure, its scope and its limits."""
-    from harness.language.message import visible
     from reports.badges import badge
-    from reports.signoff import flat
 
     shown = badge(row.outcome, lang)
-    print(f"\n{shown.sign} {lang.say('{label}: {text}', label=shown.word, text=f'{row.id} {flat(visible(row.text))}')}")
+    line("")
+    line(f"{shown.sign} {lang.say('{label}: {text}', label=shown.word, text=f'{row.id} {row.text}')}")
     for text in (row.figure, row.scope, *row.limits):
         if text:
-            print(f"    {flat(visible(text))}")
+            line(f"    {text}")
 
 
 def _asked(row: SeenRow, translate: Translate) -> tuple[Decision, str]:

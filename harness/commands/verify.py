@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from harness.commands.console import Commands, Text, user_path
+from harness.commands.console import Commands, Text, line, user_path
 from harness.commands.sign import NOT_KNOWN, REFUSED, said
 from harness.language.message import Message, Translate, say
 
@@ -34,7 +34,7 @@ def _verify(options: argparse.Namespace, translate: Translate) -> int:
     from harness.signoff.statement import SIGNOFF, SignoffError, read_bounded, read_statement
     from harness.signoff.verify import changes, read_differently
     from reports.badges import badge
-    from reports.signoff import decision_title, flat, row_words
+    from reports.signoff import decision_title, row_words
 
     path: Path = options.signoff.absolute()
     if path.is_dir():
@@ -53,9 +53,9 @@ def _verify(options: argparse.Namespace, translate: Translate) -> int:
     except SignoffError as error:
         said(error, translate, REFUSED)
         return _end(REFUSED, say("The sign-off is void."), translate)
-    print(decision_title(statement.predicate, lang))
+    line(decision_title(statement.predicate, lang))
     for row in statement.predicate.rows:
-        print(f"    {row_words(row, lang)}")
+        line(f"    {row_words(row, lang)}")
     changed = changes(path.parent, statement)
     for message in changed:
         _line(REFUSED, message, translate)
@@ -66,7 +66,7 @@ def _verify(options: argparse.Namespace, translate: Translate) -> int:
             id=name,
             **words,
         )
-        print(f"△ {flat(told)}")
+        line(f"△ {told}")
     status, reason = _of_signature(path, content, statement, options.allowed_signers)
     _line(status, reason, translate)
     if changed:
@@ -99,10 +99,8 @@ def _of_signature(path: Path, content: bytes, statement: Statement, signers: Pat
 
 
 def _line(status: int, message: Message, translate: Translate) -> None:
-    from reports.signoff import flat
-
     sign = {0: "✓", REFUSED: "✗", NOT_KNOWN: "?"}[status]
-    print(f"{sign} {flat(message.render(translate))}")
+    line(f"{sign} {message.render(translate)}")
 
 
 def _end(status: int, sentence: Message, translate: Translate) -> int:

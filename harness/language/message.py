@@ -28,6 +28,7 @@ _FIELD = re.compile(r"\{([a-z_]+)\}")
 _UNSEEN = re.compile(
     "\\r(?!\\n)|[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\ufffe\uffff]"
 )
+_BREAK = re.compile(r"\s*[\t\n\r]\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,11 @@ def filled(template: str, values: Mapping[str, Value], decimal: str) -> str:
 def visible(text: str) -> str:
     """Replace characters that can't be shown safely by escapes of their code points."""
     return _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def flat(text: str) -> str:
+    """Return a text in one line, so that a comment or a name from a file can't look like further lines of the output."""
+    return visible(_BREAK.sub(" ", text))
 
 
 class SaidError(ValueError):

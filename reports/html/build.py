@@ -35,7 +35,7 @@ from reports.html.page import (
     TestView,
     VerdictView,
 )
-from reports.html.runs import Runs
+from reports.html.runs import Drawing, Runs
 from reports.html.why import why
 from reports.material import Material
 from reports.not_covered import finding_line, known_findings, not_covered, sizes
@@ -51,27 +51,26 @@ BESIDE: Mapping[str, tuple[str, ...]] = {
 MAX_PASSES = 12
 
 
-def build(material: Material, code: Code, side: int | None, translation: str) -> ReportView:
-    """Build the page's data in one language.
+def build(material: Material, code: Code, drawing: Drawing, translation: str) -> ReportView:
+    """Build the page's data in one language. ``translation`` is the file name of the same report in the other language.
 
-    ``side`` is the longest side of a picture in pixels; ``None`` leaves every drawing out. ``translation`` is the file name of
-    the same report in the other language.
+    Raises ``TooLargeError`` when the pictures are more than ``drawing`` has room for.
     """
-    return _Builder(material, language(code), side).page(translation)
+    return _Builder(material, language(code), drawing).page(translation)
 
 
 class _Builder:
     """Builds the parts of one page; ids are made of counters, never of text that was read."""
 
-    def __init__(self, material: Material, lang: Language, side: int | None) -> None:
+    def __init__(self, material: Material, lang: Language, drawing: Drawing) -> None:
         self.material = material
         self.session = replace(material.session, judged=told_apart(material.session.judged))
         self.lang = lang
-        self.side = side
+        self.drawing = drawing
         cases = sorted({j.case for j in self.session.judged}, key=lambda c: (self._case_rank(c), c))
         self.case_ids = {case: f"case-{n}" for n, case in enumerate(cases, 1)}
         self.run_ids = {run_key(j): f"run-{n}" for n, j in enumerate(self.session.judged, 1)}
-        self.runs = Runs(material, lang, self.case_ids, self.run_ids, side)
+        self.runs = Runs(material, lang, self.case_ids, self.run_ids, drawing)
         self.scenarios = scenarios(self.session)
         self.tests = sorted(self.session.tests, key=lambda t: (rank(t.outcome), t.nodeid))
         self.test_ids = {t.nodeid: f"test-{n}" for n, t in enumerate(self.tests, 1)}
@@ -80,7 +79,8 @@ class _Builder:
     def page(self, translation: str) -> ReportView:
         lang, session = self.lang, self.session
         mark, title, sentence = decided(session, lang)
-        pictures = None if self.side is None else before_after(self.material, session, lang, self.side)
+        side = self.drawing.side
+        pictures = None if side is None else before_after(self.material, session, lang, side)
         compared = pictures.case if pictures is not None and pictures.panels else ""
         cases = tuple(self._case(case, compared) for case in self.case_ids)
         told = why(self.material, session, self.runs.verdict_id, lang)
@@ -96,9 +96,14 @@ class _Builder:
             )
         )
         smaller = ""
-        if self.side is None:
+        if side is None:
             smaller = lang.say(
                 "The drawings are left out, to keep this page small: there are too many runs. The records contain the data."
+            )
+        elif self.drawing.good is None:
+            smaller = lang.say(
+                "Only runs in which something fails or is unknown are drawn, to keep this page small: there are too many runs. "
+                "The records contain the data."
             )
         return ReportView(
             language=lang,

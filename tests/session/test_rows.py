@@ -10,14 +10,20 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from fixtures import catalogue
+from harness.compare.build import compare
+from harness.compare.sides import read_side
 from harness.language.catalogue import language
 from harness.language.message import say
 from harness.session.checklist import DEFINITION_OF_DONE, read_lines
 from harness.session.definition_of_done import Part, together
 from harness.session.model import Requirement, TestEntry, read_session, write_session
-from harness.session.rows import rows, with_rows
+from harness.session.rows import rows, run_of, with_rows
 from harness.verdict import Outcome, exit_status, rank
+from reports.badges import Badge
+from reports.compared import rows as shown_in_comparison
+from reports.decided import decided
 from reports.html.build import build
+from reports.html.runs import Drawing
 from reports.junit import junit
 from reports.material import Material
 from reports.rows import row_badge
@@ -50,7 +56,7 @@ def sessions(draw):
 
 def in_page(material):
     """Return the sign of each line in the page. A line that was run in part is not evaluated, and has a sign of its own."""
-    view = build(material, "en", None, "report.fr.html")
+    view = build(material, "en", Drawing(None, None), "report.fr.html")
     lines = {line.id: line.badge.sign for section in view.checklist for line in section.lines}
     assert {line.id: line.badge.sign for line in view.decision.lines} == {r.id: lines[r.id] for r in DONE}
     return lines
@@ -175,3 +181,29 @@ def test_a_line_that_the_current_checklist_does_not_have_keeps_its_tests(tmp_pat
     write_session(replace(a_session(), tests=(test,), requirements=(line,)), tmp_path)
     (found,) = read_session(tmp_path).requirements
     assert (found.outcome, found.reason.render()) == ("pass", "All its tests pass.")
+
+
+def test_a_quick_session_is_no_pass_in_a_comparison_either(tmp_path):
+    """The head of a comparison has the sign and the words of a line that was run in part, as the session's own page has them."""
+    tests = tuple(quick(name) for name in NAMES if MARKS[name].scenario[0] == "A")
+    session = with_rows(replace(a_session(), tests=tests), LINES)
+    write_session(session, tmp_path)
+    assert session.outcome is Outcome.PASS
+    changes = compare(read_side(str(tmp_path)), read_side(str(tmp_path)))
+    (repro,) = [r for r in session.requirements if r.text == "Repro du trou corrigée"]
+    for code, words in (("en", "1 of 4 cases"), ("fr", "1 cas sur 4")):
+        for side in shown_in_comparison(changes, language(code)).sides:
+            assert side.badge == row_badge(repro, session, language(code)) == Badge("◐", words, "part")
+    assert decided(session, language("en"))[0].sign == "◐"
+
+
+@pytest.mark.parametrize(("self_test", "ran"), [(False, (1, 3, "lines")), (True, (0, 0, "lines"))])
+def test_a_session_with_every_case_counts_lines_of_the_definition_of_done(self_test, ran):
+    """Without a missing case, open lines are counted; the embedded reference evaluates none of them."""
+    rows = tuple(
+        Requirement(f"4.{n}", DEFINITION_OF_DONE, "…", (), outcome, cases=("chain",))
+        for n, outcome in enumerate((Outcome.PASS, Outcome.NOT_EVALUATED, Outcome.NOT_EVALUATED))
+    )
+    session = replace(a_session(), requirements=rows, target_kind="reference" if self_test else "zemosaic")
+    assert session.self_test is self_test
+    assert run_of(session) == ran

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from itertools import pairwise
 
@@ -21,6 +22,7 @@ from harness.verdict import Outcome, Verdict
 from reports.html import build, render, skymap
 from reports.html.build import BESIDE, FILES, REAL_COMMAND
 from reports.html.render import MAX_BYTES, SIGN_SCRIPT, script_digest, write_reports
+from reports.html.runs import Drawing
 from reports.material import Material
 from reports.terminal import summary_lines
 from tests.report_pages import STYLE, Page, a_run, a_session, a_verdict, read, section, shown, written
@@ -355,9 +357,33 @@ def test_a_page_that_would_be_too_large_leaves_its_drawings_out(folders, tmp_pat
     session = read_session(folders["zemosaic"])
     write_session(session, tmp_path)
     monkeypatch.setattr(render, "MAX_BYTES", 1000)
+    monkeypatch.setattr(render, "MOST_BYTES", 1000)
     write_reports(Material(tmp_path))
     words = read(tmp_path).words
     assert "The drawings are left out, to keep this page small" in words
+
+
+@pytest.mark.parametrize("many", [0, 1000])
+def test_a_page_with_too_much_text_draws_what_fails(folders, tmp_path, monkeypatch, many):
+    """When the text alone is above the limit, red runs and the mosaics before and after are still drawn, and the page says so."""
+    session = read_session(folders["zemosaic"])
+    shutil.copytree(folders["zemosaic"], tmp_path / "copy")
+    (red,) = session.judged
+    good = replace(red, run=red.pair, pair=None, role="pair", verdicts=(a_verdict("tiles"),))
+    session = replace(session, judged=(red, good))
+    write_session(session, tmp_path / "copy")
+    monkeypatch.setattr(render, "MANY", many)
+    monkeypatch.setattr(render, "MAX_BYTES", 1000)
+    write_reports(Material(tmp_path / "copy"))
+    page = read(tmp_path / "copy")
+    assert "Only runs in which something fails or is unknown are drawn" in page.words
+    assert (red.outcome, good.outcome) == (Outcome.FAIL, Outcome.PASS)
+    html = (tmp_path / "copy" / FILES["en"]).read_text(encoding="utf-8")
+    drawn = {
+        part.partition("</summary>")[0].count("is-fail"): "data:image" in part.partition("</details>")[0]
+        for part in html.split('<details class="run"')[1:]
+    }
+    assert drawn == {1: True, 0: False}
 
 
 def test_a_session_that_is_none_is_refused(folders, tmp_path):
@@ -365,7 +391,7 @@ def test_a_session_that_is_none_is_refused(folders, tmp_path):
     with pytest.raises(ValueError, match=r"expected a session\.json"):
         Material(tmp_path)
     with pytest.raises(ValueError, match="expected a language"):
-        build.build(Material(folders["reference"]), "de", None, "")
+        build.build(Material(folders["reference"]), "de", Drawing(None, None), "")
 
 
 def test_records_are_read_once(folders):
