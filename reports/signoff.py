@@ -13,9 +13,9 @@ from harness.session.model import Requirement, Session
 from harness.signoff.standing import Standing
 from harness.signoff.statement import Predicate, RowDecision, SeenRow, decision_word
 from harness.verdict import Outcome
-from reports.badges import badge
-from reports.brief import figures_in_words, scope_in_words
+from reports.brief import figures_in_words
 from reports.not_covered import finding_line, known_findings, not_covered
+from reports.rows import part_of, row_badge, row_scope, seen_badge
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,8 @@ def decision_title(said: Predicate, lang: Language) -> str:
 def row_words(row: RowDecision, lang: Language) -> str:
     """Return a line's decision with what the reviewer saw, and the comment."""
     word = lang.render(decision_word(row.decision))
-    seen = f"{badge(row.outcome, lang).word}; {row.figure}" if row.figure else badge(row.outcome, lang).word
+    shown = seen_badge(row.outcome, row.part, lang)
+    seen = f"{shown.sign} {shown.word}; {row.figure}" if row.figure else f"{shown.sign} {shown.word}"
     line = lang.say("{id} {text}: {decision} ({seen})", id=row.id, text=row.text, decision=word, seen=seen)
     return flat(visible(f"{line} – {row.comment}" if row.comment else line))
 
@@ -86,8 +87,9 @@ def _seen(found: DecisionRow, session: Session, lang: Language) -> SeenRow:
         row.text,
         row.outcome,
         figure=figures or reason,
-        scope=scope_in_words(found.scope, lang),
+        scope=row_scope(found.scope, row_badge(row, session, lang), lang),
         limits=(*more, *_limits(row, session, lang)),
+        part=part_of(row, (session,)),
     )
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from harness.language.catalogue import Language, language
 from harness.session.checklist import DEFINITION_OF_DONE
 from harness.session.model import Requirement, Session
-from reports.badges import badge
 from reports.decided import decided
 from reports.ending import (
     Reason,
@@ -26,6 +25,7 @@ from reports.ending import (
     seen,
 )
 from reports.not_covered import known_findings, not_covered
+from reports.rows import row_badge_over
 
 MOST = 22
 """Lines of the end; with pytest's heading, how to go on, and the path of the report they are 25."""
@@ -83,9 +83,9 @@ def summary_lines(session: Session, code: str, *, columns: int = WIDTH) -> tuple
     return (*first, *_reasons(found, room, columns, lang), *last)
 
 
-def row_line(row: Requirement, lang: Language) -> str:
-    """Return a line of the checklist with its outcome and the sentence on it."""
-    shown = badge(row.outcome, lang)
+def row_line(row: Requirement, sessions: Sequence[Session], lang: Language) -> str:
+    """Return a line of the checklist over some sessions with its badge and the sentence on it."""
+    shown = row_badge_over(row, sessions, lang)
     line = f"{shown.sign} {lang.say('{label}: {text}', label=shown.word, text=f'{row.id} {row.text}')}"
     return f"{line} ({lang.render(row.reason)})" if row.reason is not None else line
 

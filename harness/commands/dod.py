@@ -30,8 +30,8 @@ def _dod(options: argparse.Namespace, translate: Translate) -> int:
     from harness.language.catalogue import language
     from harness.session.checklist import DEFINITION_OF_DONE
     from harness.session.definition_of_done import read, together
-    from reports.badges import badge
     from reports.document.definition_of_done import write
+    from reports.rows import done_badge
     from reports.terminal import row_line
 
     done = together(read(options.session), options.subject)
@@ -40,8 +40,8 @@ def _dod(options: argparse.Namespace, translate: Translate) -> int:
     lang = language(options.lang)
     for row in done.lines:
         if row.section == DEFINITION_OF_DONE:
-            print(row_line(row, lang))
-    shown = badge(done.outcome, lang)
+            print(row_line(row, [part.session for part in done.own], lang))
+    shown = done_badge(done, lang)
     whole = say("Definition of Done: {target}", target=done.subject).render(translate)
     print(f"{shown.sign} {lang.say('{label}: {text}', label=shown.word, text=whole)}")
     for path in paths:

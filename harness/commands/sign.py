@@ -203,10 +203,10 @@ def _given(
 def _show(row: SeenRow, lang: Language) -> None:
     """Print a line with its figure, its scope and its limits."""
     from harness.language.message import visible
-    from reports.badges import badge
+    from reports.rows import seen_badge
     from reports.signoff import flat
 
-    shown = badge(row.outcome, lang)
+    shown = seen_badge(row.outcome, row.part, lang)
     print(f"\n{shown.sign} {lang.say('{label}: {text}', label=shown.word, text=f'{row.id} {flat(visible(row.text))}')}")
     for text in (row.figure, row.scope, *row.limits):
         if text:

@@ -33,7 +33,7 @@ def _verify(options: argparse.Namespace, translate: Translate) -> int:
     from harness.language.catalogue import language
     from harness.signoff.statement import SIGNOFF, SignoffError, read_bounded, read_statement
     from harness.signoff.verify import changes, read_differently
-    from reports.badges import badge
+    from reports.rows import row_badge, seen_badge
     from reports.signoff import decision_title, flat, row_words
 
     path: Path = options.signoff.absolute()
@@ -59,11 +59,14 @@ def _verify(options: argparse.Namespace, translate: Translate) -> int:
     changed = changes(path.parent, statement)
     for message in changed:
         _line(REFUSED, message, translate)
-    for name, then, now in read_differently(path.parent, statement):
-        words = {"then": badge(then, lang).word, "now": badge(now, lang).word}
+    for then, now, session in read_differently(path.parent, statement):
+        words = {
+            "then": seen_badge(then.outcome, then.part, lang).word,
+            "now": row_badge(now, session, lang).word,
+        }
         told = lang.say(
             "Line {id} was “{then}” when it was decided. This version of the harness reads the same session as “{now}”.",
-            id=name,
+            id=then.id,
             **words,
         )
         print(f"△ {flat(told)}")

@@ -12,11 +12,10 @@ from pathlib import Path
 
 from harness.language.message import Message, say
 from harness.session.checklist import DEFINITION_OF_DONE
-from harness.session.model import Session, SessionError, read_session
+from harness.session.model import Requirement, Session, SessionError, read_session
 from harness.signoff.page_part import part_of
-from harness.signoff.statement import SignedSession, SignoffError, Statement, read_bounded
+from harness.signoff.statement import RowDecision, SignedSession, SignoffError, Statement, read_bounded
 from harness.signoff.subjects import MAX_FILE, PAGES, SESSION, changes_in_record, digest_of, said, seals_of, within
-from harness.verdict import Outcome
 
 
 def changes(folder: Path, statement: Statement, *, pages: bool = True) -> tuple[Message, ...]:
@@ -37,14 +36,14 @@ def changes(folder: Path, statement: Statement, *, pages: bool = True) -> tuple[
     return tuple(found)
 
 
-def read_differently(folder: Path, statement: Statement) -> tuple[tuple[str, Outcome, Outcome], ...]:
-    """Return the lines of which this harness reads another outcome than was signed: the id, the outcome then, and now."""
+def read_differently(folder: Path, statement: Statement) -> tuple[tuple[RowDecision, Requirement, Session], ...]:
+    """Return the lines of which this harness reads another outcome than was signed: the line then, the line now, the session."""
     session = _session(folder)
     if not isinstance(session, Session) or statement.digest(SESSION) != _digest(folder, SESSION):
         return ()  # other outcomes of a changed or another session say nothing about the harness
-    now = {row.id: row.outcome for row in session.requirements}
+    now = {row.id: row for row in session.requirements}
     rows = statement.predicate.rows
-    return tuple((r.id, r.outcome, now[r.id]) for r in rows if r.id in now and now[r.id] is not r.outcome)
+    return tuple((r, now[r.id], session) for r in rows if r.id in now and now[r.id].outcome is not r.outcome)
 
 
 def _session(folder: Path) -> Session | Message:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -164,9 +164,8 @@ def write(folder: Path, statement: Statement, pages: Mapping[str, bytes], key: P
 
 
 def _decided(row: SeenRow, decision: Decision, comment: str) -> RowDecision:
-    return RowDecision(
-        row.id, row.text, row.outcome, row.figure, row.scope, row.limits, decision, visible(comment.strip())
-    )
+    seen = {field.name: getattr(row, field.name) for field in fields(row)}
+    return RowDecision(**seen, decision=decision, comment=visible(comment.strip()))
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -19,14 +19,15 @@ from harness.session.definition_of_done import Done, Part
 from harness.session.evidence import figures_of, hole_outlines, places_of_removal
 from harness.session.model import JudgedRun, Requirement, RunEntry, Session
 from harness.verdict import Verdict
-from reports.badges import Badge, badge
-from reports.brief import figures_in_words, scope_in_words
+from reports.badges import Badge
+from reports.brief import figures_in_words
 from reports.document.build import sentence_on, without_paths
 from reports.document.coverage_table import Requests
 from reports.document.known_findings import IN_RETENTION, NEW, NEWEST, OLDER, SCATTER, Known, link_to
 from reports.document.limits import not_covered
 from reports.document.pictures import Picture, side_by_side
 from reports.document.rerun import commands_to_see
+from reports.rows import done_badge, row_badge_over, row_scope
 
 FIGURES = 3
 """The largest number of figures of a line."""
@@ -144,7 +145,7 @@ def one_page(done: Done, lang: Language, names: Names, sources: Sources) -> OneP
         language=lang,
         names=names,
         target=done.subject,
-        badge=badge(done.outcome, lang),
+        badge=done_badge(done, lang),
         sentence=sentence_on(done, lang),
         lines=len(done.lines),
         rows=tuple(_row(row, sessions, lang) for row in rows),
@@ -166,14 +167,14 @@ def one_page(done: Done, lang: Language, names: Names, sources: Sources) -> OneP
 
 
 def _row(row: Requirement, sessions: Sequence[Session], lang: Language) -> DoneRow:
-    decided = row_over(row, sessions)
+    decided, shown = row_over(row, sessions), row_badge_over(row, sessions, lang)
     return DoneRow(
         id=row.id,
         anchor="".join(c for c in row.id.lower() if c.isalnum()),
         text=row.text,
-        badge=badge(row.outcome, lang),
+        badge=shown,
         figures=figures_in_words(most_telling(decided, FIGURES), lang),
-        scope=scope_in_words(decided.scope, lang),
+        scope=row_scope(decided.scope, shown, lang),
     )
 
 

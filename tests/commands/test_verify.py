@@ -44,7 +44,7 @@ def test_a_good_signoff_says_who_signed_what_and_when(signable, tmp_path, key, c
     assert lines[0].startswith("Decision of Zoé, ")
     assert lines[0].endswith(" UTC: rejected.")
     assert lines[1].startswith(
-        "    4.1 Patch minimal, centré Phase 3 cache retention: rejected (fail; retention holes 1 · tiles 3/4 · "
+        "    4.1 Patch minimal, centré Phase 3 cache retention: rejected (✗ fail; retention holes 1 · tiles 3/4 · "
         "lost-cache events 7)"
     )
     assert lines[1].endswith("– the hole is there")
