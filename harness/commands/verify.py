@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from harness.commands.console import Commands, Text, user_path
+from harness.commands.console import Commands, Text, tell, user_path
 from harness.commands.sign import NOT_KNOWN, REFUSED, said
 from harness.language.message import Message, Translate, say
 
@@ -72,6 +72,8 @@ def _verify(options: argparse.Namespace, translate: Translate) -> int:
         print(f"△ {flat(told)}")
     status, reason = _of_signature(path, content, statement, options.allowed_signers)
     _line(status, reason, translate)
+    if not changed and path.name == SIGNOFF and statement.predicate.key is None:
+        _show_later_signature(path.parent, translate)
     if changed:
         return _end(REFUSED, say("The sign-off is void: what it binds is not as it was."), translate)
     sentences = {
@@ -99,6 +101,30 @@ def _of_signature(path: Path, content: bytes, statement: Statement, signers: Pat
     except NoProgramError as error:
         return NOT_KNOWN, error.messages[0]
     return {"good": 0, "bad": REFUSED, "unknown": NOT_KNOWN}[found.state], found.reason
+
+
+def _show_later_signature(folder: Path, translate: Translate) -> None:
+    """Show the key on pages and summaries that say ``UNSIGNED``, of a sign-off that was signed after they were written."""
+    from harness.signoff.standing import beside
+    from reports.html.render import show_signature
+    from reports.material import Material
+    from reports.write import write_summaries
+
+    standing = beside(folder)
+    if standing is None or standing.state != "signed" or standing.key is None:
+        return
+    try:
+        pages = show_signature(folder, standing.key)
+        paths = (*pages, *write_summaries(Material(folder))) if pages else ()
+    except OSError as error:
+        told = say(
+            "The page says UNSIGNED, and can't be written ({error}): run phase3 report on the session where it can be",
+            error=str(error),
+        )
+        print(f"△ {told.render(translate)}")
+        return
+    for path in paths:
+        tell(say("Written: {path}", path=str(path)), translate)
 
 
 def _line(status: int, message: Message, translate: Translate) -> None:

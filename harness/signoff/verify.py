@@ -14,7 +14,9 @@ from harness.language.message import Message, say
 from harness.session.checklist import DEFINITION_OF_DONE
 from harness.session.model import Requirement, Session, SessionError, read_session
 from harness.signoff.page_part import part_of
-from harness.signoff.statement import RowDecision, SignedSession, SignoffError, Statement, read_bounded
+from harness.signoff.signed_later import before_signed
+from harness.signoff.ssh_signature import MAX_SIGNATURE, read_signature
+from harness.signoff.statement import SIGNATURE, RowDecision, SignedSession, SignoffError, Statement, read_bounded
 from harness.signoff.subjects import MAX_FILE, PAGES, SESSION, changes_in_record, digest_of, said, seals_of, within
 
 
@@ -97,10 +99,24 @@ def _subject(folder: Path, name: str, statement: Statement) -> Iterator[Message]
 
 
 def _part(path: Path, name: str, statement: Statement) -> Iterator[Message]:
-    """Yield a message if the page shows another sign-off than this one."""
-    part = part_of(path.read_bytes())
-    if part and hashlib.sha256(part).hexdigest() != statement.predicate.shown.get(name):
+    """Yield a message if the page shows another sign-off than this one, or a key that did not sign it."""
+    part, shown = part_of(path.read_bytes()), statement.predicate.shown.get(name)
+    if not part or hashlib.sha256(part).hexdigest() == shown:
+        return
+    key = _later_key(path.parent, statement)
+    if key is None or hashlib.sha256(before_signed(part, key, PAGES[name])).hexdigest() != shown:
         yield say("{name}: the sign-off that it shows was changed", name=name)
+
+
+def _later_key(folder: Path, statement: Statement) -> str | None:
+    """Return the key of a signature that was added to an unsigned sign-off. Whether the signature holds is another question."""
+    if statement.predicate.key is not None or not (folder / SIGNATURE).is_file():
+        return None
+    try:
+        read = read_signature(read_bounded(folder / SIGNATURE, MAX_SIGNATURE))
+    except (SignoffError, OSError):
+        return None
+    return None if read is None else read.fingerprint
 
 
 def _not_bound(folder: Path, session: Session, statement: Statement) -> Iterator[Message]:

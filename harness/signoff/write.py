@@ -159,7 +159,7 @@ def write(folder: Path, statement: Statement, pages: Mapping[str, bytes], key: P
         (folder / SIGNATURE).unlink(missing_ok=True)  # of an earlier sign-off
     files = {SIGNOFF: content, **({} if signature is None else {SIGNATURE: signature}), **pages}
     for name, data in files.items():
-        _replace(folder / name, data)
+        replace_file(folder / name, data)
     return tuple(folder / name for name in files)
 
 
@@ -168,7 +168,8 @@ def _decided(row: SeenRow, decision: Decision, comment: str) -> RowDecision:
     return RowDecision(**seen, decision=decision, comment=visible(comment.strip()))
 
 
-def _replace(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file in one step."""
     part = path.with_name(f"{path.name}.part")
     try:
         with part.open("wb") as stream:

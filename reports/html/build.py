@@ -38,7 +38,7 @@ from reports.html.page import (
 from reports.html.runs import Runs
 from reports.html.why import why
 from reports.material import Material
-from reports.not_covered import finding_line, known_findings, not_covered, sizes
+from reports.not_covered import finding_line, known_findings, not_covered
 from reports.rows import counted
 
 REAL_COMMAND = "pytest -m phase3 --phase3-target=zemosaic:PATH@COMMIT --phase3-python=PYTHON"
@@ -132,10 +132,9 @@ class _Builder:
 
     def _decision(self, checklist: Sequence[SectionView]) -> DecisionView:
         lang, session = self.lang, self.session
-        records = (self.material.record(run.key) for run in session.runs)
         return DecisionView(
             lines=next((s.lines for s in checklist if s.title == DEFINITION_OF_DONE), ()),
-            not_covered=not_covered(session, sizes(records), lang),
+            not_covered=not_covered(session, self.material.sizes, lang),
             known=tuple(finding_line(known, lang) for known in known_findings(session)),
         )
 
