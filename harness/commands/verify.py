@@ -1,5 +1,7 @@
 """``phase3 verify SIGNOFF``: tell who signed what and when, and whether anything has changed since.
 
+A page that says ``UNSIGNED`` of a sign-off that was signed since then shows the key; nothing else is written.
+
 Exit status: 0 the sign-off holds, 1 it is void, 2 usage, 3 it could not be found out, as for an unsigned one.
 """
 

@@ -1,7 +1,7 @@
 """Compare a session's folder with a sign-off, and name each file that differs.
 
-Nothing is written or started. A sign-off holds only if nothing differs: the session, both pages, every sealed record, and each
-file that a seal names.
+Nothing is written or started here. A sign-off holds only if nothing differs: the session, both pages, every sealed record, and
+each file that a seal names.
 """
 
 from __future__ import annotations
