@@ -74,7 +74,7 @@ def _verify(options: argparse.Namespace, translate: Translate) -> int:
         print(f"△ {flat(told)}")
     status, reason = _of_signature(path, content, statement, options.allowed_signers)
     _line(status, reason, translate)
-    if not changed and path.name == SIGNOFF and statement.predicate.key is None:
+    if not changed and status != REFUSED and path.name == SIGNOFF and statement.predicate.key is None:
         _show_later_signature(path.parent, translate)
     if changed:
         return _end(REFUSED, say("The sign-off is void: what it binds is not as it was."), translate)

@@ -370,6 +370,16 @@ def test_a_later_signature_that_does_not_hold_changes_no_page(signable, key, cap
 
 
 @NEEDS_SSH
+def test_a_later_signature_by_a_key_that_is_not_allowed_changes_no_page(signable, tmp_path, key, capsys):
+    """Only another key is trusted: the sign-off is void, and the page says UNSIGNED as before."""
+    signed(signable)
+    resigned(signable, key)
+    trusted = signers(tmp_path, a_key(tmp_path, "another"))
+    assert verified(capsys, signable, "--allowed-signers", trusted)[0] == VOID
+    assert says(signable, "UNSIGNED") == ["report.html", "summary.md"]
+
+
+@NEEDS_SSH
 def test_a_page_that_cannot_be_written_is_named(signable, key, capsys, monkeypatch):
     """A session on a medium that is read only is verified all the same, and the command that updates the page is named."""
     signed(signable)
