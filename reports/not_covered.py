@@ -33,15 +33,22 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A finding that does not count against the patch: its check, the sentence of its first case, and its cases.
+    """A finding that does not count against the patch: its check, a sentence, and its cases.
 
-    ``before`` says that the baseline has it in every case.
+    ``before`` says that the baseline has it in every case. ``about`` is the case that the sentence is about, where the cases
+    have different sentences; it is empty for a sentence that holds for all.
     """
 
     check: str
     sentence: Message
     cases: tuple[str, ...]
     before: bool
+    about: str = ""
+
+    def text(self, lang: Language) -> str:
+        """Return the sentence, with the case that it is about."""
+        said = lang.render(self.sentence)
+        return lang.say("{text} This is about {case}.", text=said, case=self.about) if self.about else said
 
 
 def sizes(records: Iterable[Record | str | None]) -> tuple[Size, ...]:
@@ -65,22 +72,31 @@ def known_findings(session: Session) -> tuple[Known, ...]:
         for verdict in judged.verdicts if judged.role == "subject" else ():
             if verdict.axis == "quality" and verdict.outcome is Outcome.FAIL and not verdict.gates:
                 found.setdefault(verdict.check, []).append((verdict, judged.case))
-    return tuple(
-        Known(
-            check,
-            entries[0][0].sentence,
-            tuple(dict.fromkeys(case for _, case in entries)),
-            all(verdict.standing == "pre-existing" for verdict, _ in entries),
-        )
-        for check, entries in sorted(found.items())
-    )
+    return tuple(_known(check, entries) for check, entries in sorted(found.items()))
+
+
+def _known(check: str, entries: Sequence[tuple[Verdict, str]]) -> Known:
+    cases = tuple(dict.fromkeys(case for _, case in entries))
+    before = all(verdict.standing == "pre-existing" for verdict, _ in entries)
+    first, case = entries[0]
+    if len({verdict.sentence.render() for verdict, _ in entries}) == 1 and not _counts(first):
+        return Known(check, first.sentence, cases, before)
+    if all(_counts(verdict) and verdict.sentence.text == first.sentence.text for verdict, _ in entries):
+        causes = {cause.render() for verdict, _ in entries for cause in verdict.cause}
+        return Known(check, Message(first.sentence.text, {"count": len(causes)}), cases, before)
+    return Known(check, first.sentence, cases, before, about=case)
+
+
+def _counts(verdict: Verdict) -> bool:
+    """Return whether a sentence has one number, and it is that of the findings, which are listed as causes, each once."""
+    return dict(verdict.sentence.values) == {"count": len({cause.render() for cause in verdict.cause})}
 
 
 def finding_line(known: Known, lang: Language) -> str:
     """Return a finding in one line: its check, what it says, its cases, and whether the patch can be its cause."""
     values = {
         "check": check_name(known.check, lang),
-        "text": lang.render(known.sentence),
+        "text": known.text(lang),
         "cases": _listed(known.cases),
     }
     if known.before:

@@ -1,16 +1,25 @@
-"""Show a line of the checklist: its badge, which never claims more than was run, and a short note on what is open."""
+"""Show a line of the checklist: its badge, which never claims more than was run, and a short note on what is open.
+
+Every view takes the badge of a line from here: the page with its sign-off, the summary, the terminal, ``phase3 sign``,
+``phase3 verify`` and ``phase3 dod``.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from harness.language.catalogue import Language
 from harness.session.checklist import DEFINITION_OF_DONE
-from harness.session.decision import BEFORE, row_of
+from harness.session.decision import BEFORE, Scope, row_of
+from harness.session.definition_of_done import Done
 from harness.session.model import Requirement, Session, TestEntry
 from harness.session.rows import plain, waits_for_own_data
-from harness.verdict import Outcome
+from harness.signoff.statement import RunPart
+from harness.verdict import Outcome, merge
 from reports.badges import Badge, badge
+from reports.brief import scope_in_words
 
 OPTIONAL = "(optionnel)"
 """The word by which a line of the checklist says that it is optional."""
@@ -21,17 +30,65 @@ _SKIPPED = (Outcome.NOT_APPLICABLE, Outcome.NOT_EVALUATED)
 
 def row_badge(row: Requirement, session: Session, lang: Language) -> Badge:
     """Return the badge of a line: that of its outcome, or for a line that was run in part how much of it was."""
-    if row.outcome is not Outcome.NOT_EVALUATED or _says_nothing(row, session):
-        return badge(row.outcome, lang)
-    if waits_for_own_data(row):
+    return row_badge_over(row, (session,), lang)
+
+
+def row_badge_over(row: Requirement, sessions: Sequence[Session], lang: Language) -> Badge:
+    """Return the badge of a line over several sessions of one target."""
+    return seen_badge(row.outcome, part_of(row, sessions), lang)
+
+
+def seen_badge(outcome: Outcome, part: RunPart | None, lang: Language) -> Badge:
+    """Return the badge of a line from its outcome, and from how much of it was run (`part_of`)."""
+    if part is None:
+        return badge(outcome, lang)
+    if not part.run:
         return Badge("○", lang.say("not run"), "none")
+    return part_badge(part.run, part.all, part.of, lang)
+
+
+def part_of(row: Requirement, sessions: Sequence[Session]) -> RunPart | None:
+    """Return how much of a line was run that was not evaluated as a whole; ``None`` for any other line."""
+    if row.outcome is not Outcome.NOT_EVALUATED or any(_says_nothing(row, session) for session in sessions):
+        return None
     run, missing = len(row.cases), len(row.missing)
+    if waits_for_own_data(row):
+        return RunPart(0, run + missing, "cases")
     if run and missing:
-        return part_badge(run, run + missing, "cases", lang)
-    done, all_tests = tests_run(row, session)
-    if done:
-        return part_badge(done, all_tests, "tests", lang)
-    return Badge("○", lang.say("not run"), "none")
+        return RunPart(run, run + missing, "cases")
+    return RunPart(*_tests_run(row, sessions), "tests")
+
+
+def row_scope(scope: Scope, shown: Badge, lang: Language) -> str:
+    """Return the scope of a line in words; a badge that says how many cases were run says it once."""
+    return scope_in_words(replace(scope, missing=0) if shown.style == "part" else scope, lang)
+
+
+def done_badge(done: Done, lang: Language) -> Badge:
+    """Return the badge of the Definition of Done over several sessions.
+
+    Lines of which nothing failed and that were run in part are no unknown result: the title of the page says ``◐`` too.
+    """
+    sessions = [part.session for part in done.own]
+    if done.outcome is not Outcome.UNKNOWN:
+        return badge(done.outcome, lang)
+    if any(session.interrupted is not None for session in sessions):
+        return Badge("◐", lang.say("interrupted"), "unknown")
+    if any(session.self_test for session in sessions):
+        return badge(Outcome.NOT_EVALUATED, lang)
+    lines = [line.outcome for line in done.lines if line.section == DEFINITION_OF_DONE]
+    if Outcome.UNKNOWN in lines or merge(session.outcome for session in sessions) is not Outcome.PASS:
+        return badge(done.outcome, lang)
+    return Badge("◐", lang.say("in part"), "none")
+
+
+def counted(badges: Iterable[Badge], lang: Language) -> tuple[tuple[Badge, str], ...]:
+    """Count equal signs. The words of lines that were run in part differ by their numbers: here they have one word."""
+    found: dict[str, tuple[Badge, int]] = {}
+    for shown in badges:
+        first = replace(shown, word=lang.say("in part")) if shown.style == "part" else shown
+        found[shown.sign] = (first, found.get(shown.sign, (first, 0))[1] + 1)
+    return tuple((shown, str(count)) for shown, count in found.values())
 
 
 def part_badge(run: int, all_of_them: int, what: Literal["cases", "tests", "lines"], lang: Language) -> Badge:
@@ -106,7 +163,12 @@ def _why_not_run(row: Requirement, session: Session, lang: Language) -> str:
 
 def tests_run(row: Requirement, session: Session) -> tuple[int, int]:
     """Return how many tests of a line were evaluated, and how many it has."""
-    evaluated = {plain(test.nodeid) for test in tests_of(row, session) if test.outcome not in _SKIPPED}
+    return _tests_run(row, (session,))
+
+
+def _tests_run(row: Requirement, sessions: Iterable[Session]) -> tuple[int, int]:
+    tests = (test for session in sessions for test in tests_of(row, session))
+    evaluated = {plain(test.nodeid) for test in tests if test.outcome not in _SKIPPED}
     return len(evaluated), len(row.tests)
 
 

@@ -17,11 +17,15 @@ JUNIT = "junit.xml"
 
 def write_views(material: Material) -> tuple[Path, ...]:
     """Write the report and the summary in each language, and JUnit, into the session's folder; return their paths."""
-    folder = material.folder
-    paths = list(write_reports(material))
-    for code in CODES:
-        paths.append(folder / SUMMARIES[code])
-        paths[-1].write_text(summary(material.session, code, material.sha256), encoding="utf-8", newline="\n")
-    paths.append(folder / JUNIT)
+    paths = (*write_reports(material), *write_summaries(material), material.folder / JUNIT)
     paths[-1].write_bytes(junit(material.session))
-    return tuple(paths)
+    return paths
+
+
+def write_summaries(material: Material) -> tuple[Path, ...]:
+    """Write the summary in each language; return their paths."""
+    paths = tuple(material.folder / SUMMARIES[code] for code in CODES)
+    for code, path in zip(CODES, paths, strict=True):
+        page = summary(material.session, code, material.sha256, material.sizes, material.standing)
+        path.write_text(page, encoding="utf-8", newline="\n")
+    return paths

@@ -59,9 +59,12 @@ def _judge(options: argparse.Namespace, translate: Translate) -> int:
 
 
 def _session(options: argparse.Namespace, translate: Translate) -> int:
+    from harness.language.catalogue import language
     from harness.session.model import SessionError, read_session
     from harness.session.rejudge import changes, judge_again
+    from harness.signoff.standing import beside
     from reports.badges import BEFORE
+    from reports.signoff import standing_line
 
     if options.pair or options.baseline or options.equal or options.timed or options.size:
         raise SessionError(
@@ -84,6 +87,8 @@ def _session(options: argparse.Namespace, translate: Translate) -> int:
         line(f"    {change.after.sentence.render(translate)}")
     count = len(found)
     tell(say("Runs judged again: {runs}; verdicts that changed: {changed}.", runs=len(again), changed=count), translate)
+    if (standing := beside(options.record)) is not None:
+        line(standing_line(standing, language(options.lang)))
     return exit_status(outcome)
 
 

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from harness.session.run_matrix import PlannedRun
     from harness.session.screen import Screen
     from harness.verdict import Verdict
+    from reports.material import Material
 
 STATE = "phase3-validation"
 """The name under which the validation of a pytest run is registered as a plugin."""
@@ -99,6 +100,7 @@ class Validation:
         self.reports: dict[str, Report] = {}
         self.patch: tuple[Verdict, ...] = ()
         self.session: Session | None = None
+        self.material: Material | None = None
         self.monitor: ProgressMonitor | None = None
         self.terminal: TextIO | None = None
         self.on_terminal = False
@@ -257,7 +259,8 @@ class Validation:
 
         command = shlex.join(["pytest", *session.config.invocation_params.args])
         self.session = assemble(self.campaign, self.shares, self.reports, self.lines, command)
-        write_views(Material(self.folder))
+        self.material = Material(self.folder)
+        write_views(self.material)
         if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             # pytest's own status is 0 if every test was skipped, and 1 for missing evidence.
             session.exitstatus = exit_status(self.session.outcome)
@@ -274,7 +277,7 @@ class Validation:
     def _show_end(self, config: pytest.Config) -> None:
         """Print the end of the session; its last line is the path of the report."""
         reporter = config.pluginmanager.get_plugin("terminalreporter")
-        if self.session is None or reporter is None:
+        if self.session is None or self.material is None or reporter is None:
             return
         from reports.terminal import summary_lines
 
@@ -282,7 +285,14 @@ class Validation:
         translate = translator(language)
         reporter.section("phase3")
         columns = shutil.get_terminal_size().columns - 1 if self.on_terminal else WIDTH
-        for line in summary_lines(self.session, language, columns=max(NARROWEST, columns)):
+        lines = summary_lines(
+            self.session,
+            language,
+            columns=max(NARROWEST, columns),
+            runs=self.material.sizes,
+            standing=self.material.standing,
+        )
+        for line in lines:
             reporter.write_line(line, **{COLOURS[line[:1]]: True} if line[:1] in COLOURS else {})
         if self.session.interrupted is not None:
             again = say("To go on: the same command with --phase3-resume={name}", name=self.folder.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -159,17 +159,17 @@ def write(folder: Path, statement: Statement, pages: Mapping[str, bytes], key: P
         (folder / SIGNATURE).unlink(missing_ok=True)  # of an earlier sign-off
     files = {SIGNOFF: content, **({} if signature is None else {SIGNATURE: signature}), **pages}
     for name, data in files.items():
-        _replace(folder / name, data)
+        replace_file(folder / name, data)
     return tuple(folder / name for name in files)
 
 
 def _decided(row: SeenRow, decision: Decision, comment: str) -> RowDecision:
-    return RowDecision(
-        row.id, row.text, row.outcome, row.figure, row.scope, row.limits, decision, visible(comment.strip())
-    )
+    seen = {field.name: getattr(row, field.name) for field in fields(row)}
+    return RowDecision(**seen, decision=decision, comment=visible(comment.strip()))
 
 
-def _replace(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file in one step."""
     part = path.with_name(f"{path.name}.part")
     try:
         with part.open("wb") as stream:

@@ -30,9 +30,12 @@ class _Files:
     annex: Path
 
 
-def write(done: Done, path: Path) -> tuple[Path, ...]:
-    """Write page, pictures and annex in each language, and return the paths; a translation has its code before the ending."""
-    sources = Sources()
+def write(done: Done, path: Path, sources: Sources | None = None) -> tuple[Path, ...]:
+    """Write page, pictures and annex in each language, and return the paths; a translation has its code before the ending.
+
+    ``sources`` keeps what is read, for the caller.
+    """
+    sources = sources or Sources()
     files = {code: _files(path, code) for code in CODES}
     for code, here in files.items():
         lang, other = language(code), next(known for name, known in files.items() if name != code)

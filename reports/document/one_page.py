@@ -18,15 +18,18 @@ from harness.session.decision import before_of, most_telling, row_over
 from harness.session.definition_of_done import Done, Part
 from harness.session.evidence import figures_of, hole_outlines, places_of_removal
 from harness.session.model import JudgedRun, Requirement, RunEntry, Session
+from harness.signoff.standing import Standing, beside
 from harness.verdict import Verdict
-from reports.badges import Badge, badge
-from reports.brief import figures_in_words, scope_in_words
+from reports.badges import Badge
+from reports.brief import figures_in_words
 from reports.document.build import sentence_on, without_paths
 from reports.document.coverage_table import Requests
 from reports.document.known_findings import IN_RETENTION, NEW, NEWEST, OLDER, SCATTER, Known, link_to
 from reports.document.limits import not_covered
 from reports.document.pictures import Picture, side_by_side
 from reports.document.rerun import commands_to_see
+from reports.rows import done_badge, row_badge_over, row_scope
+from reports.signoff import standing_line
 
 FIGURES = 3
 """The largest number of figures of a line."""
@@ -96,6 +99,7 @@ class OnePage:
     target: str
     badge: Badge
     sentence: str
+    signoffs: tuple[str, ...]
     lines: int
     rows: tuple[DoneRow, ...]
     holes: tuple[HoleView, ...]
@@ -120,6 +124,20 @@ class Sources:
     def __init__(self) -> None:
         self.requests = Requests()
         self._known: dict[tuple[str, str], tuple[Picture | None, Picture | None]] = {}
+        self._standings: dict[str, Standing | None] = {}
+
+    def signoffs(self, done: Done, lang: Language) -> tuple[str, ...]:
+        """Return how the sign-off of each session of the subject stands that has one."""
+        found = []
+        for part in done.own:
+            if part.sha256 not in self._standings:
+                self._standings[part.sha256] = beside(part.folder)
+            standing = self._standings[part.sha256]
+            if standing is not None:
+                text = without_paths(standing_line(standing, lang))
+                one = len(done.own) == 1
+                found.append(text if one else lang.say("{label}: {text}", label=part.sha256[:12], text=text))
+        return tuple(found)
 
     def pictures(
         self, part: Part, subject: JudgedRun, before: JudgedRun | None
@@ -144,8 +162,9 @@ def one_page(done: Done, lang: Language, names: Names, sources: Sources) -> OneP
         language=lang,
         names=names,
         target=done.subject,
-        badge=badge(done.outcome, lang),
+        badge=done_badge(done, lang),
         sentence=sentence_on(done, lang),
+        signoffs=sources.signoffs(done, lang),
         lines=len(done.lines),
         rows=tuple(_row(row, sessions, lang) for row in rows),
         holes=tuple(_hole(found, done, lang, sources) for found in holes),
@@ -166,14 +185,14 @@ def one_page(done: Done, lang: Language, names: Names, sources: Sources) -> OneP
 
 
 def _row(row: Requirement, sessions: Sequence[Session], lang: Language) -> DoneRow:
-    decided = row_over(row, sessions)
+    decided, shown = row_over(row, sessions), row_badge_over(row, sessions, lang)
     return DoneRow(
         id=row.id,
         anchor="".join(c for c in row.id.lower() if c.isalnum()),
         text=row.text,
-        badge=badge(row.outcome, lang),
+        badge=shown,
         figures=figures_in_words(most_telling(decided, FIGURES), lang),
-        scope=scope_in_words(decided.scope, lang),
+        scope=row_scope(decided.scope, shown, lang),
     )
 
 

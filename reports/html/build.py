@@ -38,7 +38,8 @@ from reports.html.page import (
 from reports.html.runs import Drawing, Runs
 from reports.html.why import why
 from reports.material import Material
-from reports.not_covered import finding_line, known_findings, not_covered, sizes
+from reports.not_covered import finding_line, known_findings, not_covered
+from reports.rows import counted
 
 REAL_COMMAND = "pytest -m phase3 --phase3-target=zemosaic:PATH@COMMIT --phase3-python=PYTHON"
 FILES: Mapping[str, str] = {"en": "report.html", "fr": "report.fr.html"}
@@ -137,10 +138,9 @@ class _Builder:
 
     def _decision(self, checklist: Sequence[SectionView]) -> DecisionView:
         lang, session = self.lang, self.session
-        records = (self.material.record(run.key) for run in session.runs)
         return DecisionView(
             lines=next((s.lines for s in checklist if s.title == DEFINITION_OF_DONE), ()),
-            not_covered=not_covered(session, sizes(records), lang),
+            not_covered=not_covered(session, self.material.sizes, lang),
             known=tuple(finding_line(known, lang) for known in known_findings(session)),
         )
 
@@ -258,7 +258,7 @@ class _Builder:
             sections.setdefault(requirement.section, []).append(n)
         return tuple(
             SectionView(
-                title, found := tuple(map(lines.line, members)), _counted((line.badge for line in found), self.lang)
+                title, found := tuple(map(lines.line, members)), counted((line.badge for line in found), self.lang)
             )
             for title, members in sections.items()
         )
@@ -337,15 +337,6 @@ def _worst(judged: Iterable[JudgedRun]) -> Outcome:
     known = list(judged)
     answering = [j for j in known if j.role not in BEFORE] or known
     return merge(j.outcome for j in answering)
-
-
-def _counted(badges: Iterable[Badge], lang: Language) -> tuple[tuple[Badge, str], ...]:
-    """Count equal signs. The words of lines that were run in part differ by their numbers: here they have one word."""
-    found: dict[str, tuple[Badge, int]] = {}
-    for shown in badges:
-        first = replace(shown, word=lang.say("in part")) if shown.style == "part" else shown
-        found[shown.sign] = (first, found.get(shown.sign, (first, 0))[1] + 1)
-    return tuple((shown, str(count)) for shown, count in found.values())
 
 
 def _pairs(identity: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -16,8 +16,10 @@ from markupsafe import Markup
 from harness.language.catalogue import Language, language
 from harness.language.message import visible
 from harness.language.system import CODES, Code
-from harness.signoff.page_part import with_part
-from harness.signoff.standing import Standing, beside
+from harness.signoff.page_part import part_of, with_part
+from harness.signoff.signed_later import signed_later
+from harness.signoff.standing import Standing
+from harness.signoff.write import replace_file
 from reports.html.build import FILES, build
 from reports.html.page import ReportView
 from reports.html.runs import Drawing, TooLargeError
@@ -51,7 +53,7 @@ def write_reports(material: Material) -> tuple[Path, ...]:
 
     A sign-off beside the session is shown in the part of the page that is for it.
     """
-    standing = beside(material.folder, pages=False)
+    standing = material.standing
     paths = []
     for code, page in pages(material).items():
         path = material.folder / FILES[code]
@@ -93,6 +95,19 @@ def pages(material: Material) -> dict[Code, bytes]:
 def _text(material: Material, code: Code) -> int:
     """Return the size of a page without drawings."""
     return len(render(build(material, code, Drawing(None, None), FILES[code])).encode("utf-8"))
+
+
+def show_signature(folder: Path, key: str) -> tuple[Path, ...]:
+    """Show on the pages of a session by which key its sign-off was signed since they were written; return those that changed."""
+    changed = []
+    for code in CODES:
+        path = folder / FILES[code]
+        page = path.read_bytes() if path.is_file() else b""
+        signed = with_part(page, signed_later(part_of(page), key, code))
+        if signed != page:
+            replace_file(path, signed)
+            changed.append(path)
+    return tuple(changed)
 
 
 def signoff_part(standing: Standing, code: Code) -> bytes:

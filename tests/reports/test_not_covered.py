@@ -8,7 +8,9 @@ from harness.language.catalogue import Language
 from harness.language.message import say
 from harness.session.model import RealSet, Requirement, TestEntry
 from harness.verdict import Outcome, Verdict
+from reports.ending import finding_text
 from reports.not_covered import Known, Size, finding_line, known_findings, not_covered
+from reports.summary import summary
 from tests.report_pages import a_run, a_session, an_entry
 
 EN = Language("en")
@@ -100,3 +102,47 @@ def test_known_findings_are_one_line_for_each_check():
     assert [finding_line(one, EN) for one in known] == ["accuracy: Old. The baseline has it too (a, b)."]
     unsure = known_findings(a_session(judged=(a_run("a", "subject", (replace(old, standing=""),)),)))
     assert finding_line(unsure[0], EN) == "accuracy: Old. It is not known whether the baseline has it (a)."
+
+
+def counted(case, *findings):
+    """Return a run of a case on which a check counts these findings."""
+    sentence = say("Findings: {count}.", count=len(findings))
+    cause = tuple(say("Panel {panel}: {what}.", panel=panel, what=what) for panel, what in findings)
+    return a_run(
+        case,
+        "subject",
+        (Verdict("accuracy", Outcome.FAIL, sentence, cause=cause, axis="quality", standing="pre-existing"),),
+    )
+
+
+def test_findings_are_counted_over_all_cases_each_once():
+    """Two findings in a case and three in another, of which one is the same, are four: page, summary and terminal say so."""
+    judged = (counted("a", (0, "flux"), (1, "flux")), counted("b", (0, "flux"), (2, "stars"), (3, "stars")))
+    session = a_session(judged=judged)
+    (known,) = known_findings(session)
+    line = "accuracy: Findings: 4. The baseline has it too (a, b)."
+    assert finding_line(known, EN) == line
+    assert finding_text(known, EN) == "accuracy (known, not the patch's: a, b): Findings: 4."
+    assert f"- △ {line}" in summary(session, "en", "0")
+    (alone,) = known_findings(a_session(judged=judged[:1]))
+    assert finding_line(alone, EN) == "accuracy: Findings: 2. The baseline has it too (a)."
+
+
+def test_equal_counts_of_different_findings_are_added():
+    """Two cases with two findings each have four: equal sentences are no equal findings."""
+    judged = (counted("a", (0, "flux"), (1, "flux")), counted("b", (0, "stars"), (1, "stars")))
+    (known,) = known_findings(a_session(judged=judged))
+    assert known.text(EN) == "Findings: 4."
+
+
+def test_a_measure_of_one_case_is_not_said_of_all():
+    """An area that differs between cases names the case that it is of; an equal one needs no name."""
+    trimmed = [
+        Verdict("trimmed", Outcome.FAIL, say("{area} arcmin².", area=area), axis="quality", standing="pre-existing")
+        for area in (5, 7)
+    ]
+    judged = (a_run("a", "subject", (trimmed[0],)), a_run("b", "subject", (trimmed[1],)))
+    (known,) = known_findings(a_session(judged=judged))
+    assert finding_line(known, EN) == "trimmed: 5 arcmin². This is about a. The baseline has it too (a, b)."
+    (equal,) = known_findings(a_session(judged=(judged[0], a_run("b", "subject", (trimmed[0],)))))
+    assert finding_line(equal, EN) == "trimmed: 5 arcmin². The baseline has it too (a, b)."
