@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from harness.analysis.lifetimes import live_bytes
 from harness.language.catalogue import Language
-from harness.language.message import Message
+from harness.language.message import Message, say
 from harness.record.reader import Record
+from harness.session.evidence import holes_with_run_end
 from harness.session.model import Session
 from harness.session.rows import plain
 from harness.verdict import Outcome, Verdict
@@ -35,13 +36,20 @@ class Size:
 class Known:
     """A finding that does not count against the patch: its check, the sentence of its first case, and its cases.
 
-    ``before`` says that the baseline has it in every case.
+    ``before`` says that the baseline has it in every case, ``with_run_end`` that the run with ``run_end`` has it: then it is not
+    the patch's, whatever the baseline has.
     """
 
     check: str
     sentence: Message
     cases: tuple[str, ...]
     before: bool
+    with_run_end: bool = False
+
+    @property
+    def not_of_the_patch(self) -> bool:
+        """Whether another run shows that the patch is not its cause."""
+        return self.before or self.with_run_end
 
 
 def sizes(records: Iterable[Record | str | None]) -> tuple[Size, ...]:
@@ -59,13 +67,16 @@ def not_covered(session: Session, runs: Iterable[Size], lang: Language) -> tuple
 
 
 def known_findings(session: Session) -> tuple[Known, ...]:
-    """Return the findings on the version under test that do not count against the patch, one for each check."""
+    """Return the findings on the version under test that do not count against the patch, one for each check.
+
+    Holes that the run with ``run_end`` has too come first: they are in the mosaic that a reader looks at.
+    """
     found: dict[str, list[tuple[Verdict, str]]] = {}
     for judged in session.judged:
         for verdict in judged.verdicts if judged.role == "subject" else ():
             if verdict.axis == "quality" and verdict.outcome is Outcome.FAIL and not verdict.gates:
                 found.setdefault(verdict.check, []).append((verdict, judged.case))
-    return tuple(
+    quality = (
         Known(
             check,
             entries[0][0].sentence,
@@ -74,6 +85,27 @@ def known_findings(session: Session) -> tuple[Known, ...]:
         )
         for check, entries in sorted(found.items())
     )
+    return (*known_holes((session,)), *quality)
+
+
+def known_holes(sessions: Iterable[Session]) -> tuple[Known, ...]:
+    """Return the holes of the version under test that the run with ``run_end`` has too, over all cases; empty without one.
+
+    Of a case that several runs or sessions have, the largest holes count.
+    """
+    found: dict[str, tuple[float, int]] = {}
+    for judged in (j for session in sessions for j in session.judged if j.role == "subject"):
+        numbers = holes_with_run_end(judged)
+        if numbers is not None:
+            count, area = numbers
+            found[judged.case] = max(found.get(judged.case, (0.0, 0)), (area, int(count)))
+    if not found:
+        return ()
+    area, count = (sum(each) for each in zip(*found.values(), strict=True))
+    sentence = say("{count} holes, {area} arcmin²: run_end does not cover this sky either.", count=count, area=area)
+    if count == 1:
+        sentence = say("1 hole, {area} arcmin²: run_end does not cover this sky either.", area=area)
+    return (Known("holes", sentence, tuple(sorted(found)), before=False, with_run_end=True),)
 
 
 def finding_line(known: Known, lang: Language) -> str:
@@ -83,6 +115,8 @@ def finding_line(known: Known, lang: Language) -> str:
         "text": lang.render(known.sentence),
         "cases": _listed(known.cases),
     }
+    if known.with_run_end:
+        return lang.say("{check}: {text} This is not the patch's ({cases}).", **values)
     if known.before:
         return lang.say("{check}: {text} The baseline has it too ({cases}).", **values)
     return lang.say("{check}: {text} It is not known whether the baseline has it ({cases}).", **values)

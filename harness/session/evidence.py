@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.analysis.figure import Evidence, Figure, number_in
+from harness.analysis.figure import Evidence, Figure, Numbers, number_in
 from harness.checks import cost, disk, fallback, holes
 from harness.checks.judge import ALL
 from harness.patch.guard_rails import ROWS, Removing, removing
@@ -43,6 +43,11 @@ def bookkeeping_exponent(judged: JudgedRun) -> cost.Measured | None:
 def hole_outlines(judged: JudgedRun) -> Mapping[str, NDArray[np.float64]]:
     """Return the outlines of the holes of a run on the sky, by number."""
     return holes.outlines_in(_evidence(judged, holes.CHECK.name))
+
+
+def holes_with_run_end(judged: JudgedRun) -> Numbers | None:
+    """Return count and area, in square arcminutes, of the holes that the run with ``run_end`` has too; ``None`` without one."""
+    return holes.shared_holes(_evidence(judged, holes.CHECK.name))
 
 
 def disk_peak(judged: JudgedRun) -> float | None:
