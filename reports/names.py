@@ -37,6 +37,11 @@ def check_name(check: str, lang: Language) -> str:
     return lang.render(_NAMES.get(check, Message(check)))
 
 
+def thread_name(name: str, lang: Language) -> str:
+    """Return the name of a thread; Python's name of the main thread in words."""
+    return lang.say("main thread") if name == "MainThread" else name
+
+
 def check_names(checks: tuple[str, ...], lang: Language) -> str:
     """Return the names of some checks, in the order of the alphabet; "none" without any."""
     return ", ".join(sorted(check_name(check, lang) for check in checks)) or lang.say("none")
