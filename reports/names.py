@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from harness.analysis.causes import MAIN_THREAD
 from harness.language.catalogue import Language
 from harness.language.message import Message, say
 
@@ -39,7 +40,8 @@ def check_name(check: str, lang: Language) -> str:
 
 def thread_name(name: str, lang: Language) -> str:
     """Return the name of a thread; Python's name of the main thread in words."""
-    return lang.say("main thread") if name == "MainThread" else name
+    main = lang.say("main thread")
+    return name.replace(MAIN_THREAD, main, 1) if name.partition(" ")[0] == MAIN_THREAD else name
 
 
 def check_names(checks: tuple[str, ...], lang: Language) -> str:
