@@ -63,7 +63,7 @@ def sizes(records: Iterable[Record | str | None]) -> tuple[Size, ...]:
 
 def not_covered(session: Session, runs: Iterable[Size], lang: Language) -> tuple[str, ...]:
     """Return a sentence for each thing that a reader could take for covered and that the session did not run."""
-    return (*_left_out(session, lang), *_conditions(session, lang), *_size(runs, lang), *_frames(session, lang))
+    return (*_left_out(session, lang), *_conditions(session, lang), *largest_run(runs, lang), *_frames(session, lang))
 
 
 def known_findings(session: Session) -> tuple[Known, ...]:
@@ -116,7 +116,7 @@ def finding_line(known: Known, lang: Language) -> str:
         "cases": _listed(known.cases),
     }
     if known.with_run_end:
-        return lang.say("{check}: {text} This is not the patch's ({cases}).", **values)
+        return lang.say("{check}: {text} The patch is not the cause ({cases}).", **values)
     if known.before:
         return lang.say("{check}: {text} The baseline has it too ({cases}).", **values)
     return lang.say("{check}: {text} It is not known whether the baseline has it ({cases}).", **values)
@@ -169,7 +169,7 @@ def _conditions(session: Session, lang: Language) -> Iterator[str]:
         yield lang.say("Platform: {name} only.", name=platforms.pop())
 
 
-def _size(runs: Iterable[Size], lang: Language) -> Iterator[str]:
+def largest_run(runs: Iterable[Size], lang: Language) -> Iterator[str]:
     """Yield the size of the largest run: larger ones were not tried."""
     known = list(runs)
     if known:

@@ -19,10 +19,11 @@ NEWEST = "271f109"
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A finding: its number, and its title."""
+    """A finding: its number, its title, and the title in few words for a list in one line."""
 
     number: int
     title: Message
+    short: Message | None = None
 
     @property
     def anchor(self) -> str:
@@ -47,17 +48,21 @@ NEW = (
 """What the fix or a later version brought."""
 
 OLDER = (
-    Known(2, say("A tile without overlap is empty in the mosaic")),
-    Known(6, say("The mosaic of grid mode has wrong coordinates")),
-    Known(7, say("Hot-pixel masks are kept until the end of the run and never read")),
-    Known(16, say("Folders whose name begins like the output folder's are ignored")),
-    Known(23, say("A frame whose name is not ASCII makes no tile")),
+    Known(2, say("A tile without overlap is empty in the mosaic"), say("tile without overlap is empty")),
+    Known(6, say("The mosaic of grid mode has wrong coordinates"), say("wrong coordinates in grid mode")),
+    Known(7, say("Hot-pixel masks are kept until the end of the run and never read"), say("hot-pixel masks are kept")),
+    Known(
+        16,
+        say("Folders whose name begins like the output folder's are ignored"),
+        say("folders with a similar name are ignored"),
+    ),
+    Known(23, say("A frame whose name is not ASCII makes no tile"), say("names not in ASCII")),
 )
 """What is older than the fix, and still there in the newest version that was examined."""
 
 SCATTER = (
-    Known(8, say("Two equal runs differ")),
-    Known(22, say("With the default settings the mosaic's brightness varies")),
+    Known(8, say("Two equal runs differ"), say("equal runs differ")),
+    Known(22, say("With the default settings the mosaic's brightness varies"), say("brightness varies")),
 )
 """Why the default settings prove nothing about the outputs."""
 

@@ -122,14 +122,14 @@ def test_a_hole_that_the_run_with_run_end_has_too_is_a_known_line_with_its_area(
     one = with_holes(("grid", [a_hole(524.2225)]))
     (known,) = known_findings(one)
     assert finding_line(known, EN) == (
-        "holes: 1 hole, 524.2 arcmin²: run_end does not cover this sky either. This is not the patch's (grid)."
+        "holes: 1 hole, 524.2 arcmin²: run_end does not cover this sky either. The patch is not the cause (grid)."
     )
     assert finding_line(known, Language("fr")) == (
-        "trous\u00a0: 1 trou, 524,2 arcmin²\u00a0: run_end ne couvre pas ce ciel non plus. Ce n’est pas dû au patch (grid)."
+        "trous\u00a0: 1 trou, 524,2 arcmin²\u00a0: run_end ne couvre pas ce ciel non plus. Le patch n’en est pas la cause (grid)."
     )
     both = with_holes(("grid-microobs", [a_hole(265.3735)]), ("grid", [a_hole(524.2225)]))
     assert finding_line(known_findings(both)[0], EN) == (
-        "holes: 2 holes, 789.6 arcmin²: run_end does not cover this sky either. This is not the patch's (grid, grid-microobs)."
+        "holes: 2 holes, 789.6 arcmin²: run_end does not cover this sky either. The patch is not the cause (grid, grid-microobs)."
     )
     assert finding_text(known, EN) == (
         "holes (known, not the patch's: grid): 1 hole, 524.2 arcmin²: run_end does not cover this sky either."

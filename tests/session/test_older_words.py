@@ -50,13 +50,13 @@ def told(text, **values):
         ),
         (
             (
-                "Tile {tile}, which needed it, had ended {earlier} ms before, but {thread} had not collected its result: the removal "
-                "did not wait for it."
+                "Tile {tile}, which needed it, had ended {earlier} ms before, but {thread} had not collected its result: the "
+                "removal did not wait for it."
             ),
             {"tile": 4, "earlier": 10, "thread": "MainThread"},
             (
-                f"Tile 4, which needed it, had ended 10{SPACE}ms before, but its result had not been collected: the removal did not "
-                "wait for it."
+                f"Tile 4, which needed it, had ended 10{SPACE}ms before, but its result had not been collected: the removal did "
+                "not wait for it."
             ),
             (
                 f"La tuile 4, qui en avait besoin, était terminée depuis 10{SPACE}ms, mais son résultat n’avait pas été "
