@@ -82,11 +82,10 @@ class HoleView:
 
 @dataclass(frozen=True, slots=True)
 class FindingLink:
-    """A known finding: its title, also in few words, and the link to its section, empty outside the project's folder."""
+    """A known finding: its title in few words, and the link to its section, empty outside the project's folder."""
 
     number: int
     title: str
-    short: str
     link: str
 
 
@@ -248,7 +247,7 @@ def _hole(number: int, found: _Found, done: Done, lang: Language, sources: Sourc
     if drawn.after is not None:
         after = _picture(f"hole-{number}-after", drawn.after, session, found.subject, lang)
         if shown and not drawn.after.holes and drawn.before is not None:
-            text = lang.say("{text}; dashed: where it was", text=after.text)
+            text = lang.say("{text}; dashed: its place", text=after.text)
             after = replace(after, map=replace(drawn.after, holes=drawn.before.holes), text=text, outlined=False)
         shown.append(after)
     return HoleView(
@@ -281,7 +280,7 @@ def _same(holes: Sequence[_Found], lang: Language, sources: Sources) -> Iterator
     if stretched == {"same"}:
         yield lang.say("One grid, one stretch.")
     elif stretched == {"fitted"}:
-        yield lang.say("One grid; the left brightness is fitted to the right one.")
+        yield lang.say("One grid, brightness fitted.")
     equal = [any(v.check == "parity" and v.outcome == "pass" for v in found.subject.verdicts) for found in holes]
     if both and all(equal) and all(found.before is not None for found in holes):
         yield lang.say("Seams and dark areas in both mosaics: run_end gives them too.")
@@ -377,8 +376,7 @@ def _links(known: Sequence[Known], page: str, lang: Language) -> tuple[FindingLi
     return tuple(
         FindingLink(
             one.number,
-            lang.render(one.title),
-            lang.render(one.short or one.title),
+            lang.render(one.short),
             f"{page}#{one.anchor}" if page else "",
         )
         for one in sorted(known, key=lambda one: one.number)

@@ -259,7 +259,7 @@ def test_both_mosaics_are_drawn_with_the_outline_of_the_hole(reference, tmp_path
     before, after = page.all("svg")
     assert before["viewbox"] == after["viewbox"]
     assert "reference (naive_per_tile_deletion): 1 hole" in page.words
-    assert "reference: no hole; dashed: where it was" in page.words
+    assert "reference: no hole; dashed: its place" in page.words
     outlines = [(path["class"], path["d"]) for path in page.all("path") if path.get("class", "").startswith("hole")]
     assert [style.split() for style, _ in outlines] == [["hole"], ["hole", "ghost"]]
     assert outlines[0][1] == outlines[1][1]
@@ -442,7 +442,7 @@ def test_the_findings_are_those_of_the_page_on_findings():
         int(number): (title.replace("`", ""), link, seen, standing) for number, title, link, seen, standing in rows
     }
     for known in (IN_RETENTION, *NEW, *OLDER, *SCATTER):
-        assert (known.title.text, known.anchor) == index[known.number][:2]
+        assert (known.title, known.anchor) == index[known.number][:2]
     new = {number for number, (*_, standing) in index.items() if re.search(r"\bnew\b", standing)}
     still = {number for number, (_, _, seen, _) in index.items() if NEWEST in seen}
     shown = {IN_RETENTION.number, *(known.number for known in NEW)}
