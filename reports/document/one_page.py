@@ -82,10 +82,9 @@ class HoleView:
 
 @dataclass(frozen=True, slots=True)
 class FindingLink:
-    """A known finding: its title in few words, and the link to its section, empty outside the project's folder."""
+    """A known finding: its number and its title in few words, and the link to its section, empty outside the project's folder."""
 
-    number: int
-    title: str
+    label: str
     link: str
 
 
@@ -134,14 +133,14 @@ class Sources:
     def __init__(self) -> None:
         self.requests = Requests()
         self._drawn: dict[tuple[str, str], Pair] = {}
-        self._sizes: dict[str, tuple[Size, ...]] = {}
+        self._records: dict[tuple[str, str], Record | None] = {}
 
     def pictures(self, part: Part, subject: JudgedRun, before: JudgedRun | None) -> Pair:
         """Return the mosaics before the patch and with it, with the holes of each."""
         key = (part.sha256, subject.run)
         if key not in self._drawn:
             shots = [
-                None if judged is None else shot_of(_sealed(_record(part, judged.run)), hole_outlines(judged))
+                None if judged is None else shot_of(_sealed(self.record(part, judged.run)), hole_outlines(judged))
                 for judged in (before, subject)
             ]
             self._drawn[key] = side_by_side(*shots)
@@ -149,10 +148,13 @@ class Sources:
 
     def sizes(self, parts: Iterable[Part]) -> tuple[Size, ...]:
         """Return the sizes of all runs of some sessions, as the pages of these sessions count them."""
-        for part in parts:
-            if part.sha256 not in self._sizes:
-                self._sizes[part.sha256] = sizes(_record(part, run.key) for run in part.session.runs)
-        return tuple(size for part in parts for size in self._sizes[part.sha256])
+        return sizes(self.record(part, run.key) for part in parts for run in part.session.runs)
+
+    def record(self, part: Part, key: str) -> Record | None:
+        """Return the record of a run, read once; ``None`` for one that can't be read."""
+        if (part.sha256, key) not in self._records:
+            self._records[part.sha256, key] = _record(part, key)
+        return self._records[part.sha256, key]
 
 
 def one_page(done: Done, lang: Language, names: Names, sources: Sources) -> OnePage:
@@ -375,8 +377,7 @@ def _admission(done: Done, lang: Language) -> Iterator[str]:
 def _links(known: Sequence[Known], page: str, lang: Language) -> tuple[FindingLink, ...]:
     return tuple(
         FindingLink(
-            one.number,
-            lang.render(one.short),
+            f"{one.number} {lang.render(one.short)}",
             f"{page}#{one.anchor}" if page else "",
         )
         for one in sorted(known, key=lambda one: one.number)

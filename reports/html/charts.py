@@ -211,7 +211,7 @@ def retained(histories: Mapping[str, History], language: Language) -> tuple[Reta
     drawn = []
     for name, axis in axes.items():
         live, bound = (_within(line, axis, ceiling) for line in lines[name])
-        lasted, peak = language.seconds(axis.seconds(axis.end)), language.size(lines[name][0].peak)
+        lasted, peak = language.duration(axis.seconds(axis.end)), language.size(lines[name][0].peak)
         drawn.append(Retained(name, live, bound, lasted, peak))
     return tuple(drawn)
 
