@@ -214,7 +214,7 @@ def _reason(group: Sequence[tuple[Verdict, JudgedRun]], lang: Language) -> Reaso
 
 def finding_text(known: Known, lang: Language) -> str:
     """Return a known finding in one line, with what decides first: that it is not the patch's, and where it is."""
-    word = lang.say("known, not the patch's") if known.before else lang.say("finding")
+    word = lang.say("known, not the patch's") if known.not_of_the_patch else lang.say("finding")
     cases = ", ".join(known.cases[:3]) + (f", … ({len(known.cases) - 3})" if len(known.cases) > 3 else "")
     place = lang.say("{label}: {text}", label=word, text=cases)
     label = f"{check_name(known.check, lang)} ({place})"

@@ -116,6 +116,8 @@ class Language:
         if not math.isfinite(value):
             return str(value)
         short = f"{value:.{digits}g}"
+        if "e+" in short:
+            return self.number(round(float(short)), digits)
         if "e" in short:
             mantissa, _, exponent = short.partition("e")
             return f"{self.number(float(mantissa), digits)}e{int(exponent)}"
@@ -131,6 +133,19 @@ class Language:
     def seconds(self, value: float) -> str:
         """Write a time in seconds; the symbol is the same in every language."""
         return f"{self.number(float(f'{value:.3g}'))}{_NO_BREAK}s"
+
+    def duration(self, seconds: float) -> str:
+        """Write how long something took: in milliseconds, seconds, or minutes and seconds, by its size."""
+        if seconds and abs(seconds) < 1:
+            return f"{self.number(float(f'{seconds * 1000:.3g}'))}{_NO_BREAK}ms"
+        if abs(seconds) < 120 or not math.isfinite(seconds):
+            return self.seconds(seconds)
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{self.number(minutes)}{_NO_BREAK}min{_NO_BREAK}{rest}{_NO_BREAK}s"
+
+    def moment(self, seconds: float) -> str:
+        """Write a time on the clock of a run, to the millisecond, as causes and drawings do."""
+        return f"{format_decimal(seconds, '#,##0.000', locale=self.code)}{_NO_BREAK}s"
 
     def angle(self, arcminutes: float) -> str:
         """Write an angle given in arcminutes as seconds, minutes or degrees of arc, by its size."""

@@ -19,8 +19,9 @@ Its attribute ``decimal``, if it has one, is the sign before the decimals of num
 translates two forms and chooses the one for a count, as the language counts: French has "0 image", English "0 frames".
 """
 
-FIGURE = re.compile(r"[+-]?\d+\.\d{3,}")
-"""A text that is a number, whose digits were chosen where it was written. A text with fewer decimals may be a version."""
+FIGURE = re.compile(r"[+-]?\d+\.\d{3,}|\d+\.\d+\N{NO-BREAK SPACE}m?s")
+"""A text that is a number, whose digits were chosen where it was written. A text with fewer decimals may be a version, unless it
+has the unit of a duration."""
 
 _FIELD = re.compile(r"\{([a-z_]+)\}")
 # Characters that control a terminal, that HTML and XML can't contain, that UTF-8 can't encode, or that reverse the text around
@@ -75,10 +76,16 @@ def filled(template: str, values: Mapping[str, Value], decimal: str) -> str:
     def fill(match: re.Match[str]) -> str:
         value = values.get(match[1], match[0])
         if isinstance(value, float):
-            return f"{value:.4g}".replace(".", decimal)
+            return _short(value).replace(".", decimal)
         return value.replace(".", decimal) if isinstance(value, str) and FIGURE.fullmatch(value) else str(value)
 
     return visible(_FIELD.sub(fill, template))
+
+
+def _short(value: float) -> str:
+    """Write a number with four significant digits, a large one without an exponent."""
+    short = f"{value:.4g}"
+    return f"{float(short):.0f}" if "e+" in short else short
 
 
 def visible(text: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from harness.language.catalogue import language
 from harness.language.message import visible
@@ -72,7 +72,9 @@ def _put(path: Path, text: str) -> None:
 @cache
 def _environment(code: Code) -> Environment:
     environment = Environment(
-        loader=PackageLoader("reports.document"),
+        loader=ChoiceLoader(
+            [PackageLoader("reports.document"), PackageLoader("reports.html")]
+        ),  # the latter draws maps
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

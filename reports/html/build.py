@@ -309,7 +309,7 @@ class _Builder:
             retention=run.retention,
             dataset=self._dataset(run),
             state=Badge(sign, state_word(run.state, self.lang), style),
-            seconds=self.lang.seconds(run.seconds),
+            seconds=self.lang.duration(run.seconds),
             identity=", ".join(f"{k} {v}" for k, v in _pairs(identity)),
             record=run.record,
         )

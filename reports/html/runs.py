@@ -33,7 +33,7 @@ from reports.html.overview import RunKey, run_key, run_words
 from reports.html.page import Picture, RunView, SkyView, TileView, TimeView, VerdictView
 from reports.html.planes import Outline
 from reports.material import Material
-from reports.names import check_name
+from reports.names import check_name, thread_name
 
 MAX_TILES = 200
 
@@ -335,13 +335,13 @@ class Runs:
 
     def _tile(self, tile: Tile, axis: charts.Clock) -> TileView:
         def at(t: int | None) -> str:
-            return "–" if t is None else self.lang.seconds(axis.seconds(t))
+            return "–" if t is None else self.lang.moment(axis.seconds(t))
 
         return TileView(
             tile=str(tile.tile),
             retry_of="" if tile.retry_of is None else str(tile.retry_of),
             frames=self.lang.number(len(tile.frames)),
-            thread=tile.thread or "–",
+            thread=thread_name(tile.thread or "–", self.lang),
             submitted=at(tile.submitted),
             started=at(tile.started),
             ended=at(tile.ended),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from harness.analysis.causes import Causes
+from harness.analysis.causes import MAIN_THREAD, Causes
 from harness.analysis.phase3 import phase_3_start
 from harness.analysis.removals import Removal, removals
 from harness.language.catalogue import Language
@@ -231,9 +231,9 @@ def _moments(
 
 
 def _who(done: Removal, lang: Language) -> str:
-    if done.thread == "MainThread":
+    if done.thread == MAIN_THREAD:
         return lang.say("The main thread removes {cache}.", cache=done.name)
-    return lang.say("The thread {thread} removes {cache}.", thread=done.thread, cache=done.name)
+    return lang.say("The worker thread {thread} removes {cache}.", thread=done.thread, cache=done.name)
 
 
 def _seconds(t: int, start: int | None) -> str:

@@ -254,6 +254,7 @@ def test_a_missing_value_stays_visible():
         (1234567, "1,234,567", "1\u202f234\u202f567"),
         (0.5, "0.5", "0,5"),
         (1.23e-9, "1.23e-9", "1,23e-9"),
+        (95599512.25, "95,600,000", "95\u202f600\u202f000"),
         (float("nan"), "nan", "nan"),
         (float("inf"), "inf", "inf"),
     ],
@@ -281,6 +282,10 @@ def test_sizes(count, en, fr):
 def test_times_angles_and_dates():
     """Seconds, angles and dates follow the language; a text that is not a date is unchanged."""
     assert Language("fr").seconds(6.34) == "6,34\u00a0s"
+    assert [Language("en").duration(s) for s in (0, 0.0752, 8.1, 187.6)] == [
+        *("0\u00a0s", "75.2\u00a0ms", "8.1\u00a0s", "3\u00a0min\u00a08\u00a0s"),
+    ]
+    assert (Language("en").moment(1240.59), Language("fr").moment(3.4)) == ("1,240.590\u00a0s", "3,400\u00a0s")
     assert [Language("en").angle(a) for a in (0.5, 5, 120)] == ["30″", "5′", "2°"]
     assert Language("fr").when("2026-11-23T12:44:59+00:00").startswith("23 novembre 2026")
     assert Language("en").when("yesterday") == "yesterday"

@@ -109,7 +109,7 @@ def test_without_its_record_a_cause_is_told_by_the_sentences_of_the_verdict(fold
     session = read_session(folders["zemosaic"])
     page = written(session, tmp_path)
     told = section(page, "Cause 1", "It turned red")
-    assert "Thread MainThread removed" in told
+    assert "The main thread removed" in told
     assert not [a for a in page.all("line") if a.get("class") == "arrow"]
 
 
