@@ -21,7 +21,8 @@ _KINDS = (
     ("probe", "_zemosaic_io_probe_*"),
     ("tile", "master_tile_*.fits"),
 )
-_PLACES = ("outputs", *(f"work/{name}" for name in ("tmp", "home", "cwd")))
+_OUTPUTS = "outputs"
+_PLACES = (_OUTPUTS, *(f"work/{name}" for name in ("tmp", "home", "cwd")))
 _CACHE = "outputs/.zemosaic_img_cache"
 _TILE_FOLDERS = ("tiles", "sds_tiles_*")
 _MOSAICS = ("zemosaic_*.fits", "mosaic_*.fits", "global_mosaic*.fits")
@@ -49,19 +50,25 @@ def kind_of(path: str) -> str:
     return "other"
 
 
-def count_left(record: Path) -> tuple[LeftFile, ...]:
+def count_left(record: Path, outputs: Path | None = None) -> tuple[LeftFile, ...]:
     """Return every file below ``outputs`` and in the run's working folders, in order of path.
 
-    A link is counted as a file and not followed. A cache folder that is left without any file is an entry of kind ``folder``.
+    ``outputs`` is the output folder where it is the user's own, and ``RECORD/outputs`` a link to it. Other links are counted as
+    files and not followed. A cache folder that is left without any file is an entry of kind ``folder``.
     """
-    found = [file for place in _PLACES for file in _count(record, place)]
-    if _is_folder(record, _CACHE) and not any(file.path.startswith(f"{_CACHE}/") for file in found):
+    places = {place: (record, place) for place in _PLACES}
+    cache = (record, _CACHE)
+    if outputs is not None:
+        places[_OUTPUTS] = (outputs.resolve(), "")
+        cache = (outputs.resolve(), PurePosixPath(_CACHE).name)
+    found = [file for place, (folder, name) in places.items() for file in _count(place, folder, name)]
+    if _is_folder(*cache) and not any(file.path.startswith(f"{_CACHE}/") for file in found):
         found.append(LeftFile(_CACHE, 0, "folder"))
     return tuple(sorted(found, key=lambda file: file.path))
 
 
-def _count(record: Path, place: str) -> Iterator[LeftFile]:
-    for name, about in safe.walk(record, place):
+def _count(place: str, folder: Path, inner: str) -> Iterator[LeftFile]:
+    for name, about in safe.walk(folder, inner):
         yield LeftFile(f"{place}/{name}", about.st_size, kind_of(name))
 
 

@@ -181,6 +181,11 @@ class Folder:
         where, at = self._at(name)
         os.mkdir(where, **at)
 
+    def link(self, name: str, to: str) -> None:
+        """Make a symbolic link to a folder. Raises ``FileExistsError`` if the name is taken."""
+        where, at = self._at(name)
+        os.symlink(to, where, target_is_directory=True, **at)
+
     def rename(self, name: str, other: Folder, new: str) -> None:
         """Give an entry another name, perhaps in another folder; a file of that name is replaced, a link is not followed."""
         here, at = self._at(name)
@@ -329,10 +334,14 @@ _HELD: dict[str, Held] = {}
 
 
 @contextlib.contextmanager
-def hold(folder: Path) -> Iterator[Held]:
-    """Keep a record open until the block ends. The functions below then mean this folder, whatever its path leads to."""
+def hold(folder: Path, *, follow: bool = True) -> Iterator[Held]:
+    """Keep a record open until the block ends. The functions below then mean this folder, whatever its path leads to.
+
+    ``follow`` allows the path to be a link of the user's; a folder that a running target made may be none. Raises ``OSError``
+    when it can't be opened.
+    """
     path = folder.absolute()
-    with Folder(str(path.parent), follow=True) as above, Folder(str(path), follow=True) as top:
+    with Folder(str(path.parent), follow=True) as above, Folder(str(path), follow=follow) as top:
         held = Held(path, above, top, path.is_symlink())
         before = _HELD.get(str(path))
         _HELD[str(path)] = held

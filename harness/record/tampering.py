@@ -63,8 +63,13 @@ def put_right(held: safe.Held, before: Given | None = None, *, linked: bool = Fa
 
 def _folders(held: safe.Held, *, linked: bool) -> Iterator[str]:
     """Replace what took the place of a folder by a new folder."""
-    for name in (WORK,) if linked else (OUTPUTS, WORK):
-        yield from _folder(held.top, name, name)
+    about = held.top.about(OUTPUTS)
+    if not linked:
+        yield from _folder(held.top, OUTPUTS, OUTPUTS)
+    elif about is not None and not safe.is_link(about):
+        yield f"{OUTPUTS}: {safe.kind(about)} in the place of the link to the output folder"
+        yield from _removed(held.top, OUTPUTS, OUTPUTS)
+    yield from _folder(held.top, WORK, WORK)
     with contextlib.suppress(OSError), held.top.enter(WORK) as work:
         for name in WORKING:
             yield from _folder(work, name, f"{WORK}/{name}")
