@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
@@ -104,7 +105,11 @@ def remove_tree(folder: Path) -> None:
 
     Raises ``OSError`` when the second attempt fails too. The first may fail because a system still holds a closed file.
     """
-    safe.remove(folder.parent, folder.name)
+    try:
+        safe.remove(folder.parent, folder.name)
+    except OSError:
+        time.sleep(0.2)
+        safe.remove(folder.parent, folder.name)
 
 
 def read_left(folder: Path, torn: list[str]) -> tuple[LeftFile, ...] | None:

@@ -18,7 +18,6 @@ import hashlib
 import os
 import secrets
 import stat
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -454,21 +453,8 @@ def sha256(folder: Path, name: str) -> str:
 
 
 def remove(folder: Path, name: str) -> None:
-    """Remove a file or folder below a record by its name with ``/``; a link is removed as a link. It need not be there.
-
-    Raises ``OSError`` when the second attempt fails too. The first may fail because a system still holds a closed file.
-    """
+    """Remove a file or folder below a record by its name with ``/``; a link is removed as a link. It need not be there."""
     inner, _, last = name.rpartition("/")
-    try:
-        _remove(folder, inner, last)
-    except NotOursError:
-        raise
-    except OSError:
-        time.sleep(0.2)
-        _remove(folder, inner, last)
-
-
-def _remove(folder: Path, inner: str, last: str) -> None:
     try:
         with opened(folder, inner) as place:
             try:

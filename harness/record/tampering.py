@@ -20,8 +20,12 @@ OUTPUTS = "outputs"
 WORKING = ("input", "home", "tmp", "cwd", "target")
 """The folders in ``work``."""
 _OF_THE_TARGET = ("events-*.jsonl", "trace-*.jsonl")
-_AFTER_THE_END = ("inputs.jsonl", "left.jsonl", "products.json", "products.npz", "thumbnail.png", SEAL)
 _BEFORE_THE_START = ("request.json", "truth.json", "stack_plan.csv")
+_OF_THE_HARNESS = (
+    *_BEFORE_THE_START,
+    *("console.log", "disk.jsonl", "process.jsonl"),
+    *("inputs.jsonl", "left.jsonl", "products.json", "products.npz", "thumbnail.png", SEAL),
+)
 _MOST = 20
 
 
@@ -114,11 +118,11 @@ def _problem(held: safe.Held, name: str, before: Mapping[str, bytes]) -> str:
         return "another file in the place of the harness's"
     if name in before and _content(held.path, name, len(before[name])) != before[name]:
         return "changed"
-    return "written by the target" if not ours and name.removesuffix(".part") in _AFTER_THE_END else ""
+    return "" if ours or name.removesuffix(".part") not in _OF_THE_HARNESS else "written by the target"
 
 
 def _has_a_meaning(name: str) -> bool:
-    return name.removesuffix(".part") in _AFTER_THE_END or any(fnmatchcase(name, known) for known in _OF_THE_TARGET)
+    return name.removesuffix(".part") in _OF_THE_HARNESS or any(fnmatchcase(name, known) for known in _OF_THE_TARGET)
 
 
 def _content(folder: Path, name: str, length: int) -> bytes | None:
