@@ -105,6 +105,7 @@ def remove_tree(folder: Path) -> None:
 
     Raises ``OSError`` when the second attempt fails too. The first may fail because a system still holds a closed file.
     """
+    folder = folder.absolute()
     try:
         safe.remove(folder.parent, folder.name)
     except OSError:

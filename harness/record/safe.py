@@ -107,6 +107,8 @@ class Folder:
 
     def _at(self, name: str) -> tuple[str, dict[str, int]]:
         """Return the arguments that name an entry of this folder for a function of ``os``."""
+        if name in ("", ".", "..") or "/" in name or (os.name == "nt" and "\\" in name):
+            raise NotOursError(f"{name!r} is no name of something in {self.path}")
         if self._file is not None:
             return name, {"dir_fd": self._file}
         self._require_same()
@@ -138,7 +140,7 @@ class Folder:
     def open(self, name: str, flags: int) -> int:
         """Open a regular file, and return its descriptor. One that is to be written has one name only, or is new."""
         where, at = self._at(name)
-        if not BY_DESCRIPTOR:
+        if not BY_DESCRIPTOR and not flags & os.O_EXCL:
             before = self.about(name)
             if before is not None and not is_file(before):
                 raise NotOursError(f"{self.path}: {name} is {kind(before)} instead of a file")
@@ -360,8 +362,6 @@ def opened(folder: Path, name: str = "") -> Iterator[Folder]:
     with contextlib.ExitStack() as stack:
         place = stack.enter_context(Folder(str(folder.absolute()))) if held is None else held.top
         for part in filter(None, name.split("/")):
-            if part in (".", ".."):
-                raise NotOursError(f"{name!r} leads out of {folder}")
             place = stack.enter_context(place.enter(part))
         yield place
 
