@@ -210,7 +210,7 @@ def _observe(  # noqa: PLR0917 -- what is observed, and what with
     """
     shown, folder = 0, held.path
     while (ended := guard.wait(0.2)) is None:
-        shown += _echo(folder / finish.CONSOLE, shown, echo)
+        shown += _echo(folder, shown, echo)
         runs += _begun(held, runs, guard.guard_pid, stack)
         for run in runs:
             end = None if run.tried else run.end
@@ -219,14 +219,14 @@ def _observe(  # noqa: PLR0917 -- what is observed, and what with
                 # A failure here must not end the user's program: the sealing is repeated after the command, and reports it then.
                 with contextlib.suppress(Exception):
                     run.record = _finished(run, _end_of(run, None, 0.0, None))
-    _echo(folder / finish.CONSOLE, shown, echo)
+    _echo(folder, shown, echo)
     return ended
 
 
-def _echo(console: Path, start: int, echo: Echo) -> int:
+def _echo(folder: Path, start: int, echo: Echo) -> int:
     """Echo the output from a position on; return its length in bytes."""
     data = b""
-    with contextlib.suppress(FileNotFoundError), console.open("rb") as stream:
+    with contextlib.suppress(OSError), safe.reading_own(folder, finish.CONSOLE) as stream:
         stream.seek(start)
         data = stream.read()
     if data:
@@ -337,7 +337,7 @@ def _put_right(run: _Run, end: End) -> End:
 def _copied(record: Path) -> str:
     """Copy the output of the command into a record; return the reason where that fails."""
     try:
-        with safe.reading(record.parent, finish.CONSOLE) as source, safe.writing(record, finish.CONSOLE) as target:
+        with safe.reading_own(record.parent, finish.CONSOLE) as source, safe.writing(record, finish.CONSOLE) as target:
             shutil.copyfileobj(source, target)
     except OSError as error:
         return f"The output of the command could not be copied: {error}."

@@ -107,10 +107,10 @@ def remove_tree(folder: Path) -> None:
     """
     folder = folder.absolute()
     try:
-        safe.remove(folder.parent, folder.name)
+        safe.remove(folder.parent, folder.name, follow=True)
     except OSError:
         time.sleep(0.2)
-        safe.remove(folder.parent, folder.name)
+        safe.remove(folder.parent, folder.name, follow=True)
 
 
 def read_left(folder: Path, torn: list[str]) -> tuple[LeftFile, ...] | None:

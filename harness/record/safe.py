@@ -107,7 +107,7 @@ class Folder:
 
     def _at(self, name: str) -> tuple[str, dict[str, int]]:
         """Return the arguments that name an entry of this folder for a function of ``os``."""
-        if name in ("", ".", "..") or "/" in name or (os.name == "nt" and "\\" in name):
+        if name in ("", ".", "..") or "/" in name or (os.name == "nt" and set(name) & set("\\:")):
             raise NotOursError(f"{name!r} is no name of something in {self.path}")
         if self._file is not None:
             return name, {"dir_fd": self._file}
@@ -356,11 +356,11 @@ def hold(folder: Path, *, follow: bool = True) -> Iterator[Held]:
 
 
 @contextlib.contextmanager
-def opened(folder: Path, name: str = "") -> Iterator[Folder]:
-    """Open a folder below a record by its name with ``/``; by default the record itself."""
+def opened(folder: Path, name: str = "", *, follow: bool = False) -> Iterator[Folder]:
+    """Open a folder below a record by its name with ``/``; by default the record itself. ``follow`` allows it to be a link."""
     held = _HELD.get(str(folder.absolute()))
     with contextlib.ExitStack() as stack:
-        place = stack.enter_context(Folder(str(folder.absolute()))) if held is None else held.top
+        place = stack.enter_context(Folder(str(folder.absolute()), follow=follow)) if held is None else held.top
         for part in filter(None, name.split("/")):
             place = stack.enter_context(place.enter(part))
         yield place
@@ -435,6 +435,16 @@ def reading(folder: Path, name: str) -> Iterator[IO[bytes]]:
         yield stream
 
 
+@contextlib.contextmanager
+def reading_own(folder: Path, name: str) -> Iterator[IO[bytes]]:
+    """Open a file that the harness made in a folder that it holds. Raises ``NotOursError`` for another file of that name."""
+    with reading(folder, name) as stream:
+        held = _HELD.get(str(folder.absolute()))
+        if held is None or held.known.get(name) != identity(os.fstat(stream.fileno())):
+            raise NotOursError(f"{folder}: {name} is another file than the harness's")
+        yield stream
+
+
 def sha256(folder: Path, name: str) -> str:
     """Return the SHA-256 of a regular file below a record, if need be after making it readable.
 
@@ -452,11 +462,14 @@ def sha256(folder: Path, name: str) -> str:
             return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def remove(folder: Path, name: str) -> None:
-    """Remove a file or folder below a record by its name with ``/``; a link is removed as a link. It need not be there."""
+def remove(folder: Path, name: str, *, follow: bool = False) -> None:
+    """Remove a file or folder below a record by its name with ``/``; a link is removed as a link. It need not be there.
+
+    ``follow`` allows ``folder`` itself to be a link, as one of the user's that leads to all sessions.
+    """
     inner, _, last = name.rpartition("/")
     try:
-        with opened(folder, inner) as place:
+        with opened(folder, inner, follow=follow) as place:
             try:
                 place.remove(last)
             except PermissionError:
