@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import io
 import os
 import secrets
 import stat
@@ -84,7 +85,7 @@ class Folder:
     """
 
     def __init__(self, name: str, above: Folder | None = None, *, follow: bool = False) -> None:
-        self.path = name if above is None else os.path.join(above.path, name)
+        self.path: str = name if above is None else os.path.join(above.path, name)
         self._above = above
         self._file: int | None = None
         where, at = (name, {}) if above is None else above._at(name)  # noqa: SLF001 -- the same class
@@ -428,7 +429,7 @@ def append(folder: Path, name: str, text: str) -> None:
 
 
 @contextlib.contextmanager
-def reading(folder: Path, name: str) -> Iterator[IO[bytes]]:
+def reading(folder: Path, name: str) -> Iterator[io.BufferedReader]:
     """Open a regular file below a record by its name with ``/``, through no link."""
     inner, _, last = name.rpartition("/")
     with opened(folder, inner) as place, os.fdopen(place.open(last, os.O_RDONLY), "rb") as stream:
@@ -436,7 +437,7 @@ def reading(folder: Path, name: str) -> Iterator[IO[bytes]]:
 
 
 @contextlib.contextmanager
-def reading_own(folder: Path, name: str) -> Iterator[IO[bytes]]:
+def reading_own(folder: Path, name: str) -> Iterator[io.BufferedReader]:
     """Open a file that the harness made in a folder that it holds. Raises ``NotOursError`` for another file of that name."""
     with reading(folder, name) as stream:
         held = _HELD.get(str(folder.absolute()))
