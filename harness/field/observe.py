@@ -248,9 +248,9 @@ def _begun(folder_held: safe.Held, known: Sequence[_Run], guard: int | None, sta
         if any(run.folder == record for run in known):
             continue
         try:
-            held = stack.enter_context(safe.hold(record, follow=False))
             with safe.reading(record, f"{WORK}/run.json") as stream:
                 facts = json.loads(stream.read())
+            held = stack.enter_context(safe.hold(record, follow=False))
         except OSError:
             continue
         run = _Run(record, facts, link(record / "outputs", Path(facts["output"])), held)

@@ -388,38 +388,47 @@ def writing(folder: Path, name: str, *, durable: bool = False) -> Iterator[IO[by
     If the block or the system fails, the part is removed, and what had the name before stays.
     """
     part = f"{name}.part"
-    with opened(folder) as top:
-        stream = os.fdopen(_new(top, part), "wb")
-        try:
-            with stream:
-                yield stream
-                stream.flush()
-                if durable:
-                    os.fsync(stream.fileno())
-                made = identity(os.fstat(stream.fileno()))
-            about = top.about(name)
-            if about is not None and not is_file(about):
-                top.remove(name)  # a folder could not be replaced
-            top.rename(part, top, name)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                top.remove(part)
-            raise
+    try:
+        with os.fdopen(new(folder, part), "wb") as stream:
+            yield stream
+            stream.flush()
+            if durable:
+                os.fsync(stream.fileno())
+        settle(folder, part, name)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            remove(folder, part)
+        raise
+
+
+def new(folder: Path, name: str, *, follow: bool = False) -> int:
+    """Make a new file in a record to be written, and return its descriptor.
+
+    What has its name is removed: a part of an earlier attempt, or what a target put there. ``follow`` allows ``folder`` to be a
+    link of the user's.
+    """
+    with opened(folder, follow=follow) as top:
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return top.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+            except FileExistsError:
+                top.remove(name)
+        return top.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+
+
+def settle(folder: Path, part: str, name: str, *, follow: bool = False) -> None:
+    """Give a part that was written the name of its file. What had the name is replaced, and not followed."""
+    with opened(folder, follow=follow) as top:
+        about = top.about(name)
+        if about is not None and not is_file(about):
+            top.remove(name)  # a folder could not be replaced
+        made = top.about(part)
+        if made is None or not is_file(made) or made.st_nlink != 1:
+            raise NotOursError(f"{folder}: {part} was replaced while it was written")
+        top.rename(part, top, name)
     held = _HELD.get(str(folder.absolute()))
     if held is not None:
-        held.known[name] = made
-
-
-def _new(top: Folder, name: str) -> int:
-    """Make a new file. What has its name is removed: a part of an earlier attempt, or what a target put there."""
-    for attempt in range(_ATTEMPTS):
-        try:
-            return top.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-        except FileExistsError:
-            if attempt == _ATTEMPTS - 1:
-                raise
-            top.remove(name)
-    raise AssertionError("the last attempt returns or raises")
+        held.known[name] = identity(made)
 
 
 def append(folder: Path, name: str, text: str) -> None:

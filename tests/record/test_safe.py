@@ -315,6 +315,23 @@ def test_a_folder_replaced_during_work_is_refused_on_windows(record, user, monke
     assert facts(user) == before
 
 
+@pytest.mark.parametrize("kind", ["link to a file", "hard link", "folder", "pipe"])
+def test_a_part_replaced_before_it_is_renamed(record, user, kind):
+    """A part that a target replaced gets no file's name, and is removed."""
+    before = facts(user)
+    safe.write(record, "a", "before")
+
+    def write():
+        with safe.writing(record, "a") as stream:
+            stream.write(b"text")
+            replace(record / "a.part", kind, user)
+
+    with pytest.raises(safe.NotOursError, match="replaced while it was written"):
+        write()
+    assert [(path.name, path.read_text()) for path in record.iterdir()] == [("a", "before")]
+    assert facts(user) == before
+
+
 def test_what_is_held_is_known(record):
     """The files that the harness makes are known by their identity, until the record is closed."""
     with safe.hold(record) as held:
