@@ -62,10 +62,6 @@ class Material:
 
     def photograph(self, record: Record) -> Image.Image | None:
         """Return the decoded picture of a record's mosaic; ``None`` where there is none that can be read."""
-        name = record.products.thumbnail if record.products is not None else None
-        if name is None:
-            return None
-        path = record.folder / name
-        if path not in self._photographs:
-            self._photographs[path] = skymap.read_photograph(record.folder, name)
-        return self._photographs[path]
+        if record.folder not in self._photographs:
+            self._photographs[record.folder] = skymap.picture_of(record)
+        return self._photographs[record.folder]

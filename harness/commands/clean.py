@@ -94,11 +94,12 @@ def old(place: Path, kind: str, keep: int) -> Iterator[Old]:
     Other folders, links, the session that ``latest`` names, and those in which a process works are never among them.
     """
     from harness.record.in_use import in_use
+    from harness.record.safe import is_folder
 
     folder = place / kind
     if not folder.is_dir():
         return
-    there = [path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()]
+    there = [path for path in folder.iterdir() if is_folder(path.lstat())]
     known = [path for path in there if any(any(path.glob(name)) for name in _KINDS[kind]) and not in_use(path)]
     ordered = sorted((_measured(path) for path in known), key=lambda entry: entry.changed)
     latest = _latest(place)

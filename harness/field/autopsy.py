@@ -408,7 +408,7 @@ def _measured(
                 )
             )
         try:
-            found = count_left(place)
+            found = count_left(place, folder)
             left = tuple(file for file in found if file.path not in origin.older or file.path in origin.taken)
             notes = list(notes_of_earlier_runs(found, origin))
             try:

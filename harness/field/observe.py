@@ -22,7 +22,7 @@ from harness.field.case_file import Plan, listed, submitted
 from harness.field.folder_link import link, unlink
 from harness.language.message import SaidError, say
 from harness.probe.setup import CHILDREN
-from harness.record import leftovers
+from harness.record import leftovers, safe, tampering
 from harness.record.history import TRACE_FORMAT, History, read_history
 from harness.record.products import read_products
 from harness.record.reader import Record, read_record
@@ -75,6 +75,7 @@ class _Run:
     folder: Path
     facts: Mapping[str, Any]
     linked: bool
+    held: safe.Held
     watches: list[Watch] = field(default_factory=list)
     record: Record | None = None
     tried: bool = False
@@ -112,7 +113,24 @@ def record_command(
     env = {**os.environ, "PHASE3_FOREIGN": str(folder)}
     before = env.get("PYTHONPATH")
     env["PYTHONPATH"] = CHILDREN + (os.pathsep + before if before else "")
-    _reserve(folder)
+    with contextlib.ExitStack() as stack:
+        _reserve(folder)
+        held = stack.enter_context(safe.hold(folder))
+        os.close(safe.create(folder, finish.CONSOLE))
+        return _recorded(argv, env, held, seconds, echo, inputs, stack)
+
+
+def _recorded(  # noqa: PLR0917 -- those of `record_command`, with what is held open
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    held: safe.Held,
+    seconds: float,
+    echo: Echo,
+    inputs: dict[Path, Path] | None,
+    stack: contextlib.ExitStack,
+) -> tuple[Record, ...]:
+    """Run a command and return its records; ``stack`` keeps their folders open."""
+    folder = held.path
     started, limit = time.monotonic(), time.time() + seconds
     guard = Guard(
         argv, env, Path.cwd(), console=folder / finish.CONSOLE, seconds=seconds, grace=finish.GRACE_SECONDS, whole=True
@@ -121,7 +139,7 @@ def record_command(
     ended, cut = None, None
     try:
         guard.start()
-        ended = _observe(guard, folder, runs, echo, limit)
+        ended = _observe(guard, held, runs, echo, limit, stack)
     except KeyboardInterrupt:
         cut = _Cut(
             "killed",
@@ -130,17 +148,18 @@ def record_command(
         )
         ended = guard.end()
     except NotStartedError as error:
-        shutil.rmtree(folder)
+        leftovers.remove_tree(folder)
         raise SaidError(say("The command could not be started: {error}", error=str(error))) from error
     finally:
         guard.close()
-    runs += _begun(folder, runs, None)
+    held.bring_back()
+    runs += _begun(held, runs, None, stack)
     full = shutil.disk_usage(folder).free < RESERVE_BYTES
-    (folder / RESERVE).unlink(missing_ok=True)
+    safe.remove(folder, RESERVE)
     if not runs:
         raise _nothing(folder, ended, stopped=cut is not None)
     for path in folder.glob("imported-*"):
-        path.unlink()
+        safe.remove(folder, path.name)
     if inputs is not None:
         inputs.update((run.folder, Path(run.facts["input"])) for run in runs)
     cut = cut or _cut_by_the_harness(ended, limit, seconds, full=full)
@@ -153,7 +172,8 @@ def _reserve(folder: Path) -> None:
     try:
         (folder / RESERVE).write_bytes(bytes(RESERVE_BYTES))
     except OSError as error:
-        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            leftovers.remove_tree(folder)
         raise SaidError(
             say(
                 "Expected room for the records in {folder}, found: {error}. Free some, or name another folder with --dir.",
@@ -181,15 +201,17 @@ def _cut_by_the_harness(ended: Ended | None, limit: float, seconds: float, *, fu
     return None
 
 
-def _observe(guard: Guard, folder: Path, runs: list[_Run], echo: Echo, limit: float) -> Ended:
+def _observe(  # noqa: PLR0917 -- what is observed, and what with
+    guard: Guard, held: safe.Held, runs: list[_Run], echo: Echo, limit: float, stack: contextlib.ExitStack
+) -> Ended:
     """Watch a command to its end, echo its output, and seal each mosaic's record soon after the mosaic's end.
 
     A mosaic that ends after ``limit``, a wall-clock time, was perhaps ended by the limit: it is sealed when that is known.
     """
-    shown = 0
+    shown, folder = 0, held.path
     while (ended := guard.wait(0.2)) is None:
-        shown += _echo(folder / finish.CONSOLE, shown, echo)
-        runs += _begun(folder, runs, guard.guard_pid)
+        shown += _echo(folder, shown, echo)
+        runs += _begun(held, runs, guard.guard_pid, stack)
         for run in runs:
             end = None if run.tried else run.end
             if end is not None and end["wall"] < limit and time.time() > end["wall"] + SETTLE_SECONDS:
@@ -197,14 +219,14 @@ def _observe(guard: Guard, folder: Path, runs: list[_Run], echo: Echo, limit: fl
                 # A failure here must not end the user's program: the sealing is repeated after the command, and reports it then.
                 with contextlib.suppress(Exception):
                     run.record = _finished(run, _end_of(run, None, 0.0, None))
-    _echo(folder / finish.CONSOLE, shown, echo)
+    _echo(folder, shown, echo)
     return ended
 
 
-def _echo(console: Path, start: int, echo: Echo) -> int:
+def _echo(folder: Path, start: int, echo: Echo) -> int:
     """Echo the output from a position on; return its length in bytes."""
     data = b""
-    with contextlib.suppress(FileNotFoundError), console.open("rb") as stream:
+    with contextlib.suppress(OSError), safe.reading_own(folder, finish.CONSOLE) as stream:
         stream.seek(start)
         data = stream.read()
     if data:
@@ -212,17 +234,29 @@ def _echo(console: Path, start: int, echo: Echo) -> int:
     return len(data)
 
 
-def _begun(folder: Path, known: Sequence[_Run], guard: int | None) -> list[_Run]:
-    """Return the mosaics begun since the last call, with watches on each unless the command has ended."""
-    found = []
+def _begun(folder_held: safe.Held, known: Sequence[_Run], guard: int | None, stack: contextlib.ExitStack) -> list[_Run]:
+    """Return the mosaics begun since the last call, with watches on each unless the command has ended.
+
+    The folder of each is held open from here on. A link in the place of a record is none.
+    """
+    found: list[_Run] = []
+    if not folder_held.is_there():
+        return found
+    folder = folder_held.path
     for path in sorted(folder.glob(f"record-*/{WORK}/run.json"), key=lambda path: path.stat().st_mtime_ns):
         record = path.parents[1]
         if any(run.folder == record for run in known):
             continue
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        run = _Run(record, facts, link(record / "outputs", Path(facts["output"])))
+        try:
+            with safe.reading(record, f"{WORK}/run.json") as stream:
+                facts = json.loads(stream.read())
+            held = stack.enter_context(safe.hold(record, follow=False))
+        except OSError:
+            continue
+        run = _Run(record, facts, link(record / "outputs", Path(facts["output"])), held)
         if guard is not None:
-            run.watches.extend(finish.watch(record, guard))
+            outputs = Path(facts["output"]) if run.linked else None
+            run.watches.extend(finish.watch(record, guard, outputs))
         found.append(run)
     return found
 
@@ -230,7 +264,7 @@ def _begun(folder: Path, known: Sequence[_Run], guard: int | None) -> list[_Run]
 def _nothing(folder: Path, ended: Ended | None, *, stopped: bool) -> NothingRecordedError:
     """Return the error that says why nothing was recorded, and remove the folder."""
     imported = any(folder.glob("imported-*"))
-    shutil.rmtree(folder)
+    leftovers.remove_tree(folder)
     how = "stopped by the user" if stopped or ended is None else f"{ended.cause}, status {ended.code}"
     if imported:
         problem = say(
@@ -256,16 +290,17 @@ def _nothing(folder: Path, ended: Ended | None, *, stopped: bool) -> NothingReco
 def _finished(run: _Run, end: End) -> Record:
     """Reconstruct the request of a record, list what the run left, measure its products, seal the record."""
     reasons = finish.stop(run.watches)
-    shutil.copyfile(run.folder.parent / finish.CONSOLE, run.folder / finish.CONSOLE)
+    end = _put_right(run, end)
+    reasons.append(_copied(run.folder))
     notes = _notes(run.folder / WORK / "notes.jsonl")
     places = [*_inputs(run.facts), *(Path(note["frame"]) for note in notes if "frame" in note)]
     frames, said = _frames(run.facts, places)
     reasons += said
     request = _request(run, notes, frames)
-    request.write(run.folder / "request.json")
+    safe.write(run.folder, "request.json", request.text())
     seen = read_record(run.folder)
     request = replace(request, plan=_plan(seen, request), mode=_mode(seen, run.facts))
-    request.write(run.folder / "request.json")
+    safe.write(run.folder, "request.json", request.text())
     reasons += _ambiguous(run.folder, places)
     reasons += _tabled(run, request)
     before = noted(run.facts.get("inputs"))
@@ -273,8 +308,8 @@ def _finished(run: _Run, end: End) -> Record:
         files = observed(Path(run.facts["input"]), Path(run.facts["output"]), before)
         reasons.append(finish.list_inputs(run.folder, files))
     if run.linked:
-        if not (run.folder / "outputs").exists():  # an earlier attempt removed it
-            link(run.folder / "outputs", Path(run.facts["output"]))
+        unlink(run.folder / "outputs")  # the target may have made another link of it
+        link(run.folder / "outputs", Path(run.facts["output"]))
         try:
             reasons += _measured(run, request)
             reasons.append(_known_sky(run, request, places))
@@ -282,10 +317,31 @@ def _finished(run: _Run, end: End) -> Record:
             unlink(run.folder / "outputs")
     else:
         reasons.append("The output folder could not be looked at from the record, so nothing of it was measured.")
-    finish.seal_end(run.folder, finish.with_own_failure(run.folder, _as_reported(seen, end)).because(*reasons))
+    end = finish.with_own_failure(run.folder, _as_reported(seen, end)).because(*reasons)
+    finish.seal_end(run.folder, _put_right(run, end))
     with contextlib.suppress(OSError):  # not part of the record
         leftovers.remove_tree(run.folder / WORK)
     return read_record(run.folder)
+
+
+def _put_right(run: _Run, end: End) -> End:
+    """Remove what took the place of the harness's files in a record. One that can't be brought back is sealed where it is."""
+    try:
+        found = tampering.put_right(run.held, linked=run.linked)
+    except OSError as error:
+        finish.seal_end(run.folder, replace(end, tampered=(*end.tampered, str(error))))
+        raise
+    return replace(end, tampered=(*end.tampered, *found))
+
+
+def _copied(record: Path) -> str:
+    """Copy the output of the command into a record; return the reason where that fails."""
+    try:
+        with safe.reading_own(record.parent, finish.CONSOLE) as source, safe.writing(record, finish.CONSOLE) as target:
+            shutil.copyfileobj(source, target)
+    except OSError as error:
+        return f"The output of the command could not be copied: {error}."
+    return ""
 
 
 def _notes(path: Path) -> list[dict[str, Any]]:
@@ -470,7 +526,7 @@ def _tabled(run: _Run, request: Request) -> list[str]:
         table = stack_plan(source, request.dataset)("")
     except InputError as error:
         return [f"The plan of the grid can't be kept: {error}"]
-    (run.folder / STACK_PLAN).write_text(table, encoding="utf-8")
+    safe.write(run.folder, STACK_PLAN, table)
     return []
 
 
@@ -487,14 +543,14 @@ def _ambiguous(record: Path, paths: Sequence[Path]) -> list[str]:
     what = f"frames of one name in several folders: {listed(twice, 3)}"
     lost = {"t": now, "thread": "harness", "op": "lost", "n": len(twice), "what": what}
     text = "".join(f"{json.dumps(line)}\n" for line in (header, lost))
-    (record / f"trace-{pid}.jsonl").write_text(text, encoding="utf-8")
+    safe.write(record, f"trace-{pid}.jsonl", text)
     return [f"Expected frames of different names, found {what}: rename them."]
 
 
 def _measured(run: _Run, request: Request) -> list[str]:
     """Measure and list what the run left; files of earlier runs are neither, except what the run took over from them."""
     history = read_history(run.folder)
-    files = leftovers.count_left(run.folder)
+    files = leftovers.count_left(run.folder, Path(run.facts["output"]))
     older = _of_earlier_runs(run, history, [file.path for file in files])
     taken, opened = taken_over(history), read(history)
     used = {file.path: file.kind for file in files if file.path in older and (opened is None or file.path in opened)}
@@ -546,7 +602,7 @@ def _known_sky(run: _Run, request: Request, places: Sequence[Path]) -> str:
     truth = with_truth(dataset, places={path.name: path for path in places}).truth
     if truth is None:
         return ""
-    (run.folder / "truth.json").write_text(json.dumps(truth.to_json()) + "\n", encoding="utf-8")
+    safe.write(run.folder, "truth.json", json.dumps(truth.to_json()) + "\n")
     return f"Expected a mosaic of the frames by their WCS, found: {truth.problem}." if truth.problem else ""
 
 

@@ -129,7 +129,11 @@ class Request:
 
     def write(self, path: Path) -> None:
         """Write the request as UTF-8 JSON."""
-        path.write_text(json.dumps(self.to_json(), indent=1, sort_keys=True, ensure_ascii=False), encoding="utf-8")
+        path.write_text(self.text(), encoding="utf-8")
+
+    def text(self) -> str:
+        """Return the content of ``request.json``."""
+        return json.dumps(self.to_json(), indent=1, sort_keys=True, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Request:

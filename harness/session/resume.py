@@ -16,6 +16,7 @@ from typing import Any
 from harness.language.message import Message, SaidError, counted, say
 from harness.record.convert import ShapeError, from_json, to_json
 from harness.record.leftovers import remove_tree
+from harness.record.safe import ASIDE
 from harness.record.seal import read_seal
 from harness.record.values import RecordError
 from harness.session.model import JudgedRun, SessionError, Share, read_session
@@ -168,8 +169,12 @@ def next_shares(folder: Path) -> Path:
 
 
 def stopped_runs(folder: Path) -> set[str]:
-    """Return the keys of the runs that were stopped with a session. They reached no end of their own."""
-    return {path.name for path in (folder / RUNS).glob("*") if path.is_dir() and not _finished(path)}
+    """Return the keys of the runs that were stopped with a session. They reached no end of their own.
+
+    A folder that a target put in the place of a record is none: it may be the user's, and is kept.
+    """
+    found = (path for path in (folder / RUNS).glob("*") if path.is_dir() and not path.name.endswith(ASIDE))
+    return {path.name for path in found if not _finished(path)}
 
 
 def reopen(folder: Path, shares: Path) -> None:

@@ -162,8 +162,11 @@ class Runs:
         elif found.seal.state != "done":
             state = state_word(found.seal.state, self.lang)
             problems.append(say("The run ended as: {state}. {reason}", state=state, reason=found.seal.reason))
-        if found.damage:
-            problems.append(say("The record was changed since it was sealed: {what}", what="; ".join(found.damage[:5])))
+        tampered = () if found.seal is None else found.seal.tampered
+        if tampered:
+            problems.append(say("The target replaced parts of its record: {what}", what="; ".join(tampered[:5])))
+        if changed := found.damage[len(tampered) :]:
+            problems.append(say("The record was changed since it was sealed: {what}", what="; ".join(changed[:5])))
         if found.history.torn:
             problems.append(say("Lines that could not be read: {what}", what="; ".join(found.history.torn[:5])))
         if found.products is None or found.products.mosaic is None:

@@ -16,7 +16,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from harness.record import safe
 from harness.record.products import Products
+from harness.record.reader import Record
 from harness.record.values import RecordError, inside
 from reports.html.planes import (
     Compass,
@@ -107,10 +109,21 @@ def maps(run: Products | None, pair: Products | None, outlines: Sequence[Outline
     )
 
 
+def picture_of(record: Record) -> Image.Image | None:
+    """Return the picture of a record's mosaic; ``None`` without one, and for one that was changed since the record was sealed."""
+    name = record.products.thumbnail if record.products is not None else None
+    if name is None or any(line.startswith(f"{name}: ") for line in record.damage):
+        return None
+    return read_photograph(record.folder, name)
+
+
 def read_photograph(folder: Path, name: str) -> Image.Image | None:
-    """Decode a record's picture; ``None`` if it is missing, unreadable or too large."""
+    """Decode a record's picture; ``None`` if it is missing, unreadable or too large, or a link: it would show another file."""
     try:
-        with Image.open(inside(folder, name), formats=("PNG",)) as opened:
+        path = inside(folder, name)
+        if not safe.is_plain(folder, path):
+            return None
+        with Image.open(path, formats=("PNG",)) as opened:
             return opened.convert("RGBA") if opened.width * opened.height <= MAX_PIXELS else None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, RecordError):
         return None

@@ -7,9 +7,11 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from PIL import Image
 
 from harness.language.message import say
 from harness.language.system import CODES
+from harness.record.seal import seal
 from harness.session.model import (
     JudgedRun,
     RealSet,
@@ -233,6 +235,34 @@ def test_an_unsealed_record_is_unknown(folders):
     table = words[words.index("Verdicts and evidence") : words.index("Verdicts on the version with the bug")]
     assert "? unknown" in table
     assert "✓ pass" not in table
+
+
+def test_what_a_target_replaced_is_named(tmp_path):
+    """A page names what the target put in the place of its record's files. A change since the seal is another sentence."""
+    session = sample_session(tmp_path, "zemosaic")
+    record = tmp_path / next(run.record for run in session.runs if run.role == "subject")
+    seal(record, "done", 0, "", 1.0, ("outputs: a symbolic link in the place of the folder",))
+    write_reports(Material(tmp_path))
+    words = read(tmp_path).words
+    assert "The target replaced parts of its record: outputs: a symbolic link in the place of the folder" in words
+    assert "The record was changed since it was sealed" not in words
+
+
+def test_a_linked_picture_is_not_embedded(tmp_path):
+    """A picture that became a link, or a hard link, to a picture of the user is on no page."""
+    session = sample_session(tmp_path, "zemosaic")
+    run = next(run for run in session.runs if run.role == "subject")
+    picture = tmp_path / run.record / "thumbnail.png"
+    mine = tmp_path / "mine.png"
+    Image.new("RGBA", (30, 20), (9, 9, 9, 255)).save(mine)
+    assert Material(tmp_path).photograph(Material(tmp_path).record(run.key)) is not None
+    for link in (picture.symlink_to, picture.hardlink_to):
+        picture.unlink()
+        try:
+            link(mine)
+        except OSError:
+            pytest.skip("this system makes no links")
+        assert Material(tmp_path).photograph(Material(tmp_path).record(run.key)) is None
 
 
 def test_an_empty_session_is_no_pass(tmp_path):
