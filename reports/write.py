@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.language.system import CODES
-from reports.html.render import write_reports
+from harness.record.whole import Content, NotWrittenError, write_together
+from reports.html.render import reports
 from reports.junit import junit
 from reports.material import Material
 from reports.summary import summary
@@ -16,12 +17,17 @@ JUNIT = "junit.xml"
 
 
 def write_views(material: Material) -> tuple[Path, ...]:
-    """Write the report and the summary in each language, and JUnit, into the session's folder; return their paths."""
-    folder = material.folder
-    paths = list(write_reports(material))
+    """Write the report and the summary in each language, and JUnit, into the session's folder; return their paths.
+
+    Raises ``NotWrittenError``, with the command that writes them again, when there is no room; the older ones stay then.
+    """
+    files: dict[Path, Content] = {**reports(material)}
     for code in CODES:
-        paths.append(folder / SUMMARIES[code])
-        paths[-1].write_text(summary(material.session, code, material.sha256), encoding="utf-8", newline="\n")
-    paths.append(folder / JUNIT)
-    paths[-1].write_bytes(junit(material.session))
-    return tuple(paths)
+        files[material.folder / SUMMARIES[code]] = summary(material.session, code, material.sha256)
+    files[material.folder / JUNIT] = junit(material.session)
+    try:
+        write_together(files)
+    except NotWrittenError as error:
+        error.again = ("phase3", "report", str(material.folder))
+        raise
+    return tuple(files)

@@ -7,7 +7,9 @@ reconstructed from the record, and frames are hashed and products measured in th
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
+import math
 import os
 import shutil
 import time
@@ -15,19 +17,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.analysis.made import Origin, read, saved_mosaics, taken_over, written
 from harness.field.case_file import Plan, listed, submitted
 from harness.field.folder_link import link, unlink
-from harness.language.message import SaidError, say
+from harness.language.message import Message, SaidError, say
 from harness.probe.setup import CHILDREN
 from harness.record import leftovers
+from harness.record.convert import from_json
 from harness.record.history import TRACE_FORMAT, History, read_history
 from harness.record.products import read_products
 from harness.record.reader import Record, read_record
 from harness.record.request import RETENTIONS, DatasetFacts, FrameFacts, Mode, Request, Retention, TargetFacts
 from harness.record.seal import WORK, EndState
+from harness.record.values import UNREADABLE, RecordError, read_json, read_lines
+from harness.record.whole import RESERVE_BYTES, NotWrittenError, Reserve, write_whole
 from harness.run import finish
 from harness.run.finish import End
 from harness.run.input_files import noted, observed
@@ -44,10 +49,13 @@ SETTLE_SECONDS = 1.0
 """How long the processes of a mosaic have for their last lines after its end, while the command goes on."""
 
 RESERVE = "reserve"
-RESERVE_BYTES = 1_000_000
-"""Reserved in the folder of the records while the command runs, so that they can be sealed if the disk fills up."""
+"""Kept in the folder of the records while the command runs, so that they can be sealed if the disk fills up."""
+
+MOST_WORKERS = 100_000
+"""A larger number of workers is a damaged note."""
 
 Echo = Callable[[bytes], None]
+T = TypeVar("T")
 
 _SUCCEEDED = "run_success_processing_completed"
 _RAISED = "PROCESS_ERROR"
@@ -59,6 +67,14 @@ class NothingRecordedError(SaidError):
     imported = False
 
 
+class PartlyRecordedError(SaidError):
+    """Raised when some records of a command could not be sealed or read. ``records`` has the others."""
+
+    def __init__(self, records: tuple[Record, ...], *messages: Message) -> None:
+        super().__init__(*messages)
+        self.records = records
+
+
 @dataclass(frozen=True, slots=True)
 class _Cut:
     """An end of the command that the harness or the user caused: the state for the seal, its wall-clock time, and the reason."""
@@ -68,22 +84,72 @@ class _Cut:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the probe noted when a mosaic began (``work/run.json``): its folders, its worker, and the files that were there before."""
+
+    input: str
+    output: str
+    worker: str
+    python: str
+    wall: float
+    selected: tuple[str, ...] = ()
+    before: tuple[tuple[str, int, int], ...] = ()
+    inputs: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """What the probe wrote when the entry point returned or raised (``work/end.json``): the wall-clock time, and the exception."""
+
+    wall: float
+    error: str | None = None
+
+
+def read_facts(path: Path) -> Facts:
+    """Read ``run.json``. Raises ``RecordError`` when it can't be read: it lies in a folder of the user's program."""
+    return _read(path, Facts)
+
+
+def read_end(path: Path) -> Finish:
+    """Read ``end.json``. Raises ``RecordError`` as `read_facts` does."""
+    return _read(path, Finish)
+
+
+def _read(path: Path, kind: type[T]) -> T:
+    try:
+        found = from_json(read_json(path), kind)
+        for name in ("input", "output", "worker", "python"):
+            if "\0" in getattr(found, name, ""):
+                raise ValueError(f"a null character in {name}")
+        if not math.isfinite(getattr(found, "wall", 0.0)):
+            raise ValueError("a time that is no number")
+    except (OSError, *UNREADABLE) as error:
+        raise RecordError(
+            say("expected what the probe noted in {path}, found: {error}", path=str(path), error=str(error))
+        ) from error
+    return found
+
+
 @dataclass(slots=True)
 class _Run:
     """A mosaic that is being recorded: its facts, its watches, and its record after the sealing (or an attempt at it)."""
 
     folder: Path
-    facts: Mapping[str, Any]
+    facts: Facts
     linked: bool
     watches: list[Watch] = field(default_factory=list)
     record: Record | None = None
     tried: bool = False
 
     @property
-    def end(self) -> Mapping[str, Any] | None:
-        """What the probe wrote after the entry point returned or raised; ``None`` before."""
+    def end(self) -> Finish | None:
+        """What the probe wrote after the entry point returned or raised; ``None`` before, or if it can't be read."""
         path = self.folder / WORK / "end.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        try:
+            return read_end(path) if path.exists() else None
+        except (RecordError, OSError):
+            return None
 
 
 def record_command(
@@ -142,23 +208,49 @@ def record_command(
     for path in folder.glob("imported-*"):
         path.unlink()
     if inputs is not None:
-        inputs.update((run.folder, Path(run.facts["input"])) for run in runs)
+        inputs.update((run.folder, Path(run.facts.input)) for run in runs)
     cut = cut or _cut_by_the_harness(ended, limit, seconds, full=full)
     spent = time.monotonic() - started
-    return tuple(run.record or _finished(run, _end_of(run, ended, spent, cut)) for run in runs)
+    return _all_finished(runs, lambda run: _end_of(run, ended, spent, cut))
+
+
+def _all_finished(runs: Sequence[_Run], end_of: Callable[[_Run], End]) -> tuple[Record, ...]:
+    """Seal each record that is not sealed yet, and return the records. One that can't be sealed or read keeps no other from it."""
+    problems: list[Message] = []
+    for run in runs:
+        if run.record is not None:
+            continue
+        try:
+            run.record = _finished(run, end_of(run))
+        except Exception as error:  # noqa: BLE001 -- whatever a user's run left; the others must be sealed too
+            problems += getattr(error, "messages", ()) or (
+                say(
+                    "Expected a record in {folder}, found {kind}: {error}. Its files are kept; judge it with: {command}",
+                    folder=str(run.folder),
+                    kind=type(error).__name__,
+                    error=str(error),
+                    command=f"phase3 judge {run.folder}",
+                ),
+            )
+    records = tuple(run.record for run in runs if run.record is not None)
+    if problems and not records:
+        raise SaidError(*problems)
+    if problems:
+        raise PartlyRecordedError(records, *problems)
+    return records
 
 
 def _reserve(folder: Path) -> None:
     """Write the reserve, which is removed before the records are sealed; a full disk is an error before the start."""
     try:
-        (folder / RESERVE).write_bytes(bytes(RESERVE_BYTES))
-    except OSError as error:
+        Reserve(folder / RESERVE).keep()
+    except NotWrittenError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise SaidError(
             say(
                 "Expected room for the records in {folder}, found: {error}. Free some, or name another folder with --dir.",
                 folder=str(folder),
-                error=str(error),
+                error=error.strerror or str(error),
             )
         ) from error
 
@@ -189,12 +281,13 @@ def _observe(guard: Guard, folder: Path, runs: list[_Run], echo: Echo, limit: fl
     shown = 0
     while (ended := guard.wait(0.2)) is None:
         shown += _echo(folder / finish.CONSOLE, shown, echo)
-        runs += _begun(folder, runs, guard.guard_pid)
+        # A failure here must not end the user's program: all is tried again after the command, and reported then.
+        with contextlib.suppress(Exception):
+            runs += _begun(folder, runs, guard.guard_pid)
         for run in runs:
             end = None if run.tried else run.end
-            if end is not None and end["wall"] < limit and time.time() > end["wall"] + SETTLE_SECONDS:
+            if end is not None and end.wall < limit and time.time() > end.wall + SETTLE_SECONDS:
                 run.tried = True
-                # A failure here must not end the user's program: the sealing is repeated after the command, and reports it then.
                 with contextlib.suppress(Exception):
                     run.record = _finished(run, _end_of(run, None, 0.0, None))
     _echo(folder / finish.CONSOLE, shown, echo)
@@ -219,11 +312,17 @@ def _begun(folder: Path, known: Sequence[_Run], guard: int | None) -> list[_Run]
         record = path.parents[1]
         if any(run.folder == record for run in known):
             continue
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        run = _Run(record, facts, link(record / "outputs", Path(facts["output"])))
-        if guard is not None:
-            run.watches.extend(finish.watch(record, guard))
+        try:
+            facts = read_facts(path)
+        except RecordError:
+            if guard is not None:
+                continue  # asked again after the command
+            facts = Facts("", "", "", "", 0.0)
+        run = _Run(record, facts, bool(facts.output) and link(record / "outputs", Path(facts.output)))
         found.append(run)
+        if guard is not None:
+            with contextlib.suppress(OSError):  # the samples are missing then, and the record says so
+                run.watches.extend(finish.watch(record, guard))
     return found
 
 
@@ -254,48 +353,97 @@ def _nothing(folder: Path, ended: Ended | None, *, stopped: bool) -> NothingReco
 
 
 def _finished(run: _Run, end: End) -> Record:
-    """Reconstruct the request of a record, list what the run left, measure its products, seal the record."""
+    """Reconstruct the request of a record, list what the run left, measure its products, seal the record, and read it.
+
+    Only the sealing must not fail: whatever else does becomes a reason in the seal, and so does an interruption.
+    """
     reasons = finish.stop(run.watches)
-    shutil.copyfile(run.folder.parent / finish.CONSOLE, run.folder / finish.CONSOLE)
-    notes = _notes(run.folder / WORK / "notes.jsonl")
-    places = [*_inputs(run.facts), *(Path(note["frame"]) for note in notes if "frame" in note)]
-    frames, said = _frames(run.facts, places)
-    reasons += said
-    request = _request(run, notes, frames)
-    request.write(run.folder / "request.json")
-    seen = read_record(run.folder)
-    request = replace(request, plan=_plan(seen, request), mode=_mode(seen, run.facts))
-    request.write(run.folder / "request.json")
-    reasons += _ambiguous(run.folder, places)
-    reasons += _tabled(run, request)
-    before = noted(run.facts.get("inputs"))
-    if before is not None:
-        files = observed(Path(run.facts["input"]), Path(run.facts["output"]), before)
-        reasons.append(finish.list_inputs(run.folder, files))
-    if run.linked:
-        if not (run.folder / "outputs").exists():  # an earlier attempt removed it
-            link(run.folder / "outputs", Path(run.facts["output"]))
-        try:
-            reasons += _measured(run, request)
-            reasons.append(_known_sky(run, request, places))
-        finally:
-            unlink(run.folder / "outputs")
-    else:
-        reasons.append("The output folder could not be looked at from the record, so nothing of it was measured.")
-    finish.seal_end(run.folder, finish.with_own_failure(run.folder, _as_reported(seen, end)).because(*reasons))
+    try:
+        end, said = _described(run, end)
+        reasons += said
+    except Exception as error:  # noqa: BLE001 -- a finished run may be the user's work of hours; nothing of it may be lost
+        reasons.append(f"The record could not be completed: {type(error).__name__}: {error}.")
+    finally:
+        if run.linked:
+            with contextlib.suppress(OSError):
+                unlink(run.folder / "outputs")
+        if not (run.folder / "request.json").exists():
+            _bare(run).write(run.folder / "request.json")
+        finish.seal_end(run.folder, end.because(*reasons))
     with contextlib.suppress(OSError):  # not part of the record
         leftovers.remove_tree(run.folder / WORK)
     return read_record(run.folder)
 
 
-def _notes(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    found = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        with contextlib.suppress(ValueError):  # an incomplete last line of a killed process
-            found.append(json.loads(line))
-    return found
+def _described(run: _Run, end: End) -> tuple[End, list[str]]:
+    """Write everything but the seal; return the end as the record shows it, and reasons for what is missing."""
+    reasons: list[str] = []
+
+    def tried(what: str, work: Callable[[], T], otherwise: T) -> T:
+        try:
+            return work()
+        except Exception as error:  # noqa: BLE001 -- files of any kind are read here; each part is useful without the others
+            reasons.append(f"{what} could not be read or written: {type(error).__name__}: {error}.")
+            return otherwise
+
+    tried("The output", lambda: shutil.copyfile(run.folder.parent / finish.CONSOLE, run.folder / finish.CONSOLE), None)
+    notes = tried("The notes of the probe", lambda: read_notes(run.folder / WORK / "notes.jsonl"), [])
+    places = tried("The names of the frames", lambda: _places(run.facts, notes), [])
+    frames, said = tried("The frames", lambda: _frames(run.facts, places), ((), []))
+    reasons += said
+    request = tried("The settings", lambda: _request(run, notes, frames), _bare(run))
+    request.write(run.folder / "request.json")
+    seen = tried("The record", lambda: read_record(run.folder), None)
+    if seen is not None:
+        request = replace(request, plan=_plan(seen, request), mode=_mode(seen, run.facts))
+        request.write(run.folder / "request.json")
+    reasons += tried("The names of the frames", lambda: _ambiguous(run.folder, places), [])
+    reasons += tried("The plan of the grid", lambda: _tabled(run, request), [])
+    tried("The list of the input files", lambda: _compared(run, reasons), None)
+    if run.linked:
+        if not (run.folder / "outputs").exists():  # an earlier attempt removed it
+            link(run.folder / "outputs", Path(run.facts.output))
+        reasons += tried("The products", lambda: _measured(run, request), [])
+        reasons.append(tried("The known sky", lambda: _known_sky(run, request, places), ""))
+    else:
+        reasons.append("The output folder could not be looked at from the record, so nothing of it was measured.")
+    if seen is not None:
+        end = tried("The exceptions", lambda: _as_reported(seen, end), end)
+    return tried("The exceptions", lambda: finish.with_own_failure(run.folder, end), end), reasons
+
+
+def _bare(run: _Run) -> Request:
+    """Return the request of a run of which nothing is known but that it was made."""
+    name = Path(run.facts.input).name
+    return Request(
+        case=f"recorded-{name}",
+        role="subject",
+        target=TargetFacts("zemosaic", "zemosaic", "", run.facts.python),
+        dataset=DatasetFacts(name, "user", hashlib.sha256(b"").hexdigest(), ()),
+        plan=None,
+        retention="run_end",
+        workers=1,
+        profile="default",
+        seconds=3600.0,
+    )
+
+
+def _places(facts: Facts, notes: Sequence[Mapping[str, Any]]) -> list[Path]:
+    noted_frames = (note["frame"] for note in notes if isinstance(note.get("frame"), str))
+    return [*_inputs(facts), *(Path(name) for name in noted_frames if "\0" not in name)]
+
+
+def _compared(run: _Run, reasons: list[str]) -> None:
+    """Write what became of the input files."""
+    before = noted(run.facts.inputs)
+    if before is not None:
+        files = observed(Path(run.facts.input), Path(run.facts.output), before)
+        reasons.append(finish.list_inputs(run.folder, files))
+
+
+def read_notes(path: Path) -> list[Mapping[str, Any]]:
+    """Read the objects of ``notes.jsonl``; lines that can't be read, such as the last one of a killed process, are left out."""
+    return [data for _, data in read_lines(path, [])] if path.exists() else []
 
 
 def _end_of(run: _Run, ended: Ended | None, spent: float, cut: _Cut | None) -> End:
@@ -305,11 +453,11 @@ def _end_of(run: _Run, ended: Ended | None, spent: float, cut: _Cut | None) -> E
     that reports its success was not cut.
     """
     end = run.end
-    if cut is not None and not (end is not None and (end["wall"] < cut.wall or _succeeded(run.folder))):
+    if cut is not None and not (end is not None and (end.wall < cut.wall or _succeeded(run.folder))):
         return End(cut.state, None, spent, (cut.reason,))
     if end is not None:
-        seconds = max(float(end["wall"]) - float(run.facts["wall"]), 0.0)
-        if not end["error"]:
+        seconds = max(float(end.wall) - float(run.facts.wall), 0.0)
+        if not end.error:
             return End("done", 0, seconds)
         return End("crashed", None, seconds, (f"Expected the entry point to return, found it raised {end['error']}.",))
     found = "nothing" if ended is None else f"status {ended.code}"
@@ -322,7 +470,7 @@ def _succeeded(record: Path) -> bool:
     for path in record.glob("events-*.jsonl"):
         with path.open(encoding="utf-8", errors="replace") as stream:
             for line in stream:
-                with contextlib.suppress(ValueError, AttributeError):
+                with contextlib.suppress(AttributeError, *UNREADABLE):
                     if _SUCCEEDED in line and json.loads(line).get("key") == _SUCCEEDED:
                         return True
     return False
@@ -339,21 +487,21 @@ def _as_reported(seen: Record, end: End) -> End:
     )
 
 
-def _inputs(facts: Mapping[str, Any]) -> list[Path]:
+def _inputs(facts: Facts) -> list[Path]:
     """Return the frames of the run: the selected ones, else all below its input folder, as the target searches it."""
     from fixtures.frame_facts import is_frame_name  # noqa: PLC0415 -- astropy is slow
 
-    selected = [Path(name) for name in facts["selected"]]
+    selected = [Path(name) for name in facts.selected]
     if selected:
         return selected
     found = []
-    for parent, folders, names in os.walk(facts["input"]):
-        folders[:] = sorted(n for n in folders if n != _UNALIGNED and Path(parent, n) != Path(facts["output"]))
+    for parent, folders, names in os.walk(facts.input):
+        folders[:] = sorted(n for n in folders if n != _UNALIGNED and Path(parent, n) != Path(facts.output))
         found += [Path(parent, n) for n in sorted(names) if is_frame_name(n)]
     return found
 
 
-def _frames(facts: Mapping[str, Any], places: Sequence[Path]) -> tuple[tuple[FrameFacts, ...], list[str]]:
+def _frames(facts: Facts, places: Sequence[Path]) -> tuple[tuple[FrameFacts, ...], list[str]]:
     """Read the frames in place; return their facts, and reasons for unreadable and changed ones."""
     from fixtures.frame_facts import FrameError, frame_facts, is_product, read_header  # noqa: PLC0415 -- astropy is slow
 
@@ -366,7 +514,7 @@ def _frames(facts: Mapping[str, Any], places: Sequence[Path]) -> tuple[tuple[Fra
                 products.append(name)
                 continue
             found.append(frame_facts(path, header))
-            if path.stat().st_mtime > facts["wall"]:
+            if path.stat().st_mtime > facts.wall:
                 changed.append(name)
         except (FrameError, OSError):
             gone.append(name)
@@ -389,12 +537,13 @@ def _request(run: _Run, notes: Sequence[Mapping[str, Any]], frames: tuple[FrameF
 
     settings = _settings(run.folder)
     retention: Retention = next((r for r in RETENTIONS if r == settings.get("cache_retention")), "run_end")
-    workers = max((int(note["workers"]) for note in notes if "workers" in note), default=1)
-    name = Path(run.facts["input"]).name
+    told = (note.get("workers") for note in notes)
+    workers = max((n for n in told if isinstance(n, int) and 0 < n < MOST_WORKERS), default=1)
+    name = Path(run.facts.input).name
     return Request(
         case=f"recorded-{name}",
         role="subject",
-        target=_target(Path(run.facts["worker"]), str(run.facts["python"])),
+        target=_target(Path(run.facts.worker), run.facts.python),
         dataset=_with_panels(dataset_facts(name, "user", frames)),
         plan=None,
         retention=retention,
@@ -420,10 +569,10 @@ def _settings(record: Path) -> dict[str, Any]:
     for path in record.glob("trace-*.jsonl"):
         with path.open(encoding="utf-8", errors="replace") as stream:
             for line in stream:
-                with contextlib.suppress(ValueError, AttributeError):
+                with contextlib.suppress(AttributeError, *UNREADABLE):
                     data = json.loads(line)
                     if data.get("op") == "config":
-                        return dict(data["settings"])
+                        return {str(name): value for name, value in dict(data["settings"]).items()}
     return {}
 
 
@@ -449,12 +598,12 @@ def _plan(record: Record, request: Request) -> Plan | None:
     return groups if groups and all(name in known for group in groups for name in group) else None
 
 
-def _mode(record: Record, facts: Mapping[str, Any]) -> Mode:
+def _mode(record: Record, facts: Facts) -> Mode:
     keys = [event.key for event in record.history.events]
     # The table may have been written later, so the run's own events are asked first.
     if any(key.startswith("[GRID]") for key in keys):
         return "grid"
-    if "PHASE_UPDATE" not in keys and (Path(facts["input"]) / STACK_PLAN).is_file():
+    if "PHASE_UPDATE" not in keys and (Path(facts.input) / STACK_PLAN).is_file():
         return "grid"
     if record.history.settings.get("sds_mode_default") and any(key.startswith("sds_") for key in keys):
         return "sds"
@@ -463,14 +612,14 @@ def _mode(record: Record, facts: Mapping[str, Any]) -> Mode:
 
 def _tabled(run: _Run, request: Request) -> list[str]:
     """Copy the table of a grid run with frame names only, which a case file needs; return the reason where that fails."""
-    source = Path(run.facts["input"])
+    source = Path(run.facts.input)
     if request.mode != "grid" or not (source / STACK_PLAN).is_file():
         return []
     try:
         table = stack_plan(source, request.dataset)("")
     except InputError as error:
         return [f"The plan of the grid can't be kept: {error}"]
-    (run.folder / STACK_PLAN).write_text(table, encoding="utf-8")
+    write_whole(run.folder / STACK_PLAN, table)
     return []
 
 
@@ -487,7 +636,7 @@ def _ambiguous(record: Path, paths: Sequence[Path]) -> list[str]:
     what = f"frames of one name in several folders: {listed(twice, 3)}"
     lost = {"t": now, "thread": "harness", "op": "lost", "n": len(twice), "what": what}
     text = "".join(f"{json.dumps(line)}\n" for line in (header, lost))
-    (record / f"trace-{pid}.jsonl").write_text(text, encoding="utf-8")
+    write_whole(record / f"trace-{pid}.jsonl", text)
     return [f"Expected frames of different names, found {what}: rename them."]
 
 
@@ -513,9 +662,9 @@ def _of_earlier_runs(run: _Run, history: History, paths: Sequence[str]) -> set[s
 
     The trace is asked first. Size and time of change are compared where it does not show that the run wrote a file.
     """
-    output = Path(run.facts["output"])
+    output = Path(run.facts.output)
     ours = written(history)
-    before = {name: (size, changed) for name, size, changed in run.facts["before"]}
+    before = {name: (size, changed) for name, size, changed in run.facts.before}
     moved = {(Path(name).name, *about) for name, about in before.items()}
     found = set()
     for path in paths:
@@ -542,11 +691,11 @@ def _known_sky(run: _Run, request: Request, places: Sequence[Path]) -> str:
     products = read_products(run.folder)
     if products is None or products.mosaic is None or not request.dataset.frames:
         return ""
-    dataset = Dataset(request.dataset, Path(run.facts["input"]))
+    dataset = Dataset(request.dataset, Path(run.facts.input))
     truth = with_truth(dataset, places={path.name: path for path in places}).truth
     if truth is None:
         return ""
-    (run.folder / "truth.json").write_text(json.dumps(truth.to_json()) + "\n", encoding="utf-8")
+    write_whole(run.folder / "truth.json", json.dumps(truth.to_json()) + "\n")
     return f"Expected a mosaic of the frames by their WCS, found: {truth.problem}." if truth.problem else ""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import platform
 import sys
@@ -19,7 +19,8 @@ from harness.language.catalogue import translator
 from harness.language.message import Message, say
 from harness.plugin.preflight import needs_of
 from harness.record.convert import from_json, to_json
-from harness.record.values import RecordError
+from harness.record.values import UNREADABLE, RecordError, read_json
+from harness.record.whole import json_text, write_whole
 from harness.session.checklist import Line
 from harness.session.model import RunEntry, Session, Share, TestEntry, with_shares, write_session
 from harness.session.resume import SHARES
@@ -97,29 +98,55 @@ def write_collected(shares: Path, worker: str, items: Iterable[pytest.Item]) -> 
             "occasion": occasion,
             "needs": needs_of(item),
         }
-    (shares / f"{worker}.collected").write_text(json.dumps(collected), encoding="utf-8")
+    write_whole(shares / f"{worker}.collected", json_text(collected))
 
 
 def read_collected(*shares: Path) -> dict[str, dict[str, Any]]:
     """Return the facts of every test that a process collected, by id, from folders of shares."""
     collected: dict[str, dict[str, Any]] = {}
     for path in (path for folder in shares for path in sorted(folder.glob("*.collected"))):
-        collected |= json.loads(path.read_text(encoding="utf-8"))
+        with contextlib.suppress(OSError, *UNREADABLE):  # every process collects the same tests
+            collected |= read_json(path)
     return collected
+
+
+def _read_shares(shares: Path) -> tuple[list[Share], Message | None]:
+    """Return the shares in a folder, and a sentence on one that can't be read."""
+    found, damaged = [], None
+    for path in sorted(shares.glob("*.json")):
+        try:
+            found.append(from_json(read_json(path), Share))
+        except (OSError, *UNREADABLE) as error:
+            damaged = say(
+                "Expected the verdicts of a worker in {path}, found: {error}. They are missing from this session.",
+                path=str(path),
+                error=str(error),
+            )
+    return found, damaged
 
 
 def write_share(shares: Path, worker: str, share: Share) -> None:
     """Write the runs and verdicts of one worker."""
-    (shares / f"{worker}.json").write_text(json.dumps(to_json(share)), encoding="utf-8")
+    write_whole(shares / f"{worker}.json", json_text(to_json(share)))
 
 
 def assemble(
-    campaign: Campaign, shares: Path, reports: Mapping[str, Report], lines: Iterable[Line], command: str
+    campaign: Campaign,
+    shares: Path,
+    reports: Mapping[str, Report],
+    lines: Iterable[Line],
+    command: str,
+    *,
+    own: Share | None = None,
+    unwritten: Message | None = None,
 ) -> Session:
-    """Merge the workers' shares and the tests into the session of the campaign, write it, and point to it as the latest.
+    """Merge the workers' shares and the tests into the session of the campaign, and write it.
 
     ``shares`` is the folder of the workers' shares, ``reports`` what each test concluded, by its id, ``lines`` the checklist;
-    ``command`` started the session.
+    ``command`` started the session. ``own`` is the share of this process, which may not be on the disk. ``unwritten`` says what
+    another worker could not write: the session counts as interrupted then, because its verdicts are not whole.
+
+    Raises ``NotWrittenError`` when the session can't be written.
     """
     folder = campaign.folder
     target = campaign.target("subject")
@@ -132,8 +159,8 @@ def assemble(
         environment=_environment(),
         options=campaign.settings.deciding(),
     )
-    parts = [from_json(json.loads(p.read_text(encoding="utf-8")), Share) for p in sorted(shares.glob("*.json"))]
-    session = with_shares(session, parts)
+    parts, damaged = _read_shares(shares)
+    session = with_shares(session, [*parts, *([] if own is None else [own])])
     cut_off = say("The session was interrupted before this test had run.").render(translator(campaign.settings.lang))
     unreached = Report(Outcome.NOT_EVALUATED, cut_off, {})
     # A resumed session keeps what a test concluded earlier, unless the test was run again. Tests that were to run at an earlier
@@ -143,13 +170,17 @@ def assemble(
     tests = tuple(_entries(collected, reports, unreached, earlier))
     session = with_shares(session, [Share(tests=tests), Share(runs=tuple(_unshared(folder, session)))])
     left = len(collected.keys() - reports.keys() - earlier)
-    session = replace(session, interrupted=_interrupted(left, len(session.tests)))
+    interrupted = _interrupted(left, len(session.tests)) or unwritten or damaged
+    session = replace(session, interrupted=interrupted)
     session = with_rows(session, lines)
     write_session(session, folder)
-    # A text file, not a link: not every system has links.
-    pointer = f"{folder.relative_to(campaign.root).as_posix()}\n"
-    (campaign.root / "latest").write_text(pointer, encoding="utf-8")
     return session
+
+
+def point_to(campaign: Campaign) -> None:
+    """Note the session as the latest one, for `phase3 report`. Raises ``NotWrittenError``."""
+    # A text file, not a link: not every system has links.
+    write_whole(campaign.root / "latest", f"{campaign.folder.relative_to(campaign.root).as_posix()}\n")
 
 
 def _entries(

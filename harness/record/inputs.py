@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from harness.record.values import read_samples
+from harness.record.whole import write_whole
 
 NAME = "inputs.jsonl"
 
@@ -51,7 +52,7 @@ class InputFile:
 def write_inputs(record: Path, files: Iterable[InputFile]) -> None:
     """Write ``inputs.jsonl``."""
     lines = (json.dumps(asdict(file)) for file in files)
-    (record / NAME).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    write_whole(record / NAME, "".join(f"{line}\n" for line in lines))
 
 
 def read_inputs(folder: Path, torn: list[str]) -> tuple[InputFile, ...] | None:

@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from harness.record.values import read_samples
+from harness.record.whole import write_whole
 
 PASSING = ("cache", "mask", "probe")
 """The kinds that are removed after they were counted: they are large and not a product."""
@@ -76,7 +77,7 @@ def _count(record: Path, place: str) -> Iterator[LeftFile]:
 def write_left(record: Path, left: Iterable[LeftFile]) -> None:
     """Write ``left.jsonl``."""
     lines = (json.dumps(asdict(file)) for file in left)
-    (record / "left.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    write_whole(record / "left.jsonl", "".join(f"{line}\n" for line in lines))
 
 
 def clear(record: Path, left: Iterable[LeftFile]) -> tuple[str, ...]:

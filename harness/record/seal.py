@@ -25,6 +25,7 @@ from harness.record.values import (
     read_json,
     sha256_of,
 )
+from harness.record.whole import json_text, write_whole
 
 SEAL_FORMAT = "phase3-seal/1"
 EndState = Literal["done", "crashed", "timed out", "killed"]
@@ -78,17 +79,7 @@ def note_spared(folder: Path) -> None:
 
 
 def _write(folder: Path, data: Mapping[str, Any]) -> None:
-    part = folder / f"{SEAL}.part"
-    try:
-        with part.open("w", encoding="utf-8") as stream:
-            json.dump(data, stream, indent=1)
-            stream.write("\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(folder / SEAL)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
+    write_whole(folder / SEAL, json_text(data, ensure_ascii=True))
 
 
 def digests(folder: Path) -> dict[str, str]:

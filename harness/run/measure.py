@@ -8,7 +8,6 @@ of rows, so memory is bounded by a strip, the decimated masks and the block stat
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import re
 import warnings
@@ -32,6 +31,7 @@ from harness.analysis.wcs import Cards, FootprintError, wcs_cards, wcs_of
 from harness.record.convert import to_json
 from harness.record.products import BLOCK, PRODUCTS_FORMAT, SOFTENING, Plane, Products, TileProduct
 from harness.record.request import Request
+from harness.record.whole import json_text, write_whole
 from harness.run.star_finder import TINY, Pixels, brightest_stars, strips
 
 MASK_PIXELS = 25_000_000
@@ -347,7 +347,7 @@ def _measured(source: _Source, folder: Path) -> Products:
         channels=np.column_stack(by_channel),
         stretch=stretch,
     )
-    Image.fromarray(picture, "RGBA").save(folder / "thumbnail.png")
+    write_whole(folder / "thumbnail.png", lambda stream: Image.fromarray(picture, "RGBA").save(stream, format="PNG"))
     return products
 
 
@@ -522,7 +522,7 @@ def write_products(folder: Path, products: Products) -> None:
         arrays["channels"] = products.channels
     for i, plane in enumerate(products.planes):
         arrays |= {f"plane{i}_{name}": getattr(plane, name) for name in ("count", "sum", "low", "high")}
-    np.savez_compressed(folder / "products.npz", allow_pickle=False, **arrays)
+    write_whole(folder / "products.npz", lambda stream: np.savez_compressed(stream, allow_pickle=False, **arrays))
     data = {
         "format": PRODUCTS_FORMAT,
         "shape": products.covered.shape,
@@ -532,4 +532,4 @@ def write_products(folder: Path, products: Products) -> None:
             for plane in products.planes
         ],
     }
-    (folder / "products.json").write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_whole(folder / "products.json", json_text(data, allow_nan=True))

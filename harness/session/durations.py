@@ -11,6 +11,7 @@ from typing import Any
 from filelock import FileLock
 
 from harness.record.request import Request
+from harness.record.whole import json_text, write_whole
 
 FORMAT = "phase3-durations/1"
 KEPT = 5
@@ -33,9 +34,7 @@ class Durations:
             known = dict(self._read())
             name = _name(request.target.label, request.case, request.dataset.name, request.profile)
             known[name] = [*known.get(name, ()), round(seconds, 2)][-KEPT:]
-            part = self._path.with_name(f"{self._path.name}.part")
-            part.write_text(json.dumps({"format": FORMAT, "seconds": known}, indent=1) + "\n", encoding="utf-8")
-            part.replace(self._path)
+            write_whole(self._path, json_text({"format": FORMAT, "seconds": known}))
 
     def expected(self, target: str, case: str, dataset: str, profile: str) -> tuple[float | None, bool]:
         """Return the expected seconds of a run, and whether they come from this very target.

@@ -18,6 +18,7 @@ from harness.record.convert import ShapeError, from_json, to_json
 from harness.record.leftovers import remove_tree
 from harness.record.seal import read_seal
 from harness.record.values import RecordError
+from harness.record.whole import json_text, write_whole
 from harness.session.model import JudgedRun, SessionError, Share, read_session
 from harness.session.options import NEWEST
 from harness.session.run_matrix import RUNS
@@ -49,7 +50,7 @@ class Start:
 
 def write_start(folder: Path, start: Start) -> None:
     """Note with what a session starts."""
-    (folder / STARTED).write_text(json.dumps(to_json(start), indent=1) + "\n", encoding="utf-8")
+    write_whole(folder / STARTED, json_text(to_json(start)))
 
 
 def find(root: Path, named: str) -> Path:
@@ -188,7 +189,7 @@ def reopen(folder: Path, shares: Path) -> None:
         session.real_sets,
         session.patch,
     )
-    (shares / RESUMED).write_text(json.dumps(to_json(share)), encoding="utf-8")
+    write_whole(shares / RESUMED, json_text(to_json(share)))
 
 
 def _keys(judged: JudgedRun) -> list[str]:

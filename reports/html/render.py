@@ -35,18 +35,16 @@ def script_digest(script: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(script.encode('utf-8')).digest()).decode('ascii')}"
 
 
-def write_reports(material: Material) -> tuple[Path, ...]:
-    """Write ``report.html`` (English) and ``report.fr.html`` (French), each with a link to the other; return their paths.
+def reports(material: Material) -> dict[Path, bytes]:
+    """Return ``report.html`` (English) and ``report.fr.html`` (French), each with a link to the other, by their paths.
 
     A sign-off beside the session is shown in the part of the page that is for it.
     """
     standing = beside(material.folder, pages=False)
-    paths = []
-    for code, page in pages(material).items():
-        path = material.folder / FILES[code]
-        path.write_bytes(page if standing is None else with_part(page, signoff_part(standing, code)))
-        paths.append(path)
-    return tuple(paths)
+    return {
+        material.folder / FILES[code]: page if standing is None else with_part(page, signoff_part(standing, code))
+        for code, page in pages(material).items()
+    }
 
 
 def pages(material: Material) -> dict[Code, bytes]:

@@ -9,6 +9,7 @@ import pytest
 
 from harness.language.message import say
 from harness.language.system import CODES
+from harness.record.whole import write_together
 from harness.session.model import (
     JudgedRun,
     RealSet,
@@ -20,7 +21,7 @@ from harness.session.run_matrix import RUNS
 from harness.verdict import Outcome, Verdict
 from reports.html import build, render, skymap
 from reports.html.build import BESIDE, FILES, REAL_COMMAND
-from reports.html.render import MAX_BYTES, SIGN_SCRIPT, script_digest, write_reports
+from reports.html.render import MAX_BYTES, SIGN_SCRIPT, reports, script_digest
 from reports.material import Material
 from reports.terminal import summary_lines
 from tests.report_pages import STYLE, Page, a_run, a_session, a_verdict, read, section, shown, written
@@ -355,7 +356,7 @@ def test_a_page_that_would_be_too_large_leaves_its_drawings_out(folders, tmp_pat
     session = read_session(folders["zemosaic"])
     write_session(session, tmp_path)
     monkeypatch.setattr(render, "MAX_BYTES", 1000)
-    write_reports(Material(tmp_path))
+    write_together(reports(Material(tmp_path)))
     words = read(tmp_path).words
     assert "The drawings are left out, to keep this page small" in words
 
@@ -381,7 +382,7 @@ def test_drawings_are_made_once_for_both_languages(folders, monkeypatch):
     material, drawn = Material(folders["zemosaic"]), []
     maps = skymap.maps
     monkeypatch.setattr(skymap, "maps", lambda *given: drawn.append(1) or maps(*given))
-    write_reports(material)
+    write_together(reports(material))
     assert len(drawn) == len(material.session.judged) > 0
 
 

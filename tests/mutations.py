@@ -1,0 +1,737 @@
+"""Mutate good files, and read them with every reader of the harness.
+
+A reader answers a damaged file with a result or with an error of the harness (`OURS`), within seconds; any other exception is a
+defect. `mutations` yields the damaged files, `READERS` has the readers. A longer run uses more seeds.
+"""
+
+import ast
+import json
+import random
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+
+from fixtures.frame_facts import FrameError
+from harness.analysis.wcs import FootprintError
+from harness.language.message import SaidError
+from harness.record.convert import ShapeError
+from harness.run.measure import MeasureError
+from harness.watch.guard import NotStartedError
+from tests.requests_ import WCS
+
+OURS = (SaidError, FrameError, FootprintError, MeasureError, ShapeError, NotStartedError)
+"""The errors of the harness, whose messages say what is wrong, where, and what to do."""
+
+HUGE = int("9" * 400)
+"""More than any float, and than any number that a file of the harness needs."""
+
+VALUES: tuple[Any, ...] = (
+    None, True, False, 0, -1, HUGE, -HUGE, 1e308, float("inf"), float("nan"), 2**63, "", "a", "\ud800", "\udcff x",
+    "\u202egpj.exe", "a\0b", "../../etc/passwd", "/etc/passwd", "C:\\x", "9" * 5000, [], [[]], [None], {}, {"a": HUGE}, [HUGE] * 3,
+)  # fmt: skip
+"""What is put in the place of a value in JSON."""
+
+_BYTES = (b"", b"\0", b"\n", b"{", b"[]", b"{}", b"null", b"NaN", b"\xff\xfe", b"\xef\xbb\xbf", b"[" * 100_000)
+_LINES = (b"\n", b"\0\n", b"{}\n", b"[]\n", b"\xff\n", b'{"t": 1e999}\n', b'{"a"\n', "\u202e\u2028x\n".encode())
+_FLIPS = 12
+_PLACES = 30
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A reader: how a good file is made in a new folder, and how it is read. ``read`` gets the path that ``make`` returned."""
+
+    name: str
+    make: Callable[[Path], Path]
+    read: Callable[[Path], Any]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.name, self.make, self.read))
+
+
+def mutations(data: bytes, seed: int) -> Iterator[tuple[str, bytes]]:
+    """Yield damaged copies of a file, each with what was done to it. Another seed damages other places."""
+    chance = random.Random(seed)
+    for n in range(16):
+        yield f"cut to {n}/16", data[: len(data) * n // 16]
+    yield "cut by a byte", data[:-1]
+    yield "twice", data * 2
+    yield "byte order mark", b"\xef\xbb\xbf" + data
+    yield "CRLF", data.replace(b"\n", b"\r\n")
+    yield "lone CR", data.replace(b"\n", b"\r")
+    yield "UTF-16", data.decode("utf-8", "replace").encode("utf-16")
+    yield "bytes that are no UTF-8", data.replace(b"a", b"\xe9")
+    for whole in _BYTES:
+        yield f"nothing but {whole[:8]!r}", whole
+    for line in _LINES:
+        yield f"{line[:12]!r} at the end", data + line
+        yield f"{line[:12]!r} at the start", line + data
+    for _ in range(_FLIPS):
+        place = chance.randrange(max(1, len(data)))
+        yield f"another byte at {place}", data[:place] + bytes([chance.randrange(256)]) + data[place + 1 :]
+        yield f"a byte less at {place}", data[:place] + data[place + 1 :]
+        yield f"random bytes at {place}", data[:place] + chance.randbytes(8) + data[place:]
+    lines = data.split(b"\n")
+    if len(lines) > 2:
+        for n in chance.sample(range(len(lines)), min(4, len(lines))):
+            yield f"without line {n + 1}", b"\n".join(lines[:n] + lines[n + 1 :])
+            yield f"line {n + 1} twice", b"\n".join(lines[: n + 1] + lines[n:])
+        other = lines[:]
+        chance.shuffle(other)
+        yield "lines in another order", b"\n".join(other)
+    yield from _of_json(data, chance)
+
+
+def _of_json(data: bytes, chance: random.Random) -> Iterator[tuple[str, bytes]]:
+    """Yield JSON with a key left out, doubled, or with another value; of JSON lines, in one of the lines."""
+    with suppress(ValueError, RecursionError):
+        whole = json.loads(data)
+        yield from ((what, _dumped(changed)) for what, changed in _of_value(whole, chance))
+        yield "keys twice", data.replace(b"{", b'{"format": 1, "format": [], ', 1)
+        return
+    lines = data.split(b"\n")
+    parsed = {}
+    for n, line in enumerate(lines):
+        with suppress(ValueError, RecursionError):
+            value = json.loads(line)
+            if isinstance(value, dict):
+                parsed[n] = value
+    for n in chance.sample(sorted(parsed), min(6, len(parsed))):
+        for what, changed in _of_value(parsed[n], chance):
+            yield f"line {n + 1}, {what}", b"\n".join([*lines[:n], _dumped(changed), *lines[n + 1 :]])
+
+
+def _dumped(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+def _of_value(whole: Any, chance: random.Random) -> Iterator[tuple[str, Any]]:
+    places = list(_places(whole))
+    for place in chance.sample(places, min(_PLACES, len(places))):
+        name = ".".join(map(str, place))
+        if isinstance(place[-1], str):
+            yield f"without {name}", _with(whole, place, None, drop=True)
+        for value in chance.sample(VALUES, 3):
+            yield f"{name} = {str(value)[:12]!r}", _with(whole, place, value)
+
+
+def _places(value: Any, before: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    entries = value.items() if isinstance(value, dict) else enumerate(value[:3]) if isinstance(value, list) else ()
+    for name, part in entries:
+        yield (*before, name)
+        yield from _places(part, (*before, name))
+
+
+def _with(whole: Any, place: tuple[Any, ...], value: Any, *, drop: bool = False) -> Any:
+    changed = whole.copy()
+    if len(place) > 1:
+        changed[place[0]] = _with(whole[place[0]], place[1:], value, drop=drop)
+    elif drop:
+        del changed[place[0]]
+    else:
+        changed[place[0]] = value
+    return changed
+
+
+CARDS = (
+    "OBJECT  = Field 7 east",
+    "RADESYS = 'a",
+    "CRVAL1  = 10.0.0",
+    "CRVAL1  = 'text'",
+    "CRVAL1  = 1E999",
+    "CD1_1   = NaN",
+    "NAXIS1  = 9999999999",
+    "NAXIS1  = -3",
+    "NAXIS1  = 'a'",
+    "NAXIS1  = 12.5",
+    "NAXIS   = 0",
+    "NAXIS   = 999",
+    "NAXIS   = 'x'",
+    "BITPIX  = 17",
+    "BITPIX  = 'x'",
+    "BSCALE  = 'x'",
+    "BZERO   = 1E400",
+    "SIMPLE  = F",
+    "SOFTWARE= 'a",
+    "ZMT_ID  = 1.2.3",
+    "BAYERPAT= 'a",
+    "END",
+    "HIERARCH a b c = 'x",
+    "CONTINUE  'x",
+    "\xe9\xe9\xe9     = 'x'",
+    "\0\0\0\0",
+    "A_ORDER = 'x'",
+    "A_ORDER = 99",
+    "CTYPE1  = 12",
+    "PANEL   = 'x",
+)
+"""Cards that are put in the place of others, or added: unparsable ones that nobody needs, and wrong ones."""
+
+
+def of_fits(data: bytes, seed: int) -> Iterator[tuple[str, bytes]]:
+    """Yield damaged copies of a FITS file: its bytes, and each card of `CARDS` in place of that keyword or at the end."""
+    yield from mutations(data, seed)
+    end = next(n for n in range(0, len(data), 80) if data[n : n + 8] == b"END     ")
+    cards = [data[n : n + 80] for n in range(0, end, 80)]
+    rest = data[-(-(end + 80) // 2880) * 2880 :]
+    for text in CARDS:
+        card = text.encode("latin-1").ljust(80)[:80]
+        key = card[:8]
+        changed = [card if known[:8] == key else known for known in cards]
+        if changed == cards:
+            changed = [*cards, card]
+        yield text, _header(changed) + rest
+    yield "no END", b"".join(cards).ljust(2880 * 3) + rest
+    yield "no NAXIS", _header([card for card in cards if not card.startswith(b"NAXIS ")]) + rest
+    yield "no SIMPLE", _header(cards[1:]) + rest
+    yield "cards in another order", _header(cards[::-1]) + rest
+    yield "no data", _header(cards)
+    yield "half of the data", _header(cards) + rest[: len(rest) // 2]
+
+
+def _header(cards: list[bytes]) -> bytes:
+    block = b"".join([*cards, b"END".ljust(80)])
+    return block.ljust(-(-len(block) // 2880) * 2880)
+
+
+def mutated(reader: Reader, data: bytes, seed: int) -> Iterator[tuple[str, bytes]]:
+    """Yield the mutations that fit the file of a reader."""
+    return of_fits(data, seed) if reader.name.startswith("FITS") else mutations(data, seed)
+
+
+# The good files
+
+
+def _once(make: Callable[[Path], Any]) -> Callable[[Path], Any]:
+    """Make a folder once, and copy it for each later use: some take a second."""
+    known: list[Path] = []
+
+    def copied(folder: Path) -> None:
+        if not known:
+            import tempfile
+
+            known.append(Path(tempfile.mkdtemp(prefix="phase3-mutations-")) / "made")
+            make(known[0])
+        shutil.copytree(known[0], folder, dirs_exist_ok=True)
+
+    return copied
+
+
+def _small_session(folder: Path) -> None:
+    from harness.session.model import RunEntry, write_session
+    from harness.session.resume import Start, write_start
+    from reports.material import Material
+    from reports.write import write_views
+    from tests.sample_session import sample_session
+
+    sample_session(folder, "zemosaic")
+    write_views(Material(folder))
+    write_start(folder, Start({"target": "reference"}, {"subject": {"label": "x", "identity": {}}}))
+    assert RunEntry
+    assert write_session
+
+
+_session = _once(_small_session)
+
+
+def in_session(name: str) -> Callable[[Path], Path]:
+    """Return a function that makes a session, and returns a file of it."""
+
+    def make(folder: Path) -> Path:
+        _session(folder)
+        return folder / name
+
+    return make
+
+
+RECORD = "runs/subject-per_tile"
+
+
+def _record(name: str) -> Callable[[Path], Path]:
+    from harness.session.run_matrix import RUNS
+
+    return in_session(f"{RUNS}/subject-per_tile/{name}")
+
+
+def _judged(path: Path, *, part: int = 8) -> Any:
+    """Read the record of a file, and judge it as the commands do."""
+    from harness.checks.judge import judge
+    from harness.record.comparison import Comparison
+    from harness.record.reader import read_record
+
+    record = read_record(path.parent)
+    verdicts = judge(Comparison(record))
+    assert not [v.evidence for v in verdicts if "exception" in v.evidence], [
+        v.evidence["exception"] for v in verdicts if "exception" in v.evidence
+    ]
+    return verdicts
+
+
+def _added(name: str, content: Callable[[], str | bytes]) -> Callable[[Path], Path]:
+    """Return a function that writes one file."""
+
+    def make(folder: Path) -> Path:
+        made = content()
+        path = folder / name
+        path.write_bytes(made if isinstance(made, bytes) else made.encode("utf-8"))
+        return path
+
+    return make
+
+
+def _frame(folder: Path) -> Path:
+    path = folder / "f0.fits"
+    header = fits.Header({**WCS, "OBJECT": "M 31", "RADESYS": "ICRS", "BAYERPAT": "GRBG", "SOFTWARE": "x", "PANEL": 1})
+    fits.PrimaryHDU(np.arange(4000, dtype=np.int16).reshape(50, 80), header).writeto(path)
+    return path
+
+
+def _frame_read(path: Path) -> Any:
+    from fixtures.frame_facts import frame_facts, is_product, read_header
+
+    header = read_header(path)
+    return is_product(path.name, header), frame_facts(path, header)
+
+
+def _frames_read(path: Path) -> Any:
+    from fixtures.user_frames import frames_of
+
+    return frames_of(path.parent)
+
+
+def _contents_read(path: Path) -> Any:
+    from harness.run.inputs import _contents
+
+    return list(_contents(path))
+
+
+def _truth_made(path: Path) -> Any:
+    from fixtures.datasets import Dataset
+    from fixtures.frame_facts import dataset_facts, frame_facts, read_header
+    from fixtures.reference_mosaic import with_truth
+
+    facts = dataset_facts("x", "user", [frame_facts(path, read_header(path), 0)])
+    return with_truth(Dataset(facts, path.parent)).truth
+
+
+@cache
+def _mosaic() -> bytes:
+    import io
+
+    header = fits.Header({**WCS, "ZMT_ID": 3, "ZMT_NRAW": 4})
+    stream = io.BytesIO()
+    rng = np.random.default_rng(1)
+    fits.PrimaryHDU(rng.normal(100, 5, (3, 40, 60)).astype(np.float32), header).writeto(stream)
+    return stream.getvalue()
+
+
+def _outputs(name: str) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        from tests.requests_ import a_request
+
+        (folder / "outputs").mkdir()
+        a_request().write(folder / "request.json")
+        (folder / "outputs" / "zemosaic_MT1_R2.fits").write_bytes(_mosaic())
+        path = folder / "outputs" / name
+        path.write_bytes(_mosaic())
+        return path
+
+    return make
+
+
+def _measured(path: Path) -> Any:
+    from harness.record.products import read_products
+    from harness.record.reader import read_request
+    from harness.run.measure import measure
+
+    folder = path.parents[1]
+    measure(folder, read_request(folder))
+    return read_products(folder)
+
+
+LOG = "".join(
+    f"2026-11-25 00:20:{n:02d},614 - ZeMosaicWorker - INFO - zemosaic_worker._log_and_callback:8258 - "
+    f"[CLÉ_POUR_GUI: {key}] (Args: {args})\n"
+    for n, (key, args) in enumerate(
+        [
+            ("run_info_processing_started", "{'n': 3}"),
+            ("run_info_phase1_started", "{}"),
+            ("run_info_phase2_finished", "{'num_groups': 3}"),
+            ("PHASE_UPDATE:3", "{}"),
+            ("mastertile_info_creation_started_from_cache", "{'tile_id': 1, 'num_raw': 4}"),
+            ("mastertile_warn_cache_file_missing", "{'filename': 'a.fits', 'tile_id': 1}"),
+            ("run_info_phase3_finished_from_cache", "{'num_master_tiles': 3}"),
+            ("run_success_mosaic_saved", "{'path': 'zemosaic_MT1_R2.fits'}"),
+            ("run_success_processing_completed", "{'duration': '7.0'}"),
+        ]
+    )
+)
+
+
+def _log_read(path: Path) -> Any:
+    from harness.field.autopsy import examine
+
+    return examine(path.parent, path)
+
+
+def _case(folder: Path) -> Path:
+    path = folder / "case.json"
+    shutil.copyfile(Path(__file__).parents[1] / "docs" / "cases" / "lone-panel.json", path)
+    return path
+
+
+def _case_read(path: Path) -> Any:
+    from harness.field.case_file import read, verify
+
+    case = read(path)
+    return verify(case, path.parent), case.to_json()
+
+
+def _manifest(folder: Path) -> Path:
+    from fixtures.real import MANIFESTS
+
+    path = folder / "microobs_hatp32_4panels.json"
+    shutil.copyfile(MANIFESTS / path.name, path)
+    return path
+
+
+def _manifest_read(path: Path) -> Any:
+    from fixtures import real
+
+    before, real.MANIFESTS = real.MANIFESTS, path.parent
+    try:
+        return real.manifest_of(path.stem)
+    finally:
+        real.MANIFESTS = before
+
+
+def _plan_read(path: Path) -> Any:
+    from harness.run.stack_plan import stack_plan
+    from tests.requests_ import a_request
+
+    return stack_plan(path.parent, a_request().dataset)("")
+
+
+def _config_read(path: Path) -> Any:
+    from harness.targets.zemosaic import read_config
+    from tests.requests_ import a_request
+
+    request = a_request(config=read_config(path))
+    request.write(path.with_name("request.json"))
+    return request
+
+
+def _session_read(path: Path) -> Any:
+    from harness.language.catalogue import language
+    from harness.session.model import read_session, write_session
+    from reports.junit import junit
+    from reports.summary import summary
+
+    session = read_session(path.parent)
+    other = path.parent / "again"
+    other.mkdir(exist_ok=True)
+    write_session(session, other)
+    read_session(other)
+    junit(session)
+    summary(session, "en", "0" * 64)
+    return language("fr")
+
+
+def _share_made(folder: Path) -> Path:
+    from harness.plugin.assemble import write_share
+    from harness.session.model import Share, read_session
+
+    _session(folder / "s")
+    session = read_session(folder / "s")
+    write_share(folder, "gw0", Share(session.runs, session.judged, session.tests, session.real_sets))
+    return folder / "gw0.json"
+
+
+def _share_read(path: Path) -> Any:
+    from harness.plugin.assemble import _read_shares, read_collected
+
+    shutil.copyfile(path, path.with_name("x.collected"))
+    return _read_shares(path.parent), read_collected(path.parent)
+
+
+def _started_read(path: Path) -> Any:
+    from harness.session.resume import Start, require_same
+
+    return require_same(path.parent, Start({}, {}))
+
+
+def _durations_made(folder: Path) -> Path:
+    from harness.session.durations import Durations
+    from tests.requests_ import a_request
+
+    Durations(folder / "durations.json").add(a_request(), 3.0)
+    return folder / "durations.json"
+
+
+def _durations_read(path: Path) -> Any:
+    from harness.session.durations import Durations
+
+    return Durations(path).expected("reference", "chain", "small", "fast")
+
+
+def _signed(folder: Path) -> Path:
+    from harness.commands.main import main
+    from tests.signed_sessions import decisions
+
+    assert main(["sign", str(folder), *decisions(), "--by", "Zoé"]) == 0
+    return folder / "signoff.json"
+
+
+def _signable(folder: Path) -> None:
+    _small_session(folder)
+    _signed(folder)
+
+
+_signed_session = _once(_signable)
+
+
+def _signoff(folder: Path) -> Path:
+    _signed_session(folder)
+    return folder / "signoff.json"
+
+
+def _signoff_read(path: Path) -> Any:
+    from harness.signoff.standing import beside
+    from harness.signoff.statement import read_statement
+
+    beside(path.parent)
+    return read_statement(path.read_bytes(), path.name)
+
+
+def _form() -> str:
+    return json.dumps(
+        {
+            "form": "phase3-signoff-form/1",
+            "session_sha256": "0" * 64,
+            "by": "Zoé",
+            "rows": [{"id": "4.1", "decision": "accept", "comment": "x"}],
+        }
+    )
+
+
+def _form_read(path: Path) -> Any:
+    from harness.signoff.form import read_form
+
+    return read_form(path, "0" * 64)
+
+
+def _accepted() -> str:
+    image = {"image": "a[PRIMARY]", "before": "0" * 64, "after": "1" * 64}
+    run = {
+        "case": "c", "role": "subject", "before": "a", "after": "b", "grade": "differs", "what": [], "images": [image],
+    }  # fmt: skip
+    by = {"by": "Zoé", "when": "2026-11-30T00:00:00+00:00", "reason": "x"}
+    made = {"accepted": by, "baseline": "x", "baseline_sha256": "", "runs": [run]}
+    return json.dumps({"format": "phase3-accepted/1", "acceptances": [made]})
+
+
+def _accepted_read(path: Path) -> Any:
+    from harness.compare.accepted import read_accepted
+
+    return read_accepted(path.parent)
+
+
+def _signature_read(path: Path) -> Any:
+    from harness.signoff.ssh_signature import read_signature
+
+    return read_signature(path.read_bytes())
+
+
+_SIGNATURE = b"""-----BEGIN SSH SIGNATURE-----
+U1NIU0lHAAAAAQAAADMAAAALc3NoLWVkMjU1MTkAAAAgIqXxW6bEGq9YzQp1mE1J0m1T6FPp
+-----END SSH SIGNATURE-----
+"""
+
+
+def _guard_answers() -> str:
+    end = {"cause": "ended", "code": 0, "strays": 0, "left": [], "dropped": 0, "printed": "x"}
+    return f"{json.dumps({'guard': 11, 'pid': 12})}\n{json.dumps(end)}\n"
+
+
+def _guard_read(path: Path) -> Any:
+    """Let the harness's side of the guard read forged answers, without starting anything."""
+    import queue
+
+    from harness.watch import tree
+    from harness.watch.guard import Guard
+
+    guard = Guard.__new__(Guard)
+    guard.__dict__.update(
+        mark="x", pid=0, guard_pid=0, _grace=0.0, _program="x", _spec={"cwd": "x"}, _answers=queue.Queue(), _ended=None
+    )
+    with path.open("rb") as stream:
+        guard._process = SimpleNamespace(stdin=None, stdout=stream, kill=lambda: None)
+        guard._send = lambda _line: None
+        guard._read()
+        before, tree.end = tree.end, lambda *_: ()
+        try:
+            guard.start()
+            return guard.wait(0.0)
+        finally:
+            tree.end = before
+
+
+def _thresholds_read(path: Path) -> Any:
+    from harness.checks.thresholds import read_thresholds
+
+    return read_thresholds(path)
+
+
+def _git_made() -> bytes:
+    return b"".join(b"%d blob 3\nabc\n" % n for n in range(3))
+
+
+def _git_read(path: Path) -> Any:
+    """Let the reader of git's output read what git did not write."""
+    from harness.targets import git
+
+    before, git._run = git._run, lambda *_, **__: path.read_bytes()
+    try:
+        wanted = tuple(git.Blob("100644", str(n), "x") for n in range(3))
+        return git.blobs(path, "x"), list(git.contents(path, wanted)), git.tracked(path)
+    finally:
+        git._run = before
+
+
+def _source() -> str:
+    return (Path(__file__).parent / "stub_zemosaic" / "zemosaic_worker.py").read_text(encoding="utf-8")
+
+
+def _source_read(path: Path) -> Any:
+    from harness.patch import guard_rails
+    from harness.patch.versions import read_folder
+
+    with suppress(SyntaxError, ValueError):
+        ast.parse(_source())
+    return guard_rails.judge({"zemosaic_worker.py": _source()}, read_folder(path.parent))
+
+
+def _facts() -> str:
+    return json.dumps(
+        {
+            "input": "/frames", "output": "/out", "selected": ["/frames/a.fits"], "worker": "/zm/zemosaic_worker.py",
+            "python": "/usr/bin/python", "wall": 1.5, "before": [["a", 1, 2]], "inputs": [["a", 1, 2, 3, True, None]],
+        }
+    )  # fmt: skip
+
+
+def _facts_read(path: Path) -> Any:
+    from harness.field.observe import read_facts
+
+    return read_facts(path)
+
+
+def _end_read(path: Path) -> Any:
+    from harness.field.observe import read_end
+
+    return read_end(path)
+
+
+def _notes_read(path: Path) -> Any:
+    from harness.field.observe import read_notes
+
+    return read_notes(path)
+
+
+def _release_read(path: Path) -> Any:
+    from harness.checks.thresholds import read_thresholds
+    from harness.patch.release_check import judge, judge_growth
+    from harness.patch.release_driver import read_facts
+
+    facts = read_facts(path)
+    return None if facts is None else (judge(facts), judge_growth(facts, read_thresholds()))
+
+
+def _release() -> str:
+    from harness.patch.release_check import FORMAT
+
+    step = {"what": "x", "removed": ["a"], "counts": {"b": 1}, "raised": None, "tiles": ["ab"], "called": [0]}
+    growth = {"sizes": [10, 20], "work": [1.0, 2.0], "seconds": [0.1, 0.2]}
+    return json.dumps({"format": FORMAT, "function": "f", "looked_at": [], "steps": [step], "growth": growth})
+
+
+def _exports(folder: Path) -> Path:
+    (folder / "copy").mkdir()
+    (folder / "copy.json").write_text(
+        json.dumps({"format": "phase3-export/1", "files": {"a": "0" * 64}, "left_out": []}), encoding="utf-8"
+    )
+    return folder / "copy.json"
+
+
+def _exports_read(path: Path) -> Any:
+    from harness.targets.exports import _manifest
+
+    return _manifest(path.with_name("copy"))
+
+
+READERS: list[Reader] = [
+    *(
+        Reader(name.partition(".")[0] if name not in ("products.npz",) else name, _record(name), _judged)
+        for name in (
+            "request.json",
+            "events-1.jsonl",
+            "trace-1.jsonl",
+            "disk.jsonl",
+            "left.jsonl",
+            "inputs.jsonl",
+            "products.json",
+            "products.npz",
+            "seal.json",
+        )
+    ),
+    Reader("session", in_session("session.json"), _session_read),
+    Reader("started", in_session("started.json"), _started_read),
+    Reader("share", _share_made, _share_read),
+    Reader("durations", _durations_made, _durations_read),
+    Reader("case file", _case, _case_read),
+    Reader("manifest", _manifest, _manifest_read),
+    Reader(
+        "stack_plan.csv",
+        _added("stack_plan.csv", lambda: '"file_path","order"\n"f0.fits","1"\n"/x/f1.fits","2"\n'),
+        _plan_read,
+    ),
+    Reader(
+        "zemosaic config", _added("zemosaic_config.json", lambda: '{"stack_kappa_low": 3.0, "a": [1]}'), _config_read
+    ),
+    Reader("zemosaic log", _added("zemosaic_worker.log", lambda: LOG), _log_read),
+    Reader("sign-off", _signoff, _signoff_read),
+    Reader("form", _added("form.json", _form), _form_read),
+    Reader("acceptance", _added("accepted.json", _accepted), _accepted_read),
+    Reader("signature", _added("signoff.json.sig", lambda: _SIGNATURE), _signature_read),
+    Reader("guard answer", _added("answers", _guard_answers), _guard_read),
+    Reader("FITS frame", _frame, _frame_read),
+    Reader("FITS frames of a folder", _frame, _frames_read),
+    Reader("FITS frame before a run", _frame, _contents_read),
+    Reader("FITS frame, known sky", _frame, _truth_made),
+    Reader("FITS mosaic", _outputs("zemosaic_MT1_R2.fits"), _measured),
+    Reader("FITS coverage", _outputs("zemosaic_MT1_R2_coverage.fits"), _measured),
+    Reader("FITS tile", _outputs("master_tile_003.fits"), _measured),
+    Reader(
+        "thresholds",
+        lambda folder: Path(shutil.copy(Path(__file__).parents[1] / "harness/checks/thresholds.toml", folder)),
+        _thresholds_read,
+    ),
+    Reader("git output", _added("out", _git_made), _git_read),
+    Reader("source of the target", _added("zemosaic_worker.py", _source), _source_read),
+    Reader("facts of the probe", _added("run.json", _facts), _facts_read),
+    Reader("end of the probe", _added("end.json", lambda: '{"error": null, "wall": 3.5}'), _end_read),
+    Reader("notes of the probe", _added("notes.jsonl", lambda: '{"frame": "/a.fits"}\n{"workers": 2}\n'), _notes_read),
+    Reader("release", _added("release.json", _release), _release_read),
+    Reader("copy of the target", _exports, _exports_read),
+]
+"""Every reader of a file that someone else may have written, or that may be damaged."""
+
+ALSO: Mapping[str, str] = {}
