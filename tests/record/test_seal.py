@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from harness.record import seal as sealing
 from harness.record.reader import read_record
 from harness.record.seal import digests, seal
 from harness.record.values import RecordError
