@@ -5,10 +5,11 @@ defect. `mutations` yields the damaged files, `READERS` has the readers. A longe
 """
 
 import ast
+import io
 import json
 import random
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -35,7 +36,7 @@ HUGE = int("9" * 400)
 
 VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, HUGE, -HUGE, 1e308, float("inf"), float("nan"), 2**63, "", "a", "\ud800", "\udcff x",
-    "\u202egpj.exe", "a\0b", "../../etc/passwd", "/etc/passwd", "C:\\x", "9" * 5000, [], [[]], [None], {}, {"a": HUGE}, [HUGE] * 3,
+    "\u202egpj.exe", "a\0b", "../../etc/passwd", "/etc/passwd", "C:\\x", "9" * 5000, [], [[]], [None], {}, {"a": HUGE}, [HUGE],
 )  # fmt: skip
 """What is put in the place of a value in JSON."""
 
@@ -272,6 +273,42 @@ def _judged(path: Path) -> Any:
     return verdicts
 
 
+def _with_more(name: str) -> Callable[[Path], Path]:
+    """Return a function that makes a record with its process samples and its known sky."""
+
+    def make(folder: Path) -> Path:
+        from harness.record.truth import Truth
+
+        record = _record("request.json")(folder).parent
+        sample = {"t": 1, "processes": 1, "rss": 5, "cpu": 0.5, "threads": 2, "open_files": -1}
+        (record / "process.jsonl").write_text(f"{json.dumps(sample)}\n" * 3, encoding="utf-8")
+        stars = np.array([[34.2, 46.6, 100.0], [34.21, 46.61, 50.0]])
+        truth = Truth(stars, 5.0, (1.0, 1.0, 1.0), channels=stars[:, 2:], levels=((0, 5.0),), frames=3)
+        (record / "truth.json").write_text(json.dumps(truth.to_json()), encoding="utf-8")
+        return record / name
+
+    return make
+
+
+def _watched(path: Path) -> Any:
+    """Read a record as the progress of a living session does."""
+    from harness.language.catalogue import translator
+    from harness.session.progress import ProgressMonitor
+    from harness.session.screen import Screen
+
+    shown = io.StringIO()
+    monitor = ProgressMonitor(path.parents[1], Screen(shown, live=False), translate=translator("en"), interval=0.001)
+    monitor._show()
+    return shown.getvalue()
+
+
+def _drawn(path: Path) -> Any:
+    from reports.html.skymap import photograph, read_photograph
+
+    taken = read_photograph(path.parent, path.name)
+    return taken if taken is None else photograph(taken, 200)
+
+
 def _added(name: str, content: Callable[[], str | bytes]) -> Callable[[Path], Path]:
     """Return a function that writes one file."""
 
@@ -321,8 +358,6 @@ def _truth_made(path: Path) -> Any:
 
 @cache
 def _mosaic() -> bytes:
-    import io
-
     header = fits.Header({**WCS, "ZMT_ID": 3, "ZMT_NRAW": 4})
     stream = io.BytesIO()
     rng = np.random.default_rng(1)
@@ -527,13 +562,15 @@ def _form_read(path: Path) -> Any:
 
 
 def _accepted() -> str:
-    image = {"image": "a[PRIMARY]", "before": "0" * 64, "after": "1" * 64}
-    run = {
-        "case": "c", "role": "subject", "before": "a", "after": "b", "grade": "differs", "what": [], "images": [image],
-    }  # fmt: skip
-    by = {"by": "Zoé", "when": "2026-11-30T00:00:00+00:00", "reason": "x"}
-    made = {"accepted": by, "baseline": "x", "baseline_sha256": "", "runs": [run]}
-    return json.dumps({"format": "phase3-accepted/1", "acceptances": [made]})
+    from harness.compare.accepted import Acceptance, AcceptanceFile, AcceptedRun
+    from harness.compare.model import AcceptedBy, ImageChange
+    from harness.language.message import say
+    from harness.record.whole import json_text
+
+    image = ImageChange("mosaic RGB", "0" * 64, "1" * 64)
+    run = AcceptedRun("c", "subject", "a", "b", "differs", (say("{count} values", count=3),), (image,))
+    by = AcceptedBy("Zoé", "2026-11-30T00:00:00+00:00", "x")
+    return json_text(AcceptanceFile((Acceptance(by, "x", "", (run,)),)).to_json())
 
 
 def _accepted_read(path: Path) -> Any:
@@ -677,7 +714,7 @@ def _exports_read(path: Path) -> Any:
 
 READERS: list[Reader] = [
     *(
-        Reader(name.partition(".")[0] if name not in ("products.npz",) else name, _record(name), _judged)
+        Reader(name if name == "products.npz" else name.partition(".")[0], _record(name), _judged)
         for name in (
             "request.json",
             "events-1.jsonl",
@@ -690,6 +727,12 @@ READERS: list[Reader] = [
             "seal.json",
         )
     ),
+    Reader("process", _with_more("process.jsonl"), _judged),
+    Reader("truth", _with_more("truth.json"), _judged),
+    Reader("thumbnail", _record("thumbnail.png"), _drawn),
+    Reader("progress by events", _record("events-1.jsonl"), _watched),
+    Reader("progress by request", _record("request.json"), _watched),
+    Reader("progress by seal", _record("seal.json"), _watched),
     Reader("session", in_session("session.json"), _session_read),
     Reader("started", in_session("started.json"), _started_read),
     Reader("share", _share_made, _share_read),
@@ -731,5 +774,3 @@ READERS: list[Reader] = [
     Reader("copy of the target", _exports, _exports_read),
 ]
 """Every reader of a file that someone else may have written, or that may be damaged."""
-
-ALSO: Mapping[str, str] = {}

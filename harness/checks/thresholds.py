@@ -45,7 +45,7 @@ class Thresholds:
 
 
 def read_thresholds(path: Path = DEFAULT) -> Thresholds:
-    """Read the limits. Raises ``ThresholdsError`` when the file can't be read, or when a limit lacks its value, unit, reason or fit."""
+    """Read the limits. Raises ``ThresholdsError`` when the file, or a part of it such as the reason of a limit, can't be read."""
     limits: dict[str, Threshold] = {}
     try:
         for check, table in tomllib.loads(path.read_text(encoding="utf-8")).items():

@@ -86,7 +86,7 @@ class _Cut:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the probe noted when a mosaic began (``work/run.json``): its folders, its worker, and the files that were there before."""
+    """What the probe noted when a mosaic began (``work/run.json``): folders, worker, and the files that were there before."""
 
     input: str
     output: str
@@ -100,7 +100,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """What the probe wrote when the entry point returned or raised (``work/end.json``): the wall-clock time, and the exception."""
+    """What the probe wrote when the entry point returned or raised (``work/end.json``): the time, and the exception."""
 
     wall: float
     error: str | None = None
@@ -215,7 +215,7 @@ def record_command(
 
 
 def _all_finished(runs: Sequence[_Run], end_of: Callable[[_Run], End]) -> tuple[Record, ...]:
-    """Seal each record that is not sealed yet, and return the records. One that can't be sealed or read keeps no other from it."""
+    """Seal each record that is not sealed yet, and return the records; also where one of them can't be sealed or read."""
     problems: list[Message] = []
     for run in runs:
         if run.record is not None:
@@ -705,7 +705,7 @@ def _left_out(record: Path, files: Sequence[leftovers.LeftFile], older: set[str]
     if not names:
         return ""
     products = record / "products.json"
-    made = products.exists() and json.loads(products.read_text(encoding="utf-8"))["mosaic"]
+    made = products.exists() and read_json(products).get("mosaic")
     if not made and any(file.path in older and file.kind == "mosaic" for file in files):
         return f"Expected a mosaic of this run, found only an earlier one: {listed(names, 3)}."
     return f"Products of earlier runs in the output folder were left out: {listed(names, 3)}."

@@ -20,7 +20,7 @@ Step = Mapping[str, Any]
 
 
 def judge(found: Mapping[str, Any]) -> Verdict:
-    """Judge the facts of a driven release; facts of another form than the driver's, which the target can write too, are unknown."""
+    """Judge the facts of a driven release. The target can write them too: facts of another form are unknown."""
     return _tried("release", found, lambda: _judged(found))
 
 

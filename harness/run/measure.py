@@ -94,7 +94,8 @@ def measure(folder: Path, request: Request, origin: Origin = _ALL) -> None:
 
     """
     try:
-        _measure(folder, request, origin)
+        with np.errstate(over="ignore", invalid="ignore"):  # numpy's warnings on odd pixels
+            _measure(folder, request, origin)
     except (MeasureError, OSError):
         raise
     except _BROKEN as error:

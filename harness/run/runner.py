@@ -24,6 +24,7 @@ from harness.record.reader import Record, read_record
 from harness.record.request import Request
 from harness.record.seal import WORK
 from harness.record.truth import Truth
+from harness.record.values import UNREADABLE
 from harness.record.whole import Reserve, write_whole
 from harness.run import finish
 from harness.run.input_files import Given, compared
@@ -314,7 +315,7 @@ def _has_entries(path: Path) -> bool:
 def _mosaic(products: Path) -> Any:
     try:
         return json.loads(products.read_text(encoding="utf-8")).get("mosaic")
-    except (OSError, ValueError, AttributeError):
+    except (OSError, AttributeError, *UNREADABLE):
         return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from filelock import FileLock
 
 from harness.record.request import Request
+from harness.record.values import UNREADABLE
 from harness.record.whole import json_text, write_whole
 
 FORMAT = "phase3-durations/1"
@@ -59,8 +61,9 @@ class Durations:
             data: Any = json.loads(self._path.read_text(encoding="utf-8"))
             if data["format"] != FORMAT:
                 return {}
-            return {str(name): [float(second) for second in seconds] for name, seconds in data["seconds"].items()}
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            known = {str(name): [float(second) for second in seconds] for name, seconds in data["seconds"].items()}
+            return known if all(0 <= s < math.inf for seconds in known.values() for s in seconds) else {}
+        except (OSError, AttributeError, *UNREADABLE):
             return {}
 
 

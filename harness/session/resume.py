@@ -17,7 +17,7 @@ from harness.language.message import Message, SaidError, say
 from harness.record.convert import ShapeError, from_json, to_json
 from harness.record.leftovers import remove_tree
 from harness.record.seal import read_seal
-from harness.record.values import RecordError
+from harness.record.values import UNREADABLE, RecordError
 from harness.record.whole import json_text, write_whole
 from harness.session.model import JudgedRun, SessionError, Share, read_session
 from harness.session.options import NEWEST
@@ -114,7 +114,7 @@ def require_same(folder: Path, now: Start) -> None:
     """
     try:
         before = from_json(json.loads((folder / STARTED).read_text(encoding="utf-8")), Start)
-    except (OSError, ValueError, ShapeError) as error:
+    except (OSError, ShapeError, *UNREADABLE) as error:
         raise ResumeError(
             say("expected {path} to be readable, found: {error}", path=str(folder / STARTED), error=str(error))
         ) from error

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from harness.language.message import say
+from harness.record.values import UNREADABLE
 from harness.record.whole import json_text, write_whole
 from harness.targets import git
 from harness.targets.errors import TargetError
@@ -178,7 +179,7 @@ def _manifest(root: Path) -> dict[str, Any] | None:
     """Return the hashes of a copy; ``None`` if their file is missing, torn, or of another format."""
     try:
         manifest = json.loads(_beside(root).read_text(encoding="ascii"))
-    except (OSError, ValueError):
+    except (OSError, *UNREADABLE):
         return None
     whole = (
         isinstance(manifest, dict)
