@@ -43,7 +43,7 @@ def _compare(options: argparse.Namespace, translate: Translate) -> int:
     from harness.compare.build import compare
     from harness.compare.sides import read_side
     from harness.language.catalogue import language
-    from harness.record.whole import Content, json_text, write_all_named
+    from harness.record.whole import Content, visible_json, write_all_named
     from reports.compared import rows, text
     from reports.html.compared import pages
 
@@ -52,7 +52,7 @@ def _compare(options: argparse.Namespace, translate: Translate) -> int:
     lang = language(options.lang)
     files: dict[Path, Content] = {}
     if options.json is not None:
-        files[options.json] = json_text(changes.to_json())
+        files[options.json] = visible_json(changes.to_json())
     if options.html is not None:
         files |= pages(changes, *sides, options.html)
     write_all_named(files)

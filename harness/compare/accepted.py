@@ -20,7 +20,7 @@ from msgspec import Meta
 from harness.compare.model import AcceptedBy, Changes, ImageChange, OutputChange
 from harness.language.message import Message, say
 from harness.record.convert import ShapeError, from_json, other_names, to_json
-from harness.record.whole import json_text, write_whole
+from harness.record.whole import visible_json, write_whole
 from harness.session.model import SessionError
 
 FORMAT = "phase3-accepted/1"
@@ -140,7 +140,7 @@ def accept(folder: Path, changes: Changes, outputs: Iterable[OutputChange], by: 
         ) from error
     known = read_accepted(folder)
     path = folder / FILE
-    write_whole(path, json_text(AcceptanceFile((*known.acceptances, made)).to_json()))
+    write_whole(path, visible_json(AcceptanceFile((*known.acceptances, made)).to_json()))
     return path
 
 

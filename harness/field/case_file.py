@@ -348,7 +348,7 @@ def _problems_of_frames(case: CaseFile) -> Iterator[str]:
 def dataset_digest(facts: DatasetFacts) -> str:
     """Return the SHA-256 that identifies a dataset: that of the sorted ``name sha256`` lines of its frames."""
     lines = "".join(f"{f.name} {f.sha256}\n" for f in sorted(facts.frames, key=lambda f: f.name))
-    return hashlib.sha256(lines.encode()).hexdigest()
+    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 # Frames

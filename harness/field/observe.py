@@ -459,7 +459,7 @@ def _end_of(run: _Run, ended: Ended | None, spent: float, cut: _Cut | None) -> E
         seconds = max(float(end.wall) - float(run.facts.wall), 0.0)
         if not end.error:
             return End("done", 0, seconds)
-        return End("crashed", None, seconds, (f"Expected the entry point to return, found it raised {end['error']}.",))
+        return End("crashed", None, seconds, (f"Expected the entry point to return, found it raised {end.error}.",))
     found = "nothing" if ended is None else f"status {ended.code}"
     reason = f"Expected the entry point to return, found the command over before it did ({found})."
     return End("crashed", None if ended is None else ended.code, spent, (reason,))

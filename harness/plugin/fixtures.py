@@ -20,6 +20,7 @@ from harness.plugin.assemble import scenario_of, title_of
 from harness.plugin.hooks import Validation, usage_error, validation_of
 from harness.plugin.preflight import sides, without_release, without_versions
 from harness.plugin.verdicts import UnknownVerdictError
+from harness.record.whole import cause_of
 from harness.verdict import Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -110,6 +111,10 @@ def judged(asking: AskingTest, phase3_campaign: Campaign, case_name: str) -> Jud
             unseen = say("No control was run, so the harness has not shown that it sees a hole.")
             asking.unknown(*missing.messages, unseen)
         asking.skip(Outcome.NOT_EVALUATED, *missing.messages)
+    except SaidError as error:
+        asking.unknown(*error.messages)
+    except OSError as error:
+        asking.unknown(cause_of(phase3_campaign.folder, error))
     run = phase3_campaign.entry(found.run)
     note(asking.node, run=run.key, role=found.role, target=run.target, retention=run.retention, seconds=run.seconds)
     return found
@@ -226,7 +231,12 @@ def driven(asking: AskingTest, phase3_campaign: Campaign) -> Verdict:
         )
     folder = phase3_campaign.folder / "release" / f"{role}-{uuid.uuid4().hex[:6]}"
     note(asking.node, role="control" if role == "control" else None)
-    facts = drive(target, folder)
+    try:
+        facts = drive(target, folder)
+    except SaidError as error:
+        asking.unknown(*error.messages)
+    except OSError as error:
+        asking.unknown(cause_of(folder, error))
     found = judge_growth(facts, read_thresholds()) if growth else judge(facts)
     if found.outcome is Outcome.UNKNOWN:
         asking.unknown(found.sentence)

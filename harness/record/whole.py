@@ -12,6 +12,7 @@ import errno
 import io
 import json
 import os
+import re
 import shutil
 import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,6 +27,7 @@ Content = bytes | str | Callable[[IO[bytes]], object]
 RESERVE_BYTES = 1_000_000
 """The size of a reserve: a file that is removed to make room when a result has to be written to a full disk."""
 
+_LONE = re.compile("[\ud800-\udfff]")
 _PART = ".part"
 _WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)  # these mean writing; others may come from reading
 _MB = 1e6
@@ -173,6 +175,14 @@ def write_all_named(files: Mapping[Path, Content]) -> None:
 def json_text(data: Any, **options: Any) -> str:
     """Return a value as JSON with a newline at its end. `write_whole` escapes what UTF-8 can't hold, such as parts of a pair."""
     return json.dumps(data, **{"indent": 1, "ensure_ascii": False, "allow_nan": False, **options}) + "\n"
+
+
+def visible_json(data: Any) -> str:
+    r"""Return a value as `json_text` does, with each lone surrogate as visible text (``\\udcff``).
+
+    Strict readers of JSON refuse a lone surrogate, so that the whole file could not be read for one byte of a name.
+    """
+    return _LONE.sub(lambda found: f"\\\\u{ord(found[0]):04x}", json_text(data))
 
 
 def encoded(text: str) -> bytes:

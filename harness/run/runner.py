@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import signal
 import threading
 import time
@@ -141,7 +142,7 @@ def _prepare(
             files[frame.name] = Given(frame.sha256, copy.stat().st_size, solved=True)
         if table is not None:
             copies = folder / WORK / "input"
-            text = table(str(copies.resolve())).encode()
+            text = os.fsencode(table(str(copies.resolve())))  # names of frames may have bytes that are no UTF-8
             (copies / STACK_PLAN).write_bytes(text)
             files[STACK_PLAN] = Given(hashlib.sha256(text).hexdigest(), len(text))
             write_whole(folder / STACK_PLAN, table(""))

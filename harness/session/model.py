@@ -19,7 +19,7 @@ from msgspec import Meta
 from harness.language.message import Message, SaidError, say
 from harness.record.comparison import Comparison
 from harness.record.convert import ShapeError, from_json, other_names, read_only, to_json
-from harness.record.whole import json_text, write_whole
+from harness.record.whole import visible_json, write_whole
 from harness.targets.resolve import kind_of
 from harness.targets.target import Target
 from harness.verdict import Conclusion, Outcome, Verdict, merge
@@ -388,7 +388,7 @@ def require_same_target(first: tuple[Path, Session], other: tuple[Path, Session]
 def write_session(session: Session, folder: Path) -> Path:
     """Write ``session.json`` and return its path."""
     path = folder / "session.json"
-    write_whole(path, json_text(session.to_json()))
+    write_whole(path, visible_json(session.to_json()))
     return path
 
 
