@@ -664,19 +664,19 @@ def _facts() -> str:
 
 
 def _facts_read(path: Path) -> Any:
-    from harness.field.observe import read_facts
+    from harness.field.probe_notes import read_facts
 
     return read_facts(path)
 
 
 def _end_read(path: Path) -> Any:
-    from harness.field.observe import read_end
+    from harness.field.probe_notes import read_end
 
     return read_end(path)
 
 
 def _notes_read(path: Path) -> Any:
-    from harness.field.observe import read_notes
+    from harness.field.probe_notes import read_notes
 
     return read_notes(path)
 

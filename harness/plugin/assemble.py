@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import shlex
 import sys
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -16,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.language.catalogue import translator
-from harness.language.message import Message, say
+from harness.language.message import Message, SaidError, say
 from harness.plugin.preflight import needs_of
 from harness.record.convert import from_json, to_json
 from harness.record.values import UNREADABLE, RecordError, read_json
-from harness.record.whole import json_text, write_whole
+from harness.record.whole import json_text, said_of, write_whole
 from harness.session.checklist import Line
 from harness.session.model import RunEntry, Session, Share, TestEntry, with_shares, write_session
 from harness.session.resume import SHARES
@@ -177,7 +178,41 @@ def assemble(
     return session
 
 
-def point_to(campaign: Campaign) -> None:
+def conclude_session(
+    campaign: Campaign, assembled: Callable[[], Session]
+) -> tuple[Session | None, tuple[Message, ...]]:
+    """Write the session, then the pages; return it (``None`` if it could not be written), and sentences on what is missing."""
+    from reports.material import Material
+    from reports.write import write_views
+
+    folder = campaign.folder
+    try:
+        session = assembled()
+    except OSError as error:
+        again = say(
+            "The runs are sealed in {folder}. To judge them and write the session: the same command with "
+            "--phase3-resume={name}",
+            folder=str(folder),
+            name=folder.name,
+        )
+        return None, (*said_of(folder / "session.json", error), again)
+    try:
+        _point_to(campaign)
+        write_views(Material(folder))
+    except (OSError, SaidError) as error:
+        command = shlex.join(["phase3", "report", str(folder)])
+        again = say("The session is written, its pages are not. To write them: {command}", command=command)
+        return session, (*said_of(folder, error), again)
+    return session, ()
+
+
+def unwritten_by_workers(sentences: Iterable[str]) -> Message | None:
+    """Return the sentence on what workers could not write; ``None`` without any."""
+    said = " ".join(dict.fromkeys(sentences))
+    return say("What a worker concluded could not be written: {problem}", problem=said) if said else None
+
+
+def _point_to(campaign: Campaign) -> None:
     """Note the session as the latest one, for `phase3 report`. Raises ``NotWrittenError``."""
     # A text file, not a link: not every system has links.
     write_whole(campaign.root / "latest", f"{campaign.folder.relative_to(campaign.root).as_posix()}\n")

@@ -20,7 +20,7 @@ from harness.plugin.assemble import scenario_of, title_of
 from harness.plugin.hooks import Validation, usage_error, validation_of
 from harness.plugin.preflight import sides, without_release, without_versions
 from harness.plugin.verdicts import UnknownVerdictError
-from harness.record.whole import cause_of
+from harness.record.whole import said_of
 from harness.verdict import Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -111,10 +111,8 @@ def judged(asking: AskingTest, phase3_campaign: Campaign, case_name: str) -> Jud
             unseen = say("No control was run, so the harness has not shown that it sees a hole.")
             asking.unknown(*missing.messages, unseen)
         asking.skip(Outcome.NOT_EVALUATED, *missing.messages)
-    except SaidError as error:
-        asking.unknown(*error.messages)
-    except OSError as error:
-        asking.unknown(cause_of(phase3_campaign.folder, error))
+    except (SaidError, OSError) as error:
+        asking.unknown(*said_of(phase3_campaign.folder, error))
     run = phase3_campaign.entry(found.run)
     note(asking.node, run=run.key, role=found.role, target=run.target, retention=run.retention, seconds=run.seconds)
     return found
@@ -233,10 +231,8 @@ def driven(asking: AskingTest, phase3_campaign: Campaign) -> Verdict:
     note(asking.node, role="control" if role == "control" else None)
     try:
         facts = drive(target, folder)
-    except SaidError as error:
-        asking.unknown(*error.messages)
-    except OSError as error:
-        asking.unknown(cause_of(folder, error))
+    except (SaidError, OSError) as error:
+        asking.unknown(*said_of(folder, error))
     found = judge_growth(facts, read_thresholds()) if growth else judge(facts)
     if found.outcome is Outcome.UNKNOWN:
         asking.unknown(found.sentence)

@@ -28,11 +28,12 @@ from harness.language.message import Message, SaidError, say, sentences_of
 from harness.plugin.assemble import (
     Report,
     assemble,
+    conclude_session,
     plain_id,
-    point_to,
     read_collected,
     read_report,
     scenario_of,
+    unwritten_by_workers,
     write_collected,
     write_share,
 )
@@ -40,7 +41,7 @@ from harness.plugin.preflight import why_nothing
 from harness.plugin.verdicts import conclude, status
 from harness.record.in_use import Hold, InUseError
 from harness.record.leftovers import remove_tree
-from harness.record.whole import NotWrittenError, Reserve, cause_of
+from harness.record.whole import NotWrittenError, Reserve, said_of
 from harness.session.checklist import Line, read_lines
 from harness.session.options import OPTIONS, OptionError, Settings, resolve_language, resolve_options
 from harness.session.resume import (
@@ -170,7 +171,7 @@ class Validation:
         except NoRoom as missing:
             self._refuse(*missing.messages)
         except OSError as error:
-            self._refuse(*_said_of(self.folder, error))
+            self._refuse(*said_of(self.folder, error))
         except SaidError:
             estimate = None  # the tests that need this run say what is wrong with it
         if self.campaign.settings.resume:  # nothing refuses from here on
@@ -296,44 +297,13 @@ class Validation:
 
     def _conclude(self, session: pytest.Session) -> tuple[Message, ...]:
         """Write the session, then the views of it; return sentences on what could not be written, and how to write it again."""
-        from reports.material import Material
-        from reports.write import write_views
-
         command = shlex.join(["pytest", *session.config.invocation_params.args])
-        missing = say(
-            "What a worker concluded could not be written: {problem}", problem=" ".join(dict.fromkeys(self._unwritten))
+        unwritten = unwritten_by_workers(self._unwritten)
+        facts = (self.campaign, self.shares, self.reports, self.lines, command)
+        self.session, problems = conclude_session(
+            self.campaign, lambda: assemble(*facts, own=self._share(), unwritten=unwritten)
         )
-        unwritten = missing if self._unwritten else None
-        try:
-            self.session = assemble(
-                self.campaign,
-                self.shares,
-                self.reports,
-                self.lines,
-                command,
-                own=self._share(),
-                unwritten=unwritten,
-            )
-        except OSError as error:
-            again = say(
-                "The runs are sealed in {folder}. To judge them and write the session: the same command with "
-                "--phase3-resume={name}",
-                folder=str(self.folder),
-                name=self.folder.name,
-            )
-            return (*_said_of(self.folder / "session.json", error), again)
-        try:
-            point_to(self.campaign)
-            write_views(Material(self.folder))
-        except (OSError, SaidError) as error:
-            return (
-                *_said_of(self.folder, error),
-                say(
-                    "The session is written, its pages are not. To write them: {command}",
-                    command=shlex.join(["phase3", "report", str(self.folder)]),
-                ),
-            )
-        return () if unwritten is None else (unwritten,)
+        return problems or (() if unwritten is None else (unwritten,))
 
     def _end_worker(self, config: pytest.Config) -> None:
         """Write this worker's share, or tell the controller that it could not be written."""
@@ -379,10 +349,6 @@ class Validation:
             return
         page = "report.fr.html" if language == "fr" else "report.html"
         reporter.write_line(say("Report: {path}", path=str(self.folder / page)).render(translate))
-
-
-def _said_of(path: Path, error: OSError | SaidError) -> tuple[Message, ...]:
-    return error.messages if isinstance(error, SaidError) else (cause_of(path, error),)
 
 
 def validation_of(config: pytest.Config) -> Validation | None:

@@ -104,6 +104,11 @@ def as_said(error: Exception) -> Exception:
     return NotWrittenError(Path(os.fsdecode(error.filename2 or error.filename or "")), error)
 
 
+def said_of(path: Path, error: OSError | SaidError) -> tuple[Message, ...]:
+    """Return the sentences of an error; of one of the system, the sentence on why ``path`` could not be written."""
+    return error.messages if isinstance(error, SaidError) else (cause_of(path, error),)
+
+
 def write_whole(path: Path, content: Content, *, new: bool = False) -> None:
     """Write a file in one step: a reader sees the old one or the new one, whole.
 

@@ -318,7 +318,7 @@ def test_a_step_that_fails_after_the_end_loses_no_finished_recording(user, tmp_p
     def broken(*_, **__):
         raise AssertionError("a defect of a library")
 
-    monkeypatch.setattr(f"harness.field.observe.{step}", broken)
+    monkeypatch.setattr(f"harness.field.reconstruct.{step}", broken)
     if step == "read_record":
         with pytest.raises(SaidError, match="phase3 judge"):
             record(user(IN_THE_MIDDLE.replace("{what}", "pass")), tmp_path / "r")
@@ -334,7 +334,7 @@ def test_a_step_that_fails_after_the_end_loses_no_finished_recording(user, tmp_p
 
 def test_ctrl_c_while_a_finished_run_is_measured_loses_nothing(user, tmp_path, monkeypatch):
     """The record is sealed before the interruption goes on."""
-    monkeypatch.setattr("harness.field.observe._measured", Mock(side_effect=KeyboardInterrupt))
+    monkeypatch.setattr("harness.field.reconstruct._measured", Mock(side_effect=KeyboardInterrupt))
     monkeypatch.setattr("harness.field.observe.SETTLE_SECONDS", 60.0)
     with pytest.raises(KeyboardInterrupt):
         record(user(IN_THE_MIDDLE.replace("{what}", "pass")), tmp_path / "r")
