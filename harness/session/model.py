@@ -294,7 +294,7 @@ def read_hashed(folder: Path) -> tuple[Session, str]:
         raise SessionError(
             say("expected a session.json in {folder}, found no such file: name a session's folder", folder=str(folder))
         ) from None
-    except (ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SessionError(
             say(
                 "expected JSON in {path}, found something else ({error}): run it again",
