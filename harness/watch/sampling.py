@@ -52,7 +52,10 @@ class Lines:
 
     def __init__(self, path: Path) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
-        self._file = os.open(path, flags, 0o644)
+        try:
+            self._file = os.open(path, flags, 0o644)
+        except OSError:
+            self._file = -1  # every line counts as lost: a full disk must not end a run
         self._torn = False
         self.lost = 0
 
