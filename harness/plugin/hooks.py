@@ -41,7 +41,7 @@ from harness.plugin.preflight import why_nothing
 from harness.plugin.verdicts import conclude, status
 from harness.record.in_use import Hold, InUseError
 from harness.record.leftovers import remove_tree
-from harness.record.whole import NotWrittenError, Reserve, said_of
+from harness.record.whole import NotWrittenError, Reserve, as_said, said_of
 from harness.session.checklist import Line, read_lines
 from harness.session.options import OPTIONS, OptionError, Settings, resolve_language, resolve_options
 from harness.session.resume import (
@@ -474,7 +474,7 @@ def _begin(config: pytest.Config, campaign: Campaign) -> None:
 def usage_error(config: pytest.Config, error: Exception) -> pytest.UsageError:
     """Return an error that ends the session before it starts, in the language that the options ask for."""
     code = resolve_language(lambda name: getattr(config.option, name, None), config.getini)
-    return pytest.UsageError("\n".join(sentences_of(error, translator(code))))
+    return pytest.UsageError("\n".join(sentences_of(as_said(error), translator(code))))
 
 
 def _terminal() -> TextIO | None:
