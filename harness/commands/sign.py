@@ -88,7 +88,7 @@ def _signed(options: argparse.Namespace, translate: Translate) -> int:
     from reports.html.render import signoff_part
     from reports.material import Material
     from reports.signoff import row_words, seen_rows, standing_words
-    from reports.write import write_summaries
+    from reports.write import summaries
 
     folder, lang = options.session.absolute(), language(options.lang)
     material = Material(folder)
@@ -121,9 +121,9 @@ def _signed(options: argparse.Namespace, translate: Translate) -> int:
     statement, pages = compose(folder, session, sha256, decided, by, key=key, language=lang.code, parts=parts)
     if key is not None:
         tell(say("Signing: if ssh-keygen asks, type the passphrase, or touch the security key."), translate)
-    paths = write(folder, statement, pages, options.key)
     material.standing = Standing("unsigned" if key is None else "signed", statement, key)
-    paths += write_summaries(material)
+    shown = {path.name: text for path, text in summaries(material).items()}
+    paths = write(folder, statement, {**pages, **shown}, options.key)
     words = standing_words(material.standing, lang)
     for sentence in (words.title, *words.sentences):
         line(sentence)

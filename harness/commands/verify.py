@@ -107,17 +107,20 @@ def _of_signature(path: Path, content: bytes, statement: Statement, signers: Pat
 
 def _show_later_signature(folder: Path, translate: Translate) -> None:
     """Show the key on pages and summaries that say ``UNSIGNED``, of a sign-off that was signed after they were written."""
+    from harness.record.whole import Content, write_together
     from harness.signoff.standing import beside
-    from reports.html.render import show_signature
+    from reports.html.render import signed_pages
     from reports.material import Material
-    from reports.write import write_summaries
+    from reports.write import summaries
 
     standing = beside(folder)
     if standing is None or standing.state != "signed" or standing.key is None:
         return
     try:
-        pages = show_signature(folder, standing.key)
-        paths = (*pages, *write_summaries(Material(folder))) if pages else ()
+        files: dict[Path, Content] = {**signed_pages(folder, standing.key)}
+        if files:
+            files |= summaries(Material(folder))
+        write_together(files)
     except OSError as error:
         told = say(
             "The page says UNSIGNED, and can't be written ({error}): run phase3 report on the session where it can be",
@@ -125,7 +128,7 @@ def _show_later_signature(folder: Path, translate: Translate) -> None:
         )
         line(f"△ {told.render(translate)}")
         return
-    for path in paths:
+    for path in files:
         tell(say("Written: {path}", path=str(path)), translate)
 
 

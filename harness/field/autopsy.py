@@ -413,7 +413,7 @@ def _measured(
             notes = list(notes_of_earlier_runs(found, origin))
             try:
                 measure(place, request, origin)
-            except MeasureError as error:
+            except (MeasureError, OSError) as error:
                 return None, left, [*notes, say("The mosaic could not be measured: {error}", error=str(error))]
             products = read_products(place)
             return products, left, [*notes, *notes_of_other_mosaics(found, products, origin)]

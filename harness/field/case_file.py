@@ -24,6 +24,7 @@ from harness.record.reader import Record
 from harness.record.request import FORMAT as REQUEST_FORMAT
 from harness.record.request import DatasetFacts, Request, Retention, TargetFacts
 from harness.record.values import sha256_of
+from harness.record.whole import write_whole
 from harness.run.inputs import InputError
 from harness.run.stack_plan import NAME as STACK_PLAN
 from harness.run.stack_plan import stack_plan
@@ -104,9 +105,8 @@ class CaseFile:
         }
 
     def write(self, path: Path) -> None:
-        """Write the case as UTF-8 JSON. Raises ``FileExistsError`` instead of replacing a file."""
-        with path.open("x", encoding="utf-8", newline="\n") as stream:
-            stream.write(_readable(self.to_json()) + "\n")
+        """Write the case as UTF-8 JSON. Raises ``FileExistsError`` instead of replacing a file, else ``NotWrittenError``."""
+        write_whole(path, _readable(self.to_json()) + "\n", new=True)
 
     def asks(self, target: TargetFacts, retention: Retention, seconds: float | None = None) -> Request:
         """Return the request of a run of this case.
@@ -348,7 +348,7 @@ def _problems_of_frames(case: CaseFile) -> Iterator[str]:
 def dataset_digest(facts: DatasetFacts) -> str:
     """Return the SHA-256 that identifies a dataset: that of the sorted ``name sha256`` lines of its frames."""
     lines = "".join(f"{f.name} {f.sha256}\n" for f in sorted(facts.frames, key=lambda f: f.name))
-    return hashlib.sha256(lines.encode()).hexdigest()
+    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 # Frames

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import platform
+import shlex
 import sys
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -16,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.language.catalogue import translator
-from harness.language.message import Message, counted, say
+from harness.language.message import Message, SaidError, counted, say
 from harness.plugin.preflight import needs_of
 from harness.record.convert import from_json, to_json
-from harness.record.values import RecordError
+from harness.record.values import UNREADABLE, RecordError, read_json
+from harness.record.whole import json_text, said_of, write_whole
 from harness.session.checklist import Line
 from harness.session.model import RunEntry, Session, Share, TestEntry, with_shares, write_session
 from harness.session.resume import SHARES
@@ -30,6 +32,7 @@ from harness.verdict import Outcome
 
 if TYPE_CHECKING:
     from harness.session.campaign import Campaign
+    from reports.material import Material
 
 LONGEST_MESSAGE = 4000
 
@@ -97,29 +100,55 @@ def write_collected(shares: Path, worker: str, items: Iterable[pytest.Item]) -> 
             "occasion": occasion,
             "needs": needs_of(item),
         }
-    (shares / f"{worker}.collected").write_text(json.dumps(collected), encoding="utf-8")
+    write_whole(shares / f"{worker}.collected", json_text(collected))
 
 
 def read_collected(*shares: Path) -> dict[str, dict[str, Any]]:
     """Return the facts of every test that a process collected, by id, from folders of shares."""
     collected: dict[str, dict[str, Any]] = {}
     for path in (path for folder in shares for path in sorted(folder.glob("*.collected"))):
-        collected |= json.loads(path.read_text(encoding="utf-8"))
+        with contextlib.suppress(OSError, *UNREADABLE):  # every process collects the same tests
+            collected |= read_json(path)
     return collected
+
+
+def _read_shares(shares: Path) -> tuple[list[Share], Message | None]:
+    """Return the shares in a folder, and a sentence on one that can't be read."""
+    found, damaged = [], None
+    for path in sorted(shares.glob("*.json")):
+        try:
+            found.append(from_json(read_json(path), Share))
+        except (OSError, *UNREADABLE) as error:
+            damaged = say(
+                "Expected the verdicts of a worker in {path}, found: {error}. They are missing from this session.",
+                path=str(path),
+                error=str(error),
+            )
+    return found, damaged
 
 
 def write_share(shares: Path, worker: str, share: Share) -> None:
     """Write the runs and verdicts of one worker."""
-    (shares / f"{worker}.json").write_text(json.dumps(to_json(share)), encoding="utf-8")
+    write_whole(shares / f"{worker}.json", json_text(to_json(share)))
 
 
 def assemble(
-    campaign: Campaign, shares: Path, reports: Mapping[str, Report], lines: Iterable[Line], command: str
+    campaign: Campaign,
+    shares: Path,
+    reports: Mapping[str, Report],
+    lines: Iterable[Line],
+    command: str,
+    *,
+    own: Share | None = None,
+    unwritten: Message | None = None,
 ) -> Session:
-    """Merge the workers' shares and the tests into the session of the campaign, write it, and point to it as the latest.
+    """Merge the workers' shares and the tests into the session of the campaign, and write it.
 
     ``shares`` is the folder of the workers' shares, ``reports`` what each test concluded, by its id, ``lines`` the checklist;
-    ``command`` started the session.
+    ``command`` started the session. ``own`` is the share of this process, which may not be on the disk. ``unwritten`` says what
+    another worker could not write: the session counts as interrupted then, because its verdicts are not whole.
+
+    Raises ``NotWrittenError`` when the session can't be written.
     """
     folder = campaign.folder
     target = campaign.target("subject")
@@ -132,8 +161,8 @@ def assemble(
         environment=_environment(),
         options=campaign.settings.deciding(),
     )
-    parts = [from_json(json.loads(p.read_text(encoding="utf-8")), Share) for p in sorted(shares.glob("*.json"))]
-    session = with_shares(session, parts)
+    parts, damaged = _read_shares(shares)
+    session = with_shares(session, [*parts, *([] if own is None else [own])])
     cut_off = say("The session was interrupted before this test had run.").render(translator(campaign.settings.lang))
     unreached = Report(Outcome.NOT_EVALUATED, cut_off, {})
     # A resumed session keeps what a test concluded earlier, unless the test was run again. Tests that were to run at an earlier
@@ -143,13 +172,52 @@ def assemble(
     tests = tuple(_entries(collected, reports, unreached, earlier))
     session = with_shares(session, [Share(tests=tests), Share(runs=tuple(_unshared(folder, session)))])
     left = len(collected.keys() - reports.keys() - earlier)
-    session = replace(session, interrupted=_interrupted(left, len(session.tests)))
+    interrupted = _interrupted(left, len(session.tests)) or unwritten or damaged
+    session = replace(session, interrupted=interrupted)
     session = with_rows(session, lines)
     write_session(session, folder)
-    # A text file, not a link: not every system has links.
-    pointer = f"{folder.relative_to(campaign.root).as_posix()}\n"
-    (campaign.root / "latest").write_text(pointer, encoding="utf-8")
     return session
+
+
+def conclude_session(
+    campaign: Campaign, assembled: Callable[[], Session]
+) -> tuple[Session | None, Material | None, tuple[Message, ...]]:
+    """Write the session, then the pages; return both (``None`` for what could not be written), and what to do about the rest."""
+    from reports.material import Material
+    from reports.write import write_views
+
+    folder = campaign.folder
+    try:
+        session = assembled()
+    except OSError as error:
+        again = say(
+            "The runs are sealed in {folder}. To judge them and write the session: the same command with "
+            "--phase3-resume={name}",
+            folder=str(folder),
+            name=folder.name,
+        )
+        return None, None, (*said_of(folder / "session.json", error), again)
+    try:
+        _point_to(campaign)
+        material = Material(folder)
+        write_views(material)
+    except (OSError, SaidError) as error:
+        command = shlex.join(["phase3", "report", str(folder)])
+        again = say("The session is written, its pages are not. To write them: {command}", command=command)
+        return session, None, (*said_of(folder, error), again)
+    return session, material, ()
+
+
+def unwritten_by_workers(sentences: Iterable[str]) -> Message | None:
+    """Return the sentence on what workers could not write; ``None`` without any."""
+    said = " ".join(dict.fromkeys(sentences))
+    return say("What a worker concluded could not be written: {problem}", problem=said) if said else None
+
+
+def _point_to(campaign: Campaign) -> None:
+    """Note the session as the latest one, for `phase3 report`. Raises ``NotWrittenError``."""
+    # A text file, not a link: not every system has links.
+    write_whole(campaign.root / "latest", f"{campaign.folder.relative_to(campaign.root).as_posix()}\n")
 
 
 def _entries(

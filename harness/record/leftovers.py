@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from harness.record import safe
 from harness.record.values import read_samples
+from harness.record.whole import write_whole
 
 PASSING = ("cache", "mask", "probe")
 """The kinds that are removed after they were counted: they are large and not a product."""
@@ -84,7 +85,7 @@ def _is_folder(record: Path, name: str) -> bool:
 def write_left(record: Path, left: Iterable[LeftFile]) -> None:
     """Write ``left.jsonl``."""
     lines = (json.dumps(asdict(file)) for file in left)
-    safe.write(record, "left.jsonl", "".join(f"{line}\n" for line in lines))
+    write_whole(record / "left.jsonl", "".join(f"{line}\n" for line in lines))
 
 
 def clear(record: Path, left: Iterable[LeftFile]) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ run starts. The launcher reads it in the target's interpreter, and the checks re
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
@@ -15,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from harness.record.convert import from_json, read_only, to_json
+from harness.record.whole import json_text, write_whole
 
 FORMAT = "phase3-request/1"
 
@@ -129,11 +129,11 @@ class Request:
 
     def write(self, path: Path) -> None:
         """Write the request as UTF-8 JSON."""
-        path.write_text(self.text(), encoding="utf-8")
+        write_whole(path, self.text())
 
     def text(self) -> str:
         """Return the content of ``request.json``."""
-        return json.dumps(self.to_json(), indent=1, sort_keys=True, ensure_ascii=False)
+        return json_text(self.to_json(), sort_keys=True).rstrip("\n")
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Request:

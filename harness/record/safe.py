@@ -405,9 +405,10 @@ def new(folder: Path, name: str, *, follow: bool = False) -> int:
     """Make a new file in a record to be written, and return its descriptor.
 
     What has its name is removed: a part of an earlier attempt, or what a target put there. ``follow`` allows ``folder`` to be a
-    link of the user's.
+    link of the user's, and keeps a folder of that name, unless ``folder`` is held open: it may be the user's too.
     """
     with opened(folder, follow=follow) as top:
+        _spare(folder, top, name, follow=follow)
         for _ in range(_ATTEMPTS - 1):
             try:
                 return top.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
@@ -417,8 +418,12 @@ def new(folder: Path, name: str, *, follow: bool = False) -> int:
 
 
 def settle(folder: Path, part: str, name: str, *, follow: bool = False) -> None:
-    """Give a part that was written the name of its file. What had the name is replaced, and not followed."""
+    """Give a part that was written the name of its file. What had the name is replaced, and not followed.
+
+    With ``follow`` a folder of that name is an error, as in `new`.
+    """
     with opened(folder, follow=follow) as top:
+        _spare(folder, top, name, follow=follow)
         about = top.about(name)
         if about is not None and not is_file(about):
             top.remove(name)  # a folder could not be replaced
@@ -429,6 +434,14 @@ def settle(folder: Path, part: str, name: str, *, follow: bool = False) -> None:
     held = _HELD.get(str(folder.absolute()))
     if held is not None:
         held.known[name] = identity(made)
+
+
+def _spare(folder: Path, top: Folder, name: str, *, follow: bool) -> None:
+    """Raise ``IsADirectoryError`` for a folder that may be the user's."""
+    if follow and str(folder.absolute()) not in _HELD:
+        about = top.about(name)
+        if about is not None and is_folder(about):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(folder / name))
 
 
 def append(folder: Path, name: str, text: str) -> None:

@@ -25,6 +25,7 @@ from harness.record.values import (
     read_json,
     sha256_of,
 )
+from harness.record.whole import json_text, write_whole
 
 SEAL_FORMAT = "phase3-seal/1"
 EndState = Literal["done", "crashed", "timed out", "killed"]
@@ -84,7 +85,7 @@ def note_spared(folder: Path) -> None:
 
 
 def _write(folder: Path, data: Mapping[str, Any]) -> None:
-    safe.write(folder, SEAL, json.dumps(data, indent=1) + "\n", durable=True)
+    write_whole(folder / SEAL, json_text(data, ensure_ascii=True))
 
 
 def digests(folder: Path) -> dict[str, str]:

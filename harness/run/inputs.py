@@ -200,7 +200,7 @@ def _contents(path: Path) -> Iterator[Message]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the messages below name the problem
-            with fits.open(path, memmap=True, do_not_scale_image_data=True) as hdus:
+            with path.open("rb") as stream, fits.open(stream, memmap=True, do_not_scale_image_data=True) as hdus:
                 index = next(
                     (i for i, hdu in enumerate(hdus) if hdu.is_image and hdu.header.get("NAXIS", 0) >= 2), None
                 )
@@ -218,7 +218,7 @@ def _contents(path: Path) -> Iterator[Message]:
                     )
                 elif not _has_a_number(hdu):
                     yield say("Expected numbers in {name}, found only NaN: leave the frame out.", name=path.name)
-    except (OSError, ValueError, TypeError, KeyError, fits.VerifyError) as error:
+    except Exception as error:  # noqa: BLE001 -- astropy raises many kinds of errors for damaged files
         yield say(
             "Expected a FITS file in {name}, found one that can't be read ({error}): copy it again or leave it out.",
             name=path.name,

@@ -8,10 +8,11 @@ of rows, so memory is bounded by a strip, the decimated masks and the block stat
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import re
+import struct
 import warnings
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -27,12 +28,14 @@ from PIL import Image
 from scipy import ndimage
 
 from harness.analysis.footprint import sky_of
+from harness.analysis.headers import UNPARSABLE, value_of
 from harness.analysis.made import Origin
 from harness.analysis.wcs import Cards, FootprintError, wcs_cards, wcs_of
 from harness.record import safe
 from harness.record.convert import to_json
 from harness.record.products import BLOCK, PRODUCTS_FORMAT, SOFTENING, Plane, Products, TileProduct
 from harness.record.request import Request
+from harness.record.whole import json_text, write_whole
 from harness.run.star_finder import TINY, Pixels, brightest_stars, strips
 
 MASK_PIXELS = 25_000_000
@@ -59,7 +62,7 @@ _SETTINGS = {
 }
 _ALL = Origin()
 _SAME_RUN = 60.0  # seconds between two mosaics of one run, which are written one after the other
-_BROKEN = (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, fits.VerifyError)
+_BROKEN = (OSError, EOFError, MemoryError, RecursionError, struct.error, zlib.error, *UNPARSABLE)
 
 
 _T = TypeVar("_T", bound=np.generic)
@@ -91,6 +94,18 @@ def measure(folder: Path, request: Request, origin: Origin = _ALL) -> None:
         When the products can't be written.
 
     """
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):  # numpy's warnings on odd pixels
+            _measure(folder, request, origin)
+    except (MeasureError, OSError):
+        raise
+    except _BROKEN as error:
+        raise MeasureError(
+            f"expected products that can be measured in outputs, found {type(error).__name__}: {error}: run it again"
+        ) from error
+
+
+def _measure(folder: Path, request: Request, origin: Origin) -> None:
     mosaic, coverage = _find(folder / "outputs", request, origin)
     if mosaic is None:
         no_mask = np.zeros((0, 0), np.bool_)
@@ -244,7 +259,7 @@ def _newest(files: Iterable[Path], data_suffix: str, *, grid: bool) -> Path | No
         if named is None or (named[2] or "").endswith("_coverage"):
             continue
         base, suffix = named.groups()
-        is_data = suffix == data_suffix or (suffix is not None and _header(path).get("ZMROLE") == "SCI")
+        is_data = suffix == data_suffix or (suffix is not None and value_of(_header(path), "ZMROLE") == "SCI")
         if suffix is None or is_data:
             candidates.append(((base == "mosaic_grid") == grid, path.stat().st_mtime, is_data, path))
     if not candidates:
@@ -294,7 +309,8 @@ def open_images(path: Path) -> Iterator[list[tuple[str, _Plane]]]:
 def _images(path: Path, stack: ExitStack) -> list[tuple[str, _Plane]]:
     """Open a FITS file and return its images with their names."""
     try:
-        hdus = stack.enter_context(fits.open(path, memmap=False, lazy_load_hdus=False))
+        stream = stack.enter_context(path.open("rb"))  # astropy leaves the file open if it can't read it
+        hdus = stack.enter_context(fits.open(stream, memmap=False, lazy_load_hdus=False))
         return [(str(hdu.name).upper(), _Plane(path, hdu)) for hdu in hdus if hdu.is_image and len(hdu.shape) >= 2]
     except MeasureError:
         raise
@@ -355,8 +371,7 @@ def _measured(source: _Source, folder: Path) -> Products:
         channels=np.column_stack(by_channel),
         stretch=stretch,
     )
-    with safe.writing(folder, "thumbnail.png") as stream:
-        Image.fromarray(picture, "RGBA").save(stream, "PNG")
+    write_whole(folder / "thumbnail.png", lambda stream: Image.fromarray(picture, "RGBA").save(stream, format="PNG"))
     return products
 
 
@@ -485,19 +500,19 @@ def _tiles(folder: Path, origin: Origin) -> Iterator[TileProduct]:
         if name in origin.older - origin.taken:
             continue
         header = _header(path)
-        number = _whole(header.get("ZMT_ID"))
+        number = _whole(value_of(header, "ZMT_ID"))
         if number is None and (named := re.search(r"(\d+)$", path.stem)):
             number = int(named[1])
         if number is not None:
-            reference = header.get("ZMT_REF")
+            reference = value_of(header, "ZMT_REF")
             yield TileProduct(
                 name,
                 number,
-                _whole(header.get("ZMT_NRAW")),
-                _whole(header.get("ZMT_NALGN")),
+                _whole(value_of(header, "ZMT_NRAW")),
+                _whole(value_of(header, "ZMT_NALGN")),
                 reference if isinstance(reference, str) and reference else None,
                 name in origin.taken,
-                {setting: header[card] for card, setting in _SETTINGS.items() if _is_plain(header.get(card))},
+                {name: value for card, name in _SETTINGS.items() if _is_plain(value := value_of(header, card))},
             )
 
 
@@ -505,7 +520,8 @@ def _header(path: Path) -> fits.Header:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)
         try:
-            return fits.getheader(path, 0)
+            with path.open("rb") as stream:
+                return fits.getheader(stream, 0)
         except _BROKEN:
             return fits.Header()
 
@@ -531,8 +547,7 @@ def write_products(folder: Path, products: Products) -> None:
         arrays["channels"] = products.channels
     for i, plane in enumerate(products.planes):
         arrays |= {f"plane{i}_{name}": getattr(plane, name) for name in ("count", "sum", "low", "high")}
-    with safe.writing(folder, "products.npz") as stream:
-        np.savez_compressed(stream, allow_pickle=False, **arrays)
+    write_whole(folder / "products.npz", lambda stream: np.savez_compressed(stream, allow_pickle=False, **arrays))
     data = {
         "format": PRODUCTS_FORMAT,
         "shape": products.covered.shape,
@@ -542,4 +557,4 @@ def write_products(folder: Path, products: Products) -> None:
             for plane in products.planes
         ],
     }
-    safe.write(folder, "products.json", json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+    write_whole(folder / "products.json", json_text(data, allow_nan=True))

@@ -25,6 +25,8 @@ from harness.record.reader import Record, read_record
 from harness.record.request import Request
 from harness.record.seal import WORK
 from harness.record.truth import Truth
+from harness.record.values import UNREADABLE
+from harness.record.whole import Reserve, write_whole
 from harness.run import finish
 from harness.run.input_files import Given, compared
 from harness.run.inputs import InputError, require_inputs
@@ -33,9 +35,6 @@ from harness.run.stack_plan import stack_plan
 from harness.targets.start import prepare
 from harness.watch.guard import Ended, Guard, NotStartedError
 from harness.watch.sampling import Watch
-
-RESERVE_BYTES = 1_000_000
-"""Reserved on disk while the target runs, so that the record can still be sealed if the target fills the disk."""
 
 FOLDERS = ("input", "home", "tmp", "cwd")
 
@@ -144,7 +143,7 @@ def _prepare(
         (folder / "outputs").mkdir()
         request.write(folder / "request.json")
         if truth is not None:
-            (folder / "truth.json").write_text(json.dumps(truth.to_json()) + "\n", encoding="utf-8")
+            write_whole(folder / "truth.json", json.dumps(truth.to_json()) + "\n")
         for frame in request.dataset.frames:
             copy = folder / WORK / "input" / frame.name
             _copy(frames / frame.name, copy, frame.sha256)
@@ -152,11 +151,11 @@ def _prepare(
             files[frame.name] = Given(frame.sha256, copy.stat().st_size, solved=True)
         if table is not None:
             copies = folder / WORK / "input"
-            text = table(str(copies.resolve())).encode()
+            text = os.fsencode(table(str(copies.resolve())))  # names of frames may have bytes that are no UTF-8
             (copies / STACK_PLAN).write_bytes(text)
             files[STACK_PLAN] = Given(hashlib.sha256(text).hexdigest(), len(text))
-            (folder / STACK_PLAN).write_text(table(""), encoding="utf-8")
-        (folder / WORK / "reserve").write_bytes(bytes(RESERVE_BYTES))
+            write_whole(folder / STACK_PLAN, table(""))
+        Reserve(folder / WORK / "reserve").keep()
     except OSError as error:
         message = say(
             "Expected to write a record in {folder}, found: {error}. Name a folder that can be written and has room.",
@@ -335,7 +334,7 @@ def _has_entries(path: Path) -> bool:
 def _mosaic(products: Path) -> Any:
     try:
         return json.loads(products.read_text(encoding="utf-8")).get("mosaic")
-    except (OSError, ValueError, AttributeError):
+    except (OSError, AttributeError, *UNREADABLE):
         return None
 
 

@@ -7,7 +7,6 @@ session and hold nothing of their own.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from msgspec import Meta
 from harness.language.message import Message, SaidError, say
 from harness.record.comparison import Comparison
 from harness.record.convert import ShapeError, from_json, other_names, read_only, to_json
+from harness.record.whole import visible_json, write_whole
 from harness.targets.resolve import kind_of
 from harness.targets.target import Target
 from harness.verdict import Conclusion, Outcome, Verdict, merge
@@ -294,7 +294,7 @@ def read_hashed(folder: Path) -> tuple[Session, str]:
         raise SessionError(
             say("expected a session.json in {folder}, found no such file: name a session's folder", folder=str(folder))
         ) from None
-    except (ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SessionError(
             say(
                 "expected JSON in {path}, found something else ({error}): run it again",
@@ -396,8 +396,7 @@ def require_same_target(first: tuple[Path, Session], other: tuple[Path, Session]
 def write_session(session: Session, folder: Path) -> Path:
     """Write ``session.json`` and return its path."""
     path = folder / "session.json"
-    text = json.dumps(session.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
-    path.write_text(f"{text}\n", encoding="utf-8")
+    write_whole(path, visible_json(session.to_json()))
     return path
 
 

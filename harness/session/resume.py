@@ -18,7 +18,8 @@ from harness.record.convert import ShapeError, from_json, to_json
 from harness.record.leftovers import remove_tree
 from harness.record.safe import ASIDE
 from harness.record.seal import read_seal
-from harness.record.values import RecordError
+from harness.record.values import UNREADABLE, RecordError
+from harness.record.whole import json_text, write_whole
 from harness.session.model import JudgedRun, SessionError, Share, read_session
 from harness.session.options import NEWEST
 from harness.session.run_matrix import RUNS
@@ -50,7 +51,7 @@ class Start:
 
 def write_start(folder: Path, start: Start) -> None:
     """Note with what a session starts."""
-    (folder / STARTED).write_text(json.dumps(to_json(start), indent=1) + "\n", encoding="utf-8")
+    write_whole(folder / STARTED, json_text(to_json(start)))
 
 
 def find(root: Path, named: str) -> Path:
@@ -114,7 +115,7 @@ def require_same(folder: Path, now: Start) -> None:
     """
     try:
         before = from_json(json.loads((folder / STARTED).read_text(encoding="utf-8")), Start)
-    except (OSError, ValueError, ShapeError) as error:
+    except (OSError, ShapeError, *UNREADABLE) as error:
         raise ResumeError(
             say("expected {path} to be readable, found: {error}", path=str(folder / STARTED), error=str(error))
         ) from error
@@ -195,7 +196,7 @@ def reopen(folder: Path, shares: Path) -> None:
         session.real_sets,
         session.patch,
     )
-    (shares / RESUMED).write_text(json.dumps(to_json(share)), encoding="utf-8")
+    write_whole(shares / RESUMED, json_text(to_json(share)))
 
 
 def _keys(judged: JudgedRun) -> list[str]:

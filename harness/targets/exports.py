@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from harness.language.message import say
+from harness.record.values import UNREADABLE
+from harness.record.whole import json_text, write_whole
 from harness.targets import git
 from harness.targets.errors import TargetError
 
@@ -118,7 +120,7 @@ def _make(files: Files, root: Path, what: str, finish: Callable[[Path], None]) -
         if root.exists():
             root.rename(draft / "old")  # Windows can't rename onto an existing folder
         (draft / "new").rename(root)
-        _beside(root).write_text(json.dumps(manifest, indent=1), encoding="ascii")
+        write_whole(_beside(root), json_text(manifest, ensure_ascii=True))
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return manifest
@@ -177,7 +179,7 @@ def _manifest(root: Path) -> dict[str, Any] | None:
     """Return the hashes of a copy; ``None`` if their file is missing, torn, or of another format."""
     try:
         manifest = json.loads(_beside(root).read_text(encoding="ascii"))
-    except (OSError, ValueError):
+    except (OSError, *UNREADABLE):
         return None
     whole = (
         isinstance(manifest, dict)

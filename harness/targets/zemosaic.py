@@ -20,6 +20,7 @@ from typing import Any
 
 from harness.language.message import Message, say
 from harness.record.request import Mode, TargetFacts
+from harness.record.values import UNREADABLE
 from harness.targets import git, interpreter
 from harness.targets.compiled import compiled
 from harness.targets.errors import TargetError
@@ -181,7 +182,7 @@ def read_config(path: Path) -> dict[str, Any]:
                 error=str(error),
             )
         ) from error
-    except ValueError as error:
+    except UNREADABLE as error:
         raise TargetError(
             say(
                 "expected JSON in {path}, found something else ({error}): "

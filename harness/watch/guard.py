@@ -48,6 +48,10 @@ ANSWER_SECONDS = 30.0
 """How long the harness waits for the guard's answer before it ends the processes without the guard."""
 
 
+MOST = 2**63
+"""Process ids, exit statuses and counts are smaller; a larger one is no answer of the guard."""
+
+
 class NotStartedError(RuntimeError):
     """Raised when the guard could not start a target."""
 
@@ -123,13 +127,17 @@ class Guard:
         answer = None
         with contextlib.suppress(queue.Empty):
             answer = self._answers.get(timeout=ANSWER_SECONDS)
-        if answer is None or "error" in answer:
-            what = "no answer from the guard process" if answer is None else answer["error"]
+        if answer is None or "error" in answer or not _is_start(answer):
+            what = (
+                "no answer from the guard process"
+                if answer is None
+                else answer.get("error", "an answer of another form")
+            )
             raise NotStartedError(
                 f"expected to start {self._program!r} in {self._spec['cwd']}, found: {what}: "
                 "name a program that exists and may be executed"
             )
-        self.guard_pid, self.pid = int(answer["guard"]), int(answer["pid"])
+        self.guard_pid, self.pid = answer["guard"], answer["pid"]
         return self.pid
 
     def wait(self, seconds: float) -> Ended | None:
@@ -139,7 +147,8 @@ class Guard:
                 answer = self._answers.get(timeout=seconds)
             except queue.Empty:
                 return None
-            self._ended = self._lost() if answer is None else Ended(**answer | {"left": tuple(answer["left"])})
+            ended = None if answer is None else _ended(answer)
+            self._ended = self._lost() if ended is None else ended
         return self._ended
 
     def end(self) -> Ended:
@@ -178,10 +187,38 @@ class Guard:
     def _read(self) -> None:
         for line in cast("IO[bytes]", self._process.stdout):
             try:
-                self._answers.put(json.loads(line))
-            except ValueError:
+                answer = json.loads(line)
+            except (ValueError, RecursionError):
                 break  # not JSON: treat the guard as lost
+            if not isinstance(answer, dict):
+                break
+            self._answers.put(answer)
         self._answers.put(None)
+
+
+def _is_start(answer: Mapping[str, Any]) -> bool:
+    return all(_is_pid(answer.get(name)) for name in ("guard", "pid"))
+
+
+def _is_pid(value: Any) -> bool:
+    return type(value) is int and 0 < value < MOST
+
+
+def _ended(answer: Mapping[str, Any]) -> Ended | None:
+    """Return the end that the guard reports; ``None`` for an answer of another form: the guard counts as lost then."""
+    cause, code, left = answer.get("cause"), answer.get("code"), answer.get("left")
+    counts = [answer.get(name) for name in ("strays", "dropped")]
+    fits = (
+        cause in ("ended", "timed out", "asked")
+        and (code is None or (type(code) is int and abs(code) < MOST))
+        and isinstance(left, list)
+        and all(map(_is_pid, left))
+        and all(type(count) is int and 0 <= count < MOST for count in counts)
+        and isinstance(answer.get("printed"), str)
+    )
+    if not fits:
+        return None
+    return Ended(cast("Cause", cause), code, counts[0] or 0, tuple(left or ()), counts[1] or 0, answer["printed"])
 
 
 def _apart() -> dict[str, Any]:

@@ -388,7 +388,7 @@ def test_a_page_that_cannot_be_written_is_named(signable, key, capsys, monkeypat
     def refuse(*_):
         raise OSError("read only")
 
-    monkeypatch.setattr("reports.html.render.replace_file", refuse)
+    monkeypatch.setattr("harness.record.whole.write_together", refuse)
     status, lines = verified(capsys, signable)
     assert status == NOT_KNOWN
     assert any(
