@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -41,6 +42,7 @@ from harness.record.reader import Record
 from harness.record.request import RETENTIONS, DatasetFacts, Mode, Request, Retention, TargetFacts
 from harness.record.seal import EndState, Seal
 from harness.record.truth import Truth
+from harness.record.values import open_regular
 from harness.targets.zemosaic import ZeMosaic
 from harness.verdict import Outcome, Verdict
 
@@ -167,10 +169,10 @@ def read_log(path: Path) -> Log:
     """
     if not path.is_file():
         raise SaidError(say("Expected ZeMosaic's log, found no file {path}: name the log.", path=str(path)))
-    with path.open("rb") as stream:
+    with open_regular(path, sys.maxsize, links=True) as stream:
         size = stream.seek(0, 2)
         stream.seek(max(0, size - LARGEST))
-        text = _text(stream.read())
+        text = _text(stream.read(LARGEST))
     lines, strange = _lines(text)
     if not lines:
         note = say(

@@ -22,12 +22,13 @@ from harness.field.case_file import Plan, listed, submitted
 from harness.field.folder_link import link, unlink
 from harness.language.message import SaidError, say
 from harness.probe.setup import CHILDREN
-from harness.record import leftovers
+from harness.record import leftovers, limits
 from harness.record.history import TRACE_FORMAT, History, read_history
 from harness.record.products import read_products
 from harness.record.reader import Record, read_record
 from harness.record.request import RETENTIONS, DatasetFacts, FrameFacts, Mode, Request, Retention, TargetFacts
 from harness.record.seal import WORK, EndState
+from harness.record.values import UNREADABLE, RecordError, lines_of, open_regular, read_any_json, read_json
 from harness.run import finish
 from harness.run.finish import End
 from harness.run.input_files import noted, observed
@@ -83,7 +84,7 @@ class _Run:
     def end(self) -> Mapping[str, Any] | None:
         """What the probe wrote after the entry point returned or raised; ``None`` before."""
         path = self.folder / WORK / "end.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        return read_any_json(path, limits.TEXT_BYTES) if path.exists() else None
 
 
 def record_command(
@@ -204,7 +205,7 @@ def _observe(guard: Guard, folder: Path, runs: list[_Run], echo: Echo, limit: fl
 def _echo(console: Path, start: int, echo: Echo) -> int:
     """Echo the output from a position on; return its length in bytes."""
     data = b""
-    with contextlib.suppress(FileNotFoundError), console.open("rb") as stream:
+    with contextlib.suppress(FileNotFoundError), open_regular(console, limits.TEXT_BYTES) as stream:
         stream.seek(start)
         data = stream.read()
     if data:
@@ -219,7 +220,7 @@ def _begun(folder: Path, known: Sequence[_Run], guard: int | None) -> list[_Run]
         record = path.parents[1]
         if any(run.folder == record for run in known):
             continue
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = read_any_json(path, limits.TEXT_BYTES)
         run = _Run(record, facts, link(record / "outputs", Path(facts["output"])))
         if guard is not None:
             run.watches.extend(finish.watch(record, guard))
@@ -282,7 +283,8 @@ def _finished(run: _Run, end: End) -> Record:
             unlink(run.folder / "outputs")
     else:
         reasons.append("The output folder could not be looked at from the record, so nothing of it was measured.")
-    finish.seal_end(run.folder, finish.with_own_failure(run.folder, _as_reported(seen, end)).because(*reasons))
+    end = finish.with_own_failure(run.folder, _as_reported(seen, end)).because(*reasons)
+    finish.seal_end(run.folder, end, (seen.history.beyond,) if seen.history.beyond else ())
     with contextlib.suppress(OSError):  # not part of the record
         leftovers.remove_tree(run.folder / WORK)
     return read_record(run.folder)
@@ -292,8 +294,8 @@ def _notes(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     found = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        with contextlib.suppress(ValueError):  # an incomplete last line of a killed process
+    for line in lines_of(path):
+        with contextlib.suppress(*UNREADABLE):  # an incomplete last line of a killed process
             found.append(json.loads(line))
     return found
 
@@ -320,10 +322,10 @@ def _end_of(run: _Run, ended: Ended | None, spent: float, cut: _Cut | None) -> E
 def _succeeded(record: Path) -> bool:
     """Return whether the mosaic of a record, which is not sealed yet, reported its success."""
     for path in record.glob("events-*.jsonl"):
-        with path.open(encoding="utf-8", errors="replace") as stream:
-            for line in stream:
-                with contextlib.suppress(ValueError, AttributeError):
-                    if _SUCCEEDED in line and json.loads(line).get("key") == _SUCCEEDED:
+        with contextlib.suppress(RecordError):  # beyond the limits, as the seal says
+            for line in lines_of(path):
+                with contextlib.suppress(AttributeError, *UNREADABLE):
+                    if _SUCCEEDED.encode() in line and json.loads(line).get("key") == _SUCCEEDED:
                         return True
     return False
 
@@ -418,9 +420,9 @@ def _with_panels(facts: DatasetFacts) -> DatasetFacts:
 def _settings(record: Path) -> dict[str, Any]:
     """Return the effective settings, which the probe wrote first."""
     for path in record.glob("trace-*.jsonl"):
-        with path.open(encoding="utf-8", errors="replace") as stream:
-            for line in stream:
-                with contextlib.suppress(ValueError, AttributeError):
+        with contextlib.suppress(RecordError):  # beyond the limits, as the seal says
+            for line in lines_of(path):
+                with contextlib.suppress(AttributeError, *UNREADABLE):
                     data = json.loads(line)
                     if data.get("op") == "config":
                         return dict(data["settings"])
@@ -556,7 +558,7 @@ def _left_out(record: Path, files: Sequence[leftovers.LeftFile], older: set[str]
     if not names:
         return ""
     products = record / "products.json"
-    made = products.exists() and json.loads(products.read_text(encoding="utf-8"))["mosaic"]
+    made = products.exists() and read_json(products)["mosaic"]
     if not made and any(file.path in older and file.kind == "mosaic" for file in files):
         return f"Expected a mosaic of this run, found only an earlier one: {listed(names, 3)}."
     return f"Products of earlier runs in the output folder were left out: {listed(names, 3)}."

@@ -19,7 +19,7 @@ from harness.language.catalogue import translator
 from harness.language.message import Message, say
 from harness.plugin.preflight import needs_of
 from harness.record.convert import from_json, to_json
-from harness.record.values import RecordError
+from harness.record.values import RecordError, read_any_json
 from harness.session.checklist import Line
 from harness.session.model import RunEntry, Session, Share, TestEntry, with_shares, write_session
 from harness.session.resume import SHARES
@@ -104,7 +104,7 @@ def read_collected(*shares: Path) -> dict[str, dict[str, Any]]:
     """Return the facts of every test that a process collected, by id, from folders of shares."""
     collected: dict[str, dict[str, Any]] = {}
     for path in (path for folder in shares for path in sorted(folder.glob("*.collected"))):
-        collected |= json.loads(path.read_text(encoding="utf-8"))
+        collected |= read_any_json(path)
     return collected
 
 
@@ -132,7 +132,7 @@ def assemble(
         environment=_environment(),
         options=campaign.settings.deciding(),
     )
-    parts = [from_json(json.loads(p.read_text(encoding="utf-8")), Share) for p in sorted(shares.glob("*.json"))]
+    parts = [from_json(read_any_json(p), Share) for p in sorted(shares.glob("*.json"))]
     session = with_shares(session, parts)
     cut_off = say("The session was interrupted before this test had run.").render(translator(campaign.settings.lang))
     unreached = Report(Outcome.NOT_EVALUATED, cut_off, {})

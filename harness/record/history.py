@@ -57,7 +57,23 @@ _LOSS_LINE = b"phase3 probe: "
 # Texts that seldom occur twice.
 _OWN = frozenset({"text", "message"})
 # The fields whose texts are shared by many entries.
-_SHARED = ("thread", "source", "key", "level", "op", "state", "path", "to", "mode", "how", "where", "type", "file", "missing", "like")
+_SHARED = (
+    "thread",
+    "source",
+    "key",
+    "level",
+    "op",
+    "state",
+    "path",
+    "to",
+    "mode",
+    "how",
+    "where",
+    "type",
+    "file",
+    "missing",
+    "like",
+)
 _SHARED_OF_LOG = (*_SHARED, "fields")
 Source = Literal["callback", "log", "stage"]
 SOURCES: tuple[Source, ...] = ("callback", "log", "stage")
@@ -195,8 +211,8 @@ class History:
     """Everything that was observed in a run, in order of time.
 
     ``torn`` names the lines that can't be read. ``lost`` counts the pieces of evidence that the probe reported as lost.
-    ``settings`` are the effective settings of the target, by name; empty if they were not recorded. ``beyond`` says which limit of
-    the harness the events and traces are beyond; then none of them were read.
+    ``settings`` are the effective settings of the target, by name; empty if they were not recorded. ``beyond`` says which limit
+    of the harness the events and traces are beyond; then none of them were read.
     """
 
     events: tuple[Event, ...]
@@ -340,7 +356,7 @@ class _Reading:
 
 
 def read_events(folder: Path) -> tuple[Event, ...]:
-    """Read only the events of a record, in order of time, without the lines that can't be read; none of a record beyond limits."""
+    """Read only the events of a record, in order of time, without the lines that can't be read; none beyond the limits."""
     try:
         return tuple(sorted(_with_events(folder).events, key=lambda e: e.t))
     except BeyondError:
@@ -348,7 +364,7 @@ def read_events(folder: Path) -> tuple[Event, ...]:
 
 
 def beyond(folder: Path) -> str:
-    """Return a sentence if the files of events and traces are beyond the limits of the harness, without reading them; else ``""``.
+    """Return a sentence if the files of events and traces are beyond the limits of the harness, else the empty string.
 
     Their number of lines and bytes is looked at, not the memory that they take.
     """

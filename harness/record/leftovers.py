@@ -10,8 +10,10 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
+from harness.record import limits
 from harness.record.values import read_samples
 
 PASSING = ("cache", "mask", "probe")
@@ -55,9 +57,10 @@ def kind_of(path: str) -> str:
 def count_left(record: Path) -> tuple[LeftFile, ...]:
     """Return every file below ``outputs`` and in the run's working folders, in order of path.
 
-    A link is counted as a file and not followed. A cache folder that is left without any file is an entry of kind ``folder``.
+    At most ``limits.ENTRIES`` are counted: a record with more is beyond the limits, as its seal says. A link is counted as a file
+    and not followed. A cache folder that is left without any file is an entry of kind ``folder``.
     """
-    found = [file for place in _PLACES for file in _count(record, place)]
+    found = list(islice((file for place in _PLACES for file in _count(record, place)), limits.ENTRIES))
     if (record / _CACHE).is_dir() and not any(file.path.startswith(f"{_CACHE}/") for file in found):
         found.append(LeftFile(_CACHE, 0, "folder"))
     return tuple(sorted(found, key=lambda file: file.path))

@@ -1,8 +1,8 @@
 """The limits of what the harness reads of a record, a session, a case or a user's file. `docs/protocol.md` lists them.
 
 They bound memory and time for any input. They were fitted on stored runs of ZeMosaic and of the reference. The largest have 173
-lines and 48 kB of lines for each frame, and 5.1 kB in the longest line, so that a run of 5,000 frames is within the limits. Everything
-else has a factor of 10 or more between the largest good run and the limit.
+lines and 48 kB of lines for each frame, and 5.1 kB in the longest line, so that a run of 5,000 frames is within the limits.
+Everything else has a factor of 10 or more between the largest good run and the limit.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SAMPLES_MEMORY = 50 * 2**20
 """Estimated bytes of memory that each other file of lines takes: samples, files left, input files."""
 
 JSON_BYTES = 64 * MB
-"""Bytes of a file that holds one JSON object: a request, a seal, a session, a share, a manifest. Stored ones have up to 0.9 MB."""
+"""Bytes of a file that holds one JSON object: a request, a seal, a session, a share. Stored ones have up to 0.9 MB."""
 
 JSON_MEMORY = 200 * 2**20
 """Estimated bytes of memory that such a file takes when it is read."""
@@ -55,6 +55,9 @@ HASHED_BYTES = 16 * GB
 RECORD_BYTES = 64 * GB
 """Bytes of all files of a record that the seal hashes."""
 
+SPARSE_BYTES = 1 * GB
+"""Bytes of a file from which it is not hashed if less than 1 % of them is written: a file of holes."""
+
 ENTRIES = 200_000
 """Files and folders that a target may leave in a record. A run of 5,000 frames leaves some 20,000."""
 
@@ -62,7 +65,7 @@ DEPTH = 64
 """Folders in each other below a record."""
 
 PIXELS = 1_000_000_000
-"""Pixels of an image that is measured, in one channel: rows × columns."""
+"""Pixels of an image that is measured, in one channel: rows by columns."""
 
 SIDE = 65_536
 """Pixels of a row or a column of an image that is measured."""

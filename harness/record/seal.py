@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
 from harness.language.message import say
+from harness.record import limits
 from harness.record.values import (
     UNREADABLE,
     RecordError,
@@ -24,6 +25,7 @@ from harness.record.values import (
     one_of,
     read_json,
     sha256_of,
+    size_of,
 )
 
 SEAL_FORMAT = "phase3-seal/1"
@@ -32,6 +34,8 @@ Difference = Literal["missing", "changed", "added"]
 END_STATES: tuple[EndState, ...] = ("done", "crashed", "timed out", "killed")
 SPARE = ("outputs",)
 """The folders that a copy of a record may lack: their content is measured before the seal, and checks do not read them."""
+MOST_BEYOND = 10
+"""How many files are named that are beyond the limits."""
 SEAL = "seal.json"
 WORK = "work"
 
@@ -40,7 +44,8 @@ WORK = "work"
 class Seal:
     """The end state of a run, and the SHA-256 of every file of its record at that time.
 
-    ``without`` names the folders that this copy of the record lacks. The digests of their files are kept.
+    ``without`` names the folders that this copy of the record lacks. The digests of their files are kept. ``beyond`` has a
+    sentence for each limit of the harness that the record is beyond: then nothing is concluded from it.
     """
 
     state: EndState
@@ -49,23 +54,28 @@ class Seal:
     seconds: float
     files: Mapping[str, str]
     without: tuple[str, ...] = ()
+    beyond: tuple[str, ...] = ()
 
 
-def seal(folder: Path, state: EndState, exit_code: int | None, reason: str, seconds: float) -> None:
+def seal(
+    folder: Path, state: EndState, exit_code: int | None, reason: str, seconds: float, *, beyond: Sequence[str] = ()
+) -> None:
     """Seal a record; replace a seal that exists.
 
     ``exit_code`` is ``None`` if the target did not exit by itself. ``reason`` is one sentence on anything unexpected, else empty.
+    ``beyond`` has a sentence for each limit that the record is beyond; files that are too large to be hashed are added to it.
     Raises ``OSError`` when the seal can't be written. The record then stays unsealed and is judged ``unknown``.
     """
+    files, unhashed = _hashed(folder)
     data = {
         "format": SEAL_FORMAT,
         "state": state,
         "exit_code": exit_code,
         "reason": reason,
         "seconds": round(seconds, 3),
-        "files": digests(folder),
+        "files": files,
     }
-    _write(folder, data)
+    _write(folder, data | ({"beyond": [*beyond, *unhashed]} if beyond or unhashed else {}))
 
 
 def note_spared(folder: Path) -> None:
@@ -73,7 +83,7 @@ def note_spared(folder: Path) -> None:
 
     Raises ``OSError`` when the seal can't be read or written.
     """
-    data = json.loads((folder / SEAL).read_text(encoding="utf-8"))
+    data = read_json(folder / SEAL)
     _write(folder, {**data, "without": list(SPARE)})
 
 
@@ -94,23 +104,55 @@ def _write(folder: Path, data: Mapping[str, Any]) -> None:
 def digests(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of every regular file of a record by relative path, without ``work/`` and the seal.
 
-    Links, pipes and files whose names a record can't have (such as with a backslash) are left out; ``left.jsonl`` has them.
+    Links, pipes and files whose names a record can't have (such as with a backslash) are left out; ``left.jsonl`` has them. Files
+    beyond the limits are left out too.
     """
-    found = {}
+    return _hashed(folder)[0]
+
+
+def _hashed(folder: Path) -> tuple[dict[str, str], list[str]]:
+    """Return the digests of a record's files, and a sentence for each file that was left out because it is beyond a limit."""
+    found: dict[str, str] = {}
+    beyond: list[str] = []
+    size = 0
+    for n, path in enumerate(_files(folder)):
+        if n == limits.ENTRIES:
+            beyond.append(f"the record has more than {limits.ENTRIES:,} files: the others were not hashed")
+            break
+        relative = path.relative_to(folder).as_posix()
+        about = path.lstat()
+        if relative in {SEAL, f"{SEAL}.part"} or not stat.S_ISREG(about.st_mode):
+            continue
+        try:
+            inside(folder, relative)
+        except ValueError:
+            continue
+        if too_large := _too_large(about, size):
+            if len(beyond) < MOST_BEYOND:
+                beyond.append(f"{relative} {too_large}: it was not hashed")
+            continue
+        size += about.st_size
+        found[relative] = _digest(path)
+    return dict(sorted(found.items())), beyond
+
+
+def _files(folder: Path) -> Iterator[Path]:
     for parent, folders, files in os.walk(folder, followlinks=False):
         if Path(parent) == folder:
             folders[:] = [name for name in folders if name != WORK]
-        for name in files:
-            path = Path(parent, name)
-            relative = path.relative_to(folder).as_posix()
-            if relative in {SEAL, f"{SEAL}.part"} or not stat.S_ISREG(path.lstat().st_mode):
-                continue
-            try:
-                inside(folder, relative)
-            except ValueError:
-                continue
-            found[relative] = _digest(path)
-    return dict(sorted(found.items()))
+        yield from (Path(parent, name) for name in files)
+
+
+def _too_large(about: os.stat_result, before: int) -> str:
+    """Return why a file is not hashed, after files of ``before`` bytes; empty if it is."""
+    size = about.st_size
+    if size > limits.HASHED_BYTES or size + before > limits.RECORD_BYTES:
+        most = min(limits.HASHED_BYTES, limits.RECORD_BYTES - before)
+        return f"has {size_of(size)} of {size_of(most)} allowed"
+    # A file of holes costs a target nothing, and the harness the time to read it. No product is one.
+    if size > limits.SPARSE_BYTES and getattr(about, "st_blocks", size) * 512 < size // 100:
+        return f"has {size_of(size)}, of which less than 1 % is written"
+    return ""
 
 
 def _digest(path: Path) -> str:
@@ -134,7 +176,7 @@ def damage_of(folder: Path) -> tuple[str, ...]:
 def read_seal(folder: Path) -> Seal | None:
     """Read the seal of a record; ``None`` if it has no seal. Raises ``RecordError`` if the seal can't be read."""
     path = folder / SEAL
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
     try:
         data = read_json(path)
@@ -147,6 +189,7 @@ def read_seal(folder: Path) -> Seal | None:
             float(data["seconds"]),
             MappingProxyType(files),
             tuple(one_of(name, SPARE) for name in data.get("without", ())),
+            tuple(str(sentence) for sentence in data.get("beyond", ())),
         )
     except RecordError:
         raise
@@ -178,10 +221,13 @@ def differences(folder: Path, seal: Seal) -> Iterator[tuple[str, Difference]]:
     """
     for name, digest in sorted(seal.files.items()):
         path = inside(folder, name)
-        if not path.is_file():
+        if path.is_symlink():
+            yield name, "changed"
+        elif not path.is_file():
             if name.partition("/")[0] not in seal.without:
                 yield name, "missing"
-        elif sha256_of(path) != digest:
+        # A file that is too large to be hashed was smaller when it was.
+        elif _too_large(path.stat(), 0) or sha256_of(path) != digest:
             yield name, "changed"
     for path in sorted(folder.glob("*.json*")):
         if path.name != SEAL and path.name not in seal.files:

@@ -98,7 +98,7 @@ def require_memory(data: bytes, most: int = limits.JSON_MEMORY, what: str = "a J
 
 @contextmanager
 def budget(most: int) -> Iterator[None]:
-    """Limit the memory of everything that is read in the block to ``most`` bytes in all. The readers raise ``BeyondError`` then."""
+    """Limit the memory of everything that is read in the block to ``most`` bytes in all. Beyond it ``BeyondError`` is raised."""
     token = _LEFT.set([most, most])
     try:
         yield
@@ -107,7 +107,7 @@ def budget(most: int) -> Iterator[None]:
 
 
 def spend(size: int, what: str) -> None:
-    """Count bytes of memory, as estimated, for what was or will be read. Raises ``BeyondError`` beyond the budget, if there is one."""
+    """Count the estimated memory of what is read. Raises ``BeyondError`` beyond the budget, if there is one."""
     left = _LEFT.get()
     if left is None:
         return
@@ -163,7 +163,11 @@ def _require_regular(path: Path, found: os.stat_result, most: int) -> None:
     if not stat.S_ISREG(found.st_mode):
         kind = next((word for test, word in _KINDS if test(found.st_mode)), say("something else"))
         raise RecordError(
-            say("expected a regular file at {path}, found {kind}: remove it, and make it again", path=str(path), kind=kind.text)
+            say(
+                "expected a regular file at {path}, found {kind}: remove it, and make it again",
+                path=str(path),
+                kind=kind.text,
+            )
         )
     if found.st_size > most:
         raise too_large(path, found.st_size, most)

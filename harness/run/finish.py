@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self, TypeVar
 
 from harness.analysis.made import Origin, saved_mosaics
-from harness.record import inputs, leftovers
+from harness.record import history, inputs, leftovers
+from harness.record.extent import extent_beyond
 from harness.record.history import read_events, read_exceptions
 from harness.record.request import Request
-from harness.record.seal import EndState, seal
+from harness.record.seal import WORK, EndState, seal
 from harness.watch.disk import DiskSampler
 from harness.watch.process import SHARE as PROCESS_SHARE
 from harness.watch.process import ProcessSampler
@@ -118,6 +119,15 @@ def with_own_failure(folder: Path, end: AnyEnd) -> AnyEnd:
     return replace(end, state="crashed", reasons=(reason, *end.reasons))
 
 
-def seal_end(folder: Path, end: End) -> None:
-    """Seal a record with the end of its run."""
-    seal(folder, end.state, end.code, " ".join(end.reasons), end.seconds)
+def beyond_limits(folder: Path) -> tuple[str, ...]:
+    """Return a sentence for each limit of the harness that the files of a run are beyond, looked at before they are read.
+
+    The list is for the seal: nothing is concluded from such a record.
+    """
+    walked = extent_beyond(folder / place for place in ("outputs", WORK))
+    return tuple(sentence for sentence in (history.beyond(folder), walked) if sentence)
+
+
+def seal_end(folder: Path, end: End, beyond: Sequence[str] = ()) -> None:
+    """Seal a record with the end of its run, and with the limits of the harness that it is beyond."""
+    seal(folder, end.state, end.code, " ".join(end.reasons), end.seconds, beyond=beyond)

@@ -24,7 +24,7 @@ from typing import Any
 from harness.probe.frames import data_digest
 from harness.record.inputs import InputFile
 from harness.record.seal import WORK
-from harness.record.values import sha256_of
+from harness.record.values import RecordError, sha256_of
 
 ELSEWHERE = ("outputs", *(f"{WORK}/{name}" for name in ("tmp", "home", "cwd")))
 """The folders of a record in which a file that the input folder lacks is looked for."""
@@ -161,7 +161,7 @@ def _digest(path: Path) -> str | None:
         except PermissionError:
             path.chmod(stat.S_IRUSR | stat.S_IWUSR)  # a copy of the harness, which the target made unreadable
             return sha256_of(path)
-    except OSError:
+    except (OSError, RecordError):
         return None
 
 

@@ -13,6 +13,8 @@ from astropy.io import fits
 
 from harness.analysis.wcs import Cards, FootprintError, wcs_of
 from harness.language.message import Message, SaidError, say
+from harness.record import limits
+from harness.record.fits_file import require_fits
 from harness.record.request import DatasetFacts, FrameFacts
 
 CACHE_BYTES = 12
@@ -200,6 +202,8 @@ def _contents(path: Path) -> Iterator[Message]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the messages below name the problem
+            if not _is_packed(path):
+                require_fits(path, pixels=limits.FRAME_PIXELS, links=True)
             with fits.open(path, memmap=True, do_not_scale_image_data=True) as hdus:
                 index = next(
                     (i for i, hdu in enumerate(hdus) if hdu.is_image and hdu.header.get("NAXIS", 0) >= 2), None

@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import re
+import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -29,9 +30,12 @@ from scipy import ndimage
 from harness.analysis.footprint import sky_of
 from harness.analysis.made import Origin
 from harness.analysis.wcs import Cards, FootprintError, wcs_cards, wcs_of
+from harness.record import limits
 from harness.record.convert import to_json
+from harness.record.fits_file import require_fits
 from harness.record.products import BLOCK, PRODUCTS_FORMAT, SOFTENING, Plane, Products, TileProduct
 from harness.record.request import Request
+from harness.record.values import RecordError, open_regular
 from harness.run.star_finder import TINY, Pixels, brightest_stars, strips
 
 MASK_PIXELS = 25_000_000
@@ -148,9 +152,14 @@ class _Plane:
                 f"expected {size} bytes of pixels in {path.name}, found a file of {path.stat().st_size}: run it again"
             )
         self.path, self.hdu, self.flat = path, hdu, len(shape) == 2
+        self._until = time.monotonic() + limits.MEASURE_SECONDS
 
     def rows(self, start: int, stop: int, dtype: type[_F] = np.float32) -> NDArray[_F]:  # type: ignore[assignment]
         """Return rows as native float32 or float64, shape (channels, rows, columns)."""
+        if time.monotonic() > self._until:
+            raise MeasureError(
+                f"expected to measure {self.path.name} within {limits.MEASURE_SECONDS:g} s, found it takes longer: run it again"
+            )
         rows = slice(start, stop)
         section = self.hdu.section
         try:
@@ -286,10 +295,13 @@ def open_images(path: Path) -> Iterator[list[tuple[str, _Plane]]]:
 def _images(path: Path, stack: ExitStack) -> list[tuple[str, _Plane]]:
     """Open a FITS file and return its images with their names."""
     try:
+        require_fits(path)
         hdus = stack.enter_context(fits.open(path, memmap=False, lazy_load_hdus=False))
         return [(str(hdu.name).upper(), _Plane(path, hdu)) for hdu in hdus if hdu.is_image and len(hdu.shape) >= 2]
     except MeasureError:
         raise
+    except RecordError as error:
+        raise MeasureError(str(error)) from error
     except _BROKEN as error:
         raise _unreadable(path, error) from error
 
@@ -431,7 +443,7 @@ def _digest(plane: _Plane) -> str:
             digest.update(plane.rows(start, stop, np.float64).tobytes())
         return digest.hexdigest()
     size = math.prod(plane.hdu.shape) * abs(int(plane.hdu.header["BITPIX"])) // 8
-    with plane.path.open("rb") as stream:
+    with open_regular(plane.path, limits.HASHED_BYTES) as stream:
         stream.seek(plane.hdu.fileinfo()["datLoc"])
         while size and (data := stream.read(min(size, 1 << 20))):
             digest.update(data)
@@ -496,6 +508,7 @@ def _header(path: Path) -> fits.Header:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)
         try:
+            require_fits(path, first=True)
             return fits.getheader(path, 0)
         except _BROKEN:
             return fits.Header()

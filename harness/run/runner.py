@@ -14,16 +14,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
 from harness.language.message import say
-from harness.record import leftovers
+from harness.record import leftovers, limits
 from harness.record.reader import Record, read_record
 from harness.record.request import Request
 from harness.record.seal import WORK
 from harness.record.truth import Truth
+from harness.record.values import UNREADABLE, RecordError, lines_of, open_regular, read_json
 from harness.run import finish
 from harness.run.input_files import Given, compared
 from harness.run.inputs import InputError, require_inputs
@@ -104,13 +106,14 @@ def make_run(
         except BaseException:
             _unmake(folder, new=new)  # nothing was started, so there is nothing to record
             raise
+        beyond = finish.beyond_limits(folder)
         end = finish.with_own_failure(folder, end)
         end = end.because(finish.list_inputs(folder, compared(folder, given)), *_tidy(folder))
-        if end.stopped is None:
+        if end.stopped is None and not beyond:
             end = _measure(request, folder, end, signals)
         if end.state == "done":
             end = end.because(*_lacking(folder, end.printed))
-        finish.seal_end(folder, end)
+        finish.seal_end(folder, end, beyond)
         if end.stopped is not None:
             raise end.stopped
     return read_record(folder)
@@ -160,7 +163,7 @@ def _prepare(
 def _copy(source: Path, target: Path, sha256: str) -> None:
     """Copy a frame and check its SHA-256 against the request."""
     digest = hashlib.sha256()
-    with source.open("rb") as reader, target.open("xb") as writer:
+    with open_regular(source, limits.HASHED_BYTES, links=True) as reader, target.open("xb") as writer:
         while data := reader.read(1 << 20):
             digest.update(data)
             writer.write(data)
@@ -309,14 +312,16 @@ def _lacking(folder: Path, printed: str) -> Iterator[str]:
 
 
 def _has_entries(path: Path) -> bool:
-    with path.open("rb") as stream:
-        return len(stream.readlines(100_000)) > 1
+    try:
+        return len(list(islice(lines_of(path), 2))) > 1
+    except RecordError:
+        return True  # beyond the limits, as the seal says
 
 
 def _mosaic(products: Path) -> Any:
     try:
-        return json.loads(products.read_text(encoding="utf-8")).get("mosaic")
-    except (OSError, ValueError, AttributeError):
+        return read_json(products).get("mosaic")
+    except (OSError, *UNREADABLE):
         return None
 
 

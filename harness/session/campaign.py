@@ -26,6 +26,7 @@ from harness.record.convert import from_json, to_json
 from harness.record.leftovers import remove_tree
 from harness.record.reader import Record, read_record
 from harness.record.request import Request, Retention, TargetFacts
+from harness.record.values import read_any_json
 from harness.run.inputs import require_inputs
 from harness.run.runner import make_run
 from harness.session import budget, run_matrix
@@ -196,7 +197,7 @@ class Campaign:
         """
         path = self.folder / "subset.json"
         with FileLock(f"{path}.lock"):
-            known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+            known = read_any_json(path) if path.exists() else None
             choice = self._choice() if known is None else from_json(known, budget.Choice)
             if choice.name is None:
                 raise NoRoom(choice.why)  # not written: an interrupted session may have room when it is resumed

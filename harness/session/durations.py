@@ -11,6 +11,7 @@ from typing import Any
 from filelock import FileLock
 
 from harness.record.request import Request
+from harness.record.values import UNREADABLE, read_any_json
 
 FORMAT = "phase3-durations/1"
 KEPT = 5
@@ -57,11 +58,11 @@ class Durations:
 
     def _read(self) -> Mapping[str, list[float]]:
         try:
-            data: Any = json.loads(self._path.read_text(encoding="utf-8"))
+            data: Any = read_any_json(self._path)
             if data["format"] != FORMAT:
                 return {}
             return {str(name): [float(second) for second in seconds] for name, seconds in data["seconds"].items()}
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        except (OSError, AttributeError, *UNREADABLE):
             return {}
 
 

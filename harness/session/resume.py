@@ -17,7 +17,7 @@ from harness.language.message import Message, SaidError, say
 from harness.record.convert import ShapeError, from_json, to_json
 from harness.record.leftovers import remove_tree
 from harness.record.seal import read_seal
-from harness.record.values import RecordError
+from harness.record.values import RecordError, read_any_json
 from harness.session.model import JudgedRun, SessionError, Share, read_session
 from harness.session.options import NEWEST
 from harness.session.run_matrix import RUNS
@@ -112,8 +112,8 @@ def require_same(folder: Path, now: Start) -> None:
 
     """
     try:
-        before = from_json(json.loads((folder / STARTED).read_text(encoding="utf-8")), Start)
-    except (OSError, ValueError, ShapeError) as error:
+        before = from_json(read_any_json(folder / STARTED), Start)
+    except (OSError, ValueError, RecursionError, ShapeError) as error:
         raise ResumeError(
             say("expected {path} to be readable, found: {error}", path=str(folder / STARTED), error=str(error))
         ) from error

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.language.message import Message, say
+from harness.record.values import read_bytes
 from harness.session.checklist import DEFINITION_OF_DONE
 from harness.session.model import Session, SessionError, read_session
 from harness.signoff.page_part import part_of
@@ -99,7 +100,7 @@ def _subject(folder: Path, name: str, statement: Statement) -> Iterator[Message]
 
 def _part(path: Path, name: str, statement: Statement) -> Iterator[Message]:
     """Yield a message if the page shows another sign-off than this one."""
-    part = part_of(path.read_bytes())
+    part = part_of(read_bytes(path))
     if part and hashlib.sha256(part).hexdigest() != statement.predicate.shown.get(name):
         yield say("{name}: the sign-off that it shows was changed", name=name)
 

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from harness.language.message import say
+from harness.record.values import read_any_json
 from harness.targets import git
 from harness.targets.errors import TargetError
 
@@ -176,7 +177,7 @@ def _hashes(root: Path) -> dict[str, str]:
 def _manifest(root: Path) -> dict[str, Any] | None:
     """Return the hashes of a copy; ``None`` if their file is missing, torn, or of another format."""
     try:
-        manifest = json.loads(_beside(root).read_text(encoding="ascii"))
+        manifest = read_any_json(_beside(root), encoding="ascii")
     except (OSError, ValueError):
         return None
     whole = (

@@ -309,7 +309,7 @@ def _record(part: Part, key: str) -> Record | None:
         record = None if entry is None else read_record(inside(part.folder, entry.record))
     except (RecordError, OSError):
         return None
-    return record if record is not None and record.seal is not None and not record.damage else None
+    return record if record is not None and record.seal is not None and not (record.damage or record.beyond) else None
 
 
 # ---- what concerns a reader now ----

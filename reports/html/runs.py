@@ -129,6 +129,10 @@ class Runs:
             problems.append(say("The run ended as: {state}. {reason}", state=state, reason=found.seal.reason))
         if found.damage:
             problems.append(say("The record was changed since it was sealed: {what}", what="; ".join(found.damage[:5])))
+        if found.beyond:
+            problems.append(
+                say("The record is beyond the limits of the harness: {what}", what="; ".join(found.beyond[:5]))
+            )
         if found.history.torn:
             problems.append(say("Lines that could not be read: {what}", what="; ".join(found.history.torn[:5])))
         if found.products is None or found.products.mosaic is None:

@@ -17,8 +17,9 @@ import numpy as np
 from PIL import Image, ImageOps
 from skimage.measure import block_reduce
 
+from harness.record import limits
 from harness.record.products import Products
-from harness.record.values import RecordError, inside
+from harness.record.values import RecordError, inside, open_regular
 from reports.html.planes import (
     Compass,
     Depth,
@@ -108,7 +109,10 @@ def maps(run: Products | None, pair: Products | None, outlines: Sequence[Outline
 def read_photograph(folder: Path, name: str) -> Image.Image | None:
     """Decode a record's picture; ``None`` if it is missing, unreadable or too large."""
     try:
-        with Image.open(inside(folder, name), formats=("PNG",)) as opened:
+        with (
+            open_regular(inside(folder, name), limits.TEXT_BYTES) as stream,
+            Image.open(stream, formats=("PNG",)) as opened,
+        ):
             return opened.convert("RGBA") if opened.width * opened.height <= MAX_PIXELS else None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, RecordError):
         return None
