@@ -6,6 +6,7 @@ Runs of the harness (`harness.run.runner`) and observed runs of others (`harness
 from __future__ import annotations
 
 import contextlib
+import math
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from harness.record.seal import WORK, EndState, seal
 from harness.watch.disk import DiskSampler
 from harness.watch.process import SHARE as PROCESS_SHARE
 from harness.watch.process import ProcessSampler
+from harness.watch.resources import LONGEST_WAIT, Overrun
 from harness.watch.sampling import Watch
 
 CONSOLE = "console.log"
@@ -45,10 +47,19 @@ class End:
 AnyEnd = TypeVar("AnyEnd", bound=End)
 
 
-def watch(folder: Path, guard: int) -> Iterator[Watch]:
-    """Start to sample a run's disk and its processes, which descend from the guard process."""
-    yield Watch("disk", folder / "disk.jsonl", lambda: DiskSampler(folder))
-    yield Watch("processes", folder / "process.jsonl", lambda: ProcessSampler(guard), share=PROCESS_SHARE)
+def watch(folder: Path, guard: int, overrun: Overrun | None = None) -> Iterator[Watch]:
+    """Start to sample a run's disk and its processes, which descend from the guard process, and report each sample."""
+    seen = None if overrun is None else overrun.take
+    longest = math.inf if overrun is None else LONGEST_WAIT
+    yield Watch("disk", folder / "disk.jsonl", lambda: DiskSampler(folder), seen=seen)
+    yield Watch(
+        "processes",
+        folder / "process.jsonl",
+        lambda: ProcessSampler(guard),
+        share=PROCESS_SHARE,
+        longest=longest,
+        seen=seen,
+    )
 
 
 def stop(watches: list[Watch]) -> list[str]:

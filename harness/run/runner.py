@@ -33,6 +33,7 @@ from harness.run.stack_plan import NAME as STACK_PLAN
 from harness.run.stack_plan import stack_plan
 from harness.targets.start import prepare
 from harness.watch.guard import Ended, Guard, NotStartedError
+from harness.watch.resources import Overrun, allowed
 from harness.watch.sampling import Watch
 
 RESERVE_BYTES = 1_000_000
@@ -206,15 +207,20 @@ def _run(
         return _End("crashed", None, 0.0, (f"The target could not be started: {error}",))
     watches: list[Watch] = []
     stopped: BaseException | None = None
+    too_much = ""
     try:
         pid = guard.start()
         started = time.monotonic()
         with signals.open():
-            watches.extend(finish.watch(folder, guard.guard_pid))
+            overrun = Overrun(allowed(request.limits, folder), folder, guard.guard_pid)
+            watches.extend(finish.watch(folder, guard.guard_pid, overrun))
             if on_start is not None:
                 on_start(pid)
             while (ended := guard.wait(0.2)) is None:
                 signals.insist()
+                if too_much := overrun.look():
+                    ended = guard.end()
+                    break
         seconds = time.monotonic() - started
     except NotStartedError as error:
         return _End("crashed", None, 0.0, (f"The target could not be started: {error}",))
@@ -225,16 +231,18 @@ def _run(
     finally:
         guard.close()
         problems = finish.stop(watches)
-    return _judge_end(ended, stopped, seconds, request.seconds).because(*problems)
+    return _judge_end(ended, stopped, seconds, request.seconds, too_much).because(*problems)
 
 
-def _judge_end(ended: Ended, stopped: BaseException | None, seconds: float, limit: float) -> _End:
+def _judge_end(ended: Ended, stopped: BaseException | None, seconds: float, limit: float, too_much: str = "") -> _End:
     """Return the end of a run, with the reasons why it is not a normal one."""
     printed = _last_lines(ended.printed)
     if stopped is not None:
         what = "by the user" if isinstance(stopped, KeyboardInterrupt) else f"by {type(stopped).__name__}: {stopped}"
         reason = f"Expected the target to end by itself, found the run stopped {what}: run it again."
         end = _End("killed", None, seconds, (reason,), stopped)
+    elif too_much and ended.cause != "ended":
+        end = _End("killed", None, seconds, (too_much,))
     elif ended.cause == "timed out":
         reason = (
             f"Expected the target to end within {limit:g} s, found it still running, so its processes were ended; "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import threading
 import time
@@ -33,18 +34,20 @@ class Pace:
     """Choose the wait until the next sample, so that sampling takes at most its share of one core.
 
     The wait is at least ``SHORTEST`` and grows with 1/2000 of the run's time up to ``LONGEST``. Only the cost makes it longer:
-    listing 100,000 files takes 0.4 s, so the next wait is 20 s. Exact bytes come from the trace.
+    listing 100,000 files takes 0.4 s, so the next wait is 20 s. Exact bytes come from the trace. ``longest`` limits the wait in
+    every case.
     """
 
-    def __init__(self, share: float = SHARE) -> None:
+    def __init__(self, share: float = SHARE, longest: float = math.inf) -> None:
         self._share = share
         self._cost = 0.0
+        self._longest = longest
 
     def wait(self, cost: float, elapsed: float) -> float:
         """Return seconds to wait, given the CPU seconds of the last sample and the seconds since the start of the run."""
         # A thread's CPU clock may be coarse (16 ms on Windows), hence the mean. A rise counts at once.
         self._cost = max(cost, 0.5 * (self._cost + cost))
-        return max(min(max(SHORTEST, elapsed / 2000.0), LONGEST), self._cost / self._share)
+        return min(max(min(max(SHORTEST, elapsed / 2000.0), LONGEST), self._cost / self._share), self._longest)
 
 
 class Lines:
@@ -76,14 +79,24 @@ class Lines:
 
 
 class Watch:
-    """Run one sampler in a thread, and write its lines to a file."""
+    """Run one sampler in a thread, write its lines to a file, and report each to ``seen``."""
 
-    def __init__(self, name: str, path: Path, make: Callable[[], Sampler], *, share: float = SHARE) -> None:
+    def __init__(
+        self,
+        name: str,
+        path: Path,
+        make: Callable[[], Sampler],
+        *,
+        share: float = SHARE,
+        longest: float = math.inf,
+        seen: Callable[[Mapping[str, Any]], None] | None = None,
+    ) -> None:
         self._lines = Lines(path)
         self._sampler = make()
         self._stop = threading.Event()
         self._name = name
-        self._pace = Pace(share)
+        self._pace = Pace(share, longest)
+        self._seen = seen
         self.problem = ""
         self._thread = threading.Thread(target=self._watch, name=f"watch {name}", daemon=True)
         self._thread.start()
@@ -105,6 +118,8 @@ class Watch:
                 before = time.thread_time()
                 for line in self._sampler.sample(last=last):
                     self._lines.add(line)
+                    if self._seen is not None:
+                        self._seen(line)
                 if last:
                     return
                 self._stop.wait(self._pace.wait(time.thread_time() - before, time.monotonic() - start))
