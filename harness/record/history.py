@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import bisect
 import contextlib
+import gc
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -402,10 +403,12 @@ def read_history(folder: Path) -> History:
     """
     said = ""
     try:
-        reading = _with_traces(folder)
+        with _without_collector():
+            reading = _with_traces(folder)
         spend(reading.memory, "events and traces")
     except BeyondError as error:
         reading, said = _Reading([], [], [], [], [], [], set(), {}, []), str(error)
+    lost = max(reading.lost, _losses_on_console(folder / "console.log", reading.torn))
     disk = read_samples(folder / "disk.jsonl", reading.torn, DiskSample)
     processes = read_samples(folder / "process.jsonl", reading.torn, ProcessSample)
     return History(
@@ -418,12 +421,24 @@ def read_history(folder: Path) -> History:
         processes=processes,
         capabilities=frozenset(reading.capabilities),
         torn=tuple(reading.torn),
-        lost=max(reading.lost, _losses_on_console(folder / "console.log", reading.torn)),
+        lost=lost,
         settings=MappingProxyType(reading.settings),
         exceptions=_by_time(reading.exceptions),
         orders=_by_time(reading.orders),
         beyond=said,
     )
+
+
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """Hold the search for cycles while entries are read: it would look at all of them again and again, and they have none."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
 
 
 def _by_time(entries: list[_E]) -> tuple[_E, ...]:

@@ -10,7 +10,7 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import fields
@@ -319,7 +319,7 @@ def read_samples(path: Path, torn: list[str], kind: type[T]) -> tuple[T, ...]:
 def memory_beyond(what: str, most: int) -> Message:
     """Return the sentence for lines that take too much memory."""
     return say(
-        "{what} takes more than {most} MB of memory, the limit of the harness (docs/protocol.md)",
+        "{what}: more than {most} MB of memory, the limit of the harness (docs/protocol.md)",
         what=what,
         most=round(most / 2**20),
     )
@@ -350,12 +350,19 @@ def _names(kind: type, without: tuple[str, ...]) -> _Names:
 def _held(value: Any) -> int:
     if value is None or value is True or value is False or (not isinstance(value, str | float) and not value):
         return 0
-    size = sys.getsizeof(value)
-    if isinstance(value, Mapping):
-        return size + 232 + sum(64 + _held(part) for part in value.values())
     if isinstance(value, tuple | list):
-        return size + sum(map(_held, value))
-    return size
+        return sys.getsizeof(value) + _held_in(value)
+    if isinstance(value, Mapping):
+        return sys.getsizeof(value) + 232 + 64 * len(value) + _held_in(value.values())
+    return sys.getsizeof(value)
+
+
+def _held_in(parts: Collection[Any]) -> int:
+    inner = sum(_held(part) for part in parts if part.__class__ in _CONTAINERS and part)
+    return inner + sum(map(sys.getsizeof, parts))
+
+
+_CONTAINERS = frozenset({tuple, list, dict, MappingProxyType})
 
 
 def built(kind: Callable[..., T], data: Mapping[str, Any], **given: Any) -> T:
