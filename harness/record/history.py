@@ -322,10 +322,12 @@ class _Reading:
         """Replace texts that occur often, such as names of threads and paths, by one object each."""
         for name, value in data.items():
             if type(value) is str and name not in _OWN:
-                known = self._pool.setdefault(value, value)
-                if known is value:
+                known = self._pool.get(value)
+                if known is None:
+                    self._pool[value] = value
                     self.memory += 128 + sys.getsizeof(value)
-                data[name] = known
+                else:
+                    data[name] = known
 
     def _keep(self, entries: list[_E], entry: _E, without: tuple[str, ...] = _SHARED) -> None:
         entries.append(entry)
