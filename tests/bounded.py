@@ -10,7 +10,21 @@ MOST_MEMORY = 600
 """MiB, with the interpreter and its libraries."""
 
 _CONTEXT = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
-_LIBRARIES = ["harness.record.reader", "harness.checks.judge", "harness.run.measure", "harness.session.model"]
+# What the server loads once, so that a child starts in milliseconds.
+_LIBRARIES = [
+    "pytest",
+    "harness.checks.judge",
+    "harness.commands.judge",
+    "harness.commands.main",
+    "harness.field.autopsy",
+    "harness.run.measure",
+    "harness.run.runner",
+    "harness.session.rejudge",
+    "fixtures.frame_facts",
+    "reports.html.skymap",
+    "tests.record.test_bounds",
+    "tests.sample_session",
+]
 
 
 @dataclass(frozen=True)
@@ -53,7 +67,7 @@ def _first():
 def _call(connection, function, given):
     try:
         answer = Answer(function(*given), "", "", _memory())
-    except BaseException as error:  # also MemoryError and the exit of a command
+    except BaseException as error:  # noqa: BLE001 -- also MemoryError, and the exit of a command
         answer = Answer(None, type(error).__name__, str(error), _memory())
     connection.send(answer)
 
