@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
-from harness.language.message import Message, say
+from harness.language.message import say
 from harness.record import limits
 from harness.record.values import BeyondError, RecordError, open_regular, size_of
 
@@ -44,7 +44,14 @@ def require_fits(
             about.st_size > limits.SPARSE_BYTES
             and getattr(about, "st_blocks", about.st_size) * 512 < about.st_size // 100
         ):
-            raise _beyond(path, say("less than 1 % of its {size} is written", size=size_of(about.st_size)))
+            raise BeyondError(
+                say(
+                    "expected a FITS file whose content is written, found {path} of {size}, of which less than 1 % is "
+                    "written: leave it out",
+                    path=str(path),
+                    size=size_of(about.st_size),
+                )
+            )
         place = 0
         for _ in range(limits.HDUS):
             stream.seek(place)
@@ -56,7 +63,14 @@ def require_fits(
             place = stream.tell() + size + -size % _BLOCK
             if first or place >= about.st_size:
                 return
-        raise _beyond(path, say("more than {count} headers", count=limits.HDUS))
+        raise BeyondError(
+            say(
+                "expected a FITS file within the limits of the harness (docs/protocol.md) in {path}, found more than {count} "
+                "headers: leave it out",
+                path=str(path),
+                count=limits.HDUS,
+            )
+        )
 
 
 def _header(stream: IO[bytes], path: Path, *, begin: bool) -> Mapping[str, str] | None:
@@ -80,7 +94,14 @@ def _header(stream: IO[bytes], path: Path, *, begin: bool) -> Mapping[str, str] 
                 return cards
             name, _, value = card.partition(b"=")
             cards.setdefault(name.strip().decode("latin-1"), value.split(b"/")[0].strip().decode("latin-1"))
-    raise _beyond(path, say("a header of more than {count} blocks without its end", count=limits.HEADER_BLOCKS))
+    raise BeyondError(
+        say(
+            "expected a FITS file within the limits of the harness (docs/protocol.md) in {path}, found a header of more than "
+            "{count} blocks without its end: leave it out",
+            path=str(path),
+            count=limits.HEADER_BLOCKS,
+        )
+    )
 
 
 def _data_bytes(cards: Mapping[str, str], path: Path) -> int:
@@ -98,7 +119,15 @@ def _data_bytes(cards: Mapping[str, str], path: Path) -> int:
 def _axes(cards: Mapping[str, str], path: Path, name: str) -> list[int]:
     count = _whole(cards, name, 0)
     if count > limits.AXES:
-        raise _beyond(path, say("{name} = {count}", name=name, count=cards[name][:_LONGEST_VALUE]))
+        raise BeyondError(
+            say(
+                "expected a FITS file within the limits of the harness (docs/protocol.md) in {path}, found {name} = {count}: "
+                "leave it out",
+                path=str(path),
+                name=name,
+                count=cards[name][:_LONGEST_VALUE],
+            )
+        )
     axes = [_whole(cards, f"{name}{n + 1}", 0) for n in range(count)]
     if any(length < 0 for length in axes):
         raise RecordError(say("expected a size of the data in {path}, found a negative one", path=str(path)))
@@ -113,13 +142,26 @@ def _require_image(cards: Mapping[str, str], path: Path, pixels: int, side: int)
     name = "ZNAXIS" if packed else "NAXIS"
     axes = _axes(cards, path, name)
     # The colours are the first or the last axis.
-    shown = " x ".join(map(str, axes))
     longest = sorted(axes)[-2:]
     if math.prod(longest) > pixels or max(longest, default=0) > side or math.prod(axes) > 4 * pixels:
-        raise _beyond(path, say("an image of {shape} pixels", shape=shown))
+        raise BeyondError(
+            say(
+                "expected a FITS file within the limits of the harness (docs/protocol.md) in {path}, found an image of "
+                "{shape} pixels: leave it out",
+                path=str(path),
+                shape=" x ".join(map(str, axes)),
+            )
+        )
     tile = [_whole(cards, f"ZTILE{n + 1}", axes[0] if n == 0 else 1) for n in range(len(axes))]
     if packed and math.prod(tile) > _TILE_PIXELS:
-        raise _beyond(path, say("an image in packed parts of {shape} pixels", shape=" x ".join(map(str, tile))))
+        raise BeyondError(
+            say(
+                "expected a FITS file within the limits of the harness (docs/protocol.md) in {path}, found an image in packed "
+                "parts of {shape} pixels: leave it out",
+                path=str(path),
+                shape=" x ".join(map(str, tile)),
+            )
+        )
 
 
 def _whole(cards: Mapping[str, str], name: str, default: int) -> int:
@@ -131,13 +173,3 @@ def _whole(cards: Mapping[str, str], name: str, default: int) -> int:
             return int(float(text))
         except (ValueError, OverflowError):
             return default
-
-
-def _beyond(path: Path, found: Message) -> BeyondError:
-    return BeyondError(
-        say(
-            "expected a FITS file within the limits of the harness (docs/protocol.md) in {path}, found {found}: leave it out",
-            path=str(path),
-            found=found.render(),
-        )
-    )

@@ -58,7 +58,7 @@ _LOSS_LINE = b"phase3 probe: "
 # Texts that seldom occur twice.
 _OWN = frozenset({"text", "message"})
 # The fields whose texts are shared by many entries.
-_SHARED = (
+_SHARED: tuple[str, ...] = (
     "thread",
     "source",
     "key",
@@ -306,7 +306,7 @@ class _Reading:
                 if len(self.torn) < MOST_TORN:
                     self.torn.append(f"{path.name}, line {number}")
             if self.memory > limits.LINES_MEMORY:
-                raise BeyondError(memory_beyond("the record's events and traces", limits.LINES_MEMORY))
+                raise BeyondError(memory_beyond("events-*.jsonl + trace-*.jsonl", limits.LINES_MEMORY))
 
     def event(self, pid: int, data: Mapping[str, Any]) -> None:
         """Take a line of an events file."""
@@ -407,7 +407,7 @@ def read_history(folder: Path) -> History:
     try:
         with _without_collector():
             reading = _with_traces(folder)
-        spend(reading.memory, "events and traces")
+        spend(reading.memory, "events-*.jsonl + trace-*.jsonl")
     except BeyondError as error:
         reading, said = _Reading([], [], [], [], [], [], set(), {}, []), str(error)
     lost = max(reading.lost, _losses_on_console(folder / "console.log", reading.torn))

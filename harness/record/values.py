@@ -15,10 +15,11 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import fields
 from functools import cache
+from io import BufferedReader
 from operator import attrgetter
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 from harness.language.message import Message, SaidError, say
 from harness.record import limits
@@ -39,7 +40,7 @@ class BeyondError(RecordError):
     """Raised when a file, or a part of it, is beyond a limit of ``harness/record/limits.py``."""
 
 
-def open_regular(path: Path, most: int, *, links: bool = False) -> IO[bytes]:
+def open_regular(path: Path, most: int, *, links: bool = False) -> BufferedReader:
     """Open a regular file of at most ``most`` bytes for reading, without waiting. Every reader of untrusted files uses this.
 
     A pipe, a device or a socket would block a reader or never end. ``links`` allows a link to a regular file, for files that the
@@ -114,7 +115,7 @@ def spend(size: int, what: str) -> None:
     left[0] -= size
     if left[0] < 0:
         left[0] += size  # it is not kept
-        raise BeyondError(memory_beyond(f"the record with its {what}", left[1]))
+        raise BeyondError(memory_beyond(f"{what} (+ …)", left[1]))
 
 
 _LEFT: ContextVar[list[int] | None] = ContextVar("_LEFT", default=None)
@@ -148,27 +149,21 @@ def size_of(size: int) -> str:
 
 
 _KINDS = (
-    (stat.S_ISLNK, say("a link")),
-    (stat.S_ISDIR, say("a folder")),
-    (stat.S_ISFIFO, say("a pipe")),
-    (stat.S_ISSOCK, say("a socket")),
-    (stat.S_ISCHR, say("a device")),
-    (stat.S_ISBLK, say("a device")),
+    (stat.S_ISLNK, say("expected a regular file at {path}, found a link: remove it, and make the file again")),
+    (stat.S_ISFIFO, say("expected a regular file at {path}, found a pipe: remove it, and make the file again")),
+    (stat.S_ISSOCK, say("expected a regular file at {path}, found a socket: remove it, and make the file again")),
+    (stat.S_ISCHR, say("expected a regular file at {path}, found a device: remove it, and make the file again")),
+    (stat.S_ISBLK, say("expected a regular file at {path}, found a device: remove it, and make the file again")),
 )
+_OTHER = say("expected a regular file at {path}, found something else: remove it, and make the file again")
 
 
 def _require_regular(path: Path, found: os.stat_result, most: int) -> None:
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(21, "Is a directory", str(path))
     if not stat.S_ISREG(found.st_mode):
-        kind = next((word for test, word in _KINDS if test(found.st_mode)), say("something else"))
-        raise RecordError(
-            say(
-                "expected a regular file at {path}, found {kind}: remove it, and make it again",
-                path=str(path),
-                kind=kind.text,
-            )
-        )
+        problem = next((words for test, words in _KINDS if test(found.st_mode)), _OTHER)
+        raise RecordError(Message(problem.text, {"path": str(path)}))
     if found.st_size > most:
         raise too_large(path, found.st_size, most)
 
@@ -316,11 +311,11 @@ def read_samples(path: Path, torn: list[str], kind: type[T]) -> tuple[T, ...]:
     return tuple(found)
 
 
-def memory_beyond(what: str, most: int) -> Message:
-    """Return the sentence for lines that take too much memory."""
+def memory_beyond(name: str, most: int) -> Message:
+    """Return the sentence for files that take too much memory, by their names."""
     return say(
-        "{what}: more than {most} MB of memory, the limit of the harness (docs/protocol.md)",
-        what=what,
+        "{name} takes more than {most} MB of memory, the limit of the harness (docs/protocol.md)",
+        name=name,
         most=round(most / 2**20),
     )
 
@@ -343,7 +338,7 @@ class _Names:
 
 
 @cache
-def _names(kind: type, without: tuple[str, ...]) -> _Names:
+def _names(kind: Any, without: tuple[str, ...]) -> _Names:
     return _Names([part.name for part in fields(kind) if part.name not in without])
 
 

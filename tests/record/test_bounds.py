@@ -204,7 +204,7 @@ def test_lines_that_take_much_memory_are_beyond_the_limit(folder):
     seal_as_it_is(folder)
     answer = bounded(_read, folder)
     assert answer.value[0] == (
-        "the record's events and traces: more than 350 MB of memory, the limit of the harness (docs/protocol.md)",
+        "events-*.jsonl + trace-*.jsonl takes more than 350 MB of memory, the limit of the harness (docs/protocol.md)",
     )
 
 
