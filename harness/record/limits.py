@@ -67,7 +67,7 @@ DEPTH = 64
 PIXELS = 1_000_000_000
 """Pixels of an image that is measured, in one channel: rows by columns."""
 
-SIDE = 65_536
+SIDE = 32_768
 """Pixels of a row or a column of an image that is measured."""
 
 FRAME_PIXELS = 200_000_000

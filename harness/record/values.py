@@ -322,7 +322,8 @@ def memory_beyond(name: str, most: int) -> Message:
 
 def held_by(entry: Any, without: tuple[str, ...] = ()) -> int:
     """Estimate the bytes of memory that an object of a frozen class takes with what it holds, without that of some fields."""
-    names = _names(type(entry), without)
+    kind: Any = type(entry)
+    names = _names(kind, without)
     return 56 + 8 * len(names) + sum(map(_held, names.of(entry)))
 
 

@@ -328,7 +328,8 @@ def _measured(source: _Source, folder: Path) -> Products:
     """Return the products of a mosaic, without the kept tiles, and write its thumbnail."""
     rows, columns = source.shape
     step = _step(rows, columns)
-    reduction = math.ceil(max(rows, columns, 1) / _THUMBNAIL)
+    # A multiple of the step, so that strips of whole blocks of both are not high.
+    reduction = math.ceil(max(rows, columns, 1) / _THUMBNAIL / step) * step
     masks, depths, flat, small = [], [], [], []
     for start, stop in strips(rows, columns, math.lcm(step, reduction)):
         above, below = min(RUN - 1, start), min(RUN - 1, rows - stop)
@@ -343,24 +344,34 @@ def _measured(source: _Source, folder: Path) -> Products:
         raise MeasureError(
             f"expected a mosaic with pixels in {source.image.path.name}, found shape {source.shape}: run it again"
         )
+    # One after the other: the masks of a large mosaic are in memory twice while they are joined.
+    joined_depth = _joined(depths)
+    joined_mask, joined_flat = _joined(masks), _joined(flat)
     x, y, flux, *by_channel = brightest_stars(source.pixels, rows, columns).T
     picture, stretch = _picture(np.concatenate(small, axis=1))
     products = Products(
         mosaic=source.image.path.relative_to(folder).as_posix(),
         wcs=decimated_cards(source.wcs, step),
         step=step,
-        covered=np.concatenate(masks),
-        depth=np.concatenate(depths),
+        covered=joined_mask,
+        depth=joined_depth,
         stars=np.column_stack([*sky_of(source.wcs, x, y), flux]),
         tiles=(),
         thumbnail="thumbnail.png",
-        constant=np.concatenate(flat),
+        constant=joined_flat,
         planes=tuple(_plane(name, plane, folder) for name, plane in source.planes),
         channels=np.column_stack(by_channel),
         stretch=stretch,
     )
     Image.fromarray(picture, "RGBA").save(folder / "thumbnail.png")
     return products
+
+
+def _joined(strips_of: list[NDArray[_T]]) -> NDArray[_T]:
+    """Join strips of rows, and empty their list."""
+    whole = np.concatenate(strips_of)
+    strips_of.clear()
+    return whole
 
 
 def _step(rows: int, columns: int) -> int:
