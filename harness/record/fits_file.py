@@ -81,7 +81,8 @@ def _header(stream: IO[bytes], path: Path, *, begin: bool) -> Mapping[str, str] 
         if begin and not block.startswith(b"SIMPLE"):
             raise RecordError(
                 say(
-                    "expected a FITS file that can be read in {path}, found one that does not begin with SIMPLE: unpack it, or leave it out",
+                    "expected a FITS file that can be read in {path}, found one that does not begin with SIMPLE: "
+                    "unpack it, or leave it out",
                     path=str(path),
                 )
             )
