@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import stat
 import time
@@ -14,6 +13,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from harness.record import limits
+from harness.record.extent import walk
 from harness.record.values import read_samples
 
 PASSING = ("cache", "mask", "probe")
@@ -111,7 +111,7 @@ def remove_tree(folder: Path) -> None:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder, followlinks=False):
+    for parent, folders, files in walk(folder):
         yield from (Path(parent, name) for name in files)
         yield from (path for name in folders if (path := Path(parent, name)).is_symlink())
 
@@ -129,7 +129,7 @@ def _remove(path: Path) -> None:
 def _unlock(folder: Path) -> None:
     """Give the owner all rights on every part of a folder: a target may have made parts read-only."""
     folder.chmod(stat.S_IRWXU)
-    for parent, folders, files in os.walk(folder, followlinks=False):
+    for parent, folders, files in walk(folder):
         for name in folders + files:
             path = Path(parent, name)
             if not path.is_symlink():

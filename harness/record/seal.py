@@ -10,12 +10,14 @@ import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
 from harness.language.message import say
 from harness.record import limits
+from harness.record.extent import walk
 from harness.record.values import (
     UNREADABLE,
     RecordError,
@@ -115,10 +117,10 @@ def _hashed(folder: Path) -> tuple[dict[str, str], list[str]]:
     found: dict[str, str] = {}
     beyond: list[str] = []
     size = 0
-    for n, path in enumerate(_files(folder)):
-        if n == limits.ENTRIES:
-            beyond.append(f"the record has more than {limits.ENTRIES:,} files: the others were not hashed")
-            break
+    many = next(islice(_files(folder), limits.ENTRIES, None), None) is not None
+    if many:
+        beyond.append(f"the record has more than {limits.ENTRIES:,} files: those in its folders were not hashed")
+    for path in filter(Path.is_file, folder.iterdir()) if many else _files(folder):
         relative = path.relative_to(folder).as_posix()
         about = path.lstat()
         if relative in {SEAL, f"{SEAL}.part"} or not stat.S_ISREG(about.st_mode):
@@ -137,7 +139,7 @@ def _hashed(folder: Path) -> tuple[dict[str, str], list[str]]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder, followlinks=False):
+    for parent, folders, files in walk(folder):
         if Path(parent) == folder:
             folders[:] = [name for name in folders if name != WORK]
         yield from (Path(parent, name) for name in files)

@@ -289,7 +289,7 @@ def _tidy(folder: Path) -> Iterator[str]:
     kept = list(leftovers.clear(folder, counted))
     try:
         leftovers.remove_tree(folder / WORK)
-    except OSError as error:
+    except (OSError, RecursionError) as error:  # folders a thousand deep, which Python's library can't remove
         kept.append(f"{WORK}: {error}")
     yield finish.list_left(folder, counted)
     if kept:

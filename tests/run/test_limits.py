@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from dataclasses import replace
 
 import pytest
@@ -193,3 +194,26 @@ def test_pipes_among_the_outputs_make_nothing_wait(frames, folder):
     assert answer.value[1] == "done"
     assert "fifo" not in seal_of(folder)["reason"]
     assert read_record(folder).products.mosaic is None
+
+
+DEEP = """
+hello()
+for place in (outputs, record / "work" / "tmp"):
+    os.chdir(place)
+    for _ in range(1_500):
+        os.mkdir("d")
+        os.chdir("d")
+event("PROCESS_DONE")
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="paths of this system are short")
+def test_folders_a_thousand_deep_lose_no_record(frames, folder):
+    """Python's own walk fails on them. The record is sealed, says so, and nothing is concluded."""
+    try:
+        answer = bounded(_made, folder, frames, DEEP, seconds=30)
+        assert answer.error == ""
+        assert "folders more than 64 deep, the limit of the harness" in answer.value[0][0]
+        assert answer.value[3] == ["unknown"]
+    finally:
+        subprocess.run(["rm", "-rf", str(folder)], check=False)  # neither does Python remove them
