@@ -301,7 +301,7 @@ def _images(path: Path, stack: ExitStack) -> list[tuple[str, _Plane]]:
     except MeasureError:
         raise
     except RecordError as error:
-        raise MeasureError(str(error)) from error
+        raise MeasureError(f"{error}; run it again") from error
     except _BROKEN as error:
         raise _unreadable(path, error) from error
 
