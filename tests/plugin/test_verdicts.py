@@ -195,11 +195,20 @@ def test_on_a_terminal_one_line_lives_and_the_end_remains(tmp_path):
             printed += data
         assert process.wait(timeout=240) == 0, printed.decode(errors="replace")
     os.close(primary)
-    text = re.sub(r"\x1b\[[\d;]*m", "", printed.decode(errors="replace")).replace("\r\n", "\n")  # colours take no column
+    text = re.sub(r"\x1b\[[\d;]*m", "", printed.decode(errors="replace")).replace(
+        "\r\n", "\n"
+    )  # colours take no column
     assert re.search(r"\r(\[\d/\d\] )?chain-quick · ", text), text
     lines = [line.rpartition("\r")[2].rstrip() for line in text.split("\n") if line.strip()]
     assert not any("done after" in line for line in lines), "a good run leaves no line on a terminal"
     assert not any(re.search(r"chain-quick · .* tile ", line) for line in lines), "the living line remained"
     assert lines[-1].startswith("Report: ")
-    named = ("Report", "    ", "rootdir", "plugins", "platform", "configfile")  # lines that hold a path, or pytest's own
+    named = (
+        "Report",
+        "    ",
+        "rootdir",
+        "plugins",
+        "platform",
+        "configfile",
+    )  # lines that hold a path, or pytest's own
     assert [line for line in lines if len(line) > 100 and not line.startswith(named)] == []
