@@ -97,5 +97,6 @@ def _limits(row: Requirement, session: Session, lang: Language) -> Iterator[str]
         yield lang.say("Cases that were not run: {missing}.", missing=", ".join(row.missing))
     if session.interrupted is not None:
         yield lang.render(session.interrupted)
+    yield from (lang.render(doubt) for doubt in session.doubts)
     yield from not_covered(session, (), lang)
     yield from (f"△ {finding_line(known, lang)}" for known in known_findings(session))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.language.system import CODES
+from harness.session.integrity import note
 from reports.html.render import write_reports
 from reports.junit import junit
 from reports.material import Material
@@ -16,7 +17,10 @@ JUNIT = "junit.xml"
 
 
 def write_views(material: Material) -> tuple[Path, ...]:
-    """Write the report and the summary in each language, and JUnit, into the session's folder; return their paths."""
+    """Write the report and the summary in each language, and JUnit, into the session's folder; return their paths.
+
+    The manifest of a session that has one is brought up to date.
+    """
     folder = material.folder
     paths = list(write_reports(material))
     for code in CODES:
@@ -24,4 +28,5 @@ def write_views(material: Material) -> tuple[Path, ...]:
         paths[-1].write_text(summary(material.session, code, material.sha256), encoding="utf-8", newline="\n")
     paths.append(folder / JUNIT)
     paths[-1].write_bytes(junit(material.session))
+    note(folder, (path.name for path in paths))
     return tuple(paths)

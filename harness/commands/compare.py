@@ -6,7 +6,7 @@ import argparse
 
 from harness.commands.console import Commands, Text, tell, user_path
 from harness.language.message import Translate, say
-from harness.verdict import exit_status
+from harness.verdict import Outcome, exit_status, merge
 
 
 def register(commands: Commands, text: Text) -> None:
@@ -44,10 +44,11 @@ def _compare(options: argparse.Namespace, translate: Translate) -> int:
     from harness.compare.build import compare
     from harness.compare.sides import read_side
     from harness.language.catalogue import language
+    from harness.session.integrity import read_intact
     from reports.compared import rows, text
     from reports.html.compared import write_pages
 
-    sides = read_side(options.a), read_side(options.b)
+    sides = read_side(options.a, read_intact), read_side(options.b, read_intact)
     changes = compare(*sides)
     lang = language(options.lang)
     written = []
@@ -57,8 +58,11 @@ def _compare(options: argparse.Namespace, translate: Translate) -> int:
         written.append(options.json)
     if options.html is not None:
         written += write_pages(changes, *sides, options.html)
+    doubts = [doubt for side in sides if side.session is not None for doubt in side.session.doubts]
     # Last, because a reader that goes away (as in "| head") ends the command.
     print(text(rows(changes, lang), lang))
     for path in written:
         tell(say("Written: {path}", path=str(path)), translate)
-    return exit_status(changes.outcome)
+    for doubt in doubts:
+        tell(doubt, translate)
+    return exit_status(merge([changes.outcome, *((Outcome.UNKNOWN,) if doubts else ())]))

@@ -30,11 +30,12 @@ def _dod(options: argparse.Namespace, translate: Translate) -> int:
     from harness.language.catalogue import language
     from harness.session.checklist import DEFINITION_OF_DONE
     from harness.session.definition_of_done import read, together
+    from harness.session.integrity import read_intact
     from reports.badges import badge
     from reports.document.definition_of_done import write
     from reports.terminal import row_line
 
-    done = together(read(options.session), options.subject)
+    done = together(read(options.session, read_intact), options.subject)
     stem = "".join(c if c.isalnum() else "-" for c in done.subject.rpartition(" ")[2]).strip("-")
     paths = write(done, options.output or Path(f"validation-{stem[:40]}.md"))
     lang = language(options.lang)

@@ -1,6 +1,7 @@
-"""``phase3 verify SIGNOFF``: tell who signed what and when, and whether anything has changed since.
+"""``phase3 verify``: tell whether a session, a record or a sign-off is as it was written, and who signed what and when.
 
-Exit status: 0 the sign-off holds, 1 it is void, 2 usage, 3 it could not be found out, as for an unsigned one.
+Exit status: 0 nothing has changed and a sign-off holds, 1 something was changed, 2 usage, 3 it could not be found out, as for a
+session without a manifest and for an unsigned sign-off.
 """
 
 from __future__ import annotations
@@ -17,33 +18,90 @@ if TYPE_CHECKING:
 
     from harness.signoff.statement import Statement
 
+_WORST = (REFUSED, NOT_KNOWN, 0)
+
 
 def register(commands: Commands, text: Text) -> None:
     """Add ``verify``."""
     verify = commands.add_parser(
-        "verify", help=text(say("tell who signed a sign-off, and whether the session has changed since"))
+        "verify", help=text(say("tell whether a session, a record or a sign-off has changed, and who signed"))
     )
-    verify.add_argument("signoff", type=user_path, help=text(say("a signoff.json, or the session's folder")))
+    what = say("the folder of a session or of a record, or a signoff.json")
+    verify.add_argument("what", type=user_path, metavar="SESSION", help=text(what))
     signers = say("the keys that you trust, in the format of git's allowed signers")
     verify.add_argument("--allowed-signers", type=user_path, metavar="FILE", help=text(signers))
     verify.set_defaults(command=_verify)
 
 
 def _verify(options: argparse.Namespace, translate: Translate) -> int:
+    from harness.session.integrity import FILE, SESSION
+    from harness.signoff.statement import SIGNOFF
+
+    path: Path = options.what.absolute()
+    if not path.is_dir():
+        return _signoff(options, path, translate)
+    if (path / "request.json").is_file():
+        return _record(path, translate)
+    if not (path / SESSION).exists() and not (path / FILE).exists():
+        return _signoff(options, path / SIGNOFF, translate)
+    status = _session(path, translate)
+    if (path / SIGNOFF).exists():
+        status = min(status, _signoff(options, path / SIGNOFF, translate), key=_WORST.index)
+    return status
+
+
+def _session(folder: Path, translate: Translate) -> int:
+    """Compare a session with its manifest."""
+    from harness.session.integrity import check, not_sealed, other_limits
+
+    found = check(folder)
+    for _, message in found.changes:
+        _line(REFUSED, message, translate)
+    if not found.sealed:
+        return _end(NOT_KNOWN, not_sealed(), translate)
+    if found.changes:
+        return _end(
+            REFUSED, say("The session was changed. Files that differ: {count}.", count=len(found.changes)), translate
+        )
+    if other_limits(folder):
+        told = say("The limits of the checks are not those with which the session was judged.")
+        print(f"△ {told.render(translate)}")
+    whole = say(
+        "The session is as the harness left it. Whoever can write in its folder can also forge this: only a signature shows more."
+    )
+    return _end(0, whole, translate)
+
+
+def _record(folder: Path, translate: Translate) -> int:
+    """Compare a record with its seal, and its seal with the session that it is in."""
+    from harness.record.seal import SEAL
+    from harness.session.integrity import changes_in_record, require_known
+
+    require_known(folder)
+    if not (folder / SEAL).exists():
+        return _end(NOT_KNOWN, say("The record is not sealed: its run did not reach its end."), translate)
+    found = [message for _, message in changes_in_record(folder, folder.name)]
+    for message in found:
+        _line(REFUSED, message, translate)
+    if found:
+        return _end(REFUSED, say("The record was changed since it was sealed."), translate)
+    return _end(0, say("The record is as it was sealed."), translate)
+
+
+def _signoff(options: argparse.Namespace, path: Path, translate: Translate) -> int:
+    """Compare a session with its sign-off, and tell who signed."""
     from harness.language.catalogue import language
-    from harness.signoff.statement import SIGNOFF, SignoffError, read_bounded, read_statement
+    from harness.signoff.statement import SignoffError, read_bounded, read_statement
     from harness.signoff.verify import changes, read_differently
     from reports.badges import badge
     from reports.signoff import decision_title, flat, row_words
 
-    path: Path = options.signoff.absolute()
-    if path.is_dir():
-        path /= SIGNOFF
     lang = language(options.lang)
     if not path.is_file():
         raise SignoffError(
             say(
-                "expected a sign-off, found no file {path}: name a signoff.json, or write one with phase3 sign",
+                "expected a session, a record or a sign-off, found no file {path}: name a folder with a session.json or a "
+                "request.json, or a signoff.json",
                 path=str(path),
             )
         )

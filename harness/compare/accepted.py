@@ -21,6 +21,7 @@ from msgspec import Meta
 from harness.compare.model import AcceptedBy, Changes, ImageChange, OutputChange
 from harness.language.message import Message, say
 from harness.record.convert import ShapeError, from_json, other_names, to_json
+from harness.session.integrity import note
 from harness.session.model import SessionError
 
 FORMAT = "phase3-accepted/1"
@@ -141,6 +142,7 @@ def accept(folder: Path, changes: Changes, outputs: Iterable[OutputChange], by: 
     known = read_accepted(folder)
     path = folder / FILE
     _write(path, AcceptanceFile((*known.acceptances, made)))
+    note(folder, (FILE,))
     return path
 
 

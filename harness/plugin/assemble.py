@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import platform
 import sys
@@ -18,12 +18,13 @@ import pytest
 from harness.language.catalogue import translator
 from harness.language.message import Message, say
 from harness.plugin.preflight import needs_of
-from harness.record.convert import from_json, to_json
+from harness.record.convert import to_json
 from harness.record.values import RecordError
 from harness.session.checklist import Line
-from harness.session.model import RunEntry, Session, Share, TestEntry, with_shares, write_session
+from harness.session.model import RunEntry, Session, SessionError, Share, TestEntry, with_shares, write_session
 from harness.session.resume import SHARES
 from harness.session.rows import with_rows
+from harness.session.shares import changed_records, read_part, read_share, write_part
 from harness.targets import git
 from harness.targets.errors import TargetError
 from harness.verdict import Outcome
@@ -97,20 +98,37 @@ def write_collected(shares: Path, worker: str, items: Iterable[pytest.Item]) -> 
             "occasion": occasion,
             "needs": needs_of(item),
         }
-    (shares / f"{worker}.collected").write_text(json.dumps(collected), encoding="utf-8")
+    write_part(shares / f"{worker}.collected", collected)
 
 
 def read_collected(*shares: Path) -> dict[str, dict[str, Any]]:
-    """Return the facts of every test that a process collected, by id, from folders of shares."""
+    """Return the facts of every test that a process collected, by id, from folders of shares. Refused files are left out."""
     collected: dict[str, dict[str, Any]] = {}
     for path in (path for folder in shares for path in sorted(folder.glob("*.collected"))):
-        collected |= json.loads(path.read_text(encoding="utf-8"))
+        with contextlib.suppress(SessionError):  # `assemble` says so
+            collected |= read_part(path)
     return collected
+
+
+def _read_shares(folder: Path, shares: Path) -> tuple[list[Share], list[Message]]:
+    """Return the shares of a session, and a sentence on each file that is refused."""
+    found, refused = [], []
+    for path in sorted(shares.glob("*.json")):
+        try:
+            found.append(read_share(path))
+        except SessionError as error:
+            refused += error.messages
+    for path in sorted(folder.glob(f"{SHARES}*/*.collected")):
+        try:
+            read_part(path)
+        except SessionError as error:
+            refused += error.messages
+    return found, refused
 
 
 def write_share(shares: Path, worker: str, share: Share) -> None:
     """Write the runs and verdicts of one worker."""
-    (shares / f"{worker}.json").write_text(json.dumps(to_json(share)), encoding="utf-8")
+    write_part(shares / f"{worker}.json", to_json(share))
 
 
 def assemble(
@@ -132,7 +150,7 @@ def assemble(
         environment=_environment(),
         options=campaign.settings.deciding(),
     )
-    parts = [from_json(json.loads(p.read_text(encoding="utf-8")), Share) for p in sorted(shares.glob("*.json"))]
+    parts, refused = _read_shares(folder, shares)
     session = with_shares(session, parts)
     cut_off = say("The session was interrupted before this test had run.").render(translator(campaign.settings.lang))
     unreached = Report(Outcome.NOT_EVALUATED, cut_off, {})
@@ -143,7 +161,8 @@ def assemble(
     tests = tuple(_entries(collected, reports, unreached, earlier))
     session = with_shares(session, [Share(tests=tests), Share(runs=tuple(_unshared(folder, session)))])
     left = len(collected.keys() - reports.keys() - earlier)
-    session = replace(session, interrupted=_interrupted(left, len(session.tests)))
+    doubts = (*refused, *changed_records(folder, session))
+    session = replace(session, interrupted=_interrupted(left, len(session.tests)), doubts=doubts)
     session = with_rows(session, lines)
     write_session(session, folder)
     # A text file, not a link: not every system has links.

@@ -47,6 +47,7 @@ from harness.session.resume import (
     next_shares,
     reopen,
     require_same,
+    require_unchanged,
     stopped_runs,
     write_start,
 )
@@ -258,10 +259,22 @@ class Validation:
         command = shlex.join(["pytest", *session.config.invocation_params.args])
         self.session = assemble(self.campaign, self.shares, self.reports, self.lines, command)
         write_views(Material(self.folder))
+        self._seal()
         if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             # pytest's own status is 0 if every test was skipped, and 1 for missing evidence.
             session.exitstatus = exit_status(self.session.outcome)
         self._show_end(session.config)
+
+    def _seal(self) -> None:
+        """Write the manifest of the session, last of all: from here on every change shows."""
+        from harness.session.integrity import seal_session, with_doubts
+
+        try:
+            seal_session(self.folder)
+        except OSError as error:
+            if self.session is not None:
+                unsealed = say("The session could not be sealed ({error}), so it does not pass.", error=str(error))
+                self.session = with_doubts(self.session, unsealed)
 
     def undo(self) -> None:
         """Remove what a start that is refused has written: all of a new session, and nothing that an interrupted one had."""
@@ -404,6 +417,7 @@ def _begin(config: pytest.Config, campaign: Campaign) -> None:
         start = campaign.start()
         if campaign.settings.resume:
             require_same(campaign.folder, start)
+            require_unchanged(campaign.folder)
             campaign.stopped = stopped_runs(campaign.folder)
         else:
             write_start(campaign.folder, start)

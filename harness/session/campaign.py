@@ -26,6 +26,8 @@ from harness.record.convert import from_json, to_json
 from harness.record.leftovers import remove_tree
 from harness.record.reader import Record, read_record
 from harness.record.request import Request, Retention, TargetFacts
+from harness.record.seal import SEAL
+from harness.record.values import sha256_of
 from harness.run.inputs import require_inputs
 from harness.run.runner import make_run
 from harness.session import budget, run_matrix
@@ -255,7 +257,7 @@ class Campaign:
                     made = make_run(request, record_folder, dataset.folder, truth=dataset.truth)
                     if made.seal is not None and made.seal.state == "done" and variant == PLAIN:
                         self.durations.add(request, made.seal.seconds)
-        record = read_record(record_folder)
+        record = _as_asked(read_record(record_folder), request)
         self._runs[key] = entry_of(key, record, self.folder)
         return record
 
@@ -385,11 +387,18 @@ class Campaign:
         frames = self.dataset(self.cases[0]).facts.sha256 if self.settings.frames else ""
         config = json.dumps(to_json(self.own_config), sort_keys=True) if self.own_config else ""
         digest = hashlib.sha256(config.encode()).hexdigest()
-        return Start(self.settings.deciding(), targets, digest, frames, own_source())
+        return Start(self.settings.deciding(), targets, digest, frames, own_source(), self.folder.name)
 
     def share(self) -> Share:
         """Return what this process made of the session."""
         return Share(tuple(self._runs.values()), tuple(self._judged.values()), real_sets=self.real_sets)
+
+
+def _as_asked(record: Record, request: Request) -> Record:
+    """Return a record, as damaged if its request is not the one of this session: it was changed, or is of another session."""
+    if record.request.to_json() == Request.from_json(request.to_json()).to_json():
+        return record
+    return replace(record, damage=(*record.damage, "request.json: not what this session asked for"))
 
 
 def entry_of(key: str, record: Record, session: Path) -> RunEntry:
@@ -408,4 +417,5 @@ def entry_of(key: str, record: Record, session: Path) -> RunEntry:
         seconds=seal.seconds if seal else 0.0,
         mode=request.mode,
         workers=request.workers,
+        seal=sha256_of(record.folder / SEAL) if seal else "",
     )

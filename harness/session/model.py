@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeAlias
 
 import msgspec
 from msgspec import Meta
@@ -27,8 +27,8 @@ from harness.verdict import Conclusion, Outcome, Verdict, merge
 FORMAT = "phase3-session/2"
 OPTIONAL = frozenset(
     {
-        *("cases", "interrupted", "missing", "occasion", "options", "part", "patch", "questions"),
-        *("reason", "red_with_run_end", "scenario"),
+        *("cases", "doubts", "interrupted", "missing", "occasion", "options", "part", "patch", "questions"),
+        *("reason", "red_with_run_end", "scenario", "seal"),
     }
 )
 """Fields that older sessions do not have."""
@@ -61,6 +61,7 @@ class RunEntry:
     seconds: Annotated[float, Meta(ge=0)]
     mode: Annotated[str, Meta(description="classic, sds or grid.")]
     workers: Annotated[int, Meta(ge=1)]
+    seal: Annotated[str, Meta(description="SHA-256 of the record's seal.json; empty for a record without one.")] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,13 +214,17 @@ class Session:
         Message | None,
         Meta(description="Why the session ended before all its tests had run; null for one that reached its end."),
     ] = None
+    doubts: Annotated[
+        tuple[Message, ...],
+        Meta(description="Why it is not known that the session is as its runs left it; such a session does not pass."),
+    ] = ()
     outcome: Conclusion = field(init=False)
 
     def __post_init__(self) -> None:
         skipped = (Outcome.NOT_APPLICABLE, Outcome.NOT_EVALUATED)
         found = [t.outcome for t in self.tests if t.outcome not in skipped]
         # A session without an evaluated test concluded nothing: unknown. An interrupted one may have missed a failure.
-        _conclude(self, merge([*found, *((Outcome.UNKNOWN,) if self.interrupted else ())]))
+        _conclude(self, merge([*found, *((Outcome.UNKNOWN,) if self.interrupted or self.doubts else ())]))
         read_only(self)
 
     @property
@@ -385,11 +390,18 @@ def require_same_target(first: tuple[Path, Session], other: tuple[Path, Session]
         )
 
 
+Read: TypeAlias = Callable[[Path], tuple[Session, str]]
+"""Reads a session, with the SHA-256 of its file."""
+
+
 def write_session(session: Session, folder: Path) -> Path:
-    """Write ``session.json`` and return its path."""
+    """Write ``session.json``, note it in the manifest of a session that has one, and return its path."""
     path = folder / "session.json"
     text = json.dumps(session.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
     path.write_text(f"{text}\n", encoding="utf-8")
+    from harness.session.integrity import note  # noqa: PLC0415 -- that module builds on this one
+
+    note(folder, (path.name,))
     return path
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from harness.language.message import Message, say
 from harness.session.checklist import DEFINITION_OF_DONE
+from harness.session.integrity import said
 from harness.session.model import Session, SessionError, read_session
 from harness.signoff.page_part import part_of
 from harness.signoff.statement import SignedSession, SignoffError, Statement, read_bounded
-from harness.signoff.subjects import MAX_FILE, PAGES, SESSION, changes_in_record, digest_of, said, seals_of, within
+from harness.signoff.subjects import MAX_FILE, PAGES, SESSION, changes_in_record, digest_of, seals_of, within
 from harness.verdict import Outcome
 
 

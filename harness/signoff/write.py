@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from harness.language.message import say, visible
 from harness.language.system import Code
+from harness.session.integrity import note
 from harness.session.model import Session
 from harness.signoff.page_part import BEGIN, with_part
 from harness.signoff.signing import sign
@@ -160,6 +161,7 @@ def write(folder: Path, statement: Statement, pages: Mapping[str, bytes], key: P
     files = {SIGNOFF: content, **({} if signature is None else {SIGNATURE: signature}), **pages}
     for name, data in files.items():
         _replace(folder / name, data)
+    note(folder, (SIGNATURE, *files))
     return tuple(folder / name for name in files)
 
 
