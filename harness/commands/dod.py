@@ -45,6 +45,9 @@ def _dod(options: argparse.Namespace, translate: Translate) -> int:
     shown = badge(done.outcome, lang)
     whole = say("Definition of Done: {target}", target=done.subject).render(translate)
     print(f"{shown.sign} {lang.say('{label}: {text}', label=shown.word, text=whole)}")
+    for part in done.parts:
+        for doubt in part.session.doubts:
+            tell(say("{label}: {text}", label=str(part.folder), text=doubt.render(translate)), translate)
     for path in paths:
         tell(say("Written: {path}", path=str(path)), translate)
     return exit_status(done.outcome)

@@ -32,6 +32,8 @@ Difference = Literal["missing", "changed", "added"]
 END_STATES: tuple[EndState, ...] = ("done", "crashed", "timed out", "killed")
 SPARE = ("outputs",)
 """The folders that a copy of a record may lack: their content is measured before the seal, and checks do not read them."""
+READ = ("*.json*", "*.npz", "*.png", "*.csv", "console.log")
+"""The files beside the seal that checks and reports read."""
 SEAL = "seal.json"
 WORK = "work"
 
@@ -183,6 +185,6 @@ def differences(folder: Path, seal: Seal) -> Iterator[tuple[str, Difference]]:
                 yield name, "missing"
         elif sha256_of(path) != digest:
             yield name, "changed"
-    for path in sorted(folder.glob("*.json*")):
+    for path in sorted(path for pattern in READ for path in folder.glob(pattern)):
         if path.name != SEAL and path.name not in seal.files:
             yield path.name, "added"

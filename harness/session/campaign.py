@@ -417,5 +417,5 @@ def entry_of(key: str, record: Record, session: Path) -> RunEntry:
         seconds=seal.seconds if seal else 0.0,
         mode=request.mode,
         workers=request.workers,
-        seal=sha256_of(record.folder / SEAL) if seal else "",
+        seal=sha256_of(record.folder / SEAL) if (record.folder / SEAL).is_file() else "",
     )

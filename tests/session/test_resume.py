@@ -6,9 +6,8 @@ from dataclasses import replace
 import pytest
 
 from harness.language.message import say
-from harness.record.convert import from_json
 from harness.session import source
-from harness.session.model import Share, read_session, write_session
+from harness.session.model import read_session, write_session
 from harness.session.resume import (
     RESUMED,
     ResumeError,
@@ -21,6 +20,7 @@ from harness.session.resume import (
     write_start,
 )
 from harness.session.run_matrix import RUNS
+from harness.session.shares import read_share
 from tests.sample_session import sample_session
 
 SUBJECT, PAIR = "subject-per_tile", "pair-run_end"
@@ -49,7 +49,7 @@ def reopened(folder):
     shares = next_shares(folder)
     shares.mkdir()
     reopen(folder, shares)
-    return from_json(json.loads((shares / RESUMED).read_text(encoding="utf-8")), Share)
+    return read_share(shares / RESUMED)
 
 
 def test_a_stopped_run_is_made_again_with_all_that_was_compared_with_it(folder):
