@@ -396,7 +396,8 @@ class Campaign:
 
 def _as_asked(record: Record, request: Request) -> Record:
     """Return a record, as damaged if its request is not the one of this session: it was changed, or is of another session."""
-    if record.request.to_json() == Request.from_json(request.to_json()).to_json():
+    asked = Request.from_json(json.loads(json.dumps(request.to_json())))
+    if run_key(record.request) == run_key(asked):
         return record
     return replace(record, damage=(*record.damage, "request.json: not what this session asked for"))
 

@@ -63,8 +63,8 @@ class Integrity:
 def not_sealed() -> Message:
     """Say that a session has no manifest."""
     return say(
-        "The session is not sealed: it has no {file}, as sessions of earlier versions and interrupted ends. It is not known "
-        "whether it is as its runs left it. Run the validation again for a verdict.",
+        "The session is not sealed: it has no {file}. An earlier version wrote it, or its end was cut off. It is not known "
+        "whether it is as its runs left it. Run the validation again.",
         file=FILE,
     )
 
