@@ -6,8 +6,13 @@ from dataclasses import replace
 import pytest
 
 from harness.language.message import say
+from harness.record.convert import to_json
+from harness.record.seal import SEAL, read_seal, seal
+from harness.record.values import sha256_of
 from harness.session import source
-from harness.session.model import read_session, write_session
+from harness.session.integrity import FILE as MANIFEST
+from harness.session.integrity import seal_session
+from harness.session.model import Share, read_session, write_session
 from harness.session.resume import (
     RESUMED,
     ResumeError,
