@@ -112,7 +112,8 @@ def read_collected(*shares: Path) -> dict[str, dict[str, Any]]:
 
 def _read_shares(folder: Path, shares: Path) -> tuple[list[Share], list[Message]]:
     """Return the shares of a session, and a sentence on each file that is refused."""
-    found, refused = [], []
+    found: list[Share] = []
+    refused: list[Message] = []
     for path in sorted(shares.glob("*.json")):
         try:
             found.append(read_share(path))

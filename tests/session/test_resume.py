@@ -142,7 +142,7 @@ def test_the_source_of_the_harness_is_what_makes_and_judges_runs(tmp_path, monke
 @pytest.fixture
 def killed(tmp_path):
     """Return the folder of a session that was killed: sealed records, and the share of the worker that made them."""
-    folder = tmp_path / "sessions" / "20261130-000506-b7c297"
+    folder = tmp_path / "killed" / "20261130-000506-b7c298"
     folder.mkdir(parents=True)
     sample_session(folder)
     write_start(folder, Start({}, {}, session=folder.name))
@@ -166,7 +166,7 @@ def test_a_changed_session_is_not_resumed(folder):
     seal_session(folder)
     path = folder / "session.json"
     path.write_bytes(path.read_bytes().replace(b'"fail"', b'"pass"'))
-    with pytest.raises(ResumeError, match=r"session.json: changed.*--phase3-resume=20261130-000506-b7c297"):
+    with pytest.raises(ResumeError, match=r"(?s)session.json: changed.*--phase3-resume=20261130-000506-b7c297"):
         require_unchanged(folder)
 
 
