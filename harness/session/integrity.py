@@ -160,6 +160,8 @@ def read_intact(folder: Path, *, views: bool = True, sealed: bool = False) -> tu
     """
     doubt = require_intact(folder, views=views, sealed=sealed)
     session, digest = read_hashed(folder)
+    if doubt is None and (folder / FILE).exists() and _read(folder / FILE).get(SESSION) != digest:
+        raise IntegrityError(said(SESSION, "changed"))  # between the comparison and the reading
     return (session if doubt is None else with_doubts(session, doubt)), digest
 
 
