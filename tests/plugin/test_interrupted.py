@@ -180,7 +180,7 @@ def test_a_session_is_not_resumed_with_another_harness(stopped):
     finally:
         path.write_text(written, encoding="utf-8")
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "the harness is another version than before, 1 files differ (harness/checks/cost.py)" in done.stderr
+    assert "the harness is another version than before, 1 file differs (harness/checks/cost.py)" in done.stderr
 
 
 def test_nothing_to_resume_is_a_usage_error(tmp_path):
