@@ -164,7 +164,7 @@ def _prepare(
         message = say(
             "Expected to write a record in {folder}, found: {error}. Name a folder that can be written and has room.",
             folder=str(folder),
-            error=error.strerror if isinstance(error, NotWrittenError) else str(error),
+            error=(error.strerror if isinstance(error, NotWrittenError) else "") or str(error),
         )
         raise InputError(message) from error
     return files
