@@ -1,5 +1,6 @@
 """Writing the views of a session: how often files are read."""
 
+import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -14,6 +15,7 @@ from reports.write import write_views
 from tests.sample_session import sample_session
 
 OPENED = []
+_OTHER = os.O_WRONLY | os.O_RDWR | getattr(os, "O_DIRECTORY", 0)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -21,7 +23,7 @@ def hook():
     """Count the files that are opened for reading; an audit hook can't be removed, so there is one that adds to a list."""
 
     def note(event, arguments):
-        if event == "open" and arguments[1] in ("r", "rb"):
+        if event == "open" and not arguments[2] & _OTHER:
             OPENED.append(str(arguments[0]))
 
     sys.addaudithook(note)
