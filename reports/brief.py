@@ -28,10 +28,10 @@ def in_words(decisive: Decisive, lang: Language) -> str:
 
 def scope_in_words(scope: Scope, lang: Language) -> str:
     """Return on how many cases of which kind a line was evaluated; empty for a line without cases."""
-    say = lang.say
+    say, counted = lang.say, lang.counted
     kinds = (
-        say("{count} synthetic", count=scope.synthetic) if scope.synthetic else "",
-        say("{count} observed", count=scope.observed) if scope.observed else "",
+        counted("{count} synthetic", "{count} synthetic", count=scope.synthetic) if scope.synthetic else "",
+        counted("{count} observed", "{count} observed", count=scope.observed) if scope.observed else "",
         say("{count} of your own", count=scope.own) if scope.own else "",
     )
     run = " + ".join(filter(None, kinds))

@@ -9,10 +9,12 @@ from types import MappingProxyType
 from harness.analysis.figure import Figure, Unit
 from harness.compare.model import Changes, FigureChange, ImageChange, OutputChange, SideFacts, VerdictChange
 from harness.language.catalogue import Language
-from harness.language.message import Message, say, visible
+from harness.language.message import Message, flat, say
 from harness.verdict import Outcome
 from reports.badges import Badge, badge, role_word
-from reports.document.figures import draw
+from reports.document.figures import area, draw
+from reports.names import check_name
+from reports.rows import interrupted_badge, part_badge
 
 MAX_ROWS = 40
 """Rows of one part that the text shows; the page and the JSON file have all."""
@@ -135,14 +137,16 @@ _GROUPS: Mapping[str, Message] = MappingProxyType(
 def rows(changes: Changes, lang: Language) -> Rows:
     """Return everything that a view shows of a comparison."""
     outputs = [_output(output, lang) for output in changes.outputs]
+    figures = tuple(_figure(change, lang) for change in changes.figures)
+    listed = tuple(row for row in figures if row.before != row.after)
     only = ((say("Runs in A only"), changes.only_before), (say("Runs in B only"), changes.only_after))
     return Rows(
         badge=_headline_badge(changes, lang),
         headline=headline(changes, lang),
         sides=(_side("A", changes.before, lang), _side("B", changes.after, lang)),
-        counts=tuple(_counts(changes, lang)),
+        counts=tuple(_counts(changes, len(listed), lang)),
         verdicts=tuple(_verdict(change, lang) for change in changes.verdicts),
-        figures=tuple(_figure(change, lang) for change in changes.figures),
+        figures=listed,
         outputs=tuple(row for row in outputs if row.shown.differs or row.shown.grade == "not compared"),
         equal=tuple(row for row in outputs if not row.shown.differs and row.shown.grade != "not compared"),
         facts=tuple(
@@ -188,7 +192,7 @@ def _headline_badge(changes: Changes, lang: Language) -> Badge:
     return Badge(shown.sign, lang.render(words[changes.outcome]), shown.style)
 
 
-def _counts(changes: Changes, lang: Language) -> Iterator[str]:
+def _counts(changes: Changes, listed: int, lang: Language) -> Iterator[str]:
     ways = [change.way for change in changes.verdicts]
     yield lang.say(
         "verdicts: {worse} worse, {better} better, {other} changed otherwise",
@@ -196,7 +200,9 @@ def _counts(changes: Changes, lang: Language) -> Iterator[str]:
         better=ways.count("better"),
         other=ways.count("other"),
     )
-    yield lang.say("figures that changed: {count}", count=len(changes.figures))
+    yield lang.say("figures that changed: {count}", count=listed)
+    if left := len(changes.figures) - listed:
+        yield lang.say("figures that differ only in digits that are not printed (--json has them): {count}", count=left)
     yield lang.say(
         "pairs of runs: {count}, of these with different outputs: {different}",
         count=len(changes.outputs),
@@ -213,7 +219,18 @@ def _side(letter: str, side: SideFacts, lang: Language) -> SideRow:
         facts.append(lang.when(side.created))
     if side.sha256:
         facts.append(lang.say("session.json: SHA-256 {digest}…", digest=side.sha256[:12]))
-    return SideRow(letter, side.target, tuple(facts), None if side.outcome is None else badge(side.outcome, lang))
+    return SideRow(letter, side.target, tuple(facts), _side_badge(side, lang))
+
+
+def _side_badge(side: SideFacts, lang: Language) -> Badge | None:
+    """Return the badge of a session. A pass of a part has that of a line that was run in part, as in the session's own page."""
+    if side.outcome is None:
+        return None
+    if side.interrupted and side.outcome is not Outcome.FAIL:
+        return interrupted_badge(lang)
+    if side.outcome is Outcome.PASS and side.ran is not None and side.ran.run < side.ran.all:
+        return part_badge(side.ran.run, side.ran.all, side.ran.of, lang)
+    return badge(side.outcome, lang)
 
 
 def _where(case: str, role: str, lang: Language) -> str:
@@ -230,7 +247,7 @@ def _verdict(change: VerdictChange, lang: Language) -> ChangeRow:
     return ChangeRow(
         badge=Badge(sign, lang.render(word), style),
         where=_where(change.case, change.role, lang) or (lang.say("guard rails") if _is_row(change.check) else ""),
-        what=change.check or lang.say("test"),
+        what=check_name(change.check, lang) if change.check else lang.say("test"),
         before=_outcome(change.before, lang),
         after=_outcome(change.after, lang),
         sentence="" if sentence is None else lang.render(sentence),
@@ -244,7 +261,8 @@ def _is_row(check: str) -> bool:
 
 def _figure(change: FigureChange, lang: Language) -> FigureRow:
     before, after = (_written(change, numbers, lang) for numbers in (change.before, change.after))
-    return FigureRow(_where(change.case, change.role, lang), change.check, lang.render(change.label), before, after)
+    where, check = _where(change.case, change.role, lang), check_name(change.check, lang)
+    return FigureRow(where, check, lang.render(change.label), before, after)
 
 
 def _written(change: FigureChange, numbers: tuple[float, ...] | None, lang: Language) -> str:
@@ -288,8 +306,8 @@ def _sky(output: OutputChange, lang: Language) -> str:
         return lang.say("Both mosaics cover the same sky.")
     return lang.say(
         "Sky covered in A only: {lost} arcmin²; in B only: {new} arcmin².",
-        lost=round(output.lost_sky, 1) if output.lost_sky >= 1 else output.lost_sky,
-        new=round(output.new_sky, 1) if output.new_sky >= 1 else output.new_sky,
+        lost=area(output.lost_sky),
+        new=area(output.new_sky),
     )
 
 
@@ -343,10 +361,10 @@ def text(shown: Rows, lang: Language, *, most: int | None = MAX_ROWS) -> str:
         lines.append(f"  {side.letter}  {side.target}{outcome} · {' · '.join(side.facts)}")
     lines += [f"     {count}" for count in shown.counts]
     parts: Sequence[tuple[str, list[list[str]]]] = (
-        (lang.say("Verdicts"), [_verdict_lines(row) for row in shown.verdicts]),
+        (lang.say("Verdicts"), [_verdict_lines(row, lang) for row in shown.verdicts]),
         (lang.say("Outputs"), list(_grouped(shown.outputs, lang))),
-        (lang.say("Figures"), [[_figure_line(row)] for row in shown.figures]),
-        (lang.say("Environment"), [[f"  {r.group} · {r.name}: {r.before} → {r.after}"] for r in shown.facts]),
+        (lang.say("Figures"), [[_figure_line(row, lang)] for row in shown.figures]),
+        (lang.say("Environment"), [[_fact_line(row, lang)] for row in shown.facts]),
         *((title, [[f"  {key}"] for key in keys]) for title, keys in shown.only),
     )
     for title, entries in parts:
@@ -356,17 +374,13 @@ def text(shown: Rows, lang: Language, *, most: int | None = MAX_ROWS) -> str:
             if len(kept) < len(entries):
                 left = len(entries) - len(kept)
                 lines.append("  " + lang.say("and more, with --html or --json: {count}", count=left))
-    return "\n".join(map(_safe, lines))
+    return "\n".join(map(flat, lines))
 
 
-def _safe(line: str) -> str:
-    """Return one line that controls no terminal: names come from files, and may hold anything."""
-    return visible(" ".join(line.splitlines()))
-
-
-def _verdict_lines(row: ChangeRow) -> list[str]:
+def _verdict_lines(row: ChangeRow, lang: Language) -> list[str]:
     where = " · ".join(part for part in (row.where, row.what) if part)
-    lines = [f"  {row.badge.sign} {where}: {row.before.word} → {row.after.word}"]
+    change = f"{row.before.word} → {row.after.word}"
+    lines = [f"  {row.badge.sign} {lang.say('{label}: {text}', label=where, text=change)}"]
     lines += [f"      {row.sentence}"] if row.sentence else []
     return lines + [f"      {test}" for test in row.tests]
 
@@ -396,9 +410,14 @@ def output_lines(row: OutputRow, lang: Language) -> list[str]:
     ]
     if row.accepted:
         lines += [f"      {row.accepted}", f"      {lang.say('Reason: {reason}', reason=row.reason)}"]
-    return [_safe(line) for line in (*lines, *([f"      {row.void}"] if row.void else ()))]
+    return [flat(line) for line in (*lines, *([f"      {row.void}"] if row.void else ()))]
 
 
-def _figure_line(row: FigureRow) -> str:
+def _fact_line(row: FactRow, lang: Language) -> str:
+    return "  " + lang.say("{label}: {text}", label=f"{row.group} · {row.name}", text=f"{row.before} → {row.after}")
+
+
+def _figure_line(row: FigureRow, lang: Language) -> str:
     where = " · ".join(part for part in (row.where, row.check) if part)
-    return f"  {where} · {row.label}: {row.before} → {row.after}"
+    change = f"{row.before} → {row.after}"
+    return "  " + lang.say("{label}: {text}", label=f"{where} · {row.label}", text=change)

@@ -19,9 +19,18 @@ def decided(session: Session, lang: Language) -> tuple[Badge, str, str]:
     fails, unknowns, opens = (outcomes.count(o) for o in (Outcome.FAIL, Outcome.UNKNOWN, Outcome.NOT_EVALUATED))
     say = lang.say
     if session.outcome is Outcome.FAIL and fails:
-        sentence = say(
+        sentence = lang.counted(
+            "{target} does not meet the Definition of Done: {count} of {all} lines fails.",
             "{target} does not meet the Definition of Done: {count} of {all} lines fail.",
             count=fails,
+            target=session.target,
+            all=len(outcomes),
+        )
+    elif session.outcome is Outcome.UNKNOWN and unknowns and opens:
+        sentence = say(
+            "{target}: no decision. Of {all} lines, could not conclude: {count}; not run, or in part: {open}.",
+            count=unknowns,
+            open=opens,
             target=session.target,
             all=len(outcomes),
         )
@@ -35,7 +44,8 @@ def decided(session: Session, lang: Language) -> tuple[Badge, str, str]:
     elif session.outcome is not Outcome.PASS:
         sentence = title
     elif opens:
-        sentence = say(
+        sentence = lang.counted(
+            "{target}: nothing that was run fails, but {count} of {all} lines of the Definition of Done is still open.",
             "{target}: nothing that was run fails, but {count} of {all} lines of the Definition of Done are still open.",
             count=opens,
             target=session.target,

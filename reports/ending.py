@@ -8,22 +8,22 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from harness.language.catalogue import Language
 from harness.language.message import Message, say
 from harness.session.checklist import DEFINITION_OF_DONE
-from harness.session.decision import DecisionRow, row_of
+from harness.session.decision import row_of
 from harness.session.model import JudgedRun, Requirement, Session, TestEntry
 from harness.session.rows import plain
 from harness.verdict import Outcome, Verdict, merge, worst_first
 from reports.badges import Badge, badge, expected_red, found_red, role_word
-from reports.brief import figures_in_words, scope_in_words
+from reports.brief import figures_in_words
 from reports.headline import CONTROLS, answering, without_verdict
 from reports.names import check_name
 from reports.not_covered import Known
-from reports.rows import row_badge, row_note
+from reports.rows import part_badge, row_badge, row_note, row_scope
 
 _EVALUATED = (Outcome.FAIL, Outcome.UNKNOWN, Outcome.PASS)
 _RAILS = ("0.1", "4.1")
@@ -57,12 +57,12 @@ class Line:
         """Return the line without its sign: its word, name and figures, with scope and note in brackets."""
         label = lang.say("{label}: {text}", label=self.badge.word, text=self.name)
         label = lang.say("{label}: {text}", label=label, text=self.figures) if self.figures else label
-        return f"{label} ({self.beside})" if self.beside else label
+        beside = self.beside(lang)
+        return f"{label} ({beside})" if beside else label
 
-    @property
-    def beside(self) -> str:
-        """The scope and the note."""
-        return "; ".join(part for part in (self.scope, self.note) if part)
+    def beside(self, lang: Language) -> str:
+        """Return the scope and the note."""
+        return lang.semicolons(part for part in (self.scope, self.note) if part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +91,8 @@ def decision_lines(session: Session, lang: Language) -> tuple[Line, ...]:
 def checklist_line(row: Requirement, session: Session, lang: Language) -> Line:
     """Return a line of the checklist with the figures that decide it."""
     line, shown = row_of(row, session), row_badge(row, session, lang)
-    figures, scope = figures_in_words(line.figures, lang), _scope(line, shown, lang)
+    figures, scope = figures_in_words(line.figures, lang), row_scope(line.scope, shown, lang)
     return Line(shown, f"{row.id} {row.text}", figures, scope, row_note(row, session, lang))
-
-
-def _scope(line: DecisionRow, shown: Badge, lang: Language) -> str:
-    """Return the scope of a line in words; a badge that says how many cases were run says it once."""
-    return scope_in_words(replace(line.scope, missing=0) if shown.style == "part" else line.scope, lang)
 
 
 def scenario_lines(session: Session, lang: Language) -> tuple[Line, ...]:
@@ -125,9 +120,8 @@ def _scenario(letter: str, tests: Sequence[TestEntry], session: Session, lang: L
         figures = lang.say("tests that pass {count} of {all}", count=passed, all=len(tests))
     shown = badge(outcome, lang)
     if outcome is Outcome.PASS and missing:
-        part = lang.say("{run} of {all} cases", run=len(cases), all=len(cases) + len(missing))
-        shown = Badge("◐", part, "part")
-    return Line(shown, name, figures, _scope(line, shown, lang) if letter else "")
+        shown = part_badge(len(cases), len(cases) + len(missing), "cases", lang)
+    return Line(shown, name, figures, row_scope(line.scope, shown, lang) if letter else "")
 
 
 def _synthetic(letter: str, session: Session) -> tuple[str, ...]:
@@ -220,10 +214,11 @@ def _reason(group: Sequence[tuple[Verdict, JudgedRun]], lang: Language) -> Reaso
 
 def finding_text(known: Known, lang: Language) -> str:
     """Return a known finding in one line, with what decides first: that it is not the patch's, and where it is."""
-    word = lang.say("known, not the patch's") if known.before else lang.say("finding")
+    word = lang.say("known, not the patch's") if known.not_of_the_patch else lang.say("finding")
     cases = ", ".join(known.cases[:3]) + (f", … ({len(known.cases) - 3})" if len(known.cases) > 3 else "")
-    label = f"{check_name(known.check, lang)} ({word}: {cases})"
-    return lang.say("{label}: {text}", label=label, text=lang.render(known.sentence))
+    place = lang.say("{label}: {text}", label=word, text=cases)
+    label = f"{check_name(known.check, lang)} ({place})"
+    return lang.say("{label}: {text}", label=label, text=known.text(lang))
 
 
 def left_out(session: Session, lang: Language) -> str:

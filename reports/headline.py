@@ -7,6 +7,7 @@ from harness.session.checklist import DEFINITION_OF_DONE
 from harness.session.model import JudgedRun, Session, TestEntry
 from harness.verdict import Outcome, Verdict, rank
 from reports.badges import BEFORE, Badge, badge
+from reports.rows import interrupted_badge
 
 CONTROLS = frozenset({"control", "control-pair"})
 """Roles of a version with the bug. What a test concludes about them says nothing about the version under test."""
@@ -42,7 +43,7 @@ def _interrupted(session: Session, lang: Language) -> tuple[Badge, str, str]:
     title = lang.say("{target}: the validation was interrupted", target=session.target)
     if failed:
         title = lang.say("{target}: the validation fails; it was interrupted", target=session.target)
-    shown = badge(session.outcome, lang) if failed else Badge("◐", lang.say("interrupted"), "unknown")
+    shown = badge(session.outcome, lang) if failed else interrupted_badge(lang)
     evaluated = any(t.outcome in (Outcome.FAIL, Outcome.UNKNOWN, Outcome.PASS) for t in session.tests)
     return shown, title, f"{reason} {_figures(session, lang)}" if evaluated else reason
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -11,7 +12,9 @@ from PIL import Image
 from harness.record.reader import Record, read_record
 from harness.record.values import RecordError, inside
 from harness.session.model import RunEntry, read_hashed
+from harness.signoff.standing import Standing, beside
 from reports.html import skymap
+from reports.not_covered import Size, sizes
 
 T = TypeVar("T")
 
@@ -29,6 +32,16 @@ class Material:
         self._records: dict[str, Record | str] = {}
         self._photographs: dict[Path, Image.Image | None] = {}
         self._drawn: dict[Hashable, Any] = {}
+
+    @cached_property
+    def sizes(self) -> tuple[Size, ...]:
+        """The sizes of the runs, from the same reading of the records as the views."""
+        return sizes(map(self.record, self.runs))
+
+    @cached_property
+    def standing(self) -> Standing | None:
+        """How the sign-off beside the session stands; ``None`` if there is none. Pages, which are written again, don't count."""
+        return beside(self.folder, pages=False)
 
     def record(self, key: str | None) -> Record | str | None:
         """Return the record of a run, the error message if it can't be read, or ``None`` if the session has no such run."""
@@ -49,10 +62,6 @@ class Material:
 
     def photograph(self, record: Record) -> Image.Image | None:
         """Return the decoded picture of a record's mosaic; ``None`` where there is none that can be read."""
-        name = record.products.thumbnail if record.products is not None else None
-        if name is None:
-            return None
-        path = record.folder / name
-        if path not in self._photographs:
-            self._photographs[path] = skymap.read_photograph(record.folder, name)
-        return self._photographs[path]
+        if record.folder not in self._photographs:
+            self._photographs[record.folder] = skymap.picture_of(record)
+        return self._photographs[record.folder]

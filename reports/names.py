@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from harness.analysis.causes import MAIN_THREAD
 from harness.language.catalogue import Language
 from harness.language.message import Message, say
 
@@ -35,6 +36,12 @@ _NAMES: Mapping[str, Message] = MappingProxyType(
 def check_name(check: str, lang: Language) -> str:
     """Return the name of a check; a row of the guard rails and an unknown check are their own names."""
     return lang.render(_NAMES.get(check, Message(check)))
+
+
+def thread_name(name: str, lang: Language) -> str:
+    """Return the name of a thread; Python's name of the main thread in words."""
+    main = lang.say("main thread")
+    return name.replace(MAIN_THREAD, main, 1) if name.partition(" ")[0] == MAIN_THREAD else name
 
 
 def check_names(checks: tuple[str, ...], lang: Language) -> str:

@@ -6,12 +6,13 @@ The page, the summary, the terminal and ``dod`` show the same sentences.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.analysis.lifetimes import live_bytes
 from harness.language.catalogue import Language
-from harness.language.message import Message
+from harness.language.message import Message, counted
 from harness.record.reader import Record
+from harness.session.evidence import holes_with_run_end
 from harness.session.model import Session
 from harness.session.rows import plain
 from harness.verdict import Outcome, Verdict
@@ -33,15 +34,29 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A finding that does not count against the patch: its check, the sentence of its first case, and its cases.
+    """A finding that does not count against the patch: its check, a sentence, and its cases.
 
-    ``before`` says that the baseline has it in every case.
+    ``before`` says that the baseline has it in every case, ``with_run_end`` that the run with ``run_end`` has it: then it is not
+    the patch's, whatever the baseline has. ``about`` is the case that the sentence is about, where the cases have different
+    sentences; it is empty for a sentence that holds for all.
     """
 
     check: str
     sentence: Message
     cases: tuple[str, ...]
     before: bool
+    with_run_end: bool = False
+    about: str = ""
+
+    @property
+    def not_of_the_patch(self) -> bool:
+        """Whether another run shows that the patch is not its cause."""
+        return self.before or self.with_run_end
+
+    def text(self, lang: Language) -> str:
+        """Return the sentence, with the case that it is about."""
+        said = lang.render(self.sentence)
+        return lang.say("{text} This is about {case}.", text=said, case=self.about) if self.about else said
 
 
 def sizes(records: Iterable[Record | str | None]) -> tuple[Size, ...]:
@@ -55,34 +70,72 @@ def sizes(records: Iterable[Record | str | None]) -> tuple[Size, ...]:
 
 def not_covered(session: Session, runs: Iterable[Size], lang: Language) -> tuple[str, ...]:
     """Return a sentence for each thing that a reader could take for covered and that the session did not run."""
-    return (*_left_out(session, lang), *_conditions(session, lang), *_size(runs, lang), *_frames(session, lang))
+    return (*_left_out(session, lang), *_conditions(session, lang), *largest_run(runs, lang), *_frames(session, lang))
 
 
 def known_findings(session: Session) -> tuple[Known, ...]:
-    """Return the findings on the version under test that do not count against the patch, one for each check."""
+    """Return the findings on the version under test that do not count against the patch, one for each check.
+
+    Holes that the run with ``run_end`` has too come first: they are in the mosaic that a reader looks at.
+    """
     found: dict[str, list[tuple[Verdict, str]]] = {}
     for judged in session.judged:
         for verdict in judged.verdicts if judged.role == "subject" else ():
             if verdict.axis == "quality" and verdict.outcome is Outcome.FAIL and not verdict.gates:
                 found.setdefault(verdict.check, []).append((verdict, judged.case))
-    return tuple(
-        Known(
-            check,
-            entries[0][0].sentence,
-            tuple(dict.fromkeys(case for _, case in entries)),
-            all(verdict.standing == "pre-existing" for verdict, _ in entries),
-        )
-        for check, entries in sorted(found.items())
+    quality = (_known(check, entries) for check, entries in sorted(found.items()))
+    return (*known_holes((session,)), *quality)
+
+
+def _known(check: str, entries: Sequence[tuple[Verdict, str]]) -> Known:
+    cases = tuple(dict.fromkeys(case for _, case in entries))
+    before = all(verdict.standing == "pre-existing" for verdict, _ in entries)
+    first, case = entries[0]
+    if len({verdict.sentence.render() for verdict, _ in entries}) == 1 and not _counts(first):
+        return Known(check, first.sentence, cases, before)
+    if all(_counts(verdict) and verdict.sentence.text == first.sentence.text for verdict, _ in entries):
+        causes = {cause.render() for verdict, _ in entries for cause in verdict.cause}
+        return Known(check, replace(first.sentence, values={"count": len(causes)}), cases, before)
+    return Known(check, first.sentence, cases, before, about=case)
+
+
+def _counts(verdict: Verdict) -> bool:
+    """Return whether a sentence has one number, and it is that of the findings, which are listed as causes, each once."""
+    return dict(verdict.sentence.values) == {"count": len({cause.render() for cause in verdict.cause})}
+
+
+def known_holes(sessions: Iterable[Session]) -> tuple[Known, ...]:
+    """Return the holes of the version under test that the run with ``run_end`` has too, over all cases; empty without one.
+
+    Of a case that several runs or sessions have, the largest holes count.
+    """
+    found: dict[str, tuple[float, int]] = {}
+    for judged in (j for session in sessions for j in session.judged if j.role == "subject"):
+        numbers = holes_with_run_end(judged)
+        if numbers is not None:
+            count, area = numbers
+            found[judged.case] = max(found.get(judged.case, (0.0, 0)), (area, int(count)))
+    if not found:
+        return ()
+    area, count = (sum(each) for each in zip(*found.values(), strict=True))
+    sentence = counted(
+        "{count} hole, {area} arcmin²: run_end does not cover this sky either.",
+        "{count} holes, {area} arcmin²: run_end does not cover this sky either.",
+        count=int(count),
+        area=area,
     )
+    return (Known("holes", sentence, tuple(sorted(found)), before=False, with_run_end=True),)
 
 
 def finding_line(known: Known, lang: Language) -> str:
     """Return a finding in one line: its check, what it says, its cases, and whether the patch can be its cause."""
     values = {
         "check": check_name(known.check, lang),
-        "text": lang.render(known.sentence),
+        "text": known.text(lang),
         "cases": _listed(known.cases),
     }
+    if known.with_run_end:
+        return lang.say("{check}: {text} The patch is not the cause ({cases}).", **values)
     if known.before:
         return lang.say("{check}: {text} The baseline has it too ({cases}).", **values)
     return lang.say("{check}: {text} It is not known whether the baseline has it ({cases}).", **values)
@@ -117,7 +170,7 @@ def _left_out(session: Session, lang: Language) -> Iterator[str]:
         parts.append(lang.say("cases {names}", names=_listed(cases)))
     if not parts:
         return
-    what = "; ".join(parts)
+    what = lang.semicolons(parts)
     if session.options.get("quick"):
         yield lang.say("Not run: {what}. Run them without --phase3-quick.", what=what)
     else:
@@ -135,13 +188,14 @@ def _conditions(session: Session, lang: Language) -> Iterator[str]:
         yield lang.say("Platform: {name} only.", name=platforms.pop())
 
 
-def _size(runs: Iterable[Size], lang: Language) -> Iterator[str]:
-    """Yield the size of the largest run: larger ones were not tried."""
+def largest_run(runs: Iterable[Size], lang: Language) -> Iterator[str]:
+    """Yield the most frames and the most bytes of a run: larger ones were not tried."""
     known = list(runs)
     if known:
-        yield lang.say(
-            "Largest run: {frames} frames, {size} of caches.",
-            frames=max(size.frames for size in known),
+        yield lang.counted(
+            "No run had more than {count} frame, or more than {size} of caches at once.",
+            "No run had more than {count} frames, or more than {size} of caches at once.",
+            count=max(size.frames for size in known),
             size=lang.size(max(size.bytes for size in known)),
         )
 

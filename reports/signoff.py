@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.language.catalogue import Language
-from harness.language.message import say, visible
+from harness.language.message import flat
 from harness.session.decision import DecisionRow, decision
 from harness.session.model import Requirement, Session
+from harness.signoff.signed_later import kind_of
 from harness.signoff.standing import Standing
 from harness.signoff.statement import Predicate, RowDecision, SeenRow, decision_word
 from harness.verdict import Outcome
-from reports.badges import badge
-from reports.brief import figures_in_words, scope_in_words
-from reports.not_covered import finding_line, known_findings, not_covered
+from reports.brief import figures_in_words
+from reports.not_covered import Size, finding_line, known_findings, not_covered
+from reports.rows import part_of, row_badge, row_scope, seen_badge
+
+MAX_CHANGES = 3
+"""Changes that one line names; it counts the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,8 @@ class StandingWords:
 def standing_words(standing: Standing, lang: Language) -> StandingWords:
     """Return the words for a sign-off.
 
-    For one that is not void they follow from the statement alone, so a page that is written again shows the same bytes.
+    For one that is not void they follow from the statement and the key that signed it, so a page that is written again shows the
+    same bytes, or those with the key of a later signature (``harness.signoff.signed_later``).
     """
     if standing.statement is None:
         return StandingWords(lang.say("The sign-off is void."), tuple(map(lang.render, standing.changes)), ())
@@ -41,15 +45,15 @@ def standing_words(standing: Standing, lang: Language) -> StandingWords:
         title = lang.say("The sign-off by {by} of {at} is void.", **facts)
         return StandingWords(title, tuple(map(lang.render, standing.changes)), lines)
     title = decision_title(said, lang)
-    if said.key is None:
-        kind = say("UNSIGNED: the name and the date are not proved.")
-    else:
-        kind = say(
-            "Signed with the key {key}. To see whose key it is, and that nothing was changed: {command}",
-            key=said.key,
-            command="phase3 verify signoff.json --allowed-signers FILE",
-        )
-    return StandingWords(title, (lang.render(kind),), lines)
+    return StandingWords(title, (lang.render(kind_of(said.key or standing.key)),), lines)
+
+
+def standing_line(standing: Standing, lang: Language) -> str:
+    """Return how a sign-off stands in one line, in the words of the page: unsigned, signed by whom, or why it is void."""
+    words = standing_words(standing, lang)
+    left = len(words.sentences) - MAX_CHANGES
+    more = (f"… ({left})",) if left > 0 else ()
+    return flat(f"{words.title} {'; '.join((*words.sentences[:MAX_CHANGES], *more))}")
 
 
 def decision_title(said: Predicate, lang: Language) -> str:
@@ -61,22 +65,21 @@ def decision_title(said: Predicate, lang: Language) -> str:
 def row_words(row: RowDecision, lang: Language) -> str:
     """Return a line's decision with what the reviewer saw, and the comment."""
     word = lang.render(decision_word(row.decision))
-    seen = f"{badge(row.outcome, lang).word}; {row.figure}" if row.figure else badge(row.outcome, lang).word
+    shown = seen_badge(row.outcome, row.part, lang)
+    seen = lang.semicolons(filter(None, (f"{shown.sign} {shown.word}", row.figure)))
     line = lang.say("{id} {text}: {decision} ({seen})", id=row.id, text=row.text, decision=word, seen=seen)
-    return flat(visible(f"{line} – {row.comment}" if row.comment else line))
+    return flat(f"{line} – {row.comment}" if row.comment else line)
 
 
-def flat(text: str) -> str:
-    """Return a text in one line, so that a comment or a name can't look like further lines of the output."""
-    return re.sub(r"\s*[\t\n\r]\s*", " ", text)
+def seen_rows(session: Session, runs: Sequence[Size], lang: Language) -> tuple[SeenRow, ...]:
+    """Return the lines of the Definition of Done in the words that a reviewer is shown before the decision.
+
+    ``runs`` are the sizes of the session's runs.
+    """
+    return tuple(_seen(found, session, runs, lang) for found in decision(session))
 
 
-def seen_rows(session: Session, lang: Language) -> tuple[SeenRow, ...]:
-    """Return the lines of the Definition of Done in the words that a reviewer is shown before the decision."""
-    return tuple(_seen(found, session, lang) for found in decision(session))
-
-
-def _seen(found: DecisionRow, session: Session, lang: Language) -> SeenRow:
+def _seen(found: DecisionRow, session: Session, runs: Sequence[Size], lang: Language) -> SeenRow:
     """Return a line with its figures. Without figures it has the sentence on what it rests."""
     row, figures = found.row, figures_in_words(found.figures, lang)
     reason = "" if row.reason is None else lang.render(row.reason)
@@ -86,16 +89,17 @@ def _seen(found: DecisionRow, session: Session, lang: Language) -> SeenRow:
         row.text,
         row.outcome,
         figure=figures or reason,
-        scope=scope_in_words(found.scope, lang),
-        limits=(*more, *_limits(row, session, lang)),
+        scope=row_scope(found.scope, row_badge(row, session, lang), lang),
+        limits=(*more, *_limits(row, session, runs, lang)),
+        part=part_of(row, (session,)),
     )
 
 
-def _limits(row: Requirement, session: Session, lang: Language) -> Iterator[str]:
+def _limits(row: Requirement, session: Session, runs: Sequence[Size], lang: Language) -> Iterator[str]:
     """Yield what a line's verdict does not cover: its own missing cases, then what the page says of the session."""
     if row.missing and row.outcome is Outcome.PASS:
         yield lang.say("Cases that were not run: {missing}.", missing=", ".join(row.missing))
     if session.interrupted is not None:
         yield lang.render(session.interrupted)
-    yield from not_covered(session, (), lang)
+    yield from not_covered(session, runs, lang)
     yield from (f"△ {finding_line(known, lang)}" for known in known_findings(session))

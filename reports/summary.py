@@ -5,11 +5,13 @@ The page has a limited size. It says how much is left out, and lists failures be
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from harness.language.catalogue import Language, language
 from harness.language.system import Code
 from harness.session.model import Requirement, Session
+from harness.signoff.standing import Standing
 from harness.verdict import rank
 from reports.badges import Badge, badge, told_apart
 from reports.decided import decided
@@ -19,7 +21,8 @@ from reports.headline import answering
 from reports.html.build import FILES, REAL_COMMAND
 from reports.html.overview import Glance, glance, run_key
 from reports.markdown import render
-from reports.not_covered import finding_line, known_findings, not_covered
+from reports.not_covered import Size, finding_line, known_findings, not_covered
+from reports.signoff import standing_line
 
 MAX_BYTES = 60_000
 """The largest page that every service shows: a comment on GitHub may have 65,536 characters."""
@@ -58,6 +61,7 @@ class SummaryView:
     badge: Badge
     title: str
     sentence: str
+    signoff: str
     real_command: str
     files: tuple[str, ...]
     done: tuple[RowView, ...]
@@ -75,10 +79,17 @@ class SummaryView:
     sha256: str
 
 
-def summary(session: Session, name: Code, sha256: str) -> str:
-    """Return the page in a language. ``sha256`` is the hash of ``session.json``: it says which session the page shows."""
+def summary(
+    session: Session, name: Code, sha256: str, runs: Iterable[Size] = (), standing: Standing | None = None
+) -> str:
+    """Return the page in a language.
+
+    ``sha256`` is the hash of ``session.json``: it says which session the page shows. ``runs`` are the sizes of its runs, and
+    ``standing`` says how its sign-off stands.
+    """
     lang = language(name)
-    view = _view(replace(session, judged=told_apart(session.judged)), lang, sha256)
+    signoff = "" if standing is None else standing_line(standing, lang)
+    view = _view(replace(session, judged=told_apart(session.judged)), lang, sha256, tuple(runs), signoff)
     page = render("reports", "summary.md.j2", view, name)
     if len(page.encode()) <= MAX_BYTES:
         return page
@@ -88,7 +99,7 @@ def summary(session: Session, name: Code, sha256: str) -> str:
     return whole_lines.decode() + end
 
 
-def _view(session: Session, lang: Language, sha256: str) -> SummaryView:
+def _view(session: Session, lang: Language, sha256: str, runs: tuple[Size, ...], signoff: str) -> SummaryView:
     mark, title, sentence = decided(session, lang)
     found = reasons(session, lang)
     keys = dict(pair for verdict, _ in answering(session) for pair in keys_of(verdict, lang))
@@ -102,10 +113,11 @@ def _view(session: Session, lang: Language, sha256: str) -> SummaryView:
         badge=mark,
         title=title,
         sentence=sentence,
+        signoff=signoff,
         real_command=REAL_COMMAND if session.self_test else "",
         files=tuple(FILES.values()),
         done=tuple(RowView(line.badge.sign, line.text(lang)) for line in decision_lines(session, lang)[:MAX_ROWS]),
-        not_covered=tuple(filter(None, (named, *not_covered(asked, (), lang)))),
+        not_covered=tuple(filter(None, (named, *not_covered(asked, runs, lang)))),
         commands=tuple(pair for pair in commands(session, lang) if pair[1] != REAL_COMMAND),
         known=tuple(finding_line(known, lang) for known in known_findings(session)[:MAX_ROWS]),
         why=tuple(_reason(reason, lang) for reason in found[:MAX_FOUND]),
@@ -127,7 +139,7 @@ def _reason(reason: Reason, lang: Language) -> RowView:
 
 def _checklist_row(row: Requirement, session: Session, lang: Language) -> ChecklistRow:
     line = checklist_line(row, session, lang)
-    return ChecklistRow(row.id, line.badge, row.text, line.figures, line.beside)
+    return ChecklistRow(row.id, line.badge, row.text, line.figures, line.beside(lang))
 
 
 def _glance(session: Session, lang: Language) -> Glance:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from harness.language.catalogue import Language, language
 from harness.session.checklist import DEFINITION_OF_DONE
 from harness.session.model import Requirement, Session
-from reports.badges import badge
+from harness.signoff.standing import Standing
 from reports.decided import decided
 from reports.ending import (
     Reason,
@@ -25,7 +25,9 @@ from reports.ending import (
     scenario_lines,
     seen,
 )
-from reports.not_covered import known_findings, not_covered
+from reports.not_covered import Size, known_findings, not_covered
+from reports.rows import row_badge_over
+from reports.signoff import standing_line
 
 MOST = 22
 """Lines of the end; with pytest's heading, how to go on, and the path of the report they are 25."""
@@ -52,9 +54,17 @@ class Part:
     lines: tuple[int, ...]
 
 
-def summary_lines(session: Session, code: str, *, columns: int = WIDTH) -> tuple[str, ...]:
+def summary_lines(
+    session: Session,
+    code: str,
+    *,
+    columns: int = WIDTH,
+    runs: Sequence[Size] = (),
+    standing: Standing | None = None,
+) -> tuple[str, ...]:
     """Return the end of a session in a language, line by line, each of at most ``columns`` characters unless it is a command.
 
+    ``runs`` are the sizes of its runs, ``standing`` says how its sign-off stands.
     Raises ``ValueError`` when there is no such language.
     """
     lang = language(code)
@@ -66,9 +76,10 @@ def summary_lines(session: Session, code: str, *, columns: int = WIDTH) -> tuple
     )
     after = (
         Part(tuple(f"△ {finding_text(known, lang)}" for known in known_findings(session)), 3, (1,)),
-        Part(_not_run(session, lang), 2, (3, 2, 2, 2, 1)),
+        Part(_not_run(session, runs, lang), 2, (3, 2, 2, 2, 1)),
         Part(tuple(f"    {lang.say('{label}: {text}', label=n, text=c)}" for n, c in commands(session, lang)), 3, (0,)),
         Part(_done(session, lang), 4, (2, 2, 2, 2, 2, 1)),
+        Part(() if standing is None else (standing_line(standing, lang),), 1, (2, 2, 2, 2, 1)),
         Part((f"{mark.sign} {title}", sentence), 2, (3, 2, 2, 2, 2, 1)),
     )
     found = reasons(session, lang)
@@ -83,9 +94,9 @@ def summary_lines(session: Session, code: str, *, columns: int = WIDTH) -> tuple
     return (*first, *_reasons(found, room, columns, lang), *last)
 
 
-def row_line(row: Requirement, lang: Language) -> str:
-    """Return a line of the checklist with its outcome and the sentence on it."""
-    shown = badge(row.outcome, lang)
+def row_line(row: Requirement, sessions: Sequence[Session], lang: Language) -> str:
+    """Return a line of the checklist over some sessions with its badge and the sentence on it."""
+    shown = row_badge_over(row, sessions, lang)
     line = f"{shown.sign} {lang.say('{label}: {text}', label=shown.word, text=f'{row.id} {row.text}')}"
     return f"{line} ({lang.render(row.reason)})" if row.reason is not None else line
 
@@ -97,12 +108,12 @@ def _done(session: Session, lang: Language) -> tuple[str, ...]:
     return tuple(f"{line.badge.sign} {line.text(lang)}" for line in decision_lines(session, lang))
 
 
-def _not_run(session: Session, lang: Language) -> tuple[str, ...]:
+def _not_run(session: Session, runs: Sequence[Size], lang: Language) -> tuple[str, ...]:
     """Return what was not run, each thing once: the cases that ``-k`` left out, and what the verdict does not cover."""
     named = left_out(session, lang)
     # Without its lines a session names no cases that were not run: these are named already.
     asked = replace(session, requirements=()) if named else session
-    entries = (named, " ".join(not_covered(asked, (), lang)))
+    entries = (named, " ".join(not_covered(asked, runs, lang)))
     return tuple(f"○ {entry}" for entry in entries if entry)
 
 

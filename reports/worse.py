@@ -28,7 +28,13 @@ def explained(row: DecisionRow, session: Session, lang: Language) -> str:
             said.append(lang.say("{figure}: the same with run_end.", figure=in_words(found, lang)))
     made, every = _tiles(j for j in session.judged if j.role in BEFORE[:1] and j.case in row.row.cases)
     if said and made < every:
-        said.append(lang.say("The version before lost {count} of {all} tiles.", count=every - made, all=every))
+        lost = lang.counted(
+            "The version before lost {count} of {all} tiles.",
+            "The version before lost {count} of {all} tiles.",
+            count=every - made,
+            all=every,
+        )
+        said.append(lost)
     return " ".join(said)
 
 

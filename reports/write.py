@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.language.system import CODES
-from harness.record.whole import Content, NotWrittenError, write_together
+from harness.record.whole import Content, NotWrittenError, encoded, write_together
 from reports.html.render import reports
 from reports.junit import junit
 from reports.material import Material
@@ -21,9 +21,7 @@ def write_views(material: Material) -> tuple[Path, ...]:
 
     Raises ``NotWrittenError``, with the command that writes them again, when there is no room; the older ones stay then.
     """
-    files: dict[Path, Content] = {**reports(material)}
-    for code in CODES:
-        files[material.folder / SUMMARIES[code]] = summary(material.session, code, material.sha256)
+    files: dict[Path, Content] = {**reports(material), **summaries(material)}
     files[material.folder / JUNIT] = junit(material.session)
     try:
         write_together(files)
@@ -31,3 +29,11 @@ def write_views(material: Material) -> tuple[Path, ...]:
         error.again = ("phase3", "report", str(material.folder))
         raise
     return tuple(files)
+
+
+def summaries(material: Material) -> dict[Path, bytes]:
+    """Return the summary in each language, by its path."""
+    found = {
+        code: summary(material.session, code, material.sha256, material.sizes, material.standing) for code in CODES
+    }
+    return {material.folder / SUMMARIES[code]: encoded(text) for code, text in found.items()}

@@ -16,6 +16,7 @@ from harness.session.model import (
 from harness.verdict import Outcome, Verdict
 from reports.html import build, render
 from reports.html.build import FILES
+from reports.html.runs import Drawing
 from reports.material import Material
 
 VOID = {"meta", "link", "img", "br", "hr", "input", "col"}
@@ -78,7 +79,7 @@ def a_session(**parts):
 
 def shown(folder, side=160):
     """Return the English page of a session's folder, as it is written."""
-    return Page(render.render(build.build(Material(folder), "en", side, FILES["fr"])))
+    return Page(render.render(build.build(Material(folder), "en", Drawing(side, side), FILES["fr"])))
 
 
 def written(session, folder):
@@ -146,4 +147,5 @@ def seen(text):
             around.append("summary")
         else:
             around.pop()
-    return Page(shown + text[place:]).words.split()
+    # A sign, or a mark that French sets apart from the word before it, is no word.
+    return [word for word in Page(shown + text[place:]).words.split() if re.search(r"\w", word)]

@@ -17,16 +17,40 @@ from harness.analysis.phase3 import (
     origins,
     reported_losses,
     seconds,
+    span,
     thread_of,
 )
-from harness.analysis.removals import Removal, removals
-from harness.language.message import Message, say
+from harness.analysis.removals import How, Removal, removals
+from harness.language.message import Message, Value, say
 from harness.record.history import History, Tile
 from harness.record.reader import Record
 from harness.record.tile import is_intermediate
 
 # The most explanations and rows in a verdict.
 MAX_LISTED = 20
+MAIN_THREAD = "MainThread"
+"""The name that Python gives to the thread that starts a process."""
+NOT_COLLECTED = say(
+    "Tile {tile}, which needed it, had ended {earlier} before, but its result had not been collected: the removal did not wait "
+    "for it."
+)
+# By the main thread, and by another.
+_REMOVED: Mapping[How, tuple[Message, Message]] = MappingProxyType(
+    {
+        "remove": (
+            say("The main thread removed {cache} {seconds} s after the start of Phase 3."),
+            say("The worker thread {thread} removed {cache} {seconds} s after the start of Phase 3."),
+        ),
+        "rename": (
+            say("The main thread renamed {cache} {seconds} s after the start of Phase 3."),
+            say("The worker thread {thread} renamed {cache} {seconds} s after the start of Phase 3."),
+        ),
+        "rmtree": (
+            say("The main thread removed the folder of {cache} {seconds} s after the start of Phase 3."),
+            say("The worker thread {thread} removed the folder of {cache} {seconds} s after the start of Phase 3."),
+        ),
+    }
+)
 
 
 class Causes:
@@ -105,12 +129,7 @@ class Causes:
     def of_removal(self, removal: Removal) -> tuple[Message, Message]:
         """Return two sentences: which thread removed a file and when, and after or within which tile it did so."""
         values = {"thread": removal.thread, "cache": removal.name, "seconds": seconds(self.history, removal.t)}
-        if removal.how == "rmtree":
-            who = say("Thread {thread} removed the folder of {cache} {seconds} s after the start of Phase 3.", **values)
-        elif removal.how == "rename":
-            who = say("Thread {thread} renamed {cache} {seconds} s after the start of Phase 3.", **values)
-        else:
-            who = say("Thread {thread} removed {cache} {seconds} s after the start of Phase 3.", **values)
+        who = by_thread(removal.how, **values)
         making = self.history.making(*removal.by, removal.t)
         if making is not None:
             return who, say("It did so while it was making tile {tile}.", tile=making.tile)
@@ -128,11 +147,11 @@ class Causes:
         t = removal.t
         origin = self.origins.get(user.tile)
         if user.submitted is not None and user.submitted > t:
-            values: dict[str, Any] = {"tile": user.tile, "later": _apart(user.submitted, t)}
+            values: dict[str, Any] = {"tile": user.tile, "later": span(user.submitted - t)}
             if origin is None:
-                return say("Tile {tile} was submitted with it only {later} ms later.", **values)
+                return say("Tile {tile} was submitted with it only {later} later.", **values)
             return say(
-                "Tile {tile}, a retry of tile {origin}, was submitted with it only {later} ms later.",
+                "Tile {tile}, a retry of tile {origin}, was submitted with it only {later} later.",
                 **values,
                 origin=origin,
             )
@@ -140,25 +159,19 @@ class Causes:
             return say("Tile {tile}, which needed it, never started.", tile=user.tile)
         if user.started > t:
             return say(
-                "Tile {tile}, which needed it, had been submitted and started only {later} ms later.",
+                "Tile {tile}, which needed it, had been submitted and started only {later} later.",
                 tile=user.tile,
-                later=_apart(user.started, t),
+                later=span(user.started - t),
             )
         if user.ended is None:
             return say("Tile {tile}, which needed it, was being made; its end is not in the record.", tile=user.tile)
         if user.ended > t:
             return say(
-                "Tile {tile}, which needed it, was being made and ended only {later} ms later.",
+                "Tile {tile}, which needed it, was being made and ended only {later} later.",
                 tile=user.tile,
-                later=_apart(user.ended, t),
+                later=span(user.ended - t),
             )
-        return say(
-            "Tile {tile}, which needed it, had ended {earlier} ms before, but {thread} had not collected its result: the removal "
-            "did not wait for it.",
-            tile=user.tile,
-            earlier=_apart(t, user.ended),
-            thread=removal.thread,
-        )
+        return Message(NOT_COLLECTED.text, {"tile": user.tile, "earlier": span(t - user.ended)})
 
     def last_collected(self, removal: Removal) -> int | None:
         """Return the tile that the removing thread had last collected or made before the removal; ``None`` without any."""
@@ -188,6 +201,8 @@ class Causes:
             "cache": first.cache or "?",
             "frame": first.frame or "?",
         }
+        if tile in self.failures and values["frames"] == 1:
+            return say("Tile {tile} was not made: it lacked {cache}, the cache of its only frame {frame}.", **values)
         if tile in self.failures:
             return say(
                 "Tile {tile} was not made: it lacked the caches of {lost} of its {frames} frames, among them {cache} of {frame}.",
@@ -203,6 +218,12 @@ class Causes:
         removed = {r.name for r in self._removals if r.outcome != "failed"}
         every = list(lost)
         return next((loss for loss in every if loss.cache in removed), every[0])
+
+
+def by_thread(how: How, **values: Value) -> Message:
+    """Return a sentence: which thread removed or renamed a file, and when."""
+    main, other = _REMOVED[how]
+    return Message((main if values["thread"] == MAIN_THREAD else other).text, values)
 
 
 _NOT_MADE: Mapping[Why, Message] = MappingProxyType(
@@ -235,9 +256,3 @@ def listed(tiles: Iterable[int]) -> str:
 def cache_names(tile: Tile, *, own: bool = False) -> frozenset[str]:
     """Return the names of the caches that a tile was submitted with; if ``own``, without intermediates of another tile."""
     return frozenset(name_of(cache) for cache in tile.caches if cache and not (own and is_intermediate(cache)))
-
-
-def _apart(later: int, earlier: int) -> int | float:
-    """Return the time between two moments in milliseconds, with two digits at most below 10 ms."""
-    span = (later - earlier) / 1e6
-    return round(span) if span >= 10 else float(f"{span:.2g}")

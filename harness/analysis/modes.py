@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from harness.analysis.phase3 import SUCCEEDED, name_of, number, phase_3_start
-from harness.language.message import Message, say
+from harness.language.message import Message, counted, say
 from harness.record.history import Event, History, Tile
 from harness.record.reader import Record
 from harness.record.request import Mode
@@ -75,7 +75,11 @@ def signs_of_another_mode(run: Record) -> tuple[Message, ...]:
         made = _MASTER_TILES.search(name_of(run.products.mosaic)) if run.products and run.products.mosaic else None
         if made:
             signs.append(
-                say("The mosaic's header says that it was made from {count} master tiles.", count=int(made[1]))
+                counted(
+                    "The mosaic's header says that it was made from {count} master tile.",
+                    "The mosaic's header says that it was made from {count} master tiles.",
+                    count=int(made[1]),
+                )
             )
     if mode != "sds" and history.named(SDS_ON, SDS_DONE):
         signs.append(say("The target announced the coadd of SDS."))

@@ -149,6 +149,12 @@ def seconds(history: History, t: int) -> str:
     return f"{(t - (t if start is None else start)) / 1e9:.3f}"
 
 
+def span(nanoseconds: int) -> str:
+    """Write how long something took: in milliseconds below a second, with two digits at most below ten of a unit."""
+    value, unit = (nanoseconds / 1e6, "ms") if abs(nanoseconds) < 1e9 else (nanoseconds / 1e9, "s")
+    return f"{value:{'.0f' if abs(value) >= 10 else '.2g'}}\N{NO-BREAK SPACE}{unit}"
+
+
 def losses(history: History) -> tuple[Loss, ...]:
     """Return every cache that a tile did not get, in order of time, without those that an injected fault deleted."""
     taken = taken_caches(history)

@@ -60,7 +60,7 @@ from harness.checks.base import Check, Runs
 from harness.checks.findings import Finding, Value
 from harness.checks.premises import ALWAYS, ELSEWHERE
 from harness.checks.thresholds import Thresholds
-from harness.language.message import Message, say
+from harness.language.message import Message, counted, say
 from harness.record.products import Products
 from harness.record.reader import Record
 from harness.record.truth import Truth
@@ -212,10 +212,11 @@ def _findings(panel: Panel, limits: Thresholds, scatter: float | None) -> dict[s
     """Return the findings on the stars of a panel by a stable name."""
     lost = {"flux": _LOST, "positions": RADIUS}
     if panel.stars < ENOUGH:
-        message = say(
-            "Panel {panel}: its frames show {shown} stars, but the mosaic covers too few of them to judge.",
+        message = counted(
+            "Panel {panel}: its frames show {count} star, but the mosaic covers too few of them to judge.",
+            "Panel {panel}: its frames show {count} stars, but the mosaic covers too few of them to judge.",
             panel=panel.panel,
-            shown=panel.stars_on_its_frames,
+            count=panel.stars_on_its_frames,
         )
         return {what: Found(message, size) for what, size in {"stars": 1.0, **lost, "doubled": 1.0}.items()}
     if panel.found < limits["accuracy.found"] * panel.stars:

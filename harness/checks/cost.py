@@ -25,7 +25,6 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from harness.analysis.figure import (
     Evidence,
@@ -201,6 +200,8 @@ def _size(record: Record) -> tuple[int, float] | None:
 
 def exponent_of(sizes: Sequence[tuple[int, float]]) -> Interval | None:
     """Return the exponent of growth with its interval, by least squares on logarithms; ``None`` for fewer than five sizes."""
+    from scipy import stats  # noqa: PLC0415 -- takes half a second, and most sessions have no such sizes
+
     if len({inputs for inputs, _ in sizes}) < FEWEST_SIZES:
         return None
     x, y = np.log(np.array(sizes, dtype=np.float64)).T

@@ -28,7 +28,7 @@ from harness.analysis.removals import left_caches, left_in_folder
 from harness.checks.base import Check, Premise, Runs
 from harness.checks.premises import ALWAYS, ELSEWHERE, OWN_TILES, REMOVALS, SAVES, SHARED, TILES, standard
 from harness.checks.thresholds import Thresholds
-from harness.language.message import Message, Value, say
+from harness.language.message import Message, Value, counted, say
 from harness.record.history import History
 from harness.record.leftovers import LeftFile
 from harness.record.reader import Record
@@ -224,7 +224,9 @@ def _progressive(run: Record, found: Findings, limits: Thresholds) -> Conclusion
 def _not_gone(found: Findings, limits: Thresholds) -> Message | None:
     """Say that bytes of caches were still on disk when Phase 3 ended, although the caches were gone under their names."""
     if found.beside:
-        return say(
+        return counted(
+            "Caches were renamed, copied or linked, and their bytes were still on disk when Phase 3 ended: {count} file, {size} "
+            "MB, such as {file}.",
             "Caches were renamed, copied or linked, and their bytes were still on disk when Phase 3 ended: {count} files, {size} "
             "MB, such as {file}.",
             count=len(found.beside),

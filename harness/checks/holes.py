@@ -440,8 +440,8 @@ def _own_holes(evidence: Evidence) -> Numbers | None:
     return every(len(own), total(own, "pixels"), total(own, "square_arcmin"))
 
 
-def _shared_holes(evidence: Evidence) -> Numbers | None:
-    """Return count and area of the holes that the pair has too; ``None`` without such a hole."""
+def shared_holes(evidence: Evidence) -> Numbers | None:
+    """Return count and area, in square arcminutes, of the holes that the pair has too; ``None`` without such a hole."""
     shared = [hole for hole in rows_in(evidence, "holes") or [] if hole.get("in_pair") is True]
     return every(len(shared), total(shared, "square_arcmin")) if shared else None
 
@@ -473,7 +473,7 @@ CHECK = Check(
         Figure(
             say("holes that the pair with run_end does not have"), Unit.SKY, _own_holes, short=say("retention holes")
         ),
-        Figure(say("required sky that the pair with run_end does not cover either"), Unit.AREA, _shared_holes),
+        Figure(say("required sky that the pair with run_end does not cover either"), Unit.AREA, shared_holes),
     ),
     drawn=("outlines",),
 )

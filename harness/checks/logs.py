@@ -42,7 +42,7 @@ from harness.analysis.retention_lines import (
 from harness.checks.base import Check, Runs, gap
 from harness.checks.premises import ALWAYS, LOG, OWN_TILES, log_level, shared_caches
 from harness.checks.thresholds import Thresholds
-from harness.language.message import Message, say
+from harness.language.message import Message, counted, say
 from harness.record.convert import to_json
 from harness.record.history import Event, History
 from harness.record.reader import Record
@@ -331,8 +331,10 @@ def _freed_numbers(lines: Lines) -> Clause:
                     count=sizes[0],
                     text=e.text[:160],
                 )
-    return Outcome.PASS, say(
-        "The numbers in the log records on removals are right: {count} records.", count=len(stated)
+    return Outcome.PASS, counted(
+        "The numbers in the log records on removals are right: {count} record.",
+        "The numbers in the log records on removals are right: {count} records.",
+        count=len(stated),
     )
 
 

@@ -29,7 +29,7 @@ from harness.analysis.wcs import on_sky
 from harness.checks.base import Check, Runs
 from harness.checks.premises import ALWAYS, ELSEWHERE, SHARED, baseline_of, repeats, standard
 from harness.checks.thresholds import Thresholds
-from harness.language.message import Message, say
+from harness.language.message import Message, counted, say
 from harness.record.convert import to_json
 from harness.record.products import Plane, Products
 from harness.record.reader import Record
@@ -276,7 +276,14 @@ def _stars(ours: Products, theirs: Products, limits: Thresholds) -> list[Message
     found, expected = len(ours.stars), len(theirs.stars)
     if abs(found - expected) <= max(2.0, limits["parity.stars"] * expected):
         return []
-    return [say("The mosaic shows {found} stars, expected {expected}.", found=found, expected=expected)]
+    return [
+        counted(
+            "The mosaic shows {count} star, expected {expected}.",
+            "The mosaic shows {count} stars, expected {expected}.",
+            count=found,
+            expected=expected,
+        )
+    ]
 
 
 def _judge(runs: Runs, limits: Thresholds) -> Verdict:

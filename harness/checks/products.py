@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.analysis.causes import MAX_LISTED, Causes, listed
+from harness.analysis.causes import MAIN_THREAD, MAX_LISTED, Causes, listed
 from harness.analysis.figure import Evidence, Figure, Numbers, Unit, every, number_in, sizes
 from harness.analysis.modes import as_tiles, sky_tiles
-from harness.analysis.phase3 import SKIPPED_LATER, Thread, name_of, phase_5_end, seconds, setting, thread_of
+from harness.analysis.phase3 import SKIPPED_LATER, Thread, name_of, phase_5_end, seconds, setting, span, thread_of
 from harness.analysis.removals import Removal, removals
 from harness.checks.base import Check, Conclusion, Runs
 from harness.checks.premises import ALWAYS, CALLBACK, ELSEWHERE, MODE_REACHED, OPENS, REMOVALS, TILES, standard
@@ -178,13 +178,17 @@ def _conclude(run: Record, found: Findings, usual: Findings | None) -> Conclusio
             count=len({t.tile for t, _ in new}),
             total=len(found.made),
         )
+        values: dict[str, Value] = {
+            "thread": op.thread,
+            "file": name_of(tile.path or ""),
+            "tile": tile.tile,
+            "later": span(op.t - (tile.ended or op.t)),
+        }
         link = say(
-            "Thread {thread} wrote {file} of tile {tile} again, {seconds} s after the tile had been made.",
-            thread=op.thread,
-            file=name_of(tile.path or ""),
-            tile=tile.tile,
-            seconds=f"{(op.t - (tile.ended or op.t)) / 1e9:.3f}",
+            "The worker thread {thread} wrote {file} of tile {tile} again, {later} after it had been made.", **values
         )
+        if op.thread == MAIN_THREAD:
+            link = say("The main thread wrote {file} of tile {tile} again, {later} after it had been made.", **values)
         while_making = _other(run, tile, op)
         if while_making is not None:
             return Outcome.FAIL, sentence, (link, say("It did so while it was making tile {tile}.", tile=while_making))

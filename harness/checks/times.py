@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from harness.analysis.phase3 import phase_3_end, phase_3_start
 from harness.record.reader import Record
@@ -69,4 +68,6 @@ def ratio_of(pairs: Sequence[tuple[float, float]]) -> Interval | None:
 
 def student(freedom: int) -> float:
     """Return the quantile of Student's t for the ends of an interval."""
+    from scipy import stats  # noqa: PLC0415 -- takes half a second, and most sessions time nothing
+
     return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from harness.commands.compare import add_sides
-from harness.commands.console import Commands, Text, tell
+from harness.commands.console import Commands, Text, line, tell
 from harness.language.message import SaidError, Translate, say
 
 NOT_ACCEPTED = 1
@@ -61,7 +61,8 @@ def _accept(options: argparse.Namespace, translate: Translate) -> int:
     unknown = [o for o in changes.outputs if o.outcome is Outcome.UNKNOWN]
     shown = [row for row in rows(changes, lang).outputs if row.shown in outputs or row.shown in unknown]
     for row in shown:
-        print("\n".join(output_lines(row, lang)))
+        for text in output_lines(row, lang):
+            line(text)
     status = NOTHING_COMPARED if unknown else 0
     if unknown:
         tell(say("Runs that could not be compared, and are not accepted: {count}.", count=len(unknown)), translate)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from harness.commands.console import Commands, Text, show, user_path
+from harness.commands.console import Commands, Text, line, show, user_path
 from harness.language.message import Translate, say
 
 
@@ -29,10 +29,10 @@ def _autopsy(options: argparse.Namespace, translate: Translate) -> int:
     from harness.field.autopsy import examine
 
     found = examine(options.folder, options.log, options.frames)
-    print(found.answer.render(translate))
+    line(found.answer.render(translate))
     for message in found.wanted:
-        print(f"  -> {message.render(translate)}")
-    print()
+        line(f"  -> {message.render(translate)}")
+    line("")
     for note in found.notes:
-        print(note.render(translate))
+        line(note.render(translate))
     return show(found.verdicts, translate)

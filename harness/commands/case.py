@@ -82,7 +82,7 @@ def _contents(case: CaseFile) -> list[Message]:
     groups = case.plan or case.request.plan
     lines = [
         say(
-            "The case fixes {frames} frames, {groups} groups and {outputs} outputs.",
+            "The case fixes: frames {frames}, groups {groups}, outputs {outputs}.",
             frames=len(case.request.dataset.frames),
             groups=len(groups) if groups else "?",
             outputs=len(case.outputs),

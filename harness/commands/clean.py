@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.commands.console import Commands, Text, root, tell
-from harness.language.message import Translate, say
+from harness.commands.console import Commands, Text, line, root, tell
+from harness.language.message import Translate, counted, say
 
 KEPT = 5
 
@@ -53,13 +53,21 @@ def _clean(options: argparse.Namespace, translate: Translate) -> int:
         return 0
     written = language(options.lang)
     for entry in found:
-        print(f"{written.size(entry.size):>10}  {entry.path}")
+        line(f"{written.size(entry.size):>10}  {entry.path}")
     total = written.size(sum(entry.size for entry in found))
     if options.yes:
-        tell(say("Removed {count} folders, {size}.", count=len(found), size=total), translate)
+        removed = counted(
+            "Removed {count} folder, {size}.", "Removed {count} folders, {size}.", count=len(found), size=total
+        )
+        tell(removed, translate)
     else:
         tell(
-            say("{count} folders, {size}. Remove them with: phase3 clean --yes", count=len(found), size=total),
+            counted(
+                "{count} folder, {size}. Remove it with: phase3 clean --yes",
+                "{count} folders, {size}. Remove them with: phase3 clean --yes",
+                count=len(found),
+                size=total,
+            ),
             translate,
         )
     return 0
@@ -86,11 +94,12 @@ def old(place: Path, kind: str, keep: int) -> Iterator[Old]:
     Other folders, links, the session that ``latest`` names, and those in which a process works are never among them.
     """
     from harness.record.in_use import in_use
+    from harness.record.safe import is_folder
 
     folder = place / kind
     if not folder.is_dir():
         return
-    there = [path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()]
+    there = [path for path in folder.iterdir() if is_folder(path.lstat())]
     known = [path for path in there if any(any(path.glob(name)) for name in _KINDS[kind]) and not in_use(path)]
     ordered = sorted((_measured(path) for path in known), key=lambda entry: entry.changed)
     latest = _latest(place)

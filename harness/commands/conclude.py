@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from harness.commands.console import Commands, Text, tell, user_path
-from harness.language.message import Translate, say, sentences_of
+from harness.commands.console import Commands, Text, line, tell, user_path
+from harness.language.message import Translate, say, sentences_of, visible
 from harness.verdict import Outcome, exit_status
 
 if TYPE_CHECKING:
@@ -152,9 +152,9 @@ def _annotate(conclusion: Conclusion, sentences: Sequence[str], translate: Trans
         print(f"::{conclusion.level} title={title.replace(':', '%3A').replace(',', '%2C')}::{text}")
         return
     for sentence in sentences:
-        print(say("{label}: {text}", label=word.upper(), text=sentence).render(translate))
+        line(say("{label}: {text}", label=word.upper(), text=sentence).render(translate))
 
 
 def _escaped(text: str) -> str:
     """Escape text for a runner's command, which ends at the end of its line."""
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return visible(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

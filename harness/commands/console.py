@@ -7,11 +7,12 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from harness.language.message import Message, Translate, say
+from harness.language.message import Message, Translate, flat, say
 from harness.verdict import Verdict, exit_status, merge, worst_first
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 -- the class has no public name
@@ -19,9 +20,14 @@ Text = Callable[[Message], str]
 """Renders a message in the language of the user."""
 
 
+def line(text: str, *, error: bool = False) -> None:
+    """Print one line. Names, reasons and paths come from files: none of them starts a line or controls the terminal."""
+    print(flat(text), file=sys.stderr if error else sys.stdout)
+
+
 def tell(message: Message, translate: Translate) -> None:
     """Print a message in the language of the user."""
-    print(message.render(translate))
+    line(message.render(translate))
 
 
 def show(verdicts: Iterable[Verdict], translate: Translate) -> int:
@@ -29,10 +35,10 @@ def show(verdicts: Iterable[Verdict], translate: Translate) -> int:
     ordered = sorted(verdicts, key=worst_first)
     for verdict in ordered:
         kind = f" ({say('finding').render(translate)})" if verdict.axis == "quality" else ""
-        line = say("{label}: {text}", label=f"{verdict.check}{kind}", text=verdict.sentence.render(translate))
-        print(f"{translate(verdict.outcome).upper():<15} {line.render(translate)}")
+        said = say("{label}: {text}", label=f"{verdict.check}{kind}", text=verdict.sentence.render(translate))
+        line(f"{translate(verdict.outcome).upper():<15} {said.render(translate)}")
         for number, link in enumerate(verdict.cause, 1):
-            print(f"{'':<15}   {number}. {link.render(translate)}")
+            line(f"{'':<15}   {number}. {link.render(translate)}")
     return exit_status(merge(v.outcome for v in ordered if v.gates))
 
 

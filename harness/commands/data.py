@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from harness.commands.console import Commands, Text, tell
+from harness.commands.console import Commands, Text, line, tell
 from harness.language.message import Translate, say
 
 
@@ -27,7 +27,7 @@ def _list(_: argparse.Namespace, translate: Translate) -> int:
 
     for status in real.status():
         missing = say("not on this machine; get it with: {command}", command=real.command_to_get(status.name))
-        print(f"{status.name}  {status.frames}  {status.folder or missing.render(translate)}")
+        line(f"{status.name}  {status.frames}  {status.folder or missing.render(translate)}")
     return 0
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from harness.commands.console import Commands, Text, own_options, root, user_path
-from harness.language.message import Message, Translate, say
+from harness.commands.console import Commands, Text, line, own_options, root, user_path
+from harness.language.message import Message, Translate, counted, say
 from harness.targets import interpreter
 from harness.targets.compiled import compiled
 from harness.targets.errors import TargetError
@@ -68,9 +68,9 @@ def _doctor(options: argparse.Namespace, translate: Translate) -> int:
     for finding in findings:
         mark = {True: say("ok"), False: say("MISSING"), None: say("?")}[finding.ok].render(translate)
         name, found = finding.name.render(translate), finding.found.render(translate)
-        print(f"{mark:<8} {say('{label}: {text}', label=name, text=own_options(found, options)).render(translate)}")
+        line(f"{mark:<8} {say('{label}: {text}', label=name, text=own_options(found, options)).render(translate)}")
         if finding.todo is not None and finding.ok is not True:
-            print(f"         -> {own_options(finding.todo.render(translate), options)}")
+            line(f"         -> {own_options(finding.todo.render(translate), options)}")
     return 2 if any(finding.ok is False for finding in findings) else 0
 
 
@@ -151,7 +151,10 @@ def _target(spec: str, python: str | None, kind: Target | None) -> Iterator[Find
         yield _good(say("target"), say("{label}", label=facts.label))
         found = compiled(chosen.path, Path(facts.root), kind.entries) if kind is not None and kind.entries else None
         if found is not None:  # a module that can't be compiled was refused above, with its line
-            yield _good(say("source of the target"), say("{count} modules compile", count=found.modules))
+            yield _good(
+                say("source of the target"),
+                counted("{count} module compiles", "{count} modules compile", count=found.modules),
+            )
         yield from _functions(kind_of(facts.kind).functions(facts))
 
 
@@ -198,8 +201,9 @@ def _frames(folder: str | Path | None) -> Iterator[Finding]:
     except OSError as error:
         yield _bad(name, say("{error}", error=str(error)))
     else:
-        found = say(
-            "{count} frames with a celestial WCS in {panels} pointings, in {folder}",
+        found = counted(
+            "{count} frame with a celestial WCS, pointings: {panels}, in {folder}",
+            "{count} frames with a celestial WCS, pointings: {panels}, in {folder}",
             count=len(facts.frames),
             panels=len(plans.panels_of(facts)),
             folder=str(path),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.commands.console import Commands, Text, tell, user_path
+from harness.commands.console import Commands, Text, line, tell, user_path
 from harness.language.message import Translate, say
 from harness.verdict import exit_status
 
@@ -30,20 +30,24 @@ def _dod(options: argparse.Namespace, translate: Translate) -> int:
     from harness.language.catalogue import language
     from harness.session.checklist import DEFINITION_OF_DONE
     from harness.session.definition_of_done import read, together
-    from reports.badges import badge
     from reports.document.definition_of_done import write
+    from reports.document.one_page import Sources
+    from reports.rows import done_badge
     from reports.terminal import row_line
 
     done = together(read(options.session), options.subject)
     stem = "".join(c if c.isalnum() else "-" for c in done.subject.rpartition(" ")[2]).strip("-")
-    paths = write(done, options.output or Path(f"validation-{stem[:40]}.md"))
+    sources = Sources()
+    paths = write(done, options.output or Path(f"validation-{stem[:40]}.md"), sources)
     lang = language(options.lang)
     for row in done.lines:
         if row.section == DEFINITION_OF_DONE:
-            print(row_line(row, lang))
-    shown = badge(done.outcome, lang)
+            line(row_line(row, [part.session for part in done.own], lang))
+    shown = done_badge(done, lang)
     whole = say("Definition of Done: {target}", target=done.subject).render(translate)
-    print(f"{shown.sign} {lang.say('{label}: {text}', label=shown.word, text=whole)}")
+    line(f"{shown.sign} {lang.say('{label}: {text}', label=shown.word, text=whole)}")
+    for sentence in sources.signoffs(done, lang):
+        line(sentence)
     for path in paths:
         tell(say("Written: {path}", path=str(path)), translate)
     return exit_status(done.outcome)

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from harness.commands.console import Commands, Text, show, tell, user_path
+from harness.commands.console import Commands, Text, line, show, tell, user_path
 from harness.language.message import Translate, say
 from harness.record.convert import to_json
 from harness.session.roles import role_name
@@ -59,9 +59,12 @@ def _judge(options: argparse.Namespace, translate: Translate) -> int:
 
 
 def _session(options: argparse.Namespace, translate: Translate) -> int:
+    from harness.language.catalogue import language
     from harness.session.model import SessionError, read_session
     from harness.session.rejudge import changes, judge_again
+    from harness.signoff.standing import beside
     from reports.badges import BEFORE
+    from reports.signoff import standing_line
 
     if options.pair or options.baseline or options.equal or options.timed or options.size:
         raise SessionError(
@@ -81,9 +84,11 @@ def _session(options: argparse.Namespace, translate: Translate) -> int:
         was = translate(change.before.outcome) if change.before else "–"
         label = f"{run.case}, {role_name(run.role).render(translate)}, {change.after.check}"
         tell(say("{label}: {text}", label=label, text=f"{was} → {translate(change.after.outcome)}"), translate)
-        print(f"    {change.after.sentence.render(translate)}")
+        line(f"    {change.after.sentence.render(translate)}")
     count = len(found)
     tell(say("Runs judged again: {runs}; verdicts that changed: {changed}.", runs=len(again), changed=count), translate)
+    if (standing := beside(options.record)) is not None:
+        line(standing_line(standing, language(options.lang)))
     return exit_status(outcome)
 
 

@@ -30,7 +30,7 @@ from harness.commands import (
     sign,
     verify,
 )
-from harness.commands.console import Commands, own_options, quoted
+from harness.commands.console import Commands, line, own_options, quoted
 from harness.language.argparse_words import speaking
 from harness.language.message import Message, Translate, say, sentences_of
 from harness.record.whole import NotWrittenError, as_said
@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         again = _again(error, words)
         for problem in (*sentences_of(as_said(error), translate), *(message.render(translate) for message in again)):
             said = say("phase3: {error}", error=own_options(problem, options))
-            print(said.render(translate), file=sys.stderr)
+            line(said.render(translate), error=True)
         return USAGE
     return status
 

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.commands.console import Commands, Text, user_path
-from harness.language.message import SaidError, Translate, say
+from harness.commands.console import Commands, Text, line, user_path
+from harness.language.message import SaidError, Translate, say, visible
 from harness.verdict import exit_status
 
 if TYPE_CHECKING:
@@ -53,10 +53,10 @@ def _patch(options: argparse.Namespace, translate: Translate) -> int:
 
     report = judge(*(_version(options.repo, name) for name in (options.base, options.head)))
     if options.json:
-        print(json.dumps(report.to_json(), ensure_ascii=False, indent=1))
+        print(visible(json.dumps(report.to_json(), ensure_ascii=False, indent=1)))
         return exit_status(report.outcome)
     for row in report.rows:
-        print(f"{row.outcome.upper():<15} {row.check}  {row.sentence.render(translate)}")
-        for line in row.cause:
-            print(f"{'':<18}{line.render(translate)}")
+        line(f"{row.outcome.upper():<15} {row.check}  {row.sentence.render(translate)}")
+        for link in row.cause:
+            line(f"{'':<18}{link.render(translate)}")
     return exit_status(report.outcome)

@@ -7,8 +7,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from harness.commands.console import Commands, Text, new_folder, quoted, root, show, tell, user_path
-from harness.language.message import Message, Translate, say, sentences_of, visible
+from harness.commands.console import Commands, Text, line, new_folder, quoted, root, show, tell, user_path
+from harness.language.message import Message, Translate, say, sentences_of
 from harness.record.whole import as_said
 from harness.verdict import Outcome, Verdict, exit_status, merge
 
@@ -59,7 +59,7 @@ def _recorded(options: argparse.Namespace, folder: Path, translate: Translate) -
     except NothingRecordedError as error:
         if not error.imported:
             raise  # ZeMosaic was never imported: the command is wrong
-        print(say("phase3: {error}", error=error.messages[0].render(translate)).render(translate), file=sys.stderr)
+        line(say("phase3: {error}", error=error.messages[0].render(translate)).render(translate), error=True)
         return UNKNOWN
     verdicts: list[Verdict] = []
     for problem in problems:
@@ -68,7 +68,7 @@ def _recorded(options: argparse.Namespace, folder: Path, translate: Translate) -
     for record in records:
         tell(say("Record: {path}", path=str(record.folder)), translate)
         if record.seal is not None and record.seal.reason:
-            print(visible(record.seal.reason))
+            line(record.seal.reason)
         judged = judge(Comparison(record))
         show(judged, translate)
         verdicts += judged
@@ -97,7 +97,7 @@ def _again(record: Record, frames: Path, options: argparse.Namespace, translate:
         return repeat(run, translate)
     except (CaseError, OSError) as error:
         for sentence in sentences_of(as_said(error), translate):
-            print(sentence)
+            line(sentence)
         return (Verdict("pair", Outcome.UNKNOWN, say("The pair could not be made.")),)
 
 

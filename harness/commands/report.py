@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from harness.commands.console import Commands, Text, tell, user_path
+from harness.commands.console import Commands, Text, line, tell, user_path
 from harness.language.message import Translate, say
 from harness.verdict import exit_status
 
@@ -20,12 +20,16 @@ def register(commands: Commands, text: Text) -> None:
 
 
 def _report(options: argparse.Namespace, translate: Translate) -> int:
+    from harness.language.catalogue import language
     from reports.material import Material
+    from reports.signoff import standing_line
     from reports.write import write_views
 
     material = Material(options.session or _latest())
     for path in write_views(material):
         tell(say("Written: {path}", path=str(path)), translate)
+    if material.standing is not None:
+        line(standing_line(material.standing, language(options.lang)))
     return exit_status(material.session.outcome)
 
 

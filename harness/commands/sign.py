@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from harness.commands.console import Commands, Text, tell, user_path
+from harness.commands.console import Commands, Text, line, tell, user_path
 from harness.language.message import Message, SaidError, Translate, say, sentences_of
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from harness.language.catalogue import Language
     from harness.signoff.statement import Decision, SeenRow
+    from reports.material import Material
 
 REFUSED, NOT_KNOWN = 1, 3
 ROW = "row"
@@ -70,14 +71,13 @@ def _sign(options: argparse.Namespace, translate: Translate) -> int:
 def said(error: SaidError, translate: Translate, status: int, *more: Message) -> int:
     """Print the sentences of an error, and return a status."""
     for sentence in (*sentences_of(error, translate), *(message.render(translate) for message in more)):
-        print(say("phase3: {error}", error=sentence).render(translate), file=sys.stderr)
+        line(say("phase3: {error}", error=sentence).render(translate), error=True)
     return status
 
 
 def _signed(options: argparse.Namespace, translate: Translate) -> int:
     from harness.language.catalogue import language
     from harness.language.system import CODES
-    from harness.session.model import read_hashed
     from harness.signoff.form import read_form
     from harness.signoff.signing import fingerprint
     from harness.signoff.standing import Standing
@@ -86,19 +86,22 @@ def _signed(options: argparse.Namespace, translate: Translate) -> int:
     from harness.signoff.write import compose, decide, refuse_self_test, write
     from reports.html.build import FILES
     from reports.html.render import signoff_part
+    from reports.material import Material
     from reports.signoff import row_words, seen_rows, standing_words
+    from reports.write import summaries
 
     folder, lang = options.session.absolute(), language(options.lang)
-    session, sha256 = read_hashed(folder)
+    material = Material(folder)
+    session, sha256 = material.session, material.sha256
     refuse_self_test(session)
     if not options.replace:
         _require_none(folder, lang)
     subjects_of(folder, session)  # a damaged record is named first: it changes the pages too
-    _require_own_pages(folder)
+    _require_own_pages(material)
     form = read_form(options.form, sha256) if options.form else None
     key = None if options.key is None else fingerprint(options.key)
     given = _given(options.words, [(row.id, row.decision, row.comment) for row in form.rows] if form else [])
-    rows = seen_rows(session, lang)
+    rows = seen_rows(session, material.sizes, lang)
     terminal = sys.stdin is not None and sys.stdin.isatty()
     for row in rows:
         _show(row, lang)
@@ -109,7 +112,7 @@ def _signed(options: argparse.Namespace, translate: Translate) -> int:
 
     tell(say("Decided:"), translate)
     for decision in decided:
-        print(f"    {row_words(decision, lang)}")
+        line(f"    {row_words(decision, lang)}")
 
     def parts(statement: Statement) -> dict[str, bytes]:
         standing = Standing("unsigned" if key is None else "signed", statement, key)
@@ -118,10 +121,12 @@ def _signed(options: argparse.Namespace, translate: Translate) -> int:
     statement, pages = compose(folder, session, sha256, decided, by, key=key, language=lang.code, parts=parts)
     if key is not None:
         tell(say("Signing: if ssh-keygen asks, type the passphrase, or touch the security key."), translate)
-    paths = write(folder, statement, pages, options.key)
-    words = standing_words(Standing("unsigned" if key is None else "signed", statement, key), lang)
-    for line in (words.title, *words.sentences):
-        print(line)
+    material.standing = Standing("unsigned" if key is None else "signed", statement, key)
+    shown = {path.name: text for path, text in summaries(material).items()}
+    paths = write(folder, statement, {**pages, **shown}, options.key)
+    words = standing_words(material.standing, lang)
+    for sentence in (words.title, *words.sentences):
+        line(sentence)
     for path in paths:
         tell(say("Written: {path}", path=str(path)), translate)
     return 0
@@ -137,9 +142,9 @@ def _name(given: str, translate: Translate, *, ask: bool) -> str:
 
 def _require_none(folder: Path, lang: Language) -> None:
     """Raise ``RefusedError`` if the session has a sign-off."""
+    from harness.language.message import flat
     from harness.signoff.standing import beside
     from harness.signoff.statement import SIGNOFF, RefusedError
-    from reports.signoff import flat
 
     if (old := beside(folder)) is not None:
         raise RefusedError(
@@ -152,16 +157,15 @@ def _require_none(folder: Path, lang: Language) -> None:
         )
 
 
-def _require_own_pages(folder: Path) -> None:
+def _require_own_pages(material: Material) -> None:
     """Raise ``RefusedError`` if a page is not what this harness makes of the session: the reviewer read something else."""
     from harness.signoff.page_part import without_part
     from harness.signoff.statement import RefusedError
     from reports.html.build import FILES
     from reports.html.render import pages
-    from reports.material import Material
 
-    for code, page in pages(Material(folder)).items():
-        path = folder / FILES[code]
+    for code, page in pages(material).items():
+        path = material.folder / FILES[code]
         if path.is_file() and without_part(path.read_bytes()) != page:
             raise RefusedError(
                 say(
@@ -202,15 +206,14 @@ def _given(
 
 def _show(row: SeenRow, lang: Language) -> None:
     """Print a line with its figure, its scope and its limits."""
-    from harness.language.message import visible
-    from reports.badges import badge
-    from reports.signoff import flat
+    from reports.rows import seen_badge
 
-    shown = badge(row.outcome, lang)
-    print(f"\n{shown.sign} {lang.say('{label}: {text}', label=shown.word, text=f'{row.id} {flat(visible(row.text))}')}")
+    shown = seen_badge(row.outcome, row.part, lang)
+    line("")
+    line(f"{shown.sign} {lang.say('{label}: {text}', label=shown.word, text=f'{row.id} {row.text}')}")
     for text in (row.figure, row.scope, *row.limits):
         if text:
-            print(f"    {flat(visible(text))}")
+            line(f"    {text}")
 
 
 def _asked(row: SeenRow, translate: Translate) -> tuple[Decision, str]:

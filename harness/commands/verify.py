@@ -1,5 +1,7 @@
 """``phase3 verify SIGNOFF``: tell who signed what and when, and whether anything has changed since.
 
+A page that says ``UNSIGNED`` of a sign-off that was signed since then shows the key; nothing else is written.
+
 Exit status: 0 the sign-off holds, 1 it is void, 2 usage, 3 it could not be found out, as for an unsigned one.
 """
 
@@ -8,7 +10,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from harness.commands.console import Commands, Text, user_path
+from harness.commands.console import Commands, Text, line, tell, user_path
 from harness.commands.sign import NOT_KNOWN, REFUSED, said
 from harness.language.message import Message, Translate, say
 
@@ -33,8 +35,8 @@ def _verify(options: argparse.Namespace, translate: Translate) -> int:
     from harness.language.catalogue import language
     from harness.signoff.statement import SIGNOFF, SignoffError, read_bounded, read_statement
     from harness.signoff.verify import changes, read_differently
-    from reports.badges import badge
-    from reports.signoff import decision_title, flat, row_words
+    from reports.rows import row_badge, seen_badge
+    from reports.signoff import decision_title, row_words
 
     path: Path = options.signoff.absolute()
     if path.is_dir():
@@ -53,22 +55,27 @@ def _verify(options: argparse.Namespace, translate: Translate) -> int:
     except SignoffError as error:
         said(error, translate, REFUSED)
         return _end(REFUSED, say("The sign-off is void."), translate)
-    print(decision_title(statement.predicate, lang))
+    line(decision_title(statement.predicate, lang))
     for row in statement.predicate.rows:
-        print(f"    {row_words(row, lang)}")
+        line(f"    {row_words(row, lang)}")
     changed = changes(path.parent, statement)
     for message in changed:
         _line(REFUSED, message, translate)
-    for name, then, now in read_differently(path.parent, statement):
-        words = {"then": badge(then, lang).word, "now": badge(now, lang).word}
+    for then, now, session in read_differently(path.parent, statement):
+        words = {
+            "then": seen_badge(then.outcome, then.part, lang).word,
+            "now": row_badge(now, session, lang).word,
+        }
         told = lang.say(
             "Line {id} was “{then}” when it was decided. This version of the harness reads the same session as “{now}”.",
-            id=name,
+            id=then.id,
             **words,
         )
-        print(f"△ {flat(told)}")
+        line(f"△ {told}")
     status, reason = _of_signature(path, content, statement, options.allowed_signers)
     _line(status, reason, translate)
+    if not changed and status != REFUSED and path.name == SIGNOFF and statement.predicate.key is None:
+        _show_later_signature(path.parent, translate)
     if changed:
         return _end(REFUSED, say("The sign-off is void: what it binds is not as it was."), translate)
     sentences = {
@@ -98,11 +105,36 @@ def _of_signature(path: Path, content: bytes, statement: Statement, signers: Pat
     return {"good": 0, "bad": REFUSED, "unknown": NOT_KNOWN}[found.state], found.reason
 
 
-def _line(status: int, message: Message, translate: Translate) -> None:
-    from reports.signoff import flat
+def _show_later_signature(folder: Path, translate: Translate) -> None:
+    """Show the key on pages and summaries that say ``UNSIGNED``, of a sign-off that was signed after they were written."""
+    from harness.record.whole import Content, write_together
+    from harness.signoff.standing import beside
+    from reports.html.render import signed_pages
+    from reports.material import Material
+    from reports.write import summaries
 
+    standing = beside(folder)
+    if standing is None or standing.state != "signed" or standing.key is None:
+        return
+    try:
+        files: dict[Path, Content] = {**signed_pages(folder, standing.key)}
+        if files:
+            files |= summaries(Material(folder))
+        write_together(files)
+    except OSError as error:
+        told = say(
+            "The page says UNSIGNED, and can't be written ({error}): run phase3 report on the session where it can be",
+            error=str(error),
+        )
+        line(f"△ {told.render(translate)}")
+        return
+    for path in files:
+        tell(say("Written: {path}", path=str(path)), translate)
+
+
+def _line(status: int, message: Message, translate: Translate) -> None:
     sign = {0: "✓", REFUSED: "✗", NOT_KNOWN: "?"}[status]
-    print(f"{sign} {flat(message.render(translate))}")
+    line(f"{sign} {message.render(translate)}")
 
 
 def _end(status: int, sentence: Message, translate: Translate) -> int:

@@ -91,7 +91,7 @@ def read_accepted(folder: Path) -> AcceptanceFile:
     parts = {name: part for name, part in data.items() if name != "format"}
     try:
         accepted = from_json(parts, AcceptanceFile)
-        for difference in other_names(accepted, parts, frozenset()):
+        for difference in other_names(accepted, parts, frozenset({"many"})):
             raise difference
     except ShapeError as error:
         raise _refused(path, str(error)) from error

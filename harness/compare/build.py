@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.checks.thresholds import read_thresholds
 from harness.compare.accepted import AcceptanceFile, read_accepted, with_acceptance
-from harness.compare.model import Changes, FactChange, OutputChange, SideFacts
+from harness.compare.model import Changes, FactChange, OutputChange, Ran, SideFacts
 from harness.compare.outputs import output_change, paired, read_outputs
 from harness.compare.sides import Side
 from harness.compare.verdicts import Name, figure_changes, of_run, of_session, verdict_changes
@@ -17,6 +17,7 @@ from harness.language.message import Message, say
 from harness.record.convert import to_json
 from harness.record.reader import Record, read_request
 from harness.session.model import SessionError
+from harness.session.rows import run_of
 
 _LONGEST = 500
 """Characters of a fact that are shown."""
@@ -70,8 +71,11 @@ def _side(side: Side) -> SideFacts:
         return SideFacts(side.name, None, read_request(side.folder).target.label, "", None, "")
     entry = side.entry(side.run) if side.run is not None else None
     target = entry.target if entry is not None else session.target
-    outcome = session.outcome if side.run is None else None
-    return SideFacts(side.name, side.run, target, session.created, outcome, side.sha256)
+    named = (side.name, side.run, target, session.created)
+    if side.run is not None:
+        return SideFacts(*named, None, side.sha256)
+    ran, interrupted = Ran(*run_of(session)), session.interrupted is not None
+    return SideFacts(*named, session.outcome, side.sha256, ran, interrupted)
 
 
 def _outputs(before: Side, after: Side) -> tuple[list[OutputChange], list[str], list[str]]:

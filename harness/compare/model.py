@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from harness.language.message import Message
 from harness.record.convert import to_json
+from harness.session.rows import PartOf
 from harness.verdict import Outcome, merge
 
 FORMAT = "phase3-comparison/1"
@@ -26,6 +27,18 @@ Text = Annotated[str, Meta(max_length=4_000)]
 
 
 @dataclass(frozen=True, slots=True)
+class Ran:
+    """How much of the validation a session ran."""
+
+    run: int
+    all: int
+    of: Annotated[
+        PartOf,
+        Meta(description="What is counted: the cases if one was not run, else the lines of the Definition of Done."),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
 class SideFacts:
     """One of the two sides: a session, or one run."""
 
@@ -37,6 +50,8 @@ class SideFacts:
     created: Annotated[str, Meta(description="When the session ended; empty for a record without one.")]
     outcome: Annotated[Outcome | None, Meta(description="The outcome of the session; null for a run.")]
     sha256: Annotated[str, Meta(description="SHA-256 of session.json; empty for a record without a session.")]
+    ran: Annotated[Ran | None, Meta(description="How much of the validation was run; null for a run.")] = None
+    interrupted: Annotated[bool, Meta(description="Whether the session ended before all its tests had run.")] = False
 
 
 @dataclass(frozen=True, slots=True)

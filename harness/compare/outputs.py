@@ -108,7 +108,9 @@ def read_outputs(side: Side, key: str | None) -> Record | Message:
     except OSError as error:
         return say("The record can't be read: {error}", error=str(error))
     if record.damage:
-        return say("Files changed since the record was sealed: {what}", what="; ".join(record.damage[:5]))
+        tampered = record.seal is not None and record.seal.tampered
+        sealed = say("Files changed since the record was sealed: {what}", what="; ".join(record.damage[:5]))
+        return say("The target replaced parts of its record: {what}", **sealed.values) if tampered else sealed
     if record.seal is None:
         return say("The record of {run} is not sealed: its run did not end.", run=record.folder.name)
     if record.products is None:

@@ -25,8 +25,8 @@ def schemas() -> Mapping[Path, dict[str, Any]]:
     outcome = {"enum": [Outcome.FAIL.value, Outcome.UNKNOWN.value, Outcome.PASS.value]}
     return MappingProxyType(
         {
-            COMPARISON: schema_of(model.Changes, model.FORMAT, outcome=outcome),
-            ACCEPTED: schema_of(accepted.AcceptanceFile, accepted.FORMAT),
+            COMPARISON: schema_of(model.Changes, model.FORMAT, frozenset({"many"}), outcome=outcome),
+            ACCEPTED: schema_of(accepted.AcceptanceFile, accepted.FORMAT, frozenset({"many"})),
         }
     )
 

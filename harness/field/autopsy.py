@@ -31,7 +31,7 @@ from harness.field.folder_link import link, unlink
 from harness.field.origin import MOSAIC, notes_of_earlier_runs, notes_of_other_mosaics, origin_of
 from harness.field.tile_frames import is_whole, short_tiles
 from harness.field.whole_log import BEGUN, DONE, begun_tiles, gaps, level
-from harness.language.message import Message, SaidError, say
+from harness.language.message import Message, SaidError, counted, say
 from harness.probe.events import split
 from harness.record.comparison import Comparison
 from harness.record.history import Event, History, TileStep
@@ -408,7 +408,7 @@ def _measured(
                 )
             )
         try:
-            found = count_left(place)
+            found = count_left(place, folder)
             left = tuple(file for file in found if file.path not in origin.older or file.path in origin.taken)
             notes = list(notes_of_earlier_runs(found, origin))
             try:
@@ -524,7 +524,7 @@ def _notes_of_folder(record: Record) -> Iterator[Message]:
     products = record.products
     kinds = Counter(file.kind for file in record.left or ())
     yield say(
-        "The folder contains {caches} caches, {masks} hot-pixel masks, {tiles} master tiles.",
+        "In the folder: caches {caches}, hot-pixel masks {masks}, master tiles {tiles}.",
         caches=kinds["cache"],
         masks=kinds["mask"],
         tiles=kinds["tile"],
@@ -537,7 +537,7 @@ def _notes_of_folder(record: Record) -> Iterator[Message]:
     yield say("The mosaic is {name}; {share} % of it is covered.", name=name, share=round(100 * covered, 1))
     if made := _MADE_OF.match(name):
         yield say(
-            "According to its file name, it was made from {tiles} master tiles and {frames} frames.",
+            "According to its file name, it was made from these numbers: master tiles {tiles}, frames {frames}.",
             tiles=made[1],
             frames=made[2],
         )
@@ -549,7 +549,8 @@ def _notes_of_log(log: Log | None, taken: TakenOver, *, strange: bool) -> Iterat
         return
     yield from log.notes
     if log.events:
-        yield say(
+        yield counted(
+            "The log: {count} record of the run, retention {retention}, Phase 3 workers {workers}.",
             "The log: {count} records of the run, retention {retention}, Phase 3 workers {workers}.",
             count=len(log.events),
             retention=log.retention or "?",
@@ -557,7 +558,7 @@ def _notes_of_log(log: Log | None, taken: TakenOver, *, strange: bool) -> Iterat
         )
         begun = {number(e, "tile_id") for e in log.named("mastertile_info_creation_started_from_cache")} - {None}
         yield say(
-            "The log states: {groups} groups, {begun} tiles begun, {made} made.",
+            "The log states: groups {groups}, tiles begun {begun}, tiles made {made}.",
             groups=_stated(log, "run_info_phase2_finished", "num_groups"),
             begun=len(begun),
             made=_stated(log, "run_info_phase3_finished_from_cache", "num_master_tiles"),

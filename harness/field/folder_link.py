@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from harness.record import safe
+
 
 def link(place: Path, folder: Path) -> bool:
     """Make a link (a junction on Windows) at ``place`` to a folder; return whether the system allowed it."""
     try:
-        place.symlink_to(folder, target_is_directory=True)
+        with safe.opened(place.parent) as above:
+            above.link(place.name, str(folder))
     except OSError:
         if sys.platform != "win32":
             return False
@@ -23,8 +26,8 @@ def link(place: Path, folder: Path) -> bool:
 
 
 def unlink(place: Path) -> None:
-    """Remove the link; the folder that it leads to stays."""
-    if sys.platform == "win32" and not place.is_symlink():
-        place.rmdir()  # a junction
-    else:
-        place.unlink()
+    """Remove the link; the folder that it leads to stays. Nothing happens if there is something else, or nothing."""
+    with safe.opened(place.parent) as above:
+        about = above.about(place.name)
+        if about is not None and safe.is_link(about):
+            above.unlink(place.name)

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from harness.field.probe_notes import Facts, read_facts
 from harness.field.reconstruct import Run, finished
 from harness.language.message import Message, SaidError, say
 from harness.probe.setup import CHILDREN
+from harness.record import leftovers, safe
 from harness.record.reader import Record
 from harness.record.seal import WORK, EndState
 from harness.record.values import UNREADABLE, RecordError
@@ -88,7 +89,24 @@ def record_command(
     env = {**os.environ, "PHASE3_FOREIGN": str(folder)}
     before = env.get("PYTHONPATH")
     env["PYTHONPATH"] = CHILDREN + (os.pathsep + before if before else "")
-    _reserve(folder)
+    with contextlib.ExitStack() as stack:
+        _reserve(folder)
+        held = stack.enter_context(safe.hold(folder))
+        os.close(safe.create(folder, finish.CONSOLE))
+        return _recorded(argv, env, held, seconds, echo, inputs, stack)
+
+
+def _recorded(  # noqa: PLR0917 -- those of `record_command`, with what is held open
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    held: safe.Held,
+    seconds: float,
+    echo: Echo,
+    inputs: dict[Path, Path] | None,
+    stack: contextlib.ExitStack,
+) -> tuple[Record, ...]:
+    """Run a command and return its records; ``stack`` keeps their folders open."""
+    folder = held.path
     started, limit = time.monotonic(), time.time() + seconds
     guard = Guard(
         argv, env, Path.cwd(), console=folder / finish.CONSOLE, seconds=seconds, grace=finish.GRACE_SECONDS, whole=True
@@ -97,7 +115,7 @@ def record_command(
     ended, cut = None, None
     try:
         guard.start()
-        ended = _observe(guard, folder, runs, echo, limit)
+        ended = _observe(guard, held, runs, echo, limit, stack)
     except KeyboardInterrupt:
         cut = _Cut(
             "killed",
@@ -106,17 +124,18 @@ def record_command(
         )
         ended = guard.end()
     except NotStartedError as error:
-        shutil.rmtree(folder)
+        leftovers.remove_tree(folder)
         raise SaidError(say("The command could not be started: {error}", error=str(error))) from error
     finally:
         guard.close()
-    runs += _begun(folder, runs, None)
+    held.bring_back()
+    runs += _begun(held, runs, None, stack)
     full = shutil.disk_usage(folder).free < RESERVE_BYTES
-    (folder / RESERVE).unlink(missing_ok=True)
+    safe.remove(folder, RESERVE)
     if not runs:
         raise _nothing(folder, ended, stopped=cut is not None)
     for path in folder.glob("imported-*"):
-        path.unlink()
+        safe.remove(folder, path.name)
     if inputs is not None:
         inputs.update((run.folder, Path(run.facts.input)) for run in runs)
     cut = cut or _cut_by_the_harness(ended, limit, seconds, full=full)
@@ -155,7 +174,8 @@ def _reserve(folder: Path) -> None:
     try:
         Reserve(folder / RESERVE).keep()
     except NotWrittenError as error:
-        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            leftovers.remove_tree(folder)
         raise SaidError(
             say(
                 "Expected room for the records in {folder}, found: {error}. Free some, or name another folder with --dir.",
@@ -183,31 +203,33 @@ def _cut_by_the_harness(ended: Ended | None, limit: float, seconds: float, *, fu
     return None
 
 
-def _observe(guard: Guard, folder: Path, runs: list[Run], echo: Echo, limit: float) -> Ended:
+def _observe(  # noqa: PLR0917 -- what is observed, and what with
+    guard: Guard, held: safe.Held, runs: list[Run], echo: Echo, limit: float, stack: contextlib.ExitStack
+) -> Ended:
     """Watch a command to its end, echo its output, and seal each mosaic's record soon after the mosaic's end.
 
     A mosaic that ends after ``limit``, a wall-clock time, was perhaps ended by the limit: it is sealed when that is known.
     """
-    shown = 0
+    shown, folder = 0, held.path
     while (ended := guard.wait(0.2)) is None:
-        shown += _echo(folder / finish.CONSOLE, shown, echo)
+        shown += _echo(folder, shown, echo)
         # A failure here must not end the user's program: all is tried again after the command, and reported then.
         with contextlib.suppress(Exception):
-            runs += _begun(folder, runs, guard.guard_pid)
+            runs += _begun(held, runs, guard.guard_pid, stack)
         for run in runs:
             end = None if run.tried else run.end
             if end is not None and end.wall < limit and time.time() > end.wall + SETTLE_SECONDS:
                 run.tried = True
                 with contextlib.suppress(Exception):
                     run.record = finished(run, _end_of(run, None, 0.0, None))
-    _echo(folder / finish.CONSOLE, shown, echo)
+    _echo(folder, shown, echo)
     return ended
 
 
-def _echo(console: Path, start: int, echo: Echo) -> int:
+def _echo(folder: Path, start: int, echo: Echo) -> int:
     """Echo the output from a position on; return its length in bytes."""
     data = b""
-    with contextlib.suppress(FileNotFoundError), console.open("rb") as stream:
+    with contextlib.suppress(OSError), safe.reading_own(folder, finish.CONSOLE) as stream:
         stream.seek(start)
         data = stream.read()
     if data:
@@ -215,9 +237,15 @@ def _echo(console: Path, start: int, echo: Echo) -> int:
     return len(data)
 
 
-def _begun(folder: Path, known: Sequence[Run], guard: int | None) -> list[Run]:
-    """Return the mosaics begun since the last call, with watches on each unless the command has ended."""
-    found = []
+def _begun(folder_held: safe.Held, known: Sequence[Run], guard: int | None, stack: contextlib.ExitStack) -> list[Run]:
+    """Return the mosaics begun since the last call, with watches on each unless the command has ended.
+
+    The folder of each is held open from here on. A link in the place of a record is none.
+    """
+    found: list[Run] = []
+    if not folder_held.is_there():
+        return found
+    folder = folder_held.path
     for path in sorted(folder.glob(f"record-*/{WORK}/run.json"), key=lambda path: path.stat().st_mtime_ns):
         record = path.parents[1]
         if any(run.folder == record for run in known):
@@ -228,18 +256,23 @@ def _begun(folder: Path, known: Sequence[Run], guard: int | None) -> list[Run]:
             if guard is not None:
                 continue  # asked again after the command
             facts = Facts("", "", "", "", 0.0)
-        run = Run(record, facts, bool(facts.output) and link(record / "outputs", Path(facts.output)))
+        try:
+            held = stack.enter_context(safe.hold(record, follow=False))
+        except OSError:
+            continue
+        run = Run(record, facts, bool(facts.output) and link(record / "outputs", Path(facts.output)), held)
         found.append(run)
         if guard is not None:
+            outputs = Path(facts.output) if run.linked else None
             with contextlib.suppress(OSError):  # the samples are missing then, and the record says so
-                run.watches.extend(finish.watch(record, guard))
+                run.watches.extend(finish.watch(record, guard, outputs))
     return found
 
 
 def _nothing(folder: Path, ended: Ended | None, *, stopped: bool) -> NothingRecordedError:
     """Return the error that says why nothing was recorded, and remove the folder."""
     imported = any(folder.glob("imported-*"))
-    shutil.rmtree(folder)
+    leftovers.remove_tree(folder)
     how = "stopped by the user" if stopped or ended is None else f"{ended.cause}, status {ended.code}"
     if imported:
         problem = say(

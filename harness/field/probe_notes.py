@@ -5,6 +5,7 @@ The notes lie in a folder that the user's program can write to, so they can hold
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.language.message import say
+from harness.record import safe
 from harness.record.convert import from_json
-from harness.record.values import UNREADABLE, RecordError, read_json, read_lines
+from harness.record.values import UNREADABLE, RecordError, read_lines
 
 T = TypeVar("T")
 
@@ -52,7 +54,8 @@ def read_end(path: Path) -> Finish:
 
 def _read(path: Path, kind: type[T]) -> T:
     try:
-        found = from_json(read_json(path), kind)
+        with safe.reading(path.parents[1], f"{path.parent.name}/{path.name}") as stream:  # through no link
+            found = from_json(json.loads(stream.read()), kind)
         for name in ("input", "output", "worker", "python"):
             if "\0" in getattr(found, name, ""):
                 raise ValueError(f"a null character in {name}")

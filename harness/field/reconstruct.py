@@ -22,7 +22,7 @@ from harness.analysis.made import Origin, read, saved_mosaics, taken_over, writt
 from harness.field.case_file import Plan, listed, submitted
 from harness.field.folder_link import link, unlink
 from harness.field.probe_notes import Facts, Finish, read_end, read_notes
-from harness.record import leftovers
+from harness.record import leftovers, safe, tampering
 from harness.record.history import TRACE_FORMAT, History, read_history
 from harness.record.products import read_products
 from harness.record.reader import Record, read_record
@@ -55,6 +55,7 @@ class Run:
     folder: Path
     facts: Facts
     linked: bool
+    held: safe.Held
     watches: list[Watch] = field(default_factory=list)
     record: Record | None = None
     tried: bool = False
@@ -75,6 +76,7 @@ def finished(run: Run, end: End) -> Record:
     Only the sealing must not fail: whatever else does becomes a reason in the seal, and so does an interruption.
     """
     reasons = finish.stop(run.watches)
+    end = _put_right(run, end)
     try:
         end, said = _described(run, end)
         reasons += said
@@ -84,12 +86,29 @@ def finished(run: Run, end: End) -> Record:
         if run.linked:
             with contextlib.suppress(OSError):
                 unlink(run.folder / "outputs")
+        end = _put_right(run, end.because(*reasons))
         if not (run.folder / "request.json").exists():
             _bare(run).write(run.folder / "request.json")
-        finish.seal_end(run.folder, end.because(*reasons))
+        finish.seal_end(run.folder, end)
     with contextlib.suppress(OSError):  # not part of the record
         leftovers.remove_tree(run.folder / WORK)
     return read_record(run.folder)
+
+
+def _put_right(run: Run, end: End) -> End:
+    """Remove what took the place of the harness's files in a record. One that can't be brought back is sealed where it is."""
+    try:
+        found = tampering.put_right(run.held, linked=run.linked)
+    except OSError as error:
+        finish.seal_end(run.folder, replace(end, tampered=(*end.tampered, str(error))))
+        raise
+    return replace(end, tampered=(*end.tampered, *found))
+
+
+def _copy_output(record: Path) -> None:
+    """Copy the output of the command into a record."""
+    with safe.reading_own(record.parent, finish.CONSOLE) as source:
+        write_whole(record / finish.CONSOLE, lambda target: shutil.copyfileobj(source, target))
 
 
 def _described(run: Run, end: End) -> tuple[End, list[str]]:
@@ -103,7 +122,7 @@ def _described(run: Run, end: End) -> tuple[End, list[str]]:
             reasons.append(f"{what} could not be read or written: {type(error).__name__}: {error}.")
             return otherwise
 
-    tried("The output", lambda: shutil.copyfile(run.folder.parent / finish.CONSOLE, run.folder / finish.CONSOLE), None)
+    tried("The output of the command", lambda: _copy_output(run.folder), None)
     notes: list[Mapping[str, Any]] = tried(
         "The notes of the probe", lambda: read_notes(run.folder / WORK / "notes.jsonl"), []
     )
@@ -121,8 +140,8 @@ def _described(run: Run, end: End) -> tuple[End, list[str]]:
     reasons += tried("The plan of the grid", lambda: _tabled(run, request), [])
     tried("The list of the input files", lambda: _compared(run, reasons), None)
     if run.linked:
-        if not (run.folder / "outputs").exists():  # an earlier attempt removed it
-            link(run.folder / "outputs", Path(run.facts.output))
+        unlink(run.folder / "outputs")  # the target may have made another link of it
+        link(run.folder / "outputs", Path(run.facts.output))
         reasons += tried("The products", lambda: _measured(run, request), [])
         reasons.append(tried("The known sky", lambda: _known_sky(run, request, places), ""))
     else:
@@ -328,7 +347,7 @@ def _ambiguous(record: Path, paths: Sequence[Path]) -> list[str]:
 def _measured(run: Run, request: Request) -> list[str]:
     """Measure and list what the run left; files of earlier runs are neither, except what the run took over from them."""
     history = read_history(run.folder)
-    files = leftovers.count_left(run.folder)
+    files = leftovers.count_left(run.folder, Path(run.facts.output))
     older = _of_earlier_runs(run, history, [file.path for file in files])
     taken, opened = taken_over(history), read(history)
     used = {file.path: file.kind for file in files if file.path in older and (opened is None or file.path in opened)}

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from harness.analysis.phase3 import FAILED, RAISED, number
-from harness.language.message import Message, say
+from harness.language.message import Message, counted, say
 from harness.record.history import Event
 
 BEGUN, SAVED, DONE = "run_info_processing_started", "run_success_mosaic_saved", "run_success_processing_completed"
@@ -166,8 +166,9 @@ def _tiles(told: Sequence[Event]) -> Iterator[Message]:
     for key, expected in zip(_STEPS, (len(begun), made), strict=True):
         count = sum(event.key == key for event in told)
         if 0 < count < expected:  # a version may not send it
-            yield say(
-                "Lines are missing in the middle of the log: {key} comes {count} times, not {expected} times.",
+            yield counted(
+                "Lines are missing in the middle of the log: {key} comes {count} time instead of {expected}.",
+                "Lines are missing in the middle of the log: {key} comes {count} times instead of {expected}.",
                 key=key,
                 count=count,
                 expected=expected,

@@ -7,11 +7,12 @@ can be out of date. The part "Sentences" of ``CONTRIBUTING.md`` says how new sen
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
+from gettext import c2py
 from pathlib import Path
 from typing import cast
 
@@ -20,7 +21,7 @@ from babel.messages.pofile import read_po
 from babel.numbers import format_decimal, get_decimal_symbol
 from babel.units import format_unit
 
-from harness.language.message import FIGURE, Message, Translate, Value, say
+from harness.language.message import FIGURE, Message, Translate, Value, counted, english_plural, filled, say
 from harness.language.system import CODES, Code
 
 CATALOGUES = Path(__file__).with_name("locale")
@@ -34,13 +35,24 @@ _LONG = 10**15  # integers from here on are written with an exponent
 
 @dataclass(frozen=True, slots=True)
 class _Translator:
-    """Translate templates with a catalogue. ``decimal`` is the sign before the decimals of numbers."""
+    """Translate templates with a catalogue. ``decimal`` is the sign before the decimals of numbers.
+
+    ``forms`` are the translations of templates that have a form for one thing and one for several; ``form_of`` gives the place
+    of the form for a count.
+    """
 
     known: Mapping[str, str]
     decimal: str
+    forms: Mapping[tuple[str, str], tuple[str, ...]]
+    form_of: Callable[[int], int]
 
     def __call__(self, text: str) -> str:
         return self.known.get(text, text)
+
+    def plural(self, one: str, many: str, count: int) -> str:
+        """Translate two forms, and return the one for this count."""
+        forms = self.forms.get((one, many))
+        return forms[self.form_of(count)] if forms is not None else english_plural(one, many, count)
 
 
 @cache
@@ -61,8 +73,13 @@ def translator(code: str) -> Translate:
         return str
     with (CATALOGUES / code / "LC_MESSAGES" / "phase3.po").open("rb") as stream:
         catalogue = read_po(stream, locale=code)
-    known = {str(m.id): str(m.string) for m in catalogue if m.id and m.string and not m.fuzzy}
-    return _Translator(known, get_decimal_symbol(code))
+    done = [m for m in catalogue if m.id and m.string and not m.fuzzy]
+    known = {m.id: m.string for m in done if isinstance(m.id, str) and isinstance(m.string, str)}
+    pairs = [(m.id, tuple(m.string or ())) for m in done if not isinstance(m.id, str)]
+    forms = {(one, many): strings for (one, many, *_), strings in pairs if all(strings)}
+    # Older sessions hold templates with one form, which was that for several things.
+    known = {many: strings[-1] for (_, many), strings in forms.items()} | known
+    return _Translator(known, get_decimal_symbol(code), forms, c2py(catalogue.plural_expr))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +92,18 @@ class Language:
         """Translate a template and insert the values. Catalogues are extracted from calls of this name."""
         return self.render(say(text, **values))
 
+    def counted(self, one: str, many: str, /, *, count: int, **values: Value) -> str:
+        """Translate a template in the form for a count. Catalogues are extracted from calls of this name."""
+        return self.render(counted(one, many, count=count, **values))
+
+    def semicolons(self, parts: Iterable[str]) -> str:
+        """Join parts by semicolons, with the space that the language has before one."""
+        return self.say("; ").join(parts)
+
     def render(self, message: Message) -> str:
         """Render a message, with numbers as this language writes them."""
         shown = {name: self._value(value) for name, value in message.values.items()}
-        return Message(message.text, shown).render(translator(self.code))
+        return filled(message.template(translator(self.code)), shown, get_decimal_symbol(self.code))
 
     def _value(self, value: Value) -> Value:
         if isinstance(value, bool):
@@ -96,6 +121,8 @@ class Language:
         if not math.isfinite(value):
             return str(value)
         short = f"{value:.{digits}g}"
+        if "e+" in short:
+            return self.number(round(float(short)), digits)
         if "e" in short:
             mantissa, _, exponent = short.partition("e")
             return f"{self.number(float(mantissa), digits)}e{int(exponent)}"
@@ -111,6 +138,19 @@ class Language:
     def seconds(self, value: float) -> str:
         """Write a time in seconds; the symbol is the same in every language."""
         return f"{self.number(float(f'{value:.3g}'))}{_NO_BREAK}s"
+
+    def duration(self, seconds: float) -> str:
+        """Write how long something took: in milliseconds, seconds, or minutes and seconds, by its size."""
+        if seconds and abs(seconds) < 1:
+            return f"{self.number(float(f'{seconds * 1000:.3g}'))}{_NO_BREAK}ms"
+        if abs(seconds) < 120 or not math.isfinite(seconds):
+            return self.seconds(seconds)
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{self.number(minutes)}{_NO_BREAK}min{_NO_BREAK}{rest}{_NO_BREAK}s"
+
+    def moment(self, seconds: float) -> str:
+        """Write a time on the clock of a run, to the millisecond, as causes and drawings do."""
+        return f"{format_decimal(seconds, '#,##0.000', locale=self.code)}{_NO_BREAK}s"
 
     def angle(self, arcminutes: float) -> str:
         """Write an angle given in arcminutes as seconds, minutes or degrees of arc, by its size."""

@@ -71,7 +71,7 @@ def _unless_unread(versions: Versions, row: Verdict) -> Verdict:
 def _files(versions: Versions) -> Verdict:
     """0.1: no file was added. Notes (``.md``, ``.rst``) are not part of the program: they are named and not counted."""
     kinds = {path: kind_of(path) for path in versions.added}
-    counted = [path for path, kind in kinds.items() if kind != "note"]
+    new_files = [path for path, kind in kinds.items() if kind != "note"]
     notes = [path for path, kind in kinds.items() if kind == "note"]
     evidence = {
         "added": kinds,
@@ -79,8 +79,8 @@ def _files(versions: Versions) -> Verdict:
         "renamed": dict(versions.renamed),
         "changed": [path for path in versions.changed if path in versions.before and path in versions.after],
     }
-    if counted:
-        text = say("Files added: {count} ({files}).", count=len(counted), files=_some(counted))
+    if new_files:
+        text = say("Files added: {count} ({files}).", count=len(new_files), files=_some(new_files))
         return Verdict("0.1", Outcome.FAIL, text, evidence)
     if notes:
         text = say("No file of the program was added. Notes were added: {files}.", files=_some(notes))

@@ -9,7 +9,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from harness.language.message import Message, say
+from harness.language.message import Message, counted, say
 from harness.record.convert import LONGEST, to_json
 from harness.record.values import UNREADABLE
 from harness.verdict import Outcome, Verdict
@@ -63,7 +63,9 @@ def _judged(found: Mapping[str, Any]) -> Verdict:
     wrong = [problem for name, fits in EXPECTED.items() if (problem := _problem(steps[name], fits)) is not None]
     if wrong:
         return verdict(Outcome.FAIL, wrong[0], cause=tuple(wrong[1:]))
-    sentence = say(
+    sentence = counted(
+        "{function} was called in {count} step: no count fell below zero, and no cache that was still "
+        "needed was removed.",
         "{function} was called in {count} steps: no count fell below zero, and no cache that was still "
         "needed was removed.",
         function=str(found["function"]),
@@ -135,8 +137,8 @@ def _judged_growth(found: Mapping[str, Any], limits: Limits) -> Verdict:
         step = next(step for step in steps if step in unseen)
         row = next(row for row in growth["lines"] if float(row[step]) < float(row["inputs"]))
         sentence = say(
-            "The growth of the work of reference counting could not be measured: {lines} lines were executed in {step} for "
-            "{inputs} inputs, so the work is done in another thread or outside of Python's lines.",
+            "The growth of the work of reference counting could not be measured. Lines that were executed in {step}: {lines}, "
+            "inputs: {inputs}. So the work is done in another thread or outside of Python's lines.",
             lines=row[step],
             step=step,
             inputs=row["inputs"],

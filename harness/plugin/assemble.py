@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.language.catalogue import translator
-from harness.language.message import Message, SaidError, say
+from harness.language.message import Message, SaidError, counted, say
 from harness.plugin.preflight import needs_of
 from harness.record.convert import from_json, to_json
 from harness.record.values import UNREADABLE, RecordError, read_json
@@ -32,6 +32,7 @@ from harness.verdict import Outcome
 
 if TYPE_CHECKING:
     from harness.session.campaign import Campaign
+    from reports.material import Material
 
 LONGEST_MESSAGE = 4000
 
@@ -180,8 +181,8 @@ def assemble(
 
 def conclude_session(
     campaign: Campaign, assembled: Callable[[], Session]
-) -> tuple[Session | None, tuple[Message, ...]]:
-    """Write the session, then the pages; return it (``None`` if it could not be written), and sentences on what is missing."""
+) -> tuple[Session | None, Material | None, tuple[Message, ...]]:
+    """Write the session, then the pages; return both (``None`` for what could not be written), and what to do about the rest."""
     from reports.material import Material
     from reports.write import write_views
 
@@ -195,15 +196,16 @@ def conclude_session(
             folder=str(folder),
             name=folder.name,
         )
-        return None, (*said_of(folder / "session.json", error), again)
+        return None, None, (*said_of(folder / "session.json", error), again)
     try:
         _point_to(campaign)
-        write_views(Material(folder))
+        material = Material(folder)
+        write_views(material)
     except (OSError, SaidError) as error:
         command = shlex.join(["phase3", "report", str(folder)])
         again = say("The session is written, its pages are not. To write them: {command}", command=command)
-        return session, (*said_of(folder, error), again)
-    return session, ()
+        return session, None, (*said_of(folder, error), again)
+    return session, material, ()
 
 
 def unwritten_by_workers(sentences: Iterable[str]) -> Message | None:
@@ -254,7 +256,12 @@ def _interrupted(left: int, every: int) -> Message | None:
     """Say that a session ended before its tests had run, given the number left; ``None`` if it reached its end."""
     if not left:
         return None
-    return say("The session was interrupted: {count} of {all} tests were not reached.", count=left, all=every)
+    return counted(
+        "The session was interrupted: {count} of {all} tests was not reached.",
+        "The session was interrupted: {count} of {all} tests were not reached.",
+        count=left,
+        all=every,
+    )
 
 
 def _environment() -> dict[str, str]:

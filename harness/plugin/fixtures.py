@@ -205,8 +205,24 @@ def patch_row(asking: AskingTest, phase3_campaign: Campaign, patch_report: Calla
     return row
 
 
+@pytest.fixture(scope="session")
+def driven_facts(phase3_campaign: Campaign) -> Callable[[str], Mapping[str, Any]]:
+    """Return a function that calls a release outside of any run, once: the subject's, or that of the reference with a defect."""
+    from harness.patch.release_driver import drive
+    from harness.targets.resolve import EMBEDDED, resolve
+
+    @cache
+    def facts(defect: str) -> Mapping[str, Any]:
+        target = phase3_campaign.target("subject")
+        if defect:
+            target = resolve(EMBEDDED.with_defects([defect]), None, phase3_campaign.root / "targets")
+        return drive(target, phase3_campaign.folder / "release" / f"{defect or 'subject'}-{uuid.uuid4().hex[:6]}")
+
+    return facts
+
+
 @pytest.fixture
-def driven(asking: AskingTest, phase3_campaign: Campaign) -> Verdict:
+def driven(asking: AskingTest, phase3_campaign: Campaign, driven_facts: Callable[[str], Mapping[str, Any]]) -> Verdict:
     """Return the verdict on a release that is called outside of any run: the subject's, or as control that of a defect.
 
     With ``release`` the counts and removals are judged, with ``growth`` the work for more and more tiles.
@@ -214,25 +230,16 @@ def driven(asking: AskingTest, phase3_campaign: Campaign) -> Verdict:
     from fixtures.pipeline.defects import COUNT_NOT_BOUNDED, QUADRATIC_RELEASE
     from harness.checks.thresholds import read_thresholds
     from harness.patch.release_check import judge, judge_growth
-    from harness.patch.release_driver import drive
-    from harness.targets.resolve import EMBEDDED, kind_of, resolve
+    from harness.targets.resolve import kind_of
 
-    role, growth = asking.given.get("subject", "subject"), asking.check == "growth"
-    target = phase3_campaign.target("subject")
-    if not kind_of(target.kind).release:
+    control, growth = asking.given.get("subject") == "control", asking.check == "growth"
+    if not kind_of(phase3_campaign.target("subject").kind).release:
         asking.skip(Outcome.NOT_APPLICABLE, without_release())
-    if role == "control":
-        target = resolve(
-            EMBEDDED.with_defects([QUADRATIC_RELEASE if growth else COUNT_NOT_BOUNDED]),
-            None,
-            phase3_campaign.root / "targets",
-        )
-    folder = phase3_campaign.folder / "release" / f"{role}-{uuid.uuid4().hex[:6]}"
-    note(asking.node, role="control" if role == "control" else None)
+    note(asking.node, role="control" if control else None)
     try:
-        facts = drive(target, folder)
+        facts = driven_facts((QUADRATIC_RELEASE if growth else COUNT_NOT_BOUNDED) if control else "")
     except (SaidError, OSError) as error:
-        asking.unknown(*said_of(folder, error))
+        asking.unknown(*said_of(phase3_campaign.folder / "release", error))
     found = judge_growth(facts, read_thresholds()) if growth else judge(facts)
     if found.outcome is Outcome.UNKNOWN:
         asking.unknown(found.sentence)

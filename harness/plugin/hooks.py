@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from harness.session.run_matrix import PlannedRun
     from harness.session.screen import Screen
     from harness.verdict import Verdict
+    from reports.material import Material
 
 STATE = "phase3-validation"
 """The name under which the validation of a pytest run is registered as a plugin."""
@@ -107,6 +108,7 @@ class Validation:
         self.reports: dict[str, Report] = {}
         self.patch: tuple[Verdict, ...] = ()
         self.session: Session | None = None
+        self.material: Material | None = None
         self.monitor: ProgressMonitor | None = None
         self.terminal: TextIO | None = None
         self.on_terminal = False
@@ -300,7 +302,7 @@ class Validation:
         command = shlex.join(["pytest", *session.config.invocation_params.args])
         unwritten = unwritten_by_workers(self._unwritten)
         facts = (self.campaign, self.shares, self.reports, self.lines, command)
-        self.session, problems = conclude_session(
+        self.session, self.material, problems = conclude_session(
             self.campaign, lambda: assemble(*facts, own=self._share(), unwritten=unwritten)
         )
         return problems or (() if unwritten is None else (unwritten,))
@@ -338,7 +340,14 @@ class Validation:
                 reporter.write_line(message.render(translate), red=True)
             return
         columns = shutil.get_terminal_size().columns - 1 if self.on_terminal else WIDTH
-        for line in summary_lines(self.session, language, columns=max(NARROWEST, columns)):
+        lines = summary_lines(
+            self.session,
+            language,
+            columns=max(NARROWEST, columns),
+            runs=() if self.material is None else self.material.sizes,
+            standing=None if self.material is None else self.material.standing,
+        )
+        for line in lines:
             reporter.write_line(line, **{COLOURS[line[:1]]: True} if line[:1] in COLOURS else {})
         if self.session.interrupted is not None:
             again = say("To go on: the same command with --phase3-resume={name}", name=self.folder.name)

@@ -148,7 +148,7 @@ class Recorder:
                 os.unlink(path)  # a file without its header can't be read: the next line creates the file again
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except FileExistsError:
-            fd = os.open(path, flags, 0o644)
+            fd = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o644)  # never through a link
         known = self._open.setdefault((kind, pid), fd)
         if known != fd:
             os.close(fd)

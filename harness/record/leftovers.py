@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import stat
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
+from harness.record import safe
 from harness.record.values import read_samples
 from harness.record.whole import write_whole
 
@@ -25,7 +23,8 @@ _KINDS = (
     ("probe", "_zemosaic_io_probe_*"),
     ("tile", "master_tile_*.fits"),
 )
-_PLACES = ("outputs", *(f"work/{name}" for name in ("tmp", "home", "cwd")))
+_OUTPUTS = "outputs"
+_PLACES = (_OUTPUTS, *(f"work/{name}" for name in ("tmp", "home", "cwd")))
 _CACHE = "outputs/.zemosaic_img_cache"
 _TILE_FOLDERS = ("tiles", "sds_tiles_*")
 _MOSAICS = ("zemosaic_*.fits", "mosaic_*.fits", "global_mosaic*.fits")
@@ -53,25 +52,34 @@ def kind_of(path: str) -> str:
     return "other"
 
 
-def count_left(record: Path) -> tuple[LeftFile, ...]:
+def count_left(record: Path, outputs: Path | None = None) -> tuple[LeftFile, ...]:
     """Return every file below ``outputs`` and in the run's working folders, in order of path.
 
-    A link is counted as a file and not followed. A cache folder that is left without any file is an entry of kind ``folder``.
+    ``outputs`` is the output folder where it is the user's own, and ``RECORD/outputs`` a link to it. Other links are counted as
+    files and not followed. A cache folder that is left without any file is an entry of kind ``folder``.
     """
-    found = [file for place in _PLACES for file in _count(record, place)]
-    if (record / _CACHE).is_dir() and not any(file.path.startswith(f"{_CACHE}/") for file in found):
+    places = {place: (record, place) for place in _PLACES}
+    cache = (record, _CACHE)
+    if outputs is not None:
+        places[_OUTPUTS] = (outputs.resolve(), "")
+        cache = (outputs.resolve(), PurePosixPath(_CACHE).name)
+    found = [file for place, (folder, name) in places.items() for file in _count(place, folder, name)]
+    if _is_folder(*cache) and not any(file.path.startswith(f"{_CACHE}/") for file in found):
         found.append(LeftFile(_CACHE, 0, "folder"))
     return tuple(sorted(found, key=lambda file: file.path))
 
 
-def _count(record: Path, place: str) -> Iterator[LeftFile]:
-    for path in _files(record / place):
-        try:
-            size = path.lstat().st_size
-        except OSError:
-            continue
-        name = path.relative_to(record / place).as_posix()
-        yield LeftFile(f"{place}/{name}", size, kind_of(name))
+def _count(place: str, folder: Path, inner: str) -> Iterator[LeftFile]:
+    for name, about in safe.walk(folder, inner):
+        yield LeftFile(f"{place}/{name}", about.st_size, kind_of(name))
+
+
+def _is_folder(record: Path, name: str) -> bool:
+    try:
+        with safe.opened(record, name):
+            return True
+    except OSError:
+        return False
 
 
 def write_left(record: Path, left: Iterable[LeftFile]) -> None:
@@ -87,51 +95,23 @@ def clear(record: Path, left: Iterable[LeftFile]) -> tuple[str, ...]:
         if file.kind not in PASSING:
             continue
         try:
-            _remove(record / file.path)
+            safe.remove(record, file.path)
         except OSError as error:
             problems.append(f"{file.path}: {error.strerror or error}")
     return tuple(problems)
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder that the harness made, including read-only parts. Links in it are removed, not followed.
+    """Remove a folder that the harness made, including read-only parts. Links in it, or in its place, are removed, not followed.
 
     Raises ``OSError`` when the second attempt fails too. The first may fail because a system still holds a closed file.
     """
-    if not folder.exists():
-        return
+    folder = folder.absolute()
     try:
-        shutil.rmtree(folder)
+        safe.remove(folder.parent, folder.name, follow=True)
     except OSError:
-        _unlock(folder)
         time.sleep(0.2)
-        shutil.rmtree(folder)
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder, followlinks=False):
-        yield from (Path(parent, name) for name in files)
-        yield from (path for name in folders if (path := Path(parent, name)).is_symlink())
-
-
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except PermissionError:
-        path.parent.chmod(stat.S_IRWXU)
-        if not path.is_symlink():
-            path.chmod(stat.S_IRUSR | stat.S_IWUSR)
-        path.unlink(missing_ok=True)
-
-
-def _unlock(folder: Path) -> None:
-    """Give the owner all rights on every part of a folder: a target may have made parts read-only."""
-    folder.chmod(stat.S_IRWXU)
-    for parent, folders, files in os.walk(folder, followlinks=False):
-        for name in folders + files:
-            path = Path(parent, name)
-            if not path.is_symlink():
-                path.chmod(stat.S_IRWXU)
+        safe.remove(folder.parent, folder.name, follow=True)
 
 
 def read_left(folder: Path, torn: list[str]) -> tuple[LeftFile, ...] | None:

@@ -25,7 +25,8 @@ from harness.record.values import UNREADABLE, RecordError, read_json
 class Record:
     """The record of one run. Products, left-over files and seal are ``None`` if the run ended before they were written.
 
-    ``truth`` is what the frames show; ``None`` if it is not known. ``damage`` names the files that differ from the seal.
+    ``truth`` is what the frames show; ``None`` if it is not known. ``damage`` names the files that differ from the seal,
+    and what the target replaced of its record.
     ``inputs`` says what became of the input files; ``None`` if that was not recorded.
     """
 
@@ -53,7 +54,7 @@ def read_record(folder: Path) -> Record:
     try:
         request = read_request(folder)
         seal = read_seal(folder)
-        damaged = tuple(damage(folder, seal)) if seal else ()
+        damaged = (*seal.tampered, *damage(folder, seal)) if seal else ()
         history = read_history(folder)
         torn: list[str] = []
         left = read_left(folder, torn)

@@ -129,7 +129,11 @@ class Request:
 
     def write(self, path: Path) -> None:
         """Write the request as UTF-8 JSON."""
-        write_whole(path, json_text(self.to_json(), sort_keys=True).rstrip("\n"))
+        write_whole(path, self.text())
+
+    def text(self) -> str:
+        """Return the content of ``request.json``."""
+        return json_text(self.to_json(), sort_keys=True).rstrip("\n")
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Request:

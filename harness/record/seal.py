@@ -5,16 +5,16 @@ The seal is written last and in one step, so a record with a seal is complete.
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
-import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
 from harness.language.message import say
+from harness.record import safe
 from harness.record.values import (
     UNREADABLE,
     RecordError,
@@ -41,7 +41,8 @@ WORK = "work"
 class Seal:
     """The end state of a run, and the SHA-256 of every file of its record at that time.
 
-    ``without`` names the folders that this copy of the record lacks. The digests of their files are kept.
+    ``without`` names the folders that this copy of the record lacks. The digests of their files are kept. ``tampered`` names what
+    the target put in the place of the harness's files and folders: nothing can be concluded from such a record.
     """
 
     state: EndState
@@ -50,12 +51,17 @@ class Seal:
     seconds: float
     files: Mapping[str, str]
     without: tuple[str, ...] = ()
+    tampered: tuple[str, ...] = ()
 
 
-def seal(folder: Path, state: EndState, exit_code: int | None, reason: str, seconds: float) -> None:
+def seal(  # noqa: PLR0917 -- the fields of a seal
+    folder: Path, state: EndState, exit_code: int | None, reason: str, seconds: float, tampered: Sequence[str] = ()
+) -> None:
     """Seal a record; replace a seal that exists.
 
     ``exit_code`` is ``None`` if the target did not exit by itself. ``reason`` is one sentence on anything unexpected, else empty.
+    ``tampered`` names what the target replaced of the record.
+
     Raises ``OSError`` when the seal can't be written. The record then stays unsealed and is judged ``unknown``.
     """
     data = {
@@ -66,7 +72,7 @@ def seal(folder: Path, state: EndState, exit_code: int | None, reason: str, seco
         "seconds": round(seconds, 3),
         "files": digests(folder),
     }
-    _write(folder, data)
+    _write(folder, {**data, "tampered": list(tampered)} if tampered else data)
 
 
 def note_spared(folder: Path) -> None:
@@ -88,29 +94,18 @@ def digests(folder: Path) -> dict[str, str]:
     Links, pipes and files whose names a record can't have (such as with a backslash) are left out; ``left.jsonl`` has them.
     """
     found = {}
-    for parent, folders, files in os.walk(folder, followlinks=False):
-        if Path(parent) == folder:
-            folders[:] = [name for name in folders if name != WORK]
-        for name in files:
-            path = Path(parent, name)
-            relative = path.relative_to(folder).as_posix()
-            if relative in {SEAL, f"{SEAL}.part"} or not stat.S_ISREG(path.lstat().st_mode):
-                continue
-            try:
-                inside(folder, relative)
-            except ValueError:
-                continue
-            found[relative] = _digest(path)
+    for name, about in safe.walk(folder, without=WORK):
+        if name in {SEAL, f"{SEAL}.part"} or not safe.is_file(about):
+            continue
+        try:
+            inside(folder, name)
+        except ValueError:
+            continue
+        with contextlib.suppress(
+            safe.NotOursError, FileNotFoundError
+        ):  # it was replaced since, or is an unreadable file of the user
+            found[name] = safe.sha256(folder, name)
     return dict(sorted(found.items()))
-
-
-def _digest(path: Path) -> str:
-    try:
-        return sha256_of(path)
-    except PermissionError:
-        # A target may remove the read permission of its product. The harness owns the record and may restore it.
-        path.chmod(stat.S_IRUSR | stat.S_IWUSR)
-        return sha256_of(path)
 
 
 def damage_of(folder: Path) -> tuple[str, ...]:
@@ -138,6 +133,7 @@ def read_seal(folder: Path) -> Seal | None:
             float(data["seconds"]),
             MappingProxyType(files),
             tuple(one_of(name, SPARE) for name in data.get("without", ())),
+            tuple(map(str, data.get("tampered", ()))),
         )
     except RecordError:
         raise

@@ -2,7 +2,8 @@
 
 Everything that the harness writes for later is written here: to a part in the same folder, which is flushed to the disk and then
 takes the place of the file. If that fails (full disk, read-only volume, quota), the part is removed and an older file stays as it
-was. Lines that are appended while a run is observed are not written here.
+was. Lines that are appended while a run is observed are not written here. In a record that is held open (`safe.hold`) no name is
+followed, whatever a target put there.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from harness.language.message import Message, SaidError, say
+from harness.record import safe
 
 Content = bytes | str | Callable[[IO[bytes]], object]
 """What a file holds: bytes, text (written as UTF-8), or a function that writes to a stream."""
@@ -139,7 +141,7 @@ def write_together(files: Mapping[Path, Content]) -> None:
         for path, content in files.items():
             _write_part(parts[path], content)
         for path in files:
-            parts[path].replace(path)
+            safe.settle(path.parent, parts[path].name, path.name, follow=True)
     except OSError as error:
         raise NotWrittenError(path, error) from error
     finally:
@@ -212,10 +214,7 @@ class Reserve:
 
 
 def _write_part(part: Path, content: Content) -> None:
-    part.unlink(missing_ok=True)
-    # O_EXCL never follows a link that someone put there.
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
-    descriptor = os.open(part, flags, 0o666)
+    descriptor = safe.new(part.parent, part.name, follow=True)
     try:
         if callable(content):
             with io.BufferedRandom(_Sink(descriptor)) as stream:
@@ -231,8 +230,8 @@ def _write_part(part: Path, content: Content) -> None:
 
 def _remove(parts: Iterable[Path]) -> None:
     for part in parts:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError), safe.opened(part.parent, follow=True) as folder:
+            folder.unlink(part.name)
 
 
 class _Sink(io.RawIOBase):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from harness.analysis.made import Origin, saved_mosaics
-from harness.record import inputs, leftovers
+from harness.record import inputs, leftovers, safe, tampering
 from harness.record.history import read_events, read_exceptions
 from harness.record.request import Request
 from harness.record.seal import EndState, seal
@@ -29,12 +29,16 @@ GRACE_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a run ended: state and exit status for the seal, reasons in sentences, and the run's time in seconds."""
+    """How a run ended: state and exit status for the seal, reasons in sentences, and the run's time in seconds.
+
+    ``tampered`` names what the target replaced of its record (`harness.record.tampering`).
+    """
 
     state: EndState
     code: int | None
     seconds: float
     reasons: tuple[str, ...] = ()
+    tampered: tuple[str, ...] = ()
 
     def because(self, *reasons: str) -> Self:
         """Return the end with further reasons; empty ones are left out."""
@@ -44,9 +48,12 @@ class End:
 AnyEnd = TypeVar("AnyEnd", bound=End)
 
 
-def watch(folder: Path, guard: int) -> Iterator[Watch]:
-    """Start to sample a run's disk and its processes, which descend from the guard process."""
-    yield Watch("disk", folder / "disk.jsonl", lambda: DiskSampler(folder))
+def watch(folder: Path, guard: int, outputs: Path | None = None) -> Iterator[Watch]:
+    """Start to sample a run's disk and its processes, which descend from the guard process.
+
+    ``outputs`` is the output folder where it is not in the record.
+    """
+    yield Watch("disk", folder / "disk.jsonl", lambda: DiskSampler(folder, outputs))
     yield Watch("processes", folder / "process.jsonl", lambda: ProcessSampler(guard), share=PROCESS_SHARE)
 
 
@@ -62,7 +69,7 @@ def list_left(folder: Path, files: Iterable[leftovers.LeftFile]) -> str:
     try:
         leftovers.write_left(folder, files)
     except OSError as error:
-        (folder / "left.jsonl").unlink(missing_ok=True)
+        _discard(folder, "left.jsonl")
         return f"What the target left could not be listed: {error}."
     return ""
 
@@ -72,7 +79,7 @@ def list_inputs(folder: Path, files: Iterable[inputs.InputFile]) -> str:
     try:
         inputs.write_inputs(folder, files)
     except OSError as error:
-        (folder / inputs.NAME).unlink(missing_ok=True)
+        _discard(folder, inputs.NAME)
         return f"What became of the input files could not be listed: {error}."
     return ""
 
@@ -87,8 +94,8 @@ def measure_products(folder: Path, request: Request, origin: Origin | None = Non
     try:
         measure(folder, request, origin or Origin(saved=saved_mosaics(read_events(folder))))
     except Exception as error:  # noqa: BLE001 -- products of a broken target may break anything
-        with contextlib.suppress(OSError), (folder / CONSOLE).open("a", encoding="utf-8") as console:
-            console.write("\n[measuring the products failed]\n" + traceback.format_exc())
+        with contextlib.suppress(OSError):
+            safe.append(folder, CONSOLE, "\n[measuring the products failed]\n" + traceback.format_exc())
         discard_products(folder)
         return (
             f"Expected products that can be measured, found {type(error).__name__}: {error}: see the end of {CONSOLE}."
@@ -99,7 +106,12 @@ def measure_products(folder: Path, request: Request, origin: Origin | None = Non
 def discard_products(folder: Path) -> None:
     """Remove a record's measurements, which are incomplete or belong to another run."""
     for name in ("products.json", "products.npz", "thumbnail.png"):
-        (folder / name).unlink(missing_ok=True)
+        _discard(folder, name)
+
+
+def _discard(folder: Path, name: str) -> None:
+    with contextlib.suppress(OSError):  # what can't be removed is sealed as it is
+        safe.remove(folder, name)
 
 
 def with_own_failure(folder: Path, end: AnyEnd) -> AnyEnd:
@@ -120,4 +132,5 @@ def with_own_failure(folder: Path, end: AnyEnd) -> AnyEnd:
 
 def seal_end(folder: Path, end: End) -> None:
     """Seal a record with the end of its run."""
-    seal(folder, end.state, end.code, " ".join(end.reasons), end.seconds)
+    reasons = (*end.reasons, reason) if (reason := tampering.reason(end.tampered)) else end.reasons
+    seal(folder, end.state, end.code, " ".join(reasons), end.seconds, end.tampered)

@@ -14,7 +14,6 @@ changed header is allowed there, changed data are not.
 from __future__ import annotations
 
 import os
-import stat
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.probe.frames import data_digest
+from harness.record import safe
 from harness.record.inputs import InputFile
 from harness.record.seal import WORK
-from harness.record.values import sha256_of
 
 ELSEWHERE = ("outputs", *(f"{WORK}/{name}" for name in ("tmp", "home", "cwd")))
 """The folders of a record in which a file that the input folder lacks is looked for."""
@@ -57,19 +56,18 @@ class Noted:
 
 def compared(record: Path, given: Mapping[str, Given]) -> tuple[InputFile, ...]:
     """Return what became of the files in ``work/input`` of a record, in order of path."""
-    folder = record / WORK / "input"
+    place = f"{WORK}/input"
     # A file system may return a name with its accents written in another way.
     names = {unicodedata.normalize("NFC", name): name for name in given}
     there = {}
-    for path in _files(folder):
-        name = path.relative_to(folder).as_posix()
-        there[names.get(unicodedata.normalize("NFC", name), name)] = path
-    extra = {name: _digest(path) for name, path in there.items() if name not in given}
+    for name, about in safe.walk(record, place):
+        there[names.get(unicodedata.normalize("NFC", name), name)] = f"{place}/{name}", about
+    extra = {name: _digest(record, *entry) for name, entry in there.items() if name not in given}
     found = []
     for name, file in given.items():
         if name not in there:
             to = next((other for other, digest in extra.items() if digest == file.sha256), None)
-            to = to if to is None else f"{WORK}/input/{to}"
+            to = to if to is None else f"{place}/{to}"
             to = to or _moved(record, file)
             # It was found by its content.
             kept = file.data if to else None
@@ -77,14 +75,15 @@ def compared(record: Path, given: Mapping[str, Given]) -> tuple[InputFile, ...]:
                 InputFile(name, "moved" if to else "gone", file.sha256, None, to, file.solved, None, file.data, kept)
             )
             continue
-        digest = _digest(there[name])
+        path, about = there[name]
+        digest = _digest(record, path, about)
         state = "same" if digest == file.sha256 else "changed"
-        link = str(there[name].readlink()) if there[name].is_symlink() else None
-        data = None if file.data is None or digest is None else data_digest(str(there[name]))
+        link = _leads_to(record / path) if safe.is_link(about) else None
+        data = None if file.data is None or digest is None else data_digest(str(record / path))
         found.append(InputFile(name, state, file.sha256, digest, None, file.solved, link, file.data, data))
     taken = {file.to for file in found}
     found += [
-        InputFile(name, "added", None, digest) for name, digest in extra.items() if f"{WORK}/input/{name}" not in taken
+        InputFile(name, "added", None, digest) for name, digest in extra.items() if f"{place}/{name}" not in taken
     ]
     return tuple(sorted(found, key=lambda file: file.path))
 
@@ -141,26 +140,24 @@ def _files(folder: Path, without: Path | None = None) -> Iterator[Path]:
 def _moved(record: Path, file: Given) -> str | None:
     """Return where in the record a file with this content is."""
     for place in ELSEWHERE:
-        for path in _files(record / place):
-            try:
-                alike = not path.is_symlink() and path.stat().st_size == file.size
-            except OSError:
-                continue
-            if alike and _digest(path) == file.sha256:
-                return path.relative_to(record).as_posix()
+        for name, about in safe.walk(record, place):
+            path = f"{place}/{name}"
+            if about.st_size == file.size and _digest(record, path, about) == file.sha256:
+                return path
     return None
 
 
-def _digest(path: Path) -> str | None:
+def _digest(record: Path, path: str, about: os.stat_result) -> str | None:
     """Return the SHA-256 of a file; ``None`` for a link, a folder, a pipe, and a file that can't be read."""
     try:
-        if not stat.S_ISREG(path.lstat().st_mode):
-            return None
-        try:
-            return sha256_of(path)
-        except PermissionError:
-            path.chmod(stat.S_IRUSR | stat.S_IWUSR)  # a copy of the harness, which the target made unreadable
-            return sha256_of(path)
+        return safe.sha256(record, path) if safe.is_file(about) else None
+    except OSError:
+        return None
+
+
+def _leads_to(path: Path) -> str | None:
+    try:
+        return str(path.readlink())
     except OSError:
         return None
 

@@ -31,6 +31,7 @@ from harness.analysis.footprint import sky_of
 from harness.analysis.headers import UNPARSABLE, value_of
 from harness.analysis.made import Origin
 from harness.analysis.wcs import Cards, FootprintError, wcs_cards, wcs_of
+from harness.record import safe
 from harness.record.convert import to_json
 from harness.record.products import BLOCK, PRODUCTS_FORMAT, SOFTENING, Plane, Products, TileProduct
 from harness.record.request import Request
@@ -105,8 +106,7 @@ def measure(folder: Path, request: Request, origin: Origin = _ALL) -> None:
 
 
 def _measure(folder: Path, request: Request, origin: Origin) -> None:
-    outputs = folder / "outputs"
-    mosaic, coverage = _find(outputs, request, origin)
+    mosaic, coverage = _find(folder / "outputs", request, origin)
     if mosaic is None:
         no_mask = np.zeros((0, 0), np.bool_)
         products = Products(None, {}, 1, no_mask, np.zeros((0, 0), np.float32), np.zeros((0, 3)), (), None, no_mask)
@@ -223,7 +223,7 @@ def _find(outputs: Path, request: Request, origin: Origin) -> tuple[Path | None,
     files = {
         path.name: path
         for path in sorted(outputs.glob("*.fits"))
-        if path.is_file() and f"outputs/{path.name}" not in origin.older
+        if _is_there(outputs, path) and f"outputs/{path.name}" not in origin.older
     }
     data_suffix = data_suffix_of(request.config)
     mosaic = next((files[name] for name in origin.saved if name in files), None)
@@ -234,6 +234,14 @@ def _find(outputs: Path, request: Request, origin: Origin) -> tuple[Path | None,
     named = _BASE.fullmatch(mosaic.stem)
     stems = (mosaic.stem, mosaic.stem.removesuffix(data_suffix), named[1] if named else mosaic.stem)
     return mosaic, next((files[name] for stem in stems if (name := f"{stem}_coverage.fits") in files), None)
+
+
+def _is_there(outputs: Path, path: Path) -> bool:
+    """Return whether a product is a file. In a record a link is none: it shows a file that the run did not make.
+
+    In a user's own folder, to which the record has a link, links are the user's.
+    """
+    return path.is_file() and (outputs.is_symlink() or safe.is_plain(outputs, path))
 
 
 def data_suffix_of(config: Mapping[str, Any]) -> str:
@@ -487,7 +495,7 @@ def _picture(means: NDArray[np.float32]) -> tuple[NDArray[np.uint8], tuple[tuple
 def _tiles(folder: Path, origin: Origin) -> Iterator[TileProduct]:
     """Yield the headers' facts on each kept tile; of a tile with an unreadable header the counts are unknown."""
     outputs = folder / "outputs"
-    for path in sorted({path for pattern in _TILES for path in outputs.rglob(pattern) if path.is_file()}):
+    for path in sorted({path for pattern in _TILES for path in outputs.rglob(pattern) if _is_there(outputs, path)}):
         name = path.relative_to(folder).as_posix()
         if name in origin.older - origin.taken:
             continue

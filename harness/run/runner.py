@@ -20,7 +20,7 @@ from types import FrameType
 from typing import Any, Self
 
 from harness.language.message import say
-from harness.record import leftovers
+from harness.record import leftovers, safe, tampering
 from harness.record.reader import Record, read_record
 from harness.record.request import Request
 from harness.record.seal import WORK
@@ -84,7 +84,8 @@ def make_run(
     RecordError
         When the target wrote an unreadable record. It is sealed.
     OSError
-        When the record can't be sealed.
+        When the record can't be sealed, or the target moved it to a place from which it can't be brought back. Then it is sealed
+        where it is.
 
     """
     require_inputs(frames, request.dataset, request.plan, room=folder, contents=False)
@@ -96,23 +97,31 @@ def make_run(
                 folder=str(folder),
             )
         )
-    with _Signals() as signals:
+    with _Signals() as signals, contextlib.ExitStack() as stack:
         try:
             with signals.open():
                 given = _prepare(folder, request, frames, truth, table)
+                held = stack.enter_context(safe.hold(folder))
+                before = tampering.given(folder)
+                os.close(safe.create(folder, finish.CONSOLE))
             end = _run(request, folder, signals, on_start, grace)
         except BaseException:
             _unmake(folder, new=new)  # nothing was started, so there is nothing to record
             raise
-        end = finish.with_own_failure(folder, end)
-        end = end.because(finish.list_inputs(folder, compared(folder, given)), *_tidy(folder))
-        if end.stopped is None:
-            end = _measure(request, folder, end, signals)
-        if end.state == "done":
-            end = end.because(*_lacking(folder, end.printed))
+        end, moved = _put_right(held, before, end)
+        if moved is None:
+            end = finish.with_own_failure(folder, end)
+            end = end.because(finish.list_inputs(folder, compared(folder, given)), *_tidy(folder))
+            if end.stopped is None:
+                end = _measure(request, folder, end, signals)
+            if end.state == "done":
+                end = end.because(*_lacking(folder, end.printed))
+            end, moved = _put_right(held, before, end)
         finish.seal_end(folder, end)
         if end.stopped is not None:
             raise end.stopped
+        if moved is not None:
+            raise moved
     return read_record(folder)
 
 
@@ -180,8 +189,8 @@ def _unmake(folder: Path, *, new: bool) -> None:
     with contextlib.suppress(OSError):
         leftovers.remove_tree(folder / WORK)
         leftovers.remove_tree(folder / "outputs")
-        for name in ("request.json", "truth.json", STACK_PLAN):
-            (folder / name).unlink(missing_ok=True)
+        for name in ("request.json", "truth.json", STACK_PLAN, finish.CONSOLE):
+            safe.remove(folder, name)
         if new:
             folder.rmdir()
 
@@ -231,7 +240,7 @@ def _judge_end(ended: Ended, stopped: BaseException | None, seconds: float, limi
     if stopped is not None:
         what = "by the user" if isinstance(stopped, KeyboardInterrupt) else f"by {type(stopped).__name__}: {stopped}"
         reason = f"Expected the target to end by itself, found the run stopped {what}: run it again."
-        end = _End("killed", None, seconds, (reason,), stopped)
+        end = _End("killed", None, seconds, (reason,), stopped=stopped)
     elif ended.cause == "timed out":
         reason = (
             f"Expected the target to end within {limit:g} s, found it still running, so its processes were ended; "
@@ -270,6 +279,15 @@ def _last_lines(printed: str, count: int = 3) -> str:
 
 
 # After the end
+
+
+def _put_right(held: safe.Held, before: tampering.Given, end: _End) -> tuple[_End, OSError | None]:
+    """Remove what the target put in the place of the harness's files; return the error if the record can't be brought back."""
+    try:
+        found = tampering.put_right(held, before)
+    except OSError as error:
+        return replace(end, tampered=(*end.tampered, str(error))), error
+    return replace(end, tampered=(*end.tampered, *found)), None
 
 
 def _tidy(folder: Path) -> Iterator[str]:

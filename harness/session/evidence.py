@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.analysis.figure import Evidence, Figure, number_in
-from harness.checks import cost, disk, fallback, holes
+from harness.analysis.figure import Evidence, Figure, Numbers
+from harness.checks import cost, fallback, holes
 from harness.checks.judge import ALL
 from harness.patch.guard_rails import ROWS, Removing, removing
 from harness.session.model import JudgedRun, Session
@@ -45,9 +45,9 @@ def hole_outlines(judged: JudgedRun) -> Mapping[str, NDArray[np.float64]]:
     return holes.outlines_in(_evidence(judged, holes.CHECK.name))
 
 
-def disk_peak(judged: JudgedRun) -> float | None:
-    """Return the most bytes that a run had in its files at one time; ``None`` if the disk check did not measure it."""
-    return number_in(_evidence(judged, disk.CHECK.name), disk.PEAK)
+def holes_with_run_end(judged: JudgedRun) -> Numbers | None:
+    """Return count and area, in square arcminutes, of the holes that the run with ``run_end`` has too; ``None`` without one."""
+    return holes.shared_holes(_evidence(judged, holes.CHECK.name))
 
 
 def places_of_removal(session: Session, version: str) -> tuple[Removing, ...]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from harness.language.message import Message, say
+from harness.record import safe
 from harness.record.leftovers import remove_tree
 from harness.record.seal import SEAL, SPARE, damage_of, note_spared
 from harness.record.values import RecordError, inside, sha256_of
@@ -180,7 +181,7 @@ def _copy(source: Path, target: Path, *, outputs: bool) -> None:
         place = target / relative
         if path.is_dir():
             place.mkdir(parents=True, exist_ok=True)
-        elif path.is_file():
+        elif safe.is_plain(source, path):
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, place)
     if noted:

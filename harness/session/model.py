@@ -28,7 +28,7 @@ FORMAT = "phase3-session/2"
 OPTIONAL = frozenset(
     {
         *("cases", "interrupted", "missing", "occasion", "options", "part", "patch", "questions"),
-        *("reason", "red_with_run_end", "scenario"),
+        *("many", "reason", "red_with_run_end", "scenario"),
     }
 )
 """Fields that older sessions do not have."""
@@ -314,7 +314,7 @@ def read_hashed(folder: Path) -> tuple[Session, str]:
             )
         )
     try:
-        session = _with_rows(_with_judged_sets(_with_scenarios(Session.from_json(data))))
+        session = _in_present_words(_with_rows(_with_judged_sets(_with_scenarios(Session.from_json(data)))))
         return session, hashlib.sha256(content).hexdigest()
     except ShapeError as error:
         raise SessionError(
@@ -353,6 +353,14 @@ def _with_judged_sets(session: Session) -> Session:
     """Correct the real sets of an older session, which may say of a set with runs that it was not judged."""
     run = {entry.dataset for entry in session.runs if entry.dataset_kind == "real"}
     return replace(session, real_sets=tuple(replace(s, judged=s.judged or s.name in run) for s in session.real_sets))
+
+
+def _in_present_words(session: Session) -> Session:
+    """Say in the present words what the sentences of an older session say."""
+    from harness.session.older_words import in_present_words  # noqa: PLC0415 -- few commands read a session
+
+    judged = (replace(run, verdicts=tuple(map(in_present_words, run.verdicts))) for run in session.judged)
+    return replace(session, judged=tuple(judged))
 
 
 def _with_rows(session: Session) -> Session:

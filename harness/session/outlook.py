@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.language.message import Message, Translate, say
+from harness.language.message import Message, Translate, counted, say
 from harness.session.roles import role_name
 
 if TYPE_CHECKING:
@@ -75,9 +75,19 @@ class Outlook:
                 unknown=unknown,
             )
         if seconds < SHORT:
-            return say("{count} runs, about {seconds} s if run one after the other.", count=count, seconds=seconds)
+            return counted(
+                "{count} run, about {seconds} s.",
+                "{count} runs, about {seconds} s if run one after the other.",
+                count=count,
+                seconds=seconds,
+            )
         minutes = round(seconds / 60)
-        return say("{count} runs, about {minutes} min if run one after the other.", count=count, minutes=minutes)
+        return counted(
+            "{count} run, about {minutes} min.",
+            "{count} runs, about {minutes} min if run one after the other.",
+            count=count,
+            minutes=minutes,
+        )
 
     def table(self, translate: Translate = str) -> str:
         """Return a table of the runs; ``–`` marks an unknown time, ``~`` an estimate from other runs."""

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.language.message import Message, SaidError, say
+from harness.language.message import Message, SaidError, counted, say
 from harness.record.convert import ShapeError, from_json, to_json
 from harness.record.leftovers import remove_tree
+from harness.record.safe import ASIDE
 from harness.record.seal import read_seal
 from harness.record.values import UNREADABLE, RecordError
 from harness.record.whole import json_text, write_whole
@@ -150,7 +151,9 @@ def _differences(before: Start, now: Start) -> list[Message]:
     changed = sorted(name for name, _ in before.source.items() ^ now.source.items())
     if changed := list(dict.fromkeys(changed)):
         found.append(
-            say(
+            counted(
+                "the harness is another version than before, {count} file differs ({names}): start a new session, or go back to"
+                " that version",
                 "the harness is another version than before, {count} files differ ({names}): start a new session, or go back to"
                 " that version",
                 count=len(changed),
@@ -167,8 +170,12 @@ def next_shares(folder: Path) -> Path:
 
 
 def stopped_runs(folder: Path) -> set[str]:
-    """Return the keys of the runs that were stopped with a session. They reached no end of their own."""
-    return {path.name for path in (folder / RUNS).glob("*") if path.is_dir() and not _finished(path)}
+    """Return the keys of the runs that were stopped with a session. They reached no end of their own.
+
+    A folder that a target put in the place of a record is none: it may be the user's, and is kept.
+    """
+    found = (path for path in (folder / RUNS).glob("*") if path.is_dir() and not path.name.endswith(ASIDE))
+    return {path.name for path in found if not _finished(path)}
 
 
 def reopen(folder: Path, shares: Path) -> None:

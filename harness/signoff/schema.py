@@ -15,7 +15,7 @@ import msgspec
 
 from harness.record.whole import write_whole
 from harness.signoff.form import FORM_FORMAT, Form
-from harness.signoff.statement import PREDICATE_TYPE, STATEMENT_TYPE, Statement
+from harness.signoff.statement import OPTIONAL, PREDICATE_TYPE, STATEMENT_TYPE, Statement
 
 FOLDER = Path(__file__).with_name("schemas")
 _CONSTANTS: Mapping[type[Any], Mapping[str, str]] = MappingProxyType(
@@ -28,9 +28,12 @@ FILES: Mapping[str, type[Any]] = MappingProxyType(
     {"signoff-1.schema.json": Statement, "signoff-form-1.schema.json": Form}
 )
 
+_MAY_BE_MISSING = frozenset({("FormRow", "comment"), *(("RowDecision", name) for name in OPTIONAL)})
+"""Fields by the class that has them."""
+
 
 def schema(kind: type[Any]) -> dict[str, Any]:
-    """Return the schema of `Statement` or `Form`. Other fields are refused; only the comment of a form's row may be missing."""
+    """Return the schema of `Statement` or `Form`. Other fields are refused; only those in `_MAY_BE_MISSING` may be missing."""
     parts: dict[str, Any] = msgspec.json.schema(kind)["$defs"]
     constants = {name: {"const": value} for name, value in _CONSTANTS[kind].items()}
     parts[kind.__name__]["properties"] = {**constants, **parts[kind.__name__]["properties"]}
@@ -39,7 +42,7 @@ def schema(kind: type[Any]) -> dict[str, Any]:
         if properties := part.get("properties"):
             for field in properties.values():
                 field.pop("default", None)
-            part["required"] = [field for field in properties if (name, field) != ("FormRow", "comment")]
+            part["required"] = [field for field in properties if (name, field) not in _MAY_BE_MISSING]
             part["additionalProperties"] = False
     word = "signoff" if kind is Statement else "signoff-form"
     return {

@@ -34,6 +34,9 @@ LONGEST_TEXT = 4000
 MOST = 10_000
 """Subjects of a sign-off, or rows, or limits of a row, that are read."""
 
+OPTIONAL = frozenset({"part"})
+"""Fields that older sign-offs do not have."""
+
 T = TypeVar("T")
 Decision = Literal["accept", "reject", "reserve"]
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$", description="SHA-256 in hexadecimal.")]
@@ -66,6 +69,15 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
+class RunPart:
+    """How many of the cases or tests of a line were run; the line was not evaluated as a whole."""
+
+    run: Annotated[int, Meta(ge=0)]
+    all: Annotated[int, Meta(ge=0)]
+    of: Literal["cases", "tests"]
+
+
+@dataclass(frozen=True, slots=True)
 class SeenRow:
     """A line of the Definition of Done, with the words that the reviewer was shown about it."""
 
@@ -75,6 +87,10 @@ class SeenRow:
     figure: Annotated[Text, Meta(description="The figure that decides the line, as it was shown.")] = ""
     scope: Annotated[Text, Meta(description="The cases that the figure is from, as they were shown.")] = ""
     limits: Annotated[tuple[Text, ...], Meta(max_length=MOST, description="What the outcome does not cover.")] = ()
+    part: Annotated[
+        RunPart | None,
+        Meta(description="How much of a line was run that was not evaluated as a whole; null for other lines."),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +207,7 @@ def read_statement(content: bytes, where: str) -> Statement:
                 )
             )
     parts = {name: part for name, part in data.items() if name not in ("_type", "predicateType")}
-    statement = strict(parts, Statement, where, frozenset())
+    statement = strict(parts, Statement, where, OPTIONAL)
     names = [subject.name for subject in statement.subject]
     rows = [row.id for row in statement.predicate.rows]
     for place, known in (("$.subject", names), ("$.predicate.rows", rows)):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from harness.language.message import Message, say
+from harness.language.system import Code
 from harness.record.seal import SEAL, Difference, differences, read_seal
 from harness.record.values import RecordError, inside
 from harness.session.model import Session
@@ -14,7 +16,9 @@ from harness.signoff.page_part import without_part
 from harness.signoff.statement import Digests, RefusedError, SignoffError, Subject, read_bounded
 
 SESSION = "session.json"
-PAGES = ("report.html", "report.fr.html")
+PAGES: Mapping[str, Code] = MappingProxyType({"report.html": "en", "report.fr.html": "fr"})
+"""The pages by their names, with their languages."""
+
 MAX_FILE = 256_000_000
 """Bytes of a session, a page or a seal that are read."""
 

@@ -1,7 +1,7 @@
 """Compare a session's folder with a sign-off, and name each file that differs.
 
-Nothing is written or started. A sign-off holds only if nothing differs: the session, both pages, every sealed record, and each
-file that a seal names.
+Nothing is written or started here. A sign-off holds only if nothing differs: the session, both pages, every sealed record, and
+each file that a seal names.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from pathlib import Path
 
 from harness.language.message import Message, say
 from harness.session.checklist import DEFINITION_OF_DONE
-from harness.session.model import Session, SessionError, read_session
+from harness.session.model import Requirement, Session, SessionError, read_session
 from harness.signoff.page_part import part_of
-from harness.signoff.statement import SignedSession, SignoffError, Statement, read_bounded
+from harness.signoff.signed_later import before_signed
+from harness.signoff.ssh_signature import MAX_SIGNATURE, read_signature
+from harness.signoff.statement import SIGNATURE, RowDecision, SignedSession, SignoffError, Statement, read_bounded
 from harness.signoff.subjects import MAX_FILE, PAGES, SESSION, changes_in_record, digest_of, said, seals_of, within
-from harness.verdict import Outcome
 
 
 def changes(folder: Path, statement: Statement, *, pages: bool = True) -> tuple[Message, ...]:
@@ -37,14 +38,14 @@ def changes(folder: Path, statement: Statement, *, pages: bool = True) -> tuple[
     return tuple(found)
 
 
-def read_differently(folder: Path, statement: Statement) -> tuple[tuple[str, Outcome, Outcome], ...]:
-    """Return the lines of which this harness reads another outcome than was signed: the id, the outcome then, and now."""
+def read_differently(folder: Path, statement: Statement) -> tuple[tuple[RowDecision, Requirement, Session], ...]:
+    """Return the lines of which this harness reads another outcome than was signed: the line then, the line now, the session."""
     session = _session(folder)
     if not isinstance(session, Session) or statement.digest(SESSION) != _digest(folder, SESSION):
         return ()  # other outcomes of a changed or another session say nothing about the harness
-    now = {row.id: row.outcome for row in session.requirements}
+    now = {row.id: row for row in session.requirements}
     rows = statement.predicate.rows
-    return tuple((r.id, r.outcome, now[r.id]) for r in rows if r.id in now and now[r.id] is not r.outcome)
+    return tuple((r, now[r.id], session) for r in rows if r.id in now and now[r.id].outcome is not r.outcome)
 
 
 def _session(folder: Path) -> Session | Message:
@@ -98,10 +99,24 @@ def _subject(folder: Path, name: str, statement: Statement) -> Iterator[Message]
 
 
 def _part(path: Path, name: str, statement: Statement) -> Iterator[Message]:
-    """Yield a message if the page shows another sign-off than this one."""
-    part = part_of(path.read_bytes())
-    if part and hashlib.sha256(part).hexdigest() != statement.predicate.shown.get(name):
+    """Yield a message if the page shows another sign-off than this one, or a key that did not sign it."""
+    part, shown = part_of(path.read_bytes()), statement.predicate.shown.get(name)
+    if not part or hashlib.sha256(part).hexdigest() == shown:
+        return
+    key = _later_key(path.parent, statement)
+    if key is None or hashlib.sha256(before_signed(part, key, PAGES[name])).hexdigest() != shown:
         yield say("{name}: the sign-off that it shows was changed", name=name)
+
+
+def _later_key(folder: Path, statement: Statement) -> str | None:
+    """Return the key of a signature that was added to an unsigned sign-off. Whether the signature holds is another question."""
+    if statement.predicate.key is not None or not (folder / SIGNATURE).is_file():
+        return None
+    try:
+        read = read_signature(read_bounded(folder / SIGNATURE, MAX_SIGNATURE))
+    except (SignoffError, OSError):
+        return None
+    return None if read is None else read.fingerprint
 
 
 def _not_bound(folder: Path, session: Session, statement: Statement) -> Iterator[Message]:

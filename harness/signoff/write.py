@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -141,7 +141,7 @@ def compose(
 
 
 def write(folder: Path, statement: Statement, pages: Mapping[str, bytes], key: Path | None) -> tuple[Path, ...]:
-    """Sign a sign-off, write it with its signature, then show it on the pages; return the paths.
+    """Sign a sign-off, write it with its signature, then show it on the pages, and in the summaries; return the paths.
 
     All are written, or none. The pages come last: a page without its part is what was signed too.
 
@@ -165,6 +165,5 @@ def write(folder: Path, statement: Statement, pages: Mapping[str, bytes], key: P
 
 
 def _decided(row: SeenRow, decision: Decision, comment: str) -> RowDecision:
-    return RowDecision(
-        row.id, row.text, row.outcome, row.figure, row.scope, row.limits, decision, visible(comment.strip())
-    )
+    seen = {field.name: getattr(row, field.name) for field in fields(row)}
+    return RowDecision(**seen, decision=decision, comment=visible(comment.strip()))

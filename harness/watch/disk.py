@@ -7,8 +7,10 @@ import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
+
+from harness.record import safe
 
 OUTPUTS = "outputs"
 CACHE = "outputs/.zemosaic_img_cache"
@@ -32,7 +34,7 @@ class Usage:
 def usage(folder: Path, part: Path) -> tuple[Usage, Usage]:
     """Return the usage of a folder and that of its subfolder ``part``, from one walk.
 
-    Links are not followed. Files that vanish during the walk or can't be read are not counted.
+    Links in it are not followed. Files that vanish during the walk or can't be read are not counted.
     """
     size = files = part_size = part_files = 0
     inner = os.fspath(part)
@@ -63,15 +65,21 @@ def usage(folder: Path, part: Path) -> tuple[Usage, Usage]:
 class DiskSampler:
     """Sample a record's ``outputs``, the cache folder in it, and the working folders of the run, if it has any."""
 
-    def __init__(self, record: Path) -> None:
+    def __init__(self, record: Path, outputs: Path | None = None) -> None:
+        """Take the record, and its output folder where that is the user's own."""
         self._record = record
+        self._outputs = outputs
         self._before: dict[str, tuple[Usage, int]] = {}
 
     def sample(self, *, last: bool) -> list[Mapping[str, Any]]:
         """Return a line for each folder that changed or has no line in the past second; with ``last``, for all folders."""
-        whole, cache = usage(self._record / OUTPUTS, self._record / CACHE)
+        whole = cache = Usage()
+        if self._outputs is not None:
+            whole, cache = usage(self._outputs, self._outputs / PurePath(CACHE).name)
+        elif _is_own(self._record, OUTPUTS):
+            whole, cache = usage(self._record / OUTPUTS, self._record / CACHE)
         seen_at = [(OUTPUTS, whole), (CACHE, cache)]
-        places = [place for name in WORKING if (place := self._record / ELSEWHERE / name).is_dir()]
+        places = [self._record / ELSEWHERE / name for name in WORKING if _is_own(self._record, f"{ELSEWHERE}/{name}")]
         if places:
             parts = [usage(place, place)[0] for place in places]
             seen_at.append((ELSEWHERE, Usage(sum(p.size for p in parts), sum(p.files for p in parts))))
@@ -87,3 +95,12 @@ class DiskSampler:
                 self._before[folder] = (seen, now)
                 lines.append({"t": now, "folder": folder, "size": seen.size, "files": seen.files, "free": free})
         return lines
+
+
+def _is_own(record: Path, name: str) -> bool:
+    """Return whether a folder of a record is there, and no link: a target could let the whole disk be counted."""
+    try:
+        with safe.opened(record, name):
+            return True
+    except OSError:
+        return False

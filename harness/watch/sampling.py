@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from harness.record import safe
+
 SHARE = 0.02
 """The share of one core that a sampler may take."""
 
@@ -48,14 +50,10 @@ class Pace:
 
 
 class Lines:
-    """Append JSON objects to a file, one line and one write each."""
+    """Append JSON objects to a new file of a record, one line and one write each. Raises ``OSError`` if its name is taken."""
 
     def __init__(self, path: Path) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
-        try:
-            self._file = os.open(path, flags, 0o644)
-        except OSError:
-            self._file = -1  # every line counts as lost: a full disk must not end a run
+        self._file = safe.create(path.parent, path.name)
         self._torn = False
         self.lost = 0
 
@@ -79,20 +77,30 @@ class Lines:
 
 
 class Watch:
-    """Run one sampler in a thread, and write its lines to a file."""
+    """Run one sampler in a thread, and write its lines to a new file.
+
+    If a target made something of the file's name before, nothing is sampled, and ``stop`` says so.
+    """
 
     def __init__(self, name: str, path: Path, make: Callable[[], Sampler], *, share: float = SHARE) -> None:
-        self._lines = Lines(path)
+        self.problem = ""
+        self._lines: Lines | None = None
+        try:
+            self._lines = Lines(path)
+        except OSError as error:
+            self.problem = f"the {name} was not watched ({error})"
+            return
         self._sampler = make()
         self._stop = threading.Event()
         self._name = name
         self._pace = Pace(share)
-        self.problem = ""
-        self._thread = threading.Thread(target=self._watch, name=f"watch {name}", daemon=True)
+        self._thread = threading.Thread(target=self._watch, args=(self._lines,), name=f"watch {name}", daemon=True)
         self._thread.start()
 
     def stop(self) -> str:
         """Take the last sample, close the file, and return what went wrong in one sentence, or the empty string."""
+        if self._lines is None:
+            return self.problem
         self._stop.set()
         self._thread.join()
         self._lines.close()
@@ -100,14 +108,14 @@ class Watch:
             self.problem = f"{self._lines.lost} samples of the {self._name} could not be written"
         return self.problem
 
-    def _watch(self) -> None:
+    def _watch(self, lines: Lines) -> None:
         start = time.monotonic()
         try:
             while True:
                 last = self._stop.is_set()
                 before = time.thread_time()
                 for line in self._sampler.sample(last=last):
-                    self._lines.add(line)
+                    lines.add(line)
                 if last:
                     return
                 self._stop.wait(self._pace.wait(time.thread_time() - before, time.monotonic() - start))

@@ -34,6 +34,7 @@ from reports.document.page import (
 )
 from reports.document.proofs import NamedRun, Proof, baseline_of, named_runs, newly_red, proofs_of, run_key
 from reports.document.rerun import commands
+from reports.rows import counted, done_badge, row_badge_over
 
 MAX_REASONS = 5
 # A path of the machine that ran the session says nothing to others, and may hold a person's name.
@@ -82,13 +83,13 @@ class _Builder:
         for requirement, line in zip(done.lines, lines, strict=True):
             sections.setdefault(requirement.section, []).append(line)
         gating = sections.pop(DEFINITION_OF_DONE)
-        outcomes = [line.outcome for line in done.lines]
-        counts = [f"{badge(o, lang).sign} {badge(o, lang).word} {outcomes.count(o)}" for o in Outcome if o in outcomes]
+        worst_first = sorted(zip(done.lines, lines, strict=True), key=lambda pair: rank(pair[0].outcome))
+        counts = [f"{b.sign} {b.word} {n}" for b, n in counted((line.badge for _, line in worst_first), lang)]
         sessions = {part.sha256: session_view(part, self._session(part), self.requests, lang) for part in done.parts}
         subjects = [run.subject for run in self.runs.values() if run.subject is not None]
         return DocumentView(
             target=done.subject,
-            badge=badge(done.outcome, lang),
+            badge=done_badge(done, lang),
             sentence=sentence_on(done, lang),
             counts=", ".join(counts),
             own=tuple(sessions[part.sha256] for part in done.own),
@@ -121,7 +122,10 @@ class _Builder:
             for judged in part.session.judged
             if judged.role == "subject"
         }
-        listed = "; ".join(f"{case}: {', '.join(checks)}" for case, checks in sorted(red.items()) if checks)
+        say = self.lang.say
+        listed = self.lang.semicolons(
+            say("{label}: {text}", label=case, text=", ".join(checks)) for case, checks in sorted(red.items()) if checks
+        )
         return OtherProfileView(self._session(part), part.session.options.get("profile", "?"), listed or "0")
 
     # ---- a line ----
@@ -136,7 +140,7 @@ class _Builder:
             id=line.id,
             anchor="".join(c for c in line.id.lower() if c.isalnum()),
             text=line.text,
-            badge=badge(line.outcome, self.lang),
+            badge=row_badge_over(line, [part.session for part in self.done.own], self.lang),
             figures=tuple(self._figures(proofs)),
             tests=tuple(self._test(test, proofs) for test in line.tests),
             reasons=tuple(map(self._reason, sorted(wrong, key=lambda p: rank(p.test.outcome))[:MAX_REASONS])),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from harness.language.catalogue import language
 from harness.language.message import visible
@@ -31,9 +31,12 @@ class _Files:
     annex: Path
 
 
-def write(done: Done, path: Path) -> tuple[Path, ...]:
-    """Write page, pictures and annex in each language, and return the paths; a translation has its code before the ending."""
-    sources, made = Sources(), dict[Path, Content]()
+def write(done: Done, path: Path, sources: Sources | None = None) -> tuple[Path, ...]:
+    """Write page, pictures and annex in each language, and return the paths; a translation has its code before the ending.
+
+    ``sources`` keeps what is read, for the caller.
+    """
+    sources, made = sources or Sources(), dict[Path, Content]()
     files = {code: _files(path, code) for code in CODES}
     for code, here in files.items():
         lang, other = language(code), next(known for name, known in files.items() if name != code)
@@ -67,7 +70,9 @@ def _files(path: Path, code: Code) -> _Files:
 @cache
 def _environment(code: Code) -> Environment:
     environment = Environment(
-        loader=PackageLoader("reports.document"),
+        loader=ChoiceLoader(
+            [PackageLoader("reports.document"), PackageLoader("reports.html")]
+        ),  # the latter draws maps
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

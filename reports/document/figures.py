@@ -40,9 +40,14 @@ def _interval(numbers: Numbers, lang: Language) -> str:
     )
 
 
+def area(value: float) -> float:
+    """Return square arcminutes as they are written: one decimal, and below 1 with their digits, so that no hole has area 0."""
+    return round(value, 1) if value >= 1 else value
+
+
 def _sky(numbers: Numbers, lang: Language) -> str:
-    count, pixels, area = numbers
-    return lang.say("{count} ({pixels} px, {area} arcmin²)", count=count, pixels=pixels, area=round(area, 1))
+    count, pixels, size = numbers
+    return lang.say("{count} ({pixels} px, {area} arcmin²)", count=count, pixels=pixels, area=area(size))
 
 
 def _equal(numbers: Numbers, lang: Language) -> str:
@@ -60,7 +65,7 @@ _TEXTS: Mapping[Unit, Callable[[Numbers, Language], str]] = MappingProxyType(
         Unit.INTERVAL: _interval,
         Unit.PERCENT: lambda n, lang: lang.say("{percent} %", percent=round(n[0], 3)),
         Unit.SKY: _sky,
-        Unit.AREA: lambda n, lang: lang.say("{count} ({area} arcmin²)", count=n[0], area=round(n[1], 1)),
+        Unit.AREA: lambda n, lang: lang.say("{count} ({area} arcmin²)", count=n[0], area=area(n[1])),
         Unit.NEW: lambda n, lang: lang.say("{new} new, {same} that other runs have too", new=n[0], same=n[1]),
         Unit.EQUAL: _equal,
         Unit.FILES: lambda n, lang: lang.say("{added} added, {changed} changed", added=n[0], changed=n[1]),

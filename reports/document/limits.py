@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from harness.language.catalogue import Language
 from harness.session.definition_of_done import Done, Part
-from harness.session.evidence import disk_peak, reports_no_gpu
+from harness.session.evidence import reports_no_gpu
 from harness.session.model import JudgedRun
 from harness.verdict import Outcome
 from reports.document.coverage_table import Requests
 from reports.document.page import DatasetView, Limits, SessionView
 from reports.document.rerun import settings_of, shown
+from reports.not_covered import Size, largest_run
 
 MAX_NAMES = 12
 # Facts of the environment that have a column of their own in the table of sessions.
@@ -51,8 +52,11 @@ def limits(
     )
 
 
-def not_covered(done: Done, requests: Requests, lang: Language) -> tuple[str, ...]:
-    """Return what the verdict does not cover, from the facts of the sessions of the subject: a sentence each."""
+def not_covered(done: Done, runs: Iterable[Size], lang: Language) -> tuple[str, ...]:
+    """Return what the verdict does not cover, from the facts of the sessions of the subject: a sentence each.
+
+    ``runs`` are the sizes of their runs.
+    """
     say = lang.say
     profiles = _listed(part.session.options.get("profile") or "fast" for part in done.own)
     places = [part.session.environment.get("platform", "?") for part in done.own]
@@ -60,30 +64,13 @@ def not_covered(done: Done, requests: Requests, lang: Language) -> tuple[str, ..
     found = [
         say("Settings: only those of the profile {name} decide.", name=profiles),
         say("Platforms: only {names}.", names=systems),
-        *_largest(done, requests, lang),
+        *largest_run(runs, lang),
         *_sets(done, lang),
     ]
     left = [line.id for line in done.lines if line.outcome is Outcome.NOT_EVALUATED]
     if left:
         found.append(say("Lines of the checklist that were not evaluated: {names}.", names=", ".join(left)))
     return tuple(found)
-
-
-def _largest(done: Done, requests: Requests, lang: Language) -> Iterator[str]:
-    """Yield the size of the largest run of the subject: frames, and bytes in its files."""
-    subjects = {(part.sha256, j.run) for part in done.own for j in part.session.judged if j.role == "subject"}
-    asked = [requests.of(part, r) for part in done.own for r in part.session.runs if (part.sha256, r.key) in subjects]
-    frames = max((len(request.dataset.frames) for request in asked if request is not None), default=0)
-    runs = (j for part in done.own for j in part.session.judged if j.role == "subject")
-    peak = max((peak for j in runs if (peak := disk_peak(j)) is not None), default=0)
-    if frames and peak:
-        yield lang.say(
-            "Size: no run with more than {frames} frames or more than {size} in its files.",
-            frames=frames,
-            size=lang.size(peak),
-        )
-    elif frames:
-        yield lang.say("Size: no run with more than {frames} frames.", frames=frames)
 
 
 def _sets(done: Done, lang: Language) -> Iterator[str]:
@@ -144,7 +131,10 @@ def _datasets(done: Done, requests: Requests, lang: Language) -> Iterator[Datase
                 dataset = request.dataset
                 found[dataset.name, dataset.kind, dataset.sha256, len(dataset.frames)] = None
     for name, kind, sha256, frames in sorted(found):
-        yield DatasetView(name, lang.say("{kind}, {count} frames, SHA-256", kind=kind, count=frames), sha256)
+        label = lang.counted(
+            "{kind}, {count} frame, SHA-256", "{kind}, {count} frames, SHA-256", kind=kind, count=frames
+        )
+        yield DatasetView(name, label, sha256)
 
 
 def _versions(part: Part) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,7 @@ The page has at most 600 words. Everything else is in the annex (``build.py``).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,15 +18,20 @@ from harness.session.decision import before_of, most_telling, row_over
 from harness.session.definition_of_done import Done, Part
 from harness.session.evidence import figures_of, hole_outlines, places_of_removal
 from harness.session.model import JudgedRun, Requirement, RunEntry, Session
+from harness.signoff.standing import Standing, beside
 from harness.verdict import Verdict
-from reports.badges import Badge, badge
-from reports.brief import figures_in_words, scope_in_words
+from reports.badges import Badge
+from reports.brief import figures_in_words
 from reports.document.build import sentence_on, without_paths
 from reports.document.coverage_table import Requests
 from reports.document.known_findings import IN_RETENTION, NEW, NEWEST, OLDER, SCATTER, Known, link_to
 from reports.document.limits import not_covered
-from reports.document.pictures import Picture, side_by_side
+from reports.document.pictures import Pair, shot_of, side_by_side
 from reports.document.rerun import commands_to_see
+from reports.html.skymap import Map
+from reports.not_covered import Size, finding_line, known_holes, sizes
+from reports.rows import done_badge, row_badge_over, row_scope
+from reports.signoff import standing_line
 
 FIGURES = 3
 """The largest number of figures of a line."""
@@ -54,6 +59,20 @@ class DoneRow:
 
 
 @dataclass(frozen=True, slots=True)
+class PictureView:
+    """The picture of a mosaic: its id on the page, what it shows, and the length of its scale bar.
+
+    ``outlined`` is false where the outline is that of the hole in the other mosaic.
+    """
+
+    id: str
+    map: Map
+    text: str
+    bar: str
+    outlined: bool
+
+
+@dataclass(frozen=True, slots=True)
 class HoleView:
     """A case with a hole, before the patch or with it; an empty ``before`` where no version before it was run."""
 
@@ -61,18 +80,14 @@ class HoleView:
     figures: str
     before: str
     after: str
-    picture_before: Picture | None
-    picture_after: Picture | None
-    shows_before: str
-    shows_after: str
+    pictures: tuple[PictureView, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class FindingLink:
-    """A known finding with its title, and the link to its section; an empty link outside the project's folder."""
+    """A known finding: its number and its title in few words, and the link to its section, empty outside the project's folder."""
 
-    number: int
-    title: str
+    label: str
     link: str
 
 
@@ -96,10 +111,12 @@ class OnePage:
     target: str
     badge: Badge
     sentence: str
+    signoffs: tuple[str, ...]
     lines: int
     rows: tuple[DoneRow, ...]
     holes: tuple[HoleView, ...]
-    same: str
+    same: tuple[str, ...]
+    known: tuple[str, ...]
     cause: tuple[str, ...]
     places: tuple[str, ...]
     not_covered: tuple[str, ...]
@@ -119,18 +136,43 @@ class Sources:
 
     def __init__(self) -> None:
         self.requests = Requests()
-        self._known: dict[tuple[str, str], tuple[Picture | None, Picture | None]] = {}
+        self._drawn: dict[tuple[str, str], Pair] = {}
+        self._records: dict[tuple[str, str], Record | None] = {}
+        self._standings: dict[str, Standing | None] = {}
 
-    def pictures(
-        self, part: Part, subject: JudgedRun, before: JudgedRun | None
-    ) -> tuple[Picture | None, Picture | None]:
-        """Return the mosaics before the patch and with it, with the holes of both."""
+    def signoffs(self, done: Done, lang: Language) -> tuple[str, ...]:
+        """Return how the sign-off of each session of the subject stands that has one."""
+        found = []
+        for part in done.own:
+            if part.sha256 not in self._standings:
+                self._standings[part.sha256] = beside(part.folder)
+            standing = self._standings[part.sha256]
+            if standing is not None:
+                text = without_paths(standing_line(standing, lang))
+                one = len(done.own) == 1
+                found.append(text if one else lang.say("{label}: {text}", label=part.sha256[:12], text=text))
+        return tuple(found)
+
+    def pictures(self, part: Part, subject: JudgedRun, before: JudgedRun | None) -> Pair:
+        """Return the mosaics before the patch and with it, with the holes of each."""
         key = (part.sha256, subject.run)
-        if key not in self._known:
-            outlines = hole_outlines(subject) if before is None else {**hole_outlines(subject), **hole_outlines(before)}
-            first = None if before is None else _record(part, before.run)
-            self._known[key] = side_by_side(first, _record(part, subject.run), outlines)
-        return self._known[key]
+        if key not in self._drawn:
+            shots = [
+                None if judged is None else shot_of(_sealed(self.record(part, judged.run)), hole_outlines(judged))
+                for judged in (before, subject)
+            ]
+            self._drawn[key] = side_by_side(*shots)
+        return self._drawn[key]
+
+    def sizes(self, parts: Iterable[Part]) -> tuple[Size, ...]:
+        """Return the sizes of all runs of some sessions, as the pages of these sessions count them."""
+        return sizes(self.record(part, run.key) for part in parts for run in part.session.runs)
+
+    def record(self, part: Part, key: str) -> Record | None:
+        """Return the record of a run, read once; ``None`` for one that can't be read."""
+        if (part.sha256, key) not in self._records:
+            self._records[part.sha256, key] = _record(part, key)
+        return self._records[part.sha256, key]
 
 
 def one_page(done: Done, lang: Language, names: Names, sources: Sources) -> OnePage:
@@ -144,15 +186,17 @@ def one_page(done: Done, lang: Language, names: Names, sources: Sources) -> OneP
         language=lang,
         names=names,
         target=done.subject,
-        badge=badge(done.outcome, lang),
+        badge=done_badge(done, lang),
         sentence=sentence_on(done, lang),
+        signoffs=sources.signoffs(done, lang),
         lines=len(done.lines),
         rows=tuple(_row(row, sessions, lang) for row in rows),
-        holes=tuple(_hole(found, done, lang, sources) for found in holes),
-        same=_same(holes, lang),
+        holes=tuple(_hole(n, found, done, lang, sources) for n, found in enumerate(holes, 1)),
+        same=tuple(_same(holes, lang, sources)),
+        known=tuple(finding_line(known, lang) for known in known_holes(sessions)),
         cause=tuple(_cause(holes, lang)),
         places=tuple(_places(sessions, lang)),
-        not_covered=not_covered(done, sources.requests, lang),
+        not_covered=not_covered(done, sources.sizes(done.own), lang),
         limitations=link_to("limitations.md", names.folder),
         admission=tuple(_admission(done, lang)) if zemosaic else (),
         scatter=_links(SCATTER, findings, lang) if zemosaic else (),
@@ -166,14 +210,14 @@ def one_page(done: Done, lang: Language, names: Names, sources: Sources) -> OneP
 
 
 def _row(row: Requirement, sessions: Sequence[Session], lang: Language) -> DoneRow:
-    decided = row_over(row, sessions)
+    decided, shown = row_over(row, sessions), row_badge_over(row, sessions, lang)
     return DoneRow(
         id=row.id,
         anchor="".join(c for c in row.id.lower() if c.isalnum()),
         text=row.text,
-        badge=badge(row.outcome, lang),
+        badge=shown,
         figures=figures_in_words(most_telling(decided, FIGURES), lang),
-        scope=scope_in_words(decided.scope, lang),
+        scope=row_scope(decided.scope, shown, lang),
     )
 
 
@@ -212,39 +256,55 @@ def _area(judged: JudgedRun) -> float:
     return max(found[-1], _NO_AREA) if found is not None else _NO_AREA
 
 
-def _hole(found: _Found, done: Done, lang: Language, sources: Sources) -> HoleView:
+def _hole(number: int, found: _Found, done: Done, lang: Language, sources: Sources) -> HoleView:
     case, session = found.subject.case, found.part.session
     line = next((line for line in done.lines if line.id == _LINE_OF_THE_HOLE), done.lines[0])
     tests = tuple(test for test in session.tests if test.case == case)
     decided = row_over(replace(line, section=DEFINITION_OF_DONE), [replace(session, tests=tests)])
-    before, after = sources.pictures(found.part, found.subject, found.before)
+    drawn = sources.pictures(found.part, found.subject, found.before)
+    shown = []
+    if found.before is not None and drawn.before is not None:
+        shown.append(_picture(f"hole-{number}-before", drawn.before, session, found.before, lang))
+    if drawn.after is not None:
+        after = _picture(f"hole-{number}-after", drawn.after, session, found.subject, lang)
+        if shown and not drawn.after.holes and drawn.before is not None:
+            text = lang.say("{text}; dashed: its place", text=after.text)
+            after = replace(after, map=replace(drawn.after, holes=drawn.before.holes), text=text, outlined=False)
+        shown.append(after)
     return HoleView(
         case=case,
         figures=figures_in_words(most_telling(decided, FIGURES), lang),
         before="" if found.before is None else _label(session, found.before),
         after=session.target,
-        picture_before=before,
-        picture_after=after,
-        shows_before="" if found.before is None else _shows(session, found.before, lang),
-        shows_after=_shows(session, found.subject, lang),
+        pictures=tuple(shown),
     )
 
 
-def _shows(session: Session, judged: JudgedRun, lang: Language) -> str:
-    """Return what the picture of a run shows."""
-    target = _label(session, judged)
-    if not _area(judged):
-        return lang.say("{target}: no hole; the outline is the other mosaic's", target=target)
-    outlined = len(hole_outlines(judged))
-    return lang.say("{target}: holes, outlined: {count}", target=target, count=outlined)
+def _picture(name: str, drawn: Map, session: Session, judged: JudgedRun, lang: Language) -> PictureView:
+    """Return the picture of a run with what it shows."""
+    target, count = _label(session, judged), len(drawn.holes)
+    text = lang.say("{target}: no hole", target=target)
+    if count:
+        text = lang.counted("{target}: {count} hole", "{target}: {count} holes", target=target, count=count)
+    bar = lang.angle(drawn.compass.arcminutes) if drawn.compass is not None else ""
+    return PictureView(name, drawn, text, bar, outlined=True)
 
 
-def _same(holes: Sequence[_Found], lang: Language) -> str:
-    """Say that what both mosaics show is not the retention's doing, if the version under test gives what ``run_end`` gives."""
+def _same(holes: Sequence[_Found], lang: Language, sources: Sources) -> Iterator[str]:
+    """Yield what makes the pictures comparable, and what in both mosaics is not the retention's doing.
+
+    The latter only if the version under test gives what ``run_end`` gives.
+    """
+    drawn = [sources.pictures(found.part, found.subject, found.before) for found in holes]
+    both = [pair for pair in drawn if pair.before is not None and pair.after is not None]
+    stretched = {pair.stretched for pair in both}
+    if stretched == {"same"}:
+        yield lang.say("One grid, one stretch.")
+    elif stretched == {"fitted"}:
+        yield lang.say("One grid, brightness fitted.")
     equal = [any(v.check == "parity" and v.outcome == "pass" for v in found.subject.verdicts) for found in holes]
-    if not equal or not all(equal) or any(found.before is None for found in holes):
-        return ""
-    return lang.say("Seams, dark areas and coloured specks in both mosaics: run_end gives them too.")
+    if both and all(equal) and all(found.before is not None for found in holes):
+        yield lang.say("Seams and dark areas in both mosaics: run_end gives them too.")
 
 
 def _label(session: Session, judged: JudgedRun) -> str:
@@ -303,12 +363,16 @@ def _places(sessions: Sequence[Session], lang: Language) -> Iterator[str]:
 
 
 def _record(part: Part, key: str) -> Record | None:
-    """Return the record of a run; ``None`` for one that can't be read, has no seal or was changed after it."""
+    """Return the record of a run; ``None`` for one that can't be read."""
     entry: RunEntry | None = next((run for run in part.session.runs if run.key == key), None)
     try:
-        record = None if entry is None else read_record(inside(part.folder, entry.record))
+        return None if entry is None else read_record(inside(part.folder, entry.record))
     except (RecordError, OSError):
         return None
+
+
+def _sealed(record: Record | None) -> Record | None:
+    """Return a record; ``None`` for one that has no seal or was changed after it."""
     return record if record is not None and record.seal is not None and not record.damage else None
 
 
@@ -331,6 +395,9 @@ def _admission(done: Done, lang: Language) -> Iterator[str]:
 
 def _links(known: Sequence[Known], page: str, lang: Language) -> tuple[FindingLink, ...]:
     return tuple(
-        FindingLink(one.number, lang.render(one.title), f"{page}#{one.anchor}" if page else "")
+        FindingLink(
+            f"{one.number} {lang.render(one.short)}",
+            f"{page}#{one.anchor}" if page else "",
+        )
         for one in sorted(known, key=lambda one: one.number)
     )

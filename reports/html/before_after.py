@@ -119,12 +119,13 @@ def _view(
     if before is None:
         names = [say("{target} with run_end", target=names[0]), say("{target} with per_tile", target=names[1])]
     difference = say("The same sky is covered in both.")
-    areas = [None if area is None or area < 1 else round(area, 1) for area in (made.gained, made.lost)]
+    areas = [None if not area else round(area, 1 if area > 1 else 2) for area in (made.gained, made.lost)]
     if areas[0] is not None:
         difference = say("Blue: {area} arcmin² that only {after} covers.", area=areas[0], after=names[1])
     if areas[1] is not None:
         lost = say("Red: {area} arcmin² that only {before} covers.", area=areas[1], before=names[0])
         difference = lost if areas[0] is None else f"{difference} {lost}"
+    difference = say("{covered} White: equal brightness; darker: unequal.", covered=difference)
     title = names[0]
     if before is not None and before.expected_red is not None:
         title = say("{before} – version with the bug", before=names[0])
@@ -158,6 +159,14 @@ def _notes(made: Together, after: JudgedRun, lang: Language) -> list[str]:
     found = next((v for v in after.verdicts if v.check == "accuracy" and v.outcome is Outcome.FAIL), None)
     if found is not None and not found.gates:
         notes.append(say("Steps between panels: the target gives panels no common brightness, before the patch too."))
+    if made.thin:
+        notes.append(
+            say(
+                "Not drawn in the difference: strips at most two pixels wide along edges, where the two grids differ "
+                "({area} arcmin²).",
+                area=round(made.thin, 2),
+            )
+        )
     if made.outside:
         notes.append(say("Holes outside the pictures: {count}.", count=made.outside))
     return notes
@@ -182,4 +191,4 @@ def _name(key: str, material: Material) -> str:
 def _said(judged: JudgedRun, lang: Language) -> str:
     """Return what the checks of tiles and holes say of a run."""
     said = {verdict.check: lang.render(verdict.sentence) for verdict in judged.verdicts}
-    return " ".join(said[check] for check in _TELLING if check in said)
+    return " ".join(dict.fromkeys(said[check] for check in _TELLING if check in said))

@@ -35,10 +35,11 @@ from reports.html.page import (
     TestView,
     VerdictView,
 )
-from reports.html.runs import Runs
+from reports.html.runs import Drawing, Runs
 from reports.html.why import why
 from reports.material import Material
-from reports.not_covered import finding_line, known_findings, not_covered, sizes
+from reports.not_covered import finding_line, known_findings, not_covered
+from reports.rows import counted
 
 REAL_COMMAND = "pytest -m phase3 --phase3-target=zemosaic:PATH@COMMIT --phase3-python=PYTHON"
 FILES: Mapping[str, str] = {"en": "report.html", "fr": "report.fr.html"}
@@ -51,35 +52,36 @@ BESIDE: Mapping[str, tuple[str, ...]] = {
 MAX_PASSES = 12
 
 
-def build(material: Material, code: Code, side: int | None, translation: str) -> ReportView:
-    """Build the page's data in one language.
+def build(material: Material, code: Code, drawing: Drawing, translation: str) -> ReportView:
+    """Build the page's data in one language. ``translation`` is the file name of the same report in the other language.
 
-    ``side`` is the longest side of a picture in pixels; ``None`` leaves every drawing out. ``translation`` is the file name of
-    the same report in the other language.
+    Raises ``TooLargeError`` when the pictures are more than ``drawing`` has room for.
     """
-    return _Builder(material, language(code), side).page(translation)
+    return _Builder(material, language(code), drawing).page(translation)
 
 
 class _Builder:
     """Builds the parts of one page; ids are made of counters, never of text that was read."""
 
-    def __init__(self, material: Material, lang: Language, side: int | None) -> None:
+    def __init__(self, material: Material, lang: Language, drawing: Drawing) -> None:
         self.material = material
         self.session = replace(material.session, judged=told_apart(material.session.judged))
         self.lang = lang
-        self.side = side
+        self.drawing = drawing
         cases = sorted({j.case for j in self.session.judged}, key=lambda c: (self._case_rank(c), c))
         self.case_ids = {case: f"case-{n}" for n, case in enumerate(cases, 1)}
         self.run_ids = {run_key(j): f"run-{n}" for n, j in enumerate(self.session.judged, 1)}
-        self.runs = Runs(material, lang, self.case_ids, self.run_ids, side)
+        self.runs = Runs(material, lang, self.case_ids, self.run_ids, drawing)
         self.scenarios = scenarios(self.session)
         self.tests = sorted(self.session.tests, key=lambda t: (rank(t.outcome), t.nodeid))
         self.test_ids = {t.nodeid: f"test-{n}" for n, t in enumerate(self.tests, 1)}
+        self.unsaid = without_verdict(self.session)
 
     def page(self, translation: str) -> ReportView:
         lang, session = self.lang, self.session
         mark, title, sentence = decided(session, lang)
-        pictures = None if self.side is None else before_after(self.material, session, lang, self.side)
+        side = self.drawing.side
+        pictures = None if side is None else before_after(self.material, session, lang, side)
         compared = pictures.case if pictures is not None and pictures.panels else ""
         cases = tuple(self._case(case, compared) for case in self.case_ids)
         told = why(self.material, session, self.runs.verdict_id, lang)
@@ -95,9 +97,14 @@ class _Builder:
             )
         )
         smaller = ""
-        if self.side is None:
+        if side is None:
             smaller = lang.say(
                 "The drawings are left out, to keep this page small: there are too many runs. The records contain the data."
+            )
+        elif self.drawing.good is None:
+            smaller = lang.say(
+                "Only runs in which something fails or is unknown are drawn, to keep this page small: there are too many runs. "
+                "The records contain the data."
             )
         return ReportView(
             language=lang,
@@ -131,10 +138,9 @@ class _Builder:
 
     def _decision(self, checklist: Sequence[SectionView]) -> DecisionView:
         lang, session = self.lang, self.session
-        records = (self.material.record(run.key) for run in session.runs)
         return DecisionView(
             lines=next((s.lines for s in checklist if s.title == DEFINITION_OF_DONE), ()),
-            not_covered=not_covered(session, sizes(records), lang),
+            not_covered=not_covered(session, self.material.sizes, lang),
             known=tuple(finding_line(known, lang) for known in known_findings(session)),
         )
 
@@ -149,7 +155,7 @@ class _Builder:
             title = self.lang.say("Verdicts on the version with the bug: {count}", count=len(of_controls))
             folds = (*folds, FoldView(title, of_controls))
         return AppendixView(
-            without_verdict=tuple(self._test(t) for t in without_verdict(session)),
+            without_verdict=tuple(self._test(t) for t in self.unsaid),
             verdicts=shown,
             folds=folds,
             all_well=not any(v.outcome in (Outcome.FAIL, Outcome.UNKNOWN) for v in shown),
@@ -252,7 +258,7 @@ class _Builder:
             sections.setdefault(requirement.section, []).append(n)
         return tuple(
             SectionView(
-                title, found := tuple(map(lines.line, members)), _counted((line.badge for line in found), self.lang)
+                title, found := tuple(map(lines.line, members)), counted((line.badge for line in found), self.lang)
             )
             for title, members in sections.items()
         )
@@ -282,7 +288,8 @@ class _Builder:
     def _test(self, test: TestEntry) -> TestView:
         shown = badge(test.outcome, self.lang)
         title = self._title(test)
-        return TestView(self.test_ids[test.nodeid], title, test.nodeid, test.case or "", shown, test.message)
+        said = test.outcome in (Outcome.FAIL, Outcome.UNKNOWN) and test not in self.unsaid
+        return TestView(self.test_ids[test.nodeid], title, test.nodeid, test.case or "", shown, test.message, said=said)
 
     def _title(self, test: TestEntry) -> str:
         """Return the title of a test in this language: the first line of its docstring, which is in the catalogue."""
@@ -302,7 +309,7 @@ class _Builder:
             retention=run.retention,
             dataset=self._dataset(run),
             state=Badge(sign, state_word(run.state, self.lang), style),
-            seconds=self.lang.seconds(run.seconds),
+            seconds=self.lang.duration(run.seconds),
             identity=", ".join(f"{k} {v}" for k, v in _pairs(identity)),
             record=run.record,
         )
@@ -317,7 +324,11 @@ class _Builder:
         if any(run.key in j.sizes for j in of_case):
             record = self.material.record(run.key)
             frames = len(record.request.dataset.frames) if isinstance(record, Record) else 0
-            return self.lang.say("made to measure how the cost grows ({count} frames), not judged", count=frames)
+            return self.lang.counted(
+                "made to measure how the cost grows ({count} frame), not judged",
+                "made to measure how the cost grows ({count} frames), not judged",
+                count=frames,
+            )
         return self.lang.say("made for comparison, not judged")
 
 
@@ -326,15 +337,6 @@ def _worst(judged: Iterable[JudgedRun]) -> Outcome:
     known = list(judged)
     answering = [j for j in known if j.role not in BEFORE] or known
     return merge(j.outcome for j in answering)
-
-
-def _counted(badges: Iterable[Badge], lang: Language) -> tuple[tuple[Badge, str], ...]:
-    """Count equal signs. The words of lines that were run in part differ by their numbers: here they have one word."""
-    found: dict[str, tuple[Badge, int]] = {}
-    for shown in badges:
-        first = replace(shown, word=lang.say("in part")) if shown.style == "part" else shown
-        found[shown.sign] = (first, found.get(shown.sign, (first, 0))[1] + 1)
-    return tuple((shown, str(count)) for shown, count in found.values())
 
 
 def _pairs(identity: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

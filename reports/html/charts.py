@@ -19,6 +19,7 @@ from harness.analysis.phase3 import name_of, phase_3_end, phase_3_start
 from harness.analysis.removals import removals
 from harness.language.catalogue import Language
 from harness.record.history import History, HoldStep, Tile
+from reports.names import thread_name
 
 # Width of the drawing's coordinate system, which is stretched to the width of the page.
 BOX = 1000
@@ -210,7 +211,7 @@ def retained(histories: Mapping[str, History], language: Language) -> tuple[Reta
     drawn = []
     for name, axis in axes.items():
         live, bound = (_within(line, axis, ceiling) for line in lines[name])
-        lasted, peak = language.seconds(axis.seconds(axis.end)), language.size(lines[name][0].peak)
+        lasted, peak = language.duration(axis.seconds(axis.end)), language.size(lines[name][0].peak)
         drawn.append(Retained(name, live, bound, lasted, peak))
     return tuple(drawn)
 
@@ -247,7 +248,10 @@ def timeline(history: History, axis: Clock, language: Language) -> Timeline:
     seen = [t for t in history.tiles if t.submitted is not None or t.started is not None]
     drawn = seen[:MAX_BARS]
     threads = sorted({t.thread for t in drawn if t.thread is not None})
-    rows = [Row(thread, tuple(_bar(t, axis, language) for t in drawn if t.thread == thread)) for thread in threads]
+    rows = [
+        Row(thread_name(thread, language), tuple(_bar(t, axis, language) for t in drawn if t.thread == thread))
+        for thread in threads
+    ]
     if idle := tuple(_bar(t, axis, language) for t in drawn if t.thread is None):
         rows.append(Row(language.say("never started"), idle))
     removed = [r for r in removals(history, cache_names(history)) if r.outcome == "done"]

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from harness.language.catalogue import Language
 from harness.session.decision import DecisionRow, row_of
 from harness.session.model import JudgedRun, Session, TestEntry
 from harness.verdict import Outcome, rank
 from reports.badges import badge
-from reports.brief import figures_in_words, scope_in_words
+from reports.brief import figures_in_words
 from reports.document.rerun import commands
 from reports.html.overview import RunKey, run_key
 from reports.html.page import LineView, Link
-from reports.rows import row_badge, row_note, tests_of
+from reports.rows import row_badge, row_note, row_scope, tests_of
 from reports.worse import explained
 
 _EVALUATED = (Outcome.FAIL, Outcome.UNKNOWN, Outcome.PASS)
@@ -59,7 +59,7 @@ class Lines:
             text=requirement.text,
             badge=shown,
             figures=figures_in_words(row.figures, lang),
-            scope=scope_in_words(replace(row.scope, missing=0) if shown.style == "part" else row.scope, lang),
+            scope=row_scope(row.scope, shown, lang),
             note=" ".join(filter(None, (row_note(requirement, session, lang), explained(row, session, lang)))),
             verdict=self.places.chains.get(verdict, verdict) if row.failing else verdict,
             cause=bool(row.failing) and verdict in self.places.chains,

@@ -199,7 +199,7 @@ class SectionView:
 
 @dataclass(frozen=True, slots=True)
 class TestView:
-    """One test."""
+    """One test. ``said`` means that the verdict which it asserts is among those above, with its cause."""
 
     id: str
     title: str
@@ -207,6 +207,7 @@ class TestView:
     case: str
     badge: Badge
     message: str
+    said: bool = False
 
 
 @dataclass(frozen=True, slots=True)

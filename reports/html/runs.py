@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from harness.language.catalogue import Language
@@ -32,9 +33,30 @@ from reports.html.overview import RunKey, run_key, run_words
 from reports.html.page import Picture, RunView, SkyView, TileView, TimeView, VerdictView
 from reports.html.planes import Outline
 from reports.material import Material
-from reports.names import check_name
+from reports.names import check_name, thread_name
 
 MAX_TILES = 200
+
+
+class TooLargeError(Exception):
+    """The pictures drawn so far are already more than the page has room for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """Which runs a page draws: the longest side of a picture in pixels, or ``None`` for no drawing.
+
+    ``good`` is that of runs in which nothing fails or is unknown: the page folds them. ``room`` is how many bytes all pictures of
+    runs may have together.
+    """
+
+    side: int | None
+    good: int | None
+    room: float = math.inf
+
+    def side_of(self, judged: JudgedRun) -> int | None:
+        """Return the longest side of the pictures of a run."""
+        return self.side if judged.outcome in (Outcome.FAIL, Outcome.UNKNOWN) else self.good
 
 
 class _Words(NamedTuple):
@@ -48,8 +70,8 @@ class _Words(NamedTuple):
 class Runs:
     """Build the views of judged runs in one language.
 
-    ``case_ids`` and ``run_ids`` are the ids of the sections of cases and runs. ``side`` is the longest side of a picture in
-    pixels; ``None`` leaves every drawing out.
+    ``case_ids`` and ``run_ids`` are the ids of the sections of cases and runs. ``drawing`` says which runs are drawn, and how
+    large; `run` raises ``TooLargeError`` as soon as the pictures exceed its room, so that no time is lost on the others.
     """
 
     def __init__(
@@ -58,13 +80,14 @@ class Runs:
         lang: Language,
         case_ids: Mapping[str, str],
         run_ids: Mapping[RunKey, str],
-        side: int | None,
+        drawing: Drawing,
     ) -> None:
         self.material = material
         self.lang = lang
         self.case_ids = case_ids
         self.run_ids = run_ids
-        self.side = side
+        self.drawing = drawing
+        self.room = drawing.room
         judged = material.session.judged
         self.baselines = {(j.case, j.run) for j in judged if j.role == "baseline"}
         self.baselines |= {(j.case, j.baseline) for j in judged if j.baseline is not None}
@@ -81,12 +104,10 @@ class Runs:
         pair_record = pair if isinstance(pair, Record) else None
         target = entry.target if entry else judged.run
         retention = entry.retention if entry else lang.say("unknown")
-        photograph = None
-        if record is not None and self.side is not None:
-            taken, side = material.photograph(record), self.side
-            if taken is not None:
-                key = ("photograph", judged.run, side)
-                photograph = Picture(*material.drawn(key, lambda: skymap.photograph(taken, side)))
+        side = self.drawing.side_of(judged)
+        photograph = self._photograph(record, judged, side) if record is not None and side is not None else None
+        sky = self._sky(judged, record, pair_record, side) if side is not None else None
+        self._spend(photograph, sky)
         return RunView(
             id=self.run_ids[run_key(judged)],
             title=self.role(judged.case, judged.run, judged.role),
@@ -108,12 +129,26 @@ class Runs:
                 retention=retention,
                 result=self._said(judged, "tiles", "holes"),
             ),
-            sky=self._sky(judged, record, pair_record, self.side) if self.side is not None else None,
-            time=self._time(record, judged) if record is not None and self.side is not None else None,
-            retained=self._retained(judged) if self.side is not None else (),
+            sky=sky,
+            time=self._time(record, judged) if record is not None and side is not None else None,
+            retained=self._retained(judged) if side is not None else (),
             retained_said=next((lang.render(v.sentence) for v in judged.verdicts if v.check == "disk"), ""),
-            cost=self._cost(judged) if self.side is not None else (),
+            cost=self._cost(judged) if side is not None else (),
         )
+
+    def _photograph(self, record: Record, judged: JudgedRun, side: int) -> Picture | None:
+        taken = self.material.photograph(record)
+        if taken is None:
+            return None
+        return Picture(*self.material.drawn(("photograph", judged.run, side), lambda: skymap.photograph(taken, side)))
+
+    def _spend(self, photograph: Picture | None, sky: SkyView | None) -> None:
+        """Take the pictures of a run from the room of the page."""
+        maps = (sky.maps.run, sky.maps.pair) if sky is not None else ()
+        self.room -= sum(len(drawn.picture) for drawn in maps if drawn is not None)
+        self.room -= len(photograph.uri) if photograph is not None else 0
+        if self.room < 0:
+            raise TooLargeError
 
     def _problems(self, found: Record | str | None, judged: JudgedRun) -> list[str]:
         say = self.lang.say
@@ -127,8 +162,11 @@ class Runs:
         elif found.seal.state != "done":
             state = state_word(found.seal.state, self.lang)
             problems.append(say("The run ended as: {state}. {reason}", state=state, reason=found.seal.reason))
-        if found.damage:
-            problems.append(say("The record was changed since it was sealed: {what}", what="; ".join(found.damage[:5])))
+        tampered = () if found.seal is None else found.seal.tampered
+        if tampered:
+            problems.append(say("The target replaced parts of its record: {what}", what="; ".join(tampered[:5])))
+        if changed := found.damage[len(tampered) :]:
+            problems.append(say("The record was changed since it was sealed: {what}", what="; ".join(changed[:5])))
         if found.history.torn:
             problems.append(say("Lines that could not be read: {what}", what="; ".join(found.history.torn[:5])))
         if found.products is None or found.products.mosaic is None:
@@ -190,7 +228,9 @@ class Runs:
         lang = self.lang
         outlines = [Outline(number, edge) for number, edge in hole_outlines(judged).items()]
         ours, theirs = (record.products if record else None for record in (run, pair))
-        key = ("maps", judged.case, judged.role, judged.run, judged.pair, side)
+        edges = tuple((outline.number, outline.sky.tobytes()) for outline in outlines)
+        # A run that is judged in two roles, as a control and as the baseline, is drawn once.
+        key = ("maps", judged.run, judged.pair, edges, side)
         maps = self.material.drawn(key, lambda: skymap.maps(ours, theirs, outlines, side))
         if maps is None:
             return None
@@ -298,13 +338,13 @@ class Runs:
 
     def _tile(self, tile: Tile, axis: charts.Clock) -> TileView:
         def at(t: int | None) -> str:
-            return "–" if t is None else self.lang.seconds(axis.seconds(t))
+            return "–" if t is None else self.lang.moment(axis.seconds(t))
 
         return TileView(
             tile=str(tile.tile),
             retry_of="" if tile.retry_of is None else str(tile.retry_of),
             frames=self.lang.number(len(tile.frames)),
-            thread=tile.thread or "–",
+            thread=thread_name(tile.thread or "–", self.lang),
             submitted=at(tile.submitted),
             started=at(tile.started),
             ended=at(tile.ended),

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
-from skimage.measure import block_reduce
 
+from harness.record import safe
 from harness.record.products import Products
+from harness.record.reader import Record
 from harness.record.values import RecordError, inside
 from reports.html.planes import (
     Compass,
@@ -96,19 +97,33 @@ def maps(run: Products | None, pair: Products | None, outlines: Sequence[Outline
     most = max(max(p.depth.shape) for p in planes)
     factor = max(1, math.ceil(most / side))
     holes = () if canvas is None else holes_on(canvas, outlines)
+    drawn = None if ours is None else _map(ours, levels, factor, holes)
+    # A good run covers what its pair covers: one picture serves both.
+    same = ours is not None and theirs is not None and _equal(ours, theirs)
     return Maps(
-        run=None if ours is None else _map(ours, levels, factor, holes),
-        pair=None if theirs is None else _map(theirs, levels, factor, holes),
+        run=drawn,
+        pair=None if theirs is None else drawn if same else _map(theirs, levels, factor, holes),
         levels=levels,
         same_sky=canvas is not None,
         unplaced=len(outlines) - len(holes),
     )
 
 
+def picture_of(record: Record) -> Image.Image | None:
+    """Return the picture of a record's mosaic; ``None`` without one, and for one that was changed since the record was sealed."""
+    name = record.products.thumbnail if record.products is not None else None
+    if name is None or any(line.startswith(f"{name}: ") for line in record.damage):
+        return None
+    return read_photograph(record.folder, name)
+
+
 def read_photograph(folder: Path, name: str) -> Image.Image | None:
-    """Decode a record's picture; ``None`` if it is missing, unreadable or too large."""
+    """Decode a record's picture; ``None`` if it is missing, unreadable or too large, or a link: it would show another file."""
     try:
-        with Image.open(inside(folder, name), formats=("PNG",)) as opened:
+        path = inside(folder, name)
+        if not safe.is_plain(folder, path):
+            return None
+        with Image.open(path, formats=("PNG",)) as opened:
             return opened.convert("RGBA") if opened.width * opened.height <= MAX_PIXELS else None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, RecordError):
         return None
@@ -148,11 +163,23 @@ def _map(plane: Plane, levels: tuple[Level, ...], factor: int, holes: tuple[Hole
         # The padding repeats the edge, so that it makes no uncovered border.
         padded = np.pad(plane.depth, ((0, -height % factor), (0, -width % factor)), mode="edge")
         # The highest value of a block, not the mean: the mean of two levels would be a third.
-        highest = block_reduce(padded, (factor, factor), np.max)
-        small = np.where(block_reduce(padded, (factor, factor), np.min) > 0, highest, 0)
+        highest = _blocks(padded, factor, np.maximum)
+        small = np.where(_blocks(padded, factor, np.minimum) > 0, highest, 0)
     stream = io.BytesIO()
     _paint(small, levels).save(stream, format="PNG", optimize=True)
     return Map(data_uri("image/png", stream), width, height, holes, compass_of(plane))
+
+
+def _equal(one: Plane, other: Plane) -> bool:
+    """Return whether two coverages are the same, on the same grid."""
+    return dict(one.wcs) == dict(other.wcs) and np.array_equal(one.depth, other.depth)
+
+
+def _blocks(depth: Depth, factor: int, join: np.ufunc) -> Depth:
+    """Join square blocks of elements: first rows, which are contiguous in memory, then columns. Both at once take longer."""
+    rows, columns = depth.shape[0] // factor, depth.shape[1] // factor
+    joined = join.reduce(depth.reshape(rows, factor, -1), axis=1)
+    return np.asarray(join.reduce(joined.reshape(rows, columns, factor), axis=2), dtype=np.float32)
 
 
 def _paint(depth: Depth, levels: tuple[Level, ...]) -> Image.Image:

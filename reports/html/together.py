@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy import ndimage
 from skimage.measure import block_reduce
 
 from harness.analysis.footprint import pixel_of, pixel_scale, sky_of
@@ -51,7 +52,8 @@ class Together:
 
     ``stretched`` says how they were brought to one brightness: by their recorded limits, by a fit over the sky that both cover,
     or not at all. ``gained`` and ``lost`` are the areas that only the second and only the first covers, in square arcminutes;
-    ``None`` if they can't be measured. ``outside`` counts the holes that lie outside the grid.
+    ``None`` if they can't be measured. ``thin`` is the area of the strips along edges that are left out of both. ``outside``
+    counts the holes that lie outside the grid.
     """
 
     first: Map
@@ -60,6 +62,7 @@ class Together:
     stretched: Stretched
     gained: float | None
     lost: float | None
+    thin: float | None
     outside: int
 
 
@@ -88,6 +91,9 @@ def together(first: Shot, second: Shot, whole: Products | None, side: int) -> To
     stretched = _one_stretch(light, (first.products, second.products), shared)
     shades = [_shade(linear, seen) for linear, seen in zip(light, small, strict=True)]
     area = _area(canvas)
+    only = [covered[1] & ~covered[0], covered[0] & ~covered[1]]
+    wide = [_wide(mask) for mask in only]
+    drawn = [block_reduce(_filled(mask, factor), (factor, factor), np.max) for mask in wide]
     maps = [
         _map(_grey(shade, seen), canvas, shot.holes)
         for shade, seen, shot in zip(shades, small, (first, second), strict=True)
@@ -95,12 +101,23 @@ def together(first: Shot, second: Shot, whole: Products | None, side: int) -> To
     return Together(
         first=maps[0],
         second=maps[1],
-        difference=_map(_difference(shades, small), canvas, outlines if not second.holes else second.holes),
+        difference=_map(_difference(shades, small, drawn), canvas, outlines if not second.holes else second.holes),
         stretched=stretched,
-        gained=None if area is None else float((covered[1] & ~covered[0]).sum()) * area,
-        lost=None if area is None else float((covered[0] & ~covered[1]).sum()) * area,
+        gained=None if area is None else float(wide[0].sum()) * area,
+        lost=None if area is None else float(wide[1].sum()) * area,
+        thin=None if area is None else float(sum(o.sum() - w.sum() for o, w in zip(only, wide, strict=True))) * area,
         outside=len(outlines) - len(holes_on(canvas, outlines)),
     )
+
+
+def _wide(only: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the parts of sky that only one mosaic covers, without strips of at most two elements.
+
+    The mosaics have grids of their own. Where these differ by part of an element, the edge of one is a strip wider.
+    """
+    parts, _ = ndimage.label(only)
+    kept = np.unique(parts[ndimage.binary_opening(only, np.ones((3, 3), dtype=np.bool_))])
+    return np.isin(parts, kept[kept > 0])
 
 
 def _filled(mask: NDArray[np.bool_], factor: int) -> NDArray[np.bool_]:
@@ -163,16 +180,23 @@ def _grey(shade: Pixels, seen: NDArray[np.bool_]) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(made[::-1]), "LA")
 
 
-def _difference(shades: Sequence[Pixels], seen: Sequence[NDArray[np.bool_]]) -> Image.Image:
-    """Return the difference: white where both are equal, darker the more they differ, coloured where only one covers."""
+def _difference(
+    shades: Sequence[Pixels], seen: Sequence[NDArray[np.bool_]], only: Sequence[NDArray[np.bool_]]
+) -> Image.Image:
+    """Return the difference: white where both are equal, darker the more they differ, coloured where only one covers.
+
+    ``only`` are the parts that only the second and only the first covers; what is in neither, such as a thin strip along an
+    edge, is transparent.
+    """
     both = seen[0] & seen[1]
     apart = np.clip(np.abs(shades[1] - shades[0]) / _FULL, 0, 1)
     made = np.zeros((*both.shape, 4), dtype=np.uint8)
     # Few shades: the picture stays small, and rounding of the pictures does not show.
     made[both, :3] = np.round(250 - 230 * np.round(apart[both] * 8) / 8)[:, None]
-    made[seen[1] & ~seen[0], :3] = GAINED
-    made[seen[0] & ~seen[1], :3] = LOST
-    made[seen[0] | seen[1], 3] = 255
+    gained, lost = seen[1] & ~seen[0] & only[0], seen[0] & ~seen[1] & only[1]
+    made[gained, :3] = GAINED
+    made[lost, :3] = LOST
+    made[both | gained | lost, 3] = 255
     return Image.fromarray(np.ascontiguousarray(made[::-1]), "RGBA")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from harness.analysis.causes import Causes
+from harness.analysis.causes import MAIN_THREAD, Causes
 from harness.analysis.phase3 import phase_3_start
 from harness.analysis.removals import Removal, removals
 from harness.language.catalogue import Language
@@ -38,6 +38,14 @@ class Named:
 
 
 @dataclass(frozen=True, slots=True)
+class Reason:
+    """A reason for which checks could not conclude, with links to their verdicts. Many checks may lack the same evidence."""
+
+    text: str
+    checks: tuple[Named, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """A moment of a chain: its time in seconds from the start of Phase 3, and what happened."""
 
@@ -65,13 +73,13 @@ class ChainView:
 class WhyView:
     """The chains of a session; ``of_control`` if they are those of the version with the bug.
 
-    ``alone`` are red verdicts without a chain, ``open`` those that could not conclude, ``more`` counts the other chains.
-    ``no_place`` says that a chain has its moments, but not its place in the source.
+    ``alone`` are red verdicts without a chain, ``open`` the reasons for which others could not conclude, ``more`` counts what is
+    left out. ``no_place`` says that a chain has its moments, but not its place in the source.
     """
 
     chains: tuple[ChainView, ...]
     alone: tuple[Named, ...]
-    open: tuple[Named, ...]
+    open: tuple[Reason, ...]
     of_control: bool
     more: int
     no_place: bool
@@ -101,14 +109,23 @@ def why(material: Material, session: Session, verdict_id: VerdictId, lang: Langu
     views = tuple(
         _view(f"chain-{n}", chain, material, verdict_id, lang) for n, chain in enumerate(chains[:MAX_CHAINS], 1)
     )
+    reasons = _reasons(unknown, verdict_id, lang)
     return WhyView(
         chains=views,
         alone=tuple(_named(judged, v, verdict_id, lang, said=True) for judged, v in alone[:MAX_NAMED]),
-        open=tuple(_named(judged, v, verdict_id, lang, said=True) for judged, v in unknown[:MAX_NAMED]),
+        open=reasons[:MAX_NAMED],
         of_control=of_control,
-        more=max(0, len(chains) - MAX_CHAINS) + max(0, len(alone) - MAX_NAMED) + max(0, len(unknown) - MAX_NAMED),
+        more=max(0, len(chains) - MAX_CHAINS) + max(0, len(alone) - MAX_NAMED) + max(0, len(reasons) - MAX_NAMED),
         no_place=any(view.steps and not view.place for view in views),
     )
+
+
+def _reasons(unknown: Iterable[tuple[JudgedRun, Verdict]], verdict_id: VerdictId, lang: Language) -> tuple[Reason, ...]:
+    """Join the verdicts that could not conclude for the same reason."""
+    found: dict[str, list[Named]] = {}
+    for judged, verdict in unknown:
+        found.setdefault(lang.render(verdict.sentence), []).append(_named(judged, verdict, verdict_id, lang))
+    return tuple(Reason(text, tuple(checks)) for text, checks in found.items())
 
 
 def _grouped(
@@ -214,9 +231,9 @@ def _moments(
 
 
 def _who(done: Removal, lang: Language) -> str:
-    if done.thread == "MainThread":
+    if done.thread == MAIN_THREAD:
         return lang.say("The main thread removes {cache}.", cache=done.name)
-    return lang.say("The thread {thread} removes {cache}.", thread=done.thread, cache=done.name)
+    return lang.say("The worker thread {thread} removes {cache}.", thread=done.thread, cache=done.name)
 
 
 def _seconds(t: int, start: int | None) -> str:

@@ -1,11 +1,18 @@
 """Open the report as a reviewer does: from disk, without a network, with and without JavaScript, narrow, dark, printed."""
 
+import shutil
+from dataclasses import replace
+
 import pytest
 from pypdf import PdfReader
 
 from harness.commands.main import main
+from harness.language.message import say
 from harness.language.system import CODES
+from harness.verdict import Outcome, Verdict
 from reports.html.build import FILES
+from reports.names import _NAMES
+from tests.compare_sessions import change_session, session_with_mosaics
 from tests.reports.conftest import folders  # noqa: F401 -- the sessions with their pages
 from tests.signed_sessions import NEEDS_SSH, a_key
 
@@ -145,3 +152,59 @@ def test_the_form_needs_javascript_and_the_page_does_not(opened, signable):
     page = opened(signable / FILES["en"], java_script_enabled=False)
     assert not page.locator("#sign-form").is_visible()
     assert page.locator("#sign pre").inner_text().startswith("phase3 sign ")
+
+
+# Words of a table that are on two lines. A longer one is a name without blanks, such as that of a file, and may be cut.
+BROKEN = """() => {
+    const found = [], seek = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    for (let node = seek.nextNode(); node; node = seek.nextNode()) {
+        if (!node.parentElement.closest('td, th') || node.parentElement.closest('code, svg')) continue;
+        for (const word of node.data.matchAll(/[^\\s\\-\\/–·]+/gu)) {
+            const range = document.createRange();
+            range.setStart(node, word.index);
+            range.setEnd(node, word.index + word[0].length);
+            const lines = new Set([...range.getClientRects()].map(box => Math.round(box.top)));
+            if (lines.size > 1 && word[0].length < 20) found.push(word[0]);
+        }
+    }
+    return found;
+}"""
+WIDTHS = (1280, 800, 360)
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """Return the folder with the page of a comparison, with verdicts that changed in words of every length."""
+    root = tmp_path_factory.mktemp("compared")
+    session = session_with_mosaics(root / "a")
+    shutil.copytree(root / "a", root / "b")
+    checks = sorted(_NAMES)
+    worse = [
+        Verdict(check, Outcome.FAIL, say("{count} files are missing: {names}", count=2, names="a" * 60))
+        for check in checks
+    ]
+    good = [replace(verdict, outcome=Outcome.PASS) for verdict in worse]
+    for name, verdicts in (("a", good), ("b", worse)):
+        judged = (replace(session.judged[0], verdicts=tuple(verdicts)), *session.judged[1:])
+        change_session(root / name, judged=judged)
+    assert main(["compare", str(root / "a"), str(root / "b"), "--html", str(root / "report.html")]) == 1
+    return root
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_column_of_a_comparison_breaks_a_word(width, code, opened, compared):
+    """A column is at least as wide as its longest word, and the page does not scroll sideways."""
+    page = opened(compared / FILES[code], viewport={"width": width, "height": 900})
+    assert "accuracy" in page.content() or code == "fr"
+    assert page.locator("td, th").count() > 50
+    assert page.evaluate(BROKEN) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("kind", KINDS[:3])
+def test_no_table_of_a_report_breaks_a_word(kind, width, code, opened, folders):  # noqa: F811
+    """The tables of a session's page break no word either, with every folded part open."""
+    page = opened(folders[kind] / FILES[code], viewport={"width": width, "height": 900})
+    page.evaluate(ALL_OPEN)
+    assert page.evaluate(BROKEN) == []

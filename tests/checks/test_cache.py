@@ -43,9 +43,9 @@ def test_naive_deletion_fails_with_the_minimal_witness():
     assert found.evidence["unsafe_count"] == 4
     assert [link.render() for link in found.cause] == [
         "preprocessed_p1_0.npy is used by tiles 0, 1.",
-        "Thread MainThread removed preprocessed_p1_0.npy 0.170 s after the start of Phase 3.",
+        "The main thread removed preprocessed_p1_0.npy 0.170 s after the start of Phase 3.",
         "It did so after tile 0 had ended, at 0.100 s.",
-        "Tile 1, which needed it, had been submitted and started only 50 ms later.",
+        "Tile 1, which needed it, had been submitted and started only 50\N{NO-BREAK SPACE}ms later.",
     ]
 
 
@@ -66,7 +66,7 @@ def test_a_removal_between_end_and_collection_is_luck():
     assert found.outcome is Outcome.FAIL
     assert (found.evidence["unsafe_count"], found.evidence["unordered_count"]) == (0, 2)
     assert "Nothing made the removal wait" in found.sentence.render()
-    assert "had ended 10 ms before, but MainThread had not collected its result" in micro.prose(found)
+    assert "had ended 10\N{NO-BREAK SPACE}ms before, but its result had not been collected" in micro.prose(found)
 
 
 def test_a_removal_while_a_user_runs_is_unsafe():
@@ -203,7 +203,7 @@ def test_removing_the_folder_in_phase_3_is_not():
     found = verdict(micro.runs(run))
     assert found.outcome is Outcome.FAIL
     assert found.evidence["unsafe_count"] == 4
-    assert "MainThread removed the folder of preprocessed_p1_" in micro.prose(found)
+    assert "The main thread removed the folder of preprocessed_p1_" in micro.prose(found)
 
 
 def test_renaming_a_cache_away_is_a_removal():
@@ -214,7 +214,7 @@ def test_renaming_a_cache_away_is_a_removal():
     found = verdict(micro.runs(run))
     assert found.outcome is Outcome.FAIL
     assert found.evidence["unsafe_count"] == 1
-    assert "MainThread renamed preprocessed_p2_0.npy" in micro.prose(found)
+    assert "The main thread renamed preprocessed_p2_0.npy" in micro.prose(found)
 
 
 def test_a_cache_renamed_after_its_last_tile_is_safe_and_named():

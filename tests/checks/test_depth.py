@@ -52,9 +52,9 @@ def test_a_partly_starved_tile_fails_though_the_count_of_tiles_agrees():
     assert found.evidence["frames_lost"] == {"1": {"p2_0.fits": "caches", "p2_1.fits": "caches"}}
     assert [link.render() for link in found.cause] == [
         "Tile 1 was made without 2 of its 4 frames, whose caches it lacked, among them preprocessed_p2_0.npy of p2_0.fits.",
-        "Thread MainThread removed preprocessed_p2_0.npy 0.130 s after the start of Phase 3.",
+        "The main thread removed preprocessed_p2_0.npy 0.130 s after the start of Phase 3.",
         "It did so after tile 2 had ended, at 0.100 s.",
-        "Tile 1, which needed it, had been submitted and started only 100 ms later.",
+        "Tile 1, which needed it, had been submitted and started only 100\N{NO-BREAK SPACE}ms later.",
     ]
 
 

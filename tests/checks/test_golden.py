@@ -81,7 +81,7 @@ def test_the_hole_on_the_sky_is_explained_to_its_end():
     assert "Hole 1" in prose
     assert "is in tile 3, whose reference frame is" in prose
     assert "lacked the caches of 12 of its 12 frames" in prose
-    assert "MainThread removed preprocessed_p3_" in prose
+    assert "The main thread removed preprocessed_p3_" in prose
     assert "after tile 2 had ended" in prose
 
 

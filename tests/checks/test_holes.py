@@ -50,9 +50,9 @@ def test_a_lost_edge_tile_is_a_hole_beyond_the_shrunk_canvas():
     assert [link.render() for link in found.cause] == [
         "Hole 1 (23.04 arcmin² at 9.7747° +40.9998°) is in tile 2, whose reference frame is p2_0.fits.",
         "Tile 2 was not made: it lacked the caches of 2 of its 2 frames, among them preprocessed_p2_0.npy of p2_0.fits.",
-        "Thread MainThread removed preprocessed_p2_0.npy 0.170 s after the start of Phase 3.",
+        "The main thread removed preprocessed_p2_0.npy 0.170 s after the start of Phase 3.",
         "It did so after tile 1 had ended, at 0.100 s.",
-        "Tile 2, which needed it, had been submitted and started only 160 ms later.",
+        "Tile 2, which needed it, had been submitted and started only 160\N{NO-BREAK SPACE}ms later.",
     ]
     hole = found.evidence["holes"][0]
     assert (hole["kind"], hole["pixels"], hole["tiles"]) == ("differential", 80 * 80, [2])

@@ -42,7 +42,7 @@ def test_a_tile_removed_before_phase_5_fails():
     """A tile that is removed before Phase 5 fails the run, with the thread and the time."""
     found = verdict(micro.runs(meddled(("remove", TILE, {}))))
     assert found.outcome is Outcome.FAIL
-    assert "MainThread removed master_tile_001.fits" in micro.prose(found)
+    assert "The main thread removed master_tile_001.fits" in micro.prose(found)
     assert "after tile 2 had ended" in micro.prose(found)
 
 
@@ -192,7 +192,7 @@ def test_a_finished_tile_that_a_chunk_of_another_overwrites_is_lost():
     assert found.outcome is Outcome.FAIL
     assert "Tiles overwritten before their last reader had finished: 1 of 3" in found.sentence.render()
     assert found.evidence["overwritten_in_pair"] == 1
-    assert "Thread Ph3_0 wrote master_tile_001.fits of tile 1 again" in micro.prose(found)
+    assert "The worker thread Ph3_0 wrote master_tile_001.fits of tile 1 again" in micro.prose(found)
     assert "while it was making tile 2" in micro.prose(found)
     assert verdict(Comparison(chunked(retention="run_end").record())).outcome is Outcome.FAIL
 

@@ -45,7 +45,7 @@ def test_a_lost_tile_fails_with_its_cause():
     assert found.evidence["not_made"] == [
         {"tile": 2, "group": 2, "retry_of": None, "frames": 2, "lacked": 2, "why": "caches"}
     ]
-    assert "MainThread removed preprocessed_p2_0.npy" in micro.prose(found)
+    assert "The main thread removed preprocessed_p2_0.npy" in micro.prose(found)
     assert "after tile 1 had ended" in micro.prose(found)
 
 

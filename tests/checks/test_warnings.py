@@ -32,9 +32,9 @@ def test_missing_caches_fail_and_are_explained_to_their_end():
     assert found.evidence["counts"] == {micro.MISSING: 4, micro.STARVED: 1, micro.FAILED: 1}
     assert [link.render() for link in found.cause] == [
         "Tile 2 was not made: it lacked the caches of 2 of its 2 frames, among them preprocessed_p2_0.npy of p2_0.fits.",
-        "Thread MainThread removed preprocessed_p2_0.npy 0.280 s after the start of Phase 3.",
+        "The main thread removed preprocessed_p2_0.npy 0.280 s after the start of Phase 3.",
         "It did so after tile 1 had ended, at 0.250 s.",
-        "Tile 2, which needed it, had been submitted and started only 50 ms later.",
+        "Tile 2, which needed it, had been submitted and started only 50\N{NO-BREAK SPACE}ms later.",
         "Other tiles with the same problem: 1.",
     ]
 

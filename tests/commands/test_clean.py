@@ -7,8 +7,10 @@ import pytest
 
 from harness.commands.main import main
 from harness.record.in_use import Hold, InUseError, held, locks_of
+from tests.hostile import KINDS, facts, replace, users_folder
 
 HOUR = 3600
+POSIX = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="links without privileges and pipes exist on POSIX only")
 
 
 @pytest.fixture
@@ -109,3 +111,34 @@ def test_two_processes_do_not_work_in_one_folder(place):
         with pytest.raises(ZeroDivisionError):
             work()
     assert list(folder.parent.iterdir()) == []
+
+
+@POSIX
+def test_links_in_an_old_session_lead_nowhere(place, tmp_path):
+    """Links, hard links and folders without rights in an old session are removed; the user's files behind them stay."""
+    user = users_folder(tmp_path / "user")
+    before = facts(user)
+    session = put(place, "sessions", "old", "session.json", 10)
+    record = session / "runs" / "one"
+    record.mkdir(parents=True)
+    for kind in KINDS:
+        replace(record / kind, kind, user)
+    (record / "inner").mkdir()
+    os.link(user / "read only.txt", record / "inner" / "read only.txt")
+    (record / "inner").chmod(0o000)
+    assert main(["clean", "--keep", "0", "--yes"]) == 0
+    assert not session.exists()
+    assert facts(user) == before
+
+
+@POSIX
+def test_sessions_behind_a_link_of_the_user_are_removed(place, tmp_path):
+    """The folder of sessions may be a link to another disk; a session that is a link is no session."""
+    (tmp_path / "disk").mkdir()
+    (place / "sessions").symlink_to(tmp_path / "disk")
+    session = put(place, "sessions", "old", "session.json", 10)
+    linked = put(tmp_path, "elsewhere", "mine", "session.json", 20)
+    (place / "sessions" / "linked").symlink_to(linked)
+    assert main(["clean", "--keep", "0", "--yes"]) == 0
+    assert not session.exists()
+    assert (linked / "session.json").exists()

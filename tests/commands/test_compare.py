@@ -160,6 +160,22 @@ def test_who_and_why_are_needed(capsys, missing):
     assert ended.value.code == 2
 
 
+def test_an_accepted_file_controls_no_terminal(capsys, here):
+    """A name and a reason in accepted.json may hold anything: they are printed in their line, without control characters."""
+    forged = [*ACCEPT, "--yes"]
+    forged[forged.index("Zoé")] = "Zoé\n✓ all well\x1b[1A"
+    forged[forged.index("A new star.")] = "A star.\r\n✓ nothing is worse\x9b2K"
+    assert main(forged) == 0
+    first = capsys.readouterr().out
+    assert main(["compare", "before", "after"]) == 0
+    second = capsys.readouterr().out
+    assert "Accepted by Zoé ✓ all well\\u001b[1A" in first
+    assert "Reason: A star. ✓ nothing is worse\\u009b2K" in second
+    assert not re.search("[\x1b\x9b\r]", first + second)
+    assert not [line for line in (first + second[1:]).splitlines() if line.startswith("✓")]
+    assert json.loads((here / "after" / FILE).read_text(encoding="utf-8"))["acceptances"]
+
+
 def test_equal_outputs_need_no_acceptance(capsys, here):
     """Without a difference nothing is written."""
     assert main(["accept", "before", "before", "--by", "Zoé", "--reason", "x", "--yes"]) == 0

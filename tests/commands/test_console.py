@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands.console import own_options, user_path
+from harness.commands.console import line, own_options, show, tell, user_path
 from harness.commands.main import _COMMANDS, _parser, main
+from harness.language.message import say
 from harness.language.system import CODES
 from harness.session.options import OPTIONS, resolve_options
+from harness.verdict import Outcome, Verdict
 
 ROOT = Path(__file__).parents[2]
 OF_OTHERS = {"--global", "--add", "--filter", "--no-checkout", "--force-reinstall"}
@@ -124,3 +126,48 @@ def test_a_home_folder_of_real_sets_is_the_users(monkeypatch, tmp_path):
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     monkeypatch.setenv("PHASE3_DATA_DIR", "~/sets")
     assert real._given("name") == tmp_path / "sets" / "name"
+
+
+OWN_PRINTS = {
+    # What these print has no raw text from a file: JSON with escapes, one escaped line, and the lines of `reports.compared.text`.
+    "judge.py": "print(json.dumps(to_json(data), indent=1, allow_nan=False))",
+    "patch.py": "print(visible(json.dumps(report.to_json(), ensure_ascii=False, indent=1)))",
+    "conclude.py": "print(f\"::{conclusion.level} title={title.replace(':', '%3A').replace(',', '%2C')}::{text}\")",
+    "compare.py": "print(text(rows(changes, lang), lang))",
+    "console.py": "print(flat(text), file=sys.stderr if error else sys.stdout)",
+}
+
+
+def test_every_command_prints_names_reasons_and_paths_of_files_in_one_line():
+    """Only `line` prints, which escapes control characters; each exception is named here with its reason."""
+    found = {}
+    for path in (ROOT / "harness" / "commands").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
+                found.setdefault(path.name, []).append(ast.unparse(node))
+    assert found == {name: [call] for name, call in OWN_PRINTS.items()}
+
+
+@pytest.mark.parametrize(
+    "text", ["a\nPASS b", "a\r\nPASS b", "a\x1b[2J\rPASS b", "a \t PASS b", "a\u2028PASS b", "a\x9b2JPASS b"]
+)
+def test_a_name_that_breaks_the_line_stays_in_it(capsys, text):
+    """A line break becomes a blank and a control character an escape: nothing looks like a further line."""
+    line(f"    {text}")
+    tell(say("Written: {path}", path=text), str)
+    show((Verdict(text, Outcome.FAIL, say("{x}", x=text), cause=(say("{x}", x=text),)),), str)
+    out = capsys.readouterr().out
+    assert len(out.splitlines()) == 4
+    assert out.startswith("    a")
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028]", out)
+
+
+@pytest.mark.parametrize("by", ["Zoé\n✓ all well", "Zoé\x1b[1A\x9b2K", "Zoé\r✓ all well"])
+def test_who_accepts_controls_no_terminal(capsys, by):
+    """The name that `phase3 accept` repeats, in its question and in its result, stays one line."""
+    said = say("Accepted by {by}, runs: {count}. Written: {path}", by=by, count=1, path=f"{by}/accepted.json")
+    tell(said, str)
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1
+    assert "\x1b" not in out
+    assert "\r" not in out

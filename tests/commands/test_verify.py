@@ -10,6 +10,7 @@ import pytest
 from harness.commands.main import main
 from harness.record.seal import seal
 from harness.session.model import read_session, write_session
+from harness.signoff.page_part import without_part
 from reports.material import Material
 from reports.write import write_views
 from tests.signed_sessions import NEEDS_SSH, a_key, resigned, signed, signers
@@ -44,7 +45,7 @@ def test_a_good_signoff_says_who_signed_what_and_when(signable, tmp_path, key, c
     assert lines[0].startswith("Decision of Zoé, ")
     assert lines[0].endswith(" UTC: rejected.")
     assert lines[1].startswith(
-        "    4.1 Patch minimal, centré Phase 3 cache retention: rejected (fail; retention holes 1 · tiles 3/4 · "
+        "    4.1 Patch minimal, centré Phase 3 cache retention: rejected (✗ fail; retention holes 1 · tiles 3/4 · "
         "lost-cache events 7)"
     )
     assert lines[1].endswith("– the hole is there")
@@ -311,6 +312,89 @@ def test_an_unsigned_one_may_be_signed_by_hand(signable, tmp_path, key, capsys):
     signed(signable)
     resigned(signable, key)
     assert verified(capsys, signable, "--allowed-signers", signers(tmp_path, key))[0] == GOOD
+
+
+VIEWS = ("report.html", "report.fr.html", "summary.md", "summary.fr.md")
+
+
+def says(session, words):
+    """Return which views of a session say these words."""
+    return [name for name in VIEWS if words in (session / name).read_text(encoding="utf-8")]
+
+
+@NEEDS_SSH
+@pytest.mark.parametrize("command", ["verify", "report"])
+def test_a_later_signature_is_shown_by_verify_and_by_report(signable, tmp_path, key, capsys, command):
+    """Pages and summaries show the key in place of UNSIGNED, and the sign-off holds; the page without its part stays the same."""
+    signed(signable)
+    before = (signable / "report.html").read_bytes()
+    assert (says(signable, "UNSIGNED"), says(signable, "NON SIGN")) == (
+        ["report.html", "summary.md"],
+        ["report.fr.html", "summary.fr.md"],
+    )
+    resigned(signable, key)
+    capsys.readouterr()
+    main([command, str(signable)])
+    told = capsys.readouterr().out
+    assert f"Written: {signable / 'report.html'}" in told
+    assert says(signable, "UNSIGNED") == says(signable, "NON SIGN") == []
+    assert says(signable, "Signed with the key SHA256:") == ["report.html", "summary.md"]
+    assert says(signable, "Signé avec la clé SHA256:") == ["report.fr.html", "summary.fr.md"]
+    assert without_part((signable / "report.html").read_bytes()) == without_part(before)
+    status, lines = verified(capsys, signable, "--allowed-signers", signers(tmp_path, key))
+    assert status == GOOD
+    assert not [line for line in lines if line.startswith("Written")], "a page that is up to date is not written again"
+
+
+@NEEDS_SSH
+def test_a_page_with_another_later_key_is_void(signable, tmp_path, key, capsys):
+    """A page that shows a key which did not sign, or a key whose signature was taken away, does not hold."""
+    signed(signable)
+    resigned(signable, key)
+    main(["verify", str(signable)])
+    (signable / "signoff.json.sig").unlink()
+    assert verified(capsys, signable)[0] == VOID
+    resigned(signable, a_key(tmp_path, "another"))
+    status, lines = verified(capsys, signable)
+    assert status == VOID
+    assert "✗ report.html: the sign-off that it shows was changed" in lines
+
+
+@NEEDS_SSH
+def test_a_later_signature_that_does_not_hold_changes_no_page(signable, key, capsys):
+    """A signature for another purpose is void, and the page says UNSIGNED as before."""
+    signed(signable)
+    resigned(signable, key, "git")
+    assert verified(capsys, signable)[0] == VOID
+    assert says(signable, "UNSIGNED") == ["report.html", "summary.md"]
+
+
+@NEEDS_SSH
+def test_a_later_signature_by_a_key_that_is_not_allowed_changes_no_page(signable, tmp_path, key, capsys):
+    """Only another key is trusted: the sign-off is void, and the page says UNSIGNED as before."""
+    signed(signable)
+    resigned(signable, key)
+    trusted = signers(tmp_path, a_key(tmp_path, "another"))
+    assert verified(capsys, signable, "--allowed-signers", trusted)[0] == VOID
+    assert says(signable, "UNSIGNED") == ["report.html", "summary.md"]
+
+
+@NEEDS_SSH
+def test_a_page_that_cannot_be_written_is_named(signable, key, capsys, monkeypatch):
+    """A session on a medium that is read only is verified all the same, and the command that updates the page is named."""
+    signed(signable)
+    resigned(signable, key)
+
+    def refuse(*_):
+        raise OSError("read only")
+
+    monkeypatch.setattr("harness.record.whole.write_together", refuse)
+    status, lines = verified(capsys, signable)
+    assert status == NOT_KNOWN
+    assert any(
+        line.startswith("△ The page says UNSIGNED, and can't be written (read only): run phase3 report")
+        for line in lines
+    )
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ def test_a_folder_alone_answers_nothing_and_says_what_to_send(folder):
     found = autopsy.examine(folder)
     assert set(outcomes(found).values()) == {Outcome.UNKNOWN}
     assert "zemosaic_MT2_R4.fits" in said(found)
-    assert "from 2 master tiles and 4 frames" in said(found)
+    assert "master tiles 2, frames 4" in said(found)
     assert "Tile 1 was made from 1 of its 2 frames" in said(found)
     wanted = " ".join(message.render() for message in found.wanted)
     assert "zemosaic_worker.log" in wanted
@@ -152,7 +152,7 @@ def test_a_good_run_by_its_log_tiles_and_frames(frames, tmp_path):
         "depth": Outcome.UNKNOWN,
     }
     assert "retention run_end, Phase 3 workers 3" in said(found)
-    assert "2 groups, 2 tiles begun, 2 made" in said(found)
+    assert "groups 2, tiles begun 2, tiles made 2" in said(found)
     assert [tile.reference for tile in found.record.history.tiles] == ["p0_0.fits", "p1_0.fits"]
     assert found.record.request.workers == 3
 

@@ -1,5 +1,6 @@
 """Test how a user's own command is observed and its mosaics are recorded, here of a stub with ZeMosaic's entry point."""
 
+import inspect
 import os
 import shutil
 import sys
@@ -18,6 +19,7 @@ from harness.record.comparison import Comparison
 from harness.record.reader import read_record
 from harness.record.seal import seal
 from harness.verdict import Outcome
+from tests.hostile import facts, replace, users_folder
 from tests.micro import frame
 from tests.user_scripts import DIRECT, IN_THE_MIDDLE, TWICE, writer
 
@@ -402,3 +404,55 @@ seen = [name for name in sys.modules if "phase3_probe" in name]
     with pytest.raises(NothingRecordedError):
         record(argv, tmp_path / "r")
     assert (Path(argv[1]).parent / "seen").read_text() == "[] builtin_function_or_method shutil"
+
+
+HOSTILE = """
+import os, queue, shutil, threading, time
+from pathlib import Path
+
+import zemosaic_worker
+
+user = Path({user!r})
+{replace}
+
+def attack():
+    record = Path(os.environ["PHASE3_FOREIGN"]) / "record-1"
+    while not (record / "outputs").exists():
+        time.sleep(0.01)
+    time.sleep(0.5)
+    for name in {names!r}:
+        replace(record / name, {kind!r}, user)
+    replace(record.parent / "console.log", {kind!r}, user)
+    replace(record.parent / "record-2", {kind!r}, user)
+
+
+attacker = threading.Thread(target=attack)
+attacker.start()
+zemosaic_worker.run_hierarchical_mosaic_process(queue.Queue(), **arguments("sortie"))
+attacker.join()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="links without privileges and pipes exist on POSIX only")
+@pytest.mark.parametrize("kind", ["link to a folder", "hard link"])
+def test_a_program_that_replaces_parts_of_its_record(user, tmp_path, kind):
+    """A program replaces what the harness writes at the end: the files behind it stay, and the record passes nothing."""
+    mine = users_folder(tmp_path / "mine")
+    (mine / "work").mkdir()
+    (mine / "work" / "run.json").write_text("{}")
+    before = facts(mine)
+    names = (
+        "request.json",
+        "console.log",
+        "left.jsonl",
+        "inputs.jsonl.part",
+        "products.npz",
+        "seal.json.part",
+        "disk.jsonl",
+    )
+    replaced = inspect.getsource(replace)
+    (made,) = record(user(HOSTILE.format(user=str(mine), replace=replaced, names=names, kind=kind)), tmp_path / "r")
+    assert facts(mine) == before
+    assert {line.partition(":")[0] for line in made.seal.tampered} == set(names)
+    assert not made.usable
+    assert Outcome.PASS not in {verdict.outcome for verdict in judge(Comparison(made))}

@@ -95,7 +95,7 @@ def test_only_warnings_show_nothing(tmp_path):
         (lambda lines: [x for x in lines if "PHASE_UPDATE:7" not in x], "PHASE_UPDATE goes from 1 to 6"),
         (lambda lines: [x for x in lines if "'tile_id': 1" not in x], "no beginning of the tiles 1 (of 2)"),
         (lambda lines: [x.replace("'num_master_tiles': 2", "'num_master_tiles': 1") for x in lines], "failed 0, made 1"),
-        (lambda lines: without_first(lines, "mastertile_info_saved"), "mastertile_info_saved comes 1 times, not 2"),
+        (lambda lines: without_first(lines, "mastertile_info_saved"), "mastertile_info_saved comes 1 time instead of 2"),
         (lambda lines: [*lines[:10], *lines[14:20], *lines[10:14], *lines[20:]], "go back by"),
         (lambda lines: [x.replace("'duration': '", "'duration': '9") for x in lines], "put together of parts"),
         (lambda lines: lines[:-1], "does not come to the end"),

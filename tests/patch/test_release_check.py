@@ -105,7 +105,7 @@ def test_growth_with_fewer_lines_than_inputs_is_unknown(step, count):
             of_lines[:] = [{**row, step: 0} for row in of_lines]
     found = judge_growth(facts, read_thresholds())
     assert found.outcome is Outcome.UNKNOWN
-    assert f"lines were executed in {step} for" in found.sentence.render()
+    assert f"Lines that were executed in {step}: " in found.sentence.render()
     assert judge_growth(slow, read_thresholds()).outcome is Outcome.FAIL
 
 

@@ -79,6 +79,18 @@ def test_reused_process_id_appends(tmp_path):
     assert [line.get("path") for line in lines(tmp_path)] == [None, "a", "b"]
 
 
+@pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="the system can't refuse a link when it opens a file")
+def test_a_link_in_the_place_of_a_trace_is_not_followed(tmp_path, capsys):
+    """A link that has the name of the process's trace leads to no file of the user; the lines count as lost."""
+    (tmp_path / "record").mkdir()
+    mine = tmp_path / "letter.txt"
+    mine.write_bytes(b"mine")
+    (tmp_path / "record" / f"trace-{os.getpid()}.jsonl").symlink_to(mine)
+    Recorder(str(tmp_path / "record")).trace("open", path="a")
+    assert mine.read_bytes() == b"mine"
+    assert "a line of trace was lost" in capsys.readouterr().err
+
+
 def test_line_cut_short_spoils_no_other(tmp_path, monkeypatch):
     """When a full disk cuts a line, the next one starts on a new line."""
     recorder = Recorder(str(tmp_path))

@@ -178,7 +178,8 @@ def wrong_script(words):
         yield f"{script[1]} does not exist"
         return
     text = path.read_text(encoding="utf-8")
-    if not script[2].startswith("-") and f'"{script[2]}"' not in text:
+    case = not script[2].startswith("-") and not PLACEHOLDER.fullmatch(script[2])
+    if case and f'"{script[2]}"' not in text:
         yield f"{script[1]} has no case {script[2]}"
     options = {word.partition("=")[0] for word in script if word.startswith("--")}
     yield from (f"{script[1]} has no option {option}" for option in options if f'"{option}"' not in text)

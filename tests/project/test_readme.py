@@ -70,11 +70,21 @@ def test_the_readme_explains_every_sign(name):
     assert explained == shown
 
 
+@pytest.mark.parametrize("name", READMES)
+def test_what_one_sees_is_shown_as_it_is(name):
+    """The block after the first command has whole lines of the end of a session, and no "..." for lines left out."""
+    block = re.search(r"```text\n(.*?)```", read(name), re.DOTALL)
+    assert block
+    assert block[1].count("\n") >= 5
+    assert not re.search(r"\.\.\.|…", read(name))
+
+
 def messages(language):
     """Return all sentences of the harness in a language, as one text without the names of fields."""
     with (CATALOGUES / "fr" / "LC_MESSAGES" / "phase3.po").open("rb") as stream:
         entries = [message for message in read_po(stream, locale="fr") if message.id]
-    texts = [message.string if language == "fr" else message.id for message in entries]
+    each = [message.string if language == "fr" else message.id for message in entries]
+    texts = [form for one in each for form in ([one] if isinstance(one, str) else one)]
     return " ".join("\n".join(re.sub(r"\{\w+\}", "…", text) for text in texts).split())
 
 

@@ -4,7 +4,6 @@ import os
 
 import pytest
 
-from harness.record import seal as sealing
 from harness.record.reader import read_record
 from harness.record.seal import digests, seal
 from harness.record.values import RecordError
@@ -90,17 +89,19 @@ def test_a_name_of_any_bytes_is_sealed(unsealed):
 
 def test_an_unreadable_product_is_sealed(unsealed, monkeypatch):
     """A product without read permission is made readable and sealed."""
-    really, refused = sealing.sha256_of, []
+    really, refused = os.open, []
 
-    def refuse_once(path):
-        if path.name == "a.fits" and not refused:
+    def refuse_once(path, flags, *args, **kwargs):
+        if str(path).endswith("a.fits") and flags & os.O_ACCMODE == os.O_RDONLY and not refused:
             refused.append(path)
             raise PermissionError(13, "Permission denied")
-        return really(path)
+        return really(path, flags, *args, **kwargs)
 
-    monkeypatch.setattr(sealing, "sha256_of", refuse_once)
+    (unsealed / "outputs" / "a.fits").chmod(0o200)
+    monkeypatch.setattr(os, "open", refuse_once)
     assert "outputs/a.fits" in digests(unsealed)
     assert refused
+    assert (unsealed / "outputs" / "a.fits").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("name", ["events-7.jsonl", "request.json", "left.jsonl"])

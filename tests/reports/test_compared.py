@@ -11,6 +11,7 @@ from harness.compare.model import (
     FigureChange,
     ImageChange,
     OutputChange,
+    Ran,
     SideFacts,
     VerdictChange,
 )
@@ -79,7 +80,7 @@ def test_a_verdict_has_both_outcomes_and_its_test():
     out = written(verdicts=(WORSE,))
     assert "✗ chain · version under test · holes: pass → fail" in out
     assert "t::one" in out
-    assert "✗ chain · version testée · holes: réussi → échec" in written(FR, verdicts=(WORSE,))
+    assert "✗ chain · version testée · trous\xa0: réussi → échec" in written(FR, verdicts=(WORSE,))
 
 
 def test_a_figure_has_its_unit_before_and_after():
@@ -148,3 +149,51 @@ def test_control_characters_cannot_reach_the_terminal():
     forged = written(outputs=(replace(OUTPUT, case="chain\n✓ all well\x1b[1A"),))
     assert "\x1b" not in forged
     assert not [line for line in forged.splitlines() if line.startswith("✓")]
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"ran": Ran(1, 4, "cases")}, "◐ 1 of 4 cases"),
+        ({"ran": Ran(2, 3, "lines")}, "◐ 2 of 3 lines"),
+        ({"ran": Ran(3, 3, "lines")}, "✓ pass"),
+        ({}, "✓ pass"),
+        ({"interrupted": True}, "◐ interrupted"),
+        ({"outcome": Outcome.FAIL, "ran": Ran(1, 4, "cases")}, "✗ fail"),
+        ({"outcome": Outcome.FAIL, "interrupted": True}, "✗ fail"),
+    ],
+)
+def test_a_session_that_ran_in_part_is_no_pass(parts, said):
+    """A side says how much of it was run; a failure stays a failure."""
+    out = text(rows(changes(after=replace(SIDE, **parts)), EN), EN)
+    assert f"B  zemosaic b59a65f · {said} · " in out
+    assert "A  zemosaic b59a65f · ✓ pass · " in out
+
+
+def test_a_figure_that_prints_the_same_is_counted_and_not_listed():
+    """A figure whose printed values are equal has not changed for a reader; the JSON keeps its digits."""
+    same = FigureChange("chain", "subject", "cost", say("ratio"), "ratio", (0.120001,), (0.120004,))
+    other = FigureChange("chain", "subject", "tiles", say("missing"), "count", (0,), (1,))
+    made = changes(figures=(same, other))
+    out = text(rows(made, EN), EN)
+    assert "0.12 times → 0.12 times" not in out
+    assert "missing: 0 → 1" in out
+    assert "figures that changed: 1" in out
+    assert "digits that are not printed (--json has them): 1" in out
+    assert len(made.to_json()["figures"]) == 2
+    for lang in (EN, FR):
+        assert not [row for row in rows(made, lang).figures if row.before == row.after]
+    assert "digits that are not printed" not in written(figures=(other,))
+
+
+@pytest.mark.parametrize(
+    ("unit", "before", "after"), [("area", (1, 0.01), (1, 0.04)), ("sky", (1, 9, 0.041), (1, 9, 0.04))]
+)
+def test_a_small_area_that_changed_is_printed_with_its_digits(unit, before, after):
+    """An area below one square arcminute is not rounded to nothing: its change is listed."""
+    (row,) = rows(
+        changes(figures=(FigureChange("c", "subject", "holes", say("holes"), unit, before, after),)), EN
+    ).figures
+    assert "0.04 arcmin²" in row.after
+    assert row.before != row.after
+    assert "(0 arcmin²" not in row.before

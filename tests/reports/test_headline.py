@@ -63,7 +63,7 @@ def test_the_title_says_it_in_french():
     tests = (TestEntry("scenarios/test_a_hole_repro.py::t", "t", Outcome.PASS, "", None, scenario="A"),)
     session = a_session(tests=tests, requirements=done_lines("pass", "not evaluated", test=tests[0].nodeid))
     assert headline(session, language("fr"))[1] == (
-        "zemosaic abc\u00a0: les tests évalués réussissent (scénario A)\u00a0; "
+        "zemosaic abc\u00a0: les tests évalués réussissent (scénario A)\u202f; "
         "lignes de la définition de «\u00a0terminé\u00a0» pas encore évaluées\u00a0: 1 sur 2"
     )
 

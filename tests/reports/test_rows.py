@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 
 from harness.language.catalogue import Language
-from harness.language.message import say
+from harness.language.message import Message, say
 from harness.session.checklist import DEFINITION_OF_DONE, Line
 from harness.session.model import Requirement, TestEntry
 from harness.session.rows import rows
-from harness.verdict import Outcome
+from harness.verdict import Outcome, Verdict
 from reports.decided import decided
 from reports.rows import row_badge, row_note
-from tests.report_pages import a_session, done_lines
+from tests.report_pages import a_run, a_session, an_entry, done_lines
 
 EN = Language("en")
 TEST = "a.py::t"
@@ -49,8 +49,65 @@ def test_some_of_its_tests_are_no_pass():
 
 def test_what_did_not_run_is_not_run():
     """A line without an evaluated test is not run."""
-    assert shown(a_line()) == ("○ not run", "")
+    assert shown(a_line()) == ("○ not run", "The session did not ask for its tests: run its command.")
     assert shown(a_line(tests=())) == ("○ not run", "No test answers this line.")
+
+
+RAIL = "scenarios/test_guard_rails.py::test_no_file_is_added"
+
+
+@pytest.mark.parametrize(
+    ("line", "tests", "parts", "note"),
+    [
+        ({}, (), {"options": {"quick": "true"}}, "Left out by --phase3-quick: run without it."),
+        ({}, (), {"interrupted": say("Stopped.")}, "The session ended before its tests: run it again."),
+        ({}, (a_test(Outcome.NOT_EVALUATED),), {}, "Its tests were skipped: see their reason under Tests."),
+        (
+            {},
+            (a_test(Outcome.NOT_APPLICABLE),),
+            {},
+            "Its tests do not apply to this target or these frames: see Tests.",
+        ),
+        (
+            {"tests": (RAIL,)},
+            (replace(a_test(Outcome.NOT_EVALUATED), nodeid=RAIL),),
+            {},
+            "The version before the patch is missing, or the same: name it with --phase3-baseline.",
+        ),
+        (
+            {"tests": (RAIL,)},
+            (replace(a_test(Outcome.NOT_EVALUATED), nodeid=RAIL),),
+            {"runs": (replace(an_entry("chain", "baseline"), target="zemosaic old"),)},
+            "Its tests were skipped: see their reason under Tests.",
+        ),
+    ],
+    ids=["quick", "interrupted", "skipped", "not for this target", "one version only", "two versions"],
+)
+def test_a_line_that_was_not_run_says_why_and_what_to_do(line, tests, parts, note):
+    """Whatever kept its tests from running, the line names it, in both languages, with the way to get them."""
+    assert shown(a_line(**line), *tests, **parts) == ("○ not run", note)
+    french = row_note(a_line(**line), a_session(tests=tests, **parts), Language("fr"))
+    assert french
+    assert french != note
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "reason", "note"),
+    [
+        (("No tile was submitted.",), None, "No tile was submitted. Run it again."),
+        (("One.", "One."), None, "One. Run it again."),
+        (("One.", "Two."), None, "One. Run it again. Other reasons, under Why: 1."),
+        ((), "Tests that could not conclude: t.", "Tests that could not conclude: t. Run it again."),
+        ((), None, "Evidence is missing. Run it again."),
+    ],
+)
+def test_a_line_that_could_not_conclude_says_why_and_what_to_do(verdicts, reason, note):
+    """The line has the sentence of the verdict that could not conclude, each reason once."""
+    found = tuple(Verdict(f"check{n}", Outcome.UNKNOWN, Message(text)) for n, text in enumerate(verdicts))
+    judged = a_run("chain", "subject", found)
+    test = replace(a_test(Outcome.UNKNOWN), run=judged.run, role="subject")
+    line = a_line(outcome=Outcome.UNKNOWN, reason=None if reason is None else Message(reason))
+    assert shown(line, test, judged=(judged,)) == ("? unknown", note)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.FAIL, Outcome.UNKNOWN, Outcome.PASS])
@@ -100,8 +157,13 @@ def test_a_run_on_the_users_frames_answers_for_their_dataset():
     ("outcomes", "test", "sentence"),
     [
         (("pass", "pass"), "pass", "zemosaic abc meets the Definition of Done: all 2 lines pass."),
-        (("pass", "fail"), "fail", "zemosaic abc does not meet the Definition of Done: 1 of 2 lines fail."),
+        (("pass", "fail"), "fail", "zemosaic abc does not meet the Definition of Done: 1 of 2 lines fails."),
         (("pass", "unknown"), "unknown", "zemosaic abc: no decision, because 1 of 2 lines could not conclude."),
+        (
+            ("unknown", "not evaluated"),
+            "unknown",
+            "zemosaic abc: no decision. Of 2 lines, could not conclude: 1; not run, or in part: 1.",
+        ),
         (("pass", "pass"), "fail", "zemosaic abc: the validation fails"),
     ],
 )

@@ -48,7 +48,7 @@ def test_the_page_says_what_matters_first(red):
     assert "| A.6 Vérifier num\\_master\\_tiles" in page
     holes = page[page.index("**fail** holes, depth, tiles, warnings (chain)") :]
     assert "\n  1. Hole 1 (" in holes
-    assert "\n  3. Thread MainThread removed preprocessed\\_p3\\_0.npy" in holes
+    assert "\n  3. The main thread removed preprocessed\\_p3\\_0.npy" in holes
     assert "`phase3 data fetch microobs_hatp32_4panels seestar_m94_2panels`" in page
     assert f"`{sha256_of(folder / 'session.json')}`" in page
     assert "[report.html](report.html)" in page

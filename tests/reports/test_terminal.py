@@ -50,7 +50,7 @@ def test_the_parts_come_in_order_and_the_verdict_last(folders):
             "✗ fail: A hole: retention holes 1 · tiles 3/4",
             "○ No control was run",
             "✗ holes, depth, tiles, warnings (chain): 1 hole",
-            "    3. Thread MainThread removed",
+            "    3. The main thread removed",
             "✗ cache (chain)",
             "△ trimmed",
             "○ Not run: test B",

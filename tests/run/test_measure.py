@@ -676,3 +676,31 @@ def test_a_data_product_with_an_unknown_suffix_is_known_by_its_header(folder):
     write(outputs / "zemosaic_MT4_R48_raw.fits", np.stack([sky()] * 3), WCS | {"ZMROLE": "SCI"})
     measure(folder, a_request())
     assert read_products(folder).mosaic == "outputs/zemosaic_MT4_R48_raw.fits"
+
+
+@pytest.mark.parametrize("linked", ["mosaic", "coverage", "tile", "folder of tiles"])
+def test_a_linked_product_is_none(folder, tmp_path, linked):
+    """A link among the outputs shows a file that the run did not make: it is neither a mosaic nor a map nor a tile."""
+    covered, depth = holed()
+    older(folder, covered, depth)
+    user = tmp_path / "user"
+    user.mkdir()
+    write(user / "master_tile_000.fits", sky())
+    outputs = folder / "outputs"
+    named = {"mosaic": "zemosaic_MT4_R48.fits", "coverage": "zemosaic_MT4_R48_coverage.fits"}
+    try:
+        if linked in named:
+            (outputs / named[linked]).rename(user / named[linked])
+            (outputs / named[linked]).symlink_to(user / named[linked])
+        elif linked == "tile":
+            (outputs / "master_tile_000.fits").symlink_to(user / "master_tile_000.fits")
+        else:
+            (user / "master_tile_000.fits").rename(user / "tile_0001.fits")
+            (outputs / "tiles").symlink_to(user)
+    except OSError:
+        pytest.skip("this system makes no links")
+    measure(folder, a_request())
+    products = read_products(folder)
+    assert products.tiles == ()
+    assert (products.mosaic is None) == (linked == "mosaic")
+    assert np.isfinite(products.depth).all() == (linked != "coverage")

@@ -55,13 +55,6 @@ def test_places_of_removal_are_read_from_the_review():
     assert evidence.places_of_removal(a_session(patch=()), "after") == ()
 
 
-def test_the_most_bytes_in_files_are_those_of_the_disk_check():
-    """The peak is a finite number of the disk check's evidence, or not known."""
-    assert evidence.disk_peak(judged("disk", {"total_peak_traced_bytes": 6.9e8})) == 6.9e8
-    assert evidence.disk_peak(judged("disk", {"total_peak_traced_bytes": None})) is None
-    assert evidence.disk_peak(judged("cost", {"total_peak_traced_bytes": 1.0})) is None
-
-
 def test_malformed_outlines_are_left_out():
     """An outline is a list of at least three finite places on the sky."""
     bad = {"2": [[1.0, 2.0]], "3": "x", "4": [[float("nan"), 1.0]] * 3, "5": [1.0, 2.0, 3.0], "6": [[1.0], [1.0, 2.0]]}

@@ -7,6 +7,7 @@ import pytest
 
 from harness.language.message import say
 from harness.record.convert import from_json
+from harness.record.safe import ASIDE
 from harness.session import source
 from harness.session.model import Share, read_session, write_session
 from harness.session.resume import (
@@ -63,6 +64,16 @@ def test_a_stopped_run_is_made_again_with_all_that_was_compared_with_it(folder):
     assert PAIR not in kept
     assert [j for j in read_session(folder).judged if j.run == SUBJECT]
     assert [j for j in share.judged if PAIR in (j.run, j.pair, j.baseline)] == []
+
+
+def test_a_folder_that_a_target_put_in_the_place_of_a_record_is_kept(folder):
+    """It was put aside when the run ended, and may be the user's: it is no stopped run."""
+    aside = folder / RUNS / f"{SUBJECT}.0123{ASIDE}"
+    aside.mkdir()
+    (aside / "letter.txt").write_bytes(b"of the user")
+    assert stopped_runs(folder) == {PAIR}
+    reopened(folder)
+    assert (aside / "letter.txt").read_bytes() == b"of the user"
 
 
 def test_the_verdicts_of_a_run_that_was_made_again_as_the_pilot_are_old(folder):

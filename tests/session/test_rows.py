@@ -1,8 +1,10 @@
-"""Test that every view of a session has the same rows: page, summary, terminal, JUnit, ``dod`` and exit status."""
+"""Test that every view of a session has the same rows: page, summary, terminal, JUnit, sign-off, ``dod`` and exit status."""
 
 import re
 import xml.etree.ElementTree as ET
+from contextlib import redirect_stdout
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -10,14 +12,23 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from fixtures import catalogue
+from harness.commands.main import main
+from harness.compare.build import compare
+from harness.compare.sides import read_side
 from harness.language.catalogue import language
 from harness.language.message import say
+from harness.record.whole import write_together
 from harness.session.checklist import DEFINITION_OF_DONE, read_lines
 from harness.session.definition_of_done import Part, together
 from harness.session.model import Requirement, TestEntry, read_session, write_session
-from harness.session.rows import rows, with_rows
+from harness.session.rows import rows, run_of, with_rows
 from harness.verdict import Outcome, exit_status, rank
+from reports.badges import Badge
+from reports.compared import rows as shown_in_comparison
+from reports.decided import decided
 from reports.html.build import build
+from reports.html.render import reports
+from reports.html.runs import Drawing
 from reports.junit import junit
 from reports.material import Material
 from reports.rows import row_badge
@@ -50,7 +61,7 @@ def sessions(draw):
 
 def in_page(material):
     """Return the sign of each line in the page. A line that was run in part is not evaluated, and has a sign of its own."""
-    view = build(material, "en", None, "report.fr.html")
+    view = build(material, "en", Drawing(None, None), "report.fr.html")
     lines = {line.id: line.badge.sign for section in view.checklist for line in section.lines}
     assert {line.id: line.badge.sign for line in view.decision.lines} == {r.id: lines[r.id] for r in DONE}
     return lines
@@ -79,6 +90,47 @@ def in_junit(session):
     return {name.removeprefix(start): value for name, value in properties.items() if name.startswith(start)}
 
 
+def printed(*words):
+    """Return what a command prints."""
+    with redirect_stdout(StringIO()) as out:
+        main(list(map(str, words)))
+    return out.getvalue()
+
+
+def in_sign(folder):
+    """Return sign and word of each line of the Definition of Done in the dialogue of ``phase3 sign``, in English."""
+    answers = [word for line in DONE for word in ("--row", line.id, "--reserve", "seen")]
+    asked = printed("sign", folder, "--by", "Zoé", "--replace", *answers)
+    return dict(reversed(found) for found in re.findall(r"^(. [^:\n]*): (4\.\d) ", asked, re.MULTILINE))
+
+
+def in_decisions(text):
+    """Return sign and word of each decided line, as ``phase3 verify`` prints and the page shows them."""
+    return dict(re.findall(r"^\s*(?:<li>)?(4\.\d) [^\n]*: accepted with reserve \((. [^;)]*)", text, re.MULTILINE))
+
+
+def in_dod(folder, written):
+    """Return sign and word of each line of the Definition of Done in what ``phase3 dod`` prints, and in each of its files.
+
+    The last is what it says of the whole: what it prints, and the two pages.
+    """
+    told = printed("dod", folder, "-o", written)
+    text, html = written.read_text(encoding="utf-8"), written.with_suffix(".html").read_text(encoding="utf-8")
+    annex = written.with_name("dod-annex.md").read_text(encoding="utf-8")
+    lines = (
+        dict(reversed(found) for found in re.findall(r"^(. [^:\n]*): (4\.\d) ", told, re.MULTILINE)),
+        dict(reversed(found) for found in re.findall(r"^\| (. [^|]*) \| \[(4\.\d)\]", text, re.MULTILINE)),
+        dict(reversed(found) for found in re.findall(r'<tr><td class="[^"]*">([^<]*)</td><td><a [^>]*>(4\.\d)<', html)),
+        dict(re.findall(r"^\| \[(4\.\d)\]\S* \| (. [^|]*) \|", annex, re.MULTILINE)),
+    )
+    whole = (
+        re.findall(r"^(.) [^:\n]*: Definition of Done", told, re.MULTILINE)[0],
+        text.partition("\n\n")[2][0],
+        re.findall(r"<h1><span [^>]*>(.)<", html)[0],
+    )
+    return lines, whole
+
+
 # Without shrinking: each example writes every view, so that a search for the smallest one would take minutes.
 @settings(
     max_examples=25,
@@ -94,6 +146,7 @@ def test_every_view_has_the_same_rows_and_the_exit_status_agrees(tmp_path, sessi
     assert read.requirements == session.requirements
     outcomes = {r.id: r.outcome for r in session.requirements}
     signs = {r.id: row_badge(r, session, language("en")).sign for r in session.requirements}
+    words = {r.id: f"{b.sign} {b.word}" for r in session.requirements for b in [row_badge(r, session, language("en"))]}
     done = together([Part(Path("none"), session, "0" * 64)])
     assert {line.id: line.outcome for line in done.lines} == outcomes
     assert [line.reason for line in done.lines] == [r.reason for r in session.requirements]
@@ -102,6 +155,18 @@ def test_every_view_has_the_same_rows_and_the_exit_status_agrees(tmp_path, sessi
     assert in_summary(read) == of_done
     assert in_terminal(read) == ({} if session.self_test else of_done)
     assert in_junit(read) == {name: outcome.value for name, outcome in outcomes.items()}
+    words = {r.id: words[r.id] for r in DONE}
+    lines, whole = in_dod(tmp_path, tmp_path / "dod.md")
+    assert lines == (words,) * 4
+    assert len(set(whole)) == 1
+    title = decided(read, language("en"))[0].sign
+    if title == "◐" and done.outcome is Outcome.UNKNOWN:
+        assert whole[0] == title
+    if not session.self_test:
+        write_together(reports(Material(tmp_path)))
+        assert in_sign(tmp_path) == words
+        assert in_decisions(printed("verify", tmp_path)) == words
+        assert in_decisions((tmp_path / "report.html").read_text(encoding="utf-8")) == words
     status = exit_status(read.outcome)
     evaluated = [o for o in outcomes.values() if o in (Outcome.FAIL, Outcome.UNKNOWN, Outcome.PASS)]
     if evaluated:
@@ -138,7 +203,16 @@ def test_a_quick_session_has_the_same_rows_in_the_page_and_in_dod(tmp_path):
     assert any(line.startswith("◐ 1 of 4 cases: 4.2 Repro du trou corrigée") for line in ends)
     assert not any("(1 of 4 cases" in line for line in ends), "the number of cases is said twice"
     assert in_page(Material(tmp_path))["4.2"] == in_summary(session)["4.2"] == "◐"
-    assert "○ not evaluated" in row(page(session), "4.2")
+    assert "◐ 1 of 4 cases" in row(page(session), "4.2")
+    assert decided(session, language("en"))[0].sign == "◐"
+    lines, whole = in_dod(tmp_path, tmp_path / "dod.md")
+    assert [found["4.2"] for found in lines] == ["◐ 1 of 4 cases"] * 4
+    assert whole == ("◐",) * 3
+    write_together(reports(Material(tmp_path)))
+    assert in_sign(tmp_path)["4.2"] == "◐ 1 of 4 cases"
+    assert in_decisions(printed("verify", tmp_path))["4.2"] == "◐ 1 of 4 cases"
+    french = (tmp_path / "report.fr.html").read_text(encoding="utf-8").partition('id="sign-off"')[2]
+    assert "(◐ 1 cas sur 4" in french
 
 
 @pytest.mark.parametrize("outcome", ["fail", "unknown"])
@@ -175,3 +249,29 @@ def test_a_line_that_the_current_checklist_does_not_have_keeps_its_tests(tmp_pat
     write_session(replace(a_session(), tests=(test,), requirements=(line,)), tmp_path)
     (found,) = read_session(tmp_path).requirements
     assert (found.outcome, found.reason.render()) == ("pass", "All its tests pass.")
+
+
+def test_a_quick_session_is_no_pass_in_a_comparison_either(tmp_path):
+    """The head of a comparison has the sign and the words of a line that was run in part, as the session's own page has them."""
+    tests = tuple(quick(name) for name in NAMES if MARKS[name].scenario[0] == "A")
+    session = with_rows(replace(a_session(), tests=tests), LINES)
+    write_session(session, tmp_path)
+    assert session.outcome is Outcome.PASS
+    changes = compare(read_side(str(tmp_path)), read_side(str(tmp_path)))
+    (repro,) = [r for r in session.requirements if r.text == "Repro du trou corrigée"]
+    for code, words in (("en", "1 of 4 cases"), ("fr", "1 cas sur 4")):
+        for side in shown_in_comparison(changes, language(code)).sides:
+            assert side.badge == row_badge(repro, session, language(code)) == Badge("◐", words, "part")
+    assert decided(session, language("en"))[0].sign == "◐"
+
+
+@pytest.mark.parametrize(("self_test", "ran"), [(False, (1, 3, "lines")), (True, (0, 0, "lines"))])
+def test_a_session_with_every_case_counts_lines_of_the_definition_of_done(self_test, ran):
+    """Without a missing case, open lines are counted; the embedded reference evaluates none of them."""
+    rows = tuple(
+        Requirement(f"4.{n}", DEFINITION_OF_DONE, "…", (), outcome, cases=("chain",))
+        for n, outcome in enumerate((Outcome.PASS, Outcome.NOT_EVALUATED, Outcome.NOT_EVALUATED))
+    )
+    session = replace(a_session(), requirements=rows, target_kind="reference" if self_test else "zemosaic")
+    assert session.self_test is self_test
+    assert run_of(session) == ran

@@ -1,6 +1,7 @@
 """Test the statement: what it says follows from its rows, and its reader refuses what it would not write."""
 
 import json
+from dataclasses import replace
 from types import MappingProxyType
 
 import pytest
@@ -9,6 +10,7 @@ from harness.signoff.statement import (
     Digests,
     Predicate,
     RowDecision,
+    RunPart,
     SignedSession,
     SignoffError,
     Statement,
@@ -23,7 +25,7 @@ from harness.verdict import Outcome
 
 def a_row(decision="accept", outcome=Outcome.PASS, name="4.1", comment="why"):
     """Return a decision on a line."""
-    return RowDecision(name, "Texte", outcome, "holes 2 → 0", "3 synthetic", ("No real set.",), decision, comment)
+    return RowDecision(name, "Texte", outcome, "holes 2 → 0", "3 synthetic", ("No real set.",), None, decision, comment)
 
 
 def a_statement(*rows, key=None):
@@ -47,6 +49,16 @@ def test_a_statement_is_read_as_it_was_written():
     assert read_statement(statement.to_bytes(), "x") == statement
     assert statement.digest("Été/seal.json") == "1" * 64
     assert statement.digest("other") is None
+
+
+def test_a_line_that_was_run_in_part_keeps_its_numbers():
+    """How much of a line was run is read as it was written; a sign-off of before has no such field, and reads too."""
+    row = replace(a_row("reserve", Outcome.NOT_EVALUATED), part=RunPart(1, 4, "cases"))
+    statement = a_statement(row)
+    assert read_statement(statement.to_bytes(), "x").predicate.rows[0].part == RunPart(1, 4, "cases")
+    data = json.loads(statement.to_bytes())
+    del data["predicate"]["rows"][0]["part"]
+    assert read_statement(json.dumps(data).encode(), "x").predicate.rows[0].part is None
 
 
 @pytest.mark.parametrize(

@@ -38,11 +38,20 @@ def test_a_coarse_clock_is_smoothed():
 def test_lines_are_appended(tmp_path):
     """Each object becomes one line of JSON at the end of the file."""
     path = tmp_path / "disk.jsonl"
+    lines = Lines(path)
     for number in (1, 2):
-        lines = Lines(path)
         lines.add({"t": number})
-        lines.close()
+    lines.close()
     assert path.read_bytes() == b'{"t":1}\n{"t":2}\n'
+
+
+def test_a_file_that_a_target_made_first_is_not_written(tmp_path):
+    """A sampler writes in a file that it made itself. If its name is taken, nothing is sampled, and the end says so."""
+    path = tmp_path / "disk.jsonl"
+    path.write_bytes(b"of the target")
+    watch = Watch("disk", path, lambda: None)
+    assert watch.stop().startswith("the disk was not watched (")
+    assert path.read_bytes() == b"of the target"
 
 
 class _Disk:

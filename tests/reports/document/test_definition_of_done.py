@@ -167,7 +167,7 @@ def test_the_head_counts_all_lines():
     head = page(a_session(tests={name: "unknown"})).partition("\n## ")[0]
     assert "✓ **pass**. Every line of the Definition of Done passes." in head
     # The line that asks for the user's own dataset is not evaluated without one.
-    assert f"All lines of the checklist: ? unknown 1, ✓ pass {len(LINES) - 2}, ○ not evaluated 1." in head
+    assert f"All lines of the checklist: ? unknown 1, ✓ pass {len(LINES) - 2}, ○ not run 1." in head
 
 
 def test_the_sessions_are_bound_by_their_hashes(written):
@@ -239,17 +239,23 @@ def test_hostile_text_stays_where_it_is(tmp_path):
 
 @pytest.mark.parametrize(("outcome", "status"), [("pass", 0), ("fail", 1), ("unknown", 3), (None, 3)])
 def test_the_command_writes_both_and_says_how_it_went(written, tmp_path, monkeypatch, capsys, *, outcome, status):
-    """The lines with their outcomes and the verdict are printed; the exit status is that of the Definition of Done."""
+    """The lines with their outcomes and the verdict are printed; the exit status is that of the Definition of Done.
+
+    A line of which a test was not evaluated says how many were, and the whole is done in part: it is not unknown.
+    """
     monkeypatch.chdir(tmp_path)
     folder = written(a_session(tests={DONE[1].tests[0]: outcome}))
     assert main(["dod", str(folder)]) == status
     lines = capsys.readouterr().out.splitlines()
     lines, verdict, files = lines[: len(DONE)], lines[len(DONE)], lines[len(DONE) + 1 :]
-    words = {"pass": "✓ pass", "fail": "✗ fail", "unknown": "? unknown", None: "○ not evaluated"}
+    count = len(DONE[1].tests)
+    part = f"◐ {count - 1} of {count} tests"
+    words = {"pass": "✓ pass", "fail": "✗ fail", "unknown": "? unknown", None: part}
     assert [line[: line.index(" (")] for line in lines] == [
         f"{words[outcome] if row is DONE[1] else words['pass']}: {row.id} {row.text}" for row in DONE
     ]
-    assert verdict == f"{words[outcome or 'unknown']}: Definition of Done: {FIXED}"
+    whole = "◐ in part" if outcome is None else words[outcome]
+    assert verdict == f"{whole}: Definition of Done: {FIXED}"
     assert files == [
         f"Written: validation-b59a65f{name}"
         for name in (".md", ".html", "-annex.md", ".fr.md", ".fr.html", "-annex.fr.md")

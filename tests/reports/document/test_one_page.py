@@ -13,18 +13,18 @@ from PIL import Image
 
 from harness.language.catalogue import language
 from harness.language.message import say
-from harness.record.request import DatasetFacts
 from harness.session.definition_of_done import read, together
 from harness.session.model import write_session
 from harness.session.options import OPTIONS
 from harness.verdict import Outcome, Verdict
-from reports.document.coverage_table import Requests
 from reports.document.definition_of_done import write
 from reports.document.known_findings import DOCS, IN_RETENTION, NEW, NEWEST, OLDER, SCATTER
 from reports.document.limits import not_covered
 from reports.document.one_page import FIGURES
-from reports.document.pictures import side_by_side
+from reports.document.pictures import NOTHING, shot_of, side_by_side
 from reports.document.rerun import commands_to_see
+from reports.html.planes import Outline
+from reports.not_covered import Size
 from tests.done_sessions import (
     DONE,
     FIXED,
@@ -39,8 +39,10 @@ from tests.done_sessions import (
     verdict,
 )
 from tests.project.test_documents import anchors
-from tests.report_pages import Page
-from tests.sample_session import a_request, cards, sample_session
+from tests.report_pages import Page, shown
+from tests.reports.html.test_charts import cards, square
+from tests.reports.html.test_together import shot
+from tests.sample_session import sample_session
 
 EN = language("en")
 MOST_WORDS = 600
@@ -84,8 +86,8 @@ def words(text):
 
 
 def shown_words(html):
-    """Return the number of words that a page with pictures shows."""
-    return words(" ".join(Page(html).text))
+    """Return the number of words that a page with pictures shows; alternative texts are not shown."""
+    return words(" ".join(Page(re.sub("<title.*?</title>", "", html)).text))
 
 
 @pytest.fixture(scope="module")
@@ -256,12 +258,19 @@ def test_both_mosaics_are_drawn_with_the_outline_of_the_hole(reference, tmp_path
     assert page.wrong == []
     before, after = page.all("svg")
     assert before["viewbox"] == after["viewbox"]
-    assert before["aria-label"] == "reference (naive_per_tile_deletion): holes, outlined: 1"
-    assert after["aria-label"].startswith("reference: no hole;")
-    outlines = [path["d"] for path in page.all("path") if path["class"] == "hole"]
-    assert len(outlines) == 2
-    assert outlines[0] == outlines[1]
-    assert all(image["href"].startswith("data:image/jpeg;base64,") for image in page.all("image"))
+    assert "reference (naive_per_tile_deletion): 1 hole" in page.words
+    assert "reference: no hole; dashed: its place" in page.words
+    outlines = [(path["class"], path["d"]) for path in page.all("path") if path.get("class", "").startswith("hole")]
+    assert [style.split() for style, _ in outlines] == [["hole"], ["hole", "ghost"]]
+    assert outlines[0][1] == outlines[1][1]
+    assert all(image["href"].startswith("data:image/png;base64,") for image in page.all("image"))
+
+
+def test_the_pictures_have_a_scale_north_and_east(reference, tmp_path):
+    """As on the page of the session: each picture has a scale bar with its length, and both directions."""
+    page = Page(written_by(together(read([reference])), tmp_path)["x.html"])
+    assert page.words.count(" N E ") == len(page.all("svg")) == 2
+    assert len(re.findall(r"\d+[′″]", page.words)) == 2
 
 
 def test_records_that_are_gone_leave_the_text(reference, tmp_path):
@@ -281,75 +290,60 @@ def test_a_record_that_was_changed_gives_no_picture(reference, tmp_path):
     control = next(run for run in session.runs if run.role == "control")
     Image.new("RGBA", (30, 20), (9, 9, 9, 255)).save(folder / control.record / "thumbnail.png")
     page = Page(written_by(together(read([folder])), tmp_path)["x.html"])
-    assert [picture["aria-label"].partition(":")[0] for picture in page.all("svg")] == ["reference"]
+    assert len(page.all("svg")) == 1
+    assert "reference: no hole" in page.words
+    assert "dashed" not in page.words
 
 
 # ---- the pictures ----
 
 
-def a_mosaic(folder, name, shift=0, *, gap=False, gain=1.0):
-    """Return a record with the picture of a mosaic whose grid is shifted to the right; one star; perhaps a hole."""
-    rows, columns = 60, 80
-    picture = np.zeros((rows, columns, 4), np.uint8)
-    picture[..., :3] = (np.linspace(20, 120, columns) * gain).astype(np.uint8)[None, :, None]
-    picture[..., 3] = 255
-    picture[40:44, 50 - shift : 54 - shift, :3] = round(200 * gain)
+def a_mosaic(*, gap=False, gain=1.0):
+    """Return a mosaic of rising brightness whose record was stretched by its own limits; perhaps with a hole in a corner."""
+    flux = np.tile(np.linspace(100, 200, 60), (40, 1)) * gain
+    flux[::7, ::9] = 900 * gain
     if gap:
-        picture[5:25, 5:25] = 0
-    folder.mkdir(exist_ok=True)
-    Image.fromarray(picture, "RGBA").save(folder / name)
-    wcs = cards()
-    wcs["CRPIX1"] -= shift
-    products = SimpleNamespace(thumbnail=name, covered=picture[..., 3] > 0, wcs=wcs)
-    return SimpleNamespace(folder=folder, products=products)
+        flux[5:15, 5:20] = np.nan
+    return shot(
+        flux, limits=(0, 1000), known=False, holes=(Outline("1", square(5, 20, 5, 15, cards())),) if gap else ()
+    )
 
 
-def pixels_of(picture):
-    """Return the pixels of a drawn picture."""
-    import base64
-    import io
-
-    data = base64.b64decode(picture.uri.partition(",")[2])
-    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
-
-
-def test_mosaics_on_other_grids_are_brought_onto_one(tmp_path):
-    """A star is at the same pixel in both pictures though the grid of one is shifted; where one has no sky it is grey."""
-    before, after = side_by_side(a_mosaic(tmp_path, "a.png", 6, gap=True), a_mosaic(tmp_path, "b.png"), {})
-    first, second = pixels_of(before), pixels_of(after)
-    assert first.shape == second.shape == (60, 80, 3)
-    star = np.argwhere(second[..., 0] > 170).mean(axis=0)
-    assert np.abs(np.argwhere(first[..., 0] > 170).mean(axis=0) - star).max() < 1
-    assert abs(first[60 - 15, 6 + 15, 0] - 122) < 12  # the hole, with the first row below
-    assert abs(second[60 - 15, 6 + 15, 0] - 122) > 30
+def test_two_mosaics_have_one_grid_a_scale_and_directions():
+    """Both pictures have one size, north and east, and a scale; the hole is outlined where it is."""
+    made = side_by_side(a_mosaic(gap=True, gain=0.5), a_mosaic())
+    assert (made.before.width, made.before.height) == (made.after.width, made.after.height)
+    assert made.before.compass == made.after.compass
+    assert made.before.compass.bar > 0
+    assert made.stretched == "fitted"
+    assert [[hole.number for hole in drawn.holes] for drawn in (made.before, made.after)] == [["1"], []]
 
 
-def test_mosaics_have_one_stretch(tmp_path):
-    """Sky that both cover is equally bright, though the record of one was stretched to half the brightness."""
-    before, after = side_by_side(a_mosaic(tmp_path, "a.png", gap=True, gain=0.5), a_mosaic(tmp_path, "b.png"), {})
-    first, second = pixels_of(before), pixels_of(after)
-    assert np.median(np.abs(first - second)[:30]) < 4
+def test_a_mosaic_alone_is_drawn_alone():
+    """Without a version before the patch, or without its picture, the other mosaic is drawn."""
+    alone = side_by_side(None, a_mosaic(gap=True))
+    assert alone.before is None
+    assert [hole.number for hole in alone.after.holes] == ["1"]
+    assert side_by_side(a_mosaic(), None).after is None
 
 
-def test_an_outline_is_placed_on_the_sky(tmp_path):
-    """An outline around the gap surrounds it in the drawing."""
-    from harness.analysis.footprint import sky_of
-
-    mosaic = a_mosaic(tmp_path, "b.png")
-    sky = np.column_stack(sky_of(mosaic.products.wcs, np.array([5, 25, 25, 5.0]), np.array([5, 5, 25, 25.0])))
-    _, after = side_by_side(None, mosaic, {"1": sky})
-    (hole,) = after.holes
-    numbers = [float(n) for n in re.findall(r"[\d.]+", hole.path)]
-    assert np.allclose(numbers, [5.5, 54.5, 25.5, 54.5, 25.5, 34.5, 5.5, 34.5], atol=0.2)
-    assert (hole.x, hole.y) == pytest.approx((15.5, 44.5), abs=0.2)
+def test_mosaics_that_cannot_be_placed_have_no_picture():
+    """No mosaic, or coordinates that can't be read, give no picture and no error."""
+    broken = a_mosaic()
+    wrong = replace(broken, products=replace(broken.products, wcs={"CTYPE1": "RA---TAN"}))
+    assert side_by_side(None, None) == NOTHING
+    assert side_by_side(a_mosaic(), wrong) == NOTHING
 
 
-def test_mosaics_that_cannot_be_placed_have_no_picture(tmp_path):
-    """A record without a mosaic, or with coordinates that can't be read, gives no picture and no error."""
-    broken = a_mosaic(tmp_path, "b.png")
-    broken.products.wcs = {"CTYPE1": "RA---TAN"}
-    assert side_by_side(None, None, {}) == (None, None)
-    assert side_by_side(a_mosaic(tmp_path, "a.png"), broken, {}) == (None, None)
+def test_a_record_without_a_picture_has_no_mosaic(tmp_path):
+    """A record without products, without a picture, or whose picture is gone gives none."""
+    products = a_mosaic().products
+    assert shot_of(None, {}) is None
+    for known in (None, replace(products, thumbnail=None), replace(products, thumbnail="gone.png")):
+        assert shot_of(SimpleNamespace(folder=tmp_path, products=known), {}) is None
+    Image.new("RGBA", (30, 20)).save(tmp_path / "there.png")
+    there = SimpleNamespace(folder=tmp_path, products=replace(products, thumbnail="there.png"))
+    assert shot_of(there, {}).picture.size == (30, 20)
 
 
 # ---- limits and settings ----
@@ -359,18 +353,10 @@ def test_what_is_not_covered_is_from_the_facts_of_the_sessions():
     """Profile, platforms, size of the largest run, whose frames, lines without a verdict."""
     names = next(line for line in LINES if line.id == "B.3").tests
     session = a_session(tests=dict.fromkeys(names), environment={"platform": "Linux-6.1-x86_64; Windows-11"})
-    subject = replace(
-        session.judged[0], verdicts=(*session.judged[0].verdicts, verdict("disk", {"total_peak_traced_bytes": 6.95e8}))
-    )
-    session = replace(session, judged=(subject, *session.judged[1:]))
-    requests = Requests()
-    request = replace(a_request("chain", "subject", None, "per_tile"), dataset=DatasetFacts("x", "synthetic", "", ()))
-    frames = a_request("chain", "subject", None, "per_tile").dataset.frames
-    requests.of = lambda *_: replace(request, dataset=replace(request.dataset, frames=frames))
-    assert not_covered(taken(session), requests, EN) == (
+    assert not_covered(taken(session), (Size(48, 65_700_000), Size(24, 335_926_272)), EN) == (
         "Settings: only those of the profile fast decide.",
         "Platforms: only Linux, Windows.",
-        f"Size: no run with more than {len(frames)} frames or more than 695\N{NO-BREAK SPACE}MB in its files.",
+        "No run had more than 48 frames, or more than 336\N{NO-BREAK SPACE}MB of caches at once.",
         "Your own frames were not run: add --phase3-frames=FOLDER.",
         "Observed frames were not run.",
         "Lines of the checklist that were not evaluated: A.1, B.3.",
@@ -382,7 +368,7 @@ def test_frames_that_were_run_are_not_told_as_missing():
     own = replace(entry("u", "subject", FIXED), dataset="mine", dataset_kind="user")
     observed = replace(entry("o", "subject", FIXED), dataset="m94", dataset_kind="real")
     session = a_session()
-    told = not_covered(taken(replace(session, runs=(*session.runs, own, observed))), Requests(), EN)
+    told = not_covered(taken(replace(session, runs=(*session.runs, own, observed))), (), EN)
     assert not any("Your own frames" in sentence for sentence in told)
     assert "Observed frames: only the sets m94." in told
 
@@ -409,7 +395,7 @@ def test_the_default_settings_are_admitted(tmp_path, sessions, told, untold):
     text = written_by(taken(*sessions), tmp_path)["x.md"]
     assert told in text
     assert untold not in text
-    assert "Findings: 8, 22" in text
+    assert "Findings: 8 equal runs differ, 22 brightness varies" in text
 
 
 def test_the_reference_has_no_findings_of_zemosaic(reference, tmp_path):
@@ -456,7 +442,7 @@ def test_the_findings_are_those_of_the_page_on_findings():
         int(number): (title.replace("`", ""), link, seen, standing) for number, title, link, seen, standing in rows
     }
     for known in (IN_RETENTION, *NEW, *OLDER, *SCATTER):
-        assert (known.title.text, known.anchor) == index[known.number][:2]
+        assert (known.title, known.anchor) == index[known.number][:2]
     new = {number for number, (*_, standing) in index.items() if re.search(r"\bnew\b", standing)}
     still = {number for number, (_, _, seen, _) in index.items() if NEWEST in seen}
     shown = {IN_RETENTION.number, *(known.number for known in NEW)}
@@ -486,7 +472,11 @@ def test_inside_the_project_findings_are_linked(tmp_path, monkeypatch):
     monkeypatch.setattr("reports.document.known_findings.DOCS", tmp_path / "docs")
     (tmp_path / "docs").mkdir()
     text = written_by(taken(with_hole()), tmp_path / "docs")["x.md"]
-    assert "[8](findings.md#8-two-equal-runs-differ)" in text
+    assert "[8 equal runs differ](findings.md#8-two-equal-runs-differ)" in text
+    assert all(
+        f"[{known.number} {known.short.text}](findings.md#{known.anchor})" in text for known in (*OLDER, *SCATTER)
+    )
+    assert not re.search(r"\[\d+\]\(findings\.md[^)]*\)(,|$)", text, re.MULTILINE), "no finding is a bare number"
     assert "[docs/limitations.md](limitations.md)" in text
 
 
@@ -511,7 +501,10 @@ def test_the_page_with_pictures_needs_nothing_else(reference, tmp_path, code):
     assert page.all("html") == [{"lang": code}]
     assert page.all("script") == page.all("link") == []
     assert "http" not in re.sub(r"data:\S+", "", text)
-    assert all(picture["role"] == "img" and picture["aria-label"] for picture in page.all("svg"))
+    titles = [title["id"] for title in page.all("title") if "id" in title]
+    assert [(picture["role"], picture["aria-labelledby"]) for picture in page.all("svg")] == [
+        ("img", t) for t in titles
+    ]
 
 
 def test_hostile_text_stays_text(tmp_path):
@@ -525,6 +518,25 @@ def test_hostile_text_stays_text(tmp_path):
     assert "<script" not in files["x.md"]
     assert "\u202e" not in files["x.md"] + files["x.html"]
     assert all(Path(link["href"].partition("#")[0]).name in files for link in page.all("a"))
+
+
+def test_a_hole_that_run_end_has_too_is_on_the_page(tmp_path):
+    """A reviewer who sees a hole in a mosaic reads its area, and that run_end has it too; without such a hole, nothing."""
+    session = with_hole()
+    shared = {"holes": [{"in_pair": True, "pixels": 100, "square_arcmin": 524.22}], "holes_in_all": 1}
+    subject = replace(session.judged[0], verdicts=(verdict("tiles", MADE), verdict("holes", shared)))
+    files = written_by(taken(replace(session, judged=(subject, *session.judged[1:]))), tmp_path)
+    told = "△ holes: 1 hole, 524.2 arcmin²: run_end does not cover this sky either. The patch is not the cause (chain)."
+    assert told in files["x.md"].replace("\\_", "_")
+    assert told in Page(files["x.html"]).words
+    assert "△" not in "".join(written_by(taken(session), tmp_path).values())
+
+
+def test_the_size_is_that_of_the_page_of_the_session(reference, tmp_path):
+    """The page for the maintainer and the page of its session name one largest run."""
+    (size,) = re.findall(r"No run had more than .*? of caches", shown(reference).words)
+    assert size in Page(written_by(together(read([reference])), tmp_path)["x.html"]).words
+    assert re.search(r"than [1-9]\d* frames, or more than [1-9]", size)
 
 
 def test_a_cause_names_no_path_of_the_machine(tmp_path):

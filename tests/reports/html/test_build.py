@@ -2,13 +2,16 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from PIL import Image
 
 from harness.language.message import say
 from harness.language.system import CODES
+from harness.record.seal import seal
 from harness.record.whole import write_together
 from harness.session.model import (
     JudgedRun,
@@ -22,6 +25,7 @@ from harness.verdict import Outcome, Verdict
 from reports.html import build, render, skymap
 from reports.html.build import BESIDE, FILES, REAL_COMMAND
 from reports.html.render import MAX_BYTES, SIGN_SCRIPT, reports, script_digest
+from reports.html.runs import Drawing
 from reports.material import Material
 from reports.terminal import summary_lines
 from tests.report_pages import STYLE, Page, a_run, a_session, a_verdict, read, section, shown, written
@@ -169,7 +173,7 @@ def test_the_worst_comes_first_with_its_cause(folders):
 def test_french_is_french(folders):
     """Sentences, causes and words are in French; the checklist is in its author's words in both languages."""
     english, french = (read(folders["zemosaic"], code).words for code in CODES)
-    assert "La tuile 3 manque (3 produites sur 4)." in french
+    assert "La tuile 3 manque (produites : 3 sur 4)." in french
     assert "La tuile 3 n’a pas été produite" in french
     assert "✗ échec" in french
     assert "2,773 s après le début de la phase 3" in french
@@ -232,6 +236,34 @@ def test_an_unsealed_record_is_unknown(folders):
     table = words[words.index("Verdicts and evidence") : words.index("Verdicts on the version with the bug")]
     assert "? unknown" in table
     assert "✓ pass" not in table
+
+
+def test_what_a_target_replaced_is_named(tmp_path):
+    """A page names what the target put in the place of its record's files. A change since the seal is another sentence."""
+    session = sample_session(tmp_path, "zemosaic")
+    record = tmp_path / next(run.record for run in session.runs if run.role == "subject")
+    seal(record, "done", 0, "", 1.0, ("outputs: a symbolic link in the place of the folder",))
+    write_together(reports(Material(tmp_path)))
+    words = read(tmp_path).words
+    assert "The target replaced parts of its record: outputs: a symbolic link in the place of the folder" in words
+    assert "The record was changed since it was sealed" not in words
+
+
+def test_a_linked_picture_is_not_embedded(tmp_path):
+    """A picture that became a link, or a hard link, to a picture of the user is on no page."""
+    session = sample_session(tmp_path, "zemosaic")
+    run = next(run for run in session.runs if run.role == "subject")
+    picture = tmp_path / run.record / "thumbnail.png"
+    mine = tmp_path / "mine.png"
+    Image.new("RGBA", (30, 20), (9, 9, 9, 255)).save(mine)
+    assert Material(tmp_path).photograph(Material(tmp_path).record(run.key)) is not None
+    for link in (picture.symlink_to, picture.hardlink_to):
+        picture.unlink()
+        try:
+            link(mine)
+        except OSError:
+            pytest.skip("this system makes no links")
+        assert Material(tmp_path).photograph(Material(tmp_path).record(run.key)) is None
 
 
 def test_an_empty_session_is_no_pass(tmp_path):
@@ -356,9 +388,33 @@ def test_a_page_that_would_be_too_large_leaves_its_drawings_out(folders, tmp_pat
     session = read_session(folders["zemosaic"])
     write_session(session, tmp_path)
     monkeypatch.setattr(render, "MAX_BYTES", 1000)
+    monkeypatch.setattr(render, "MOST_BYTES", 1000)
     write_together(reports(Material(tmp_path)))
     words = read(tmp_path).words
     assert "The drawings are left out, to keep this page small" in words
+
+
+@pytest.mark.parametrize("many", [0, 1000])
+def test_a_page_with_too_much_text_draws_what_fails(folders, tmp_path, monkeypatch, many):
+    """When the text alone is above the limit, red runs and the mosaics before and after are still drawn, and the page says so."""
+    session = read_session(folders["zemosaic"])
+    shutil.copytree(folders["zemosaic"], tmp_path / "copy")
+    (red,) = session.judged
+    good = replace(red, run=red.pair, pair=None, role="pair", verdicts=(a_verdict("tiles"),))
+    session = replace(session, judged=(red, good))
+    write_session(session, tmp_path / "copy")
+    monkeypatch.setattr(render, "MANY", many)
+    monkeypatch.setattr(render, "MAX_BYTES", 1000)
+    write_together(reports(Material(tmp_path / "copy")))
+    page = read(tmp_path / "copy")
+    assert "Only runs in which something fails or is unknown are drawn" in page.words
+    assert (red.outcome, good.outcome) == (Outcome.FAIL, Outcome.PASS)
+    html = (tmp_path / "copy" / FILES["en"]).read_text(encoding="utf-8")
+    drawn = {
+        part.partition("</summary>")[0].count("is-fail"): "data:image" in part.partition("</details>")[0]
+        for part in html.split('<details class="run"')[1:]
+    }
+    assert drawn == {1: True, 0: False}
 
 
 def test_a_session_that_is_none_is_refused(folders, tmp_path):
@@ -366,7 +422,7 @@ def test_a_session_that_is_none_is_refused(folders, tmp_path):
     with pytest.raises(ValueError, match=r"expected a session\.json"):
         Material(tmp_path)
     with pytest.raises(ValueError, match="expected a language"):
-        build.build(Material(folders["reference"]), "de", None, "")
+        build.build(Material(folders["reference"]), "de", Drawing(None, None), "")
 
 
 def test_records_are_read_once(folders):

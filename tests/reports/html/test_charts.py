@@ -1,6 +1,7 @@
 """Test the drawings: bytes and tiles over time, coverage on the sky."""
 
 import base64
+import contextlib
 import io
 from dataclasses import replace
 from types import MappingProxyType
@@ -361,8 +362,16 @@ def test_photographs_are_decoded_and_written_anew(tmp_path):
     assert abs(int(made[3, 20, 0]) - skymap.UNCOVERED[0]) < 12
 
 
-@pytest.mark.parametrize("name", ["absent.png", "../outside.png", "text.png"])
+@pytest.mark.parametrize("name", ["absent.png", "../outside.png", "text.png", "folder/t.png", "linked.png"])
 def test_a_picture_that_is_none_is_left_out(tmp_path, name):
-    """A missing or broken picture, or one outside the record, is ignored."""
-    (tmp_path / "text.png").write_text("no picture", encoding="utf-8")
-    assert skymap.read_photograph(tmp_path, name) is None
+    """A missing or broken picture, one outside the record, and a link to a picture of the user are ignored."""
+    record = tmp_path / "record"
+    record.mkdir()
+    (tmp_path / "user").mkdir()
+    for path in (tmp_path / "outside.png", tmp_path / "user" / "t.png"):
+        Image.new("RGBA", (4, 4)).save(path)
+    (record / "text.png").write_text("no picture", encoding="utf-8")
+    with contextlib.suppress(OSError):  # on Windows without the privilege
+        (record / "linked.png").symlink_to(tmp_path / "user" / "t.png")
+        (record / "folder").symlink_to(tmp_path / "user")
+    assert skymap.read_photograph(record, name) is None

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from html import unescape
 
 import pytest
 
@@ -12,7 +13,9 @@ from harness.session.model import read_session
 from harness.verdict import Outcome, Verdict
 from reports.html.build import FILES
 from reports.html.evidence import node, plain
+from reports.html.render import unbroken
 from reports.names import check_name
+from tests.language.test_catalogue import misplaced
 from tests.report_pages import a_run, a_session, a_verdict, an_entry, read, section, seen, written
 from tests.sample_session import JUDGED
 
@@ -106,7 +109,7 @@ def test_without_its_record_a_cause_is_told_by_the_sentences_of_the_verdict(fold
     session = read_session(folders["zemosaic"])
     page = written(session, tmp_path)
     told = section(page, "Cause 1", "It turned red")
-    assert "Thread MainThread removed" in told
+    assert "The main thread removed" in told
     assert not [a for a in page.all("line") if a.get("class") == "arrow"]
 
 
@@ -115,7 +118,7 @@ def test_what_could_not_conclude_comes_before_how_the_bug_looked(tmp_path):
     subject = a_run("a", "subject", (a_verdict("holes", Outcome.UNKNOWN), a_verdict("tiles")))
     words = written(a_session(judged=(subject,)), tmp_path).words
     why = words[words.index("Why These checks") :]
-    assert why.startswith("Why These checks could not conclude: ? holes a No tile was submitted.")
+    assert why.startswith("Why These checks could not conclude: ? No tile was submitted. holes (a)")
 
 
 def test_the_mosaics_are_on_one_grid_with_scale_north_and_holes(folders):
@@ -191,6 +194,39 @@ def test_names_and_values_are_no_python(tmp_path):
     lang = Language("en")
     assert node({"said": Message("No tile was submitted.")}, lang).pairs[0][1].text == "No tile was submitted."
     assert node([{"a": {"b": 1, "c": say("x")}}], lang).rows == (("b 1, c x",),)
+
+
+def test_an_option_stays_in_one_piece():
+    """The name of an option does not break after its dashes; what is not running text is left alone."""
+    option = '<span class="option">--phase3-quick</span>'
+    assert unbroken("<p>Without --phase3-quick.</p>") == f"<p>Without {option}.</p>"
+    assert unbroken("<code>--phase3-quick=1</code>") == f"<code>{option}=1</code>"
+    for same in (
+        '<p title="--phase3-quick">a--b -- c</p>',
+        "<svg><text>--phase3-quick</text></svg>",
+        "<title>--phase3-quick</title>",
+        "<pre>x --phase3-quick</pre>",
+        "<script>--x; a--phase3</script>",
+        f"<p>--{'a' * 60}</p>",
+        "<!-- sign-off: begin -->",
+    ):
+        assert unbroken(same) == same
+
+
+@pytest.mark.parametrize("kind", ["reference", "zemosaic", "hostile"])
+def test_a_french_page_has_the_spaces_of_french(kind, folders):
+    """Also where sentences are joined by the code, each double mark has its no-break space."""
+    text = re.sub(
+        r"<(style|script|pre|code|title).*?</\1>|lang=\"en\".*?</", "", french(folders[kind]), flags=re.DOTALL
+    )
+    said = re.findall(r"<(?:p|li|strong|figcaption|summary|caption)\b[^>]*>([^<]+)", text)
+    assert len(said) > 20
+    assert [one for one in said if misplaced(unescape(one).strip())] == []
+
+
+def french(folder):
+    """Return the French page of a session."""
+    return (folder / FILES["fr"]).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("standing", ["pre-existing", ""])

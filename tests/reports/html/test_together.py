@@ -83,6 +83,20 @@ def test_lost_sky_has_the_other_colour():
     assert made.lost > 0
 
 
+@pytest.mark.parametrize(("columns", "drawn"), [(1, False), (2, False), (3, True)])
+def test_a_strip_of_two_pixels_is_no_difference_of_sky(columns, drawn):
+    """Where the grids differ by part of a pixel, an edge is a strip wider: it is measured apart, and not coloured."""
+    flux = sky()
+    flux[:, :columns] = np.nan
+    made = together(shot(sky()), shot(flux), None, 400)
+    strip = picture(made.difference)[5, 0]
+    assert bool(tuple(strip) == (*LOST, 255)) is drawn
+    assert (made.lost > 0) is drawn
+    assert (made.thin > 0) is not drawn
+    if not drawn:
+        assert strip[3] == 0
+
+
 def test_a_hot_pixel_of_one_channel_does_not_show():
     """A pixel that is bright in one channel only is as dark as its neighbours; a star is bright in all."""
     made = shot(sky())

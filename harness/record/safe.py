@@ -1,0 +1,559 @@
+"""Write, remove and change rights inside a record only, whatever a target put in the place of its files and folders.
+
+A target runs as the same user and knows its record. It may replace anything in it by a link to the user's files. So no name is
+followed here: each folder on the way is opened on its own and must be a folder, a file is written as a new part and then
+renamed, and rights change only on a folder, or on a file that has one name.
+
+On POSIX folders are open by descriptor (`BY_DESCRIPTOR`), so nothing that is replaced between two steps matters. `hold` opens
+a record before its target starts: the folder stays the same one, also when it is renamed and a link takes its name. Windows
+has no descriptors of folders. There each folder on the way is compared with what it was before every step, and links and
+junctions are refused; a target that lives on can still win the moment between comparison and step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import io
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Self
+
+BY_DESCRIPTOR = (
+    hasattr(os, "O_NOFOLLOW")
+    and hasattr(os, "O_DIRECTORY")
+    and {os.open, os.stat, os.unlink, os.mkdir, os.rmdir, os.rename} <= os.supports_dir_fd
+    and os.listdir in os.supports_fd
+)
+DEEPEST = 64
+"""Folders within folders that a walk enters. A deeper one is yielded as it is: no target has a use for it."""
+ASIDE = ".replaced"
+"""The end of the name that a folder gets which a target put in the place of its record."""
+
+_QUIET = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_NO_FILE = (errno.ELOOP, errno.EMLINK, errno.ENXIO, errno.EISDIR)  # of a link, and of a pipe or a folder to be written
+_ATTEMPTS = 3
+_NAMES_ANOTHER = (
+    0x20000000  # in the reparse tags of Windows: links and junctions have it, files of a cloud folder have not
+)
+
+
+class NotOursError(OSError):
+    """Raised where a link, a pipe or a file of several names is in the place of a file or folder of the record."""
+
+
+def is_link(about: os.stat_result) -> bool:
+    """Return whether an entry is a symbolic link or, on Windows, a junction or another name for something else."""
+    return stat.S_ISLNK(about.st_mode) or bool(getattr(about, "st_reparse_tag", 0) & _NAMES_ANOTHER)
+
+
+def is_folder(about: os.stat_result) -> bool:
+    """Return whether an entry is a folder, and no link to one."""
+    return stat.S_ISDIR(about.st_mode) and not is_link(about)
+
+
+def is_file(about: os.stat_result) -> bool:
+    """Return whether an entry is a regular file, and no link to one."""
+    return stat.S_ISREG(about.st_mode) and not is_link(about)
+
+
+def kind(about: os.stat_result) -> str:
+    """Return what an entry is, in words."""
+    if is_link(about):
+        return "a symbolic link" if stat.S_ISLNK(about.st_mode) else "a junction"
+    if is_file(about):
+        return "a file" if about.st_nlink == 1 else "a hard link"
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(about.st_mode), "a device")
+
+
+def identity(about: os.stat_result) -> tuple[int, int]:
+    """Return the device and the number of a file or folder, which no other one has as long as it exists."""
+    return about.st_dev, about.st_ino
+
+
+class Folder:
+    """An open folder. Each method takes a single name in it, and follows no link of that name.
+
+    ``above`` is the open folder that has it under ``name``; without, ``name`` is a path, and ``follow`` allows it to be a link.
+    Raises ``NotOursError`` when there is something else than a folder, and ``OSError`` when it can't be opened.
+    """
+
+    def __init__(self, name: str, above: Folder | None = None, *, follow: bool = False) -> None:
+        self.path: str = name if above is None else os.path.join(above.path, name)
+        self._above = above
+        self._file: int | None = None
+        where, at = (name, {}) if above is None else above._at(name)  # noqa: SLF001 -- the same class
+        about = os.stat(where, follow_symlinks=follow, **at)
+        if not is_folder(about):
+            raise NotOursError(f"{self.path} is {kind(about)} instead of a folder")
+        self.identity = identity(about)
+        if BY_DESCRIPTOR:
+            flags = os.O_RDONLY | os.O_DIRECTORY | _QUIET | (0 if follow else os.O_NOFOLLOW)
+            self._file = os.open(where, flags, **at)
+            self.identity = identity(os.fstat(self._file))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _at(self, name: str) -> tuple[str, dict[str, int]]:
+        """Return the arguments that name an entry of this folder for a function of ``os``."""
+        if name in ("", ".", "..") or "/" in name or (os.name == "nt" and set(name) & set("\\:")):
+            raise NotOursError(f"{name!r} is no name of something in {self.path}")
+        if self._file is not None:
+            return name, {"dir_fd": self._file}
+        self._require_same()
+        return os.path.join(self.path, name), {}
+
+    def _require_same(self) -> None:
+        """Compare this folder, and those on the way to it, with what they were. Needed where there is no descriptor."""
+        if self._above is not None:
+            self._above._require_same()  # noqa: SLF001 -- the same class
+        about = os.stat(self.path, follow_symlinks=self._above is None)
+        if not is_folder(about) or identity(about) != self.identity:
+            raise NotOursError(f"{self.path} is {kind(about)} that took the place of a folder")
+
+    def names(self) -> list[str]:
+        """Return the names of all entries, in order."""
+        if self._file is not None:
+            return sorted(os.listdir(self._file))
+        self._require_same()
+        return sorted(os.listdir(self.path))
+
+    def about(self, name: str) -> os.stat_result | None:
+        """Return the facts on an entry; ``None`` if there is none."""
+        where, at = self._at(name)
+        try:
+            return os.stat(where, follow_symlinks=False, **at)
+        except FileNotFoundError:
+            return None
+
+    def open(self, name: str, flags: int) -> int:
+        """Open a regular file, and return its descriptor. One that is to be written has one name only, or is new."""
+        where, at = self._at(name)
+        if not BY_DESCRIPTOR and not flags & os.O_EXCL:
+            before = self.about(name)
+            if before is not None and not is_file(before):
+                raise NotOursError(f"{self.path}: {name} is {kind(before)} instead of a file")
+        try:
+            file = os.open(where, flags | _QUIET | getattr(os, "O_NOFOLLOW", 0), 0o644, **at)
+        except OSError as error:
+            if error.errno not in _NO_FILE:
+                raise
+            raise NotOursError(f"{self.path}: {name} is no file ({error.strerror})") from error
+        about = os.fstat(file)
+        writes = bool(flags & (os.O_WRONLY | os.O_RDWR))
+        if not is_file(about) or (writes and about.st_nlink != 1):
+            os.close(file)
+            raise NotOursError(f"{self.path}: {name} is {kind(about)} instead of a file")
+        return file
+
+    def unlink(self, name: str) -> None:
+        """Remove a file, a link or a pipe. Raises ``FileNotFoundError`` if there is none."""
+        where, at = self._at(name)
+        try:
+            os.unlink(where, **at)
+        except PermissionError:
+            about = self.about(name)
+            if os.name != "nt" or about is None:
+                raise
+            if is_link(about) and stat.S_ISDIR(about.st_mode):
+                os.rmdir(where)  # a junction
+                return
+            self.unlock(name)  # Windows removes no read-only file
+            os.unlink(where)
+
+    def rmdir(self, name: str) -> None:
+        """Remove an empty folder."""
+        where, at = self._at(name)
+        os.rmdir(where, **at)
+
+    def mkdir(self, name: str) -> None:
+        """Make a folder."""
+        where, at = self._at(name)
+        os.mkdir(where, **at)
+
+    def link(self, name: str, to: str) -> None:
+        """Make a symbolic link to a folder. Raises ``FileExistsError`` if the name is taken."""
+        where, at = self._at(name)
+        os.symlink(to, where, target_is_directory=True, **at)
+
+    def rename(self, name: str, other: Folder, new: str) -> None:
+        """Give an entry another name, perhaps in another folder; a file of that name is replaced, a link is not followed."""
+        here, at = self._at(name)
+        there, other_at = other._at(new)
+        if at:
+            os.replace(here, there, src_dir_fd=at["dir_fd"], dst_dir_fd=other_at["dir_fd"])
+        else:
+            os.replace(here, there)
+
+    def unlock(self, name: str) -> None:
+        """Give the owner all rights on a folder, or the right to read and write on a file with one name. Others are refused."""
+        where, at = self._at(name)
+        if BY_DESCRIPTOR and hasattr(os, "O_PATH"):  # Linux: the check and the change are of the same file
+            file = os.open(where, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, **at)
+            try:
+                os.chmod(f"/proc/self/fd/{file}", self._rights(name, os.fstat(file)))
+            finally:
+                os.close(file)
+            return
+        rights = self._rights(name, os.stat(where, follow_symlinks=False, **at))
+        if os.chmod in os.supports_follow_symlinks:  # macOS
+            os.chmod(where, rights, follow_symlinks=False, **at)
+        elif not at:
+            os.chmod(where, rights)
+
+    def _rights(self, name: str, about: os.stat_result) -> int:
+        if is_folder(about):
+            return stat.S_IRWXU
+        if is_file(about) and about.st_nlink == 1:
+            return stat.S_IRUSR | stat.S_IWUSR
+        raise NotOursError(f"{self.path}: {name} is {kind(about)}, and its rights stay as they are")
+
+    def enter(self, name: str) -> Folder:
+        """Open a folder in this one, if need be after giving the owner all rights on it."""
+        try:
+            return Folder(name, self)
+        except PermissionError:
+            self.unlock(name)
+            return Folder(name, self)
+
+    def remove(self, name: str) -> None:
+        """Remove an entry of any kind: a folder with all that is in it, a link as a link. Nothing happens if there is none."""
+        about = self.about(name)
+        if about is None:
+            return
+        if is_folder(about):
+            self._remove_folder(name)
+            return
+        with contextlib.suppress(FileNotFoundError):
+            self.unlink(name)
+
+    def _remove_folder(self, name: str) -> None:
+        """Remove a folder. Inner folders are moved up before, so that a thousand folders in each other need two descriptors."""
+        self.open_up(name)
+        with self.enter(name) as top:
+            pending = top.names()
+            while pending:
+                entry = pending.pop()
+                about = top.about(entry)
+                if about is None or not is_folder(about):
+                    top.remove(entry)
+                    continue
+                top.open_up(entry)
+                with top.enter(entry) as inner:
+                    pending += inner.empty_into(top)
+                top.rmdir(entry)
+        self.rmdir(name)
+
+    def empty_into(self, top: Folder) -> list[str]:
+        """Remove the files of this folder, and move its folders into another; return the new names of these."""
+        moved = []
+        for name in self.names():
+            about = self.about(name)
+            if about is None or not is_folder(about):
+                self.remove(name)
+                continue
+            self.open_up(name)  # a folder without the right to write can't be moved
+            new = secrets.token_hex(16)
+            try:
+                self.rename(name, top, new)
+            except OSError:  # as some file systems of containers: without moving
+                self._remove_folder(name)
+            else:
+                moved.append(new)
+        return moved
+
+    def open_up(self, name: str) -> None:
+        """Give the owner all rights on a folder that lacks some: otherwise its content can't be removed."""
+        about = self.about(name)
+        if about is not None and stat.S_IMODE(about.st_mode) & stat.S_IRWXU != stat.S_IRWXU:
+            self.unlock(name)
+
+
+@dataclass(slots=True)
+class Held:
+    """A record that is held open.
+
+    ``linked`` says that its path was a link of the user's. ``known`` has the identity of each file that the harness made in it.
+    """
+
+    path: Path
+    above: Folder
+    top: Folder
+    linked: bool = False
+    known: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def is_there(self) -> bool:
+        """Return whether the record's path still leads to it."""
+        try:
+            return identity(os.stat(self.path, follow_symlinks=self.linked)) == self.top.identity
+        except OSError:
+            return False
+
+    def bring_back(self) -> str:
+        """Give a record back the name that it lost during its run; return what was in its place, empty if nothing was wrong.
+
+        A link in its place is removed; a folder is put aside and kept, because it may be the user's.
+
+        Raises
+        ------
+        NotOursError
+            When the record is no longer in its folder, or that folder itself was replaced.
+
+        """
+        if self.is_there():
+            return ""
+        name = self.path.name
+        names = self.above.names()
+        abouts = {entry: about for entry in names if (about := self.above.about(entry)) is not None}
+        found = abouts.get(name)
+        what = "nothing" if found is None else kind(found)
+        now = next((entry for entry, about in abouts.items() if identity(about) == self.top.identity), None)
+        if now != name:
+            if found is not None and is_folder(found):
+                self.above.rename(name, self.above, f"{name}.{secrets.token_hex(4)}{ASIDE}")
+            elif found is not None:
+                self.above.remove(name)
+            if now is not None:
+                self.above.rename(now, self.above, name)
+        if not self.is_there():
+            raise NotOursError(f"the target moved its record away from {self.path}, where there was {what} at its end")
+        return what
+
+
+_HELD: dict[str, Held] = {}
+
+
+@contextlib.contextmanager
+def hold(folder: Path, *, follow: bool = True) -> Iterator[Held]:
+    """Keep a record open until the block ends. The functions below then mean this folder, whatever its path leads to.
+
+    ``follow`` allows the path to be a link of the user's; a folder that a running target made may be none. Raises ``OSError``
+    when it can't be opened.
+    """
+    path = folder.absolute()
+    with Folder(str(path.parent), follow=True) as above, Folder(str(path), follow=follow) as top:
+        held = Held(path, above, top, path.is_symlink())
+        before = _HELD.get(str(path))
+        _HELD[str(path)] = held
+        try:
+            yield held
+        finally:
+            if before is None:
+                del _HELD[str(path)]
+            else:
+                _HELD[str(path)] = before
+
+
+@contextlib.contextmanager
+def opened(folder: Path, name: str = "", *, follow: bool = False) -> Iterator[Folder]:
+    """Open a folder below a record by its name with ``/``; by default the record itself. ``follow`` allows it to be a link."""
+    held = _HELD.get(str(folder.absolute()))
+    with contextlib.ExitStack() as stack:
+        place = stack.enter_context(Folder(str(folder.absolute()), follow=follow)) if held is None else held.top
+        for part in filter(None, name.split("/")):
+            place = stack.enter_context(place.enter(part))
+        yield place
+
+
+def create(folder: Path, name: str) -> int:
+    """Make a new file in a record, and return its descriptor, which appends. Raises ``FileExistsError`` if it is there."""
+    with opened(folder) as top:
+        file = top.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND)
+    _know(folder, name, file)
+    return file
+
+
+def write(folder: Path, name: str, data: bytes | str, *, durable: bool = False) -> None:
+    """Write a file of a record in one step. What had its name is replaced, and not followed."""
+    with writing(folder, name, durable=durable) as stream:
+        stream.write(data.encode() if isinstance(data, str) else data)
+
+
+@contextlib.contextmanager
+def writing(folder: Path, name: str, *, durable: bool = False) -> Iterator[IO[bytes]]:
+    """Write a file of a record as a part, which gets the file's name when the block ends, with ``durable`` on the disk.
+
+    If the block or the system fails, the part is removed, and what had the name before stays.
+    """
+    part = f"{name}.part"
+    try:
+        with os.fdopen(new(folder, part), "wb") as stream:
+            yield stream
+            stream.flush()
+            if durable:
+                os.fsync(stream.fileno())
+        settle(folder, part, name)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            remove(folder, part)
+        raise
+
+
+def new(folder: Path, name: str, *, follow: bool = False) -> int:
+    """Make a new file in a record to be written, and return its descriptor.
+
+    What has its name is removed: a part of an earlier attempt, or what a target put there. ``follow`` allows ``folder`` to be a
+    link of the user's, and keeps a folder of that name, unless ``folder`` is held open: it may be the user's too.
+    """
+    with opened(folder, follow=follow) as top:
+        _spare(folder, top, name, follow=follow)
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return top.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+            except FileExistsError:
+                top.remove(name)
+        return top.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+
+
+def settle(folder: Path, part: str, name: str, *, follow: bool = False) -> None:
+    """Give a part that was written the name of its file. What had the name is replaced, and not followed.
+
+    With ``follow`` a folder of that name is an error, as in `new`.
+    """
+    with opened(folder, follow=follow) as top:
+        _spare(folder, top, name, follow=follow)
+        about = top.about(name)
+        if about is not None and not is_file(about):
+            top.remove(name)  # a folder could not be replaced
+        made = top.about(part)
+        if made is None or not is_file(made) or made.st_nlink != 1:
+            raise NotOursError(f"{folder}: {part} was replaced while it was written")
+        top.rename(part, top, name)
+    held = _HELD.get(str(folder.absolute()))
+    if held is not None:
+        held.known[name] = identity(made)
+
+
+def _spare(folder: Path, top: Folder, name: str, *, follow: bool) -> None:
+    """Raise ``IsADirectoryError`` for a folder that may be the user's."""
+    if follow and str(folder.absolute()) not in _HELD:
+        about = top.about(name)
+        if about is not None and is_folder(about):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(folder / name))
+
+
+def append(folder: Path, name: str, text: str) -> None:
+    """Append text to a file of a record, which is made if it is missing. Raises ``OSError`` if it is no file with one name."""
+    with opened(folder) as top, os.fdopen(top.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as stream:
+        stream.write(text.encode())
+
+
+@contextlib.contextmanager
+def reading(folder: Path, name: str) -> Iterator[io.BufferedReader]:
+    """Open a regular file below a record by its name with ``/``, through no link."""
+    inner, _, last = name.rpartition("/")
+    with opened(folder, inner) as place, os.fdopen(place.open(last, os.O_RDONLY), "rb") as stream:
+        yield stream
+
+
+@contextlib.contextmanager
+def reading_own(folder: Path, name: str) -> Iterator[io.BufferedReader]:
+    """Open a file that the harness made in a folder that it holds. Raises ``NotOursError`` for another file of that name."""
+    with reading(folder, name) as stream:
+        held = _HELD.get(str(folder.absolute()))
+        if held is None or held.known.get(name) != identity(os.fstat(stream.fileno())):
+            raise NotOursError(f"{folder}: {name} is another file than the harness's")
+        yield stream
+
+
+def sha256(folder: Path, name: str) -> str:
+    """Return the SHA-256 of a regular file below a record, if need be after making it readable.
+
+    Raises ``OSError`` when it is another kind of file, or can't be read.
+    """
+    try:
+        with reading(folder, name) as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except PermissionError:
+        inner, _, last = name.rpartition("/")
+        with opened(folder, inner) as place:
+            # A target may remove the read permission of its product. The harness owns the record and may restore it.
+            place.unlock(last)
+        with reading(folder, name) as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def remove(folder: Path, name: str, *, follow: bool = False) -> None:
+    """Remove a file or folder below a record by its name with ``/``; a link is removed as a link. It need not be there.
+
+    ``follow`` allows ``folder`` itself to be a link, as one of the user's that leads to all sessions.
+    """
+    inner, _, last = name.rpartition("/")
+    try:
+        with opened(folder, inner, follow=follow) as place:
+            try:
+                place.remove(last)
+            except PermissionError:
+                _let_write(folder, inner)
+                place.remove(last)
+    except FileNotFoundError:
+        return
+
+
+def _let_write(folder: Path, inner: str) -> None:
+    """Give the owner all rights on a folder below a record whose entries can't be removed."""
+    if inner:
+        above, _, last = inner.rpartition("/")
+        with opened(folder, above) as place:
+            place.unlock(last)
+
+
+def walk(folder: Path, name: str = "", *, without: str = "") -> Iterator[tuple[str, os.stat_result]]:
+    """Yield each entry below a folder of a record that is no folder, by its name from that folder with ``/``, and its facts.
+
+    Links are yielded and not followed. A folder more than ``DEEPEST`` folders below is yielded, too. What vanishes, or can't be
+    read, is left out, and so is the entry ``without``.
+    """
+    with contextlib.suppress(OSError), opened(folder, name) as top:
+        yield from _below(top, "", DEEPEST, without)
+
+
+def _below(place: Folder, prefix: str, depth: int, without: str = "") -> Iterator[tuple[str, os.stat_result]]:
+    try:
+        names = place.names()
+    except OSError:
+        return
+    for name in names:
+        if name == without:
+            continue
+        with contextlib.suppress(OSError):
+            about = place.about(name)
+            if about is None:
+                continue
+            if not is_folder(about) or depth == 0:
+                yield f"{prefix}{name}", about
+                continue
+            with Folder(name, place) as inner:
+                yield from _below(inner, f"{prefix}{name}/", depth - 1)
+
+
+def _know(folder: Path, name: str, file: int) -> None:
+    held = _HELD.get(str(folder.absolute()))
+    if held is not None:
+        held.known[name] = identity(os.fstat(file))
+
+
+def is_plain(folder: Path, path: Path) -> bool:
+    """Return whether a path below a folder leads to a regular file through no link. For reading: it may change afterwards."""
+    inner: Any = folder
+    try:
+        for part in path.relative_to(folder).parts:
+            inner = inner / part
+            about = inner.lstat()
+            if is_link(about):
+                return False
+    except (OSError, ValueError):
+        return False
+    return is_file(about)
