@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from harness.session import integrity
 from tests.reliability.tally import UNSEEN, Attempt, Family
 
 COMMAND_EVERY = 25
@@ -33,6 +32,7 @@ class Kept:
 def _session(root: Path) -> Path:
     """Make a session with everything that a session can have beside it, signed and accepted."""
     from harness.commands.main import main
+    from harness.session import integrity
     from harness.session.resume import Start, write_start
     from harness.session.shares import write_part
     from reports.material import Material
@@ -59,7 +59,9 @@ def _session(root: Path) -> Path:
 
 
 def _changes(folder: Path) -> list[str]:
-    return [name for name, _ in integrity.check(folder).changes]
+    from harness.session.integrity import check
+
+    return [name for name, _ in check(folder).changes]
 
 
 def _record(root: Path) -> Path:

@@ -108,6 +108,11 @@ def prepared(reader: Reader, path: Path, seed: str, *, twice: bool) -> _Prepared
     good = path.read_bytes()
     reader.read(path)  # of a record, this also writes its seal
     seal = path.parent / "seal.json"
+    for session in path.parents:
+        if (session / "session.json").is_file():
+            from harness.session.integrity import seal_session
+
+            seal_session(session)
     chance = random.Random(seed)
     some = list(mutated(reader, good, chance.randrange(2**32)))
     if twice:
