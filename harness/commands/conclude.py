@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from harness.commands.console import Commands, Text, line, tell, user_path
 from harness.language.message import Translate, say, sentences_of, visible
+from harness.record.values import read_text
 from harness.verdict import Outcome, exit_status
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def _show(conclusion: Conclusion, problems: Sequence[str], page: Path | None, tr
 
     lines = [f"# ✗ {_word(conclusion, translate)}", "", *(f"- {escape(problem)}" for problem in problems), ""]
     shown = "\n".join(lines) + "\n" if problems else ""
-    _append("GITHUB_STEP_SUMMARY", shown + (page.read_text(encoding="utf-8") if page else ""))
+    _append("GITHUB_STEP_SUMMARY", shown + (read_text(page) if page else ""))
     _append("GITHUB_OUTPUT", f"verdict={conclusion.word}\n")
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from harness.commands.console import Commands, Text, line, tell, user_path
 from harness.language.message import Translate, say
+from harness.record import limits
+from harness.record.values import read_text
 from harness.verdict import exit_status
 
 
@@ -58,4 +60,4 @@ def _latest() -> Path:
                 where=where,
             )
         )
-    return inside(root, (root / "latest").read_text(encoding="utf-8").strip())
+    return inside(root, read_text(root / "latest", limits.SMALL_BYTES).strip())

@@ -159,6 +159,7 @@ def _require_none(folder: Path, lang: Language) -> None:
 
 def _require_own_pages(material: Material) -> None:
     """Raise ``RefusedError`` if a page is not what this harness makes of the session: the reviewer read something else."""
+    from harness.record.values import read_bytes
     from harness.signoff.page_part import without_part
     from harness.signoff.statement import RefusedError
     from reports.html.build import FILES
@@ -166,7 +167,7 @@ def _require_own_pages(material: Material) -> None:
 
     for code, page in pages(material).items():
         path = material.folder / FILES[code]
-        if path.is_file() and without_part(path.read_bytes()) != page:
+        if path.is_file() and without_part(read_bytes(path)) != page:
             raise RefusedError(
                 say(
                     "{name} is not the page that this harness makes of the session: write the pages with phase3 report, read "

@@ -20,6 +20,7 @@ from msgspec import Meta
 from harness.compare.model import AcceptedBy, Changes, ImageChange, OutputChange
 from harness.language.message import Message, say
 from harness.record.convert import ShapeError, from_json, other_names, to_json
+from harness.record.values import read_bytes
 from harness.record.whole import visible_json, write_whole
 from harness.session.model import SessionError
 
@@ -82,7 +83,7 @@ def read_accepted(folder: Path) -> AcceptanceFile:
     if not stat.S_ISREG(known.st_mode) or known.st_size > MAX_BYTES:
         raise _refused(path, f"a link, a folder, or more than {MAX_BYTES:,} bytes")
     try:
-        data = msgspec.json.decode(path.read_bytes())
+        data = msgspec.json.decode(read_bytes(path, MAX_BYTES))
     except (ValueError, RecursionError) as error:
         raise _refused(path, str(error)) from error
     found = data.get("format") if isinstance(data, dict) else None

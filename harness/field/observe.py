@@ -20,10 +20,10 @@ from harness.field.probe_notes import Facts, read_facts
 from harness.field.reconstruct import Run, finished
 from harness.language.message import Message, SaidError, say
 from harness.probe.setup import CHILDREN
-from harness.record import leftovers, safe
+from harness.record import leftovers, limits, safe
 from harness.record.reader import Record
 from harness.record.seal import WORK, EndState
-from harness.record.values import UNREADABLE, RecordError
+from harness.record.values import UNREADABLE, RecordError, lines_of
 from harness.record.whole import RESERVE_BYTES, NotWrittenError, Reserve
 from harness.run import finish
 from harness.run.finish import End
@@ -231,7 +231,7 @@ def _echo(folder: Path, start: int, echo: Echo) -> int:
     data = b""
     with contextlib.suppress(OSError), safe.reading_own(folder, finish.CONSOLE) as stream:
         stream.seek(start)
-        data = stream.read()
+        data = stream.read(limits.TEXT_BYTES)
     if data:
         echo(data)
     return len(data)
@@ -314,9 +314,9 @@ def _end_of(run: Run, ended: Ended | None, spent: float, cut: _Cut | None) -> En
 def _succeeded(record: Path) -> bool:
     """Return whether the mosaic of a record, which is not sealed yet, reported its success."""
     for path in record.glob("events-*.jsonl"):
-        with path.open(encoding="utf-8", errors="replace") as stream:
-            for line in stream:
+        with contextlib.suppress(OSError, RecordError):  # beyond the limits, as the seal says
+            for line in lines_of(path):
                 with contextlib.suppress(AttributeError, *UNREADABLE):
-                    if _SUCCEEDED in line and json.loads(line).get("key") == _SUCCEEDED:
+                    if _SUCCEEDED.encode() in line and json.loads(line).get("key") == _SUCCEEDED:
                         return True
     return False

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.language.message import say
-from harness.record import safe
+from harness.record import limits, safe
 from harness.record.convert import from_json
-from harness.record.values import UNREADABLE, RecordError, read_lines
+from harness.record.values import UNREADABLE, RecordError, read_lines, require_memory, too_large
 
 T = TypeVar("T")
 
@@ -55,7 +55,10 @@ def read_end(path: Path) -> Finish:
 def _read(path: Path, kind: type[T]) -> T:
     try:
         with safe.reading(path.parents[1], f"{path.parent.name}/{path.name}") as stream:  # through no link
-            found = from_json(json.loads(stream.read()), kind)
+            data = stream.read(limits.TEXT_BYTES + 1)
+        if len(data) > limits.TEXT_BYTES:
+            raise too_large(path, len(data), limits.TEXT_BYTES)
+        found = from_json(json.loads(require_memory(data, what=path.name)), kind)
         for name in ("input", "output", "worker", "python"):
             if "\0" in getattr(found, name, ""):
                 raise ValueError(f"a null character in {name}")

@@ -23,12 +23,12 @@ from harness.field.case_file import Plan, listed, submitted
 from harness.field.folder_link import link, unlink
 from harness.field.probe_notes import Facts, Finish, read_end, read_notes
 from harness.record import leftovers, safe, tampering
-from harness.record.history import TRACE_FORMAT, History, read_history
+from harness.record.history import TRACE_FORMAT, History, beyond, read_history
 from harness.record.products import read_products
 from harness.record.reader import Record, read_record
 from harness.record.request import RETENTIONS, DatasetFacts, FrameFacts, Mode, Request, Retention, TargetFacts
 from harness.record.seal import WORK
-from harness.record.values import UNREADABLE, RecordError, read_json
+from harness.record.values import UNREADABLE, RecordError, lines_of, read_json
 from harness.record.whole import write_whole
 from harness.run import finish
 from harness.run.finish import End
@@ -89,7 +89,7 @@ def finished(run: Run, end: End) -> Record:
         end = _put_right(run, end.because(*reasons))
         if not (run.folder / "request.json").exists():
             _bare(run).write(run.folder / "request.json")
-        finish.seal_end(run.folder, end)
+        finish.seal_end(run.folder, end, (over,) if (over := beyond(run.folder)) else ())
     with contextlib.suppress(OSError):  # not part of the record
         leftovers.remove_tree(run.folder / WORK)
     return read_record(run.folder)
@@ -271,8 +271,8 @@ def _with_panels(facts: DatasetFacts) -> DatasetFacts:
 def _settings(record: Path) -> dict[str, Any]:
     """Return the effective settings, which the probe wrote first."""
     for path in record.glob("trace-*.jsonl"):
-        with path.open(encoding="utf-8", errors="replace") as stream:
-            for line in stream:
+        with contextlib.suppress(RecordError):  # beyond the limits, as the seal says
+            for line in lines_of(path):
                 with contextlib.suppress(AttributeError, *UNREADABLE):
                     data = json.loads(line)
                     if data.get("op") == "config":

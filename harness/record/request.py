@@ -101,6 +101,24 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class RunLimits:
+    """What a run may use at most: bytes of memory, bytes of its folders on disk, processes at once.
+
+    ``None`` is the harness's own limit, which depends on the machine (`harness.watch.resources`). The time limit is
+    ``Request.seconds``.
+    """
+
+    memory: int | None = None
+    disk: int | None = None
+    processes: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("memory", "disk", "processes"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise ValueError(f"expected a positive limit of {name}, found {value}")
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """Everything that decides a run's outcome."""
 
@@ -118,14 +136,18 @@ class Request:
     faults: tuple[Mapping[str, Any], ...] = ()
     seconds: float = 300.0
     seed: int = 0
+    limits: RunLimits = RunLimits()
 
     def __post_init__(self) -> None:
         read_only(self)
         object.__setattr__(self, "faults", tuple(MappingProxyType(dict(fault)) for fault in self.faults))
 
     def to_json(self) -> dict[str, Any]:
-        """Return built-in types only."""
-        return {"format": FORMAT, **to_json(self)}
+        """Return built-in types only. Limits that are not stated are left out: they are not part of a run's key."""
+        data = {"format": FORMAT, **to_json(self)}
+        if self.limits == RunLimits():
+            del data["limits"]
+        return data
 
     def write(self, path: Path) -> None:
         """Write the request as UTF-8 JSON."""

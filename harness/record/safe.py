@@ -21,14 +21,17 @@ import secrets
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Self
+
+from harness.record import limits
 
 BY_DESCRIPTOR = (
     hasattr(os, "O_NOFOLLOW")
     and hasattr(os, "O_DIRECTORY")
     and {os.open, os.stat, os.unlink, os.mkdir, os.rmdir, os.rename} <= os.supports_dir_fd
-    and os.listdir in os.supports_fd
+    and os.scandir in os.supports_fd
 )
 DEEPEST = 64
 """Folders within folders that a walk enters. A deeper one is yielded as it is: no target has a use for it."""
@@ -123,12 +126,12 @@ class Folder:
         if not is_folder(about) or identity(about) != self.identity:
             raise NotOursError(f"{self.path} is {kind(about)} that took the place of a folder")
 
-    def names(self) -> list[str]:
-        """Return the names of all entries, in order."""
-        if self._file is not None:
-            return sorted(os.listdir(self._file))
-        self._require_same()
-        return sorted(os.listdir(self.path))
+    def names(self, most: int | None = None) -> list[str]:
+        """Return the names of all entries, or of ``most`` of them, in order."""
+        if self._file is None:
+            self._require_same()
+        with os.scandir(self.path if self._file is None else self._file) as found:
+            return sorted(entry.name for entry in islice(found, most))
 
     def about(self, name: str) -> os.stat_result | None:
         """Return the facts on an entry; ``None`` if there is none."""
@@ -468,21 +471,26 @@ def reading_own(folder: Path, name: str) -> Iterator[io.BufferedReader]:
         yield stream
 
 
-def sha256(folder: Path, name: str) -> str:
+def sha256(folder: Path, name: str, most: int = limits.HASHED_BYTES) -> str:
     """Return the SHA-256 of a regular file below a record, if need be after making it readable.
 
-    Raises ``OSError`` when it is another kind of file, or can't be read.
+    Raises ``OSError`` when it is another kind of file, can't be read, or has more than ``most`` bytes.
     """
     try:
-        with reading(folder, name) as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return _digest(folder, name, most)
     except PermissionError:
         inner, _, last = name.rpartition("/")
         with opened(folder, inner) as place:
             # A target may remove the read permission of its product. The harness owns the record and may restore it.
             place.unlock(last)
-        with reading(folder, name) as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return _digest(folder, name, most)
+
+
+def _digest(folder: Path, name: str, most: int) -> str:
+    with reading(folder, name) as stream:
+        if os.fstat(stream.fileno()).st_size > most:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(folder / name))
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def remove(folder: Path, name: str, *, follow: bool = False) -> None:
@@ -510,19 +518,21 @@ def _let_write(folder: Path, inner: str) -> None:
             place.unlock(last)
 
 
-def walk(folder: Path, name: str = "", *, without: str = "") -> Iterator[tuple[str, os.stat_result]]:
+def walk(
+    folder: Path, name: str = "", *, without: str = "", deepest: int = DEEPEST
+) -> Iterator[tuple[str, os.stat_result]]:
     """Yield each entry below a folder of a record that is no folder, by its name from that folder with ``/``, and its facts.
 
-    Links are yielded and not followed. A folder more than ``DEEPEST`` folders below is yielded, too. What vanishes, or can't be
-    read, is left out, and so is the entry ``without``.
+    Links are yielded and not followed. Of a folder at most ``limits.ENTRIES`` + 1 entries are. A folder more than ``deepest``
+    folders below is yielded, too. What vanishes, or can't be read, is left out, and so is the entry ``without``.
     """
     with contextlib.suppress(OSError), opened(folder, name) as top:
-        yield from _below(top, "", DEEPEST, without)
+        yield from _below(top, "", deepest, without)
 
 
 def _below(place: Folder, prefix: str, depth: int, without: str = "") -> Iterator[tuple[str, os.stat_result]]:
     try:
-        names = place.names()
+        names = place.names(limits.ENTRIES + 1)
     except OSError:
         return
     for name in names:

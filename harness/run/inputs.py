@@ -13,7 +13,10 @@ from astropy.io import fits
 
 from harness.analysis.wcs import Cards, FootprintError, wcs_of
 from harness.language.message import Message, SaidError, say
+from harness.record import limits
+from harness.record.fits_file import require_fits
 from harness.record.request import DatasetFacts, FrameFacts
+from harness.record.values import open_regular
 
 CACHE_BYTES = 12
 """Bytes that a frame's cache takes for each pixel: three channels of float32."""
@@ -200,7 +203,12 @@ def _contents(path: Path) -> Iterator[Message]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the messages below name the problem
-            with path.open("rb") as stream, fits.open(stream, memmap=True, do_not_scale_image_data=True) as hdus:
+            if not _is_packed(path):
+                require_fits(path, pixels=limits.FRAME_PIXELS, links=True)
+            with (
+                open_regular(path, limits.HASHED_BYTES, links=True) as stream,
+                fits.open(stream, memmap=True, do_not_scale_image_data=True) as hdus,
+            ):
                 index = next(
                     (i for i, hdu in enumerate(hdus) if hdu.is_image and hdu.header.get("NAXIS", 0) >= 2), None
                 )

@@ -11,6 +11,7 @@ import hashlib
 import math
 import re
 import struct
+import time
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,10 +32,12 @@ from harness.analysis.footprint import sky_of
 from harness.analysis.headers import UNPARSABLE, value_of
 from harness.analysis.made import Origin
 from harness.analysis.wcs import Cards, FootprintError, wcs_cards, wcs_of
-from harness.record import safe
+from harness.record import limits, safe
 from harness.record.convert import to_json
+from harness.record.fits_file import require_fits
 from harness.record.products import BLOCK, PRODUCTS_FORMAT, SOFTENING, Plane, Products, TileProduct
 from harness.record.request import Request
+from harness.record.values import RecordError, open_regular
 from harness.record.whole import json_text, write_whole
 from harness.run.star_finder import TINY, Pixels, brightest_stars, strips
 
@@ -163,9 +166,14 @@ class _Plane:
                 f"expected {size} bytes of pixels in {path.name}, found a file of {path.stat().st_size}: run it again"
             )
         self.path, self.hdu, self.flat = path, hdu, len(shape) == 2
+        self._until = time.monotonic() + limits.MEASURE_SECONDS
 
     def rows(self, start: int, stop: int, dtype: type[_F] = np.float32) -> NDArray[_F]:  # type: ignore[assignment]
         """Return rows as native float32 or float64, shape (channels, rows, columns)."""
+        if time.monotonic() > self._until:
+            raise MeasureError(
+                f"expected to measure {self.path.name} within {limits.MEASURE_SECONDS:g} s, found it takes longer: run it again"
+            )
         rows = slice(start, stop)
         section = self.hdu.section
         try:
@@ -244,6 +252,11 @@ def _is_there(outputs: Path, path: Path) -> bool:
     return path.is_file() and (outputs.is_symlink() or safe.is_plain(outputs, path))
 
 
+def _has_links(path: Path) -> bool:
+    """Return whether a file may be a link: it is in a user's own folder, to which the record has a link."""
+    return any(place.name == "outputs" and place.is_symlink() for place in path.parents)
+
+
 def data_suffix_of(config: Mapping[str, Any]) -> str:
     """Return the suffix of the data product, cleaned as ZeMosaic cleans its setting ``scientific_fits_suffix``."""
     asked = str(config.get("scientific_fits_suffix") or "").strip() or "_science"
@@ -309,11 +322,14 @@ def open_images(path: Path) -> Iterator[list[tuple[str, _Plane]]]:
 def _images(path: Path, stack: ExitStack) -> list[tuple[str, _Plane]]:
     """Open a FITS file and return its images with their names."""
     try:
+        require_fits(path, links=_has_links(path))
         stream = stack.enter_context(path.open("rb"))  # astropy leaves the file open if it can't read it
         hdus = stack.enter_context(fits.open(stream, memmap=False, lazy_load_hdus=False))
         return [(str(hdu.name).upper(), _Plane(path, hdu)) for hdu in hdus if hdu.is_image and len(hdu.shape) >= 2]
     except MeasureError:
         raise
+    except RecordError as error:
+        raise MeasureError(f"{error}; run it again") from error
     except _BROKEN as error:
         raise _unreadable(path, error) from error
 
@@ -340,7 +356,8 @@ def _measured(source: _Source, folder: Path) -> Products:
     """Return the products of a mosaic, without the kept tiles, and write its thumbnail."""
     rows, columns = source.shape
     step = _step(rows, columns)
-    reduction = math.ceil(max(rows, columns, 1) / _THUMBNAIL)
+    # A multiple of the step, so that strips of whole blocks of both are not high.
+    reduction = math.ceil(max(rows, columns, 1) / _THUMBNAIL / step) * step
     masks, depths, flat, small = [], [], [], []
     for start, stop in strips(rows, columns, math.lcm(step, reduction)):
         above, below = min(RUN - 1, start), min(RUN - 1, rows - stop)
@@ -355,24 +372,34 @@ def _measured(source: _Source, folder: Path) -> Products:
         raise MeasureError(
             f"expected a mosaic with pixels in {source.image.path.name}, found shape {source.shape}: run it again"
         )
+    # One after the other: the masks of a large mosaic are in memory twice while they are joined.
+    joined_depth = _joined(depths)
+    joined_mask, joined_flat = _joined(masks), _joined(flat)
     x, y, flux, *by_channel = brightest_stars(source.pixels, rows, columns).T
     picture, stretch = _picture(np.concatenate(small, axis=1))
     products = Products(
         mosaic=source.image.path.relative_to(folder).as_posix(),
         wcs=decimated_cards(source.wcs, step),
         step=step,
-        covered=np.concatenate(masks),
-        depth=np.concatenate(depths),
+        covered=joined_mask,
+        depth=joined_depth,
         stars=np.column_stack([*sky_of(source.wcs, x, y), flux]),
         tiles=(),
         thumbnail="thumbnail.png",
-        constant=np.concatenate(flat),
+        constant=joined_flat,
         planes=tuple(_plane(name, plane, folder) for name, plane in source.planes),
         channels=np.column_stack(by_channel),
         stretch=stretch,
     )
     write_whole(folder / "thumbnail.png", lambda stream: Image.fromarray(picture, "RGBA").save(stream, format="PNG"))
     return products
+
+
+def _joined(strips_of: list[NDArray[_T]]) -> NDArray[_T]:
+    """Join strips of rows, and empty their list."""
+    whole = np.concatenate(strips_of)
+    strips_of.clear()
+    return whole
 
 
 def _step(rows: int, columns: int) -> int:
@@ -455,7 +482,7 @@ def _digest(plane: _Plane) -> str:
             digest.update(plane.rows(start, stop, np.float64).tobytes())
         return digest.hexdigest()
     size = math.prod(plane.hdu.shape) * abs(int(plane.hdu.header["BITPIX"])) // 8
-    with plane.path.open("rb") as stream:
+    with open_regular(plane.path, limits.HASHED_BYTES, links=_has_links(plane.path)) as stream:
         stream.seek(plane.hdu.fileinfo()["datLoc"])
         while size and (data := stream.read(min(size, 1 << 20))):
             digest.update(data)
@@ -520,6 +547,7 @@ def _header(path: Path) -> fits.Header:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)
         try:
+            require_fits(path, first=True, links=_has_links(path))
             with path.open("rb") as stream:
                 return fits.getheader(stream, 0)
         except _BROKEN:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from harness.language.message import say
 from harness.record.seal import SEAL
-from harness.record.values import UNREADABLE, inside
+from harness.record.values import UNREADABLE, inside, read_json
 from harness.session.checklist import DEFINITION_OF_DONE
 from harness.session.model import Requirement, Session, SessionError, TestEntry, read_hashed, require_same_target
 from harness.session.rows import cases_not_run, rows
@@ -112,7 +112,7 @@ def _marks(part: Part) -> Iterator[tuple[str, str]]:
     for run in part.session.runs:
         try:
             # A copy without outputs has another seal, but the same hashes.
-            files = json.loads((inside(part.folder, run.record) / SEAL).read_text(encoding="utf-8"))["files"]
+            files = read_json(inside(part.folder, run.record) / SEAL)["files"]
         except (OSError, *UNREADABLE):
             continue
         if files:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from typing import Any
 from filelock import FileLock
 
 from harness.record.request import Request
-from harness.record.values import UNREADABLE
+from harness.record.values import UNREADABLE, read_any_json
 from harness.record.whole import json_text, write_whole
 
 FORMAT = "phase3-durations/1"
@@ -58,7 +57,7 @@ class Durations:
 
     def _read(self) -> Mapping[str, list[float]]:
         try:
-            data: Any = json.loads(self._path.read_text(encoding="utf-8"))
+            data: Any = read_any_json(self._path)
             if data["format"] != FORMAT:
                 return {}
             known = {str(name): [float(second) for second in seconds] for name, seconds in data["seconds"].items()}

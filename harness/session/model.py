@@ -17,8 +17,10 @@ import msgspec
 from msgspec import Meta
 
 from harness.language.message import Message, SaidError, say
+from harness.record import limits
 from harness.record.comparison import Comparison
 from harness.record.convert import ShapeError, from_json, other_names, read_only, to_json
+from harness.record.values import read_bytes, require_memory
 from harness.record.whole import visible_json, write_whole
 from harness.targets.resolve import kind_of
 from harness.targets.target import Target
@@ -288,7 +290,7 @@ def read_hashed(folder: Path) -> tuple[Session, str]:
     """
     path = folder / "session.json"
     try:
-        content = path.read_bytes()
+        content = require_memory(read_bytes(path, limits.JSON_BYTES), what=path.name)
         data = msgspec.json.decode(content)
     except (FileNotFoundError, NotADirectoryError):
         raise SessionError(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,8 +17,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from harness.language.message import Translate, say, visible
-from harness.record.request import Request
-from harness.record.values import UNREADABLE
+from harness.record.reader import read_request
+from harness.record.values import UNREADABLE, RecordError, open_regular, read_json
 from harness.session.outlook import Outlook, in_words
 from harness.session.roles import role_in_short, role_name
 from harness.session.screen import Screen, fitting
@@ -99,10 +100,10 @@ class ProgressReader:
         """Yield the new complete lines of a file; an incomplete line is left for the next look."""
         offset = self._offsets.get(path, 0)
         try:
-            with path.open("rb") as stream:
+            with open_regular(path, sys.maxsize) as stream:
                 stream.seek(offset)
                 data = stream.read(CHUNK)
-        except OSError:
+        except (OSError, RecordError):
             return
         end = data.rfind(b"\n") + 1
         if end == 0 and len(data) == CHUNK:
@@ -282,8 +283,8 @@ def _records(folder: Path, depth: int) -> Iterator[Path]:
 
 def _opened(session: Path, folder: Path) -> Progress | None:
     try:
-        request = Request.from_json(json.loads((folder / "request.json").read_text(encoding="utf-8")))
-    except (OSError, AttributeError, *UNREADABLE):
+        request = read_request(folder)
+    except (OSError, RecordError):
         return None  # incomplete, or not a record
     return Progress(folder.relative_to(session).as_posix(), request.target.label, request.role, request.case)
 
@@ -313,9 +314,9 @@ def _ended(state: Progress, folder: Path) -> Progress:
     if not path.exists():
         return state
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path)
         seconds = float(data["seconds"])
         ended = replace(state, state=str(data["state"]), seconds=seconds if math.isfinite(seconds) else 0.0)
         return replace(ended, reason=str(data["reason"])) if ended.state == "crashed" else ended
-    except (OSError, AttributeError, *UNREADABLE):
+    except (OSError, *UNREADABLE):
         return replace(state, state="sealed")

@@ -7,7 +7,6 @@ others are read from their records and judged again, which gives the same verdic
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ from harness.record.convert import ShapeError, from_json, to_json
 from harness.record.leftovers import remove_tree
 from harness.record.safe import ASIDE
 from harness.record.seal import read_seal
-from harness.record.values import UNREADABLE, RecordError
+from harness.record.values import UNREADABLE, RecordError, read_any_json
 from harness.record.whole import json_text, write_whole
 from harness.session.model import JudgedRun, SessionError, Share, read_session
 from harness.session.options import NEWEST
@@ -114,7 +113,7 @@ def require_same(folder: Path, now: Start) -> None:
 
     """
     try:
-        before = from_json(json.loads((folder / STARTED).read_text(encoding="utf-8")), Start)
+        before = from_json(read_any_json(folder / STARTED), Start)
     except (OSError, ShapeError, *UNREADABLE) as error:
         raise ResumeError(
             say("expected {path} to be readable, found: {error}", path=str(folder / STARTED), error=str(error))

@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from harness.language.message import say, visible
 from harness.language.system import Code
+from harness.record.values import read_bytes
 from harness.record.whole import write_together
 from harness.session.model import Session
 from harness.signoff.page_part import BEGIN, with_part
@@ -132,7 +133,7 @@ def compose(
     if statement.digest(SESSION) != session_sha256:
         raise RefusedError(say("The session was changed while it was being signed: sign again"))
     shown = parts(statement)
-    before = {name: (folder / name).read_bytes() for name in PAGES}
+    before = {name: read_bytes(folder / name) for name in PAGES}
     pages = {name: with_part(content, shown[name]) for name, content in before.items() if BEGIN in content}
     digests = {name: hashlib.sha256(shown[name]).hexdigest() for name in pages}
     statement = replace(statement, predicate=replace(predicate, shown=MappingProxyType(digests)))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import shutil
 import tempfile
 import unicodedata
@@ -20,7 +19,7 @@ from typing import Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from harness.language.message import say
-from harness.record.values import UNREADABLE
+from harness.record.values import UNREADABLE, read_any_json
 from harness.record.whole import json_text, write_whole
 from harness.targets import git
 from harness.targets.errors import TargetError
@@ -178,7 +177,7 @@ def _hashes(root: Path) -> dict[str, str]:
 def _manifest(root: Path) -> dict[str, Any] | None:
     """Return the hashes of a copy; ``None`` if their file is missing, torn, or of another format."""
     try:
-        manifest = json.loads(_beside(root).read_text(encoding="ascii"))
+        manifest = read_any_json(_beside(root), encoding="ascii")
     except (OSError, *UNREADABLE):
         return None
     whole = (

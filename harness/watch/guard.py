@@ -238,6 +238,7 @@ def main() -> int:
     if not spec:
         return 0  # the harness ended before it sent the target
     job = _hold_everything()
+    _leave_no_core()
     try:
         console = _Console(Path(spec["console"]))
         target = subprocess.Popen(
@@ -384,6 +385,15 @@ class _Console:
 def _answer(data: Mapping[str, Any]) -> None:
     with contextlib.suppress(OSError):  # the harness may be gone
         os.write(1, json.dumps(data).encode() + b"\n")
+
+
+def _leave_no_core() -> None:
+    """Let no crash of the target write an image of its memory, which would go into the record or elsewhere on the disk."""
+    if sys.platform != "win32":
+        import resource  # noqa: PLC0415 -- not on Windows
+
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _hold_everything() -> object:

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from harness.language.catalogue import Language, language
 from harness.language.message import visible
 from harness.language.system import CODES, Code
+from harness.record.values import read_bytes
 from harness.signoff.page_part import part_of, with_part
 from harness.signoff.signed_later import signed_later
 from harness.signoff.standing import Standing
@@ -99,7 +100,7 @@ def signed_pages(folder: Path, key: str) -> dict[Path, bytes]:
     changed = {}
     for code in CODES:
         path = folder / FILES[code]
-        page = path.read_bytes() if path.is_file() else b""
+        page = read_bytes(path) if path.is_file() else b""
         signed = with_part(page, signed_later(part_of(page), key, code))
         if signed != page:
             changed[path] = signed

@@ -279,11 +279,11 @@ def test_a_record_that_fails_ends_nobodys_program(user, tmp_path, monkeypatch):
     """An error while a mosaic is sealed leaves the program alone, and the record is sealed after the program's end."""
     tries = []
 
-    def failing(*arguments):
+    def failing(*arguments, **more):
         tries.append(arguments)
         if len(tries) == 1:
             raise OSError("no room")
-        seal(*arguments)
+        seal(*arguments, **more)
 
     monkeypatch.setattr("harness.field.observe.SETTLE_SECONDS", 0.0)
     monkeypatch.setattr("harness.run.finish.seal", failing)
