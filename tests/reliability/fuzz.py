@@ -6,6 +6,7 @@ A record that was damaged after its end passes nothing, and a session names each
 import random
 import shutil
 import tempfile
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -52,7 +53,7 @@ def read_damaged(given: _Prepared, what: str, content: bytes, number: int = 0) -
             if passed and content != given.good:
                 return Attempt(what, LET_IN, f"a damaged record passes {passed}")
         else:
-            given.reader.read(path)
+            _read(given.reader, path)
     except OURS as error:
         if not str(error):
             return Attempt(what, LET_IN, f"{name}: {type(error).__name__} without a sentence")
@@ -61,6 +62,13 @@ def read_damaged(given: _Prepared, what: str, content: bytes, number: int = 0) -
     if number % SESSION_EVERY == 0 and content != given.good and not _named(path):
         return Attempt(what, UNSEEN, f"the session does not name {path.name} as changed")
     return Attempt(what)
+
+
+def _read(reader: Reader, path: Path) -> None:
+    """Read a file with warnings as errors, as in a session of pytest."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        reader.read(path)
 
 
 def _passed(record: Path) -> list[str]:
