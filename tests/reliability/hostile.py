@@ -27,12 +27,12 @@ GRACE = 0.3
 class Way:
     """How a target attacks: a script, which may use `user`, the folder of a user, and `guard`, the process of its guard.
 
-    ``passes`` says that the run may pass: what the target did is its own affair.
+    ``passes`` are the checks that may pass: what the target did is its own affair, and they say nothing wrong about it.
     """
 
     name: str
     script: str
-    passes: bool = False
+    passes: frozenset[str] = frozenset()
     limit: float = LIMIT
     limits: tuple[tuple[str, int], ...] = ()
 
@@ -112,9 +112,9 @@ os.kill(child.pid, signal.SIGSTOP)""",
     "changes its name": """
 if os.fork() == 0:
     os.setsid()
-    os.execve("/bin/sleep", ["kworker/0:1"[:3] + " x", "60"], {"HOME": str(record)})
+    os.execve("/bin/sleep", ["kworker", "60"], {"HOME": str(record)})
 time.sleep(0.3)""",
-    "changes its folder": "os.chdir('/'); os.setsid if os.getpid() else 0; os.fork() == 0 and time.sleep(60)",
+    "changes its folder": "os.chdir('/'); os.fork() == 0 and (os.setsid(), time.sleep(60))",
     "sleeps with closed files": "os.closerange(0, 256); time.sleep(60)",
 }
 FORGERIES = {
@@ -222,7 +222,10 @@ if os.fork() == 0:
                 pass
         time.sleep(0.002)""",
 }
-HARMLESS = {"moves its record, and leaves a link to it", "links in circles", "removes its working folders"}
+TRUE = frozenset({"crash", "inputs"})
+"""What is true of every target that ended by itself, and left the frames as they were."""
+OWN_LINES = {"writes events of another process", "writes a sign-off", "writes keys of people's scripts"}
+"""Forgeries that are none: a target's own lines, and files that nothing in a record reads."""
 
 
 def _replacements() -> Iterator[Way]:
@@ -239,13 +242,13 @@ def _ways() -> Iterator[Way]:
     for name, script in GUARD.items():
         yield Way(name, script)
     for name, script in PROCESSES.items():
-        yield Way(name, script)
+        yield Way(name, script, TRUE)
     for name, script in FORGERIES.items():
-        yield Way(name, FORGED + script)
+        yield Way(name, FORGED + script, TRUE if name in OWN_LINES else frozenset())
     for name, script in SIZES.items():
-        yield Way(name, script, limits=(LIMITED[name],) if name in LIMITED else (), limit=10.0 if name in LIMITED else 4.0)
+        yield Way(name, script, TRUE, limits=(LIMITED[name],) if name in LIMITED else (), limit=10.0 if name in LIMITED else 4.0)
     for name, script in OUTSIDE.items():
-        yield Way(name, script)
+        yield Way(name, script, frozenset() if name.startswith(("moves", "replaces", "removes its record")) else TRUE)
     yield from _replacements()
 
 
@@ -304,9 +307,9 @@ def _wrong(way, root, record, spent, said) -> Iterator[tuple[str, str]]:  # type
         return
     if record.seal is None:
         yield LET_IN, "the record has no seal"
-    passed = [verdict.check for verdict in judge(Comparison(record)) if verdict.outcome is Outcome.PASS]
-    if passed and not way.passes:
-        yield LET_IN, f"it passes {passed}"
+    passed = {verdict.check for verdict in judge(Comparison(record)) if verdict.outcome is Outcome.PASS} - way.passes
+    if passed:
+        yield LET_IN, f"it passes {sorted(passed)}"
 
 
 def _changed(before: dict, after: dict) -> list[str]:  # type: ignore[type-arg]
