@@ -48,7 +48,8 @@ def _reached(tally: Tally) -> int:
 
 def _conclusion(tallies: list[Tally], findings: list[Finding]) -> str:
     whole = "The long profile was completed" if complete(tallies) else "**The long profile was not completed**"
-    found = f"{len(findings):,} attempts found something" if findings else "nothing was lost, let in or unseen"
+    many = "attempt" if len(findings) == 1 else "attempts"
+    found = f"{len(findings):,} {many} found something" if findings else "nothing was lost, let in or unseen"
     return f"{whole}: {found}.\n\n"
 
 
@@ -85,7 +86,7 @@ def _listed(findings: list[Finding]) -> str:
     if not findings:
         return "## Findings\n\nNone.\n"
     lines = [
-        f"- `{_plain(finding.repeat)}`: {finding.kind}. {_plain(finding.what)}. {_plain(finding.detail)}" for finding in findings[:MOST]
+        f"- `{finding.repeat}`: {finding.kind}. {_plain(finding.what)}. {_plain(finding.detail)}" for finding in findings[:MOST]
     ]
     more = [f"- … and {len(findings) - MOST:,} more."] if len(findings) > MOST else []
     return "## Findings\n\nEach can be repeated by the command in front of it.\n\n" + "\n".join([*lines, *more]) + "\n"
@@ -94,4 +95,6 @@ def _listed(findings: list[Finding]) -> str:
 def _plain(text: str) -> str:
     """Return a text on one line, without what Markdown or a terminal would take for its own."""
     shown = "".join(c if c.isprintable() else "·" for c in text)[:240]
-    return shown.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*").replace("_", "\\_") if "python -m" not in text else shown
+    for sign in "\\|*_`[":
+        shown = shown.replace(sign, f"\\{sign}")
+    return shown.replace("<", "&lt;")
