@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.language.system import CODES
 from harness.record.whole import Content, NotWrittenError, encoded, write_together
+from harness.session.integrity import note
 from reports.html.render import reports
 from reports.junit import junit
 from reports.material import Material
@@ -19,12 +20,14 @@ JUNIT = "junit.xml"
 def write_views(material: Material) -> tuple[Path, ...]:
     """Write the report and the summary in each language, and JUnit, into the session's folder; return their paths.
 
+    The manifest of a session that has one is brought up to date.
     Raises ``NotWrittenError``, with the command that writes them again, when there is no room; the older ones stay then.
     """
     files: dict[Path, Content] = {**reports(material), **summaries(material)}
     files[material.folder / JUNIT] = junit(material.session)
     try:
         write_together(files)
+        note(material.folder, (path.name for path in files))
     except NotWrittenError as error:
         error.again = ("phase3", "report", str(material.folder))
         raise

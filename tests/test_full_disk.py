@@ -15,8 +15,11 @@ import pytest
 from harness.commands.main import main
 from harness.plugin.hooks import Validation
 from harness.record.whole import NotWrittenError, Reserve, as_said, write_all_named, write_together, write_whole
+from harness.session.integrity import FILE as MANIFEST
+from harness.session.integrity import THRESHOLDS
 from harness.session.model import Share, read_session
 from harness.targets.resolve import resolve
+from harness.verdict import Outcome
 from tests.compare_sessions import one_star_brighter, session_with_mosaics
 from tests.faults import NAMES, contents, failing
 from tests.signed_sessions import decisions
@@ -154,7 +157,8 @@ def test_pages_that_could_not_be_written_after_a_merge_have_another_command(sess
 
 
 def a_validation(folder, reports=()):
-    """Return the validation of a pytest run at its end, with the shares of its workers on the disk."""
+    """Return the validation of a pytest run at its end, with the shares of its workers on the disk, and no manifest yet."""
+    (folder / "sessions" / "s" / MANIFEST).unlink(missing_ok=True)
     shares = folder / "sessions" / "s" / "shares"
     shares.mkdir(parents=True, exist_ok=True)
     validation = Validation.__new__(Validation)
@@ -168,6 +172,7 @@ def a_validation(folder, reports=()):
         made=0,
     )
     validation.__dict__.update(
+        material=None,
         folder=campaign.folder, campaign=campaign, shares=shares, reports=dict(reports), lines=(), patch=(), worker="",
         session=None, monitor=None, on_terminal=False, _unwritten=[], _shared=0, _reserve=Reserve(campaign.folder / "reserve"),
     )  # fmt: skip
@@ -183,16 +188,20 @@ PYTEST = SimpleNamespace(
 def test_a_full_disk_at_the_end_of_a_session(tmp_path, error):
     """The session comes first, then its pages: what is missing is said with the command that writes it again."""
     older = a_validation(tmp_path)
-    assert older._conclude(PYTEST) == ()
+    with failing(0) as counted:
+        assert older._conclude(PYTEST) == ()
+    last = counted.count
     known = contents(tmp_path)
     seen = set()
-    for number in SOME:
+    for number in (1, 2, 3, 5, 8, 13, 21, last - 5, last - 1, last, last + 1):
         validation = a_validation(tmp_path)
         before = contents(tmp_path)
         with failing(number, error) as faults:
             said = " ".join(message.render() for message in validation._conclude(PYTEST))
         after = contents(tmp_path)
-        assert set(after) == set(known)
+        missing = set(known) - set(after)
+        assert set(after) <= set(known)
+        assert missing <= ({f"sessions/s/{MANIFEST}", f"sessions/s/{THRESHOLDS}"} if faults.met else set())
         if not faults.met:
             assert said == ""
             break
@@ -202,6 +211,13 @@ def test_a_full_disk_at_the_end_of_a_session(tmp_path, error):
             assert "--phase3-resume=s" in said
             assert "session.json" in said
             assert before == after
+        elif validation.material is not None:
+            seen.add("manifest")
+            assert missing
+            assert "could not be sealed" in said
+            assert "move session.json out of the folder" in said
+            assert "--phase3-resume=s" in said
+            assert validation.session.doubts
         else:
             seen.add("pages")
             assert f"phase3 report {validation.folder}" in said
@@ -210,7 +226,7 @@ def test_a_full_disk_at_the_end_of_a_session(tmp_path, error):
                 if "sessions/s/shares/x" in before
                 else True
             )
-    assert seen == {"session", "pages"}
+    assert seen == {"session", "pages", "manifest"}
 
 
 def test_a_worker_whose_verdicts_could_not_be_written_makes_the_session_unfinished(tmp_path):
@@ -227,13 +243,15 @@ def test_a_worker_whose_verdicts_could_not_be_written_makes_the_session_unfinish
     assert "no room on" in config.workeroutput["phase3_unwritten"]
 
 
-def test_a_share_that_is_cut_off_makes_the_session_unfinished(tmp_path):
+def test_a_share_that_is_cut_off_makes_the_session_doubtful(tmp_path):
     """A worker that was killed while it wrote leaves no half share; one that another program cut is named."""
     validation = a_validation(tmp_path)
     (validation.shares / "gw0.json").write_text('{"runs": [', encoding="utf-8")
     (validation.shares / "gw0.collected").write_text("{", encoding="utf-8")
     assert validation._conclude(PYTEST) == ()
-    assert "gw0.json" in read_session(validation.folder).interrupted.render()
+    session = read_session(validation.folder)
+    assert "gw0.json" in " ".join(doubt.render() for doubt in session.doubts)
+    assert session.outcome is Outcome.UNKNOWN
 
 
 def test_a_file_larger_than_the_limit_of_the_process(sessions, tmp_path):
@@ -275,7 +293,7 @@ def small_volume(tmp_path):
 
 def test_a_small_volume_that_is_full(sessions, small_volume, capsys):
     """On a real full volume, and on one mounted read-only: older files stay, and the message says how much is free."""
-    shutil.copytree(sessions / "a", small_volume / "a", ignore=shutil.ignore_patterns("outputs"))
+    shutil.copytree(sessions / "a", small_volume / "a", ignore=shutil.ignore_patterns("outputs", "integrity.json"))
     while shutil.disk_usage(small_volume).free:
         with suppress(OSError), (small_volume / "filled").open("ab", buffering=0) as stream:
             stream.write(bytes(4096))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.commands.console import Commands, Text, tell, user_path
 from harness.language.message import Translate, say
-from harness.verdict import exit_status
+from harness.verdict import Outcome, exit_status, merge
 
 
 def register(commands: Commands, text: Text) -> None:
@@ -44,10 +44,11 @@ def _compare(options: argparse.Namespace, translate: Translate) -> int:
     from harness.compare.sides import read_side
     from harness.language.catalogue import language
     from harness.record.whole import Content, visible_json, write_all_named
+    from harness.session.integrity import read_intact
     from reports.compared import rows, text
     from reports.html.compared import pages
 
-    sides = read_side(options.a), read_side(options.b)
+    sides = read_side(options.a, read_intact), read_side(options.b, read_intact)
     changes = compare(*sides)
     lang = language(options.lang)
     files: dict[Path, Content] = {}
@@ -56,8 +57,11 @@ def _compare(options: argparse.Namespace, translate: Translate) -> int:
     if options.html is not None:
         files |= pages(changes, *sides, options.html)
     write_all_named(files)
+    doubts = [doubt for side in sides if side.session is not None for doubt in side.session.doubts]
     # Last, because a reader that goes away (as in "| head") ends the command.
     print(text(rows(changes, lang), lang))
     for path in files:
         tell(say("Written: {path}", path=str(path)), translate)
-    return exit_status(changes.outcome)
+    for doubt in doubts:
+        tell(doubt, translate)
+    return exit_status(merge([changes.outcome, *((Outcome.UNKNOWN,) if doubts else ())]))

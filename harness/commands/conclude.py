@@ -108,6 +108,7 @@ def session_in(folder: Path) -> Path | None:
 
 def _merged(out: Path, sessions: Sequence[Path], problems: list[str], translate: Translate) -> Session | None:
     """Merge the sessions, without the targets' output files, and write the views; append to ``problems`` what prevents it."""
+    from harness.session.integrity import read_sealed
     from harness.session.merge import merge_sessions
     from reports.material import Material
     from reports.write import write_views
@@ -115,7 +116,7 @@ def _merged(out: Path, sessions: Sequence[Path], problems: list[str], translate:
     if not sessions:
         return None
     try:
-        session = merge_sessions(out, sessions, outputs=False)
+        session = merge_sessions(out, sessions, outputs=False, read=read_sealed)
         for path in write_views(Material(out)):
             tell(say("Written: {path}", path=str(path)), translate)
     except (ValueError, OSError) as error:

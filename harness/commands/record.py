@@ -63,7 +63,7 @@ def _recorded(options: argparse.Namespace, folder: Path, translate: Translate) -
         return UNKNOWN
     verdicts: list[Verdict] = []
     for problem in problems:
-        print(say("phase3: {error}", error=problem.render(translate)).render(translate), file=sys.stderr)
+        line(say("phase3: {error}", error=problem.render(translate)).render(translate), error=True)
         verdicts.append(Verdict("record", Outcome.UNKNOWN, problem))
     for record in records:
         tell(say("Record: {path}", path=str(record.folder)), translate)

@@ -23,11 +23,17 @@ def register(commands: Commands, text: Text) -> None:
 
 def _report(options: argparse.Namespace, translate: Translate) -> int:
     from harness.language.catalogue import language
+    from harness.session.integrity import read_intact
     from reports.material import Material
     from reports.signoff import standing_line
     from reports.write import write_views
 
-    material = Material(options.session or _latest())
+    folder = options.session or _latest()
+    # The views are written again, so they may have been changed.
+    session, sha256 = read_intact(folder, views=False)
+    for doubt in session.doubts:
+        tell(doubt, translate)
+    material = Material(folder, (session, sha256))
     for path in write_views(material):
         tell(say("Written: {path}", path=str(path)), translate)
     if material.standing is not None:

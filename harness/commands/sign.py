@@ -57,12 +57,13 @@ def register(commands: Commands, text: Text) -> None:
 
 
 def _sign(options: argparse.Namespace, translate: Translate) -> int:
+    from harness.session.integrity import IntegrityError
     from harness.signoff.signing import NoProgramError
     from harness.signoff.statement import RefusedError
 
     try:
         return _signed(options, translate)
-    except RefusedError as error:
+    except (RefusedError, IntegrityError) as error:
         return said(error, translate, REFUSED)
     except NoProgramError as error:
         return said(error, translate, NOT_KNOWN, say("Without --key the sign-off is written unsigned."))
@@ -78,6 +79,7 @@ def said(error: SaidError, translate: Translate, status: int, *more: Message) ->
 def _signed(options: argparse.Namespace, translate: Translate) -> int:
     from harness.language.catalogue import language
     from harness.language.system import CODES
+    from harness.session.integrity import read_intact
     from harness.signoff.form import read_form
     from harness.signoff.signing import fingerprint
     from harness.signoff.standing import Standing
@@ -91,7 +93,7 @@ def _signed(options: argparse.Namespace, translate: Translate) -> int:
     from reports.write import summaries
 
     folder, lang = options.session.absolute(), language(options.lang)
-    material = Material(folder)
+    material = Material(folder, read_intact(folder, sealed=True))
     session, sha256 = material.session, material.sha256
     refuse_self_test(session)
     if not options.replace:

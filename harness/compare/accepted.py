@@ -22,6 +22,7 @@ from harness.language.message import Message, say
 from harness.record.convert import ShapeError, from_json, other_names, to_json
 from harness.record.values import read_bytes
 from harness.record.whole import visible_json, write_whole
+from harness.session.integrity import note
 from harness.session.model import SessionError
 
 FORMAT = "phase3-accepted/1"
@@ -142,6 +143,7 @@ def accept(folder: Path, changes: Changes, outputs: Iterable[OutputChange], by: 
     known = read_accepted(folder)
     path = folder / FILE
     write_whole(path, visible_json(AcceptanceFile((*known.acceptances, made)).to_json()))
+    note(folder, (FILE,))
     return path
 
 

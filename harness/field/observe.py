@@ -192,7 +192,7 @@ def _cut_by_the_harness(ended: Ended | None, limit: float, seconds: float, *, fu
             f"Expected the mosaic to end within {seconds:g} s, found it running: allow it more time with --seconds."
         )
         return _Cut("timed out", limit, reason)
-    if ended is not None and ended.cause in ("lost", "asked"):
+    if ended is not None and ended.cause in ("lost", "asked", "stopped"):
         reason = (
             "Expected the mosaic to end by itself, found the harness's guard process ended from outside: run it again."
         )

@@ -16,6 +16,7 @@ from gettext import c2py
 from pathlib import Path
 from typing import cast
 
+from babel.core import Locale
 from babel.dates import format_datetime
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal, get_decimal_symbol
@@ -56,6 +57,18 @@ class _Translator:
 
 
 @cache
+def _locale(code: str) -> Locale:
+    """Return the locale of a language, once: babel would parse its name for every number."""
+    return Locale.parse(code)
+
+
+@cache
+def _decimal(code: str) -> str:
+    """Return the sign before the decimals of numbers."""
+    return get_decimal_symbol(_locale(code))
+
+
+@cache
 def translator(code: str) -> Translate:
     """Return the function that translates an English template.
 
@@ -79,7 +92,7 @@ def translator(code: str) -> Translate:
     forms = {(one, many): strings for (one, many, *_), strings in pairs if all(strings)}
     # Older sessions hold templates with one form, which was that for several things.
     known = {many: strings[-1] for (_, many), strings in forms.items()} | known
-    return _Translator(known, get_decimal_symbol(code), forms, c2py(catalogue.plural_expr))
+    return _Translator(known, _decimal(code), forms, c2py(catalogue.plural_expr))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +116,13 @@ class Language:
     def render(self, message: Message) -> str:
         """Render a message, with numbers as this language writes them."""
         shown = {name: self._value(value) for name, value in message.values.items()}
-        return filled(message.template(translator(self.code)), shown, get_decimal_symbol(self.code))
+        return filled(message.template(translator(self.code)), shown, _decimal(self.code))
 
     def _value(self, value: Value) -> Value:
         if isinstance(value, bool):
             return str(value)
         if isinstance(value, str):
-            return value.replace(".", get_decimal_symbol(self.code)) if FIGURE.fullmatch(value) else value
+            return value.replace(".", _decimal(self.code)) if FIGURE.fullmatch(value) else value
         return self.number(value)
 
     def number(self, value: float, digits: int = 4) -> str:
@@ -117,7 +130,7 @@ class Language:
         if isinstance(value, int):
             if abs(value) >= _LONG:  # a damaged file can hold any number
                 return f"{Decimal(value):.{digits - 1}e}"
-            return format_decimal(value, locale=self.code)
+            return format_decimal(value, locale=_locale(self.code))
         if not math.isfinite(value):
             return str(value)
         short = f"{value:.{digits}g}"
@@ -126,7 +139,7 @@ class Language:
         if "e" in short:
             mantissa, _, exponent = short.partition("e")
             return f"{self.number(float(mantissa), digits)}e{int(exponent)}"
-        return format_decimal(Decimal(short), locale=self.code, decimal_quantization=False)
+        return format_decimal(Decimal(short), locale=_locale(self.code), decimal_quantization=False)
 
     def size(self, count: float) -> str:
         """Write a number of bytes in decimal units (kB, MB, GB; ko, Mo, Go)."""
@@ -150,7 +163,7 @@ class Language:
 
     def moment(self, seconds: float) -> str:
         """Write a time on the clock of a run, to the millisecond, as causes and drawings do."""
-        return f"{format_decimal(seconds, '#,##0.000', locale=self.code)}{_NO_BREAK}s"
+        return f"{format_decimal(seconds, '#,##0.000', locale=_locale(self.code))}{_NO_BREAK}s"
 
     def angle(self, arcminutes: float) -> str:
         """Write an angle given in arcminutes as seconds, minutes or degrees of arc, by its size."""
@@ -164,11 +177,11 @@ class Language:
             moment = datetime.fromisoformat(iso)
         except ValueError:
             return iso
-        return format_datetime(moment, format="long", locale=self.code)
+        return format_datetime(moment, format="long", locale=_locale(self.code))
 
     def _unit(self, value: float, unit: str) -> str:
-        number = format_decimal(Decimal(f"{value:g}"), locale=self.code, decimal_quantization=False)
-        return format_unit(number, unit, length="short", locale=self.code).replace(" ", _NO_BREAK)
+        number = format_decimal(Decimal(f"{value:g}"), locale=_locale(self.code), decimal_quantization=False)
+        return format_unit(number, unit, length="short", locale=_locale(self.code)).replace(" ", _NO_BREAK)
 
 
 def language(code: str) -> Language:

@@ -19,13 +19,14 @@ import pytest
 from harness.language.catalogue import translator
 from harness.language.message import Message, SaidError, counted, say
 from harness.plugin.preflight import needs_of
-from harness.record.convert import from_json, to_json
-from harness.record.values import UNREADABLE, RecordError, read_json
-from harness.record.whole import json_text, said_of, write_whole
+from harness.record.convert import to_json
+from harness.record.values import RecordError
+from harness.record.whole import said_of, write_whole
 from harness.session.checklist import Line
-from harness.session.model import RunEntry, Session, Share, TestEntry, with_shares, write_session
+from harness.session.model import RunEntry, Session, SessionError, Share, TestEntry, with_shares, write_session
 from harness.session.resume import SHARES
 from harness.session.rows import with_rows
+from harness.session.shares import changed_records, read_part, read_share, write_part
 from harness.targets import git
 from harness.targets.errors import TargetError
 from harness.verdict import Outcome
@@ -100,36 +101,38 @@ def write_collected(shares: Path, worker: str, items: Iterable[pytest.Item]) -> 
             "occasion": occasion,
             "needs": needs_of(item),
         }
-    write_whole(shares / f"{worker}.collected", json_text(collected))
+    write_part(shares / f"{worker}.collected", collected)
 
 
 def read_collected(*shares: Path) -> dict[str, dict[str, Any]]:
-    """Return the facts of every test that a process collected, by id, from folders of shares."""
+    """Return the facts of every test that a process collected, by id, from folders of shares. Refused files are left out."""
     collected: dict[str, dict[str, Any]] = {}
     for path in (path for folder in shares for path in sorted(folder.glob("*.collected"))):
-        with contextlib.suppress(OSError, *UNREADABLE):  # every process collects the same tests
-            collected |= read_json(path)
+        with contextlib.suppress(SessionError):  # `assemble` says so
+            collected |= read_part(path)
     return collected
 
 
-def _read_shares(shares: Path) -> tuple[list[Share], Message | None]:
-    """Return the shares in a folder, and a sentence on one that can't be read."""
-    found, damaged = [], None
+def _read_shares(folder: Path, shares: Path) -> tuple[list[Share], list[Message]]:
+    """Return the shares of a session, and a sentence on each file that is refused."""
+    found: list[Share] = []
+    refused: list[Message] = []
     for path in sorted(shares.glob("*.json")):
         try:
-            found.append(from_json(read_json(path), Share))
-        except (OSError, *UNREADABLE) as error:
-            damaged = say(
-                "Expected the verdicts of a worker in {path}, found: {error}. They are missing from this session.",
-                path=str(path),
-                error=str(error),
-            )
-    return found, damaged
+            found.append(read_share(path))
+        except SessionError as error:
+            refused += error.messages
+    for path in sorted(folder.glob(f"{SHARES}*/*.collected")):
+        try:
+            read_part(path)
+        except SessionError as error:
+            refused += error.messages
+    return found, refused
 
 
 def write_share(shares: Path, worker: str, share: Share) -> None:
     """Write the runs and verdicts of one worker."""
-    write_whole(shares / f"{worker}.json", json_text(to_json(share)))
+    write_part(shares / f"{worker}.json", to_json(share))
 
 
 def assemble(
@@ -161,7 +164,7 @@ def assemble(
         environment=_environment(),
         options=campaign.settings.deciding(),
     )
-    parts, damaged = _read_shares(shares)
+    parts, refused = _read_shares(folder, shares)
     session = with_shares(session, [*parts, *([] if own is None else [own])])
     cut_off = say("The session was interrupted before this test had run.").render(translator(campaign.settings.lang))
     unreached = Report(Outcome.NOT_EVALUATED, cut_off, {})
@@ -172,8 +175,8 @@ def assemble(
     tests = tuple(_entries(collected, reports, unreached, earlier))
     session = with_shares(session, [Share(tests=tests), Share(runs=tuple(_unshared(folder, session)))])
     left = len(collected.keys() - reports.keys() - earlier)
-    interrupted = _interrupted(left, len(session.tests)) or unwritten or damaged
-    session = replace(session, interrupted=interrupted)
+    doubts = (*refused, *changed_records(folder, session))
+    session = replace(session, interrupted=_interrupted(left, len(session.tests)) or unwritten, doubts=doubts)
     session = with_rows(session, lines)
     write_session(session, folder)
     return session
@@ -204,8 +207,31 @@ def conclude_session(
     except (OSError, SaidError) as error:
         command = shlex.join(["phase3", "report", str(folder)])
         again = say("The session is written, its pages are not. To write them: {command}", command=command)
-        return session, None, (*said_of(folder, error), again)
-    return session, material, ()
+        sealed, unsealed = _sealed(folder, session)
+        return sealed, None, (*said_of(folder, error), again, *unsealed)
+    sealed, unsealed = _sealed(folder, session)
+    return sealed, material, unsealed
+
+
+def _sealed(folder: Path, session: Session) -> tuple[Session, tuple[Message, ...]]:
+    """Write the manifest of the session, last of all: from here on every change shows.
+
+    Where that fails the session is returned with a doubt, and with sentences on the cause and on what to do.
+    """
+    from harness.session.integrity import SESSION, seal_session, with_doubts
+
+    try:
+        seal_session(folder)
+    except (OSError, SaidError) as error:
+        unsealed = say("The session could not be sealed ({error}), so it does not pass.", error=str(error))
+        again = say(
+            "To seal it: move {session} out of the folder, and run the session's command again with --phase3-resume={name}. "
+            "The runs are judged again from their records.",
+            session=SESSION,
+            name=folder.name,
+        )
+        return with_doubts(session, unsealed), (unsealed, again)
+    return session, ()
 
 
 def unwritten_by_workers(sentences: Iterable[str]) -> Message | None:

@@ -50,6 +50,7 @@ from harness.session.resume import (
     next_shares,
     reopen,
     require_same,
+    require_unchanged,
     stopped_runs,
     write_start,
 )
@@ -473,6 +474,7 @@ def _begin(config: pytest.Config, campaign: Campaign) -> None:
         start = campaign.start()
         if campaign.settings.resume:
             require_same(campaign.folder, start)
+            require_unchanged(campaign.folder)
             campaign.stopped = stopped_runs(campaign.folder)
         else:
             write_start(campaign.folder, start)

@@ -37,6 +37,8 @@ SPARE = ("outputs",)
 """The folders that a copy of a record may lack: their content is measured before the seal, and checks do not read them."""
 MOST_BEYOND = 10
 """How many files are named that are beyond the limits."""
+READ = ("*.json*", "*.npz", "*.png", "*.csv", "console.log")
+"""The files beside the seal that checks and reports read."""
 SEAL = "seal.json"
 WORK = "work"
 
@@ -218,6 +220,6 @@ def differences(folder: Path, seal: Seal) -> Iterator[tuple[str, Difference]]:
         # A file that is too large to be hashed was smaller when it was.
         elif _too_large(path.stat(), 0) or sha256_of(path) != digest:
             yield name, "changed"
-    for path in sorted(folder.glob("*.json*")):
+    for path in sorted(path for pattern in READ for path in folder.glob(pattern)):
         if path.name != SEAL and path.name not in seal.files:
             yield path.name, "added"

@@ -164,7 +164,7 @@ def _prepare(
         message = say(
             "Expected to write a record in {folder}, found: {error}. Name a folder that can be written and has room.",
             folder=str(folder),
-            error=error.strerror if isinstance(error, NotWrittenError) else str(error),
+            error=(error.strerror if isinstance(error, NotWrittenError) else "") or str(error),
         )
         raise InputError(message) from error
     return files
@@ -260,6 +260,12 @@ def _judge_end(ended: Ended, stopped: BaseException | None, seconds: float, limi
             f"{printed}: allow it more time, or see in the events where it hangs."
         )
         end = _End("timed out", None, seconds, (reason,))
+    elif ended.cause == "stopped":
+        reason = (
+            f"Expected the target to leave its guard process alone, found that process stopped after {seconds:.1f} s, so all "
+            "processes of the target were ended: a target that stops its parent process can't be validated."
+        )
+        end = _End("killed", None, seconds, (reason,))
     elif ended.cause != "ended":
         reason = "Expected the target to end by itself, found its guard process ended from outside: run it again."
         end = _End("killed", None, seconds, (reason,))

@@ -26,7 +26,8 @@ from harness.record.convert import from_json, to_json
 from harness.record.leftovers import remove_tree
 from harness.record.reader import Record, read_record
 from harness.record.request import Request, Retention, TargetFacts
-from harness.record.values import UNREADABLE, read_json
+from harness.record.seal import SEAL
+from harness.record.values import UNREADABLE, read_json, sha256_of
 from harness.record.whole import json_text, write_whole
 from harness.run.inputs import require_inputs
 from harness.run.runner import make_run
@@ -257,7 +258,7 @@ class Campaign:
                     if made.seal is not None and made.seal.state == "done" and variant == PLAIN:
                         with suppress(OSError):  # only for the estimates of later sessions
                             self.durations.add(request, made.seal.seconds)
-        record = read_record(record_folder)
+        record = _as_asked(read_record(record_folder), request)
         self._runs[key] = entry_of(key, record, self.folder)
         return record
 
@@ -387,7 +388,7 @@ class Campaign:
         frames = self.dataset(self.cases[0]).facts.sha256 if self.settings.frames else ""
         config = json.dumps(to_json(self.own_config), sort_keys=True) if self.own_config else ""
         digest = hashlib.sha256(config.encode()).hexdigest()
-        return Start(self.settings.deciding(), targets, digest, frames, own_source())
+        return Start(self.settings.deciding(), targets, digest, frames, own_source(), self.folder.name)
 
     def share(self) -> Share:
         """Return what this process made of the session."""
@@ -400,6 +401,14 @@ def _chosen_before(path: Path) -> budget.Choice | None:
         return from_json(read_json(path), budget.Choice)
     except (OSError, *UNREADABLE):
         return None
+
+
+def _as_asked(record: Record, request: Request) -> Record:
+    """Return a record, as damaged if its request is not the one of this session: it was changed, or is of another session."""
+    asked = Request.from_json(json.loads(json.dumps(request.to_json())))
+    if run_key(record.request) == run_key(asked):
+        return record
+    return replace(record, damage=(*record.damage, "request.json: not what this session asked for"))
 
 
 def entry_of(key: str, record: Record, session: Path) -> RunEntry:
@@ -418,4 +427,5 @@ def entry_of(key: str, record: Record, session: Path) -> RunEntry:
         seconds=seal.seconds if seal else 0.0,
         mode=request.mode,
         workers=request.workers,
+        seal=sha256_of(record.folder / SEAL) if (record.folder / SEAL).is_file() else "",
     )

@@ -7,11 +7,11 @@ session and hold nothing of their own.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeAlias
 
 import msgspec
 from msgspec import Meta
@@ -29,8 +29,8 @@ from harness.verdict import Conclusion, Outcome, Verdict, merge
 FORMAT = "phase3-session/2"
 OPTIONAL = frozenset(
     {
-        *("cases", "interrupted", "missing", "occasion", "options", "part", "patch", "questions"),
-        *("many", "reason", "red_with_run_end", "scenario"),
+        *("cases", "doubts", "interrupted", "missing", "occasion", "options", "part", "patch", "questions"),
+        *("many", "reason", "red_with_run_end", "scenario", "seal"),
     }
 )
 """Fields that older sessions do not have."""
@@ -63,6 +63,7 @@ class RunEntry:
     seconds: Annotated[float, Meta(ge=0)]
     mode: Annotated[str, Meta(description="classic, sds or grid.")]
     workers: Annotated[int, Meta(ge=1)]
+    seal: Annotated[str, Meta(description="SHA-256 of the record's seal.json; empty for a record without one.")] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,13 +216,17 @@ class Session:
         Message | None,
         Meta(description="Why the session ended before all its tests had run; null for one that reached its end."),
     ] = None
+    doubts: Annotated[
+        tuple[Message, ...],
+        Meta(description="Why it is not known that the session is as its runs left it; such a session does not pass."),
+    ] = ()
     outcome: Conclusion = field(init=False)
 
     def __post_init__(self) -> None:
         skipped = (Outcome.NOT_APPLICABLE, Outcome.NOT_EVALUATED)
         found = [t.outcome for t in self.tests if t.outcome not in skipped]
         # A session without an evaluated test concluded nothing: unknown. An interrupted one may have missed a failure.
-        _conclude(self, merge([*found, *((Outcome.UNKNOWN,) if self.interrupted else ())]))
+        _conclude(self, merge([*found, *((Outcome.UNKNOWN,) if self.interrupted or self.doubts else ())]))
         read_only(self)
 
     @property
@@ -395,10 +400,17 @@ def require_same_target(first: tuple[Path, Session], other: tuple[Path, Session]
         )
 
 
+Read: TypeAlias = Callable[[Path], tuple[Session, str]]
+"""Reads a session, with the SHA-256 of its file."""
+
+
 def write_session(session: Session, folder: Path) -> Path:
-    """Write ``session.json`` and return its path."""
+    """Write ``session.json``, note it in the manifest of a session that has one, and return its path."""
     path = folder / "session.json"
     write_whole(path, visible_json(session.to_json()))
+    from harness.session.integrity import note  # noqa: PLC0415 -- that module builds on this one
+
+    note(folder, (path.name,))
     return path
 
 

@@ -13,12 +13,13 @@ from pathlib import Path
 from harness.language.message import Message, say
 from harness.record.values import read_bytes
 from harness.session.checklist import DEFINITION_OF_DONE
+from harness.session.integrity import said
 from harness.session.model import Requirement, Session, SessionError, read_session
 from harness.signoff.page_part import part_of
 from harness.signoff.signed_later import before_signed
 from harness.signoff.ssh_signature import MAX_SIGNATURE, read_signature
 from harness.signoff.statement import SIGNATURE, RowDecision, SignedSession, SignoffError, Statement, read_bounded
-from harness.signoff.subjects import MAX_FILE, PAGES, SESSION, changes_in_record, digest_of, said, seals_of, within
+from harness.signoff.subjects import MAX_FILE, PAGES, SESSION, changes_in_record, digest_of, seals_of, within
 
 
 def changes(folder: Path, statement: Statement, *, pages: bool = True) -> tuple[Message, ...]:

@@ -14,6 +14,7 @@ from harness.language.message import say, visible
 from harness.language.system import Code
 from harness.record.values import read_bytes
 from harness.record.whole import write_together
+from harness.session.integrity import note
 from harness.session.model import Session
 from harness.signoff.page_part import BEGIN, with_part
 from harness.signoff.signing import sign
@@ -162,6 +163,7 @@ def write(folder: Path, statement: Statement, pages: Mapping[str, bytes], key: P
     write_together({folder / name: data for name, data in files.items()})
     if signature is None:
         (folder / SIGNATURE).unlink(missing_ok=True)  # of an earlier sign-off
+    note(folder, (SIGNATURE, *files))
     return tuple(folder / name for name in files)
 
 

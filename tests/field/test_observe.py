@@ -363,10 +363,10 @@ def test_forged_notes_of_the_probe_end_nobodys_program(user, tmp_path, name):
 def test_a_record_that_can_not_be_sealed_keeps_no_other_from_it(user, tmp_path, monkeypatch):
     """The disk is full for the first record: the second is sealed, and the error names the first and how to read it."""
 
-    def failing(folder, *arguments):
+    def failing(folder, *arguments, **more):
         if folder.name == "record-1":
             raise OSError(28, "No space left on device")
-        seal(folder, *arguments)
+        seal(folder, *arguments, **more)
 
     monkeypatch.setattr("harness.run.finish.seal", failing)
     with pytest.raises(PartlyRecordedError, match="record-1") as raised:
