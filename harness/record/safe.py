@@ -371,9 +371,9 @@ def opened(folder: Path, name: str = "", *, follow: bool = False) -> Iterator[Fo
 
 
 def create(folder: Path, name: str) -> int:
-    """Make a new file in a record, and return its descriptor, which appends. Raises ``FileExistsError`` if it is there."""
+    """Make a new file in a record, and return its descriptor, which appends and reads. Raises ``FileExistsError`` if it is there."""
     with opened(folder) as top:
-        file = top.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND)
+        file = top.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND)
     _know(folder, name, file)
     return file
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import stat
 import sys
@@ -19,7 +20,7 @@ from io import BufferedReader
 from operator import attrgetter
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from harness.language.message import Message, SaidError, say
 from harness.record import limits
@@ -30,6 +31,16 @@ MOST_TORN = 100
 """How many unreadable lines are named."""
 # What malformed data may raise: text that is not JSON, endless nesting, numbers too large, parts missing or of another type.
 UNREADABLE = (ValueError, TypeError, LookupError, ArithmeticError, RecursionError)
+
+
+def is_finite(value: object) -> TypeGuard[float]:
+    """Return whether a value of JSON is a finite number. An integer of 400 digits is not: no float holds it."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 class RecordError(SaidError):

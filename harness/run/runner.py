@@ -239,8 +239,10 @@ def _run(
         seconds = time.monotonic() - started
     finally:
         guard.close()
+        watched = tuple(watches)
         problems = finish.stop(watches)
-    return _judge_end(ended, stopped, seconds, request.seconds, too_much).because(*problems)
+    end = _judge_end(ended, stopped, seconds, request.seconds, too_much).because(*problems)
+    return replace(end, tampered=tuple(watch.overwritten for watch in watched if watch.overwritten))
 
 
 def _judge_end(ended: Ended, stopped: BaseException | None, seconds: float, limit: float, too_much: str = "") -> _End:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import math
 import os
@@ -58,6 +59,8 @@ class Lines:
     def __init__(self, path: Path) -> None:
         self._file = safe.create(path.parent, path.name)
         self._torn = False
+        self._size = 0
+        self._digest = hashlib.sha256()
         self.lost = 0
 
     def add(self, data: Mapping[str, Any]) -> None:
@@ -70,13 +73,30 @@ class Lines:
         except OSError:
             self.lost += 1
             return
+        self._size += written
+        self._digest.update(line[:written])
         self._torn = written < len(line)
         self.lost += self._torn
 
-    def close(self) -> None:
-        """Close the file."""
-        with contextlib.suppress(OSError):
-            os.close(self._file)
+    def close(self) -> bool:
+        """Close the file, and return whether it still has the lines as they were written: a target may have written in it."""
+        try:
+            return self._is_whole()
+        except OSError:
+            return False
+        finally:
+            with contextlib.suppress(OSError):
+                os.close(self._file)
+
+    def _is_whole(self) -> bool:
+        left, found = self._size, hashlib.sha256()
+        if os.fstat(self._file).st_size != left:
+            return False
+        os.lseek(self._file, 0, os.SEEK_SET)
+        while left and (data := os.read(self._file, min(left, 1 << 20))):
+            found.update(data)
+            left -= len(data)
+        return found.digest() == self._digest.digest()
 
 
 class Watch:
@@ -96,6 +116,8 @@ class Watch:
         seen: Callable[[Mapping[str, Any]], None] | None = None,
     ) -> None:
         self.problem = ""
+        self.overwritten = ""
+        self._path = path
         self._lines: Lines | None = None
         self._thread: threading.Thread | None = None
         try:
@@ -120,7 +142,8 @@ class Watch:
         self._thread.join()
         if self._lines is None:
             return self.problem
-        self._lines.close()
+        if not self._lines.close():
+            self.overwritten = f"{self._path.name}: other lines than the harness wrote"
         if self._lines.lost:
             self.problem = f"{self._lines.lost} samples of the {self._name} could not be written"
         return self.problem

@@ -194,6 +194,21 @@ asked = json.loads((record / "request.json").read_text(encoding="utf-8"))
     assert record.damage == ("request.json: changed",)
 
 
+@pytest.mark.parametrize("name", ["disk.jsonl", "process.jsonl"])
+def test_samples_that_the_target_wrote_over_in_place(frames, folder, name):
+    """The file is the harness's own, with other lines in it: the record says so, and no verdict passes."""
+    script = f"""
+hello(); event("PROCESS_DONE")
+while not (record / {name!r}).stat().st_size:
+    time.sleep(0.02)
+(record / {name!r}).write_text("{{}}\\n")
+"""
+    record = make_run(command(frames, script), folder, frames)
+    assert record.seal.tampered == (f"{name}: other lines than the harness wrote",)
+    assert not record.usable
+    assert {verdict.outcome for verdict in judge(Comparison(record))} <= {Outcome.UNKNOWN, Outcome.NOT_APPLICABLE}
+
+
 def test_a_target_that_keeps_to_its_own_folders_is_not_blamed(frames, folder, user):
     """Links within ``outputs``, hard links there and removed working folders are the target's own affair."""
     script = f"""
