@@ -146,7 +146,9 @@ def test_an_older_file_that_a_failing_command_cuts_off_is_counted(tmp_path, monk
         found = list(disks._wrong("report", folder / "x", before, 0, "Traceback", met=True, named=True))
     attempt = ended("x", found)
     assert counted(disks.FAMILY, attempt).lost == 1
-    assert [word for word in ("half written", "parts are left", "a traceback", "status 0") if word not in attempt.detail] == []
+    assert [
+        word for word in ("half written", "parts are left", "a traceback", "status 0") if word not in attempt.detail
+    ] == []
 
 
 @POSIX
@@ -163,7 +165,13 @@ def test_a_process_and_a_changed_frame_after_a_signal_are_counted(monkeypatch):
         (root / "frames").mkdir()
         (root / "frames" / "x").write_text("mine", encoding="utf-8")
 
-    program = signals.Program("x", prepare, lambda root: [signals.sys.executable, "-c", words, str(root)], lambda root: [root / "frames"], (0,))
+    program = signals.Program(
+        "x",
+        prepare,
+        lambda root: [signals.sys.executable, "-c", words, str(root)],
+        lambda root: [root / "frames"],
+        (0,),
+    )
     with new_folder() as folder:
         attempt = signals.strike(program, "SIGKILL", 1.0, folder)
     assert counted(signals.FAMILY, attempt).lost == 1
@@ -215,7 +223,11 @@ def test_an_attempt_that_hangs_or_grows_is_counted_and_the_others_are_made(monke
     assert block == (0, 4)
     assert (whole.tried, whole.let_in) == (5, 3)
     assert [finding.number for finding in whole.findings] == [0, 1, 2]
-    assert [word for finding, word in zip(whole.findings, ("no answer", "ended with 3", "MiB"), strict=True) if word not in finding.detail] == []
+    assert [
+        word
+        for finding, word in zip(whole.findings, ("no answer", "ended with 3", "MiB"), strict=True)
+        if word not in finding.detail
+    ] == []
 
 
 @pytest.fixture

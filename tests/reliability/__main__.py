@@ -40,7 +40,9 @@ def main(words: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tests.reliability", description="Attack the harness, and count what was let in.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.reliability", description="Attack the harness, and count what was let in."
+    )
     parser.add_argument("families", nargs="*", choices=[*FAMILIES, []], metavar="FAMILY", help=", ".join(FAMILIES))
     parser.add_argument("--long", action="store_true", help="the long profile, which goes on where it was stopped")
     parser.add_argument("--seed", type=int, default=1, help="another seed makes other attempts")

@@ -102,7 +102,9 @@ def _wrong(action, folder, before, status, said, *, met, named) -> Iterator[tupl
         yield LOST, f"with room, it ended with {again}: {said[-300:]}"
 
 
-def _half_written(action: str, folder: Path, before: dict[str, str], after: dict[str, str]) -> Iterator[tuple[str, str]]:
+def _half_written(
+    action: str, folder: Path, before: dict[str, str], after: dict[str, str]
+) -> Iterator[tuple[str, str]]:
     """Yield each older file that is empty, cut off or changed although the action does not write it."""
     own = {"report": "a/", "dod": "dod.md", "compare": "c.", "accept": "b/", "sign": "a/", "case make": "case.json"}
     for path in sorted(path for path in before if path in after and before[path] != after[path]):

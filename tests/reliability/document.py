@@ -33,7 +33,15 @@ def document(store: Store) -> str:
     tallies = [store.tallies.get(name, Tally(name)) for name in FAMILIES]
     findings = [finding for tally in tallies for finding in tally.findings]
     return "".join(
-        (HEAD, _conclusion(tallies, findings), _table(tallies), WORDS, _made(store), _skipped(tallies), _listed(findings))
+        (
+            HEAD,
+            _conclusion(tallies, findings),
+            _table(tallies),
+            WORDS,
+            _made(store),
+            _skipped(tallies),
+            _listed(findings),
+        )
     )
 
 
@@ -66,7 +74,9 @@ def _table(tallies: list[Tally]) -> str:
 
 
 def _made(store: Store) -> str:
-    versions = ", ".join(f"{name} {value}" if name not in ("system", "user") else value for name, value in system().items())
+    versions = ", ".join(
+        f"{name} {value}" if name not in ("system", "user") else value for name, value in system().items()
+    )
     when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     hours = store.seconds / 3600
     return (
@@ -76,9 +86,13 @@ def _made(store: Store) -> str:
 
 
 def _skipped(tallies: list[Tally]) -> str:
-    lines = [f"- {tally.family}: {count:,}, {why}." for tally in tallies for why, count in sorted(tally.skipped.items())]
-    return "## Skipped here\n\n" + ("\n".join(lines) or "Nothing.") + (
-        "\n\n[limitations.md](limitations.md) says what can't be tried on this system at all.\n\n"
+    lines = [
+        f"- {tally.family}: {count:,}, {why}." for tally in tallies for why, count in sorted(tally.skipped.items())
+    ]
+    return (
+        "## Skipped here\n\n"
+        + ("\n".join(lines) or "Nothing.")
+        + ("\n\n[limitations.md](limitations.md) says what can't be tried on this system at all.\n\n")
     )
 
 
@@ -86,7 +100,8 @@ def _listed(findings: list[Finding]) -> str:
     if not findings:
         return "## Findings\n\nNone.\n"
     lines = [
-        f"- `{finding.repeat}`: {finding.kind}. {_plain(finding.what)}. {_plain(finding.detail)}" for finding in findings[:MOST]
+        f"- `{finding.repeat}`: {finding.kind}. {_plain(finding.what)}. {_plain(finding.detail)}"
+        for finding in findings[:MOST]
     ]
     more = [f"- … and {len(findings) - MOST:,} more."] if len(findings) > MOST else []
     return "## Findings\n\nEach can be repeated by the command in front of it.\n\n" + "\n".join([*lines, *more]) + "\n"

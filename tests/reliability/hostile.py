@@ -194,7 +194,11 @@ outputs.chmod(0)""",
     "takes room": "for n in range(60): (outputs / f'{n}.npy').write_bytes(b'x' * 1_000_000); time.sleep(0.02)",
     "takes processes": 'for _ in range(12): subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", str(record)])',
 }
-LIMITED = {"takes memory": ("memory", 200_000_000), "takes room": ("disk", 20_000_000), "takes processes": ("processes", 6)}
+LIMITED = {
+    "takes memory": ("memory", 200_000_000),
+    "takes room": ("disk", 20_000_000),
+    "takes processes": ("processes", 6),
+}
 OUTSIDE = {
     "links its mosaic to the user's file": '(outputs / "zemosaic_MT1_R2.fits").symlink_to(user / "letter.txt")',
     "links a tile to the user's file": '(outputs / "master_tile_001.fits").symlink_to(user / "letter.txt")',
@@ -235,7 +239,9 @@ def _replacements() -> Iterator[Way]:
         for name in (*names, names):
             all_of = [name] if isinstance(name, str) else name
             what = f"{name if isinstance(name, str) else 'everything'} replaced by a {kind}"
-            yield Way(what, f"{replacing.SCRIPT}\nfor name in {all_of!r}:\n    replace(record / name, {kind!r}, user)\n")
+            yield Way(
+                what, f"{replacing.SCRIPT}\nfor name in {all_of!r}:\n    replace(record / name, {kind!r}, user)\n"
+            )
 
 
 def _ways() -> Iterator[Way]:
@@ -246,7 +252,13 @@ def _ways() -> Iterator[Way]:
     for name, script in FORGERIES.items():
         yield Way(name, FORGED + script, TRUE if name in OWN_LINES else frozenset())
     for name, script in SIZES.items():
-        yield Way(name, script, TRUE, limits=(LIMITED[name],) if name in LIMITED else (), limit=10.0 if name in LIMITED else 4.0)
+        yield Way(
+            name,
+            script,
+            TRUE,
+            limits=(LIMITED[name],) if name in LIMITED else (),
+            limit=10.0 if name in LIMITED else 4.0,
+        )
     for name, script in OUTSIDE.items():
         yield Way(name, script, frozenset() if name.startswith(("moves", "replaces", "removes its record")) else TRUE)
     yield from _replacements()
@@ -286,7 +298,11 @@ def attacked(way: Way, root: Path, pause: float = 0.0) -> Attempt:
     spent = time.monotonic() - began
     wrong = list(_wrong(way, root, record, spent, said))
     after = {"user": replacing.facts(user), "frames": replacing.facts(frames)}
-    wrong += [(LOST, f"the folder {name} changed: {_changed(before[name], after[name])}") for name in before if before[name] != after[name]]
+    wrong += [
+        (LOST, f"the folder {name} changed: {_changed(before[name], after[name])}")
+        for name in before
+        if before[name] != after[name]
+    ]
     _remove(folder)
     return ended(way.name, wrong)
 

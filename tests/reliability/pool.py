@@ -127,7 +127,9 @@ def in_pool(
 ) -> None:
     """Make the attempts of each block in a pool of processes, until a time of `time.monotonic`; report each finished block."""
     if sys.platform != "win32":
-        _CONTEXT.set_forkserver_preload(["tests.reliability.families", "tests.reliability.fuzz", "harness.checks.judge"])
+        _CONTEXT.set_forkserver_preload(
+            ["tests.reliability.families", "tests.reliability.fuzz", "harness.checks.judge"]
+        )
     waiting = list(reversed(blocks))
     workers: list[_Worker] = []
     try:
@@ -158,7 +160,9 @@ def _work(connection: Connection, name: str, numbers: list[int], seed: int) -> N
             attempt = _attempted(family, number, seed, folder)
         most = _memory()
         if most > family.memory:
-            attempt = Attempt(attempt.what, attempt.kind or LET_IN, f"{attempt.detail} {most:.0f} MiB of memory".strip())
+            attempt = Attempt(
+                attempt.what, attempt.kind or LET_IN, f"{attempt.detail} {most:.0f} MiB of memory".strip()
+            )
         connection.send((number, attempt))
         if most > family.memory:
             connection.close()

@@ -80,7 +80,9 @@ def _prepare_run(root: Path) -> None:
 
 
 def _argv_run(root: Path) -> list[str]:
-    words = f"from tests.reliability.signals import make_one; make_one({str(root)!r}, {_free(root / 'records', 'run')!r})"
+    words = (
+        f"from tests.reliability.signals import make_one; make_one({str(root)!r}, {_free(root / 'records', 'run')!r})"
+    )
     return [sys.executable, "-c", words]
 
 
@@ -236,7 +238,13 @@ def _struck(argv: list[str], name: str, after: float, root: Path) -> tuple[int, 
     """Start a program and send the signal; return its status, and the seconds from the signal to its end."""
     with (root / "output").open("wb") as output:
         process = subprocess.Popen(
-            argv, cwd=ROOT, env=_environment(), stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True
+            argv,
+            cwd=ROOT,
+            env=_environment(),
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
         )
     with suppress(subprocess.TimeoutExpired):
         process.wait(after)
