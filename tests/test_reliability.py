@@ -1,4 +1,4 @@
-"""Test the harness by faults and hostile input: the short profile of `tests.reliability`, and that each family counts what is wrong.
+"""Test the harness by faults and hostile input: the short profile of `tests.reliability`. Each family counts what is wrong.
 
 The long profile is the command ``python -m tests.reliability --long``.
 """
@@ -136,7 +136,7 @@ def test_a_flipped_bit_that_nothing_finds_is_counted(tmp_path):
     assert bits.flipped(seeing, tmp_path, path, 1, 0).kind == ""
 
 
-def test_an_older_file_that_a_failing_command_cuts_off_is_counted(tmp_path, monkeypatch):
+def test_an_older_file_that_a_failing_command_cuts_off_is_counted(monkeypatch):
     """A command that writes a page in place leaves half of it when the disk is full."""
     with new_folder() as folder:
         monkeypatch.setitem(disks.ACTIONS, "report", lambda place: ["report", place / "a"])
@@ -180,7 +180,7 @@ def test_a_process_and_a_changed_frame_after_a_signal_are_counted(monkeypatch):
 
 
 @POSIX
-def test_a_hostile_target_that_passes_or_writes_elsewhere_is_counted(monkeypatch):
+def test_a_hostile_target_that_passes_or_writes_elsewhere_is_counted():
     """A target whose verdict passes, and one that changed the user's folder, are found."""
     honest = hostile.Way("does nothing", "")
     with new_folder() as folder:
@@ -250,7 +250,8 @@ def toy(monkeypatch):
     return family
 
 
-def test_the_command_ends_with_0_without_findings_and_1_with_one(toy, tmp_path, capsys):
+@pytest.mark.usefixtures("toy")
+def test_the_command_ends_with_0_without_findings_and_1_with_one(tmp_path, capsys):
     """Its status says what was found; the finding has the command that repeats it, and that command finds it again."""
     results = ["--results", str(tmp_path / "r.jsonl"), "--seed", "3"]
     assert main(["toy", *results]) == 0
@@ -277,7 +278,8 @@ def test_a_long_run_goes_on_where_it_was_cut_off(toy, tmp_path):
     assert len(other.missing("toy", toy.long)) == 5
 
 
-def test_the_document_says_what_was_not_reached(toy, tmp_path):
+@pytest.mark.usefixtures("toy")
+def test_the_document_says_what_was_not_reached(tmp_path):
     """The counts are those of the results; a profile that was not completed is said to be so, and what was skipped, and why."""
     page = tmp_path / "reliability.md"
     assert main(["--long", "--count", "4", "--results", str(tmp_path / "r.jsonl"), "--write", str(page)]) == 0

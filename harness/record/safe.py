@@ -289,6 +289,7 @@ class Held:
     """A record that is held open.
 
     ``linked`` says that its path was a link of the user's. ``known`` has the identity of each file that the harness made in it.
+    ``kept`` has a descriptor of each of them: the number of a file that is removed could otherwise be given to the next one.
     """
 
     path: Path
@@ -296,6 +297,19 @@ class Held:
     top: Folder
     linked: bool = False
     known: dict[str, tuple[int, int]] = field(default_factory=dict)
+    kept: list[int] = field(default_factory=list)
+
+    def know(self, name: str, place: Folder, made: os.stat_result) -> None:
+        """Note the identity of a file that the harness made in a folder, and see that no other one gets it."""
+        self.known[name] = identity(made)
+        if BY_DESCRIPTOR:  # Windows gives no number twice, and can't remove a file that is open
+            with contextlib.suppress(OSError):  # replaced already
+                self.kept.append(place.open(name, os.O_RDONLY))
+
+    def close(self) -> None:
+        """Close the files that were kept open."""
+        while self.kept:
+            os.close(self.kept.pop())
 
     def is_there(self) -> bool:
         """Return whether the record's path still leads to it."""
@@ -353,6 +367,7 @@ def hold(folder: Path, *, follow: bool = True) -> Iterator[Held]:
         try:
             yield held
         finally:
+            held.close()
             if before is None:
                 del _HELD[str(path)]
             else:
@@ -371,10 +386,12 @@ def opened(folder: Path, name: str = "", *, follow: bool = False) -> Iterator[Fo
 
 
 def create(folder: Path, name: str) -> int:
-    """Make a new file in a record, and return its descriptor, which appends and reads. Raises ``FileExistsError`` if it is there."""
+    """Make a new file in a record; return its descriptor, which appends and reads. Raises ``FileExistsError`` if there is one."""
     with opened(folder) as top:
         file = top.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND)
-    _know(folder, name, file)
+        held = _HELD.get(str(folder.absolute()))
+        if held is not None:
+            held.know(name, top, os.fstat(file))
     return file
 
 
@@ -434,9 +451,9 @@ def settle(folder: Path, part: str, name: str, *, follow: bool = False) -> None:
         if made is None or not is_file(made) or made.st_nlink != 1:
             raise NotOursError(f"{folder}: {part} was replaced while it was written")
         top.rename(part, top, name)
-    held = _HELD.get(str(folder.absolute()))
-    if held is not None:
-        held.known[name] = identity(made)
+        held = _HELD.get(str(folder.absolute()))
+        if held is not None:
+            held.know(name, top, made)
 
 
 def _spare(folder: Path, top: Folder, name: str, *, follow: bool) -> None:
@@ -547,12 +564,6 @@ def _below(place: Folder, prefix: str, depth: int, without: str = "") -> Iterato
                 continue
             with Folder(name, place) as inner:
                 yield from _below(inner, f"{prefix}{name}/", depth - 1)
-
-
-def _know(folder: Path, name: str, file: int) -> None:
-    held = _HELD.get(str(folder.absolute()))
-    if held is not None:
-        held.known[name] = identity(os.fstat(file))
 
 
 def is_plain(folder: Path, path: Path) -> bool:

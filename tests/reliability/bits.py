@@ -88,7 +88,7 @@ def _copy(root: Path) -> Path:
     from harness.targets.exports import keep
 
     files = {f"part{n}.py": f"x = {n}\n".encode() * 50 for n in range(5)}
-    keep(lambda: files.items(), root, "copy", "x", lambda _: None)
+    keep(files.items, root, "copy", "x", lambda _: None)
     return root
 
 

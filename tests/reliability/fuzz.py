@@ -1,4 +1,4 @@
-"""Let every reader of the harness read damaged files: it answers with a result or an error of the harness, soon, in little memory.
+"""Let every reader of the harness read damaged files: it answers soon, in little memory, with a result or one of our errors.
 
 A record that was damaged after its end passes nothing, and a session names each of its files that was changed.
 """
@@ -14,8 +14,8 @@ from typing import Any
 
 from tests import readers
 from tests.mutations import OURS, mutated, mutations
-from tests.reliability.tally import LET_IN, UNSEEN, Attempt, Family
 from tests.readers import READERS, Reader
+from tests.reliability.tally import LET_IN, UNSEEN, Attempt, Family
 
 BLOCK = 100
 """Damaged files of one reader that follow each other: its good file is made once for them."""
@@ -146,7 +146,7 @@ def _again(reader: Reader, what: str, content: bytes, chance: random.Random) -> 
 
 FAMILY = Family(
     "fuzz",
-    "damaged files for each of the {readers} readers".format(readers=len(READERS)),
+    f"damaged files for each of the {len(READERS)} readers",
     attempt,
     short=len(READERS) * 3,
     long=100_000,

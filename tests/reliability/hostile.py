@@ -53,7 +53,9 @@ def forge(name, data):
 GUARD = {
     "stops its guard": "os.kill(guard, signal.SIGSTOP); time.sleep(60)",
     "stops its guard and ends": "os.kill(guard, signal.SIGSTOP)",
-    "stops and continues its guard": "os.kill(guard, signal.SIGSTOP); time.sleep(0.05); os.kill(guard, signal.SIGCONT); time.sleep(60)",
+    "stops and continues its guard": (
+        "os.kill(guard, signal.SIGSTOP); time.sleep(0.05); os.kill(guard, signal.SIGCONT); time.sleep(60)"
+    ),
     "kills its guard": "os.kill(guard, signal.SIGKILL); time.sleep(60)",
     "asks its guard to end": "os.kill(guard, signal.SIGTERM); time.sleep(60)",
     "interrupts its guard": "os.kill(guard, signal.SIGINT); time.sleep(60)",
@@ -123,8 +125,14 @@ asked = json.loads((record / "request.json").read_text(encoding="utf-8"))
 forge("request.json", asked | {"retention": "run_end"})""",
     "takes its request away": '(record / "request.json").unlink()',
     "adds a word to its request": '(record / "request.json").open("ab").write(b" ")',
-    "writes its own seal": 'forge("seal.json", {"format": "phase3-seal/1", "state": "done", "exit_code": 0, "reason": "", "seconds": 1.0, "files": {}})',
-    "writes its own products": 'forge("products.json", {"format": "phase3-products/1", "mosaic": "outputs/m.fits", "wcs": {}, "step": 1, "shape": [2, 3], "tiles": [], "thumbnail": None})',
+    "writes its own seal": (
+        'forge("seal.json", {"format": "phase3-seal/1", "state": "done", "exit_code": 0, "reason": "", "seconds": 1.0, '
+        '"files": {}})'
+    ),
+    "writes its own products": (
+        'forge("products.json", {"format": "phase3-products/1", "mosaic": "outputs/m.fits", "wcs": {}, "step": 1, '
+        '"shape": [2, 3], "tiles": [], "thumbnail": None})'
+    ),
     "writes its own known sky": 'forge("truth.json", {})',
     "writes what it left": 'forge("left.jsonl", "")',
     "writes its own inputs": 'forge("inputs.jsonl", "{}\\n")',
@@ -178,7 +186,9 @@ except OSError:
     "makes a mosaic of a terabyte": (
         '(outputs / "zemosaic_MT1_R2.fits").write_bytes((b"SIMPLE  =                    T".ljust(80) '
         '+ b"BITPIX  =                  -64".ljust(80) + b"NAXIS   =                    2".ljust(80) '
-        '+ b"NAXIS1  =              1000000".ljust(80) + b"NAXIS2  =              1000000".ljust(80) + b"END".ljust(80)).ljust(2880))'
+        '+ b"NAXIS1  =              1000000".ljust(80) + b"NAXIS2  =              1000000".ljust(80) '
+        '+ b"END".ljust(80)).ljust(2880)'
+        ")"
     ),
     "makes names with control characters": """
 for n, name in enumerate(("a\\nb", "\\x1b[2J", "\\u202egpj", "-rf", "a\\rb", " ", "~", "$(x)", "x" * 255)):
@@ -205,11 +215,20 @@ OUTSIDE = {
     "links its cache folder to the user's": '(outputs / ".zemosaic_img_cache").symlink_to(user / ".zemosaic_img_cache")',
     "links a cache to the user's file": '(outputs / "preprocessed_a_0.npy").symlink_to(user / "preprocessed_a_0.npy")',
     "makes a hard link to the user's file": 'os.link(user / "preprocessed_a_0.npy", outputs / "preprocessed_a_0.npy")',
-    "links its folder for temporary files": 'shutil.rmtree(record / "work" / "tmp"); (record / "work" / "tmp").symlink_to(user / "tmp")',
-    "links in circles": '(outputs / "a").symlink_to(outputs / "b"); (outputs / "b").symlink_to(outputs / "a"); (outputs / "c").symlink_to(outputs)',
+    "links its folder for temporary files": """
+shutil.rmtree(record / "work" / "tmp")
+(record / "work" / "tmp").symlink_to(user / "tmp")""",
+    "links in circles": """
+(outputs / "a").symlink_to(outputs / "b")
+(outputs / "b").symlink_to(outputs / "a")
+(outputs / "c").symlink_to(outputs)""",
     "moves its record, and leaves a link to the user": "record.rename(record.with_name('moved')); record.symlink_to(user)",
-    "moves its record, and leaves a link to it": "record.rename(record.with_name('moved')); record.symlink_to(record.with_name('moved'))",
-    "moves its record, and leaves a copy": "record.rename(record.with_name('moved')); shutil.copytree(record.with_name('moved'), record, symlinks=True)",
+    "moves its record, and leaves a link to it": """
+record.rename(record.with_name("moved"))
+record.symlink_to(record.with_name("moved"))""",
+    "moves its record, and leaves a copy": """
+record.rename(record.with_name("moved"))
+shutil.copytree(record.with_name("moved"), record, symlinks=True)""",
     "moves its record, and leaves a file": "record.rename(record.with_name('moved')); record.write_bytes(b'x')",
     "moves its record away": "record.rename(record.with_name('moved'))",
     "removes its record": "shutil.rmtree(record, ignore_errors=True)",
@@ -341,7 +360,7 @@ def _remove(folder: Path) -> None:
 
 FAMILY = Family(
     "hostile",
-    "targets that attack the harness, in {ways} ways".format(ways=len(WAYS)),
+    f"targets that attack the harness, in {len(WAYS)} ways",
     attempt,
     short=4,
     long=len(WAYS),

@@ -47,7 +47,7 @@ def new_folder() -> Iterator[Path]:
 def _attempted(family: Family, number: int, seed: int, folder: Path) -> Attempt:
     try:
         return family.attempt(number, seed, folder)
-    except BaseException as error:  # noqa: BLE001 -- an error of the harness, or of the attempt itself, is a finding
+    except BaseException as error:  # an error of the harness, or of the attempt itself, is a finding
         if isinstance(error, KeyboardInterrupt):
             raise
         where = _place(error)

@@ -1,7 +1,7 @@
 """Send signals to the harness at any moment of a run, a recording and a session, and look at what is left.
 
-Sealed records stay as they are, no process of the target is left, the user's files are those of before, nothing unfinished passes,
-and the same command, started again, ends as it does in peace.
+Sealed records stay as they are, no process of the target is left, the user's files are those of before, nothing unfinished
+passes, and the same command, started again, ends as it does in peace.
 """
 
 import hashlib
@@ -136,10 +136,10 @@ def strike(program: Program, name: str, share: float, root: Path) -> Attempt:
     before = _users(program, root, older)
     source = _checkout()
     status, spent = _struck(program.argv(root), name, share * seconds, root)
-    return ended(what, _wrong(program, root, older, before, source, name, status, spent))
+    return ended(what, _wrong(program, root, older, before, source, name=name, status=status, spent=spent))
 
 
-def _wrong(program, root, older, before, source, name, status, spent) -> Iterator[tuple[str, str]]:  # type: ignore[no-untyped-def]
+def _wrong(program, root, older, before, source, *, name, status, spent) -> Iterator[tuple[str, str]]:  # type: ignore[no-untyped-def]
     if spent > END_SECONDS:
         yield LET_IN, f"the harness took {spent:.0f} s to end"
     if name == "SIGSTOP" and status not in program.statuses:

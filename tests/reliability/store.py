@@ -1,6 +1,6 @@
 """Keep the results of a long run in a file, so that a run that was cut off goes on where it was.
 
-The results belong to one source and one seed. With another, they are begun again, since a changed harness has to be attacked anew.
+The results belong to one source and one seed. With another, they are begun again: a changed harness has to be attacked anew.
 """
 
 import hashlib

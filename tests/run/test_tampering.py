@@ -91,6 +91,18 @@ def test_each_name_replaced_by_each_kind(held, folder, user, kind):
         (folder / "outputs").chmod(0o700)
 
 
+def test_a_new_file_never_gets_the_number_of_the_one_it_replaces(held, folder):
+    """A file system gives the number of a removed file to the next one: the removed one is kept open, so it is not free."""
+    for _ in range(50):
+        os.close(safe.create(folder, "left.jsonl"))
+        (folder / "left.jsonl").unlink()
+        (folder / "left.jsonl").write_text("", encoding="utf-8")
+        assert tampering.put_right(held, tampering.given(folder)) == (
+            "left.jsonl: another file in the place of the harness's",
+        )
+    assert len(held.kept) > 50
+
+
 @pytest.mark.usefixtures("held")
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_replaced_after_it_was_looked_at(folder, user, kind):
