@@ -268,7 +268,7 @@ def _end(log: Log | None) -> tuple[EndState, str]:
     if fatal:
         return "crashed", f"the log says {fatal[-1].text or fatal[-1].key}"[:300]
     last = log.events[-1] if log.events else None
-    what = "nothing" if last is None else (last.text or last.key).splitlines()[0]
+    what = "nothing" if last is None else next(iter((last.text or last.key).splitlines()), "a line without text")
     return "killed", f"the log does not come to the end of the run; it ends with: {what}"[:300]
 
 

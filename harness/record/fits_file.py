@@ -8,16 +8,17 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import IO
 
 from harness.language.message import say
 from harness.record import limits
+from harness.record.packed import fits_its_pixels
 from harness.record.values import BeyondError, RecordError, open_regular, size_of
 
 _BLOCK, _CARD = 2880, 80
 _GOES_ON = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")  # after END: it is the start of another keyword
-_TILE_PIXELS = 1 << 24  # of a compressed image, which are unpacked at once
 _LONGEST_VALUE = 20  # digits of an integer
 
 
@@ -60,6 +61,8 @@ def require_fits(
                 return  # the end of the file, or of what can be read: the library says so
             size = _data_bytes(cards, path)
             _require_image(cards, path, pixels, side)
+            if cards.get("ZIMAGE") == "T":
+                _require_parts(stream, cards, path)
             place = stream.tell() + size + -size % _BLOCK
             if first or place >= about.st_size:
                 return
@@ -153,12 +156,17 @@ def _require_image(cards: Mapping[str, str], path: Path, pixels: int, side: int)
                 shape=" x ".join(map(str, axes)),
             )
         )
-    tile = [_whole(cards, f"ZTILE{n + 1}", axes[0] if n == 0 else 1) for n in range(len(axes))]
-    if packed and math.prod(tile) > _TILE_PIXELS:
+
+
+def _require_parts(stream: IO[bytes], cards: Mapping[str, str], path: Path) -> None:
+    """Refuse a packed image whose parts are larger than its pixels, packed or unpacked."""
+    axes = _axes(cards, path, "ZNAXIS")
+    tile = [_whole(cards, f"ZTILE{n}", axes[0] if n == 1 else 1) for n in range(1, len(axes) + 1)]
+    if not fits_its_pixels(stream, cards, partial(_whole, cards), axes, tile):
         raise BeyondError(
             say(
-                "expected a FITS file within the limits of the harness (docs/protocol.md) in {path}, found an image in packed "
-                "parts of {shape} pixels: leave it out",
+                "expected a FITS file within the limits of the harness (docs/protocol.md) in {path}, found a packed image with "
+                "parts of {shape} pixels whose data are larger than that, or too many of them: leave it out",
                 path=str(path),
                 shape=" x ".join(map(str, tile)),
             )

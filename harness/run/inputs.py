@@ -203,8 +203,7 @@ def _contents(path: Path) -> Iterator[Message]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the messages below name the problem
-            if not _is_packed(path):
-                require_fits(path, pixels=limits.FRAME_PIXELS, links=True)
+            require_fits(path, pixels=limits.FRAME_PIXELS, links=True)
             with (
                 open_regular(path, limits.HASHED_BYTES, links=True) as stream,
                 fits.open(stream, memmap=True, do_not_scale_image_data=True) as hdus,

@@ -184,7 +184,7 @@ class _Plane:
                 if self.channels_last
                 else section[:, rows, :]
             )
-        except _BROKEN as error:
+        except Exception as error:  # its decoders raise a class of their own, which astropy does not export
             raise _unreadable(self.path, error) from error
         if self.channels_last:
             values = np.moveaxis(values, -1, 0)
@@ -322,8 +322,10 @@ def open_images(path: Path) -> Iterator[list[tuple[str, _Plane]]]:
 def _images(path: Path, stack: ExitStack) -> list[tuple[str, _Plane]]:
     """Open a FITS file and return its images with their names."""
     try:
-        require_fits(path, links=_has_links(path))
-        stream = stack.enter_context(path.open("rb"))  # astropy leaves the file open if it can't read it
+        links = _has_links(path)
+        require_fits(path, links=links)
+        # A stream, because astropy leaves a file open that it can't read.
+        stream = stack.enter_context(open_regular(path, limits.HASHED_BYTES, links=links))
         hdus = stack.enter_context(fits.open(stream, memmap=False, lazy_load_hdus=False))
         return [(str(hdu.name).upper(), _Plane(path, hdu)) for hdu in hdus if hdu.is_image and len(hdu.shape) >= 2]
     except MeasureError:
@@ -547,8 +549,9 @@ def _header(path: Path) -> fits.Header:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)
         try:
-            require_fits(path, first=True, links=_has_links(path))
-            with path.open("rb") as stream:
+            links = _has_links(path)
+            require_fits(path, first=True, links=links)
+            with open_regular(path, limits.HASHED_BYTES, links=links) as stream:
                 return fits.getheader(stream, 0)
         except _BROKEN:
             return fits.Header()
