@@ -49,6 +49,7 @@ def _once(make: Callable[[Path], Any]) -> Callable[[Path], Any]:
 
 
 def _small_session(folder: Path) -> None:
+    from harness.session.integrity import seal_session
     from harness.session.resume import Start, write_start
     from reports.material import Material
     from reports.write import write_views
@@ -57,6 +58,7 @@ def _small_session(folder: Path) -> None:
     sample_session(folder, "zemosaic")
     write_views(Material(folder))
     write_start(folder, Start({"target": "reference"}, {"subject": {"label": "x", "identity": {}}}))
+    seal_session(folder)
 
 
 _session = _once(_small_session)
@@ -302,18 +304,21 @@ def _session_read(path: Path) -> Any:
 def _share_made(folder: Path) -> Path:
     from harness.plugin.assemble import write_share
     from harness.session.model import Share, read_session
+    from harness.session.resume import SHARES
 
     _session(folder / "s")
     session = read_session(folder / "s")
-    write_share(folder, "gw0", Share(session.runs, session.judged, session.tests, session.real_sets))
-    return folder / "gw0.json"
+    shares = folder / SHARES
+    shares.mkdir()
+    write_share(shares, "gw0", Share(session.runs, session.judged, session.tests, session.real_sets))
+    return shares / "gw0.json"
 
 
 def _share_read(path: Path) -> Any:
     from harness.plugin.assemble import _read_shares, read_collected
 
     shutil.copyfile(path, path.with_name("x.collected"))
-    return _read_shares(path.parent), read_collected(path.parent)
+    return _read_shares(path.parents[1], path.parent), read_collected(path.parent)
 
 
 def _started_read(path: Path) -> Any:
@@ -414,31 +419,38 @@ U1NIU0lHAAAAAQAAADMAAAALc3NoLWVkMjU1MTkAAAAgIqXxW6bEGq9YzQp1mE1J0m1T6FPp
 
 
 def _guard_answers() -> str:
-    end = {"cause": "ended", "code": 0, "strays": 0, "left": [], "dropped": 0, "printed": "x"}
-    return f"{json.dumps({'guard': 11, 'pid': 12})}\n{json.dumps(end)}\n"
+    end = {"secret": "s", "cause": "ended", "code": 0, "strays": 0, "left": [], "dropped": 0, "printed": "x"}
+    return f"{json.dumps({'secret': 's', 'guard': 11, 'pid': 12})}\n{json.dumps(end)}\n"
 
 
 def _guard_read(path: Path) -> Any:
     """Let the harness's side of the guard read forged answers, without starting anything."""
     import queue
 
-    from harness.watch import tree
-    from harness.watch.guard import Guard
+    from harness.watch.guard import Ended, Guard
 
     guard = Guard.__new__(Guard)
     guard.__dict__.update(
-        mark="x", pid=0, guard_pid=0, _grace=0.0, _program="x", _spec={"cwd": "x"}, _answers=queue.Queue(), _ended=None
+        mark="x",
+        _secret="s",
+        _seconds=0.0,
+        _due=None,
+        pid=0,
+        guard_pid=0,
+        _grace=0.0,
+        _program="x",
+        _spec={"cwd": "x"},
+        _answers=queue.Queue(),
+        _ended=None,
     )
     with path.open("rb") as stream:
         guard._process = SimpleNamespace(stdin=None, stdout=stream, kill=lambda: None)
         guard._send = lambda _line: None
+        guard._watch = lambda: None
+        guard._take_over = lambda cause: Ended(cause, None)  # it would kill the processes that the answer names
         guard._read()
-        before, tree.end = tree.end, lambda *_: ()
-        try:
-            guard.start()
-            return guard.wait(0.0)
-        finally:
-            tree.end = before
+        guard.start()
+        return guard.wait(0.0)
 
 
 def _thresholds_read(path: Path) -> Any:

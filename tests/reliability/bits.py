@@ -21,12 +21,13 @@ COMMAND_EVERY = 25
 
 @dataclass(frozen=True)
 class Kept:
-    """A folder that a decision rests on, and what finds its changes: the names of changed files."""
+    """A folder that a decision rests on, and what finds its changes: the names of changed files, or why it is refused."""
 
     name: str
     make: Callable[[Path], Path]
     found: Callable[[Path], list[str]]
     command: bool = True
+    """Whether ``phase3 verify`` compares it, file by file."""
 
 
 def _session(root: Path) -> Path:
@@ -80,7 +81,7 @@ def _damaged(folder: Path) -> list[str]:
         seal = read_seal(folder)
     except SaidError:
         return [SEAL]
-    return [SEAL] if seal is None else [difference.name for difference in differences(folder, seal)]
+    return [SEAL] if seal is None else [name for name, _ in differences(folder, seal)]
 
 
 def _copy(root: Path) -> Path:
@@ -150,7 +151,8 @@ def flipped(kept: Kept, folder: Path, path: Path, place: int, bit: int, *, comma
     path.write_bytes(changed)
     try:
         found = kept.found(folder)
-        if not any(inner == name or path.name in name for name in found):
+        # A copy that differs is refused as a whole; in a session and a record the file is named.
+        if not found or (kept.command and not any(inner == name or path.name in name for name in found)):
             return Attempt(what, UNSEEN, f"found: {found}")
         if command and kept.command:
             return Attempt(what, *_of_command(folder, path.name))
