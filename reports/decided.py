@@ -14,7 +14,7 @@ def decided(session: Session, lang: Language) -> tuple[Badge, str, str]:
     """Return the badge of the title, the title, and a sentence with the counts of tests."""
     mark, title, counts = headline(session, lang)
     outcomes = [row.outcome for row in session.requirements if row.section == DEFINITION_OF_DONE]
-    if session.self_test or session.interrupted is not None or not outcomes:
+    if session.self_test or session.interrupted is not None or session.doubts or not outcomes:
         return mark, title, counts
     fails, unknowns, opens = (outcomes.count(o) for o in (Outcome.FAIL, Outcome.UNKNOWN, Outcome.NOT_EVALUATED))
     say = lang.say

@@ -15,6 +15,18 @@ CONTROLS = frozenset({"control", "control-pair"})
 
 def headline(session: Session, lang: Language) -> tuple[Badge, str, str]:
     """Return the badge of the title, the title, and one sentence with counts."""
+    mark, title, sentence = _headline(session, lang)
+    if not session.doubts:
+        return mark, title, sentence
+    doubts = " ".join(lang.render(doubt) for doubt in session.doubts)
+    if session.outcome is not Outcome.FAIL:
+        mark = badge(session.outcome, lang)
+        title = lang.say("{target}: it is not known whether the session is as its runs left it", target=session.target)
+    return mark, title, f"{doubts} {sentence}"
+
+
+def _headline(session: Session, lang: Language) -> tuple[Badge, str, str]:
+    """Return the badge, the title and the sentence of a session without a doubt about its files."""
     if session.interrupted is not None:
         return _interrupted(session, lang)
     if session.self_test:

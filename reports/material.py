@@ -11,7 +11,7 @@ from PIL import Image
 
 from harness.record.reader import Record, read_record
 from harness.record.values import RecordError, inside
-from harness.session.model import RunEntry, read_hashed
+from harness.session.model import RunEntry, Session, read_hashed
 from harness.signoff.standing import Standing, beside
 from reports.html import skymap
 from reports.not_covered import Size, sizes
@@ -22,12 +22,13 @@ T = TypeVar("T")
 class Material:
     """A session and its records. A record is read on first use and then kept.
 
-    Raises ``ValueError`` when the folder contains no readable session.
+    ``read`` is the session with the SHA-256 of its file, where they were read before. Raises ``ValueError`` when the folder
+    contains no readable session.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, read: tuple[Session, str] | None = None) -> None:
         self.folder = folder
-        self.session, self.sha256 = read_hashed(folder)
+        self.session, self.sha256 = read_hashed(folder) if read is None else read
         self.runs: Mapping[str, RunEntry] = {run.key: run for run in self.session.runs}
         self._records: dict[str, Record | str] = {}
         self._photographs: dict[Path, Image.Image | None] = {}

@@ -101,5 +101,6 @@ def _limits(row: Requirement, session: Session, runs: Sequence[Size], lang: Lang
         yield lang.say("Cases that were not run: {missing}.", missing=", ".join(row.missing))
     if session.interrupted is not None:
         yield lang.render(session.interrupted)
+    yield from (lang.render(doubt) for doubt in session.doubts)
     yield from not_covered(session, runs, lang)
     yield from (f"△ {finding_line(known, lang)}" for known in known_findings(session))

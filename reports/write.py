@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.language.system import CODES
-from reports.html.render import write_reports
+from harness.record.whole import Content, NotWrittenError, encoded, write_together
+from harness.session.integrity import note
+from reports.html.render import reports
 from reports.junit import junit
 from reports.material import Material
 from reports.summary import summary
@@ -16,16 +18,25 @@ JUNIT = "junit.xml"
 
 
 def write_views(material: Material) -> tuple[Path, ...]:
-    """Write the report and the summary in each language, and JUnit, into the session's folder; return their paths."""
-    paths = (*write_reports(material), *write_summaries(material), material.folder / JUNIT)
-    paths[-1].write_bytes(junit(material.session))
-    return paths
+    """Write the report and the summary in each language, and JUnit, into the session's folder; return their paths.
+
+    The manifest of a session that has one is brought up to date.
+    Raises ``NotWrittenError``, with the command that writes them again, when there is no room; the older ones stay then.
+    """
+    files: dict[Path, Content] = {**reports(material), **summaries(material)}
+    files[material.folder / JUNIT] = junit(material.session)
+    try:
+        write_together(files)
+        note(material.folder, (path.name for path in files))
+    except NotWrittenError as error:
+        error.again = ("phase3", "report", str(material.folder))
+        raise
+    return tuple(files)
 
 
-def write_summaries(material: Material) -> tuple[Path, ...]:
-    """Write the summary in each language; return their paths."""
-    paths = tuple(material.folder / SUMMARIES[code] for code in CODES)
-    for code, path in zip(CODES, paths, strict=True):
-        page = summary(material.session, code, material.sha256, material.sizes, material.standing)
-        path.write_text(page, encoding="utf-8", newline="\n")
-    return paths
+def summaries(material: Material) -> dict[Path, bytes]:
+    """Return the summary in each language, by its path."""
+    found = {
+        code: summary(material.session, code, material.sha256, material.sizes, material.standing) for code in CODES
+    }
+    return {material.folder / SUMMARIES[code]: encoded(text) for code, text in found.items()}

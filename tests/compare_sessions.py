@@ -8,6 +8,7 @@ from astropy.io import fits
 from harness.record.reader import read_request
 from harness.record.seal import seal
 from harness.run.measure import measure
+from harness.session.integrity import seal_session
 from harness.session.model import read_session, write_session
 from tests.sample_session import cards, sample_session
 
@@ -24,6 +25,7 @@ def session_with_mosaics(folder, kind="reference", **changes):
     session = sample_session(folder, kind)
     for run in session.runs:
         write_mosaic(folder / run.record, changes.get(run.key.replace("-", "_")))
+    seal_session(folder)
     return session
 
 

@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from harness.plugin.hooks import selected
+from harness.session.integrity import seal_session
 from harness.session.model import write_session
 
 
@@ -29,6 +30,7 @@ def written(tmp_path):
         folder = tmp_path / name
         folder.mkdir()
         write_session(session, folder)
+        seal_session(folder)
         return folder
 
     return make

@@ -23,6 +23,7 @@ from harness.record.reader import read_record
 from harness.record.request import DatasetFacts, FrameFacts, Hold, Request, TargetFacts
 from harness.record.seal import seal
 from harness.session.checklist import evaluate, read_lines
+from harness.session.integrity import seal_session
 from harness.session.model import JudgedRun, RealSet, RunEntry, Session, TestEntry, write_session
 from harness.session.rows import with_rows
 from harness.session.run_matrix import RUNS
@@ -385,4 +386,5 @@ def sample_session(folder, kind="reference", *, hostile=False, sealed=True):
     )
     session = with_rows(session)
     write_session(session, folder)
+    seal_session(folder)
     return session

@@ -16,7 +16,8 @@ from harness.record.products import Products
 Mask = NDArray[np.bool_]
 Cards = Mapping[str, str | int | float]
 
-_MOST_ELEMENTS = 100_000_000
+_MOST_ELEMENTS = 40_000_000
+"""The checks take 8 bytes for each: 320 MB. The mask of a mosaic has at most 25 million (``harness/run/measure.py``)."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def canvas_of(
     left, bottom = math.ceil(-x.min()) + margin, math.ceil(-y.min()) + margin
     right, top = math.ceil(x.max() - columns + 1) + margin, math.ceil(y.max() - rows + 1) + margin
     shape = (bottom + rows + top, left + columns + right)
-    if shape[0] * shape[1] > max(_MOST_ELEMENTS, 16 * rows * columns):
+    if shape[0] * shape[1] > _MOST_ELEMENTS:
         raise ValueError(
             f"expected mosaics and frames on neighbouring sky, found {shape[0]} x {shape[1]} elements of mask: check the WCS"
         )

@@ -6,13 +6,13 @@ have been edited: a value that is missing, not a number or not finite gives no f
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
 from harness.language.message import Message
+from harness.record.values import is_finite
 
 Evidence = Mapping[str, Any]
 Numbers = tuple[float, ...]
@@ -94,8 +94,7 @@ def significant(value: float) -> float:
 def number_in(evidence: Evidence, name: str) -> float | None:
     """Return a number of the evidence; ``None`` if it is missing, not a number or not finite."""
     value = evidence.get(name)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return value if is_number else None
+    return value if is_finite(value) else None
 
 
 def size_in(evidence: Evidence, name: str) -> int | None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.measure import label, regionprops_table
 
 from harness.analysis.footprint import pixel_area, sky_of
 from harness.analysis.wcs import Cards
+
+_STRIP = 256  # rows whose labels are counted at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,29 +60,42 @@ def components(missing: NDArray[np.bool_], wcs: Cards, min_area: int = 1, erode:
         size = 2 * erode + 1
         core = ndimage.minimum_filter(found.view(np.uint8), size, mode="constant", cval=1)
         found = ndimage.maximum_filter(core, size, mode="constant", cval=0).astype(np.bool_) & found
-    labels = label(found, connectivity=2)
-    areas = np.bincount(labels.ravel())
-    large = areas >= max(min_area, 1)
-    large[0] = False
-    if not large.any():
-        return ()
-    labels = (np.cumsum(large) * large)[labels]
-    table = regionprops_table(labels, properties=("area", "bbox", "centroid", "image"))
     made = []
-    for i in range(len(table["area"])):
-        row, column = float(table["centroid-0"][i]) + top, float(table["centroid-1"][i]) + left
-        area = int(table["area"][i])
+    for (down, across), mask in _labelled(found, min_area):
+        area = int(np.count_nonzero(mask))
+        first_row, first_column = down.start + top, across.start + left
+        row = first_row + float(mask.sum(axis=1) @ np.arange(mask.shape[0])) / area
+        column = first_column + float(mask.sum(axis=0) @ np.arange(mask.shape[1])) / area
         ra, dec = sky_of(wcs, column, row)
-        first_row, first_column, end_row, end_column = (int(table[f"bbox-{k}"][i]) for k in range(4))
         made.append(
             Component(
                 area=area,
-                box=(first_row + top, first_column + left, end_row + top, end_column + left),
+                box=(first_row, first_column, down.stop + top, across.stop + left),
                 centroid=(row, column),
                 ra=float(ra),
                 dec=float(dec),
                 solid_angle=area * pixel_area(wcs, column, row),
-                mask=np.asarray(table["image"][i], dtype=np.bool_),
+                mask=mask,
             )
         )
     return tuple(sorted(made, key=lambda c: (-c.area, c.box)))
+
+
+def _labelled(found: NDArray[np.bool_], min_area: int) -> Iterator[tuple[tuple[slice, slice], NDArray[np.bool_]]]:
+    """Yield the box of each region of at least ``min_area`` pixels, and its mask in the box.
+
+    Takes 4 bytes for each pixel, where a measurement of all regions at once takes 50: a mask may have 50 million.
+    """
+    labels = np.empty(found.shape, dtype=np.int32)
+    count = int(ndimage.label(found, np.ones((3, 3)), output=labels))
+    strips = [labels[start : start + _STRIP] for start in range(0, len(labels), _STRIP)]
+    areas = np.zeros(count + 1, dtype=np.int64)
+    for strip in strips:
+        areas += np.bincount(strip.ravel(), minlength=count + 1)
+    large = areas >= max(min_area, 1)
+    large[0] = False
+    new = (np.cumsum(large) * large).astype(np.int32)
+    for strip in strips:
+        strip[...] = new[strip]
+    for number, (down, across) in enumerate(ndimage.find_objects(labels), 1):
+        yield (down, across), labels[down, across] == number

@@ -19,6 +19,8 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from harness.analysis.headers import UNPARSABLE
+
 Cards = Mapping[str, str | int | float]
 
 CARD = re.compile(
@@ -41,12 +43,20 @@ class FootprintError(ValueError):
 
 
 def wcs_cards(header: Any) -> dict[str, str | int | float]:
-    """Return the WCS cards of a header as built-in types. Of a card that occurs twice the last one counts, as in ``wcslib``."""
-    return {
-        key: value
-        for key, value in header.items()
-        if CARD.fullmatch(key) and isinstance(value, str | int | float) and not isinstance(value, bool)
-    }
+    """Return the WCS cards of a header as built-in types. Of a card that occurs twice the last one counts, as in ``wcslib``.
+
+    A card that ``astropy`` can't parse is left out, as ``wcslib`` leaves it out. Other cards are not parsed at all.
+    """
+    found: dict[str, str | int | float] = {}
+    for card in header.cards if hasattr(header, "cards") else ():
+        try:
+            key = card.keyword
+            value = card.value if CARD.fullmatch(key) else None
+        except UNPARSABLE:
+            continue
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
+            found[key] = value
+    return found
 
 
 def on_sky(cards: Cards) -> dict[str, str | int | float]:

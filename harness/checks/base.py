@@ -122,7 +122,7 @@ def _with_taken_over(verdict: Verdict, runs: Runs) -> Verdict:
 
 
 def _sealed(runs: Runs) -> Message | None:
-    """Require that the records of the run, its pair and the baseline are sealed and unchanged."""
+    """Require that the records of the run, its pair and the baseline are sealed, unchanged, and within the harness's limits."""
     for record in (runs.run, runs.pair, runs.baseline):
         if record is None:
             continue
@@ -132,6 +132,9 @@ def _sealed(runs: Runs) -> Message | None:
         if record.damage:
             what = "; ".join(record.damage[:3])
             return say("The record of {target} ({retention}) is damaged: {what}.", **names, what=what)
+        if record.beyond:
+            what = "; ".join(record.beyond[:3])
+            return say("Nothing is concluded from the record of {target} ({retention}): {what}.", **names, what=what)
     return None
 
 
@@ -176,7 +179,7 @@ _FAILED_ITSELF: Mapping[str, tuple[Message, Message]] = MappingProxyType(
 
 def _failed(runs: Runs) -> Message | None:
     """Return the sentence on the first failure of the target itself in a sealed run; ``None`` without any."""
-    if runs.run.seal is None or runs.run.damage:
+    if runs.run.seal is None or runs.run.damage or runs.run.beyond:
         return None
     return next((own_failure_sentence(failure) for failure in of_target(runs.run, runs.baseline)), None)
 
@@ -184,7 +187,7 @@ def _failed(runs: Runs) -> Message | None:
 def _end(runs: Runs) -> Message | None:
     """Require that a sealed run reached its end."""
     seal = runs.run.seal
-    if seal is None or runs.run.damage or seal.state == "done":
+    if seal is None or runs.run.damage or runs.run.beyond or seal.state == "done":
         return None
     if (failed := _failed(runs)) is not None:
         return failed

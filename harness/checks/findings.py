@@ -20,6 +20,7 @@ from harness.analysis.figure import Evidence
 from harness.analysis.stars import rounded
 from harness.checks.thresholds import Thresholds
 from harness.language.message import Message, say
+from harness.record.values import is_finite
 
 Value = float | tuple[float, ...]
 """A measured quantity: a number, or a vector."""
@@ -225,5 +226,4 @@ def _value(entry: Any) -> Value | None:
 
 
 def _finite(value: Any) -> float | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if is_number else None
+    return float(value) if is_finite(value) else None

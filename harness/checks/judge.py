@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 
 from harness.analysis.phase3 import losses
@@ -35,6 +37,9 @@ from harness.checks.thresholds import Thresholds, read_thresholds
 from harness.language.message import SaidError, say
 from harness.record.comparison import Comparison
 from harness.verdict import Outcome, Verdict
+
+LONGEST_ERROR = 300
+"""Characters of a check's own error that its verdict shows."""
 
 ALL: Mapping[str, Check] = MappingProxyType(
     {
@@ -83,7 +88,22 @@ def judge(runs: Runs, names: Iterable[str] | None = None, thresholds: Thresholds
             )
         )
     limits = _default_limits() if thresholds is None else thresholds
-    return tuple(_with_standing(ALL[name](runs, limits), runs, limits) for name in wanted)
+    return tuple(_tried(name, runs, limits) for name in wanted)
+
+
+def _tried(name: str, runs: Runs, limits: Thresholds) -> Verdict:
+    """Judge a run with one check. A check that stops with an error of its own is unknown, and the others still judge."""
+    try:
+        return _with_standing(ALL[name](runs, limits), runs, limits)
+    except Exception as error:  # noqa: BLE001 -- a record may hold anything; a finished run must not be lost for one check
+        what = f"{type(error).__name__}: {error}"[:LONGEST_ERROR]
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        sentence = say(
+            "The check stopped with an error of its own ({error}): the record is odd, or the harness has a defect. Report it.",
+            error=what,
+        )
+        evidence = {"exception": f"{what} ({Path(place.filename).name}:{place.lineno})"}
+        return Verdict(name, Outcome.UNKNOWN, sentence, evidence, axis=ALL[name].axis)
 
 
 def _with_standing(verdict: Verdict, runs: Runs, limits: Thresholds) -> Verdict:

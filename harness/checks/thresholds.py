@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
+
+from harness.language.message import SaidError, say
+from harness.record.values import UNREADABLE
 
 DEFAULT = Path(__file__).with_name("thresholds.toml")
+
+
+class ThresholdsError(SaidError):
+    """Raised when the limits can't be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +45,26 @@ class Thresholds:
 
 
 def read_thresholds(path: Path = DEFAULT) -> Thresholds:
-    """Read the limits. Raises ``ValueError`` when a limit lacks its value, unit, reason or fit."""
+    """Read the limits. Raises ``ThresholdsError`` when the file, or a part of it such as the reason of a limit, can't be read."""
     limits: dict[str, Threshold] = {}
-    for check, table in tomllib.loads(path.read_text(encoding="utf-8")).items():
-        for name, entry in table.items():
-            missing = {"value", "unit", "reason", "fitted_on"} - set(entry)
-            if missing:
-                raise ValueError(f"expected {check}.{name} in {path} to have {', '.join(sorted(missing))}: add them")
-            limits[f"{check}.{name}"] = Threshold(
-                float(entry["value"]), entry["unit"], entry["reason"], entry["fitted_on"]
+    try:
+        for check, table in tomllib.loads(path.read_text(encoding="utf-8")).items():
+            for name, entry in table.items():
+                limits[f"{check}.{name}"] = _threshold(f"{check}.{name}", entry)
+    except (AttributeError, *UNREADABLE) as error:
+        raise ThresholdsError(
+            say(
+                "expected limits in {path}, found: {error}; install the harness again", path=str(path), error=str(error)
             )
+        ) from error
     return Thresholds(MappingProxyType(limits))
+
+
+def _threshold(name: str, entry: Any) -> Threshold:
+    missing = {"value", "unit", "reason", "fitted_on"} - set(entry)
+    if missing:
+        raise ValueError(f"expected {name} to have {', '.join(sorted(missing))}: add them")
+    value = float(entry["value"])
+    if not math.isfinite(value):
+        raise ValueError(f"expected a number as {name}, found {value}")
+    return Threshold(value, str(entry["unit"]), str(entry["reason"]), str(entry["fitted_on"]))

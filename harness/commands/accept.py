@@ -41,10 +41,11 @@ def _accept(options: argparse.Namespace, translate: Translate) -> int:
     from harness.compare.build import compare
     from harness.compare.sides import read_side
     from harness.language.catalogue import language
+    from harness.session.integrity import read_sealed
     from harness.verdict import Outcome
     from reports.compared import output_lines, rows
 
-    before, after = read_side(options.a), read_side(options.b)
+    before, after = read_side(options.a, read_sealed), read_side(options.b, read_sealed)
     if after.session is None:
         raise SaidError(
             say(

@@ -60,7 +60,9 @@ def register(commands: Commands, text: Text) -> None:
 def _make(options: argparse.Namespace, translate: Translate) -> int:
     from harness.field.case_file import CaseError, make
     from harness.record.reader import read_record
+    from harness.session.integrity import require_known
 
+    require_known(options.record)
     case = make(read_record(options.record))
     path = options.output or Path(f"{_file_stem(case)}.phase3.json")
     try:

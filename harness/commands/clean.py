@@ -9,6 +9,8 @@ from pathlib import Path
 
 from harness.commands.console import Commands, Text, line, root, tell
 from harness.language.message import Translate, counted, say
+from harness.record import limits
+from harness.record.values import read_text
 
 KEPT = 5
 
@@ -111,8 +113,8 @@ def old(place: Path, kind: str, keep: int) -> Iterator[Old]:
 def _latest(place: Path) -> str:
     """Return the name of the newest session, which reports are read from; empty without one."""
     try:
-        return Path((place / "latest").read_text(encoding="utf-8").strip()).name
-    except OSError:
+        return Path(read_text(place / "latest", limits.SMALL_BYTES).strip()).name
+    except (OSError, ValueError):
         return ""
 
 

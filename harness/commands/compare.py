@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from harness.commands.console import Commands, Text, tell, user_path
 from harness.language.message import Translate, say
-from harness.verdict import exit_status
+from harness.verdict import Outcome, exit_status, merge
 
 
 def register(commands: Commands, text: Text) -> None:
@@ -39,26 +40,28 @@ def add_sides(parser: argparse.ArgumentParser, text: Text) -> None:
 
 
 def _compare(options: argparse.Namespace, translate: Translate) -> int:
-    import json
-
     from harness.compare.build import compare
     from harness.compare.sides import read_side
     from harness.language.catalogue import language
+    from harness.record.whole import Content, visible_json, write_all_named
+    from harness.session.integrity import read_intact
     from reports.compared import rows, text
-    from reports.html.compared import write_pages
+    from reports.html.compared import pages
 
-    sides = read_side(options.a), read_side(options.b)
+    sides = read_side(options.a, read_intact), read_side(options.b, read_intact)
     changes = compare(*sides)
     lang = language(options.lang)
-    written = []
+    files: dict[Path, Content] = {}
     if options.json is not None:
-        content = json.dumps(changes.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
-        options.json.write_text(f"{content}\n", encoding="utf-8", newline="\n")
-        written.append(options.json)
+        files[options.json] = visible_json(changes.to_json())
     if options.html is not None:
-        written += write_pages(changes, *sides, options.html)
+        files |= pages(changes, *sides, options.html)
+    write_all_named(files)
+    doubts = [doubt for side in sides if side.session is not None for doubt in side.session.doubts]
     # Last, because a reader that goes away (as in "| head") ends the command.
     print(text(rows(changes, lang), lang))
-    for path in written:
+    for path in files:
         tell(say("Written: {path}", path=str(path)), translate)
-    return exit_status(changes.outcome)
+    for doubt in doubts:
+        tell(doubt, translate)
+    return exit_status(merge([changes.outcome, *((Outcome.UNKNOWN,) if doubts else ())]))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from harness.commands.console import Commands, Text, line, tell, user_path
 from harness.language.message import Translate, say, sentences_of, visible
+from harness.record.values import read_text
 from harness.verdict import Outcome, exit_status
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ def session_in(folder: Path) -> Path | None:
 
 def _merged(out: Path, sessions: Sequence[Path], problems: list[str], translate: Translate) -> Session | None:
     """Merge the sessions, without the targets' output files, and write the views; append to ``problems`` what prevents it."""
+    from harness.session.integrity import read_sealed
     from harness.session.merge import merge_sessions
     from reports.material import Material
     from reports.write import write_views
@@ -114,7 +116,7 @@ def _merged(out: Path, sessions: Sequence[Path], problems: list[str], translate:
     if not sessions:
         return None
     try:
-        session = merge_sessions(out, sessions, outputs=False)
+        session = merge_sessions(out, sessions, outputs=False, read=read_sealed)
         for path in write_views(Material(out)):
             tell(say("Written: {path}", path=str(path)), translate)
     except (ValueError, OSError) as error:
@@ -133,7 +135,7 @@ def _show(conclusion: Conclusion, problems: Sequence[str], page: Path | None, tr
 
     lines = [f"# ✗ {_word(conclusion, translate)}", "", *(f"- {escape(problem)}" for problem in problems), ""]
     shown = "\n".join(lines) + "\n" if problems else ""
-    _append("GITHUB_STEP_SUMMARY", shown + (page.read_text(encoding="utf-8") if page else ""))
+    _append("GITHUB_STEP_SUMMARY", shown + (read_text(page) if page else ""))
     _append("GITHUB_OUTPUT", f"verdict={conclusion.word}\n")
 
 

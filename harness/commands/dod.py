@@ -30,12 +30,13 @@ def _dod(options: argparse.Namespace, translate: Translate) -> int:
     from harness.language.catalogue import language
     from harness.session.checklist import DEFINITION_OF_DONE
     from harness.session.definition_of_done import read, together
+    from harness.session.integrity import read_intact
     from reports.document.definition_of_done import write
     from reports.document.one_page import Sources
     from reports.rows import done_badge
     from reports.terminal import row_line
 
-    done = together(read(options.session), options.subject)
+    done = together(read(options.session, read_intact), options.subject)
     stem = "".join(c if c.isalnum() else "-" for c in done.subject.rpartition(" ")[2]).strip("-")
     sources = Sources()
     paths = write(done, options.output or Path(f"validation-{stem[:40]}.md"), sources)
@@ -48,6 +49,9 @@ def _dod(options: argparse.Namespace, translate: Translate) -> int:
     line(f"{shown.sign} {lang.say('{label}: {text}', label=shown.word, text=whole)}")
     for sentence in sources.signoffs(done, lang):
         line(sentence)
+    for part in done.parts:
+        for doubt in part.session.doubts:
+            tell(say("{label}: {text}", label=str(part.folder), text=doubt.render(translate)), translate)
     for path in paths:
         tell(say("Written: {path}", path=str(path)), translate)
     return exit_status(done.outcome)

@@ -10,7 +10,7 @@ from harness.commands.console import Commands, Text, line, show, tell, user_path
 from harness.language.message import Translate, say
 from harness.record.convert import to_json
 from harness.session.roles import role_name
-from harness.verdict import exit_status, merge
+from harness.verdict import Outcome, exit_status, merge
 
 
 def register(commands: Commands, text: Text) -> None:
@@ -41,6 +41,7 @@ def _judge(options: argparse.Namespace, translate: Translate) -> int:
     from harness.checks.judge import judge
     from harness.record.comparison import Comparison
     from harness.record.reader import read_record
+    from harness.session.integrity import require_known
 
     folders: Comparison[Path] = Comparison(
         options.record,
@@ -50,6 +51,7 @@ def _judge(options: argparse.Namespace, translate: Translate) -> int:
         tuple((run, pair) for run, pair in options.timed),
         tuple(options.size),
     )
+    folders.map(require_known)
     verdicts = judge(folders.map(read_record), options.check)
     if not options.json:
         return show(verdicts, translate)
@@ -60,7 +62,8 @@ def _judge(options: argparse.Namespace, translate: Translate) -> int:
 
 def _session(options: argparse.Namespace, translate: Translate) -> int:
     from harness.language.catalogue import language
-    from harness.session.model import SessionError, read_session
+    from harness.session.integrity import other_limits, read_intact
+    from harness.session.model import SessionError
     from harness.session.rejudge import changes, judge_again
     from harness.signoff.standing import beside
     from reports.badges import BEFORE
@@ -72,12 +75,17 @@ def _session(options: argparse.Namespace, translate: Translate) -> int:
                 "expected a session alone, found options with records: leave them out; the session names the runs to compare"
             )
         )
-    session = read_session(options.record)
+    session, _ = read_intact(options.record)
     again = judge_again(options.record, session, options.check)
-    outcome = merge(judged.outcome for judged in again if judged.role not in BEFORE)
+    outcomes = [judged.outcome for judged in again if judged.role not in BEFORE]
+    outcome = merge([*outcomes, *((Outcome.UNKNOWN,) if session.doubts else ())])
     if options.json:
         _print_json({"outcome": str(outcome), "judged": again})
         return exit_status(outcome)
+    for doubt in session.doubts:
+        tell(doubt, translate)
+    if other_limits(options.record):
+        tell(say("The limits of the checks are not those with which the session was judged."), translate)
     runs = zip(session.judged, again, strict=True)
     found = [(after, change) for before, after in runs for change in changes(before, after)]
     for run, change in found:

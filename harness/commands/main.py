@@ -30,9 +30,10 @@ from harness.commands import (
     sign,
     verify,
 )
-from harness.commands.console import Commands, line, own_options
+from harness.commands.console import Commands, line, own_options, quoted
 from harness.language.argparse_words import speaking
 from harness.language.message import Message, Translate, say, sentences_of
+from harness.record.whole import NotWrittenError, as_said
 
 USAGE = 2
 BROKEN_PIPE = 141
@@ -82,11 +83,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except (ValueError, OSError) as error:
-        for problem in sentences_of(error, translate):
+        # What remains unwritten is said with the command that writes it again: the files are as they were before.
+        again = _again(error, words)
+        for problem in (*sentences_of(as_said(error), translate), *(message.render(translate) for message in again)):
             said = say("phase3: {error}", error=own_options(problem, options))
             line(said.render(translate), error=True)
         return USAGE
     return status
+
+
+def _again(error: Exception, words: Sequence[str]) -> tuple[Message, ...]:
+    """Return the sentence on how to write again what could not be written; nothing for another error."""
+    if not isinstance(as_said(error), NotWrittenError):
+        return ()
+    command = getattr(error, "again", ()) or ("phase3", *words)
+    return (say("Older files are unchanged. To write it again: {command}", command=quoted(command)),)
 
 
 def _language(words: Sequence[str], codes: Sequence[str]) -> str:

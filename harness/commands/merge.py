@@ -22,11 +22,12 @@ def register(commands: Commands, text: Text) -> None:
 
 
 def _merge(options: argparse.Namespace, translate: Translate) -> int:
+    from harness.session.integrity import read_sealed
     from harness.session.merge import merge_sessions
     from reports.material import Material
     from reports.write import write_views
 
-    session = merge_sessions(options.out, options.session, outputs=not options.without_outputs)
+    session = merge_sessions(options.out, options.session, outputs=not options.without_outputs, read=read_sealed)
     for path in write_views(Material(options.out)):
         tell(say("Written: {path}", path=str(path)), translate)
     return exit_status(session.outcome)

@@ -8,7 +8,8 @@ import time
 from typing import TYPE_CHECKING
 
 from harness.commands.console import Commands, Text, line, new_folder, quoted, root, show, tell, user_path
-from harness.language.message import Translate, say
+from harness.language.message import Message, Translate, say, sentences_of
+from harness.record.whole import as_said
 from harness.verdict import Outcome, Verdict, exit_status, merge
 
 if TYPE_CHECKING:
@@ -46,18 +47,24 @@ def _record(options: argparse.Namespace, translate: Translate) -> int:
 def _recorded(options: argparse.Namespace, folder: Path, translate: Translate) -> int:
     """Record the command below a folder, judge its mosaics, and return the exit status."""
     from harness.checks.judge import judge
-    from harness.field.observe import NothingRecordedError, record_command
+    from harness.field.observe import NothingRecordedError, PartlyRecordedError, record_command
     from harness.record.comparison import Comparison
 
+    problems: tuple[Message, ...] = ()
     try:
         inputs: dict[Path, Path] = {}
         records = record_command(options.words, folder, options.seconds, _echo, inputs)
+    except PartlyRecordedError as error:
+        records, problems = error.records, error.messages
     except NothingRecordedError as error:
         if not error.imported:
             raise  # ZeMosaic was never imported: the command is wrong
         line(say("phase3: {error}", error=error.messages[0].render(translate)).render(translate), error=True)
         return UNKNOWN
     verdicts: list[Verdict] = []
+    for problem in problems:
+        line(say("phase3: {error}", error=problem.render(translate)).render(translate), error=True)
+        verdicts.append(Verdict("record", Outcome.UNKNOWN, problem))
     for record in records:
         tell(say("Record: {path}", path=str(record.folder)), translate)
         if record.seal is not None and record.seal.reason:
@@ -88,9 +95,9 @@ def _again(record: Record, frames: Path, options: argparse.Namespace, translate:
     try:
         make(record).write(file)
         return repeat(run, translate)
-    except CaseError as error:
-        for message in error.messages:
-            tell(message, translate)
+    except (CaseError, OSError) as error:
+        for sentence in sentences_of(as_said(error), translate):
+            line(sentence)
         return (Verdict("pair", Outcome.UNKNOWN, say("The pair could not be made.")),)
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from harness.commands.console import Commands, Text, line, tell, user_path
 from harness.language.message import Translate, say
+from harness.record import limits
+from harness.record.values import read_text
 from harness.verdict import exit_status
 
 
@@ -21,11 +23,17 @@ def register(commands: Commands, text: Text) -> None:
 
 def _report(options: argparse.Namespace, translate: Translate) -> int:
     from harness.language.catalogue import language
+    from harness.session.integrity import read_intact
     from reports.material import Material
     from reports.signoff import standing_line
     from reports.write import write_views
 
-    material = Material(options.session or _latest())
+    folder = options.session or _latest()
+    # The views are written again, so they may have been changed.
+    session, sha256 = read_intact(folder, views=False)
+    for doubt in session.doubts:
+        tell(doubt, translate)
+    material = Material(folder, (session, sha256))
     for path in write_views(material):
         tell(say("Written: {path}", path=str(path)), translate)
     if material.standing is not None:
@@ -58,4 +66,4 @@ def _latest() -> Path:
                 where=where,
             )
         )
-    return inside(root, (root / "latest").read_text(encoding="utf-8").strip())
+    return inside(root, read_text(root / "latest", limits.SMALL_BYTES).strip())

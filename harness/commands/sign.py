@@ -57,12 +57,13 @@ def register(commands: Commands, text: Text) -> None:
 
 
 def _sign(options: argparse.Namespace, translate: Translate) -> int:
+    from harness.session.integrity import IntegrityError
     from harness.signoff.signing import NoProgramError
     from harness.signoff.statement import RefusedError
 
     try:
         return _signed(options, translate)
-    except RefusedError as error:
+    except (RefusedError, IntegrityError) as error:
         return said(error, translate, REFUSED)
     except NoProgramError as error:
         return said(error, translate, NOT_KNOWN, say("Without --key the sign-off is written unsigned."))
@@ -78,6 +79,7 @@ def said(error: SaidError, translate: Translate, status: int, *more: Message) ->
 def _signed(options: argparse.Namespace, translate: Translate) -> int:
     from harness.language.catalogue import language
     from harness.language.system import CODES
+    from harness.session.integrity import read_intact
     from harness.signoff.form import read_form
     from harness.signoff.signing import fingerprint
     from harness.signoff.standing import Standing
@@ -88,10 +90,10 @@ def _signed(options: argparse.Namespace, translate: Translate) -> int:
     from reports.html.render import signoff_part
     from reports.material import Material
     from reports.signoff import row_words, seen_rows, standing_words
-    from reports.write import write_summaries
+    from reports.write import summaries
 
     folder, lang = options.session.absolute(), language(options.lang)
-    material = Material(folder)
+    material = Material(folder, read_intact(folder, sealed=True))
     session, sha256 = material.session, material.sha256
     refuse_self_test(session)
     if not options.replace:
@@ -121,9 +123,9 @@ def _signed(options: argparse.Namespace, translate: Translate) -> int:
     statement, pages = compose(folder, session, sha256, decided, by, key=key, language=lang.code, parts=parts)
     if key is not None:
         tell(say("Signing: if ssh-keygen asks, type the passphrase, or touch the security key."), translate)
-    paths = write(folder, statement, pages, options.key)
     material.standing = Standing("unsigned" if key is None else "signed", statement, key)
-    paths += write_summaries(material)
+    shown = {path.name: text for path, text in summaries(material).items()}
+    paths = write(folder, statement, {**pages, **shown}, options.key)
     words = standing_words(material.standing, lang)
     for sentence in (words.title, *words.sentences):
         line(sentence)
@@ -159,6 +161,7 @@ def _require_none(folder: Path, lang: Language) -> None:
 
 def _require_own_pages(material: Material) -> None:
     """Raise ``RefusedError`` if a page is not what this harness makes of the session: the reviewer read something else."""
+    from harness.record.values import read_bytes
     from harness.signoff.page_part import without_part
     from harness.signoff.statement import RefusedError
     from reports.html.build import FILES
@@ -166,7 +169,7 @@ def _require_own_pages(material: Material) -> None:
 
     for code, page in pages(material).items():
         path = material.folder / FILES[code]
-        if path.is_file() and without_part(path.read_bytes()) != page:
+        if path.is_file() and without_part(read_bytes(path)) != page:
             raise RefusedError(
                 say(
                     "{name} is not the page that this harness makes of the session: write the pages with phase3 report, read "

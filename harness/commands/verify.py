@@ -1,8 +1,9 @@
-"""``phase3 verify SIGNOFF``: tell who signed what and when, and whether anything has changed since.
+"""``phase3 verify``: tell whether a session, a record or a sign-off is as it was written, and who signed what and when.
 
 A page that says ``UNSIGNED`` of a sign-off that was signed since then shows the key; nothing else is written.
 
-Exit status: 0 the sign-off holds, 1 it is void, 2 usage, 3 it could not be found out, as for an unsigned one.
+Exit status: 0 nothing has changed and a sign-off holds, 1 something was changed, 2 usage, 3 it could not be found out, as for a
+session without a manifest and for an unsigned sign-off.
 """
 
 from __future__ import annotations
@@ -19,33 +20,91 @@ if TYPE_CHECKING:
 
     from harness.signoff.statement import Statement
 
+_WORST = (REFUSED, NOT_KNOWN, 0)
+
 
 def register(commands: Commands, text: Text) -> None:
     """Add ``verify``."""
     verify = commands.add_parser(
-        "verify", help=text(say("tell who signed a sign-off, and whether the session has changed since"))
+        "verify", help=text(say("tell whether a session, a record or a sign-off has changed, and who signed"))
     )
-    verify.add_argument("signoff", type=user_path, help=text(say("a signoff.json, or the session's folder")))
+    what = say("the folder of a session or of a record, or a signoff.json")
+    verify.add_argument("what", type=user_path, metavar="SESSION", help=text(what))
     signers = say("the keys that you trust, in the format of git's allowed signers")
     verify.add_argument("--allowed-signers", type=user_path, metavar="FILE", help=text(signers))
     verify.set_defaults(command=_verify)
 
 
 def _verify(options: argparse.Namespace, translate: Translate) -> int:
+    from harness.session.integrity import FILE, SESSION
+    from harness.signoff.statement import SIGNOFF
+
+    path: Path = options.what.absolute()
+    if not path.is_dir():
+        return _signoff(options, path, translate)
+    if (path / "request.json").is_file():
+        return _record(path, translate)
+    if not (path / SESSION).exists() and not (path / FILE).exists():
+        return _signoff(options, path / SIGNOFF, translate)
+    status = _session(path, translate)
+    if (path / SIGNOFF).exists():
+        signed = _signoff(options, path / SIGNOFF, translate, update=status != REFUSED)
+        status = min(status, signed, key=_WORST.index)
+    return status
+
+
+def _session(folder: Path, translate: Translate) -> int:
+    """Compare a session with its manifest."""
+    from harness.session.integrity import check, not_sealed, other_limits
+
+    found = check(folder)
+    for _, message in found.changes:
+        _line(REFUSED, message, translate)
+    if not found.sealed:
+        return _end(NOT_KNOWN, not_sealed(), translate)
+    if found.changes:
+        return _end(
+            REFUSED, say("The session was changed. Files that differ: {count}.", count=len(found.changes)), translate
+        )
+    if other_limits(folder):
+        told = say("The limits of the checks are not those with which the session was judged.")
+        line(f"△ {told.render(translate)}")
+    whole = say(
+        "The session is as the harness left it. Whoever can write in its folder can also forge this: only a signature shows more."
+    )
+    return _end(0, whole, translate)
+
+
+def _record(folder: Path, translate: Translate) -> int:
+    """Compare a record with its seal, and its seal with the session that it is in."""
+    from harness.record.seal import SEAL
+    from harness.session.integrity import changes_in_record, require_known
+
+    require_known(folder)
+    if not (folder / SEAL).exists():
+        return _end(NOT_KNOWN, say("The record is not sealed: its run did not reach its end."), translate)
+    found = [message for _, message in changes_in_record(folder, folder.name)]
+    for message in found:
+        _line(REFUSED, message, translate)
+    if found:
+        return _end(REFUSED, say("The record was changed since it was sealed."), translate)
+    return _end(0, say("The record is as it was sealed."), translate)
+
+
+def _signoff(options: argparse.Namespace, path: Path, translate: Translate, *, update: bool = True) -> int:
+    """Compare a session with its sign-off, and tell who signed. With ``update``, pages show a later signature."""
     from harness.language.catalogue import language
     from harness.signoff.statement import SIGNOFF, SignoffError, read_bounded, read_statement
     from harness.signoff.verify import changes, read_differently
     from reports.rows import row_badge, seen_badge
     from reports.signoff import decision_title, row_words
 
-    path: Path = options.signoff.absolute()
-    if path.is_dir():
-        path /= SIGNOFF
     lang = language(options.lang)
     if not path.is_file():
         raise SignoffError(
             say(
-                "expected a sign-off, found no file {path}: name a signoff.json, or write one with phase3 sign",
+                "expected a session, a record or a sign-off, found no file {path}: name a folder with a session.json or a "
+                "request.json, or a signoff.json",
                 path=str(path),
             )
         )
@@ -74,7 +133,7 @@ def _verify(options: argparse.Namespace, translate: Translate) -> int:
         line(f"△ {told}")
     status, reason = _of_signature(path, content, statement, options.allowed_signers)
     _line(status, reason, translate)
-    if not changed and status != REFUSED and path.name == SIGNOFF and statement.predicate.key is None:
+    if update and not changed and status != REFUSED and path.name == SIGNOFF and statement.predicate.key is None:
         _show_later_signature(path.parent, translate)
     if changed:
         return _end(REFUSED, say("The sign-off is void: what it binds is not as it was."), translate)
@@ -107,17 +166,22 @@ def _of_signature(path: Path, content: bytes, statement: Statement, signers: Pat
 
 def _show_later_signature(folder: Path, translate: Translate) -> None:
     """Show the key on pages and summaries that say ``UNSIGNED``, of a sign-off that was signed after they were written."""
+    from harness.record.whole import Content, write_together
+    from harness.session.integrity import note
     from harness.signoff.standing import beside
-    from reports.html.render import show_signature
+    from reports.html.render import signed_pages
     from reports.material import Material
-    from reports.write import write_summaries
+    from reports.write import summaries
 
     standing = beside(folder)
     if standing is None or standing.state != "signed" or standing.key is None:
         return
     try:
-        pages = show_signature(folder, standing.key)
-        paths = (*pages, *write_summaries(Material(folder))) if pages else ()
+        files: dict[Path, Content] = {**signed_pages(folder, standing.key)}
+        if files:
+            files |= summaries(Material(folder))
+        write_together(files)
+        note(folder, (path.name for path in files))
     except OSError as error:
         told = say(
             "The page says UNSIGNED, and can't be written ({error}): run phase3 report on the session where it can be",
@@ -125,7 +189,7 @@ def _show_later_signature(folder: Path, translate: Translate) -> None:
         )
         line(f"△ {told.render(translate)}")
         return
-    for path in paths:
+    for path in files:
         tell(say("Written: {path}", path=str(path)), translate)
 
 

@@ -7,7 +7,6 @@ either side change, it no longer holds. It changes no verdict.
 from __future__ import annotations
 
 import json
-import os
 import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -21,6 +20,9 @@ from msgspec import Meta
 from harness.compare.model import AcceptedBy, Changes, ImageChange, OutputChange
 from harness.language.message import Message, say
 from harness.record.convert import ShapeError, from_json, other_names, to_json
+from harness.record.values import read_bytes
+from harness.record.whole import visible_json, write_whole
+from harness.session.integrity import note
 from harness.session.model import SessionError
 
 FORMAT = "phase3-accepted/1"
@@ -82,7 +84,7 @@ def read_accepted(folder: Path) -> AcceptanceFile:
     if not stat.S_ISREG(known.st_mode) or known.st_size > MAX_BYTES:
         raise _refused(path, f"a link, a folder, or more than {MAX_BYTES:,} bytes")
     try:
-        data = msgspec.json.decode(path.read_bytes())
+        data = msgspec.json.decode(read_bytes(path, MAX_BYTES))
     except (ValueError, RecursionError) as error:
         raise _refused(path, str(error)) from error
     found = data.get("format") if isinstance(data, dict) else None
@@ -140,25 +142,9 @@ def accept(folder: Path, changes: Changes, outputs: Iterable[OutputChange], by: 
         ) from error
     known = read_accepted(folder)
     path = folder / FILE
-    _write(path, AcceptanceFile((*known.acceptances, made)))
+    write_whole(path, visible_json(AcceptanceFile((*known.acceptances, made)).to_json()))
+    note(folder, (FILE,))
     return path
-
-
-def _write(path: Path, accepted: AcceptanceFile) -> None:
-    """Write the file in one step: a reader sees the old one or the new one, whole."""
-    part = path.with_name(f"{path.name}.part")
-    try:
-        part.unlink(missing_ok=True)
-        # "x" never follows a link that someone put there: the session may come from anywhere.
-        with part.open("x", encoding="utf-8", newline="\n") as stream:
-            json.dump(accepted.to_json(), stream, indent=1, ensure_ascii=False, allow_nan=False)
-            stream.write("\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def with_acceptance(output: OutputChange, accepted: AcceptanceFile) -> OutputChange:

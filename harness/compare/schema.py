@@ -5,13 +5,13 @@ They are made from the classes. ``python -m harness.compare.schema`` writes them
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from harness.compare import accepted, model
+from harness.record.whole import json_text, write_whole
 from harness.session.schema import schema_of
 from harness.verdict import Outcome
 
@@ -34,4 +34,4 @@ def schemas() -> Mapping[Path, dict[str, Any]]:
 if __name__ == "__main__":
     _FOLDER.mkdir(exist_ok=True)
     for path, content in schemas().items():
-        path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
+        write_whole(path, json_text(content))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.language.message import say
 from harness.record.values import RecordError, inside
-from harness.session.model import RunEntry, Session, SessionError, read_hashed
+from harness.session.model import Read, RunEntry, Session, SessionError, read_hashed
 
 SEPARATOR = "::"
 """Between a session's folder and the key of one of its runs."""
@@ -61,8 +61,8 @@ def record_in(folder: Path, entry: RunEntry) -> Path:
     return place
 
 
-def read_side(given: str) -> Side:
-    """Read what an argument names: a session's folder, ``SESSION::KEY``, or a record's folder.
+def read_side(given: str, read: Read = read_hashed) -> Side:
+    """Read what an argument names: a session's folder, ``SESSION::KEY``, or a record's folder. ``read`` reads a session.
 
     A record's folder inside a session stands for the run of that session.
 
@@ -75,9 +75,9 @@ def read_side(given: str) -> Side:
     folder = _home(given)
     before, separator, key = given.rpartition(SEPARATOR)
     if separator and before and not folder.exists():
-        return _run_of(given, _home(before), key)
+        return _run_of(given, _home(before), key, read)
     if (folder / "session.json").is_file():
-        return Side(given, folder, *read_hashed(folder))
+        return Side(given, folder, *read(folder))
     if not (folder / "request.json").is_file():
         raise SessionError(
             say(
@@ -90,7 +90,7 @@ def read_side(given: str) -> Side:
         if (parent / "session.json").is_file():
             for entry in read_hashed(parent)[0].runs:
                 if inside(parent, entry.record).resolve() == folder.resolve():
-                    return _run_of(given, parent, entry.key)
+                    return _run_of(given, parent, entry.key, read)
     return Side(given, folder)
 
 
@@ -101,8 +101,8 @@ def _home(text: str) -> Path:
         return Path(text)
 
 
-def _run_of(given: str, folder: Path, key: str) -> Side:
-    session, sha256 = read_hashed(folder)
+def _run_of(given: str, folder: Path, key: str, read: Read) -> Side:
+    session, sha256 = read(folder)
     if all(run.key != key for run in session.runs):
         raise SessionError(
             say(

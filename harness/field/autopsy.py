@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.analysis.made import Origin, TakenOver, named, saved_mosaics, taken_over
 from harness.analysis.modes import SDS_DONE, SDS_ON
@@ -28,11 +28,11 @@ from harness.checks.judge import ALL, judge
 from harness.checks.logs import NO_OCCASION
 from harness.field.answer import Facts, answer, wanted_of
 from harness.field.folder_link import link, unlink
+from harness.field.log_lines import records_of, text_of
 from harness.field.origin import MOSAIC, notes_of_earlier_runs, notes_of_other_mosaics, origin_of
 from harness.field.tile_frames import is_whole, short_tiles
 from harness.field.whole_log import BEGUN, DONE, begun_tiles, gaps, level
 from harness.language.message import Message, SaidError, counted, say
-from harness.probe.events import split
 from harness.record.comparison import Comparison
 from harness.record.history import Event, History, TileStep
 from harness.record.leftovers import LeftFile, count_left
@@ -41,6 +41,7 @@ from harness.record.reader import Record
 from harness.record.request import RETENTIONS, DatasetFacts, Mode, Request, Retention, TargetFacts
 from harness.record.seal import EndState, Seal
 from harness.record.truth import Truth
+from harness.record.values import open_regular
 from harness.targets.zemosaic import ZeMosaic
 from harness.verdict import Outcome, Verdict
 
@@ -50,19 +51,7 @@ if TYPE_CHECKING:
 LOG = "zemosaic_worker.log"
 LARGEST = 64 * 2**20
 """How many bytes of a log are read, at its end."""
-_LINES = 1000  # of one log record; no traceback has more
 
-# 2026-11-25 00:20:56,614 - ZeMosaicWorker - INFO - zemosaic_worker._log_and_callback:8258 - message
-_LINE = re.compile(
-    r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[,.]\d{3}) - ([\w.]+) - ([A-Z]+) - ([\w.<>]+):\d+ - (.*)", re.DOTALL
-)
-# A message of the progress callback, with any encoding of the accent.
-_PROGRESS = re.compile(r"\[CL.{1,4}_POUR_GUI: (.*?)\](?: \(Args: (\{.*\})\))?", re.DOTALL)
-_ARGUMENT = re.compile(
-    r"'(\w+)': (?:np\.\w+\()?(?:'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"|(-?\d+(?:\.\d*)?(?:e[-+]?\d+)?)|(True|False))"
-)
-_CALLBACK = "_log_and_callback"
-_LEVELS = MappingProxyType({"WARNING": "WARN"})
 # The second is the patch's own line: newer versions keep a log in the output folder that begins after the first line.
 _RETENTION = re.compile(r"Cache retention mode: (\w+)")
 _COUNTED = re.compile(r"(per_tile) cache retention uses refcount")
@@ -167,11 +156,11 @@ def read_log(path: Path) -> Log:
     """
     if not path.is_file():
         raise SaidError(say("Expected ZeMosaic's log, found no file {path}: name the log.", path=str(path)))
-    with path.open("rb") as stream:
+    with open_regular(path, sys.maxsize, links=True) as stream:
         size = stream.seek(0, 2)
         stream.seek(max(0, size - LARGEST))
-        text = _text(stream.read())
-    lines, strange = _lines(text)
+        text = text_of(stream.read(LARGEST))
+    lines, strange = records_of(text)
     if not lines:
         note = say(
             "No line of {path} is in the format of ZeMosaic's log; send zemosaic_worker.log itself.", path=path.name
@@ -189,71 +178,6 @@ def read_log(path: Path) -> Log:
         gaps=tuple(_gaps(events, cut=not begins, strange=strange)),
         notes=(several,) if len(begins) > 1 else (),
     )
-
-
-def _text(data: bytes) -> str:
-    """Decode a log in the encodings that copying it may cause: UTF-8, UTF-16, or Windows' Western code page."""
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return data.decode("utf-16", "replace")
-    if data[:4096].count(0) > len(data[:4096]) // 4:
-        return data.decode("utf-16-le", "replace")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("cp1252", "replace")
-
-
-def _lines(text: str) -> tuple[list[Event], int]:
-    """Return the records of a log, and the number of unreadable lines, which may have been further records.
-
-    A line that continues a record, such as a traceback's, is part of it. A complete message of the callback has no such lines.
-    """
-    found: list[list[str]] = []
-    strange = 0
-    for line in text.splitlines():
-        if _LINE.match(line):
-            found.append([line])
-        elif found and "\0" not in line and len(found[-1]) < _LINES and not _is_whole_message(found[-1]):
-            found[-1].append(line)
-        elif found:
-            strange += bool(line.strip())
-    return [event for record in found if (event := _event("\n".join(record))) is not None], strange
-
-
-def _is_whole_message(record: Sequence[str]) -> bool:
-    if not record[-1].endswith(("]", "})")):
-        return False
-    line = _LINE.fullmatch("\n".join(record))
-    return line is not None and _PROGRESS.fullmatch(line[5]) is not None
-
-
-def _event(text: str) -> Event | None:
-    line = _LINE.fullmatch(text)
-    if line is None:
-        return None
-    when, logger, level, place, message = line.groups()
-    try:
-        time = datetime.fromisoformat(when.replace(",", "."))
-    except ValueError:
-        return None
-    t = int((time - datetime(1970, 1, 1)).total_seconds() * 1000) * 1_000_000  # noqa: DTZ001 -- a log names no zone
-    progress = _PROGRESS.fullmatch(message)
-    if progress is None and not place.endswith(f".{_CALLBACK}"):
-        return Event(t, 0, "log", "log", message, level, message, MappingProxyType({"logger": logger}))
-    key, rest = split(progress[1] if progress else message)
-    fields = MappingProxyType(dict(_arguments(progress[2] or "") if progress else ()))
-    return Event(t, 0, "log", "callback", key, _LEVELS.get(level, level), rest, fields)
-
-
-def _arguments(text: str) -> Iterator[tuple[str, Any]]:
-    """Yield the arguments that are texts, numbers or booleans, parsed from their Python form; nothing is evaluated."""
-    for name, single, double, figure, truth in _ARGUMENT.findall(text):
-        if figure:
-            yield name, float(figure) if set(figure) & set(".e") else int(figure)
-        elif truth:
-            yield name, truth == "True"
-        else:
-            yield name, re.sub(r"\\(.)", r"\1", single or double)
 
 
 def _beginning(lines: Sequence[Event], begins: Sequence[int]) -> int:
@@ -344,7 +268,7 @@ def _end(log: Log | None) -> tuple[EndState, str]:
     if fatal:
         return "crashed", f"the log says {fatal[-1].text or fatal[-1].key}"[:300]
     last = log.events[-1] if log.events else None
-    what = "nothing" if last is None else (last.text or last.key).splitlines()[0]
+    what = "nothing" if last is None else next(iter((last.text or last.key).splitlines()), "a line without text")
     return "killed", f"the log does not come to the end of the run; it ends with: {what}"[:300]
 
 
@@ -413,7 +337,7 @@ def _measured(
             notes = list(notes_of_earlier_runs(found, origin))
             try:
                 measure(place, request, origin)
-            except MeasureError as error:
+            except (MeasureError, OSError) as error:
                 return None, left, [*notes, say("The mosaic could not be measured: {error}", error=str(error))]
             products = read_products(place)
             return products, left, [*notes, *notes_of_other_mosaics(found, products, origin)]

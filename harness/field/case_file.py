@@ -23,7 +23,8 @@ from harness.record import convert
 from harness.record.reader import Record
 from harness.record.request import FORMAT as REQUEST_FORMAT
 from harness.record.request import DatasetFacts, Request, Retention, TargetFacts
-from harness.record.values import sha256_of
+from harness.record.values import read_any_json, read_text, sha256_of
+from harness.record.whole import write_whole
 from harness.run.inputs import InputError
 from harness.run.stack_plan import NAME as STACK_PLAN
 from harness.run.stack_plan import stack_plan
@@ -104,9 +105,8 @@ class CaseFile:
         }
 
     def write(self, path: Path) -> None:
-        """Write the case as UTF-8 JSON. Raises ``FileExistsError`` instead of replacing a file."""
-        with path.open("x", encoding="utf-8", newline="\n") as stream:
-            stream.write(_readable(self.to_json()) + "\n")
+        """Write the case as UTF-8 JSON. Raises ``FileExistsError`` instead of replacing a file, else ``NotWrittenError``."""
+        write_whole(path, _readable(self.to_json()) + "\n", new=True)
 
     def asks(self, target: TargetFacts, retention: Retention, seconds: float | None = None) -> Request:
         """Return the request of a run of this case.
@@ -149,12 +149,12 @@ def make(record: Record) -> CaseFile:
         When the record is not sealed, or was changed since, or holds something that no other machine can use.
 
     """
-    if record.seal is None or record.damage:
+    if record.seal is None or record.damage or record.beyond:
         raise CaseError(
             say(
                 "Expected a sealed, unchanged record in {folder}, found {what}: record the run again.",
                 folder=str(record.folder),
-                what="; ".join(record.damage[:3]) or "no seal",
+                what="; ".join((*record.damage[:3], *record.beyond[:1])) or "no seal",
             )
         )
     request = record.request
@@ -197,7 +197,7 @@ def _table_of(record: Record) -> str | None:
     path = record.folder / STACK_PLAN
     if record.request.mode != "grid" or not path.is_file():
         return None
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path)
     return re.sub(r'"((?:[^"]|"")*)"', lambda field: '""' if _is_place(field[1]) else field[0], text)
 
 
@@ -234,9 +234,7 @@ def read(path: Path) -> CaseFile:
 
     """
     try:
-        with path.open("rb") as stream:
-            text = stream.read(LARGEST + 1)
-        return from_json(json.loads(text[:LARGEST].decode("utf-8")))  # a file that was cut off is not valid JSON
+        return from_json(read_any_json(path, LARGEST, links=True))
     except CaseError:
         raise
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
@@ -348,7 +346,7 @@ def _problems_of_frames(case: CaseFile) -> Iterator[str]:
 def dataset_digest(facts: DatasetFacts) -> str:
     """Return the SHA-256 that identifies a dataset: that of the sorted ``name sha256`` lines of its frames."""
     lines = "".join(f"{f.name} {f.sha256}\n" for f in sorted(facts.frames, key=lambda f: f.name))
-    return hashlib.sha256(lines.encode()).hexdigest()
+    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 # Frames
@@ -392,7 +390,7 @@ def verify(case: CaseFile, folder: Path) -> Verification:
         path = places.get(frame.name, folder / frame.name)
         if not path.is_file():
             missing.append(frame.name)
-        elif sha256_of(path) != frame.sha256:
+        elif sha256_of(path, links=True) != frame.sha256:
             changed.append(frame.name)
     known = {frame.name for frame in case.request.dataset.frames}
     extra = sorted(set(places) - known)

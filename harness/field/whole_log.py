@@ -46,6 +46,9 @@ _OF_CHUNKS = 1000
 _STEPS = ("mastertile_info_loading_from_cache_started", "mastertile_info_saved")
 """Lines of each tile at level DEBUG: of each that was begun, and of each that was made."""
 
+_DIGITS = 15
+"""The most digits of a count; a longer one is damaged."""
+
 _BACK = 1.0
 """The seconds by which times may go back: the threads of a run write their lines in any order."""
 
@@ -104,8 +107,8 @@ def _stations(told: Sequence[Event]) -> Iterator[Message]:
 
 def _counter(told: Sequence[Event], key: str) -> Iterator[Message]:
     values = [event.text.strip().partition("/") for event in told if event.key == key]
-    counts = [int(count) for count, _, _ in values if count.isdecimal()]
-    totals = [int(total) for _, _, total in values if total.isdecimal()]
+    counts = [int(count) for count, _, _ in values if _is_count(count)]
+    totals = [int(total) for _, _, total in values if _is_count(total)]
     for one, other in pairwise(sorted(set(counts))):
         if other != one + 1:
             yield say(
@@ -127,6 +130,10 @@ def _counter(told: Sequence[Event], key: str) -> Iterator[Message]:
             first=first,
             last=last,
         )
+
+
+def _is_count(text: str) -> bool:
+    return text.isdecimal() and len(text) <= _DIGITS
 
 
 def _tiles(told: Sequence[Event]) -> Iterator[Message]:

@@ -31,6 +31,9 @@ _NO_BREAK = "\N{NO-BREAK SPACE}"
 _BYTE_UNITS = (("digital-gigabyte", 1e9), ("digital-megabyte", 1e6), ("digital-kilobyte", 1e3))
 
 
+_LONG = 10**15  # integers from here on are written with an exponent
+
+
 @dataclass(frozen=True, slots=True)
 class _Translator:
     """Translate templates with a catalogue. ``decimal`` is the sign before the decimals of numbers.
@@ -125,6 +128,8 @@ class Language:
     def number(self, value: float, digits: int = 4) -> str:
         """Write a number: integers in full, others with ``digits`` significant digits."""
         if isinstance(value, int):
+            if abs(value) >= _LONG:  # a damaged file can hold any number
+                return f"{Decimal(value):.{digits - 1}e}"
             return format_decimal(value, locale=_locale(self.code))
         if not math.isfinite(value):
             return str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -9,6 +10,8 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from harness.language.message import Message, counted, say
+from harness.record.convert import LONGEST, to_json
+from harness.record.values import UNREADABLE
 from harness.verdict import Outcome, Verdict
 
 FORMAT = "phase3-release/1"
@@ -17,6 +20,27 @@ Step = Mapping[str, Any]
 
 
 def judge(found: Mapping[str, Any]) -> Verdict:
+    """Judge the facts of a driven release. The target can write them too: facts of another form are unknown."""
+    return _tried("release", found, lambda: _judged(found))
+
+
+def judge_growth(found: Mapping[str, Any], limits: Limits) -> Verdict:
+    """Judge how the work of registration and release grows with the number of inputs; facts of another form are unknown."""
+    return _tried("growth", found, lambda: _judged_growth(found, limits))
+
+
+def _tried(check: str, found: Mapping[str, Any], judged: Callable[[], Verdict]) -> Verdict:
+    try:
+        verdict = judged()
+        json.dumps(to_json(verdict.evidence))
+    except (AttributeError, *UNREADABLE) as error:
+        reason = f"{type(error).__name__}: {error}"[:LONGEST]
+        sentence = say("The facts of the driven release are of another form ({problem}): run it again.", problem=reason)
+        return Verdict(check, Outcome.UNKNOWN, sentence, {"facts": sorted(map(str, found))})
+    return verdict
+
+
+def _judged(found: Mapping[str, Any]) -> Verdict:
     """Judge the facts of a driven release: no count below zero, no cache removed that a tile still needs, no exception.
 
     ``found`` is the content of ``release.json``, or a problem that kept the driver from writing it.
@@ -56,7 +80,7 @@ class Limits(Protocol):
     def __getitem__(self, name: str, /) -> float: ...
 
 
-def judge_growth(found: Mapping[str, Any], limits: Limits) -> Verdict:
+def _judged_growth(found: Mapping[str, Any], limits: Limits) -> Verdict:
     """Judge how the work of registration and release grows with the number of inputs: it must grow no faster than the inputs.
 
     ``limits`` has ``growth.lines`` and ``growth.seconds``, the largest powers of the inputs, and ``growth.noticed``, the CPU time

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,8 @@ from typing import Any
 
 from harness.patch.release_check import FORMAT
 from harness.record.request import TargetFacts
+from harness.record.values import UNREADABLE, read_json
+from harness.record.whole import json_text, write_whole
 from harness.targets.resolve import kind_of
 from harness.targets.start import environment
 from harness.targets.target import PROBE, observed
@@ -40,16 +41,23 @@ def drive(target: TargetFacts, folder: Path) -> Mapping[str, Any]:
     kind = kind_of(target.kind)
     root = kind.source(target, folder / "work")
     asked = {"release": kind.release, "root": str(root), "defects": list(target.identity.get("defects", ()))}
-    (folder / "request.json").write_text(json.dumps(asked, indent=1), encoding="utf-8")
+    write_whole(folder / "request.json", json_text(asked))
     try:
         done = subprocess.run(
             argv, env=env, cwd=folder / "work" / "cwd", capture_output=True, timeout=SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
         return {"format": FORMAT, "problem": f"it took more than {SECONDS} s"}
-    try:
-        found = json.loads((folder / "release.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    facts = read_facts(folder / "release.json")
+    if facts is None:
         last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         return {"format": FORMAT, "problem": last or f"it ended with status {done.returncode}"}
-    return found if isinstance(found, dict) else {"format": FORMAT, "problem": "it wrote no object"}
+    return facts
+
+
+def read_facts(path: Path) -> Mapping[str, Any] | None:
+    """Read what the driver wrote in the target's own process; ``None`` if that is no JSON object."""
+    try:
+        return read_json(path)
+    except (OSError, *UNREADABLE):
+        return None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import platform
+import shlex
 import sys
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -16,20 +17,23 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.language.catalogue import translator
-from harness.language.message import Message, counted, say
+from harness.language.message import Message, SaidError, counted, say
 from harness.plugin.preflight import needs_of
-from harness.record.convert import from_json, to_json
+from harness.record.convert import to_json
 from harness.record.values import RecordError
+from harness.record.whole import said_of, write_whole
 from harness.session.checklist import Line
-from harness.session.model import RunEntry, Session, Share, TestEntry, with_shares, write_session
+from harness.session.model import RunEntry, Session, SessionError, Share, TestEntry, with_shares, write_session
 from harness.session.resume import SHARES
 from harness.session.rows import with_rows
+from harness.session.shares import changed_records, read_part, read_share, write_part
 from harness.targets import git
 from harness.targets.errors import TargetError
 from harness.verdict import Outcome
 
 if TYPE_CHECKING:
     from harness.session.campaign import Campaign
+    from reports.material import Material
 
 LONGEST_MESSAGE = 4000
 
@@ -97,29 +101,57 @@ def write_collected(shares: Path, worker: str, items: Iterable[pytest.Item]) -> 
             "occasion": occasion,
             "needs": needs_of(item),
         }
-    (shares / f"{worker}.collected").write_text(json.dumps(collected), encoding="utf-8")
+    write_part(shares / f"{worker}.collected", collected)
 
 
 def read_collected(*shares: Path) -> dict[str, dict[str, Any]]:
-    """Return the facts of every test that a process collected, by id, from folders of shares."""
+    """Return the facts of every test that a process collected, by id, from folders of shares. Refused files are left out."""
     collected: dict[str, dict[str, Any]] = {}
     for path in (path for folder in shares for path in sorted(folder.glob("*.collected"))):
-        collected |= json.loads(path.read_text(encoding="utf-8"))
+        with contextlib.suppress(SessionError):  # `assemble` says so
+            collected |= read_part(path)
     return collected
+
+
+def _read_shares(folder: Path, shares: Path) -> tuple[list[Share], list[Message]]:
+    """Return the shares of a session, and a sentence on each file that is refused."""
+    found: list[Share] = []
+    refused: list[Message] = []
+    for path in sorted(shares.glob("*.json")):
+        try:
+            found.append(read_share(path))
+        except SessionError as error:
+            refused += error.messages
+    for path in sorted(folder.glob(f"{SHARES}*/*.collected")):
+        try:
+            read_part(path)
+        except SessionError as error:
+            refused += error.messages
+    return found, refused
 
 
 def write_share(shares: Path, worker: str, share: Share) -> None:
     """Write the runs and verdicts of one worker."""
-    (shares / f"{worker}.json").write_text(json.dumps(to_json(share)), encoding="utf-8")
+    write_part(shares / f"{worker}.json", to_json(share))
 
 
 def assemble(
-    campaign: Campaign, shares: Path, reports: Mapping[str, Report], lines: Iterable[Line], command: str
+    campaign: Campaign,
+    shares: Path,
+    reports: Mapping[str, Report],
+    lines: Iterable[Line],
+    command: str,
+    *,
+    own: Share | None = None,
+    unwritten: Message | None = None,
 ) -> Session:
-    """Merge the workers' shares and the tests into the session of the campaign, write it, and point to it as the latest.
+    """Merge the workers' shares and the tests into the session of the campaign, and write it.
 
     ``shares`` is the folder of the workers' shares, ``reports`` what each test concluded, by its id, ``lines`` the checklist;
-    ``command`` started the session.
+    ``command`` started the session. ``own`` is the share of this process, which may not be on the disk. ``unwritten`` says what
+    another worker could not write: the session counts as interrupted then, because its verdicts are not whole.
+
+    Raises ``NotWrittenError`` when the session can't be written.
     """
     folder = campaign.folder
     target = campaign.target("subject")
@@ -132,8 +164,8 @@ def assemble(
         environment=_environment(),
         options=campaign.settings.deciding(),
     )
-    parts = [from_json(json.loads(p.read_text(encoding="utf-8")), Share) for p in sorted(shares.glob("*.json"))]
-    session = with_shares(session, parts)
+    parts, refused = _read_shares(folder, shares)
+    session = with_shares(session, [*parts, *([] if own is None else [own])])
     cut_off = say("The session was interrupted before this test had run.").render(translator(campaign.settings.lang))
     unreached = Report(Outcome.NOT_EVALUATED, cut_off, {})
     # A resumed session keeps what a test concluded earlier, unless the test was run again. Tests that were to run at an earlier
@@ -143,13 +175,75 @@ def assemble(
     tests = tuple(_entries(collected, reports, unreached, earlier))
     session = with_shares(session, [Share(tests=tests), Share(runs=tuple(_unshared(folder, session)))])
     left = len(collected.keys() - reports.keys() - earlier)
-    session = replace(session, interrupted=_interrupted(left, len(session.tests)))
+    doubts = (*refused, *changed_records(folder, session))
+    session = replace(session, interrupted=_interrupted(left, len(session.tests)) or unwritten, doubts=doubts)
     session = with_rows(session, lines)
     write_session(session, folder)
-    # A text file, not a link: not every system has links.
-    pointer = f"{folder.relative_to(campaign.root).as_posix()}\n"
-    (campaign.root / "latest").write_text(pointer, encoding="utf-8")
     return session
+
+
+def conclude_session(
+    campaign: Campaign, assembled: Callable[[], Session]
+) -> tuple[Session | None, Material | None, tuple[Message, ...]]:
+    """Write the session, then the pages; return both (``None`` for what could not be written), and what to do about the rest."""
+    from reports.material import Material
+    from reports.write import write_views
+
+    folder = campaign.folder
+    try:
+        session = assembled()
+    except OSError as error:
+        again = say(
+            "The runs are sealed in {folder}. To judge them and write the session: the same command with "
+            "--phase3-resume={name}",
+            folder=str(folder),
+            name=folder.name,
+        )
+        return None, None, (*said_of(folder / "session.json", error), again)
+    try:
+        _point_to(campaign)
+        material = Material(folder)
+        write_views(material)
+    except (OSError, SaidError) as error:
+        command = shlex.join(["phase3", "report", str(folder)])
+        again = say("The session is written, its pages are not. To write them: {command}", command=command)
+        sealed, unsealed = _sealed(folder, session)
+        return sealed, None, (*said_of(folder, error), again, *unsealed)
+    sealed, unsealed = _sealed(folder, session)
+    return sealed, material, unsealed
+
+
+def _sealed(folder: Path, session: Session) -> tuple[Session, tuple[Message, ...]]:
+    """Write the manifest of the session, last of all: from here on every change shows.
+
+    Where that fails the session is returned with a doubt, and with sentences on the cause and on what to do.
+    """
+    from harness.session.integrity import SESSION, seal_session, with_doubts
+
+    try:
+        seal_session(folder)
+    except (OSError, SaidError) as error:
+        unsealed = say("The session could not be sealed ({error}), so it does not pass.", error=str(error))
+        again = say(
+            "To seal it: move {session} out of the folder, and run the session's command again with --phase3-resume={name}. "
+            "The runs are judged again from their records.",
+            session=SESSION,
+            name=folder.name,
+        )
+        return with_doubts(session, unsealed), (unsealed, again)
+    return session, ()
+
+
+def unwritten_by_workers(sentences: Iterable[str]) -> Message | None:
+    """Return the sentence on what workers could not write; ``None`` without any."""
+    said = " ".join(dict.fromkeys(sentences))
+    return say("What a worker concluded could not be written: {problem}", problem=said) if said else None
+
+
+def _point_to(campaign: Campaign) -> None:
+    """Note the session as the latest one, for `phase3 report`. Raises ``NotWrittenError``."""
+    # A text file, not a link: not every system has links.
+    write_whole(campaign.root / "latest", f"{campaign.folder.relative_to(campaign.root).as_posix()}\n")
 
 
 def _entries(

@@ -20,6 +20,7 @@ from harness.plugin.assemble import scenario_of, title_of
 from harness.plugin.hooks import Validation, usage_error, validation_of
 from harness.plugin.preflight import sides, without_release, without_versions
 from harness.plugin.verdicts import UnknownVerdictError
+from harness.record.whole import said_of
 from harness.verdict import Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -110,6 +111,8 @@ def judged(asking: AskingTest, phase3_campaign: Campaign, case_name: str) -> Jud
             unseen = say("No control was run, so the harness has not shown that it sees a hole.")
             asking.unknown(*missing.messages, unseen)
         asking.skip(Outcome.NOT_EVALUATED, *missing.messages)
+    except (SaidError, OSError) as error:
+        asking.unknown(*said_of(phase3_campaign.folder, error))
     run = phase3_campaign.entry(found.run)
     note(asking.node, run=run.key, role=found.role, target=run.target, retention=run.retention, seconds=run.seconds)
     return found
@@ -233,7 +236,10 @@ def driven(asking: AskingTest, phase3_campaign: Campaign, driven_facts: Callable
     if not kind_of(phase3_campaign.target("subject").kind).release:
         asking.skip(Outcome.NOT_APPLICABLE, without_release())
     note(asking.node, role="control" if control else None)
-    facts = driven_facts((QUADRATIC_RELEASE if growth else COUNT_NOT_BOUNDED) if control else "")
+    try:
+        facts = driven_facts((QUADRATIC_RELEASE if growth else COUNT_NOT_BOUNDED) if control else "")
+    except (SaidError, OSError) as error:
+        asking.unknown(*said_of(phase3_campaign.folder / "release", error))
     found = judge_growth(facts, read_thresholds()) if growth else judge(facts)
     if found.outcome is Outcome.UNKNOWN:
         asking.unknown(found.sentence)

@@ -14,7 +14,7 @@ import shlex
 import shutil
 import sys
 import uuid
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,10 +28,12 @@ from harness.language.message import Message, SaidError, say, sentences_of
 from harness.plugin.assemble import (
     Report,
     assemble,
+    conclude_session,
     plain_id,
     read_collected,
     read_report,
     scenario_of,
+    unwritten_by_workers,
     write_collected,
     write_share,
 )
@@ -39,6 +41,7 @@ from harness.plugin.preflight import why_nothing
 from harness.plugin.verdicts import conclude, status
 from harness.record.in_use import Hold, InUseError
 from harness.record.leftovers import remove_tree
+from harness.record.whole import NotWrittenError, Reserve, as_said, said_of
 from harness.session.checklist import Line, read_lines
 from harness.session.options import OPTIONS, OptionError, Settings, resolve_language, resolve_options
 from harness.session.resume import (
@@ -47,6 +50,7 @@ from harness.session.resume import (
     next_shares,
     reopen,
     require_same,
+    require_unchanged,
     stopped_runs,
     write_start,
 )
@@ -57,7 +61,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Generator, Iterator, Sequence
 
     from harness.session.campaign import Campaign
-    from harness.session.model import Session
+    from harness.session.model import Session, Share
     from harness.session.progress import ProgressMonitor
     from harness.session.run_matrix import PlannedRun
     from harness.session.screen import Screen
@@ -68,8 +72,13 @@ STATE = "phase3-validation"
 """The name under which the validation of a pytest run is registered as a plugin."""
 CONTROLLER = "controller"
 """The process that starts and ends a session, beside the workers of pytest-xdist."""
+UNWRITTEN = "phase3_unwritten"
+"""What a worker of pytest-xdist tells the controller if it could not write what it concluded."""
 USAGE = 2
-"""The exit status if it is known before the start that nothing can be judged, or that there is no room for the runs."""
+"""The exit status if it is known before the start that nothing can be judged, or that there is no room for the runs.
+
+It is also that of a session that was interrupted, or could not be written at its end.
+"""
 WIDTH = 120
 """Columns of the lines at the end without a terminal."""
 COLOURS = {"✗": "red", "✓": "green", "?": "yellow", "△": "yellow", "◐": "yellow"}
@@ -107,6 +116,16 @@ class Validation:
         self.started = False
         self.refused = False
         self._shared = 0
+        self._unwritten: list[str] = []
+        """Sentences of the workers on what they could not write."""
+        self._reserve = Reserve(self.folder / "reserve")
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Keep what a worker of pytest-xdist could not write."""
+        said = getattr(node, "workeroutput", {}).get(UNWRITTEN)
+        if said:
+            self._unwritten.append(str(said))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -117,7 +136,12 @@ class Validation:
         """Write down the collected tests, show their runs and start watching them."""
         if not self.worker and _distributed(session.config):
             return  # the workers collect
-        write_collected(self.shares, self.worker or CONTROLLER, session.items)
+        try:
+            write_collected(self.shares, self.worker or CONTROLLER, session.items)
+        except NotWrittenError as error:
+            if not self.worker:
+                self._refuse(*error.messages)
+            # Every worker collects the same; the controller refuses the session if none can write it.
         if not self.worker:
             self._start(session.config)
 
@@ -135,6 +159,10 @@ class Validation:
         reporter = config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None and not _verbose(config):
             reporter.showfspath = False  # runs have lines of their own, and dots between them would say nothing
+        try:
+            self._reserve.keep()
+        except NotWrittenError as error:
+            self._refuse(*error.messages)
         collected = read_collected(self.shares)
         nothing = why_nothing(self.campaign, collected.values())
         if nothing:
@@ -145,6 +173,10 @@ class Validation:
             estimate = self.campaign.pilot(names)
         except NoRoom as missing:
             self._refuse(*missing.messages)
+        except OSError as error:
+            self._refuse(*said_of(self.folder, error))
+        except SaidError:
+            estimate = None  # the tests that need this run say what is wrong with it
         if self.campaign.settings.resume:  # nothing refuses from here on
             reopen(self.folder, self.shares)
         planned = self.campaign.planned(names)
@@ -231,11 +263,15 @@ class Validation:
         if read is not None:
             self.reports[plain_id(report.nodeid)] = read
         if self.campaign.made != self._shared:  # a worker that is killed writes no share at its end
-            self._write_share()
+            with suppress(NotWrittenError):  # written again at the end, which says so
+                self._write_share()
+
+    def _share(self) -> Share:
+        return replace(self.campaign.share(), patch=self.patch)
 
     def _write_share(self) -> None:
         self._shared = self.campaign.made
-        write_share(self.shares, self.worker or CONTROLLER, replace(self.campaign.share(), patch=self.patch))
+        write_share(self.shares, self.worker or CONTROLLER, self._share())
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
@@ -245,58 +281,82 @@ class Validation:
         """
         if self.monitor is not None:
             self.monitor.stop()
+        if self.worker:
+            self._end_worker(session.config)
         yield
         if self.terminal is not None:
             self.terminal.close()
         if self.refused:
             self.undo()
             return
-        self._write_share()
+        self._reserve.free()
         if self.worker or not (self.reports or read_collected(self.shares)):
             return
-        from reports.material import Material
-        from reports.write import write_views
-
-        command = shlex.join(["pytest", *session.config.invocation_params.args])
-        self.session = assemble(self.campaign, self.shares, self.reports, self.lines, command)
-        self.material = Material(self.folder)
-        write_views(self.material)
+        unwritten = self._conclude(session)
         if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             # pytest's own status is 0 if every test was skipped, and 1 for missing evidence.
-            session.exitstatus = exit_status(self.session.outcome)
-        self._show_end(session.config)
+            session.exitstatus = USAGE if unwritten or self.session is None else exit_status(self.session.outcome)
+        self._show_end(session.config, unwritten)
+
+    def _conclude(self, session: pytest.Session) -> tuple[Message, ...]:
+        """Write the session, then the views of it; return sentences on what could not be written, and how to write it again."""
+        command = shlex.join(["pytest", *session.config.invocation_params.args])
+        unwritten = unwritten_by_workers(self._unwritten)
+        facts = (self.campaign, self.shares, self.reports, self.lines, command)
+        self.session, self.material, problems = conclude_session(
+            self.campaign, lambda: assemble(*facts, own=self._share(), unwritten=unwritten)
+        )
+        return problems or (() if unwritten is None else (unwritten,))
+
+    def _end_worker(self, config: pytest.Config) -> None:
+        """Write this worker's share, or tell the controller that it could not be written."""
+        try:
+            self._write_share()
+        except NotWrittenError as error:
+            output = getattr(config, "workeroutput", None)
+            if output is not None:
+                output[UNWRITTEN] = str(error)
 
     def undo(self) -> None:
         """Remove what a start that is refused has written: all of a new session, and nothing that an interrupted one had."""
+        self._reserve.free()
         remove_tree(self.shares if self.campaign.settings.resume else self.folder)
 
     def pytest_unconfigure(self) -> None:
         """Let others resume or remove the session."""
         self.hold.release()
 
-    def _show_end(self, config: pytest.Config) -> None:
-        """Print the end of the session; its last line is the path of the report."""
+    def _show_end(self, config: pytest.Config, unwritten: Sequence[Message]) -> None:
+        """Print the end of the session; its last line is the path of the report, or what to do where it is missing."""
         reporter = config.pluginmanager.get_plugin("terminalreporter")
-        if self.session is None or self.material is None or reporter is None:
+        if reporter is None:
             return
         from reports.terminal import summary_lines
 
         language = self.campaign.settings.lang
         translate = translator(language)
         reporter.section("phase3")
+        if self.session is None:
+            for message in unwritten:
+                reporter.write_line(message.render(translate), red=True)
+            return
         columns = shutil.get_terminal_size().columns - 1 if self.on_terminal else WIDTH
         lines = summary_lines(
             self.session,
             language,
             columns=max(NARROWEST, columns),
-            runs=self.material.sizes,
-            standing=self.material.standing,
+            runs=() if self.material is None else self.material.sizes,
+            standing=None if self.material is None else self.material.standing,
         )
         for line in lines:
             reporter.write_line(line, **{COLOURS[line[:1]]: True} if line[:1] in COLOURS else {})
         if self.session.interrupted is not None:
             again = say("To go on: the same command with --phase3-resume={name}", name=self.folder.name)
             reporter.write_line(again.render(translate))
+        for message in unwritten:
+            reporter.write_line(message.render(translate), red=True)
+        if unwritten:
+            return
         page = "report.fr.html" if language == "fr" else "report.html"
         reporter.write_line(say("Report: {path}", path=str(self.folder / page)).render(translate))
 
@@ -414,6 +474,7 @@ def _begin(config: pytest.Config, campaign: Campaign) -> None:
         start = campaign.start()
         if campaign.settings.resume:
             require_same(campaign.folder, start)
+            require_unchanged(campaign.folder)
             campaign.stopped = stopped_runs(campaign.folder)
         else:
             write_start(campaign.folder, start)
@@ -424,7 +485,7 @@ def _begin(config: pytest.Config, campaign: Campaign) -> None:
 def usage_error(config: pytest.Config, error: Exception) -> pytest.UsageError:
     """Return an error that ends the session before it starts, in the language that the options ask for."""
     code = resolve_language(lambda name: getattr(config.option, name, None), config.getini)
-    return pytest.UsageError("\n".join(sentences_of(error, translator(code))))
+    return pytest.UsageError("\n".join(sentences_of(as_said(error), translator(code))))
 
 
 def _terminal() -> TextIO | None:

@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import bisect
 import contextlib
+import gc
 import json
-from collections.abc import Callable, Mapping
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+from harness.record import limits
 from harness.record.tile import Tile, TileStep, own_steps, tiles_of
 from harness.record.values import (
+    MOST_TORN,
     UNREADABLE,
+    BeyondError,
     RecordError,
     built,
     check_format,
+    count_lines,
+    held_by,
+    lines_of,
+    memory_beyond,
+    memory_of,
     one_of,
+    open_regular,
     read_lines,
     read_samples,
+    spend,
 )
 
 __all__ = [
@@ -42,8 +55,32 @@ EVENTS_FORMAT = "phase3-events/1"
 TRACE_FORMAT = "phase3-trace/1"
 # The start of the probe's lines on standard error. It writes one for each piece of evidence that it lost.
 _LOSS_LINE = b"phase3 probe: "
+# Texts that seldom occur twice.
+_OWN = frozenset({"text", "message"})
+# The fields whose texts are shared by many entries.
+_SHARED: tuple[str, ...] = (
+    "thread",
+    "source",
+    "key",
+    "level",
+    "op",
+    "state",
+    "path",
+    "to",
+    "mode",
+    "how",
+    "where",
+    "type",
+    "file",
+    "missing",
+    "like",
+)
+_SHARED_OF_LOG = (*_SHARED, "fields")
 Source = Literal["callback", "log", "stage"]
 SOURCES: tuple[Source, ...] = ("callback", "log", "stage")
+
+
+_E = TypeVar("_E", "Event", "Operation", "TileStep", "HoldStep", "Raised", "OrderStep")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +212,8 @@ class History:
     """Everything that was observed in a run, in order of time.
 
     ``torn`` names the lines that can't be read. ``lost`` counts the pieces of evidence that the probe reported as lost.
-    ``settings`` are the effective settings of the target, by name; empty if they were not recorded.
+    ``settings`` are the effective settings of the target, by name; empty if they were not recorded. ``beyond`` says which limit
+    of the harness the events and traces are beyond; then none of them were read.
     """
 
     events: tuple[Event, ...]
@@ -191,6 +229,7 @@ class History:
     settings: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     exceptions: tuple[Raised, ...] = ()
     orders: tuple[OrderStep, ...] = ()
+    beyond: str = ""
 
     @cached_property
     def tiles(self) -> tuple[Tile, ...]:
@@ -245,6 +284,9 @@ class _Reading:
     exceptions: list[Raised]
     lost: int = 0
     orders: list[OrderStep] = field(default_factory=list)
+    memory: int = 0
+    _pool: dict[str, str] = field(default_factory=dict)
+    _loggers: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def take(self, path: Path, expected: str, entry: Callable[[int, Mapping[str, Any]], None]) -> None:
         """Read one file: its header, then each entry. An entry that can't be read is left out and named in ``torn``."""
@@ -256,93 +298,190 @@ class _Reading:
                     pid = int(data["pid"])
                     self.capabilities.update(str(name) for name in data.get("capabilities", ()))
                 else:
+                    self._share(data)
                     entry(pid, data)
             except RecordError:
                 raise
             except UNREADABLE:
-                self.torn.append(f"{path.name}, line {number}")
+                if len(self.torn) < MOST_TORN:
+                    self.torn.append(f"{path.name}, line {number}")
+            if self.memory > limits.LINES_MEMORY:
+                raise BeyondError(memory_beyond("events-*.jsonl + trace-*.jsonl", limits.LINES_MEMORY))
 
     def event(self, pid: int, data: Mapping[str, Any]) -> None:
         """Take a line of an events file."""
-        self.events.append(built(Event, data, pid=pid, source=one_of(data["source"], SOURCES)))
+        given: dict[str, Any] = {"pid": pid, "source": one_of(data["source"], SOURCES)}
+        without = _SHARED
+        about = data.get("fields")
+        if isinstance(about, dict) and len(about) == 1 and isinstance(logger := about.get("logger"), str):
+            given["fields"] = self._loggers.setdefault(logger, MappingProxyType(about))
+            without = _SHARED_OF_LOG
+        self._keep(self.events, built(Event, data, **given), without)
+
+    def _share(self, data: dict[str, Any]) -> None:
+        """Replace texts that occur often, such as names of threads and paths, by one object each."""
+        for name, value in data.items():
+            if type(value) is str and name not in _OWN:
+                known = self._pool.get(value)
+                if known is None:
+                    self._pool[value] = value
+                    self.memory += 128 + sys.getsizeof(value)
+                else:
+                    data[name] = known
+
+    def _keep(self, entries: list[_E], entry: _E, without: tuple[str, ...] = _SHARED) -> None:
+        entries.append(entry)
+        self.memory += held_by(entry, without)
 
     def trace(self, pid: int, data: Mapping[str, Any]) -> None:
         """Take a line of a trace file."""
         match data["op"]:
             case "tile":
-                self.steps.append(built(TileStep, data, pid=pid))
+                self._keep(self.steps, built(TileStep, data, pid=pid))
             case "order":
-                self.orders.append(built(OrderStep, data, pid=pid))
+                self._keep(self.orders, built(OrderStep, data, pid=pid))
             case "hold":
-                self.holds.append(built(HoldStep, data))
+                self._keep(self.holds, built(HoldStep, data))
             case "fault":
                 self.faults.append(MappingProxyType(dict(data)))
+                self.memory += memory_of(json.dumps(data).encode())
             case "capability":
                 self.capabilities.add(str(data["name"]))
             case "lost":
                 self.lost += max(1, int(data["n"]))
             case "exception":
-                self.exceptions.append(built(Raised, data, pid=pid))
+                self._keep(self.exceptions, built(Raised, data, pid=pid))
             case "config":
                 self.settings.update(dict(data["settings"]))
+                self.memory += memory_of(json.dumps(data).encode())
             case _:
-                self.operations.append(built(Operation, data, pid=pid))
+                self._keep(self.operations, built(Operation, data, pid=pid))
 
 
 def read_events(folder: Path) -> tuple[Event, ...]:
-    """Read only the events of a record, in order of time, without the lines that can't be read."""
-    return tuple(sorted(_with_events(folder).events, key=lambda e: e.t))
+    """Read only the events of a record, in order of time, without the lines that can't be read; none beyond the limits."""
+    try:
+        return tuple(sorted(_with_events(folder).events, key=lambda e: e.t))
+    except BeyondError:
+        return ()
+
+
+def beyond(folder: Path) -> str:
+    """Return a sentence if the files of events and traces are beyond the limits of the harness, else the empty string.
+
+    Their number of lines and bytes is looked at, not the memory that they take.
+    """
+    try:
+        count_lines([*_files(folder, "events"), *_files(folder, "trace")])
+    except (RecordError, OSError) as error:
+        return str(error)
+    return ""
+
+
+def _files(folder: Path, kind: str) -> list[Path]:
+    return sorted(folder.glob(f"{kind}-*.jsonl"))
 
 
 def _with_events(folder: Path) -> _Reading:
     reading = _Reading([], [], [], [], [], [], set(), {}, [])
-    for path in sorted(folder.glob("events-*.jsonl")):
+    count_lines(_files(folder, "events"))
+    for path in _files(folder, "events"):
         reading.take(path, EVENTS_FORMAT, reading.event)
     return reading
 
 
-def read_history(folder: Path) -> History:
-    """Read the events, traces and samples of a record. Lines that can't be read are named in ``torn``."""
+def _with_traces(folder: Path) -> _Reading:
+    count_lines([*_files(folder, "events"), *_files(folder, "trace")])
     reading = _with_events(folder)
-    for path in sorted(folder.glob("trace-*.jsonl")):
+    for path in _files(folder, "trace"):
         reading.take(path, TRACE_FORMAT, reading.trace)
+    return reading
+
+
+def read_history(folder: Path) -> History:
+    """Read the events, traces and samples of a record. Lines that can't be read are named in ``torn``.
+
+    Events and traces beyond the limits of ``harness/record/limits.py`` are not read, and ``beyond`` says why.
+    """
+    said = ""
+    try:
+        with _without_collector():
+            reading = _with_traces(folder)
+        spend(reading.memory, "events-*.jsonl + trace-*.jsonl")
+    except BeyondError as error:
+        reading, said = _Reading([], [], [], [], [], [], set(), {}, []), str(error)
+    lost = max(reading.lost, _losses_on_console(folder / "console.log", reading.torn))
     disk = read_samples(folder / "disk.jsonl", reading.torn, DiskSample)
     processes = read_samples(folder / "process.jsonl", reading.torn, ProcessSample)
     return History(
-        events=tuple(sorted(reading.events, key=lambda e: e.t)),
-        operations=tuple(sorted(reading.operations, key=lambda o: o.t)),
-        steps=tuple(sorted(reading.steps, key=lambda s: s.t)),
-        holds=tuple(sorted(reading.holds, key=lambda h: h.t)),
+        events=_by_time(reading.events),
+        operations=_by_time(reading.operations),
+        steps=_by_time(reading.steps),
+        holds=_by_time(reading.holds),
         faults=tuple(reading.faults),
         disk=disk,
         processes=processes,
         capabilities=frozenset(reading.capabilities),
         torn=tuple(reading.torn),
-        lost=max(reading.lost, _losses_on_console(folder / "console.log")),
+        lost=lost,
         settings=MappingProxyType(reading.settings),
-        exceptions=tuple(sorted(reading.exceptions, key=lambda e: e.t)),
-        orders=tuple(sorted(reading.orders, key=lambda o: o.t)),
+        exceptions=_by_time(reading.exceptions),
+        orders=_by_time(reading.orders),
+        beyond=said,
     )
 
 
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """Hold the search for cycles while entries are read: it would look at all of them again and again, and they have none."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
+
+
+def _by_time(entries: list[_E]) -> tuple[_E, ...]:
+    """Return entries in order of time. The list is emptied: it would be a second copy while the others are made."""
+    entries.sort(key=lambda entry: entry.t)
+    ordered = tuple(entries)
+    entries.clear()
+    return ordered
+
+
 def read_exceptions(folder: Path) -> tuple[Raised, ...]:
-    """Read the exceptions in the traces of a record, in order of time, without the other lines; torn lines are left out."""
-    found = []
-    for path in sorted(folder.glob("trace-*.jsonl")):
-        with path.open("rb") as stream:
-            for line in stream:
+    """Read the exceptions in the traces of a record, in order of time, without the other lines; torn lines are left out.
+
+    Of a record beyond the limits those before the limit are returned.
+    """
+    found: list[Raised] = []
+    memory = 0
+    with contextlib.suppress(RecordError):
+        count_lines(_files(folder, "trace"))
+        for path in _files(folder, "trace"):
+            for line in lines_of(path):
                 if b'"exception"' not in line:
                     continue
                 with contextlib.suppress(*UNREADABLE):
                     data = json.loads(line)
                     if data["op"] == "exception":
                         found.append(built(Raised, data, pid=0))
+                        memory += held_by(found[-1])
+                if memory > limits.SAMPLES_MEMORY:
+                    break
     return tuple(sorted(found, key=lambda raised: raised.t))
 
 
-def _losses_on_console(path: Path) -> int:
+def _losses_on_console(path: Path, torn: list[str]) -> int:
     """Count the losses that the probe reported on standard error: if the disk stayed full, the trace does not have them."""
-    if not path.is_file():
+    if not os.path.lexists(path):
         return 0
-    with path.open("rb") as stream:
-        return sum(_LOSS_LINE in line for line in stream)
+    try:
+        with open_regular(path, limits.TEXT_BYTES) as stream:
+            # A line may be of any length: only the start of each is looked at, in parts.
+            return sum(_LOSS_LINE in line for line in iter(lambda: stream.readline(limits.LINE_BYTES), b""))
+    except RecordError as error:
+        torn.append(f"events-: {error}")
+        return 0

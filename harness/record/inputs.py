@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from harness.record import safe
 from harness.record.values import read_samples
+from harness.record.whole import write_whole
 
 NAME = "inputs.jsonl"
 
@@ -52,7 +52,7 @@ class InputFile:
 def write_inputs(record: Path, files: Iterable[InputFile]) -> None:
     """Write ``inputs.jsonl``."""
     lines = (json.dumps(asdict(file)) for file in files)
-    safe.write(record, NAME, "".join(f"{line}\n" for line in lines))
+    write_whole(record / NAME, "".join(f"{line}\n" for line in lines))
 
 
 def read_inputs(folder: Path, torn: list[str]) -> tuple[InputFile, ...] | None:

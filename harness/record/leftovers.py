@@ -7,10 +7,12 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from harness.record import safe
+from harness.record import limits, safe
 from harness.record.values import read_samples
+from harness.record.whole import write_whole
 
 PASSING = ("cache", "mask", "probe")
 """The kinds that are removed after they were counted: they are large and not a product."""
@@ -54,15 +56,17 @@ def kind_of(path: str) -> str:
 def count_left(record: Path, outputs: Path | None = None) -> tuple[LeftFile, ...]:
     """Return every file below ``outputs`` and in the run's working folders, in order of path.
 
-    ``outputs`` is the output folder where it is the user's own, and ``RECORD/outputs`` a link to it. Other links are counted as
-    files and not followed. A cache folder that is left without any file is an entry of kind ``folder``.
+    At most ``limits.ENTRIES`` are counted: a record with more is beyond the limits, as its seal says. ``outputs`` is the output
+    folder where it is the user's own, and ``RECORD/outputs`` a link to it. Other links are counted as files and not followed. A
+    cache folder that is left without any file is an entry of kind ``folder``.
     """
     places = {place: (record, place) for place in _PLACES}
     cache = (record, _CACHE)
     if outputs is not None:
         places[_OUTPUTS] = (outputs.resolve(), "")
         cache = (outputs.resolve(), PurePosixPath(_CACHE).name)
-    found = [file for place, (folder, name) in places.items() for file in _count(place, folder, name)]
+    counted = (file for place, (folder, name) in places.items() for file in _count(place, folder, name))
+    found = list(islice(counted, limits.ENTRIES))
     if _is_folder(*cache) and not any(file.path.startswith(f"{_CACHE}/") for file in found):
         found.append(LeftFile(_CACHE, 0, "folder"))
     return tuple(sorted(found, key=lambda file: file.path))
@@ -84,7 +88,7 @@ def _is_folder(record: Path, name: str) -> bool:
 def write_left(record: Path, left: Iterable[LeftFile]) -> None:
     """Write ``left.jsonl``."""
     lines = (json.dumps(asdict(file)) for file in left)
-    safe.write(record, "left.jsonl", "".join(f"{line}\n" for line in lines))
+    write_whole(record / "left.jsonl", "".join(f"{line}\n" for line in lines))
 
 
 def clear(record: Path, left: Iterable[LeftFile]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.language.message import say
+from harness.record.arrays import open_arrays
 from harness.record.values import RecordError, check_format, int_or_none, read_json, text_or_none
 
 PRODUCTS_FORMAT = "phase3-products/1"
@@ -105,13 +107,12 @@ class Products:
 def read_products(folder: Path) -> Products | None:
     """Read the products of a run; ``None`` if they were not measured. Raises ``RecordError`` if they can't be read."""
     path = folder / "products.json"
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
     try:
         data = read_json(path)
         check_format(path, data, PRODUCTS_FORMAT)
-        # Opened here, because numpy leaves the file open if it can't read the archive.
-        with (folder / "products.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+        with open_arrays(folder / "products.npz") as arrays:
             depth = np.asarray(arrays["depth"], dtype=np.float32)
             stars = np.asarray(arrays["stars"], dtype=np.float64).reshape(-1, 3)
             covered = _unpacked(arrays["covered"], depth, data["shape"])

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.language.message import say
+from harness.record import limits
 from harness.record.history import History, read_history
 from harness.record.inputs import InputFile, read_inputs
 from harness.record.leftovers import LeftFile, read_left
@@ -18,7 +19,7 @@ from harness.record.products import Products, read_products
 from harness.record.request import Request
 from harness.record.seal import Seal, damage, read_seal
 from harness.record.truth import Truth, read_truth
-from harness.record.values import UNREADABLE, RecordError, read_json
+from harness.record.values import UNREADABLE, RecordError, budget, read_json
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,14 @@ class Record:
 
     @property
     def usable(self) -> bool:
-        """Whether the run was sealed as done and no file was changed afterwards."""
-        return self.seal is not None and self.seal.state == "done" and not self.damage
+        """Whether the run was sealed as done, no file was changed afterwards, and the record is within the limits."""
+        return self.seal is not None and self.seal.state == "done" and not self.damage and not self.beyond
+
+    @property
+    def beyond(self) -> tuple[str, ...]:
+        """A sentence for each limit of the harness that the record is beyond; empty if it is within them."""
+        own = (self.history.beyond,) if self.history.beyond else ()
+        return own if self.seal is None else tuple(dict.fromkeys((*own, *self.seal.beyond)))
 
 
 def read_record(folder: Path) -> Record:
@@ -52,24 +59,8 @@ def read_record(folder: Path) -> Record:
     Raises ``RecordError`` when there is no request, a file has an unknown format, or the seal or the products can't be read.
     """
     try:
-        request = read_request(folder)
-        seal = read_seal(folder)
-        damaged = (*seal.tampered, *damage(folder, seal)) if seal else ()
-        history = read_history(folder)
-        torn: list[str] = []
-        left = read_left(folder, torn)
-        inputs = read_inputs(folder, torn)
-        return Record(
-            folder=folder,
-            request=request,
-            history=replace(history, torn=(*history.torn, *torn)),
-            products=read_products(folder),
-            left=left,
-            seal=seal,
-            damage=damaged,
-            truth=read_truth(folder),
-            inputs=inputs,
-        )
+        with budget(limits.RECORD_MEMORY):
+            return _read(folder)
     except RecordError:
         raise
     except (*UNREADABLE, OSError) as error:
@@ -80,6 +71,27 @@ def read_record(folder: Path) -> Record:
                 error=repr(error),
             )
         ) from error
+
+
+def _read(folder: Path) -> Record:
+    request = read_request(folder)
+    seal = read_seal(folder)
+    damaged = (*seal.tampered, *damage(folder, seal)) if seal else ()
+    history = read_history(folder)
+    torn: list[str] = []
+    left = read_left(folder, torn)
+    inputs = read_inputs(folder, torn)
+    return Record(
+        folder=folder,
+        request=request,
+        history=replace(history, torn=(*history.torn, *torn)),
+        products=read_products(folder),
+        left=left,
+        seal=seal,
+        damage=damaged,
+        truth=read_truth(folder),
+        inputs=inputs,
+    )
 
 
 def read_request(folder: Path) -> Request:

@@ -6,7 +6,6 @@ run starts. The launcher reads it in the target's interpreter, and the checks re
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
@@ -15,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from harness.record.convert import from_json, read_only, to_json
+from harness.record.whole import json_text, write_whole
 
 FORMAT = "phase3-request/1"
 
@@ -101,6 +101,24 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class RunLimits:
+    """What a run may use at most: bytes of memory, bytes of its folders on disk, processes at once.
+
+    ``None`` is the harness's own limit, which depends on the machine (`harness.watch.resources`). The time limit is
+    ``Request.seconds``.
+    """
+
+    memory: int | None = None
+    disk: int | None = None
+    processes: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("memory", "disk", "processes"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise ValueError(f"expected a positive limit of {name}, found {value}")
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """Everything that decides a run's outcome."""
 
@@ -118,22 +136,26 @@ class Request:
     faults: tuple[Mapping[str, Any], ...] = ()
     seconds: float = 300.0
     seed: int = 0
+    limits: RunLimits = RunLimits()
 
     def __post_init__(self) -> None:
         read_only(self)
         object.__setattr__(self, "faults", tuple(MappingProxyType(dict(fault)) for fault in self.faults))
 
     def to_json(self) -> dict[str, Any]:
-        """Return built-in types only."""
-        return {"format": FORMAT, **to_json(self)}
+        """Return built-in types only. Limits that are not stated are left out: they are not part of a run's key."""
+        data = {"format": FORMAT, **to_json(self)}
+        if self.limits == RunLimits():
+            del data["limits"]
+        return data
 
     def write(self, path: Path) -> None:
         """Write the request as UTF-8 JSON."""
-        path.write_text(self.text(), encoding="utf-8")
+        write_whole(path, self.text())
 
     def text(self) -> str:
         """Return the content of ``request.json``."""
-        return json.dumps(self.to_json(), indent=1, sort_keys=True, ensure_ascii=False)
+        return json_text(self.to_json(), sort_keys=True).rstrip("\n")
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Request:

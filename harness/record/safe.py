@@ -21,14 +21,17 @@ import secrets
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Self
+
+from harness.record import limits
 
 BY_DESCRIPTOR = (
     hasattr(os, "O_NOFOLLOW")
     and hasattr(os, "O_DIRECTORY")
     and {os.open, os.stat, os.unlink, os.mkdir, os.rmdir, os.rename} <= os.supports_dir_fd
-    and os.listdir in os.supports_fd
+    and os.scandir in os.supports_fd
 )
 DEEPEST = 64
 """Folders within folders that a walk enters. A deeper one is yielded as it is: no target has a use for it."""
@@ -123,12 +126,12 @@ class Folder:
         if not is_folder(about) or identity(about) != self.identity:
             raise NotOursError(f"{self.path} is {kind(about)} that took the place of a folder")
 
-    def names(self) -> list[str]:
-        """Return the names of all entries, in order."""
-        if self._file is not None:
-            return sorted(os.listdir(self._file))
-        self._require_same()
-        return sorted(os.listdir(self.path))
+    def names(self, most: int | None = None) -> list[str]:
+        """Return the names of all entries, or of ``most`` of them, in order."""
+        if self._file is None:
+            self._require_same()
+        with os.scandir(self.path if self._file is None else self._file) as found:
+            return sorted(entry.name for entry in islice(found, most))
 
     def about(self, name: str) -> os.stat_result | None:
         """Return the facts on an entry; ``None`` if there is none."""
@@ -286,6 +289,7 @@ class Held:
     """A record that is held open.
 
     ``linked`` says that its path was a link of the user's. ``known`` has the identity of each file that the harness made in it.
+    ``kept`` has a descriptor of each of them: the number of a file that is removed could otherwise be given to the next one.
     """
 
     path: Path
@@ -293,6 +297,19 @@ class Held:
     top: Folder
     linked: bool = False
     known: dict[str, tuple[int, int]] = field(default_factory=dict)
+    kept: list[int] = field(default_factory=list)
+
+    def know(self, name: str, place: Folder, made: os.stat_result) -> None:
+        """Note the identity of a file that the harness made in a folder, and see that no other one gets it."""
+        self.known[name] = identity(made)
+        if BY_DESCRIPTOR:  # Windows gives no number twice, and can't remove a file that is open
+            with contextlib.suppress(OSError):  # replaced already
+                self.kept.append(place.open(name, os.O_RDONLY))
+
+    def close(self) -> None:
+        """Close the files that were kept open."""
+        while self.kept:
+            os.close(self.kept.pop())
 
     def is_there(self) -> bool:
         """Return whether the record's path still leads to it."""
@@ -350,6 +367,7 @@ def hold(folder: Path, *, follow: bool = True) -> Iterator[Held]:
         try:
             yield held
         finally:
+            held.close()
             if before is None:
                 del _HELD[str(path)]
             else:
@@ -368,10 +386,12 @@ def opened(folder: Path, name: str = "", *, follow: bool = False) -> Iterator[Fo
 
 
 def create(folder: Path, name: str) -> int:
-    """Make a new file in a record, and return its descriptor, which appends. Raises ``FileExistsError`` if it is there."""
+    """Make a new file in a record; return its descriptor, which appends and reads. Raises ``FileExistsError`` if there is one."""
     with opened(folder) as top:
-        file = top.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND)
-    _know(folder, name, file)
+        file = top.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND)
+        held = _HELD.get(str(folder.absolute()))
+        if held is not None:
+            held.know(name, top, os.fstat(file))
     return file
 
 
@@ -405,9 +425,10 @@ def new(folder: Path, name: str, *, follow: bool = False) -> int:
     """Make a new file in a record to be written, and return its descriptor.
 
     What has its name is removed: a part of an earlier attempt, or what a target put there. ``follow`` allows ``folder`` to be a
-    link of the user's.
+    link of the user's, and keeps a folder of that name, unless ``folder`` is held open: it may be the user's too.
     """
     with opened(folder, follow=follow) as top:
+        _spare(folder, top, name, follow=follow)
         for _ in range(_ATTEMPTS - 1):
             try:
                 return top.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
@@ -417,8 +438,12 @@ def new(folder: Path, name: str, *, follow: bool = False) -> int:
 
 
 def settle(folder: Path, part: str, name: str, *, follow: bool = False) -> None:
-    """Give a part that was written the name of its file. What had the name is replaced, and not followed."""
+    """Give a part that was written the name of its file. What had the name is replaced, and not followed.
+
+    With ``follow`` a folder of that name is an error, as in `new`.
+    """
     with opened(folder, follow=follow) as top:
+        _spare(folder, top, name, follow=follow)
         about = top.about(name)
         if about is not None and not is_file(about):
             top.remove(name)  # a folder could not be replaced
@@ -426,9 +451,17 @@ def settle(folder: Path, part: str, name: str, *, follow: bool = False) -> None:
         if made is None or not is_file(made) or made.st_nlink != 1:
             raise NotOursError(f"{folder}: {part} was replaced while it was written")
         top.rename(part, top, name)
-    held = _HELD.get(str(folder.absolute()))
-    if held is not None:
-        held.known[name] = identity(made)
+        held = _HELD.get(str(folder.absolute()))
+        if held is not None:
+            held.know(name, top, made)
+
+
+def _spare(folder: Path, top: Folder, name: str, *, follow: bool) -> None:
+    """Raise ``IsADirectoryError`` for a folder that may be the user's."""
+    if follow and str(folder.absolute()) not in _HELD:
+        about = top.about(name)
+        if about is not None and is_folder(about):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(folder / name))
 
 
 def append(folder: Path, name: str, text: str) -> None:
@@ -455,21 +488,26 @@ def reading_own(folder: Path, name: str) -> Iterator[io.BufferedReader]:
         yield stream
 
 
-def sha256(folder: Path, name: str) -> str:
+def sha256(folder: Path, name: str, most: int = limits.HASHED_BYTES) -> str:
     """Return the SHA-256 of a regular file below a record, if need be after making it readable.
 
-    Raises ``OSError`` when it is another kind of file, or can't be read.
+    Raises ``OSError`` when it is another kind of file, can't be read, or has more than ``most`` bytes.
     """
     try:
-        with reading(folder, name) as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return _digest(folder, name, most)
     except PermissionError:
         inner, _, last = name.rpartition("/")
         with opened(folder, inner) as place:
             # A target may remove the read permission of its product. The harness owns the record and may restore it.
             place.unlock(last)
-        with reading(folder, name) as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return _digest(folder, name, most)
+
+
+def _digest(folder: Path, name: str, most: int) -> str:
+    with reading(folder, name) as stream:
+        if os.fstat(stream.fileno()).st_size > most:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(folder / name))
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def remove(folder: Path, name: str, *, follow: bool = False) -> None:
@@ -497,19 +535,21 @@ def _let_write(folder: Path, inner: str) -> None:
             place.unlock(last)
 
 
-def walk(folder: Path, name: str = "", *, without: str = "") -> Iterator[tuple[str, os.stat_result]]:
+def walk(
+    folder: Path, name: str = "", *, without: str = "", deepest: int = DEEPEST
+) -> Iterator[tuple[str, os.stat_result]]:
     """Yield each entry below a folder of a record that is no folder, by its name from that folder with ``/``, and its facts.
 
-    Links are yielded and not followed. A folder more than ``DEEPEST`` folders below is yielded, too. What vanishes, or can't be
-    read, is left out, and so is the entry ``without``.
+    Links are yielded and not followed. Of a folder at most ``limits.ENTRIES`` + 1 entries are. A folder more than ``deepest``
+    folders below is yielded, too. What vanishes, or can't be read, is left out, and so is the entry ``without``.
     """
     with contextlib.suppress(OSError), opened(folder, name) as top:
-        yield from _below(top, "", DEEPEST, without)
+        yield from _below(top, "", deepest, without)
 
 
 def _below(place: Folder, prefix: str, depth: int, without: str = "") -> Iterator[tuple[str, os.stat_result]]:
     try:
-        names = place.names()
+        names = place.names(limits.ENTRIES + 1)
     except OSError:
         return
     for name in names:
@@ -524,12 +564,6 @@ def _below(place: Folder, prefix: str, depth: int, without: str = "") -> Iterato
                 continue
             with Folder(name, place) as inner:
                 yield from _below(inner, f"{prefix}{name}/", depth - 1)
-
-
-def _know(folder: Path, name: str, file: int) -> None:
-    held = _HELD.get(str(folder.absolute()))
-    if held is not None:
-        held.known[name] = identity(os.fstat(file))
 
 
 def is_plain(folder: Path, path: Path) -> bool:

@@ -6,15 +6,16 @@ The seal is written last and in one step, so a record with a seal is complete.
 from __future__ import annotations
 
 import contextlib
-import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
 from harness.language.message import say
-from harness.record import safe
+from harness.record import limits, safe
 from harness.record.values import (
     UNREADABLE,
     RecordError,
@@ -24,7 +25,9 @@ from harness.record.values import (
     one_of,
     read_json,
     sha256_of,
+    size_of,
 )
+from harness.record.whole import json_text, write_whole
 
 SEAL_FORMAT = "phase3-seal/1"
 EndState = Literal["done", "crashed", "timed out", "killed"]
@@ -32,6 +35,10 @@ Difference = Literal["missing", "changed", "added"]
 END_STATES: tuple[EndState, ...] = ("done", "crashed", "timed out", "killed")
 SPARE = ("outputs",)
 """The folders that a copy of a record may lack: their content is measured before the seal, and checks do not read them."""
+MOST_BEYOND = 10
+"""How many files are named that are beyond the limits."""
+READ = ("*.json*", "*.npz", "*.png", "*.csv", "console.log")
+"""The files beside the seal that checks and reports read."""
 SEAL = "seal.json"
 WORK = "work"
 
@@ -41,7 +48,8 @@ class Seal:
     """The end state of a run, and the SHA-256 of every file of its record at that time.
 
     ``without`` names the folders that this copy of the record lacks. The digests of their files are kept. ``tampered`` names what
-    the target put in the place of the harness's files and folders: nothing can be concluded from such a record.
+    the target put in the place of the harness's files and folders, ``beyond`` has a sentence for each limit of the harness that
+    the record is beyond: nothing can be concluded from such a record.
     """
 
     state: EndState
@@ -51,27 +59,38 @@ class Seal:
     files: Mapping[str, str]
     without: tuple[str, ...] = ()
     tampered: tuple[str, ...] = ()
+    beyond: tuple[str, ...] = ()
 
 
 def seal(  # noqa: PLR0917 -- the fields of a seal
-    folder: Path, state: EndState, exit_code: int | None, reason: str, seconds: float, tampered: Sequence[str] = ()
+    folder: Path,
+    state: EndState,
+    exit_code: int | None,
+    reason: str,
+    seconds: float,
+    tampered: Sequence[str] = (),
+    *,
+    beyond: Sequence[str] = (),
 ) -> None:
     """Seal a record; replace a seal that exists.
 
     ``exit_code`` is ``None`` if the target did not exit by itself. ``reason`` is one sentence on anything unexpected, else empty.
-    ``tampered`` names what the target replaced of the record.
+    ``tampered`` names what the target replaced of the record. ``beyond`` has a sentence for each limit that the record is beyond;
+    files that are too large to be hashed are added to it.
 
     Raises ``OSError`` when the seal can't be written. The record then stays unsealed and is judged ``unknown``.
     """
+    files, unhashed = _hashed(folder)
     data = {
         "format": SEAL_FORMAT,
         "state": state,
         "exit_code": exit_code,
         "reason": reason,
         "seconds": round(seconds, 3),
-        "files": digests(folder),
+        "files": files,
     }
-    _write(folder, {**data, "tampered": list(tampered)} if tampered else data)
+    more = {"tampered": list(tampered), "beyond": [*beyond, *unhashed]}
+    _write(folder, data | {name: sentences for name, sentences in more.items() if sentences})
 
 
 def note_spared(folder: Path) -> None:
@@ -79,32 +98,60 @@ def note_spared(folder: Path) -> None:
 
     Raises ``OSError`` when the seal can't be read or written.
     """
-    data = json.loads((folder / SEAL).read_text(encoding="utf-8"))
+    data = read_json(folder / SEAL)
     _write(folder, {**data, "without": list(SPARE)})
 
 
 def _write(folder: Path, data: Mapping[str, Any]) -> None:
-    safe.write(folder, SEAL, json.dumps(data, indent=1) + "\n", durable=True)
+    write_whole(folder / SEAL, json_text(data, ensure_ascii=True))
 
 
 def digests(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of every regular file of a record by relative path, without ``work/`` and the seal.
 
-    Links, pipes and files whose names a record can't have (such as with a backslash) are left out; ``left.jsonl`` has them.
+    Links, pipes and files whose names a record can't have (such as with a backslash) are left out; ``left.jsonl`` has them. Files
+    beyond the limits are left out too.
     """
-    found = {}
-    for name, about in safe.walk(folder, without=WORK):
+    return _hashed(folder)[0]
+
+
+def _hashed(folder: Path) -> tuple[dict[str, str], list[str]]:
+    """Return the digests of a record's files, and a sentence for each file that was left out because it is beyond a limit."""
+    found: dict[str, str] = {}
+    beyond: list[str] = []
+    size = 0
+    many = next(islice(safe.walk(folder, without=WORK), limits.ENTRIES, None), None) is not None
+    if many:
+        beyond.append(f"the record has more than {limits.ENTRIES:,} files: those in its folders were not hashed")
+    for name, about in safe.walk(folder, without=WORK, deepest=0 if many else safe.DEEPEST):
         if name in {SEAL, f"{SEAL}.part"} or not safe.is_file(about):
             continue
         try:
             inside(folder, name)
         except ValueError:
             continue
+        if too_large := _too_large(about, size):
+            if len(beyond) < MOST_BEYOND:
+                beyond.append(f"{name} {too_large}: it was not hashed")
+            continue
+        size += about.st_size
         with contextlib.suppress(
             safe.NotOursError, FileNotFoundError
         ):  # it was replaced since, or is an unreadable file of the user
             found[name] = safe.sha256(folder, name)
-    return dict(sorted(found.items()))
+    return dict(sorted(found.items())), beyond
+
+
+def _too_large(about: os.stat_result, before: int) -> str:
+    """Return why a file is not hashed, after files of ``before`` bytes; empty if it is."""
+    size = about.st_size
+    if size > limits.HASHED_BYTES or size + before > limits.RECORD_BYTES:
+        most = min(limits.HASHED_BYTES, limits.RECORD_BYTES - before)
+        return f"has {size_of(size)} of {size_of(most)} allowed"
+    # A file of holes costs a target nothing, and the harness the time to read it. No product is one.
+    if size > limits.SPARSE_BYTES and getattr(about, "st_blocks", size) * 512 < size // 100:
+        return f"has {size_of(size)}, of which less than 1 % is written"
+    return ""
 
 
 def damage_of(folder: Path) -> tuple[str, ...]:
@@ -119,7 +166,7 @@ def damage_of(folder: Path) -> tuple[str, ...]:
 def read_seal(folder: Path) -> Seal | None:
     """Read the seal of a record; ``None`` if it has no seal. Raises ``RecordError`` if the seal can't be read."""
     path = folder / SEAL
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
     try:
         data = read_json(path)
@@ -133,6 +180,7 @@ def read_seal(folder: Path) -> Seal | None:
             MappingProxyType(files),
             tuple(one_of(name, SPARE) for name in data.get("without", ())),
             tuple(map(str, data.get("tampered", ()))),
+            tuple(map(str, data.get("beyond", ()))),
         )
     except RecordError:
         raise
@@ -164,11 +212,14 @@ def differences(folder: Path, seal: Seal) -> Iterator[tuple[str, Difference]]:
     """
     for name, digest in sorted(seal.files.items()):
         path = inside(folder, name)
-        if not path.is_file():
+        if path.is_symlink():
+            yield name, "changed"
+        elif not path.is_file():
             if name.partition("/")[0] not in seal.without:
                 yield name, "missing"
-        elif sha256_of(path) != digest:
+        # A file that is too large to be hashed was smaller when it was.
+        elif _too_large(path.stat(), 0) or sha256_of(path) != digest:
             yield name, "changed"
-    for path in sorted(folder.glob("*.json*")):
+    for path in sorted(path for pattern in READ for path in folder.glob(pattern)):
         if path.name != SEAL and path.name not in seal.files:
             yield path.name, "added"

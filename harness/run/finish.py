@@ -6,20 +6,23 @@ Runs of the harness (`harness.run.runner`) and observed runs of others (`harness
 from __future__ import annotations
 
 import contextlib
+import math
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self, TypeVar
 
 from harness.analysis.made import Origin, saved_mosaics
-from harness.record import inputs, leftovers, safe, tampering
+from harness.record import history, inputs, leftovers, safe, tampering
+from harness.record.extent import extent_beyond
 from harness.record.history import read_events, read_exceptions
 from harness.record.request import Request
-from harness.record.seal import EndState, seal
+from harness.record.seal import WORK, EndState, seal
 from harness.watch.disk import DiskSampler
 from harness.watch.process import SHARE as PROCESS_SHARE
 from harness.watch.process import ProcessSampler
+from harness.watch.resources import LONGEST_WAIT, Overrun
 from harness.watch.sampling import Watch
 
 CONSOLE = "console.log"
@@ -48,13 +51,22 @@ class End:
 AnyEnd = TypeVar("AnyEnd", bound=End)
 
 
-def watch(folder: Path, guard: int, outputs: Path | None = None) -> Iterator[Watch]:
+def watch(folder: Path, guard: int, outputs: Path | None = None, overrun: Overrun | None = None) -> Iterator[Watch]:
     """Start to sample a run's disk and its processes, which descend from the guard process.
 
-    ``outputs`` is the output folder where it is not in the record.
+    ``outputs`` is the output folder where it is not in the record. Each sample is reported to ``overrun``.
     """
-    yield Watch("disk", folder / "disk.jsonl", lambda: DiskSampler(folder, outputs))
-    yield Watch("processes", folder / "process.jsonl", lambda: ProcessSampler(guard), share=PROCESS_SHARE)
+    seen = None if overrun is None else overrun.take
+    longest = math.inf if overrun is None else LONGEST_WAIT
+    yield Watch("disk", folder / "disk.jsonl", lambda: DiskSampler(folder, outputs), seen=seen)
+    yield Watch(
+        "processes",
+        folder / "process.jsonl",
+        lambda: ProcessSampler(guard),
+        share=PROCESS_SHARE,
+        longest=longest,
+        seen=seen,
+    )
 
 
 def stop(watches: list[Watch]) -> list[str]:
@@ -130,7 +142,16 @@ def with_own_failure(folder: Path, end: AnyEnd) -> AnyEnd:
     return replace(end, state="crashed", reasons=(reason, *end.reasons))
 
 
-def seal_end(folder: Path, end: End) -> None:
-    """Seal a record with the end of its run."""
+def beyond_limits(folder: Path) -> tuple[str, ...]:
+    """Return a sentence for each limit of the harness that the files of a run are beyond, looked at before they are read.
+
+    The list is for the seal: nothing is concluded from such a record.
+    """
+    walked = extent_beyond(folder / place for place in ("outputs", WORK))
+    return tuple(sentence for sentence in (history.beyond(folder), walked) if sentence)
+
+
+def seal_end(folder: Path, end: End, beyond: Sequence[str] = ()) -> None:
+    """Seal a record with the end of its run, and with the limits of the harness that it is beyond."""
     reasons = (*end.reasons, reason) if (reason := tampering.reason(end.tampered)) else end.reasons
-    seal(folder, end.state, end.code, " ".join(reasons), end.seconds, end.tampered)
+    seal(folder, end.state, end.code, " ".join(reasons), end.seconds, end.tampered, beyond=beyond)

@@ -22,6 +22,7 @@ from typing import Any
 
 from harness.probe.frames import data_digest
 from harness.record import safe
+from harness.record.extent import walk
 from harness.record.inputs import InputFile
 from harness.record.seal import WORK
 
@@ -131,7 +132,7 @@ def noted(lines: Any) -> tuple[Noted, ...] | None:
 
 def _files(folder: Path, without: Path | None = None) -> Iterator[Path]:
     """Yield the files below a folder, and links to anything; links are not followed."""
-    for parent, folders, names in os.walk(folder, followlinks=False):
+    for parent, folders, names in walk(folder):
         folders[:] = [name for name in folders if without is None or Path(parent, name) != without]
         yield from (Path(parent, name) for name in names)
         yield from (path for name in folders if (path := Path(parent, name)).is_symlink())

@@ -13,7 +13,10 @@ from astropy.io import fits
 
 from harness.analysis.wcs import Cards, FootprintError, wcs_of
 from harness.language.message import Message, SaidError, say
+from harness.record import limits
+from harness.record.fits_file import require_fits
 from harness.record.request import DatasetFacts, FrameFacts
+from harness.record.values import open_regular
 
 CACHE_BYTES = 12
 """Bytes that a frame's cache takes for each pixel: three channels of float32."""
@@ -200,7 +203,11 @@ def _contents(path: Path) -> Iterator[Message]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the messages below name the problem
-            with fits.open(path, memmap=True, do_not_scale_image_data=True) as hdus:
+            require_fits(path, pixels=limits.FRAME_PIXELS, links=True)
+            with (
+                open_regular(path, limits.HASHED_BYTES, links=True) as stream,
+                fits.open(stream, memmap=True, do_not_scale_image_data=True) as hdus,
+            ):
                 index = next(
                     (i for i, hdu in enumerate(hdus) if hdu.is_image and hdu.header.get("NAXIS", 0) >= 2), None
                 )
@@ -218,7 +225,7 @@ def _contents(path: Path) -> Iterator[Message]:
                     )
                 elif not _has_a_number(hdu):
                     yield say("Expected numbers in {name}, found only NaN: leave the frame out.", name=path.name)
-    except (OSError, ValueError, TypeError, KeyError, fits.VerifyError) as error:
+    except Exception as error:  # noqa: BLE001 -- astropy raises many kinds of errors for damaged files
         yield say(
             "Expected a FITS file in {name}, found one that can't be read ({error}): copy it again or leave it out.",
             name=path.name,

@@ -8,10 +8,12 @@ of rows, so memory is bounded by a strip, the decimated masks and the block stat
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import re
+import struct
+import time
 import warnings
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -27,12 +29,16 @@ from PIL import Image
 from scipy import ndimage
 
 from harness.analysis.footprint import sky_of
+from harness.analysis.headers import UNPARSABLE, value_of
 from harness.analysis.made import Origin
 from harness.analysis.wcs import Cards, FootprintError, wcs_cards, wcs_of
-from harness.record import safe
+from harness.record import limits, safe
 from harness.record.convert import to_json
+from harness.record.fits_file import require_fits
 from harness.record.products import BLOCK, PRODUCTS_FORMAT, SOFTENING, Plane, Products, TileProduct
 from harness.record.request import Request
+from harness.record.values import RecordError, open_regular
+from harness.record.whole import json_text, write_whole
 from harness.run.star_finder import TINY, Pixels, brightest_stars, strips
 
 MASK_PIXELS = 25_000_000
@@ -59,7 +65,7 @@ _SETTINGS = {
 }
 _ALL = Origin()
 _SAME_RUN = 60.0  # seconds between two mosaics of one run, which are written one after the other
-_BROKEN = (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, fits.VerifyError)
+_BROKEN = (OSError, EOFError, MemoryError, RecursionError, struct.error, zlib.error, *UNPARSABLE)
 
 
 _T = TypeVar("_T", bound=np.generic)
@@ -91,6 +97,18 @@ def measure(folder: Path, request: Request, origin: Origin = _ALL) -> None:
         When the products can't be written.
 
     """
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):  # numpy's warnings on odd pixels
+            _measure(folder, request, origin)
+    except (MeasureError, OSError):
+        raise
+    except _BROKEN as error:
+        raise MeasureError(
+            f"expected products that can be measured in outputs, found {type(error).__name__}: {error}: run it again"
+        ) from error
+
+
+def _measure(folder: Path, request: Request, origin: Origin) -> None:
     mosaic, coverage = _find(folder / "outputs", request, origin)
     if mosaic is None:
         no_mask = np.zeros((0, 0), np.bool_)
@@ -148,9 +166,14 @@ class _Plane:
                 f"expected {size} bytes of pixels in {path.name}, found a file of {path.stat().st_size}: run it again"
             )
         self.path, self.hdu, self.flat = path, hdu, len(shape) == 2
+        self._until = time.monotonic() + limits.MEASURE_SECONDS
 
     def rows(self, start: int, stop: int, dtype: type[_F] = np.float32) -> NDArray[_F]:  # type: ignore[assignment]
         """Return rows as native float32 or float64, shape (channels, rows, columns)."""
+        if time.monotonic() > self._until:
+            raise MeasureError(
+                f"expected to measure {self.path.name} within {limits.MEASURE_SECONDS:g} s, found it takes longer: run it again"
+            )
         rows = slice(start, stop)
         section = self.hdu.section
         try:
@@ -161,7 +184,7 @@ class _Plane:
                 if self.channels_last
                 else section[:, rows, :]
             )
-        except _BROKEN as error:
+        except Exception as error:  # its decoders raise a class of their own, which astropy does not export
             raise _unreadable(self.path, error) from error
         if self.channels_last:
             values = np.moveaxis(values, -1, 0)
@@ -229,6 +252,11 @@ def _is_there(outputs: Path, path: Path) -> bool:
     return path.is_file() and (outputs.is_symlink() or safe.is_plain(outputs, path))
 
 
+def _has_links(path: Path) -> bool:
+    """Return whether a file may be a link: it is in a user's own folder, to which the record has a link."""
+    return any(place.name == "outputs" and place.is_symlink() for place in path.parents)
+
+
 def data_suffix_of(config: Mapping[str, Any]) -> str:
     """Return the suffix of the data product, cleaned as ZeMosaic cleans its setting ``scientific_fits_suffix``."""
     asked = str(config.get("scientific_fits_suffix") or "").strip() or "_science"
@@ -244,7 +272,7 @@ def _newest(files: Iterable[Path], data_suffix: str, *, grid: bool) -> Path | No
         if named is None or (named[2] or "").endswith("_coverage"):
             continue
         base, suffix = named.groups()
-        is_data = suffix == data_suffix or (suffix is not None and _header(path).get("ZMROLE") == "SCI")
+        is_data = suffix == data_suffix or (suffix is not None and value_of(_header(path), "ZMROLE") == "SCI")
         if suffix is None or is_data:
             candidates.append(((base == "mosaic_grid") == grid, path.stat().st_mtime, is_data, path))
     if not candidates:
@@ -294,10 +322,16 @@ def open_images(path: Path) -> Iterator[list[tuple[str, _Plane]]]:
 def _images(path: Path, stack: ExitStack) -> list[tuple[str, _Plane]]:
     """Open a FITS file and return its images with their names."""
     try:
-        hdus = stack.enter_context(fits.open(path, memmap=False, lazy_load_hdus=False))
+        links = _has_links(path)
+        require_fits(path, links=links)
+        # A stream, because astropy leaves a file open that it can't read.
+        stream = stack.enter_context(open_regular(path, limits.HASHED_BYTES, links=links))
+        hdus = stack.enter_context(fits.open(stream, memmap=False, lazy_load_hdus=False))
         return [(str(hdu.name).upper(), _Plane(path, hdu)) for hdu in hdus if hdu.is_image and len(hdu.shape) >= 2]
     except MeasureError:
         raise
+    except RecordError as error:
+        raise MeasureError(f"{error}; run it again") from error
     except _BROKEN as error:
         raise _unreadable(path, error) from error
 
@@ -324,7 +358,8 @@ def _measured(source: _Source, folder: Path) -> Products:
     """Return the products of a mosaic, without the kept tiles, and write its thumbnail."""
     rows, columns = source.shape
     step = _step(rows, columns)
-    reduction = math.ceil(max(rows, columns, 1) / _THUMBNAIL)
+    # A multiple of the step, so that strips of whole blocks of both are not high.
+    reduction = math.ceil(max(rows, columns, 1) / _THUMBNAIL / step) * step
     masks, depths, flat, small = [], [], [], []
     for start, stop in strips(rows, columns, math.lcm(step, reduction)):
         above, below = min(RUN - 1, start), min(RUN - 1, rows - stop)
@@ -339,25 +374,34 @@ def _measured(source: _Source, folder: Path) -> Products:
         raise MeasureError(
             f"expected a mosaic with pixels in {source.image.path.name}, found shape {source.shape}: run it again"
         )
+    # One after the other: the masks of a large mosaic are in memory twice while they are joined.
+    joined_depth = _joined(depths)
+    joined_mask, joined_flat = _joined(masks), _joined(flat)
     x, y, flux, *by_channel = brightest_stars(source.pixels, rows, columns).T
     picture, stretch = _picture(np.concatenate(small, axis=1))
     products = Products(
         mosaic=source.image.path.relative_to(folder).as_posix(),
         wcs=decimated_cards(source.wcs, step),
         step=step,
-        covered=np.concatenate(masks),
-        depth=np.concatenate(depths),
+        covered=joined_mask,
+        depth=joined_depth,
         stars=np.column_stack([*sky_of(source.wcs, x, y), flux]),
         tiles=(),
         thumbnail="thumbnail.png",
-        constant=np.concatenate(flat),
+        constant=joined_flat,
         planes=tuple(_plane(name, plane, folder) for name, plane in source.planes),
         channels=np.column_stack(by_channel),
         stretch=stretch,
     )
-    with safe.writing(folder, "thumbnail.png") as stream:
-        Image.fromarray(picture, "RGBA").save(stream, "PNG")
+    write_whole(folder / "thumbnail.png", lambda stream: Image.fromarray(picture, "RGBA").save(stream, format="PNG"))
     return products
+
+
+def _joined(strips_of: list[NDArray[_T]]) -> NDArray[_T]:
+    """Join strips of rows, and empty their list."""
+    whole = np.concatenate(strips_of)
+    strips_of.clear()
+    return whole
 
 
 def _step(rows: int, columns: int) -> int:
@@ -440,7 +484,7 @@ def _digest(plane: _Plane) -> str:
             digest.update(plane.rows(start, stop, np.float64).tobytes())
         return digest.hexdigest()
     size = math.prod(plane.hdu.shape) * abs(int(plane.hdu.header["BITPIX"])) // 8
-    with plane.path.open("rb") as stream:
+    with open_regular(plane.path, limits.HASHED_BYTES, links=_has_links(plane.path)) as stream:
         stream.seek(plane.hdu.fileinfo()["datLoc"])
         while size and (data := stream.read(min(size, 1 << 20))):
             digest.update(data)
@@ -485,19 +529,19 @@ def _tiles(folder: Path, origin: Origin) -> Iterator[TileProduct]:
         if name in origin.older - origin.taken:
             continue
         header = _header(path)
-        number = _whole(header.get("ZMT_ID"))
+        number = _whole(value_of(header, "ZMT_ID"))
         if number is None and (named := re.search(r"(\d+)$", path.stem)):
             number = int(named[1])
         if number is not None:
-            reference = header.get("ZMT_REF")
+            reference = value_of(header, "ZMT_REF")
             yield TileProduct(
                 name,
                 number,
-                _whole(header.get("ZMT_NRAW")),
-                _whole(header.get("ZMT_NALGN")),
+                _whole(value_of(header, "ZMT_NRAW")),
+                _whole(value_of(header, "ZMT_NALGN")),
                 reference if isinstance(reference, str) and reference else None,
                 name in origin.taken,
-                {setting: header[card] for card, setting in _SETTINGS.items() if _is_plain(header.get(card))},
+                {name: value for card, name in _SETTINGS.items() if _is_plain(value := value_of(header, card))},
             )
 
 
@@ -505,7 +549,10 @@ def _header(path: Path) -> fits.Header:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)
         try:
-            return fits.getheader(path, 0)
+            links = _has_links(path)
+            require_fits(path, first=True, links=links)
+            with open_regular(path, limits.HASHED_BYTES, links=links) as stream:
+                return fits.getheader(stream, 0)
         except _BROKEN:
             return fits.Header()
 
@@ -531,8 +578,7 @@ def write_products(folder: Path, products: Products) -> None:
         arrays["channels"] = products.channels
     for i, plane in enumerate(products.planes):
         arrays |= {f"plane{i}_{name}": getattr(plane, name) for name in ("count", "sum", "low", "high")}
-    with safe.writing(folder, "products.npz") as stream:
-        np.savez_compressed(stream, allow_pickle=False, **arrays)
+    write_whole(folder / "products.npz", lambda stream: np.savez_compressed(stream, allow_pickle=False, **arrays))
     data = {
         "format": PRODUCTS_FORMAT,
         "shape": products.covered.shape,
@@ -542,4 +588,4 @@ def write_products(folder: Path, products: Products) -> None:
             for plane in products.planes
         ],
     }
-    safe.write(folder, "products.json", json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+    write_whole(folder / "products.json", json_text(data, allow_nan=True))

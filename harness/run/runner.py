@@ -15,16 +15,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
 from harness.language.message import say
-from harness.record import leftovers, safe, tampering
+from harness.record import leftovers, limits, safe, tampering
 from harness.record.reader import Record, read_record
 from harness.record.request import Request
 from harness.record.seal import WORK
 from harness.record.truth import Truth
+from harness.record.values import UNREADABLE, RecordError, lines_of, open_regular, read_json
+from harness.record.whole import NotWrittenError, Reserve, write_whole
 from harness.run import finish
 from harness.run.input_files import Given, compared
 from harness.run.inputs import InputError, require_inputs
@@ -32,10 +35,8 @@ from harness.run.stack_plan import NAME as STACK_PLAN
 from harness.run.stack_plan import stack_plan
 from harness.targets.start import prepare
 from harness.watch.guard import Ended, Guard, NotStartedError
+from harness.watch.resources import Overrun, allowed
 from harness.watch.sampling import Watch
-
-RESERVE_BYTES = 1_000_000
-"""Reserved on disk while the target runs, so that the record can still be sealed if the target fills the disk."""
 
 FOLDERS = ("input", "home", "tmp", "cwd")
 
@@ -110,15 +111,17 @@ def make_run(
             _unmake(folder, new=new)  # nothing was started, so there is nothing to record
             raise
         end, moved = _put_right(held, before, end)
+        beyond: tuple[str, ...] = ()
         if moved is None:
+            beyond = finish.beyond_limits(folder)
             end = finish.with_own_failure(folder, end)
             end = end.because(finish.list_inputs(folder, compared(folder, given)), *_tidy(folder))
-            if end.stopped is None:
+            if end.stopped is None and not beyond:
                 end = _measure(request, folder, end, signals)
             if end.state == "done":
                 end = end.because(*_lacking(folder, end.printed))
             end, moved = _put_right(held, before, end)
-        finish.seal_end(folder, end)
+        finish.seal_end(folder, end, beyond)
         if end.stopped is not None:
             raise end.stopped
         if moved is not None:
@@ -144,7 +147,7 @@ def _prepare(
         (folder / "outputs").mkdir()
         request.write(folder / "request.json")
         if truth is not None:
-            (folder / "truth.json").write_text(json.dumps(truth.to_json()) + "\n", encoding="utf-8")
+            write_whole(folder / "truth.json", json.dumps(truth.to_json()) + "\n")
         for frame in request.dataset.frames:
             copy = folder / WORK / "input" / frame.name
             _copy(frames / frame.name, copy, frame.sha256)
@@ -152,16 +155,16 @@ def _prepare(
             files[frame.name] = Given(frame.sha256, copy.stat().st_size, solved=True)
         if table is not None:
             copies = folder / WORK / "input"
-            text = table(str(copies.resolve())).encode()
+            text = os.fsencode(table(str(copies.resolve())))  # names of frames may have bytes that are no UTF-8
             (copies / STACK_PLAN).write_bytes(text)
             files[STACK_PLAN] = Given(hashlib.sha256(text).hexdigest(), len(text))
-            (folder / STACK_PLAN).write_text(table(""), encoding="utf-8")
-        (folder / WORK / "reserve").write_bytes(bytes(RESERVE_BYTES))
+            write_whole(folder / STACK_PLAN, table(""))
+        Reserve(folder / WORK / "reserve").keep()
     except OSError as error:
         message = say(
             "Expected to write a record in {folder}, found: {error}. Name a folder that can be written and has room.",
             folder=str(folder),
-            error=str(error),
+            error=(error.strerror if isinstance(error, NotWrittenError) else "") or str(error),
         )
         raise InputError(message) from error
     return files
@@ -170,7 +173,7 @@ def _prepare(
 def _copy(source: Path, target: Path, sha256: str) -> None:
     """Copy a frame and check its SHA-256 against the request."""
     digest = hashlib.sha256()
-    with source.open("rb") as reader, target.open("xb") as writer:
+    with open_regular(source, limits.HASHED_BYTES, links=True) as reader, target.open("xb") as writer:
         while data := reader.read(1 << 20):
             digest.update(data)
             writer.write(data)
@@ -213,15 +216,20 @@ def _run(
         return _End("crashed", None, 0.0, (f"The target could not be started: {error}",))
     watches: list[Watch] = []
     stopped: BaseException | None = None
+    too_much = ""
     try:
         pid = guard.start()
         started = time.monotonic()
         with signals.open():
-            watches.extend(finish.watch(folder, guard.guard_pid))
+            overrun = Overrun(allowed(request.limits, folder), folder, guard.guard_pid)
+            watches.extend(finish.watch(folder, guard.guard_pid, overrun=overrun))
             if on_start is not None:
                 on_start(pid)
             while (ended := guard.wait(0.2)) is None:
                 signals.insist()
+                if too_much := overrun.look():
+                    ended = guard.end()
+                    break
         seconds = time.monotonic() - started
     except NotStartedError as error:
         return _End("crashed", None, 0.0, (f"The target could not be started: {error}",))
@@ -231,23 +239,33 @@ def _run(
         seconds = time.monotonic() - started
     finally:
         guard.close()
+        watched = tuple(watches)
         problems = finish.stop(watches)
-    return _judge_end(ended, stopped, seconds, request.seconds).because(*problems)
+    end = _judge_end(ended, stopped, seconds, request.seconds, too_much).because(*problems)
+    return replace(end, tampered=tuple(watch.overwritten for watch in watched if watch.overwritten))
 
 
-def _judge_end(ended: Ended, stopped: BaseException | None, seconds: float, limit: float) -> _End:
+def _judge_end(ended: Ended, stopped: BaseException | None, seconds: float, limit: float, too_much: str = "") -> _End:
     """Return the end of a run, with the reasons why it is not a normal one."""
     printed = _last_lines(ended.printed)
     if stopped is not None:
         what = "by the user" if isinstance(stopped, KeyboardInterrupt) else f"by {type(stopped).__name__}: {stopped}"
         reason = f"Expected the target to end by itself, found the run stopped {what}: run it again."
         end = _End("killed", None, seconds, (reason,), stopped=stopped)
+    elif too_much and ended.cause != "ended":
+        end = _End("killed", None, seconds, (too_much,))
     elif ended.cause == "timed out":
         reason = (
             f"Expected the target to end within {limit:g} s, found it still running, so its processes were ended; "
             f"{printed}: allow it more time, or see in the events where it hangs."
         )
         end = _End("timed out", None, seconds, (reason,))
+    elif ended.cause == "stopped":
+        reason = (
+            f"Expected the target to leave its guard process alone, found that process stopped after {seconds:.1f} s, so all "
+            "processes of the target were ended: a target that stops its parent process can't be validated."
+        )
+        end = _End("killed", None, seconds, (reason,))
     elif ended.cause != "ended":
         reason = "Expected the target to end by itself, found its guard process ended from outside: run it again."
         end = _End("killed", None, seconds, (reason,))
@@ -297,7 +315,7 @@ def _tidy(folder: Path) -> Iterator[str]:
     kept = list(leftovers.clear(folder, counted))
     try:
         leftovers.remove_tree(folder / WORK)
-    except OSError as error:
+    except (OSError, RecursionError) as error:  # folders a thousand deep, which Python's library can't remove
         kept.append(f"{WORK}: {error}")
     yield finish.list_left(folder, counted)
     if kept:
@@ -328,14 +346,16 @@ def _lacking(folder: Path, printed: str) -> Iterator[str]:
 
 
 def _has_entries(path: Path) -> bool:
-    with path.open("rb") as stream:
-        return len(stream.readlines(100_000)) > 1
+    try:
+        return len(list(islice(lines_of(path), 2))) > 1
+    except RecordError:
+        return True  # beyond the limits, as the seal says
 
 
 def _mosaic(products: Path) -> Any:
     try:
-        return json.loads(products.read_text(encoding="utf-8")).get("mosaic")
-    except (OSError, ValueError, AttributeError):
+        return read_json(products).get("mosaic")
+    except (OSError, *UNREADABLE):
         return None
 
 

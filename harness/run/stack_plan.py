@@ -14,6 +14,7 @@ from pathlib import Path
 
 from harness.language.message import Message, say
 from harness.record.request import DatasetFacts
+from harness.record.values import RecordError, read_bytes
 from harness.run.inputs import InputError
 
 NAME = "stack_plan.csv"
@@ -78,12 +79,12 @@ def stack_plan(frames: Path, dataset: DatasetFacts, given: str | None = None) ->
 def _table(path: Path, given: str | None) -> tuple[str, list[Row]]:
     """Return delimiter and rows of a plan, from the given text or from the file."""
     try:
-        text = _text(path.read_bytes()) if given is None else given
+        text = _text(read_bytes(path, links=True)) if given is None else given
         header = next((line for line in text.splitlines() if line.strip()), "")
         delimiter = max(_DELIMITERS, key=header.count)
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
         return delimiter, [(reader.line_num, row) for row in reader if row]
-    except (OSError, csv.Error) as error:
+    except (OSError, RecordError, csv.Error) as error:
         problem = say("Expected a table in {plan}, found: {error}. Correct it.", plan=str(path), error=str(error))
         raise InputError(problem) from error
 

@@ -15,7 +15,11 @@ from photutils.detection import DAOStarFinder
 STARS = 2000
 """How many of the brightest stars are kept."""
 
-_STRIP_PIXELS = 1 << 22
+_STRIP_PIXELS = 1 << 20
+# Stars are looked for in larger parts, because the background is measured in each by itself. An image of more than the first
+# number of pixels is searched in strips of the second, and these in parts of a width, which bounds the memory of the search.
+_WHOLE_PIXELS, _STAR_PIXELS = 1 << 22, 1 << 21
+_WIDEST = 8192
 # The kernel has the width of a star in small telescopes' pixels. The aperture holds most of a star's light and is the same
 # in every run; otherwise fluxes would not compare between runs.
 _FWHM = 3.0
@@ -32,9 +36,9 @@ Pixels = tuple[NDArray[np.float32], NDArray[np.bool_]]
 """Pixels (channels, rows, columns), and whether each is covered (rows, columns)."""
 
 
-def strips(rows: int, columns: int, multiple: int) -> Iterator[tuple[int, int]]:
+def strips(rows: int, columns: int, multiple: int, pixels: int = _STRIP_PIXELS) -> Iterator[tuple[int, int]]:
     """Yield start and stop row of each strip; heights are multiples of ``multiple``, except the last one's."""
-    height = max(1, _STRIP_PIXELS // max(columns, 1) // multiple) * multiple
+    height = max(1, pixels // max(columns, 1) // multiple) * multiple
     for start in range(0, rows if columns else 0, height):
         yield start, min(start + height, rows)
 
@@ -49,18 +53,29 @@ def brightest_stars(pixels_of: Callable[[int, int], Pixels], rows: int, columns:
     channel is the sum in the same aperture above the median of a ring.
     """
     found = []
-    for start, stop in strips(rows, columns, 1):
+    most = _WHOLE_PIXELS if rows * columns <= _WHOLE_PIXELS else _STAR_PIXELS
+    for start, stop in strips(rows, columns, 1, most):
         top = max(start - _OVERLAP, 0)
         pixels, covered = pixels_of(top, min(stop + _OVERLAP, rows))
         # Where a channel is missing, the mean would jump to the other channels' level: a false edge.
         covered = covered & np.isfinite(pixels).all(axis=0)
-        luminance = np.where(covered, pixels, 0).mean(axis=0, dtype=np.float64)
-        stars = detected(luminance, covered)
-        stars = np.column_stack([stars, *(_fluxes(channel, covered, stars) for channel in pixels)])
-        stars[:, 1] += top
-        found.append(stars[(stars[:, 1] >= start - 0.5) & (stars[:, 1] < stop - 0.5)])
+        for left in range(0, columns, _WIDEST):
+            first, right = max(left - _OVERLAP, 0), min(left + _WIDEST, columns)
+            part = np.s_[first : min(right + _OVERLAP, columns)]
+            stars = _stars_of(pixels[:, :, part], covered[:, part])
+            stars[:, 0] += first
+            stars[:, 1] += top
+            own = (stars[:, 1] >= start - 0.5) & (stars[:, 1] < stop - 0.5)
+            found.append(stars[own & (stars[:, 0] >= left - 0.5) & (stars[:, 0] < right - 0.5)])
     stars = np.concatenate(found)
     return stars[np.lexsort((stars[:, 0], stars[:, 1], -stars[:, 2]))[:STARS]]
+
+
+def _stars_of(pixels: NDArray[np.float32], covered: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return x, y, flux, and the flux in each channel of the stars in a part of an image."""
+    luminance = np.where(covered, pixels, 0).mean(axis=0, dtype=np.float64)
+    stars = detected(luminance, covered)
+    return np.column_stack([stars, *(_fluxes(channel, covered, stars) for channel in pixels)])
 
 
 def _fluxes(

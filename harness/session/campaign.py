@@ -9,7 +9,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,9 @@ from harness.record.convert import from_json, to_json
 from harness.record.leftovers import remove_tree
 from harness.record.reader import Record, read_record
 from harness.record.request import Request, Retention, TargetFacts
+from harness.record.seal import SEAL
+from harness.record.values import UNREADABLE, read_json, sha256_of
+from harness.record.whole import json_text, write_whole
 from harness.run.inputs import require_inputs
 from harness.run.runner import make_run
 from harness.session import budget, run_matrix
@@ -196,11 +199,10 @@ class Campaign:
         """
         path = self.folder / "subset.json"
         with FileLock(f"{path}.lock"):
-            known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-            choice = self._choice() if known is None else from_json(known, budget.Choice)
+            choice = _chosen_before(path) or self._choice()
             if choice.name is None:
                 raise NoRoom(choice.why)  # not written: an interrupted session may have room when it is resumed
-            path.write_text(json.dumps(to_json(choice), indent=1), encoding="utf-8")
+            write_whole(path, json_text(to_json(choice)))
         return choice.name
 
     def _choice(self) -> budget.Choice:
@@ -254,8 +256,9 @@ class Campaign:
                     self.stopped.discard(key)
                     made = make_run(request, record_folder, dataset.folder, truth=dataset.truth)
                     if made.seal is not None and made.seal.state == "done" and variant == PLAIN:
-                        self.durations.add(request, made.seal.seconds)
-        record = read_record(record_folder)
+                        with suppress(OSError):  # only for the estimates of later sessions
+                            self.durations.add(request, made.seal.seconds)
+        record = _as_asked(read_record(record_folder), request)
         self._runs[key] = entry_of(key, record, self.folder)
         return record
 
@@ -385,11 +388,27 @@ class Campaign:
         frames = self.dataset(self.cases[0]).facts.sha256 if self.settings.frames else ""
         config = json.dumps(to_json(self.own_config), sort_keys=True) if self.own_config else ""
         digest = hashlib.sha256(config.encode()).hexdigest()
-        return Start(self.settings.deciding(), targets, digest, frames, own_source())
+        return Start(self.settings.deciding(), targets, digest, frames, own_source(), self.folder.name)
 
     def share(self) -> Share:
         """Return what this process made of the session."""
         return Share(tuple(self._runs.values()), tuple(self._judged.values()), real_sets=self.real_sets)
+
+
+def _chosen_before(path: Path) -> budget.Choice | None:
+    """Return the choice that another worker wrote; ``None`` without one that can be read."""
+    try:
+        return from_json(read_json(path), budget.Choice)
+    except (OSError, *UNREADABLE):
+        return None
+
+
+def _as_asked(record: Record, request: Request) -> Record:
+    """Return a record, as damaged if its request is not the one of this session: it was changed, or is of another session."""
+    asked = Request.from_json(json.loads(json.dumps(request.to_json())))
+    if run_key(record.request) == run_key(asked):
+        return record
+    return replace(record, damage=(*record.damage, "request.json: not what this session asked for"))
 
 
 def entry_of(key: str, record: Record, session: Path) -> RunEntry:
@@ -408,4 +427,5 @@ def entry_of(key: str, record: Record, session: Path) -> RunEntry:
         seconds=seal.seconds if seal else 0.0,
         mode=request.mode,
         workers=request.workers,
+        seal=sha256_of(record.folder / SEAL) if (record.folder / SEAL).is_file() else "",
     )

@@ -17,9 +17,17 @@ from pathlib import Path
 
 from harness.language.message import say
 from harness.record.seal import SEAL
-from harness.record.values import inside
+from harness.record.values import UNREADABLE, inside, read_json
 from harness.session.checklist import DEFINITION_OF_DONE
-from harness.session.model import Requirement, Session, SessionError, TestEntry, read_hashed, require_same_target
+from harness.session.model import (
+    Read,
+    Requirement,
+    Session,
+    SessionError,
+    TestEntry,
+    read_hashed,
+    require_same_target,
+)
 from harness.session.rows import cases_not_run, rows
 from harness.verdict import Outcome, merge
 
@@ -78,8 +86,8 @@ class Done:
         return merge(row if row in (Outcome.PASS, Outcome.FAIL) else Outcome.UNKNOWN for row in rows)
 
 
-def read(folders: Iterable[Path]) -> tuple[Part, ...]:
-    """Read sessions; a session that is given twice counts once.
+def read(folders: Iterable[Path], read_one: Read = read_hashed) -> tuple[Part, ...]:
+    """Read sessions with ``read_one``; a session that is given twice counts once.
 
     Raises
     ------
@@ -88,7 +96,7 @@ def read(folders: Iterable[Path]) -> tuple[Part, ...]:
         figures of the run would count twice.
 
     """
-    found = (Part(folder, *read_hashed(folder)) for folder in folders)
+    found = (Part(folder, *read_one(folder)) for folder in folders)
     parts = tuple({part.sha256: part for part in found}.values())
     seen: dict[str, Part] = {}
     for part in parts:
@@ -112,8 +120,8 @@ def _marks(part: Part) -> Iterator[tuple[str, str]]:
     for run in part.session.runs:
         try:
             # A copy without outputs has another seal, but the same hashes.
-            files = json.loads((inside(part.folder, run.record) / SEAL).read_text(encoding="utf-8"))["files"]
-        except (OSError, ValueError, LookupError, TypeError):
+            files = read_json(inside(part.folder, run.record) / SEAL)["files"]
+        except (OSError, *UNREADABLE):
             continue
         if files:
             yield run.key, json.dumps(files, sort_keys=True)

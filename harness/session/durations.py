@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +11,8 @@ from typing import Any
 from filelock import FileLock
 
 from harness.record.request import Request
+from harness.record.values import UNREADABLE, read_any_json
+from harness.record.whole import json_text, write_whole
 
 FORMAT = "phase3-durations/1"
 KEPT = 5
@@ -33,9 +35,7 @@ class Durations:
             known = dict(self._read())
             name = _name(request.target.label, request.case, request.dataset.name, request.profile)
             known[name] = [*known.get(name, ()), round(seconds, 2)][-KEPT:]
-            part = self._path.with_name(f"{self._path.name}.part")
-            part.write_text(json.dumps({"format": FORMAT, "seconds": known}, indent=1) + "\n", encoding="utf-8")
-            part.replace(self._path)
+            write_whole(self._path, json_text({"format": FORMAT, "seconds": known}))
 
     def expected(self, target: str, case: str, dataset: str, profile: str) -> tuple[float | None, bool]:
         """Return the expected seconds of a run, and whether they come from this very target.
@@ -57,11 +57,12 @@ class Durations:
 
     def _read(self) -> Mapping[str, list[float]]:
         try:
-            data: Any = json.loads(self._path.read_text(encoding="utf-8"))
+            data: Any = read_any_json(self._path)
             if data["format"] != FORMAT:
                 return {}
-            return {str(name): [float(second) for second in seconds] for name, seconds in data["seconds"].items()}
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            known = {str(name): [float(second) for second in seconds] for name, seconds in data["seconds"].items()}
+            return known if all(0 <= s < math.inf for seconds in known.values() for s in seconds) else {}
+        except (OSError, AttributeError, *UNREADABLE):
             return {}
 
 

@@ -15,13 +15,16 @@ from harness.record.leftovers import remove_tree
 from harness.record.seal import SEAL, SPARE, damage_of, note_spared
 from harness.record.values import RecordError, inside, sha256_of
 from harness.session.checklist import Line
+from harness.session.integrity import FILE as MANIFEST
+from harness.session.integrity import THRESHOLDS, limits_of, seal_session
 from harness.session.model import (
     JudgedRun,
+    Read,
     RealSet,
     Session,
     SessionError,
     TestEntry,
-    read_session,
+    read_hashed,
     require_same_target,
     write_session,
 )
@@ -42,7 +45,7 @@ class _Part:
     names: dict[str, str]
 
 
-def merge_sessions(out: Path, folders: Sequence[Path], *, outputs: bool = True) -> Session:
+def merge_sessions(out: Path, folders: Sequence[Path], *, outputs: bool = True, read: Read = read_hashed) -> Session:
     """Merge sessions into a new folder, with copies of their records, and return the merged session.
 
     A run that several sessions hold (the same sealed record) counts once. Runs with the same key and different records, for
@@ -50,6 +53,7 @@ def merge_sessions(out: Path, folders: Sequence[Path], *, outputs: bool = True) 
 
     ``out`` is a folder that is new or empty. Without ``outputs``, the targets' output files are not copied: they are the largest
     part of a session, and no check reads them. The seal of a copy without them states that they were left out.
+    ``read`` reads each session. The merged session is sealed if all of them are.
 
     Raises
     ------
@@ -65,7 +69,7 @@ def merge_sessions(out: Path, folders: Sequence[Path], *, outputs: bool = True) 
                 folder=str(out),
             )
         )
-    sessions = [(folder, read_session(folder)) for folder in folders]
+    sessions = [(folder, read(folder)[0]) for folder in folders]
     for folder, session in sessions[1:]:
         _require_equal(sessions[0], (folder, session))
     parts = _named(sessions)
@@ -73,12 +77,22 @@ def merge_sessions(out: Path, folders: Sequence[Path], *, outputs: bool = True) 
         for source, name in _records(parts):
             _copy(source, out / RUNS / name, outputs=outputs)
         out.mkdir(parents=True, exist_ok=True)
-        merged = _merged(parts)
+        merged = _with_seals(out, _merged(parts))
         write_session(merged, out)
+        if all((folder / MANIFEST).exists() for folder in folders):
+            shutil.copyfile(folders[0] / THRESHOLDS, out / THRESHOLDS)
+            seal_session(out)
     except BaseException:
         remove_tree(out)  # an incomplete session would be read as a complete one
         raise
     return merged
+
+
+def _with_seals(out: Path, session: Session) -> Session:
+    """Note the seals of the copies: a copy without outputs has a seal of its own."""
+    seals = {run.key: out / run.record / SEAL for run in session.runs}
+    runs = (replace(run, seal=sha256_of(seals[run.key]) if seals[run.key].is_file() else "") for run in session.runs)
+    return replace(session, runs=tuple(runs))
 
 
 def _require_equal(first: tuple[Path, Session], other: tuple[Path, Session]) -> None:
@@ -100,6 +114,12 @@ def _require_equal(first: tuple[Path, Session], other: tuple[Path, Session]) -> 
             **facts,
             one=str(one.environment.get("harness")),
             two=str(two.environment.get("harness")),
+        )
+    elif limits_of(folder) != limits_of(other_folder):
+        problem = say(
+            "expected sessions that were judged with the same limits, found others in {folder} and {other}: run the older one "
+            "again",
+            **facts,
         )
     elif _unordered(one) != _unordered(two):
         problem = say(
@@ -214,6 +234,7 @@ def _merged(parts: Sequence[_Part]) -> Session:
         judged=tuple(_worst(chain.from_iterable(map(_judged, parts))).values()),
         tests=tests,
         interrupted=_interrupted([part.session for part in parts], tests),
+        doubts=_doubts([part.session for part in parts]),
         real_sets=tuple(_real_sets(part.session for part in parts)),
         options=_joined([part.session.options for part in parts]),
         patch=tuple(rows[line] for line in sorted(rows)),
@@ -229,6 +250,15 @@ def _interrupted(sessions: Sequence[Session], tests: Iterable[TestEntry]) -> Mes
         if session.interrupted is not None and not unreached <= ran:
             return session.interrupted
     return None
+
+
+def _doubts(sessions: Sequence[Session]) -> tuple[Message, ...]:
+    """Return the doubts about each session, once each."""
+    found: list[Message] = []
+    for doubt in (doubt for session in sessions for doubt in session.doubts):
+        if doubt not in found:
+            found.append(doubt)
+    return tuple(found)
 
 
 def _joined(facts: Sequence[Mapping[str, str]]) -> dict[str, str]:

@@ -7,19 +7,21 @@ session and hold nothing of their own.
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
 from harness.language.message import Message, SaidError, say
+from harness.record import limits
 from harness.record.comparison import Comparison
 from harness.record.convert import ShapeError, from_json, other_names, read_only, to_json
+from harness.record.values import read_bytes, require_memory
+from harness.record.whole import visible_json, write_whole
 from harness.targets.resolve import kind_of
 from harness.targets.target import Target
 from harness.verdict import Conclusion, Outcome, Verdict, merge
@@ -27,8 +29,8 @@ from harness.verdict import Conclusion, Outcome, Verdict, merge
 FORMAT = "phase3-session/2"
 OPTIONAL = frozenset(
     {
-        *("cases", "interrupted", "missing", "occasion", "options", "part", "patch", "questions"),
-        *("many", "reason", "red_with_run_end", "scenario"),
+        *("cases", "doubts", "interrupted", "missing", "occasion", "options", "part", "patch", "questions"),
+        *("many", "reason", "red_with_run_end", "scenario", "seal"),
     }
 )
 """Fields that older sessions do not have."""
@@ -61,6 +63,7 @@ class RunEntry:
     seconds: Annotated[float, Meta(ge=0)]
     mode: Annotated[str, Meta(description="classic, sds or grid.")]
     workers: Annotated[int, Meta(ge=1)]
+    seal: Annotated[str, Meta(description="SHA-256 of the record's seal.json; empty for a record without one.")] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,13 +216,17 @@ class Session:
         Message | None,
         Meta(description="Why the session ended before all its tests had run; null for one that reached its end."),
     ] = None
+    doubts: Annotated[
+        tuple[Message, ...],
+        Meta(description="Why it is not known that the session is as its runs left it; such a session does not pass."),
+    ] = ()
     outcome: Conclusion = field(init=False)
 
     def __post_init__(self) -> None:
         skipped = (Outcome.NOT_APPLICABLE, Outcome.NOT_EVALUATED)
         found = [t.outcome for t in self.tests if t.outcome not in skipped]
         # A session without an evaluated test concluded nothing: unknown. An interrupted one may have missed a failure.
-        _conclude(self, merge([*found, *((Outcome.UNKNOWN,) if self.interrupted else ())]))
+        _conclude(self, merge([*found, *((Outcome.UNKNOWN,) if self.interrupted or self.doubts else ())]))
         read_only(self)
 
     @property
@@ -288,13 +295,13 @@ def read_hashed(folder: Path) -> tuple[Session, str]:
     """
     path = folder / "session.json"
     try:
-        content = path.read_bytes()
+        content = require_memory(read_bytes(path, limits.JSON_BYTES), what=path.name)
         data = msgspec.json.decode(content)
     except (FileNotFoundError, NotADirectoryError):
         raise SessionError(
             say("expected a session.json in {folder}, found no such file: name a session's folder", folder=str(folder))
         ) from None
-    except (ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SessionError(
             say(
                 "expected JSON in {path}, found something else ({error}): run it again",
@@ -393,11 +400,17 @@ def require_same_target(first: tuple[Path, Session], other: tuple[Path, Session]
         )
 
 
+Read: TypeAlias = Callable[[Path], tuple[Session, str]]
+"""Reads a session, with the SHA-256 of its file."""
+
+
 def write_session(session: Session, folder: Path) -> Path:
-    """Write ``session.json`` and return its path."""
+    """Write ``session.json``, note it in the manifest of a session that has one, and return its path."""
     path = folder / "session.json"
-    text = json.dumps(session.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
-    path.write_text(f"{text}\n", encoding="utf-8")
+    write_whole(path, visible_json(session.to_json()))
+    from harness.session.integrity import note  # noqa: PLC0415 -- that module builds on this one
+
+    note(folder, (path.name,))
     return path
 
 

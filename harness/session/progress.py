@@ -6,6 +6,8 @@ The controller only sees what its workers write below the session's folder. Ever
 from __future__ import annotations
 
 import json
+import math
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +17,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from harness.language.message import Translate, say, visible
-from harness.record.request import Request
+from harness.record.reader import read_request
+from harness.record.values import UNREADABLE, RecordError, open_regular, read_json
 from harness.session.outlook import Outlook, in_words
 from harness.session.roles import role_in_short, role_name
 from harness.session.screen import Screen, fitting
@@ -32,6 +35,9 @@ QUIET = 240.0
 
 CHUNK = 4_000_000
 """Bytes of one file that are read at a time; otherwise a reader that starts late would stall."""
+
+_LONGEST_COUNT = 20
+"""Characters of a count of tiles; a longer one is damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +100,10 @@ class ProgressReader:
         """Yield the new complete lines of a file; an incomplete line is left for the next look."""
         offset = self._offsets.get(path, 0)
         try:
-            with path.open("rb") as stream:
+            with open_regular(path, sys.maxsize) as stream:
                 stream.seek(offset)
                 data = stream.read(CHUNK)
-        except OSError:
+        except (OSError, RecordError):
             return
         end = data.rfind(b"\n") + 1
         if end == 0 and len(data) == CHUNK:
@@ -106,7 +112,7 @@ class ProgressReader:
         for line in data[:end].splitlines():
             try:
                 entry = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if isinstance(entry, dict):
                 yield entry
@@ -277,8 +283,8 @@ def _records(folder: Path, depth: int) -> Iterator[Path]:
 
 def _opened(session: Path, folder: Path) -> Progress | None:
     try:
-        request = Request.from_json(json.loads((folder / "request.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, KeyError):
+        request = read_request(folder)
+    except (OSError, RecordError):
         return None  # incomplete, or not a record
     return Progress(folder.relative_to(session).as_posix(), request.target.label, request.role, request.case)
 
@@ -295,7 +301,7 @@ def _advanced(state: Progress, data: Mapping[str, Any]) -> Progress:
         return replace(state, phase=text[:20])
     if key == "MASTER_TILE_COUNT_UPDATE":
         tile, _, tiles = text.partition("/")
-        if tile.isdecimal() and tiles.isdecimal():
+        if tile.isdecimal() and tiles.isdecimal() and len(text) < _LONGEST_COUNT:
             return replace(state, tile=int(tile), tiles=int(tiles))
     if data.get("source") == "stage" and isinstance(key, str):
         return replace(state, stage=f"{key} {text}"[:60])
@@ -308,8 +314,9 @@ def _ended(state: Progress, folder: Path) -> Progress:
     if not path.exists():
         return state
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        ended = replace(state, state=str(data["state"]), seconds=float(data["seconds"]))
+        data = read_json(path)
+        seconds = float(data["seconds"])
+        ended = replace(state, state=str(data["state"]), seconds=seconds if math.isfinite(seconds) else 0.0)
         return replace(ended, reason=str(data["reason"])) if ended.state == "crashed" else ended
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, *UNREADABLE):
         return replace(state, state="sealed")

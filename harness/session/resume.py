@@ -7,7 +7,6 @@ others are read from their records and judged again, which gives the same verdic
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,14 +16,17 @@ from harness.language.message import Message, SaidError, counted, say
 from harness.record.convert import ShapeError, from_json, to_json
 from harness.record.leftovers import remove_tree
 from harness.record.safe import ASIDE
-from harness.record.seal import read_seal
-from harness.record.values import RecordError
-from harness.session.model import JudgedRun, SessionError, Share, read_session
+from harness.record.seal import SEAL, read_seal
+from harness.record.values import UNREADABLE, RecordError, read_any_json, sha256_of
+from harness.record.whole import json_text, write_whole
+from harness.session.integrity import FILE as MANIFEST
+from harness.session.integrity import changes_in_record, require_intact
+from harness.session.model import JudgedRun, RunEntry, SessionError, Share, read_session
 from harness.session.options import NEWEST
 from harness.session.run_matrix import RUNS
+from harness.session.shares import STARTED, read_part, read_share, write_part
 from harness.verdict import Outcome
 
-STARTED = "started.json"
 SHARES = "shares"
 RESUMED = "0-resumed.json"
 """The share of the interrupted session; its name sorts first, so that new outcomes replace old ones."""
@@ -39,18 +41,22 @@ class ResumeError(SaidError):
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What decides on the runs of a session: options, the identity of each target, and hashes of the user's and our files."""
+    """What decides on the runs of a session: options, the identity of each target, and hashes of the user's and our files.
+
+    ``session`` names the session. So the file differs between two sessions that were started with the same.
+    """
 
     options: Mapping[str, str]
     targets: Mapping[str, Any]
     config: str = ""
     frames: str = ""
     source: Mapping[str, str] = field(default_factory=dict)
+    session: str = ""
 
 
 def write_start(folder: Path, start: Start) -> None:
     """Note with what a session starts."""
-    (folder / STARTED).write_text(json.dumps(to_json(start), indent=1) + "\n", encoding="utf-8")
+    write_whole(folder / STARTED, json_text(to_json(start)))
 
 
 def find(root: Path, named: str) -> Path:
@@ -96,6 +102,47 @@ def find(root: Path, named: str) -> Path:
     return folder
 
 
+def require_unchanged(folder: Path) -> None:
+    """Refuse to resume a session in which a file was changed since the harness wrote it.
+
+    A session that was killed has no manifest. There each share has a digest, and the digests of the seals of its runs.
+
+    Raises
+    ------
+    ResumeError
+        With every file that was changed, and what to do.
+
+    """
+    try:
+        require_intact(folder)
+    except SessionError as error:
+        raise ResumeError(*error.messages) from error
+    found: list[Message] = []
+    known: dict[str, RunEntry] = {}
+    for path in sorted(folder.glob(f"{SHARES}*/*.*")):
+        if path.suffix not in (".json", ".collected"):
+            continue
+        try:
+            if path.suffix == ".json":
+                known |= {run.key: run for run in read_share(path).runs}
+            else:
+                read_part(path)
+        except SessionError as error:
+            found += error.messages
+    for record in sorted(path for path in (folder / RUNS).glob("*") if _finished(path)):
+        name = f"{RUNS}/{record.name}"
+        run = known.get(record.name)
+        if run is not None and run.seal and run.state not in _STOPPED and sha256_of(record / SEAL) != run.seal:
+            found.append(say("{name}: changed", name=f"{name}/{SEAL}"))
+        found += [message for _, message in changes_in_record(record, name)]
+    if found:
+        raise ResumeError(
+            say("expected the session in {folder} as the harness left it, found changes:", folder=str(folder)),
+            *found,
+            say("Put the files back as they were, or remove them: a run without its folder is made again."),
+        )
+
+
 def _ended(folder: Path) -> bool:
     try:
         return read_session(folder).interrupted is None
@@ -113,8 +160,8 @@ def require_same(folder: Path, now: Start) -> None:
 
     """
     try:
-        before = from_json(json.loads((folder / STARTED).read_text(encoding="utf-8")), Start)
-    except (OSError, ValueError, ShapeError) as error:
+        before = from_json(read_any_json(folder / STARTED), Start)
+    except (OSError, ShapeError, *UNREADABLE) as error:
         raise ResumeError(
             say("expected {path} to be readable, found: {error}", path=str(folder / STARTED), error=str(error))
         ) from error
@@ -179,6 +226,7 @@ def stopped_runs(folder: Path) -> set[str]:
 
 def reopen(folder: Path, shares: Path) -> None:
     """Remove the stopped runs of an interrupted session, and write what it concluded as a share of the next start."""
+    (folder / MANIFEST).unlink(missing_ok=True)  # it is of the end that is taken back
     for key in stopped_runs(folder):
         remove_tree(folder / RUNS / key)
     try:
@@ -195,7 +243,7 @@ def reopen(folder: Path, shares: Path) -> None:
         session.real_sets,
         session.patch,
     )
-    (shares / RESUMED).write_text(json.dumps(to_json(share)), encoding="utf-8")
+    write_part(shares / RESUMED, to_json(share))
 
 
 def _keys(judged: JudgedRun) -> list[str]:

@@ -131,6 +131,9 @@ def _row(row: Requirement, found: _Found, *, self_test: bool) -> Requirement:
     row = replace(row, cases=cases, missing=missing)
     if self_test and row.section == DEFINITION_OF_DONE:
         return replace(row, reason=say("A run of the embedded reference says nothing about this line."))
+    doubts = [doubt for session in found.sessions for doubt in session.doubts]
+    if doubts and row.outcome is Outcome.PASS:
+        return replace(row, outcome=Outcome.UNKNOWN, reason=doubts[0])
     if row.outcome is Outcome.PASS and (missing or waits_for_own_data(row)):
         row = replace(row, outcome=Outcome.NOT_EVALUATED)
     each = [{t.outcome for t in tests if plain(t.nodeid) == name} for name in row.tests]

@@ -7,12 +7,12 @@ published format.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from harness.record.whole import json_text, write_whole
 from harness.session.model import FORMAT, OPTIONAL, Session
 
 SCHEMA = Path(__file__).with_name("schemas") / "session-2.schema.json"
@@ -49,4 +49,4 @@ def schema_of(kind: type, form: str, optional: frozenset[str] = frozenset(), **m
 
 
 if __name__ == "__main__":
-    SCHEMA.write_text(json.dumps(schema(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_whole(SCHEMA, json_text(schema()))

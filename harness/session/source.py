@@ -15,4 +15,4 @@ KINDS = frozenset({".py", ".json", ".toml"})
 def own_source() -> dict[str, str]:
     """Return the hash of each file of the harness, by its path."""
     files = (path for part in PARTS for path in sorted((ROOT / part).rglob("*")) if path.suffix in KINDS)
-    return {path.relative_to(ROOT).as_posix(): sha256_of(path)[:16] for path in files if path.is_file()}
+    return {path.relative_to(ROOT).as_posix(): sha256_of(path, links=True)[:16] for path in files if path.is_file()}

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from harness.record.whole import write_whole
 from harness.signoff.form import FORM_FORMAT, Form
 from harness.signoff.statement import OPTIONAL, PREDICATE_TYPE, STATEMENT_TYPE, Statement
 
@@ -59,4 +60,4 @@ def text(kind: type[Any]) -> str:
 
 if __name__ == "__main__":
     for name, kind in FILES.items():
-        (FOLDER / name).write_text(text(kind), encoding="utf-8")
+        write_whole(FOLDER / name, text(kind))

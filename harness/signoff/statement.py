@@ -7,6 +7,7 @@ A sign-off may come from anywhere: the reader is strict, and reads at most `MAX_
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from msgspec import Meta
 from harness.language.message import Message, SaidError, say
 from harness.language.system import Code
 from harness.record.convert import ShapeError, from_json, other_names, read_only, to_json
+from harness.record.values import open_regular
 from harness.verdict import Outcome
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -243,7 +245,7 @@ def _wrong(where: str, error: ShapeError) -> SignoffError:
 
 def read_bounded(path: Path, limit: int = MAX_BYTES) -> bytes:
     """Return the content of a file. Raises ``SignoffError`` if it has more bytes than ``limit``, and ``OSError``."""
-    with path.open("rb") as stream:
+    with open_regular(path, sys.maxsize, links=True) as stream:
         content = stream.read(limit + 1)
     if len(content) > limit:
         raise SignoffError(say("expected at most {limit} bytes in {path}, found more", limit=limit, path=str(path)))

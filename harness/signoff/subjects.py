@@ -9,8 +9,9 @@ from types import MappingProxyType
 
 from harness.language.message import Message, say
 from harness.language.system import Code
-from harness.record.seal import SEAL, Difference, differences, read_seal
+from harness.record.seal import SEAL
 from harness.record.values import RecordError, inside
+from harness.session import integrity
 from harness.session.model import Session
 from harness.signoff.page_part import without_part
 from harness.signoff.statement import Digests, RefusedError, SignoffError, Subject, read_bounded
@@ -89,19 +90,7 @@ def changes_in_record(folder: Path, name: str) -> Iterator[Message]:
     record = within(folder, name).parent
     try:
         read_bounded(record / SEAL, MAX_FILE)
-        seal = read_seal(record)
-        if seal is not None:
-            prefix = name.removesuffix(SEAL)
-            yield from (said(f"{prefix}{file}", difference) for file, difference in differences(record, seal))
-    except (RecordError, SignoffError, OSError) as error:
+    except (SignoffError, OSError) as error:
         yield say("{name}: can't be read ({error})", name=name, error=str(error))
-
-
-def said(name: str, difference: Difference) -> Message:
-    """Say how a file differs."""
-    words = {
-        "missing": say("{name}: missing", name=name),
-        "changed": say("{name}: changed", name=name),
-        "added": say("{name}: added", name=name),
-    }
-    return words[difference]
+        return
+    yield from (message for _, message in integrity.changes_in_record(record, name.removesuffix(f"/{SEAL}")))

@@ -11,13 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.language.message import Message, say
+from harness.record.values import read_bytes
 from harness.session.checklist import DEFINITION_OF_DONE
+from harness.session.integrity import said
 from harness.session.model import Requirement, Session, SessionError, read_session
 from harness.signoff.page_part import part_of
 from harness.signoff.signed_later import before_signed
 from harness.signoff.ssh_signature import MAX_SIGNATURE, read_signature
 from harness.signoff.statement import SIGNATURE, RowDecision, SignedSession, SignoffError, Statement, read_bounded
-from harness.signoff.subjects import MAX_FILE, PAGES, SESSION, changes_in_record, digest_of, said, seals_of, within
+from harness.signoff.subjects import MAX_FILE, PAGES, SESSION, changes_in_record, digest_of, seals_of, within
 
 
 def changes(folder: Path, statement: Statement, *, pages: bool = True) -> tuple[Message, ...]:
@@ -100,7 +102,7 @@ def _subject(folder: Path, name: str, statement: Statement) -> Iterator[Message]
 
 def _part(path: Path, name: str, statement: Statement) -> Iterator[Message]:
     """Yield a message if the page shows another sign-off than this one, or a key that did not sign it."""
-    part, shown = part_of(path.read_bytes()), statement.predicate.shown.get(name)
+    part, shown = part_of(read_bytes(path)), statement.predicate.shown.get(name)
     if not part or hashlib.sha256(part).hexdigest() == shown:
         return
     key = _later_key(path.parent, statement)

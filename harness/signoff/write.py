@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime
@@ -13,6 +12,9 @@ from types import MappingProxyType
 
 from harness.language.message import say, visible
 from harness.language.system import Code
+from harness.record.values import read_bytes
+from harness.record.whole import write_together
+from harness.session.integrity import note
 from harness.session.model import Session
 from harness.signoff.page_part import BEGIN, with_part
 from harness.signoff.signing import sign
@@ -132,7 +134,7 @@ def compose(
     if statement.digest(SESSION) != session_sha256:
         raise RefusedError(say("The session was changed while it was being signed: sign again"))
     shown = parts(statement)
-    before = {name: (folder / name).read_bytes() for name in PAGES}
+    before = {name: read_bytes(folder / name) for name in PAGES}
     pages = {name: with_part(content, shown[name]) for name, content in before.items() if BEGIN in content}
     digests = {name: hashlib.sha256(shown[name]).hexdigest() for name in pages}
     statement = replace(statement, predicate=replace(predicate, shown=MappingProxyType(digests)))
@@ -141,9 +143,9 @@ def compose(
 
 
 def write(folder: Path, statement: Statement, pages: Mapping[str, bytes], key: Path | None) -> tuple[Path, ...]:
-    """Sign a sign-off, write it with its signature, then show it on the pages; return the paths.
+    """Sign a sign-off, write it with its signature, then show it on the pages, and in the summaries; return the paths.
 
-    Each file is written in one step. The pages come last: a page without its part is what was signed too.
+    All are written, or none. The pages come last: a page without its part is what was signed too.
 
     Raises
     ------
@@ -151,32 +153,20 @@ def write(folder: Path, statement: Statement, pages: Mapping[str, bytes], key: P
         When there is a key, and no ``ssh-keygen``.
     SignoffError
         When nothing could be signed. Then nothing is written.
+    NotWrittenError
+        When the files can't be written. Older ones stay.
 
     """
     content = statement.to_bytes()
     signature = None if key is None else sign(content, key, statement.predicate.key or "")
+    files = {SIGNOFF: content, **({} if signature is None else {SIGNATURE: signature}), **pages}
+    write_together({folder / name: data for name, data in files.items()})
     if signature is None:
         (folder / SIGNATURE).unlink(missing_ok=True)  # of an earlier sign-off
-    files = {SIGNOFF: content, **({} if signature is None else {SIGNATURE: signature}), **pages}
-    for name, data in files.items():
-        replace_file(folder / name, data)
+    note(folder, (SIGNATURE, *files))
     return tuple(folder / name for name in files)
 
 
 def _decided(row: SeenRow, decision: Decision, comment: str) -> RowDecision:
     seen = {field.name: getattr(row, field.name) for field in fields(row)}
     return RowDecision(**seen, decision=decision, comment=visible(comment.strip()))
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a file in one step."""
-    part = path.with_name(f"{path.name}.part")
-    try:
-        with part.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise

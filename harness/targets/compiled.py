@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from harness.record.values import UNREADABLE
+
 SECONDS = 120
 
 # Runs in that interpreter, which may be old. So it uses the standard library only, and prints one line of JSON.
@@ -91,5 +93,5 @@ def compiled(python: str, root: Path, entries: Sequence[str]) -> Compiled | None
         data = json.loads(answer.stdout.splitlines()[-1])
         wrong = tuple(f"{name}:{line}: {error}" if line else f"{name}: {error}" for name, line, error in data["wrong"])
         return Compiled(int(data["modules"]), wrong) if data["modules"] else None
-    except (OSError, ValueError, LookupError, TypeError, subprocess.TimeoutExpired):
+    except (OSError, AttributeError, subprocess.TimeoutExpired, *UNREADABLE):
         return None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import shutil
 import tempfile
 import unicodedata
@@ -20,6 +19,8 @@ from typing import Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from harness.language.message import say
+from harness.record.values import UNREADABLE, read_any_json
+from harness.record.whole import json_text, write_whole
 from harness.targets import git
 from harness.targets.errors import TargetError
 
@@ -118,7 +119,7 @@ def _make(files: Files, root: Path, what: str, finish: Callable[[Path], None]) -
         if root.exists():
             root.rename(draft / "old")  # Windows can't rename onto an existing folder
         (draft / "new").rename(root)
-        _beside(root).write_text(json.dumps(manifest, indent=1), encoding="ascii")
+        write_whole(_beside(root), json_text(manifest, ensure_ascii=True))
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return manifest
@@ -176,8 +177,8 @@ def _hashes(root: Path) -> dict[str, str]:
 def _manifest(root: Path) -> dict[str, Any] | None:
     """Return the hashes of a copy; ``None`` if their file is missing, torn, or of another format."""
     try:
-        manifest = json.loads(_beside(root).read_text(encoding="ascii"))
-    except (OSError, ValueError):
+        manifest = read_any_json(_beside(root), encoding="ascii")
+    except (OSError, *UNREADABLE):
         return None
     whole = (
         isinstance(manifest, dict)

@@ -15,6 +15,7 @@ from harness.language.message import say
 from harness.targets.errors import TargetError
 
 SECONDS = 120.0
+_SIZE = re.compile(rb"[0-9]{1,15}")
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 # Windows opens a device for these names, with any suffix.
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])( *\..*)?", re.IGNORECASE)
@@ -116,13 +117,22 @@ def contents(repository: Path, wanted: tuple[Blob, ...]) -> Iterator[tuple[Blob,
     answer = _run(repository, "cat-file", "--batch", "--buffer", given=asked)
     at = 0
     for blob in wanted:
-        end = answer.index(b"\n", at)
-        words = answer[at:end].split()
+        end = answer.find(b"\n", at)
+        words = answer[at:end].split() if end >= 0 else [b""]
+        there = len(words) == 3 and words[1] == b"blob"
+        size = int(words[2]) if there and _SIZE.fullmatch(words[2]) else 0 if end >= 0 and not there else len(answer)
         at = end + 1
-        if len(words) != 3 or words[1] != b"blob":
+        if at + size > len(answer):
+            raise TargetError(
+                say(
+                    "expected the files of a commit from git in {folder}, found an answer that is cut off: check the repository "
+                    "with git fsck",
+                    folder=str(repository),
+                )
+            )
+        if not there:
             yield blob, None
             continue
-        size = int(words[2])
         yield blob, answer[at : at + size]
         at += size + 1
 

@@ -13,6 +13,7 @@ from functools import cache
 from types import MappingProxyType
 
 from harness.language.message import say
+from harness.record.values import UNREADABLE
 from harness.targets.errors import TargetError
 
 # Modules that ZeMosaic needs to run without a graphical interface, each with its name for pip.
@@ -134,7 +135,7 @@ def _examine(path: str) -> Interpreter:
         data = json.loads(answer.stdout.splitlines()[-1])
         major, minor, micro = (int(part) for part in data["version"])
         found = Interpreter(path, (major, minor, micro), str(data["user_base"]), MappingProxyType(data["libraries"]))
-    except (IndexError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, *UNREADABLE) as error:
         last = (answer.stderr.strip().splitlines() or [f"exit status {answer.returncode}"])[-1]
         raise TargetError(
             say(

@@ -14,6 +14,7 @@ from typing import Any
 
 from harness.language.message import say
 from harness.record.request import TargetFacts
+from harness.record.values import UNREADABLE
 from harness.targets.errors import TargetError
 from harness.targets.target import ROOT, Target
 
@@ -79,7 +80,7 @@ def _require_defects(names: tuple[str, ...]) -> None:
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=SECONDS, check=True)
         answer = json.loads(done.stdout)
-    except (OSError, ValueError, subprocess.SubprocessError) as error:
+    except (OSError, subprocess.SubprocessError, *UNREADABLE) as error:
         raise TargetError(
             say(
                 "expected the names of defects from the pipeline in {folder}, found no answer ({error}): "

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import re
 import shlex
@@ -20,6 +19,7 @@ from typing import Any
 
 from harness.language.message import Message, say
 from harness.record.request import Mode, TargetFacts
+from harness.record.values import UNREADABLE, read_any_json
 from harness.targets import git, interpreter
 from harness.targets.compiled import compiled
 from harness.targets.errors import TargetError
@@ -171,7 +171,7 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises ``TargetError`` when the file is missing, can't be read, or is not a JSON object.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8-sig"))
+        data = read_any_json(path, links=True, encoding="utf-8-sig")
     except OSError as error:
         raise TargetError(
             say(
@@ -181,7 +181,7 @@ def read_config(path: Path) -> dict[str, Any]:
                 error=str(error),
             )
         ) from error
-    except ValueError as error:
+    except UNREADABLE as error:
         raise TargetError(
             say(
                 "expected JSON in {path}, found something else ({error}): "

@@ -6,7 +6,11 @@ the death of a parent. The guard also enforces the time limit and the limit of c
 a busy harness.
 
 The two exchange JSON lines. The harness sends what to start and later perhaps ``end``. The guard answers ``{"guard", "pid"}``
-or ``{"error"}``, and at the end ``{"cause", "code", "strays", "left", "dropped", "printed"}``.
+or ``{"error"}``, ``{"ending"}`` when it begins to end the processes, and at last ``{"cause", "code", "strays", "left", "dropped",
+"printed"}``. Each answer holds a secret that the target does not know; other lines are ignored.
+
+The harness watches the guard in turn: a target may stop, kill or slow down its parent process. It then ends the processes itself
+(``harness.watch.keeping``).
 
 Limit: if harness and guard are killed in the same moment, the target runs on, except on Windows, where the job object ends
 it. The record then has no seal.
@@ -15,6 +19,7 @@ it. The record then has no seal.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import queue
@@ -31,9 +36,9 @@ from typing import IO, Any, Literal, cast
 
 import psutil
 
-from harness.watch import tree
+from harness.watch import keeping, tree
 
-Cause = Literal["ended", "timed out", "asked", "lost"]
+Cause = Literal["ended", "timed out", "asked", "lost", "stopped"]
 
 CONSOLE_BYTES = 20_000_000
 """The most of a target's standard output and error that is kept, in bytes."""
@@ -47,6 +52,22 @@ SETTLE_SECONDS = 2.0
 ANSWER_SECONDS = 30.0
 """How long the harness waits for the guard's answer before it ends the processes without the guard."""
 
+LATE_SECONDS = 5.0
+"""How late the guard may be at the time limit before the harness ends the processes itself."""
+
+SLACK_SECONDS = 15.0
+"""How long the guard may take for its answer beyond the time that it needs to end the processes."""
+
+POLL_SECONDS = 0.2
+"""How often the harness looks whether the guard was stopped."""
+
+LONGEST_ANSWER = 1_000_000
+"""Bytes of a line from the guard that are read at once."""
+
+
+MOST = 2**63
+"""Process ids, exit statuses and counts are smaller; a larger one is no answer of the guard."""
+
 
 class NotStartedError(RuntimeError):
     """Raised when the guard could not start a target."""
@@ -56,10 +77,11 @@ class NotStartedError(RuntimeError):
 class Ended:
     """How a target ended.
 
-    ``cause`` is ``asked`` if the harness ended it, ``lost`` if the guard was killed. ``code`` is the target's exit code; negative
-    numbers are POSIX signals; ``None`` if it is not known. ``strays`` counts the processes that outlived the target and had to
-    be ended. ``left`` are the ids of processes that could not be ended. ``dropped`` are the bytes of console output beyond the
-    limit. ``printed`` is the last output, even if a full disk kept it out of the file; bytes that are not UTF-8 are replaced.
+    ``cause`` is ``asked`` if the harness ended it, ``lost`` if the guard was killed, ``stopped`` if it was stopped. ``code`` is
+    the target's exit code; negative numbers are POSIX signals; ``None`` if it is not known. ``strays`` counts the processes that
+    outlived the target and had to be ended. ``left`` are the ids of processes that could not be ended. ``dropped`` are the bytes
+    of console output beyond the limit. ``printed`` is the last output, even if a full disk kept it out of the file; bytes that
+    are not UTF-8 are replaced.
     """
 
     cause: Cause
@@ -90,6 +112,7 @@ class Guard:
         whole: bool = False,
     ) -> None:
         self.mark = secrets.token_hex(8)
+        self._secret = secrets.token_hex(16)
         self.pid = 0
         self._grace = grace
         self._program = argv[0] if argv else ""
@@ -101,11 +124,15 @@ class Guard:
             "seconds": seconds,
             "grace": grace,
             "whole": whole,
+            "secret": self._secret,
         }
+        self._seconds = seconds
+        self._due: float | None = None
         self._answers: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._ended: Ended | None = None
         root = str(Path(__file__).resolve().parents[2])
         paths = os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH", "")) if p)
+        self._orphans = keeping.Orphans()
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "harness.watch.guard"],
             stdin=subprocess.PIPE,
@@ -114,6 +141,7 @@ class Guard:
             **_apart(),
         )
         self.guard_pid = self._process.pid
+        self._orphans.own(self.guard_pid)
         self._reader = threading.Thread(target=self._read, name="guard answers", daemon=True)
         self._reader.start()
 
@@ -123,51 +151,90 @@ class Guard:
         answer = None
         with contextlib.suppress(queue.Empty):
             answer = self._answers.get(timeout=ANSWER_SECONDS)
-        if answer is None or "error" in answer:
-            what = "no answer from the guard process" if answer is None else answer["error"]
+        if answer is None or "error" in answer or not _is_start(answer):
+            what = (
+                "no answer from the guard process"
+                if answer is None
+                else answer.get("error", "an answer of another form")
+            )
             raise NotStartedError(
                 f"expected to start {self._program!r} in {self._spec['cwd']}, found: {what}: "
                 "name a program that exists and may be executed"
             )
-        self.guard_pid, self.pid = int(answer["guard"]), int(answer["pid"])
+        self.guard_pid, self.pid = answer["guard"], answer["pid"]
+        self._due = time.monotonic() + self._seconds + LATE_SECONDS
         return self.pid
 
     def wait(self, seconds: float) -> Ended | None:
         """Wait up to ``seconds`` for the end of the whole tree; return ``None`` if the target still runs."""
-        if self._ended is None:
+        until = time.monotonic() + seconds
+        while self._ended is None:
+            left = until - time.monotonic()
             try:
-                answer = self._answers.get(timeout=seconds)
+                answer = self._answers.get(timeout=max(min(left, POLL_SECONDS), 0.0))
             except queue.Empty:
-                return None
-            self._ended = self._lost() if answer is None else Ended(**answer | {"left": tuple(answer["left"])})
+                self._watch()
+                if self._ended is None and left <= 0:
+                    return None
+                continue
+            if answer is not None and "ending" in answer:
+                self._due = time.monotonic() + SETTLE_SECONDS + self._grace + tree.KILL_SECONDS + SLACK_SECONDS
+                continue
+            self._ended = None if answer is None else _ended(answer)
+            if self._ended is None:
+                self._take_over("lost")
         return self._ended
+
+    def _watch(self) -> None:
+        """End the processes without the guard if it was stopped, or is late."""
+        self._orphans.remember(self.guard_pid)
+        if keeping.is_stopped(self.guard_pid):
+            self._take_over("stopped")
+        elif self._due is not None and time.monotonic() > self._due:
+            self._take_over("timed out")
 
     def end(self) -> Ended:
         """End the whole tree now and return how it ended."""
         if self._ended is None:
             self._send("end")
-        return self.wait(self._grace + tree.KILL_SECONDS + ANSWER_SECONDS) or self._lost()
+        return self.wait(self._grace + tree.KILL_SECONDS + ANSWER_SECONDS) or self._take_over("lost")
 
     def close(self) -> None:
         """End the guard, and with it everything that still runs."""
         if self._process.stdin is not None:
             with contextlib.suppress(OSError):  # the guard may have ended already
                 self._process.stdin.close()
-        try:
-            self._process.wait(self._grace + tree.KILL_SECONDS + 5.0)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        until = time.monotonic() + self._grace + tree.KILL_SECONDS + 5.0
+        while self._process.poll() is None:
+            if time.monotonic() > until or keeping.is_stopped(self.guard_pid):
+                self._take_over("lost")
+                break
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(POLL_SECONDS)
+        self._process.wait()
+        self._orphans.close()
         self._reader.join(5.0)
-        if self._process.stdout is not None:
+        if self._process.stdout is not None and not self._reader.is_alive():
             self._process.stdout.close()
 
-    def _lost(self) -> Ended:
-        """End the processes without the guard, which is gone or does not answer: find them by their mark."""
+    def _take_over(self, cause: Cause) -> Ended:
+        """End the processes without the guard, which is gone, stopped or late.
+
+        A guard that was stopped is killed last: until then orphans are its children, where they are found.
+        """
+        left = tree.end(lambda: self._living(self.guard_pid), self._grace)
         self._process.kill()
-        left = tree.end(lambda: tree.living(None, self.mark, self.pid or None), self._grace)
-        self._ended = Ended("lost", None, left=left)
+        keeping.kill(self.guard_pid)
+        self._process.wait()
+        left = tree.end(lambda: self._living(None), 0.0) or left
+        self._orphans.reap()
+        self._ended = self._ended or Ended(cause, None, left=left)
         return self._ended
+
+    def _living(self, guard: int | None) -> list[psutil.Process]:
+        """Return the run's living processes, from outside the guard."""
+        keeper = None if guard is None else keeping.process_of(guard)
+        return tree.living(keeper, self.mark, self.pid or None, self._orphans.found())
 
     def _send(self, line: str) -> None:
         stdin = cast("IO[bytes]", self._process.stdin)
@@ -176,12 +243,39 @@ class Guard:
             stdin.flush()
 
     def _read(self) -> None:
-        for line in cast("IO[bytes]", self._process.stdout):
-            try:
-                self._answers.put(json.loads(line))
-            except ValueError:
-                break  # not JSON: treat the guard as lost
+        stdout = cast("IO[bytes]", self._process.stdout)
+        with contextlib.suppress(OSError, ValueError):  # the pipe was closed
+            while line := stdout.readline(LONGEST_ANSWER):
+                with contextlib.suppress(ValueError, RecursionError):  # not JSON: not from the guard
+                    answer = json.loads(line)
+                    if isinstance(answer, dict) and answer.pop("secret", None) == self._secret:
+                        self._answers.put(answer)
         self._answers.put(None)
+
+
+def _is_start(answer: Mapping[str, Any]) -> bool:
+    return all(_is_pid(answer.get(name)) for name in ("guard", "pid"))
+
+
+def _is_pid(value: Any) -> bool:
+    return type(value) is int and 0 < value < MOST
+
+
+def _ended(answer: Mapping[str, Any]) -> Ended | None:
+    """Return the end that the guard reports; ``None`` for an answer of another form: the guard counts as lost then."""
+    cause, code, left = answer.get("cause"), answer.get("code"), answer.get("left")
+    counts = [answer.get(name) for name in ("strays", "dropped")]
+    fits = (
+        cause in ("ended", "timed out", "asked")
+        and (code is None or (type(code) is int and abs(code) < MOST))
+        and isinstance(left, list)
+        and all(map(_is_pid, left))
+        and all(type(count) is int and 0 <= count < MOST for count in counts)
+        and isinstance(answer.get("printed"), str)
+    )
+    if not fits:
+        return None
+    return Ended(cast("Cause", cause), code, counts[0] or 0, tuple(left or ()), counts[1] or 0, answer["printed"])
 
 
 def _apart() -> dict[str, Any]:
@@ -201,6 +295,8 @@ def main() -> int:
     if not spec:
         return 0  # the harness ended before it sent the target
     job = _hold_everything()
+    _leave_no_core()
+    answer = functools.partial(_answer, spec["secret"])
     try:
         console = _Console(Path(spec["console"]))
         target = subprocess.Popen(
@@ -213,24 +309,29 @@ def main() -> int:
             **_apart(),
         )
     except (OSError, ValueError, IndexError) as error:
-        _answer({"error": f"{type(error).__name__}: {error}"})
+        answer({"error": f"{type(error).__name__}: {error}"})
         return 0
     keeper = psutil.Process()
 
     def find() -> list[psutil.Process]:
-        return tree.living(keeper, spec["env"][tree.MARK], target.pid)
+        for _ in range(keeping.LOOKS):
+            found = tree.living(keeper, spec["env"][tree.MARK], target.pid)
+            if found or keeping.childless(target.pid):
+                break
+        return found
 
     try:
-        _answer({"guard": os.getpid(), "pid": target.pid})
+        answer({"guard": os.getpid(), "pid": target.pid})
         console.copy(cast("IO[bytes]", target.stdout))
         cause = _until_over(target, lines, spec["seconds"], find if spec["whole"] else list)
+        answer({"ending": cause})
         strays = _outliving(find) if cause == "ended" else 0
     finally:
         left = tree.end(find, spec["grace"])
     with contextlib.suppress(subprocess.TimeoutExpired):
         target.wait(1.0)  # it has ended; this gets the exit code if the waiting thread has not yet
     dropped, printed = console.close()
-    _answer(
+    answer(
         {
             "cause": cause,
             "code": target.returncode,
@@ -344,9 +445,19 @@ class _Console:
             self._dropped += len(data)  # a full disk must not block the target
 
 
-def _answer(data: Mapping[str, Any]) -> None:
+def _answer(secret: str, data: Mapping[str, Any]) -> None:
     with contextlib.suppress(OSError):  # the harness may be gone
-        os.write(1, json.dumps(data).encode() + b"\n")
+        # A line of its own, whatever another process wrote into the pipe.
+        os.write(1, b"\n" + json.dumps({**data, "secret": secret}).encode() + b"\n")
+
+
+def _leave_no_core() -> None:
+    """Let no crash of the target write an image of its memory, which would go into the record or elsewhere on the disk."""
+    if sys.platform != "win32":
+        import resource  # noqa: PLC0415 -- not on Windows
+
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _hold_everything() -> object:
@@ -365,11 +476,8 @@ def _hold_everything() -> object:
         # The guard itself joins the job. A target added after its start could have started children outside the job.
         win32job.AssignProcessToJobObject(job, win32api.GetCurrentProcess())
         return job
-    if sys.platform == "linux":
-        import ctypes  # noqa: PLC0415 -- Linux only
-
-        set_child_subreaper = 36
-        ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0)
+    keeping.adopt_orphans(on=True)
+    keeping.hide()
     return None
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
+import math
 import os
 import threading
 import time
@@ -35,18 +37,20 @@ class Pace:
     """Choose the wait until the next sample, so that sampling takes at most its share of one core.
 
     The wait is at least ``SHORTEST`` and grows with 1/2000 of the run's time up to ``LONGEST``. Only the cost makes it longer:
-    listing 100,000 files takes 0.4 s, so the next wait is 20 s. Exact bytes come from the trace.
+    listing 100,000 files takes 0.4 s, so the next wait is 20 s. Exact bytes come from the trace. ``longest`` limits the wait in
+    every case.
     """
 
-    def __init__(self, share: float = SHARE) -> None:
+    def __init__(self, share: float = SHARE, longest: float = math.inf) -> None:
         self._share = share
         self._cost = 0.0
+        self._longest = longest
 
     def wait(self, cost: float, elapsed: float) -> float:
         """Return seconds to wait, given the CPU seconds of the last sample and the seconds since the start of the run."""
         # A thread's CPU clock may be coarse (16 ms on Windows), hence the mean. A rise counts at once.
         self._cost = max(cost, 0.5 * (self._cost + cost))
-        return max(min(max(SHORTEST, elapsed / 2000.0), LONGEST), self._cost / self._share)
+        return min(max(min(max(SHORTEST, elapsed / 2000.0), LONGEST), self._cost / self._share), self._longest)
 
 
 class Lines:
@@ -55,6 +59,8 @@ class Lines:
     def __init__(self, path: Path) -> None:
         self._file = safe.create(path.parent, path.name)
         self._torn = False
+        self._size = 0
+        self._digest = hashlib.sha256()
         self.lost = 0
 
     def add(self, data: Mapping[str, Any]) -> None:
@@ -67,55 +73,92 @@ class Lines:
         except OSError:
             self.lost += 1
             return
+        self._size += written
+        self._digest.update(line[:written])
         self._torn = written < len(line)
         self.lost += self._torn
 
-    def close(self) -> None:
-        """Close the file."""
-        with contextlib.suppress(OSError):
-            os.close(self._file)
+    def close(self) -> bool:
+        """Close the file, and return whether it still has the lines as they were written: a target may have written in it."""
+        try:
+            return self._is_whole()
+        except OSError:
+            return False
+        finally:
+            with contextlib.suppress(OSError):
+                os.close(self._file)
+
+    def _is_whole(self) -> bool:
+        left, found = self._size, hashlib.sha256()
+        if os.fstat(self._file).st_size != left:
+            return False
+        os.lseek(self._file, 0, os.SEEK_SET)
+        while left and (data := os.read(self._file, min(left, 1 << 20))):
+            found.update(data)
+            left -= len(data)
+        return found.digest() == self._digest.digest()
 
 
 class Watch:
-    """Run one sampler in a thread, and write its lines to a new file.
+    """Run one sampler in a thread, write its lines to a new file, and report each to ``seen``.
 
-    If a target made something of the file's name before, nothing is sampled, and ``stop`` says so.
+    If a target made something of the file's name before, nothing is written, and ``stop`` says so.
     """
 
-    def __init__(self, name: str, path: Path, make: Callable[[], Sampler], *, share: float = SHARE) -> None:
+    def __init__(
+        self,
+        name: str,
+        path: Path,
+        make: Callable[[], Sampler],
+        *,
+        share: float = SHARE,
+        longest: float = math.inf,
+        seen: Callable[[Mapping[str, Any]], None] | None = None,
+    ) -> None:
         self.problem = ""
+        self.overwritten = ""
+        self._path = path
         self._lines: Lines | None = None
+        self._thread: threading.Thread | None = None
         try:
             self._lines = Lines(path)
         except OSError as error:
             self.problem = f"the {name} was not watched ({error})"
-            return
+            if seen is None:
+                return  # the limits of a target hold also where its samples can't be written
         self._sampler = make()
         self._stop = threading.Event()
         self._name = name
-        self._pace = Pace(share)
+        self._pace = Pace(share, longest)
+        self._seen = seen
         self._thread = threading.Thread(target=self._watch, args=(self._lines,), name=f"watch {name}", daemon=True)
         self._thread.start()
 
     def stop(self) -> str:
         """Take the last sample, close the file, and return what went wrong in one sentence, or the empty string."""
-        if self._lines is None:
+        if self._thread is None:
             return self.problem
         self._stop.set()
         self._thread.join()
-        self._lines.close()
+        if self._lines is None:
+            return self.problem
+        if not self._lines.close():
+            self.overwritten = f"{self._path.name}: other lines than the harness wrote"
         if self._lines.lost:
             self.problem = f"{self._lines.lost} samples of the {self._name} could not be written"
         return self.problem
 
-    def _watch(self, lines: Lines) -> None:
+    def _watch(self, lines: Lines | None) -> None:
         start = time.monotonic()
         try:
             while True:
                 last = self._stop.is_set()
                 before = time.thread_time()
                 for line in self._sampler.sample(last=last):
-                    lines.add(line)
+                    if lines is not None:
+                        lines.add(line)
+                    if self._seen is not None:
+                        self._seen(line)
                 if last:
                     return
                 self._stop.wait(self._pace.wait(time.thread_time() - before, time.monotonic() - start))

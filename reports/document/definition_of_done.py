@@ -11,6 +11,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from harness.language.catalogue import language
 from harness.language.message import visible
 from harness.language.system import CODES, Code
+from harness.record.whole import Content, write_all_named
 from harness.session.definition_of_done import Done
 from reports.document.build import build
 from reports.document.coverage_table import Requests
@@ -35,16 +36,17 @@ def write(done: Done, path: Path, sources: Sources | None = None) -> tuple[Path,
 
     ``sources`` keeps what is read, for the caller.
     """
-    sources = sources or Sources()
+    sources, made = sources or Sources(), dict[Path, Content]()
     files = {code: _files(path, code) for code in CODES}
     for code, here in files.items():
         lang, other = language(code), next(known for name, known in files.items() if name != code)
         names = Names(path.parent, here.text.name, here.pictures.name, here.annex.name, other.text.name)
         view = one_page(done, lang, names, sources)
-        _put(here.text, render("reports.document", "one_page.md.j2", view, code))
+        made[here.text] = render("reports.document", "one_page.md.j2", view, code)
         shown = replace(view, names=replace(names, translation=other.pictures.name))
-        _put(here.pictures, _environment(code).get_template("one_page.html.j2").render(view=shown))
-        _put(here.annex, document(done, code, sources.requests))
+        made[here.pictures] = _environment(code).get_template("one_page.html.j2").render(view=shown)
+        made[here.annex] = document(done, code, sources.requests)
+    write_all_named(made)
     return tuple(path for here in files.values() for path in (here.text, here.pictures, here.annex))
 
 
@@ -63,10 +65,6 @@ def _files(path: Path, code: Code) -> _Files:
         path.with_name(f"{path.stem}{mark}.html"),
         path.with_name(f"{path.stem}{ANNEX}{mark}{ending}"),
     )
-
-
-def _put(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="\n")
 
 
 @cache

@@ -372,8 +372,8 @@ def _record(part: Part, key: str) -> Record | None:
 
 
 def _sealed(record: Record | None) -> Record | None:
-    """Return a record; ``None`` for one that has no seal or was changed after it."""
-    return record if record is not None and record.seal is not None and not record.damage else None
+    """Return a record; ``None`` for one that has no seal, was changed after it, or is beyond the limits."""
+    return record if record is not None and record.seal is not None and not (record.damage or record.beyond) else None
 
 
 # ---- what concerns a reader now ----

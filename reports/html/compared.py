@@ -62,23 +62,21 @@ class _Drawn:
     after: Small
 
 
-def write_pages(changes: Changes, before: Side, after: Side, path: Path) -> list[Path]:
-    """Write the page in each language and return the paths: the given one in English, ``.fr`` before the extension in French."""
+def pages(changes: Changes, before: Side, after: Side, path: Path) -> dict[Path, bytes]:
+    """Return the page in each language with its path: the given one in English, ``.fr`` before the extension in French."""
     path = path if path.suffix else path.with_suffix(".html")
     paths = {code: path if code == "en" else path.with_name(f"{path.stem}.{code}{path.suffix}") for code in CODES}
-    pages: dict[str, bytes] = {}
+    made: dict[str, bytes] = {}
     for side in _SIDES:
         drawn, left = _read(changes, before, after, side)
         trios = [(one, trio(one.before, one.after)) for one in drawn]
         for code in CODES:
             other = next(paths[name] for name in CODES if name != code)
             view = _view(rows(changes, language(code)), trios, left, language(code), other.name)
-            pages[code] = laid_out("compared.html.j2", language(code), view).encode("utf-8")
-        if max(map(len, pages.values())) < MAX_BYTES:
+            made[code] = laid_out("compared.html.j2", language(code), view).encode("utf-8")
+        if max(map(len, made.values())) < MAX_BYTES:
             break
-    for code in CODES:
-        paths[code].write_bytes(pages[code])
-    return list(paths.values())
+    return {paths[code]: made[code] for code in CODES}
 
 
 def _read(changes: Changes, before: Side, after: Side, side: int) -> tuple[list[_Drawn], int]:

@@ -5,7 +5,6 @@ Evidence comes from a file that anybody may have edited, so nothing is assumed o
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any, Literal
 
 from harness.language.catalogue import Language
 from harness.language.message import Message
+from harness.record.values import is_finite
 from reports.names import thread_name
 
 MAX_ITEMS = 40
@@ -107,7 +107,7 @@ def _figure(value: float, language: Language, name: str) -> str:
 
     The exact value is in ``session.json``.
     """
-    if not math.isfinite(value):
+    if not is_finite(value):
         return language.number(value)
     for pattern, written in _BY_KEY:
         if pattern.search(name):

@@ -16,10 +16,10 @@ from markupsafe import Markup
 from harness.language.catalogue import Language, language
 from harness.language.message import visible
 from harness.language.system import CODES, Code
+from harness.record.values import read_bytes
 from harness.signoff.page_part import part_of, with_part
 from harness.signoff.signed_later import signed_later
 from harness.signoff.standing import Standing
-from harness.signoff.write import replace_file
 from reports.html.build import FILES, build
 from reports.html.page import ReportView
 from reports.html.runs import Drawing, TooLargeError
@@ -48,18 +48,16 @@ def script_digest(script: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(script.encode('utf-8')).digest()).decode('ascii')}"
 
 
-def write_reports(material: Material) -> tuple[Path, ...]:
-    """Write ``report.html`` (English) and ``report.fr.html`` (French), each with a link to the other; return their paths.
+def reports(material: Material) -> dict[Path, bytes]:
+    """Return ``report.html`` (English) and ``report.fr.html`` (French), each with a link to the other, by their paths.
 
     A sign-off beside the session is shown in the part of the page that is for it.
     """
     standing = material.standing
-    paths = []
-    for code, page in pages(material).items():
-        path = material.folder / FILES[code]
-        path.write_bytes(page if standing is None else with_part(page, signoff_part(standing, code)))
-        paths.append(path)
-    return tuple(paths)
+    return {
+        material.folder / FILES[code]: page if standing is None else with_part(page, signoff_part(standing, code))
+        for code, page in pages(material).items()
+    }
 
 
 def pages(material: Material) -> dict[Code, bytes]:
@@ -97,17 +95,16 @@ def _text(material: Material, code: Code) -> int:
     return len(render(build(material, code, Drawing(None, None), FILES[code])).encode("utf-8"))
 
 
-def show_signature(folder: Path, key: str) -> tuple[Path, ...]:
-    """Show on the pages of a session by which key its sign-off was signed since they were written; return those that changed."""
-    changed = []
+def signed_pages(folder: Path, key: str) -> dict[Path, bytes]:
+    """Return the pages of a session that change if they show by which key its sign-off was signed since they were written."""
+    changed = {}
     for code in CODES:
         path = folder / FILES[code]
-        page = path.read_bytes() if path.is_file() else b""
+        page = read_bytes(path) if path.is_file() else b""
         signed = with_part(page, signed_later(part_of(page), key, code))
         if signed != page:
-            replace_file(path, signed)
-            changed.append(path)
-    return tuple(changed)
+            changed[path] = signed
+    return changed
 
 
 def signoff_part(standing: Standing, code: Code) -> bytes:

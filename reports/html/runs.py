@@ -167,6 +167,10 @@ class Runs:
             problems.append(say("The target replaced parts of its record: {what}", what="; ".join(tampered[:5])))
         if changed := found.damage[len(tampered) :]:
             problems.append(say("The record was changed since it was sealed: {what}", what="; ".join(changed[:5])))
+        if found.beyond:
+            problems.append(
+                say("The record is beyond the limits of the harness: {what}", what="; ".join(found.beyond[:5]))
+            )
         if found.history.torn:
             problems.append(say("Lines that could not be read: {what}", what="; ".join(found.history.torn[:5])))
         if found.products is None or found.products.mosaic is None:

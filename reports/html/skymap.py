@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from harness.record import safe
+from harness.record import limits, safe
 from harness.record.products import Products
 from harness.record.reader import Record
-from harness.record.values import RecordError, inside
+from harness.record.values import RecordError, inside, open_regular
 from reports.html.planes import (
     Compass,
     Depth,
@@ -123,7 +123,7 @@ def read_photograph(folder: Path, name: str) -> Image.Image | None:
         path = inside(folder, name)
         if not safe.is_plain(folder, path):
             return None
-        with Image.open(path, formats=("PNG",)) as opened:
+        with open_regular(path, limits.TEXT_BYTES) as stream, Image.open(stream, formats=("PNG",)) as opened:
             return opened.convert("RGBA") if opened.width * opened.height <= MAX_PIXELS else None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, RecordError):
         return None

@@ -1,6 +1,7 @@
 """Test the connected regions of missing pixels: which count, where they are and how large they are on the sky."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -91,3 +92,20 @@ def test_a_hole_without_a_sky_is_an_error():
     """A hole without a WCS is refused, and the error says which card is missing."""
     with pytest.raises(FootprintError, match="celestial WCS"):
         components(missing((1, 1, 3, 3)), {})
+
+
+def test_regions_take_few_bytes_for_each_pixel():
+    """One region of nearly all of 4 million pixels, and a million of one pixel each, take less than 20 bytes for each pixel."""
+    whole = np.zeros((2_000, 2_000), dtype=np.bool_)
+    whole[10:-10, 10:-10] = True
+    dots = np.zeros_like(whole)
+    dots[::2, ::2] = True
+    for mask, found in ((whole, 1), (dots, 0)):
+        tracemalloc.start()
+        try:
+            regions = components(mask, WCS, min_area=2)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert len(regions) == found
+        assert peak < 20 * mask.size

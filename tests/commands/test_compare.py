@@ -62,11 +62,17 @@ def test_a_difference_that_nobody_accepted_ends_with_1(capsys):
     assert "coverage PRIMARY" not in out
 
 
+def alone(here):
+    """Return the name of a copy of the subject's record, in no session, that lacks its output file."""
+    run = next(run for run in read_session(here / "before").runs if run.role == "subject")
+    shutil.copytree(here / "before" / run.record, here / "alone")
+    (here / "alone" / NAME).unlink()
+    return "alone"
+
+
 def test_outputs_that_are_not_there_end_with_3(capsys, here):
     """A missing output file is unknown; the message names it."""
-    run = next(run for run in read_session(here / "after").runs if run.role == "subject")
-    (here / "after" / run.record / NAME).unlink()
-    assert main(["compare", "before", "after"]) == 3
+    assert main(["compare", alone(here), "after::subject-per_tile"]) == 3
     assert f"{NAME}: missing" in capsys.readouterr().out
 
 
@@ -185,9 +191,8 @@ def test_equal_outputs_need_no_acceptance(capsys, here):
 
 def test_what_could_not_be_compared_is_not_accepted(capsys, here):
     """A run whose output file is missing is named and not accepted: the status is 3."""
-    run = next(run for run in read_session(here / "after").runs if run.role == "subject")
-    (here / "after" / run.record / NAME).unlink()
-    assert main([*ACCEPT, "--yes"]) == 3
+    words = ["accept", alone(here), "after::subject-per_tile", "--by", "Zoé", "--reason", "x", "--yes"]
+    assert main(words) == 3
     assert "not accepted: 1" in capsys.readouterr().out
     assert not (here / "after" / FILE).exists()
 

@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 from harness.commands.main import main
 from harness.language.catalogue import language
 from harness.session.decision import decision
+from harness.session.integrity import seal_session
 from harness.session.model import read_hashed, write_session
 from harness.signoff.schema import FOLDER
 from harness.signoff.standing import beside
@@ -231,7 +232,9 @@ def test_a_session_without_its_pages_must_not_be_signed(signable, capsys):
     """The reviewer decides from the page, so there must be one."""
     (signable / "report.fr.html").unlink()
     assert main(["sign", str(signable), *decisions(), "--by", "Zoé"]) == 1
-    assert "found no report.fr.html: write them with phase3 report" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "report.fr.html: missing" in err
+    assert "phase3 report" in err
 
 
 def test_a_signoff_is_not_replaced_unasked(signable, capsys):
@@ -340,6 +343,9 @@ def test_a_page_that_says_something_else_is_not_signed(signable, capsys, old, ne
     content = path.read_bytes()
     assert old in content
     path.write_bytes(content.replace(old, new))
+    assert main(["sign", str(signable), *decisions(), "--by", "Zoé"]) == 1
+    assert "report.html: changed" in capsys.readouterr().err
+    seal_session(signable)  # by someone who knows how
     assert main(["sign", str(signable), *decisions(), "--by", "Zoé"]) == 1
     assert "report.html is not the page that this harness makes of the session" in capsys.readouterr().err
     assert not (signable / "signoff.json").exists()

@@ -388,7 +388,7 @@ def test_a_page_that_cannot_be_written_is_named(signable, key, capsys, monkeypat
     def refuse(*_):
         raise OSError("read only")
 
-    monkeypatch.setattr("reports.html.render.replace_file", refuse)
+    monkeypatch.setattr("harness.record.whole.write_together", refuse)
     status, lines = verified(capsys, signable)
     assert status == NOT_KNOWN
     assert any(
@@ -552,7 +552,8 @@ def test_in_french_it_is_french(signable, tmp_path, key, capsys):
     capsys.readouterr()
     assert main(["--lang", "fr", "verify", str(signable), "--allowed-signers", str(allowed)]) == GOOD
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("Décision de Zoé, ")
+    assert lines[0].startswith("✓ La session est telle que le harnais l’a laissée.")
+    assert lines[1].startswith("Décision de Zoé, ")
     assert lines[-1] == "✓ Le visa est valable\N{NO-BREAK SPACE}: rien de ce qu’il engage n’a changé."
     of_the_page(signable)
     assert main(["--lang", "fr", "verify", str(signable), "--allowed-signers", str(allowed)]) == VOID

@@ -9,6 +9,7 @@ from harness.compare.accepted import FILE, MAX_BYTES, accept, acceptable, read_a
 from harness.compare.build import compare
 from harness.compare.schema import ACCEPTED
 from harness.compare.sides import read_side
+from harness.session.integrity import Integrity, check
 from harness.session.model import SessionError, read_session
 from harness.verdict import Outcome
 from tests.compare_sessions import one_star_brighter, write_mosaic
@@ -67,7 +68,11 @@ def test_verdicts_do_not_change(sessions):
     accepted(before, after)
     now = {path: path.read_bytes() for path in after.rglob("*") if path.is_file()}
     assert {path.name for path in now.keys() - content.keys()} == {FILE}
-    assert {path: now[path] for path in content} == content
+    manifest = after / "integrity.json"
+    assert {path: now[path] for path in content if path != manifest} == {
+        path: content[path] for path in content if path != manifest
+    }
+    assert check(after) == Integrity(sealed=True)
 
 
 def test_a_later_change_of_the_outputs_is_not_accepted(pair):

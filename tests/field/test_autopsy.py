@@ -260,6 +260,14 @@ def test_a_run_that_did_not_end_well_passes_nothing(folder, tmp_path, more, stat
     assert Outcome.PASS not in outcomes(found).values()
 
 
+@pytest.mark.parametrize("text", ["", "\n", " \n\n"])
+def test_a_log_that_ends_with_an_empty_record_is_read(folder, tmp_path, text):
+    """A last record without text is told; it raised IndexError."""
+    found = autopsy.examine(folder, LogText().begin().record(text).write(tmp_path / "x.log"))
+    assert found.record.seal.state == "killed"
+    assert "it ends with" in found.record.seal.reason
+
+
 def test_a_translated_text_is_no_log(folder, tmp_path):
     """Lines copied from the window are translated sentences; they are not interpreted."""
     (tmp_path / "x.txt").write_text("[12:00:00] Fichier cache manquant pour la tuile 3\n" * 3, encoding="utf-8")

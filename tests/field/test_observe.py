@@ -13,14 +13,27 @@ from astropy.io import fits
 
 from harness.analysis.made import taken_over
 from harness.checks.judge import judge
-from harness.field.observe import NothingRecordedError, record_command
+from harness.field.observe import NothingRecordedError, PartlyRecordedError, record_command
 from harness.language.message import SaidError
 from harness.record.comparison import Comparison
+from harness.record.reader import read_record
 from harness.record.seal import seal
 from harness.verdict import Outcome
 from tests.hostile import facts, replace, users_folder
 from tests.micro import frame
 from tests.user_scripts import DIRECT, IN_THE_MIDDLE, TWICE, writer
+
+# Put a card in the place of another in the frames and in the mosaic, at the end of a script.
+SPOIL = """
+for path in [*here.rglob("*.fits"), *here.rglob("*.fit")]:
+    data = path.read_bytes()
+    card = b"{card}".ljust(80)
+    end = next(n for n in range(0, len(data), 80) if data[n : n + 8] == b"END     ")
+    keys = [data[n : n + 8] for n in range(0, end, 80)]
+    place = 80 * keys.index(card[:8]) if card[:8] in keys else end
+    added = card if place < end else card + b"END".ljust(80)
+    path.write_bytes(data[:place] + added + data[place + len(added) :])
+"""
 
 
 @pytest.fixture
@@ -139,7 +152,7 @@ def test_a_full_disk_is_no_crash_of_the_command(user, tmp_path, monkeypatch):
 def test_no_room_for_the_records_is_refused_before_the_command_starts(user, tmp_path, monkeypatch):
     """A full disk is an error with advice, and the command is not started."""
     argv = user("(here / 'started').mkdir()")
-    monkeypatch.setattr("pathlib.Path.write_bytes", Mock(side_effect=OSError(28, "No space left on device")))
+    monkeypatch.setattr("harness.record.whole.os.write", Mock(side_effect=OSError(28, "No space left on device")))
     with pytest.raises(SaidError, match="name another folder with --dir"):
         record(argv, tmp_path / "r")
     assert not (Path(argv[1]).parent / "started").exists()
@@ -266,11 +279,11 @@ def test_a_record_that_fails_ends_nobodys_program(user, tmp_path, monkeypatch):
     """An error while a mosaic is sealed leaves the program alone, and the record is sealed after the program's end."""
     tries = []
 
-    def failing(*arguments):
+    def failing(*arguments, **more):
         tries.append(arguments)
         if len(tries) == 1:
             raise OSError("no room")
-        seal(*arguments)
+        seal(*arguments, **more)
 
     monkeypatch.setattr("harness.field.observe.SETTLE_SECONDS", 0.0)
     monkeypatch.setattr("harness.run.finish.seal", failing)
@@ -283,6 +296,84 @@ def test_a_record_that_fails_ends_nobodys_program(user, tmp_path, monkeypatch):
     assert (made.seal.state, made.seal.reason) == ("done", "")
     assert made.products.mosaic == "outputs/zemosaic_MT3_R6.fits"
     assert not list(made.folder.glob("outputs*"))
+
+
+@pytest.mark.parametrize("card", ["OBJECT  = Field 7 east", "RADESYS = 'a"])
+def test_a_card_that_nobody_needs_loses_no_finished_recording(user, tmp_path, card):
+    """A frame and a mosaic with a card that astropy can't parse are recorded, measured and judged."""
+    argv = user(TWICE.replace('("a", "b")', '("a",)') + SPOIL.replace("{card}", card))
+    (made,) = record(argv, tmp_path / "r")
+    assert made.usable
+    assert "could not be" not in made.seal.reason
+    assert len(made.request.dataset.frames) == 6
+    assert made.products.mosaic == "outputs/zemosaic_MT3_R6.fits"
+    assert all("exception" not in verdict.evidence for verdict in judge(Comparison(made)))
+
+
+@pytest.mark.parametrize(
+    "step",
+    ["_frames", "_request", "read_notes", "_plan", "_tabled", "_measured", "_known_sky", "_as_reported", "read_record"],
+)
+def test_a_step_that_fails_after_the_end_loses_no_finished_recording(user, tmp_path, monkeypatch, step):
+    """The record is sealed with the reason, whichever part of it can't be read; only the last reading is an error."""
+
+    def broken(*_, **__):
+        raise AssertionError("a defect of a library")
+
+    monkeypatch.setattr(f"harness.field.reconstruct.{step}", broken)
+    if step == "read_record":
+        with pytest.raises(SaidError, match="phase3 judge"):
+            record(user(IN_THE_MIDDLE.replace("{what}", "pass")), tmp_path / "r")
+        made = read_record(tmp_path / "r" / "record-1")
+    else:
+        (made,) = record(user(IN_THE_MIDDLE.replace("{what}", "pass")), tmp_path / "r")
+    assert made.seal.state == "done"
+    assert "a defect of a library" in made.seal.reason
+    assert made.history.events
+    assert not made.damage
+    assert not (made.folder / "outputs").is_symlink()
+
+
+def test_ctrl_c_while_a_finished_run_is_measured_loses_nothing(user, tmp_path, monkeypatch):
+    """The record is sealed before the interruption goes on."""
+    monkeypatch.setattr("harness.field.reconstruct._measured", Mock(side_effect=KeyboardInterrupt))
+    monkeypatch.setattr("harness.field.observe.SETTLE_SECONDS", 60.0)
+    with pytest.raises(KeyboardInterrupt):
+        record(user(IN_THE_MIDDLE.replace("{what}", "pass")), tmp_path / "r")
+    made = read_record(tmp_path / "r" / "record-1")
+    assert made.seal.state == "done"
+    assert not made.damage
+
+
+@pytest.mark.parametrize("name", ["run.json", "end.json", "notes.jsonl"])
+def test_forged_notes_of_the_probe_end_nobodys_program(user, tmp_path, name):
+    """The user's program may write into its record: it runs to its end, and the record is sealed."""
+    forge = f"[path.write_text('[1') for path in Path(os.environ['PHASE3_RECORD'], 'work').glob('{name}')]"
+    more = "\n(here / 'the end').touch()\n"
+    late = (
+        f"\nfor path in Path(os.environ['PHASE3_FOREIGN']).glob('record-*/work/{name}'):\n    path.write_text('[1')\n"
+    )
+    argv = user("import os\nfrom pathlib import Path\n" + IN_THE_MIDDLE.replace("{what}", forge) + late + more)
+    (made,) = record(argv, tmp_path / "r")
+    assert (Path(argv[1]).parent / "the end").exists()
+    assert made.seal is not None
+    assert not made.damage
+
+
+def test_a_record_that_can_not_be_sealed_keeps_no_other_from_it(user, tmp_path, monkeypatch):
+    """The disk is full for the first record: the second is sealed, and the error names the first and how to read it."""
+
+    def failing(folder, *arguments, **more):
+        if folder.name == "record-1":
+            raise OSError(28, "No space left on device")
+        seal(folder, *arguments, **more)
+
+    monkeypatch.setattr("harness.run.finish.seal", failing)
+    with pytest.raises(PartlyRecordedError, match="record-1") as raised:
+        record(user(TWICE), tmp_path / "r")
+    assert [made.folder.name for made in raised.value.records] == ["record-2"]
+    assert raised.value.records[0].usable
+    assert list((tmp_path / "r" / "record-1").glob("events-*.jsonl"))
 
 
 def test_records_go_to_a_new_folder(user, tmp_path):

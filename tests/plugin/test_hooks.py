@@ -23,6 +23,7 @@ from harness.record.reader import read_record
 from harness.record.values import sha256_of
 from harness.session.model import JudgedRun, RealSet, read_session
 from harness.session.run_matrix import RUNS
+from harness.session.shares import read_share
 from harness.verdict import Outcome, Verdict
 from reports.terminal import summary_lines
 from tests.session_forms import normal_form
@@ -288,8 +289,8 @@ def test_two_workers_make_the_same_session(alone, tmp_path):
     folder = latest(tmp_path)
     assert noted(tmp_path / "junit.xml") == noted(root / "junit.xml")
     assert normal_form(read_session(folder)) == normal_form(read_session(latest(root)))
-    shares = [json.loads(p.read_text(encoding="utf-8")) for p in (folder / "shares").glob("gw*.json")]
-    used = [{run["key"] for run in share["runs"]} for share in shares]
+    shares = [read_share(p) for p in (folder / "shares").glob("gw*.json")]
+    used = [{run.key for run in share.runs} for share in shares]
     assert len(used) == 2
     assert used[0] & used[1], "the workers shared no run"
     assert len(list((folder / RUNS).glob("*/request.json"))) == len(used[0] | used[1])

@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from harness.record.in_use import Hold
+from harness.session.integrity import FILE, Integrity, check
 from harness.session.model import read_session
 from harness.session.resume import STARTED
 from harness.session.run_matrix import RUNS
@@ -67,6 +68,25 @@ def test_a_resumed_session_uses_finished_runs_again_and_is_that_of_one_go(stoppe
     again = run_pytest(*QUICK, f"--phase3-dir={root}", f"--phase3-resume={folder.name}")
     assert again.returncode == pytest.ExitCode.USAGE_ERROR
     assert "which reached its end" in again.stderr
+
+
+def test_a_session_with_edited_tests_is_refused_and_judged_again_from_its_records(stopped, tmp_path):
+    """Its tests edited to passes: refused, by name. With session.json and its manifest away, its records are judged again."""
+    root = shutil.copytree(stopped[0], tmp_path / "stopped")
+    folder = latest(root)
+    path = folder / "session.json"
+    path.write_bytes(path.read_bytes().replace(b'"not evaluated"', b'"pass"'))
+    refused = run_pytest(*QUICK, f"--phase3-dir={root}", "--phase3-resume")
+    assert refused.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "session.json: changed" in refused.stderr
+    for name in ("session.json", FILE):
+        (folder / name).unlink()
+    done = run_pytest(*QUICK, f"--phase3-dir={root}", "--phase3-resume", "-k", FIRST)
+    assert done.returncode == 3, done.stdout + done.stderr
+    tests = {test.nodeid.rpartition("::")[2].partition("[")[0]: test.outcome for test in read_session(folder).tests}
+    assert tests.pop(FIRST) == "pass"
+    assert "pass" not in tests.values()
+    assert check(folder) == Integrity(sealed=True)
 
 
 def test_workers_that_are_interrupted_leave_a_session_that_can_be_resumed(tmp_path):

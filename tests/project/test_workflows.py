@@ -414,6 +414,7 @@ def test_the_step_that_merges(sample, runner, *, outcomes, ended, status, said):
     pattern = named(workflow, "report", "Keep the report")["with"]["path"].removeprefix("${{ runner.temp }}/")
     kept = {path.name for path in runner.glob(pattern)}
     views = {"session.json", "report.html", "report.fr.html", "summary.md", "summary.fr.md", "junit.xml"}
+    views |= {"integrity.json", "thresholds.toml"}
     assert kept == (views if any(outcomes) else set())
 
 

@@ -53,11 +53,11 @@ def test_sealed_anew(unsealed):
 def test_a_seal_that_cannot_be_written_leaves_none(unsealed, monkeypatch):
     """A full disk leaves the record unsealed, without part of a seal."""
 
-    def fsync(_file):
+    def full(_file):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", fsync)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="found no room on"):
         seal(unsealed, "done", 0, "", 1.0)
     assert [path.name for path in unsealed.glob("seal*")] == []
     assert read_record(unsealed).seal is None

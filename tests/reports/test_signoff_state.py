@@ -6,6 +6,7 @@ import pytest
 
 from harness.commands.main import main
 from harness.language.catalogue import language
+from harness.session.integrity import seal_session
 from reports.material import Material
 from reports.signoff import standing_line
 from reports.terminal import MOST, summary_lines
@@ -65,6 +66,7 @@ def test_a_void_signoff_is_void_in_every_view(signable, capsys, code):
     signed(signable)
     with (signable / "session.json").open("a", encoding="utf-8") as stream:
         stream.write("\n")
+    seal_session(signable)  # otherwise each command refuses it
     texts = views(signable, capsys, code)
     line = standing_line(Material(signable).standing, language(code))
     assert ("is void." if code == "en" else "est nul.") in line

@@ -205,9 +205,9 @@ def test_an_interrupt_while_sealing_waits(frames, folder, monkeypatch):
     """Ctrl-C during the sealing waits for the seal, which holds the true end of the run."""
     really = finish.seal
 
-    def interrupted(*args):
+    def interrupted(*args, **more):
         signal.raise_signal(signal.SIGINT)
-        really(*args)
+        really(*args, **more)
 
     monkeypatch.setattr(finish, "seal", interrupted)
     with pytest.raises(KeyboardInterrupt):

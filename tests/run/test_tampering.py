@@ -91,6 +91,18 @@ def test_each_name_replaced_by_each_kind(held, folder, user, kind):
         (folder / "outputs").chmod(0o700)
 
 
+def test_a_new_file_never_gets_the_number_of_the_one_it_replaces(held, folder):
+    """A file system gives the number of a removed file to the next one: the removed one is kept open, so it is not free."""
+    for _ in range(50):
+        os.close(safe.create(folder, "left.jsonl"))
+        (folder / "left.jsonl").unlink()
+        (folder / "left.jsonl").write_text("", encoding="utf-8")
+        assert tampering.put_right(held, tampering.given(folder)) == (
+            "left.jsonl: another file in the place of the harness's",
+        )
+    assert len(held.kept) > 50
+
+
 @pytest.mark.usefixtures("held")
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_replaced_after_it_was_looked_at(folder, user, kind):
@@ -192,6 +204,21 @@ asked = json.loads((record / "request.json").read_text(encoding="utf-8"))
     record = make_run(request, folder, frames)
     assert record.request == request
     assert record.damage == ("request.json: changed",)
+
+
+@pytest.mark.parametrize("name", ["disk.jsonl", "process.jsonl"])
+def test_samples_that_the_target_wrote_over_in_place(frames, folder, name):
+    """The file is the harness's own, with other lines in it: the record says so, and no verdict passes."""
+    script = f"""
+hello(); event("PROCESS_DONE")
+while not (record / {name!r}).stat().st_size:
+    time.sleep(0.02)
+(record / {name!r}).write_text("{{}}\\n")
+"""
+    record = make_run(command(frames, script), folder, frames)
+    assert record.seal.tampered == (f"{name}: other lines than the harness wrote",)
+    assert not record.usable
+    assert {verdict.outcome for verdict in judge(Comparison(record))} <= {Outcome.UNKNOWN, Outcome.NOT_APPLICABLE}
 
 
 def test_a_target_that_keeps_to_its_own_folders_is_not_blamed(frames, folder, user):

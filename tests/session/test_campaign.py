@@ -233,3 +233,13 @@ def test_the_subset_is_chosen_once(campaign, monkeypatch):
     monkeypatch.setattr(Campaign, "run", None)
     assert session.subset == "stress-20"
     assert set(catalogue.STRESS_SUBSETS) >= {session.subset}
+
+
+def test_a_record_with_another_request_than_was_asked_is_damaged():
+    """A request that the target rewrote, or a record of another session: the record is damaged, and passes nothing."""
+    record = micro.counted().record()
+    assert module._as_asked(record, record.request) is record
+    assert record.usable
+    asked = module._as_asked(record, replace(record.request, workers=record.request.workers + 1))
+    assert asked.damage == ("request.json: not what this session asked for",)
+    assert not asked.usable

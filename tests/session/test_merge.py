@@ -11,6 +11,7 @@ from harness.language.message import say
 from harness.record.reader import read_record
 from harness.record.seal import seal
 from harness.record.values import RecordError
+from harness.session.integrity import seal_session
 from harness.session.merge import merge_sessions
 from harness.session.model import SessionError, read_session, write_session
 from harness.session.rejudge import judge_again
@@ -238,6 +239,7 @@ def with_outputs(tmp_path, whole):
         (record / "outputs" / name).write_bytes(b"pixels")
     sealed = read_record(record).seal
     seal(record, sealed.state, sealed.exit_code, sealed.reason, sealed.seconds)
+    seal_session(folder)
     return folder, record.relative_to(folder)
 
 

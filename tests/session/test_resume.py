@@ -6,9 +6,13 @@ from dataclasses import replace
 import pytest
 
 from harness.language.message import say
-from harness.record.convert import from_json
+from harness.record.convert import to_json
 from harness.record.safe import ASIDE
+from harness.record.seal import SEAL, read_seal, seal
+from harness.record.values import sha256_of
 from harness.session import source
+from harness.session.integrity import FILE as MANIFEST
+from harness.session.integrity import seal_session
 from harness.session.model import Share, read_session, write_session
 from harness.session.resume import (
     RESUMED,
@@ -18,10 +22,13 @@ from harness.session.resume import (
     next_shares,
     reopen,
     require_same,
+    require_unchanged,
     stopped_runs,
     write_start,
 )
 from harness.session.run_matrix import RUNS
+from harness.session.shares import changed_records, read_share, write_part
+from tests.done_sessions import a_session
 from tests.sample_session import sample_session
 
 SUBJECT, PAIR = "subject-per_tile", "pair-run_end"
@@ -50,7 +57,7 @@ def reopened(folder):
     shares = next_shares(folder)
     shares.mkdir()
     reopen(folder, shares)
-    return from_json(json.loads((shares / RESUMED).read_text(encoding="utf-8")), Share)
+    return read_share(shares / RESUMED)
 
 
 def test_a_stopped_run_is_made_again_with_all_that_was_compared_with_it(folder):
@@ -141,3 +148,90 @@ def test_the_source_of_the_harness_is_what_makes_and_judges_runs(tmp_path, monke
     (tmp_path / "harness" / "one.py").write_text("2", encoding="utf-8")
     assert list(before) == ["harness/one.py"]
     assert source.own_source() != before
+
+
+@pytest.fixture
+def killed(tmp_path):
+    """Return the folder of a session that was killed: sealed records, and the share of the worker that made them."""
+    folder = tmp_path / "killed" / "20261130-000506-b7c298"
+    folder.mkdir(parents=True)
+    sample_session(folder)
+    write_start(folder, Start({}, {}, session=folder.name))
+    runs = tuple(replace(r, seal=sha256_of(folder / r.record / SEAL)) for r in read_session(folder).runs)
+    (folder / "shares").mkdir()
+    write_part(folder / "shares" / "gw0.json", to_json(Share(runs)))
+    for name in ("session.json", MANIFEST):
+        (folder / name).unlink()
+    return folder
+
+
+def test_an_unchanged_session_is_resumed(killed, folder):
+    """A session that was killed, and one that was interrupted and sealed, are as the harness left them."""
+    require_unchanged(killed)
+    seal_session(folder)
+    require_unchanged(folder)
+
+
+def test_a_changed_session_is_not_resumed(folder):
+    """An interrupted session whose session.json was edited is refused, with its name and the way on."""
+    seal_session(folder)
+    path = folder / "session.json"
+    path.write_bytes(path.read_bytes().replace(b'"fail"', b'"pass"'))
+    with pytest.raises(ResumeError, match=r"(?s)session.json: changed.*--phase3-resume=20261130-000506-b7c297"):
+        require_unchanged(folder)
+
+
+def test_a_changed_record_is_not_used_again(killed):
+    """A record whose content differs from its seal is refused."""
+    (killed / RUNS / SUBJECT / "left.jsonl").write_bytes(b"")
+    with pytest.raises(ResumeError, match=f"{RUNS}/{SUBJECT}/left.jsonl: changed"):
+        require_unchanged(killed)
+
+
+def test_a_forged_record_of_a_killed_session_is_not_used_again(killed):
+    """A record that was changed and sealed again is not the one of the share."""
+    record = killed / RUNS / SUBJECT
+    known = read_seal(record)
+    (record / "left.jsonl").write_bytes(b"")
+    seal(record, known.state, known.exit_code, known.reason, known.seconds)
+    with pytest.raises(ResumeError, match=f"{RUNS}/{SUBJECT}/seal.json: changed"):
+        require_unchanged(killed)
+
+
+def test_a_share_of_another_session_is_refused(killed, tmp_path):
+    """A share that another start of the harness wrote, and one with a changed byte, are named."""
+    other = tmp_path / "other"
+    (other / "shares").mkdir(parents=True)
+    write_start(other, Start({}, {}, session="other"))
+    write_part(other / "shares" / "gw1.json", to_json(Share()))
+    (killed / "shares" / "gw1.json").write_bytes((other / "shares" / "gw1.json").read_bytes())
+    with pytest.raises(ResumeError, match=r"gw1.json of this session, found one of another session"):
+        require_unchanged(killed)
+    (killed / "shares" / "gw1.json").unlink()
+    path = killed / "shares" / "gw0.json"
+    path.write_bytes(path.read_bytes().replace(b'"done"', b'"died"', 1))
+    with pytest.raises(ResumeError, match=r"gw0.json as the harness wrote it, found other content"):
+        require_unchanged(killed)
+
+
+def test_a_session_resumed_after_its_own_change_takes_nothing_from_it(folder):
+    """Without session.json and the manifest, only records are used: the tests that the changed file claimed are not."""
+    seal_session(folder)
+    for name in ("session.json", MANIFEST):
+        (folder / name).rename(folder.parent / name)
+    require_unchanged(folder)
+    shares = next_shares(folder)
+    shares.mkdir()
+    reopen(folder, shares)
+    assert list(shares.iterdir()) == []
+
+
+def test_a_record_that_was_changed_while_the_session_ran_is_named(killed):
+    """At the end of a session the seal of each record is compared with the one that was judged."""
+    runs = read_share(killed / "shares" / "gw0.json").runs
+    session = replace(a_session(), runs=runs)
+    assert list(changed_records(killed, session)) == []
+    path = killed / RUNS / SUBJECT / SEAL
+    path.write_bytes(path.read_bytes() + b" ")
+    (found,) = changed_records(killed, session)
+    assert found.render().startswith(f"{RUNS}/{SUBJECT}: its seal was changed")

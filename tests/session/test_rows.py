@@ -17,8 +17,10 @@ from harness.compare.build import compare
 from harness.compare.sides import read_side
 from harness.language.catalogue import language
 from harness.language.message import say
+from harness.record.whole import write_together
 from harness.session.checklist import DEFINITION_OF_DONE, read_lines
 from harness.session.definition_of_done import Part, together
+from harness.session.integrity import seal_session
 from harness.session.model import Requirement, TestEntry, read_session, write_session
 from harness.session.rows import rows, run_of, with_rows
 from harness.verdict import Outcome, exit_status, rank
@@ -26,7 +28,7 @@ from reports.badges import Badge
 from reports.compared import rows as shown_in_comparison
 from reports.decided import decided
 from reports.html.build import build
-from reports.html.render import write_reports
+from reports.html.render import reports
 from reports.html.runs import Drawing
 from reports.junit import junit
 from reports.material import Material
@@ -141,6 +143,7 @@ def in_dod(folder, written):
 def test_every_view_has_the_same_rows_and_the_exit_status_agrees(tmp_path, session):
     """Page, summary, terminal, JUnit, dod, file and exit status agree on every row of a random session."""
     write_session(session, tmp_path)
+    seal_session(tmp_path)
     read = read_session(tmp_path)
     assert read.requirements == session.requirements
     outcomes = {r.id: r.outcome for r in session.requirements}
@@ -162,7 +165,8 @@ def test_every_view_has_the_same_rows_and_the_exit_status_agrees(tmp_path, sessi
     if title == "◐" and done.outcome is Outcome.UNKNOWN:
         assert whole[0] == title
     if not session.self_test:
-        write_reports(Material(tmp_path))
+        write_together(reports(Material(tmp_path)))
+        seal_session(tmp_path)
         assert in_sign(tmp_path) == words
         assert in_decisions(printed("verify", tmp_path)) == words
         assert in_decisions((tmp_path / "report.html").read_text(encoding="utf-8")) == words
@@ -204,10 +208,12 @@ def test_a_quick_session_has_the_same_rows_in_the_page_and_in_dod(tmp_path):
     assert in_page(Material(tmp_path))["4.2"] == in_summary(session)["4.2"] == "◐"
     assert "◐ 1 of 4 cases" in row(page(session), "4.2")
     assert decided(session, language("en"))[0].sign == "◐"
+    seal_session(tmp_path)
     lines, whole = in_dod(tmp_path, tmp_path / "dod.md")
     assert [found["4.2"] for found in lines] == ["◐ 1 of 4 cases"] * 4
     assert whole == ("◐",) * 3
-    write_reports(Material(tmp_path))
+    write_together(reports(Material(tmp_path)))
+    seal_session(tmp_path)
     assert in_sign(tmp_path)["4.2"] == "◐ 1 of 4 cases"
     assert in_decisions(printed("verify", tmp_path))["4.2"] == "◐ 1 of 4 cases"
     french = (tmp_path / "report.fr.html").read_text(encoding="utf-8").partition('id="sign-off"')[2]

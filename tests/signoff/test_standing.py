@@ -4,8 +4,9 @@ import shutil
 
 import pytest
 
+from harness.record.whole import write_together
 from harness.signoff.standing import beside
-from reports.html.render import write_reports
+from reports.html.render import reports
 from reports.material import Material
 from tests.signed_sessions import NEEDS_SSH, a_key, resigned, signed
 
@@ -60,7 +61,7 @@ def test_a_changed_session_is_void_and_the_page_says_so(signable):
     found = beside(signable)
     assert (found.state, found.decision, len(found.rows)) == ("void", None, 3)
     assert [change.render() for change in found.changes] == ["session.json: changed"]
-    write_reports(Material(signable))
+    write_together(reports(Material(signable)))
     page = (signable / "report.html").read_text(encoding="utf-8")
     assert "is void." in page
     assert "session.json: changed" in page
@@ -81,7 +82,7 @@ def test_a_file_that_is_no_signoff_is_void(signable, content):
     (signable / "signoff.json").write_bytes(content)
     found = beside(signable)
     assert (found.state, found.statement, found.by, found.rows) == ("void", None, "", ())
-    write_reports(Material(signable))
+    write_together(reports(Material(signable)))
     assert "The sign-off is void." in (signable / "report.html").read_text(encoding="utf-8")
 
 

@@ -66,8 +66,8 @@ def test_an_error_while_writing_leaves_no_half_file(signable, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("harness.signoff.write.os.fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    monkeypatch.setattr("harness.record.whole.os.fsync", full)
+    with pytest.raises(OSError, match="found no room on"):
         write(signable, statement, pages, None)
     assert not (signable / SIGNOFF).exists()
     assert list(signable.glob("*.part")) == []

@@ -41,8 +41,20 @@ def test_lines_are_appended(tmp_path):
     lines = Lines(path)
     for number in (1, 2):
         lines.add({"t": number})
-    lines.close()
+    assert lines.close()
     assert path.read_bytes() == b'{"t":1}\n{"t":2}\n'
+
+
+@pytest.mark.parametrize("content", [b"", b'{"t":0}\n', b'{"t":1}\n{}\n'])
+def test_lines_that_a_target_wrote_in_the_file_are_found(tmp_path, content):
+    """A target that writes in the harness's own file, without replacing it, is found when the file is closed."""
+    path = tmp_path / "disk.jsonl"
+    lines = Lines(path)
+    lines.add({"t": 1})
+    with path.open("r+b") as stream:
+        stream.truncate(0)
+        stream.write(content)
+    assert not lines.close()
 
 
 def test_a_file_that_a_target_made_first_is_not_written(tmp_path):

@@ -116,6 +116,41 @@ def test_the_tree_is_ended_when_the_guard_is_killed(guarded, tmp_path):
     assert living(pids) == []
 
 
+def test_a_guard_that_is_late_at_the_time_limit(guarded, tmp_path, monkeypatch):
+    """If the guard does not end the tree at the time limit, the harness does."""
+    monkeypatch.setattr(guard, "LATE_SECONDS", 0.2)
+    made = guarded(CLINGING + "time.sleep(60)", seconds=60.0)
+    made._seconds = 3.0
+    pid = made.start()
+    pids = [pid, *pids_in(tmp_path)]
+    assert made.wait(20) == Ended("timed out", None)
+    assert living(pids) == []
+
+
+def test_a_guard_that_is_late_with_its_answer(guarded, monkeypatch):
+    """If the guard announces the end and never answers, the harness ends the tree."""
+    monkeypatch.setattr(guard, "SLACK_SECONDS", 0.0)
+    monkeypatch.setattr(guard, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(tree, "KILL_SECONDS", 0.5)
+    made = guarded("time.sleep(60)")
+    pid = made.start()
+    made._answers.put({"ending": "ended"})
+    assert made.wait(20) == Ended("timed out", None)
+    assert living([pid]) == []
+
+
+@POSIX
+def test_a_guard_that_is_stopped_after_its_answer(guarded):
+    """A guard that was stopped is killed when it is closed, without a wait."""
+    made = guarded("time.sleep(60)")
+    pid = made.start()
+    os.kill(made.guard_pid, signal.SIGSTOP)
+    began = time.monotonic()
+    made.close()
+    assert time.monotonic() - began < 10.0
+    assert living([pid, made.guard_pid]) == []
+
+
 @POSIX
 def test_the_guard_asked_to_end_ends_the_tree(guarded, tmp_path):
     """SIGTERM to the guard ends the tree, and the guard answers."""
@@ -184,6 +219,9 @@ class _Fake:
     def terminate(self):
         self.signals.append("terminate")
         self.alive = self._stubborn
+
+    def suspend(self):
+        self.signals.append("suspend")
 
     def kill(self):
         self.signals.append("kill")

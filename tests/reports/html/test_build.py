@@ -12,6 +12,7 @@ from PIL import Image
 from harness.language.message import say
 from harness.language.system import CODES
 from harness.record.seal import seal
+from harness.record.whole import write_together
 from harness.session.model import (
     JudgedRun,
     RealSet,
@@ -23,7 +24,7 @@ from harness.session.run_matrix import RUNS
 from harness.verdict import Outcome, Verdict
 from reports.html import build, render, skymap
 from reports.html.build import BESIDE, FILES, REAL_COMMAND
-from reports.html.render import MAX_BYTES, SIGN_SCRIPT, script_digest, write_reports
+from reports.html.render import MAX_BYTES, SIGN_SCRIPT, reports, script_digest
 from reports.html.runs import Drawing
 from reports.material import Material
 from reports.terminal import summary_lines
@@ -242,7 +243,7 @@ def test_what_a_target_replaced_is_named(tmp_path):
     session = sample_session(tmp_path, "zemosaic")
     record = tmp_path / next(run.record for run in session.runs if run.role == "subject")
     seal(record, "done", 0, "", 1.0, ("outputs: a symbolic link in the place of the folder",))
-    write_reports(Material(tmp_path))
+    write_together(reports(Material(tmp_path)))
     words = read(tmp_path).words
     assert "The target replaced parts of its record: outputs: a symbolic link in the place of the folder" in words
     assert "The record was changed since it was sealed" not in words
@@ -388,7 +389,7 @@ def test_a_page_that_would_be_too_large_leaves_its_drawings_out(folders, tmp_pat
     write_session(session, tmp_path)
     monkeypatch.setattr(render, "MAX_BYTES", 1000)
     monkeypatch.setattr(render, "MOST_BYTES", 1000)
-    write_reports(Material(tmp_path))
+    write_together(reports(Material(tmp_path)))
     words = read(tmp_path).words
     assert "The drawings are left out, to keep this page small" in words
 
@@ -404,7 +405,7 @@ def test_a_page_with_too_much_text_draws_what_fails(folders, tmp_path, monkeypat
     write_session(session, tmp_path / "copy")
     monkeypatch.setattr(render, "MANY", many)
     monkeypatch.setattr(render, "MAX_BYTES", 1000)
-    write_reports(Material(tmp_path / "copy"))
+    write_together(reports(Material(tmp_path / "copy")))
     page = read(tmp_path / "copy")
     assert "Only runs in which something fails or is unknown are drawn" in page.words
     assert (red.outcome, good.outcome) == (Outcome.FAIL, Outcome.PASS)
@@ -437,7 +438,7 @@ def test_drawings_are_made_once_for_both_languages(folders, monkeypatch):
     material, drawn = Material(folders["zemosaic"]), []
     maps = skymap.maps
     monkeypatch.setattr(skymap, "maps", lambda *given: drawn.append(1) or maps(*given))
-    write_reports(material)
+    write_together(reports(material))
     assert len(drawn) == len(material.session.judged) > 0
 
 

@@ -14,9 +14,10 @@ from harness.compare.build import compare
 from harness.compare.pixels import Small
 from harness.compare.sides import read_side
 from harness.language.message import say
+from harness.record.whole import write_together
 from harness.session.model import read_session, write_session
 from reports.html import compared
-from reports.html.compared import write_pages
+from reports.html.compared import pages as pages_of
 from reports.html.mosaics import HIGH, LOW, MIDDLE, ONLY_AFTER, ONLY_BEFORE, trio
 from tests.compare_sessions import narrower, one_star_brighter, session_with_mosaics
 from tests.report_pages import STYLE, Page
@@ -38,7 +39,8 @@ def made(tmp_path_factory):
 def pages(before, after, folder):
     """Write the pages of a comparison and return them, parsed, in English and French."""
     sides = read_side(str(before)), read_side(str(after))
-    paths = write_pages(compare(*sides), *sides, folder / "c.html")
+    paths = pages_of(compare(*sides), *sides, folder / "c.html")
+    write_together(paths)
     assert [path.name for path in paths] == ["c.html", "c.fr.html"]
     return [Page(path.read_text(encoding="utf-8")) for path in paths]
 

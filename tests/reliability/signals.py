@@ -1,0 +1,324 @@
+"""Send signals to the harness at any moment of a run, a recording and a session, and look at what is left.
+
+Sealed records stay as they are, no process of the target is left, the user's files are those of before, nothing unfinished
+passes, and the same command, started again, ends as it does in peace.
+"""
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import psutil
+
+from tests.faults import contents
+from tests.reliability.tally import LET_IN, LOST, Attempt, Family, ended
+
+ROOT = Path(__file__).resolve().parents[2]
+GONE_SECONDS = 25.0
+"""The most that processes of the target may live after the harness ended, on a busy machine."""
+END_SECONDS = 120.0
+"""The most that the harness may take to end after a signal, with its reports."""
+
+SIGNALS = ("SIGINT", "SIGTERM", "SIGKILL", "SIGHUP", "SIGQUIT", "SIGSTOP", "SIGINT to the group", "SIGINT twice")
+"""What is sent; after SIGSTOP the harness goes on half a second later."""
+
+LONG_RUN = """
+hello()
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", {token!r}])
+for n in range(12):
+    event("PHASE_UPDATE", str(n))
+    (outputs / f"{{n}}.txt").write_bytes(b"of the target")
+    time.sleep(0.05)
+child.kill()
+child.wait()
+event("PROCESS_DONE")
+"""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A use of the harness in a process of its own: how it is prepared and started, and its status in peace."""
+
+    name: str
+    prepare: Callable[[Path], object]
+    argv: Callable[[Path], list[str]]
+    users: Callable[[Path], list[Path]]
+    statuses: tuple[int, ...]
+
+
+def make_one(root: str, name: str) -> None:
+    """Make a run of a small target: the program of a child process."""
+    from harness.run.runner import make_run
+    from tests.runs_ import command
+
+    folder = Path(root)
+    request = command(folder / "frames", LONG_RUN.format(token=root), seconds=30.0)
+    record = make_run(request, folder / "records" / name, folder / "frames", grace=0.5)
+    sys.exit(0 if record.seal is not None and record.seal.state == "done" else 9)
+
+
+def _free(folder: Path, stem: str) -> str:
+    return next(name for name in (f"{stem}{n}" for n in range(1, 99)) if not (folder / name).exists())
+
+
+def _prepare_run(root: Path) -> None:
+    from tests.runs_ import frames_in
+
+    frames_in(root / "frames")
+    (root / "records").mkdir()
+
+
+def _argv_run(root: Path) -> list[str]:
+    words = (
+        f"from tests.reliability.signals import make_one; make_one({str(root)!r}, {_free(root / 'records', 'run')!r})"
+    )
+    return [sys.executable, "-c", words]
+
+
+def _prepare_recording(root: Path) -> None:
+    from tests.user_scripts import IN_THE_MIDDLE, writer
+
+    writer(root / "home")(IN_THE_MIDDLE.replace("{what}", "time.sleep(0.5)"))
+
+
+def _argv_recording(root: Path) -> list[str]:
+    user = [sys.executable, str(root / "home" / "lance moi.py")]
+    words = ["--lang", "en", "record", "--dir", str(root / "records"), "--", *user]
+    return [sys.executable, "-m", "harness.commands.main", *words]
+
+
+def _argv_session(root: Path) -> list[str]:
+    options = ["-m", "phase3", "--phase3-quick", f"--phase3-dir={root / 'records'}", "-p", "no:cacheprovider", "-q"]
+    return [sys.executable, "-m", "pytest", *options]
+
+
+PROGRAMS = {
+    "a run": Program("a run", _prepare_run, _argv_run, lambda root: [root / "frames"], (0,)),
+    "a recording": Program(
+        "a recording",
+        _prepare_recording,
+        _argv_recording,
+        lambda root: [root / "home" / "mes images", root / "home" / "ze mosaïc"],
+        (3,),
+    ),
+    "a session": Program("a session", lambda root: root.mkdir(exist_ok=True), _argv_session, lambda _: [], (0,)),
+}
+TURN = ("a run",) * 8 + ("a recording",) * 3 + ("a session",)
+"""The programs in turn: a session takes the longest."""
+
+
+def attempt(number: int, seed: int, folder: Path) -> Attempt:
+    """Send the signal of this number to the program of this number at a random moment."""
+    if not hasattr(signal, "SIGKILL"):
+        return Attempt(f"signal {number}", skipped="signals are POSIX's")
+    chance = random.Random(f"{seed}.{number}")
+    program = PROGRAMS[TURN[number % len(TURN)]]
+    return strike(program, SIGNALS[number // len(TURN) % len(SIGNALS)], chance.random(), folder)
+
+
+def strike(program: Program, name: str, share: float, root: Path) -> Attempt:
+    """Start a program, send it a signal after a share of the time that it takes in peace, and look at what is left."""
+    seconds = _seconds_in_peace(program.name)
+    what = f"{name} to {program.name} after {share:.0%} of {seconds:.1f} s"
+    program.prepare(root)
+    older = _older_record(root)
+    before = _users(program, root, older)
+    source = _checkout()
+    status, spent = _struck(program.argv(root), name, share * seconds, root)
+    return ended(what, _wrong(program, root, older, before, source, name=name, status=status, spent=spent))
+
+
+def _wrong(program, root, older, before, source, *, name, status, spent) -> Iterator[tuple[str, str]]:  # type: ignore[no-untyped-def]
+    if spent > END_SECONDS:
+        yield LET_IN, f"the harness took {spent:.0f} s to end"
+    if name == "SIGSTOP" and status not in program.statuses:
+        yield LOST, f"it was stopped and went on, and ended with {status}"
+    left = _left(root)
+    if left:
+        yield LET_IN, f"processes are left: {left}"
+    yield from _wrong_files(program, root, older, before, source)
+    sealed = _sealed(root)
+    again = subprocess.run(
+        program.argv(root), cwd=ROOT, env=_environment(), capture_output=True, text=True, timeout=600, check=False
+    )
+    if again.returncode not in program.statuses:
+        yield LET_IN, f"started again, it ended with {again.returncode}: {(again.stdout + again.stderr)[-300:]}"
+    now = _sealed(root)
+    if any(now.get(path) != digest for path, digest in sealed.items()):
+        yield LOST, "a record that was sealed before is another after the next start"
+    left = _left(root)
+    if left:
+        yield LET_IN, f"processes are left after the next start: {left}"
+    yield from _wrong_files(program, root, older, before, source)
+
+
+def _wrong_files(program, root, older, before, source) -> Iterator[tuple[str, str]]:  # type: ignore[no-untyped-def]
+    after = _users(program, root, older)
+    changed = sorted(path for path in before if before[path] != after.get(path))
+    if changed:
+        yield LOST, f"files of the user changed: {changed[:5]}"
+    if _checkout() != source:
+        yield LOST, "the checkout changed"
+    yield from _wrong_records(root)
+
+
+def _wrong_records(root: Path) -> Iterator[tuple[str, str]]:
+    """Yield each sealed record that is damaged, and each unsealed one that passes something."""
+    from harness.checks.judge import judge
+    from harness.language.message import SaidError
+    from harness.record.comparison import Comparison
+    from harness.record.reader import read_record
+
+    for request in sorted(root.rglob("request.json")):
+        try:
+            record = read_record(request.parent)
+        except SaidError:
+            if (request.parent / "seal.json").exists():
+                yield LOST, f"{request.parent.name} is sealed, and can't be read"
+            continue
+        if record.seal is not None and record.damage:
+            yield LOST, f"{request.parent.name} is sealed and damaged: {record.damage}"
+        if record.seal is None or record.seal.state != "done":
+            passed = [v.check for v in judge(Comparison(record)) if v.outcome == "pass"]
+            if passed:
+                yield LET_IN, f"{request.parent.name} is unfinished, and passes {passed}"
+
+
+def _sealed(root: Path) -> dict[str, str]:
+    """Return the digest of each seal: it has the digests of the other files of its record."""
+    found = sorted(root.rglob("seal.json"))
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
+
+
+def _older_record(root: Path) -> Path:
+    """Write a sealed record of an earlier time beside what is attacked."""
+    from harness.record.seal import seal
+    from tests.requests_ import a_request
+
+    folder = root / "older" / "record"
+    folder.mkdir(parents=True)
+    a_request().write(folder / "request.json")
+    (folder / "events-1.jsonl").write_text(json.dumps({"format": "phase3-events/1"}) + "\n", encoding="utf-8")
+    seal(folder, "crashed", 1, "", 1.0)
+    return folder
+
+
+def _users(program: Program, root: Path, older: Path) -> dict[str, str]:
+    """Return the digests of the user's files and of the older record. Byte code of the user's modules is Python's own."""
+    return {
+        f"{folder.name}/{name}": digest
+        for folder in (*program.users(root), older)
+        for name, digest in contents(folder).items()
+        if "__pycache__" not in name
+    }
+
+
+def _checkout() -> str:
+    from harness.session.source import own_source
+
+    return json.dumps(own_source())
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"}
+
+
+def _struck(argv: list[str], name: str, after: float, root: Path) -> tuple[int, float]:
+    """Start a program and send the signal; return its status, and the seconds from the signal to its end."""
+    with (root / "output").open("wb") as output:
+        process = subprocess.Popen(
+            argv,
+            cwd=ROOT,
+            env=_environment(),
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(after)
+    began = time.monotonic()
+    number = getattr(signal, name.partition(" ")[0])
+    with suppress(ProcessLookupError):
+        if name.endswith("group"):
+            os.killpg(process.pid, number)
+        elif process.poll() is None:
+            os.kill(process.pid, number)
+        if name.endswith("twice"):
+            time.sleep(0.2)
+            if process.poll() is None:
+                os.kill(process.pid, number)
+        if name == "SIGSTOP":
+            time.sleep(0.5)
+            os.kill(process.pid, signal.SIGCONT)
+    try:
+        status = process.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        status = process.wait()
+    return status, time.monotonic() - began
+
+
+def _left(root: Path) -> list[str]:
+    """Return the processes with the folder in their command line or environment that do not end within some seconds."""
+    until = time.monotonic() + GONE_SECONDS
+    while found := list(_with(str(root))):
+        if time.monotonic() > until:
+            for process, _ in found:
+                with suppress(psutil.Error):
+                    process.kill()
+            return [text for _, text in found]
+        time.sleep(0.1)
+    return []
+
+
+def _with(text: str) -> Iterator[tuple[psutil.Process, str]]:
+    own = {os.getpid(), os.getppid()}
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if process.pid in own or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            words = " ".join(process.cmdline())
+            if text in words or any(text in value for value in process.environ().values()):
+                yield process, f"{process.pid} {words[:80]}"
+
+
+@cache
+def _seconds_in_peace(name: str) -> float:
+    """Return how long a program takes if no signal comes; its status is that of peace."""
+    import tempfile
+
+    program = PROGRAMS[name]
+    root = Path(tempfile.mkdtemp(prefix="phase3-peace-"))
+    try:
+        program.prepare(root)
+        began = time.monotonic()
+        done = subprocess.run(
+            program.argv(root), cwd=ROOT, env=_environment(), capture_output=True, text=True, timeout=600, check=False
+        )
+        assert done.returncode in program.statuses, done.stdout + done.stderr
+        return time.monotonic() - began
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+FAMILY = Family(
+    "signals",
+    "signals to a run, a recording and a session",
+    attempt,
+    short=2,
+    long=120,
+    block=12,
+    seconds=900.0,
+)

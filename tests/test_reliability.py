@@ -1,0 +1,316 @@
+"""Test the harness by faults and hostile input: the short profile of `tests.reliability`. Each family counts what is wrong.
+
+The long profile is the command ``python -m tests.reliability --long``.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.reliability import bits, disks, document, fuzz, hostile, pool, signals, tally
+from tests.reliability.__main__ import main
+from tests.reliability.families import FAMILIES
+from tests.reliability.pool import in_order, new_folder
+from tests.reliability.store import Store
+from tests.reliability.tally import LET_IN, LOST, UNSEEN, Attempt, Family, Finding, Tally, ended
+
+SEED = 20261130
+POSIX = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="signals, pipes and links without privileges are POSIX's")
+AT_A_TIME = 2
+"""Damaged files of each reader in the short profile."""
+
+
+def clean(found):
+    """Assert that attempts were made, and that none found anything; the message has the commands that repeat them."""
+    assert [(finding.repeat, finding.what, finding.detail) for finding in found.findings] == []
+    assert found.tried > 0
+    assert (found.lost, found.let_in, found.unseen) == (0, 0, 0)
+    assert found.clean
+
+
+# The short profile
+
+
+def test_no_damaged_file_is_let_in():
+    """Some damaged files for every reader: each is read, or refused with an error of the harness."""
+    numbers = [block * fuzz.BLOCK + n for block in range(len(fuzz.READERS)) for n in range(AT_A_TIME)]
+    found = in_order(fuzz.FAMILY, numbers, SEED)
+    clean(found)
+    assert found.tried == AT_A_TIME * len(fuzz.READERS)
+
+
+def test_no_flipped_bit_is_unseen():
+    """Flipped bits of a session, of a record by itself, and of a copy of the target: all are found."""
+    clean(in_order(bits.FAMILY, range(bits.FAMILY.short), SEED))
+
+
+def test_no_operation_that_fails_loses_anything():
+    """An operation of each command fails, or its volume is full."""
+    clean(in_order(disks.FAMILY, range(len(disks.NAMES_OF_ACTIONS)), SEED))
+
+
+@POSIX
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL"])
+def test_no_signal_to_a_run_loses_anything(name):
+    """The run is ended in its middle: no process and no half record is left, and the next one ends well."""
+    with new_folder() as folder:
+        attempt = signals.strike(signals.PROGRAMS["a run"], name, 0.6, folder)
+    assert (attempt.kind, attempt.detail) == ("", "")
+
+
+SOME_WAYS = (
+    "kills its guard",
+    "forks twice without its environment",
+    "asks for less than it was asked for",
+    "makes pipes of its caches",
+    "everything replaced by a link to a folder",
+)
+
+
+@POSIX
+@pytest.mark.parametrize("name", SOME_WAYS)
+def test_no_hostile_target_is_let_in(name):
+    """Nothing outside its record changes, no process is left, and no verdict passes by it."""
+    (way,) = (way for way in hostile.WAYS if way.name == name)
+    with new_folder() as folder:
+        attempt = hostile.attacked(way, folder)
+    assert (attempt.kind, attempt.detail) == ("", "")
+
+
+# Each family counts what is wrong
+
+
+def counted(family, attempt):
+    """Return the tally of one attempt."""
+    return family.counted(SEED, [(0, attempt)])
+
+
+def test_a_reader_that_raises_an_error_of_python_is_counted(tmp_path):
+    """A reader that lets a KeyError through is let in, and so is one whose error has no sentence."""
+
+    def make(folder):
+        (folder / "x").write_bytes(b"good")
+        return folder / "x"
+
+    def read(path):
+        if path.read_bytes() != b"good":
+            raise KeyError("x")
+
+    given = fuzz.prepared(fuzz.Reader("x", make, read), make(tmp_path), "1", twice=False)
+    attempt = fuzz.read_damaged(given, "x", b"bad")
+    assert counted(fuzz.FAMILY, attempt).let_in == 1
+    assert "KeyError" in attempt.detail
+    assert fuzz.read_damaged(given, "x", b"good") == Attempt("x")
+
+
+def test_a_damaged_record_that_passes_is_counted(monkeypatch):
+    """If the damage of a record were not found, its verdicts would pass."""
+    block = next(n for n, reader in enumerate(fuzz.READERS) if reader.name == "left")
+    given = fuzz._prepared(block, SEED)
+    assert fuzz.read_damaged(given, "x", given.good + b"\n", 1) == Attempt("x")
+    monkeypatch.setattr("harness.record.reader.damage_of", lambda *_: (), raising=False)
+    monkeypatch.setattr(fuzz, "_passed", lambda _: ["cache"])
+    assert counted(fuzz.FAMILY, fuzz.read_damaged(given, "x", given.good + b"\n", 1)).let_in == 1
+
+
+def test_a_changed_file_that_its_session_does_not_name_is_counted(monkeypatch):
+    """The session of a damaged file must name it."""
+    block = next(n for n, reader in enumerate(fuzz.READERS) if reader.name == "session")
+    given = fuzz._prepared(block, SEED)
+    assert fuzz.read_damaged(given, "x", given.good + b"\n", 0) == Attempt("x")
+    monkeypatch.setattr("harness.session.integrity._differs", lambda *_: [])
+    monkeypatch.setattr("harness.session.integrity._new", lambda *_: [])
+    assert counted(fuzz.FAMILY, fuzz.read_damaged(given, "x", given.good + b"\n", 0)).unseen == 1
+
+
+def test_a_flipped_bit_that_nothing_finds_is_counted(tmp_path):
+    """If the session named nothing, the bit would be unseen; the file has its content again after that."""
+    path = tmp_path / "x"
+    path.write_bytes(b"abc")
+    blind = bits.Kept("x", lambda root: root, lambda _: [])
+    attempt = bits.flipped(blind, tmp_path, path, 1, 0)
+    assert counted(bits.FAMILY, attempt).unseen == 1
+    assert path.read_bytes() == b"abc"
+    seeing = bits.Kept("x", lambda root: root, lambda _: ["x"])
+    assert bits.flipped(seeing, tmp_path, path, 1, 0).kind == ""
+
+
+def test_an_older_file_that_a_failing_command_cuts_off_is_counted(monkeypatch):
+    """A command that writes a page in place leaves half of it when the disk is full."""
+    with new_folder() as folder:
+        monkeypatch.setitem(disks.ACTIONS, "report", lambda place: ["report", place / "a"])
+        before = disks._prepared(folder / "x")
+        (folder / "x" / "a" / "report.html").write_text("<html>", encoding="utf-8")
+        (folder / "x" / "out.part").write_text("", encoding="utf-8")
+        found = list(disks._wrong("report", folder / "x", before, 0, "Traceback", met=True, named=True))
+    attempt = ended("x", found)
+    assert counted(disks.FAMILY, attempt).lost == 1
+    assert [
+        word for word in ("half written", "parts are left", "a traceback", "status 0") if word not in attempt.detail
+    ] == []
+
+
+@POSIX
+def test_a_process_and_a_changed_frame_after_a_signal_are_counted(monkeypatch):
+    """A program that changes a frame of the user, and leaves a process, is found in both."""
+    monkeypatch.setattr(signals, "GONE_SECONDS", 0.5)
+    monkeypatch.setattr(signals, "_seconds_in_peace", lambda _: 1.0)
+    words = (
+        "import subprocess, sys; from pathlib import Path; root = Path(sys.argv[1]); (root / 'frames' / 'x').write_text('other');"
+        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(30)', sys.argv[1]], start_new_session=True)"
+    )
+
+    def prepare(root):
+        (root / "frames").mkdir()
+        (root / "frames" / "x").write_text("mine", encoding="utf-8")
+
+    program = signals.Program(
+        "x",
+        prepare,
+        lambda root: [signals.sys.executable, "-c", words, str(root)],
+        lambda root: [root / "frames"],
+        (0,),
+    )
+    with new_folder() as folder:
+        attempt = signals.strike(program, "SIGKILL", 1.0, folder)
+    assert counted(signals.FAMILY, attempt).lost == 1
+    assert "files of the user changed: ['frames/x']" in attempt.detail
+    assert "processes are left" in attempt.detail
+
+
+@POSIX
+def test_a_hostile_target_that_passes_or_writes_elsewhere_is_counted():
+    """A target whose verdict passes, and one that changed the user's folder, are found."""
+    honest = hostile.Way("does nothing", "")
+    with new_folder() as folder:
+        attempt = hostile.attacked(honest, folder)
+    assert counted(hostile.FAMILY, attempt).let_in == 1
+    assert "it passes" in attempt.detail
+    writing = hostile.Way("writes elsewhere", '(user / "letter.txt").write_bytes(b"x")', hostile.TRUE)
+    with new_folder() as folder:
+        attempt = hostile.attacked(writing, folder)
+    assert counted(hostile.FAMILY, attempt).lost == 1
+    assert "letter.txt" in attempt.detail
+
+
+# The command
+
+
+def waiting(number, _seed, _folder):
+    """Make an attempt that never answers, one that ends its process, one that grows, and two that are fine."""
+    if number == 0:
+        import time
+
+        time.sleep(600)
+    if number == 1:
+        os._exit(3)
+    kept = b"x" * 300_000_000 if number == 2 else b""
+    return Attempt(f"{len(kept)}")
+
+
+TOY = Family("toy", "attempts of a test", waiting, short=5, long=5, block=5, seconds=2.0, memory=400.0)
+
+
+def test_an_attempt_that_hangs_or_grows_is_counted_and_the_others_are_made(monkeypatch):
+    """Each attempt has a process with limits; a process that ends takes none of the other attempts with it."""
+    monkeypatch.setattr(pool, "START_SECONDS", 20.0)
+    monkeypatch.setattr(pool, "_CONTEXT", __import__("multiprocessing").get_context("fork"))
+    monkeypatch.setitem(FAMILIES, "toy", TOY)
+    found = []
+    pool.in_pool(TOY, [[0, 1, 2, 3, 4]], SEED, processes=1, until=1e18, on_block=lambda *given: found.append(given))
+    ((block, whole),) = found
+    assert block == (0, 4)
+    assert (whole.tried, whole.let_in) == (5, 3)
+    assert [finding.number for finding in whole.findings] == [0, 1, 2]
+    assert [
+        word
+        for finding, word in zip(whole.findings, ("no answer", "ended with 3", "MiB"), strict=True)
+        if word not in finding.detail
+    ] == []
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """Make a family of quick attempts the only one, with a finding at number 7."""
+
+    def attempt(number, _seed, _folder):
+        return Attempt("x", *((LET_IN, "y | <b>") if number == 7 else ()), skipped="no root" if number == 2 else "")
+
+    family = Family("toy", "attempts of a test", attempt, short=4, long=10, block=2)
+
+    def in_pool(family, blocks, seed, *, on_block, **_):
+        for block in blocks:
+            on_block((block[0], block[-1]), in_order(family, block, seed))
+
+    monkeypatch.setattr("tests.reliability.__main__.in_pool", in_pool)
+    for name in list(FAMILIES):
+        monkeypatch.delitem(FAMILIES, name)
+    monkeypatch.setitem(FAMILIES, "toy", family)
+    return family
+
+
+@pytest.mark.usefixtures("toy")
+def test_the_command_ends_with_0_without_findings_and_1_with_one(tmp_path, capsys):
+    """Its status says what was found; the finding has the command that repeats it, and that command finds it again."""
+    results = ["--results", str(tmp_path / "r.jsonl"), "--seed", "3"]
+    assert main(["toy", *results]) == 0
+    assert main(["--long", *results]) == 1
+    assert "python -m tests.reliability toy --seed 3 --only 7" in capsys.readouterr().out
+    assert main(["toy", "--seed", "3", "--only", "7"]) == 1
+    assert main(["toy", "--seed", "3", "--only", "6"]) == 0
+    assert main(["toy", *results, "--only", "2"]) == 1  # skipped: nothing was tried
+
+
+def test_a_long_run_goes_on_where_it_was_cut_off(toy, tmp_path):
+    """Blocks that are in the file are not made again; a last line that was cut off is; another seed or source begins anew."""
+    path = tmp_path / "r.jsonl"
+    assert main(["--long", "--results", str(path)]) == 1
+    lines = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join(lines[:3]) + "\n" + lines[3][:20], encoding="utf-8")
+    store = Store(path, 1)
+    store.read()
+    assert store.missing("toy", toy.long) == [[4, 5], [6, 7], [8, 9]]
+    assert store.tallies["toy"].tried == 3
+    other = Store(path, 2)
+    other.read()
+    assert other.tallies == {}
+    assert len(other.missing("toy", toy.long)) == 5
+
+
+@pytest.mark.usefixtures("toy")
+def test_the_document_says_what_was_not_reached(tmp_path):
+    """The counts are those of the results; a profile that was not completed is said to be so, and what was skipped, and why."""
+    page = tmp_path / "reliability.md"
+    assert main(["--long", "--count", "4", "--results", str(tmp_path / "r.jsonl"), "--write", str(page)]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert "**The long profile was not completed**: nothing was lost, let in or unseen." in text
+    assert "| toy | attempts of a test | 10 | 3 | 0 | 0 | 0 | 1 |" in text
+    assert "- toy: 1, no root." in text
+    assert main(["--long", "--results", str(tmp_path / "r.jsonl"), "--write", str(page)]) == 1
+    text = page.read_text(encoding="utf-8")
+    assert "The long profile was completed: 1 attempt found something." in text
+    assert "`python -m tests.reliability toy --seed 1 --only 7`: let in. x. y \\| &lt;b>" in text
+    assert [word for word in ("Python", "numpy", "astropy", "commit", "UTC") if word not in text] == []
+
+
+def test_tallies_are_added_and_read_again():
+    """A tally that was written is the same when it is read; the worst kind of an attempt counts."""
+    finding = Finding("x", 1, 2, LOST, "w", "d")
+    one = Tally("x", 3, 1, 0, 0, {"no root": 1}, (finding,))
+    assert Tally.from_json(one.to_json()) == one
+    assert (one + one).lost == 2
+    assert (one + one).skipped == {"no root": 2}
+    assert not Tally("x").clean
+    assert ended("w", [(UNSEEN, "a"), (LOST, "b")]) == Attempt("w", LOST, "a; b")
+    assert ended("w", []) == Attempt("w")
+
+
+def test_the_long_profile_has_the_figures_that_were_asked_for():
+    """300 fault points, 100,000 damaged files, 1,000 flipped bits, 60 ways of hostile targets."""
+    assert FAMILIES["signals"].long + FAMILIES["disks"].long >= 300
+    assert FAMILIES["fuzz"].long >= 100_000
+    assert FAMILIES["bits"].long >= 1_000
+    assert len({way.name for way in hostile.WAYS}) == len(hostile.WAYS) >= 60
+    assert {document.FAMILIES is FAMILIES, tally.KINDS == (LOST, LET_IN, UNSEEN)} == {True}
+    assert Path(signals.ROOT, "tests", "reliability").is_dir()
