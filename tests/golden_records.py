@@ -23,13 +23,13 @@ from harness.analysis.fallback_patterns import SPEAKS, named
 from harness.analysis.footprint import pixel_of
 from harness.checks.judge import judge
 from harness.record.comparison import Comparison
-from harness.record.products import read_products
+from harness.record.products import read_products, write_products
 from harness.record.reader import Record, read_record
 from harness.record.request import FrameFacts
 from harness.record.seal import seal
 from harness.record.truth import Truth
 from harness.record.values import RecordError
-from harness.run.measure import MeasureError, blocks, decimated_cards, write_products
+from harness.run.measure import MeasureError, blocks, decimated_cards
 
 STEP = 4
 LEFT_OUT = (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -19,15 +20,21 @@ from harness.record.values import BeyondError, RecordError, open_regular, size_o
 
 _BLOCK, _CARD = 2880, 80
 _GOES_ON = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")  # after END: it is the start of another keyword
-_LONGEST_VALUE = 20  # digits of an integer
+_LONGEST_VALUE = 20  # the columns of a number in a card of fixed format
+_NUMBER = re.compile(rf"[+-]?\d{{1,{_LONGEST_VALUE}}}", re.ASCII)
+# The cards on which sizes depend. A file in which two readers could see different values of them is refused.
+_SIZES = re.compile(
+    r"XTENSION|Z?(BITPIX|NAXIS\d*|PCOUNT|GCOUNT)|GROUPS|TFIELDS|TFORM\d+|TTYPE\d+|THEAP|ZIMAGE|ZTILE\d+|ZCMPTYPE"
+)
 
 
 def require_fits(
     path: Path, *, pixels: int = limits.PIXELS, side: int = limits.SIDE, first: bool = False, links: bool = False
-) -> None:
-    """Refuse a file that is no FITS file, or beyond the limits: of bytes, headers, axes, and values of each image.
+) -> int:
+    """Refuse a file that is no FITS file, or beyond the limits; return the bytes of its headers.
 
-    ``pixels`` limits rows by columns, ``side`` each of them. ``first`` looks at the first header only. ``links`` allows a link.
+    Limited are the bytes of the file and of all its headers, and the axes and values of each image: ``pixels`` limits rows by
+    columns, ``side`` each of them. ``first`` looks at the first header only. ``links`` allows a link.
 
     Raises
     ------
@@ -53,19 +60,20 @@ def require_fits(
                     size=size_of(about.st_size),
                 )
             )
-        place = 0
+        place = headers = 0
         for _ in range(limits.HDUS):
             stream.seek(place)
-            cards = _header(stream, path, begin=place == 0)
+            cards = _header(stream, path, headers // _BLOCK)
+            headers += stream.tell() - place
             if cards is None:
-                return  # the end of the file, or of what can be read: the library says so
+                return headers  # the end of the file, or of what can be read: the library says so
             size = _data_bytes(cards, path)
             _require_image(cards, path, pixels, side)
-            if cards.get("ZIMAGE") == "T":
+            if _is_packed(cards):
                 _require_parts(stream, cards, path)
             place = stream.tell() + size + -size % _BLOCK
             if first or place >= about.st_size:
-                return
+                return headers
         raise BeyondError(
             say(
                 "expected a FITS file within the limits of the harness (docs/protocol.md) in {path}, found more than {count} "
@@ -76,12 +84,15 @@ def require_fits(
         )
 
 
-def _header(stream: IO[bytes], path: Path, *, begin: bool) -> Mapping[str, str] | None:
-    """Read a header: the values of the cards by keyword, each the first. ``None`` at the end of the file."""
+def _header(stream: IO[bytes], path: Path, before: int) -> Mapping[str, str] | None:
+    """Read a header: the values of the cards by keyword, each the first. ``None`` at the end of the file.
+
+    ``before`` is the number of blocks of the headers before it.
+    """
     cards: dict[str, str] = {}
-    for _ in range(limits.HEADER_BLOCKS):
+    for n in range(limits.HEADER_BLOCKS - before):
         block = stream.read(_BLOCK)
-        if begin and not block.startswith(b"SIMPLE"):
+        if before + n == 0 and not block.startswith(b"SIMPLE"):
             raise RecordError(
                 say(
                     "expected a FITS file that can be read in {path}, found one that does not begin with SIMPLE: "
@@ -89,23 +100,44 @@ def _header(stream: IO[bytes], path: Path, *, begin: bool) -> Mapping[str, str] 
                     path=str(path),
                 )
             )
-        begin = False
         if len(block) < _BLOCK:
             return None
         for start in range(0, _BLOCK, _CARD):
             card = block[start : start + _CARD]
             if card.startswith(b"END") and card[3:].lstrip(b" ")[:1] not in {bytes([letter]) for letter in _GOES_ON}:
                 return cards
-            name, _, value = card.partition(b"=")
-            cards.setdefault(name.strip().decode("latin-1"), value.split(b"/")[0].strip().decode("latin-1"))
+            _add(cards, card, path)
     raise BeyondError(
         say(
-            "expected a FITS file within the limits of the harness (docs/protocol.md) in {path}, found a header of more than "
-            "{count} blocks without its end: leave it out",
+            "expected a FITS file within the limits of the harness (docs/protocol.md) in {path}, found headers of more than "
+            "{count} blocks: leave it out",
             path=str(path),
             count=limits.HEADER_BLOCKS,
         )
     )
+
+
+def _add(cards: dict[str, str], card: bytes, path: Path) -> None:
+    """Add the value of a card. Raises ``RecordError`` for a size that has two values, or that not every library would see."""
+    before, _, after = (part.decode("latin-1") for part in card.partition(b"="))
+    name = before.strip()
+    value = after.split("/")[0].strip()
+    known = name.upper().removeprefix("HIERARCH").strip()
+    if _SIZES.fullmatch(known) and (name != known or cards.get(name, value) != value):
+        raise RecordError(
+            say(
+                "expected {name} once, in capital letters, in a header of {path}, found {card}: leave it out",
+                name=known,
+                path=str(path),
+                card=card.decode("latin-1").strip(),
+            )
+        )
+    cards.setdefault(name, value)
+
+
+def _is_packed(cards: Mapping[str, str]) -> bool:
+    """Return whether a table holds an image. Libraries take any value of ``ZIMAGE`` that is not false."""
+    return cards.get("ZIMAGE", "F") != "F"
 
 
 def _data_bytes(cards: Mapping[str, str], path: Path) -> int:
@@ -114,14 +146,15 @@ def _data_bytes(cards: Mapping[str, str], path: Path) -> int:
     if axes and axes[0] == 0 and len(axes) > 1 and cards.get("GROUPS") == "T":
         axes = axes[1:]
     values = math.prod(axes) if axes else 0
-    found = abs(_whole(cards, "BITPIX", 8)) // 8 * _whole(cards, "GCOUNT", 1) * (_whole(cards, "PCOUNT", 0) + values)
+    whole = partial(_whole, cards, path)
+    found = abs(whole("BITPIX", 8)) // 8 * whole("GCOUNT", 1) * (whole("PCOUNT", 0) + values)
     if found < 0:
         raise RecordError(say("expected a size of the data in {path}, found a negative one", path=str(path)))
     return found
 
 
 def _axes(cards: Mapping[str, str], path: Path, name: str) -> list[int]:
-    count = _whole(cards, name, 0)
+    count = _whole(cards, path, name, 0)
     if count > limits.AXES:
         raise BeyondError(
             say(
@@ -132,7 +165,7 @@ def _axes(cards: Mapping[str, str], path: Path, name: str) -> list[int]:
                 count=cards[name][:_LONGEST_VALUE],
             )
         )
-    axes = [_whole(cards, f"{name}{n + 1}", 0) for n in range(count)]
+    axes = [_whole(cards, path, f"{name}{n + 1}", 0) for n in range(count)]
     if any(length < 0 for length in axes):
         raise RecordError(say("expected a size of the data in {path}, found a negative one", path=str(path)))
     return axes
@@ -140,7 +173,7 @@ def _axes(cards: Mapping[str, str], path: Path, name: str) -> list[int]:
 
 def _require_image(cards: Mapping[str, str], path: Path, pixels: int, side: int) -> None:
     """Refuse an image with too many pixels. Tables are not read."""
-    packed = cards.get("ZIMAGE") == "T"
+    packed = _is_packed(cards)
     if "TABLE" in cards.get("XTENSION", "") and not packed:
         return
     name = "ZNAXIS" if packed else "NAXIS"
@@ -161,8 +194,9 @@ def _require_image(cards: Mapping[str, str], path: Path, pixels: int, side: int)
 def _require_parts(stream: IO[bytes], cards: Mapping[str, str], path: Path) -> None:
     """Refuse a packed image whose parts are larger than its pixels, packed or unpacked."""
     axes = _axes(cards, path, "ZNAXIS")
-    tile = [_whole(cards, f"ZTILE{n}", axes[0] if n == 1 else 1) for n in range(1, len(axes) + 1)]
-    if not fits_its_pixels(stream, cards, partial(_whole, cards), axes, tile):
+    whole = partial(_whole, cards, path)
+    tile = [whole(f"ZTILE{n}", axes[0] if n == 1 else 1) for n in range(1, len(axes) + 1)]
+    if not fits_its_pixels(stream, cards, whole, axes, tile):
         raise BeyondError(
             say(
                 "expected a FITS file within the limits of the harness (docs/protocol.md) in {path}, found a packed image with "
@@ -173,12 +207,18 @@ def _require_parts(stream: IO[bytes], cards: Mapping[str, str], path: Path) -> N
         )
 
 
-def _whole(cards: Mapping[str, str], name: str, default: int) -> int:
-    text = cards.get(name, "")[:_LONGEST_VALUE]
-    try:
-        return int(text)
-    except ValueError:
-        try:
-            return int(float(text))
-        except (ValueError, OverflowError):
-            return default
+def _whole(cards: Mapping[str, str], path: Path, name: str, default: int) -> int:
+    """Return the whole number of a card. Raises ``RecordError`` for anything else: a library might read it as another number."""
+    text = cards.get(name, "")
+    if not text:
+        return default
+    if not _NUMBER.fullmatch(text):
+        raise RecordError(
+            say(
+                "expected a whole number as {name} in a header of {path}, found {value}: leave it out",
+                name=name,
+                path=str(path),
+                value=text[: 2 * _LONGEST_VALUE],
+            )
+        )
+    return int(text)

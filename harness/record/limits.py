@@ -71,10 +71,10 @@ SIDE = 32_768
 """Pixels of a row or a column of an image that is measured."""
 
 FRAME_PIXELS = 200_000_000
-"""Values of a frame, which is read whole. Cameras for astronomy have up to 151 million pixels."""
+"""Pixels of a frame, in one channel: rows by columns. Cameras for astronomy have up to 151 million pixels."""
 
 HEADER_BLOCKS = 1_000
-"""Blocks of 2,880 bytes of one FITS header: 36,000 cards."""
+"""Blocks of 2,880 bytes of all headers of a FITS file: 36,000 cards. Read by astropy, they take 22 MB of memory."""
 
 HDUS = 1_000
 """Header and data units of a FITS file."""
@@ -85,5 +85,12 @@ AXES = 16
 TILES = 50_000
 """Master tiles whose headers are read."""
 
+TILE_HEADERS_BYTES = 300 * MB
+"""Bytes of the headers of all master tiles: they are read in 22 s. Those of good runs have up to 29 kB a tile."""
+
+CARD_TEXT = 8_192
+"""Characters of a text of a header that is kept, as long as the probe's texts. CONTINUE cards can make it 2.4 MB."""
+
 MEASURE_SECONDS = 3_600.0
-"""Seconds that measuring an image may take. A mosaic of 64 million pixels in three channels took 365 s on a busy machine."""
+"""Seconds that measuring the products of a run may take. A mosaic of 64 million pixels in three channels took 365 s on a busy
+machine."""

@@ -1,4 +1,4 @@
-"""Read the measured products of a run: masks, depth, stars and block statistics, without pixels."""
+"""Read and write the measured products of a run: masks, depth, stars and block statistics, without pixels."""
 
 from __future__ import annotations
 
@@ -13,12 +13,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.language.message import say
+from harness.record import limits
 from harness.record.arrays import open_arrays
-from harness.record.values import RecordError, check_format, int_or_none, read_json, text_or_none
+from harness.record.convert import to_json
+from harness.record.values import (
+    BeyondError,
+    RecordError,
+    check_format,
+    int_or_none,
+    read_json,
+    require_memory,
+    size_of,
+    text_or_none,
+    too_large,
+)
+from harness.record.whole import json_text, write_whole
 
 PRODUCTS_FORMAT = "phase3-products/1"
 BLOCK = 32
 """Side of the blocks by which images are measured, in pixels."""
+_WRITTEN = ("mosaic", "wcs", "step", "tiles", "thumbnail", "stretch")
 SOFTENING = 0.1
 """The thumbnail's stretch is asinh(x / a) / asinh(1 / a) with this a; x is 0 at the lower limit and 1 at the upper."""
 
@@ -186,3 +200,51 @@ def _unpacked(packed: NDArray[Any], depth: NDArray[np.float32], shape: Any) -> N
     if depth.ndim != 2 or list(depth.shape) != shape or bits.shape != (-(-depth.size // 8),):
         raise ValueError(f"masks of {depth.shape} elements and {bits.size} bytes, expected a shape of {shape}")
     return np.unpackbits(bits, count=depth.size).reshape(depth.shape).astype(np.bool_)
+
+
+def write_products(folder: Path, products: Products) -> None:
+    """Write ``products.npz``, then ``products.json``, without which a reader sees no products.
+
+    Raises ``BeyondError`` for more than a reader of records takes.
+    """
+    arrays: dict[str, NDArray[Any]] = {
+        "covered": np.packbits(products.covered),
+        "depth": products.depth,
+        "stars": products.stars,
+    }
+    if products.constant is not None:
+        arrays["constant"] = np.packbits(products.constant)
+    if products.channels is not None:
+        arrays["channels"] = products.channels
+    for i, plane in enumerate(products.planes):
+        arrays |= {f"plane{i}_{name}": getattr(plane, name) for name in ("count", "sum", "low", "high")}
+    data = {
+        "format": PRODUCTS_FORMAT,
+        "shape": products.covered.shape,
+        **{name: to_json(getattr(products, name)) for name in _WRITTEN},
+        "planes": [
+            {name: getattr(plane, name) for name in ("name", "file", "shape", "bitpix", "sha256")}
+            for plane in products.planes
+        ],
+    }
+    text = json_text(data, allow_nan=True)
+    _require_readable(len(arrays), sum(array.nbytes for array in arrays.values()), text)
+    write_whole(folder / "products.npz", lambda stream: np.savez_compressed(stream, allow_pickle=False, **arrays))
+    write_whole(folder / "products.json", text)
+
+
+def _require_readable(count: int, size: int, text: str) -> None:
+    """Refuse products that `read_products` would refuse."""
+    if count > limits.ARRAYS or size > limits.ARCHIVE_BYTES:
+        raise BeyondError(
+            say(
+                "expected products of at most {most} arrays and {room}, found {count} and {size}: fewer or smaller images",
+                most=limits.ARRAYS,
+                room=size_of(limits.ARCHIVE_BYTES),
+                count=count,
+                size=size_of(size),
+            )
+        )
+    if len(text) > limits.JSON_BYTES:
+        raise too_large(Path("products.json"), len(text), limits.JSON_BYTES)
+    require_memory(text.encode("utf-8", "surrogatepass"), limits.JSON_MEMORY, "products.json")

@@ -33,12 +33,11 @@ from harness.analysis.headers import UNPARSABLE, value_of
 from harness.analysis.made import Origin
 from harness.analysis.wcs import Cards, FootprintError, wcs_cards, wcs_of
 from harness.record import limits, safe
-from harness.record.convert import to_json
 from harness.record.fits_file import require_fits
-from harness.record.products import BLOCK, PRODUCTS_FORMAT, SOFTENING, Plane, Products, TileProduct
+from harness.record.products import BLOCK, SOFTENING, Plane, Products, TileProduct, write_products
 from harness.record.request import Request
 from harness.record.values import RecordError, open_regular
-from harness.record.whole import json_text, write_whole
+from harness.record.whole import write_whole
 from harness.run.star_finder import TINY, Pixels, brightest_stars, strips
 
 MASK_PIXELS = 25_000_000
@@ -49,7 +48,6 @@ RUN = 7
 
 _ROUNDING = 8 * float(np.finfo(np.float32).eps)  # relative; interpolation and shifts change a constant by this much
 _THUMBNAIL = 900  # pixels, the longer side
-_WRITTEN = ("mosaic", "wcs", "step", "tiles", "thumbnail", "stretch")
 
 _BASE = re.compile(r"(zemosaic_MT\d+_R\d+|mosaic_grid)(_[\w-]+)?")
 _TILES = ("master_tile_*.fits", "sds_tile_*.fits", "tiles/tile_*.fits")
@@ -109,14 +107,27 @@ def measure(folder: Path, request: Request, origin: Origin = _ALL) -> None:
 
 
 def _measure(folder: Path, request: Request, origin: Origin) -> None:
+    until = _deadline()
     mosaic, coverage = _find(folder / "outputs", request, origin)
     if mosaic is None:
         no_mask = np.zeros((0, 0), np.bool_)
         products = Products(None, {}, 1, no_mask, np.zeros((0, 0), np.float32), np.zeros((0, 3)), (), None, no_mask)
     else:
-        with _open(mosaic, coverage) as source:
+        with _open(mosaic, coverage, until) as source:
             products = _measured(source, folder)
-    write_products(folder, replace(products, tiles=tuple(_tiles(folder, origin))))
+    write_products(folder, replace(products, tiles=tuple(_tiles(folder, origin, until))))
+
+
+def _deadline() -> float:
+    return time.monotonic() + limits.MEASURE_SECONDS
+
+
+def _require_time(until: float, path: Path) -> None:
+    if time.monotonic() > until:
+        raise MeasureError(
+            f"expected to measure the products within {limits.MEASURE_SECONDS:g} s, found it takes longer (at {path.name}): "
+            "run it again"
+        )
 
 
 def decimated_cards(cards: Cards, step: int) -> Cards:
@@ -148,7 +159,7 @@ def decimated_cards(cards: Cards, step: int) -> Cards:
 class _Plane:
     """One image of a FITS file, read in rows through ``section``: scaled, and never whole."""
 
-    def __init__(self, path: Path, hdu: Any) -> None:
+    def __init__(self, path: Path, hdu: Any, until: float) -> None:
         shape = tuple(int(n) for n in hdu.shape)
         if len(shape) == 2:
             self.channels_last, self.shape = False, shape
@@ -160,20 +171,22 @@ class _Plane:
             raise MeasureError(
                 f"expected an image of one to four channels in {path.name}, found shape {shape}: run it again"
             )
+        # Looked at in the header before. This is what the library understood.
+        if math.prod(self.shape) > limits.PIXELS or max(self.shape) > limits.SIDE:
+            raise MeasureError(
+                f"expected an image within the limits of the harness in {path.name}, found {shape} pixels: run it again"
+            )
         size = math.prod(shape) * abs(int(hdu.header["BITPIX"])) // 8
         if not isinstance(hdu, fits.CompImageHDU) and size > path.stat().st_size:
             raise MeasureError(
                 f"expected {size} bytes of pixels in {path.name}, found a file of {path.stat().st_size}: run it again"
             )
         self.path, self.hdu, self.flat = path, hdu, len(shape) == 2
-        self._until = time.monotonic() + limits.MEASURE_SECONDS
+        self._until = until
 
     def rows(self, start: int, stop: int, dtype: type[_F] = np.float32) -> NDArray[_F]:  # type: ignore[assignment]
         """Return rows as native float32 or float64, shape (channels, rows, columns)."""
-        if time.monotonic() > self._until:
-            raise MeasureError(
-                f"expected to measure {self.path.name} within {limits.MEASURE_SECONDS:g} s, found it takes longer: run it again"
-            )
+        _require_time(self._until, self.path)
         rows = slice(start, stop)
         section = self.hdu.section
         try:
@@ -247,9 +260,9 @@ def _find(outputs: Path, request: Request, origin: Origin) -> tuple[Path | None,
 def _is_there(outputs: Path, path: Path) -> bool:
     """Return whether a product is a file. In a record a link is none: it shows a file that the run did not make.
 
-    In a user's own folder, to which the record has a link, links are the user's.
+    A hard link may show one, too. In a user's own folder, to which the record has a link, links are the user's.
     """
-    return path.is_file() and (outputs.is_symlink() or safe.is_plain(outputs, path))
+    return path.is_file() and (outputs.is_symlink() or (safe.is_plain(outputs, path) and path.lstat().st_nlink == 1))
 
 
 def _has_links(path: Path) -> bool:
@@ -285,18 +298,18 @@ def _newest(files: Iterable[Path], data_suffix: str, *, grid: bool) -> Path | No
 
 
 @contextmanager
-def _open(mosaic: Path, coverage: Path | None) -> Iterator[_Source]:
+def _open(mosaic: Path, coverage: Path | None, until: float) -> Iterator[_Source]:
     """Open a mosaic and its coverage. Warnings about odd but readable FITS are suppressed."""
     with warnings.catch_warnings(), ExitStack() as stack:
         warnings.simplefilter("ignore", AstropyWarning)
-        images = _images(mosaic, stack)
+        images = _images(mosaic, stack, until)
         alpha = next((plane for name, plane in images if name == "ALPHA"), None)
         image = next((plane for name, plane in images if name not in {"ALPHA", "WEIGHT"}), None)
         if image is None:
             raise MeasureError(f"expected an image in {mosaic.name}, found no image HDU: run it again")
         depth, maps = None, []
         if coverage is not None:
-            maps = _images(coverage, stack)
+            maps = _images(coverage, stack, until)
             if not maps:
                 raise MeasureError(f"expected an image in {coverage.name}, found no image HDU: run it again")
             depth = maps[0][1]
@@ -316,10 +329,10 @@ def open_images(path: Path) -> Iterator[list[tuple[str, _Plane]]]:
     """
     with warnings.catch_warnings(), ExitStack() as stack:
         warnings.simplefilter("ignore", AstropyWarning)
-        yield _images(path, stack)
+        yield _images(path, stack, _deadline())
 
 
-def _images(path: Path, stack: ExitStack) -> list[tuple[str, _Plane]]:
+def _images(path: Path, stack: ExitStack, until: float) -> list[tuple[str, _Plane]]:
     """Open a FITS file and return its images with their names."""
     try:
         links = _has_links(path)
@@ -327,7 +340,9 @@ def _images(path: Path, stack: ExitStack) -> list[tuple[str, _Plane]]:
         # A stream, because astropy leaves a file open that it can't read.
         stream = stack.enter_context(open_regular(path, limits.HASHED_BYTES, links=links))
         hdus = stack.enter_context(fits.open(stream, memmap=False, lazy_load_hdus=False))
-        return [(str(hdu.name).upper(), _Plane(path, hdu)) for hdu in hdus if hdu.is_image and len(hdu.shape) >= 2]
+        return [
+            (str(hdu.name).upper(), _Plane(path, hdu, until)) for hdu in hdus if hdu.is_image and len(hdu.shape) >= 2
+        ]
     except MeasureError:
         raise
     except RecordError as error:
@@ -521,10 +536,21 @@ def _picture(means: NDArray[np.float32]) -> tuple[NDArray[np.uint8], tuple[tuple
     return picture, tuple(limits)
 
 
-def _tiles(folder: Path, origin: Origin) -> Iterator[TileProduct]:
+def _tiles(folder: Path, origin: Origin, until: float) -> Iterator[TileProduct]:
     """Yield the headers' facts on each kept tile; of a tile with an unreadable header the counts are unknown."""
     outputs = folder / "outputs"
-    for path in sorted({path for pattern in _TILES for path in outputs.rglob(pattern) if _is_there(outputs, path)}):
+    paths = sorted({path for pattern in _TILES for path in outputs.rglob(pattern) if _is_there(outputs, path)})
+    if len(paths) > limits.TILES:
+        raise MeasureError(f"expected at most {limits.TILES:,} tiles in outputs, found {len(paths):,}: run it again")
+    left = limits.TILE_HEADERS_BYTES
+    for path in paths:
+        _require_time(until, path)
+        left -= _bytes_of_header(path)
+        if left < 0:
+            raise MeasureError(
+                f"expected at most {limits.TILE_HEADERS_BYTES / limits.MB:g} MB in the headers of the tiles, found more: "
+                "run it again"
+            )
         name = path.relative_to(folder).as_posix()
         if name in origin.older - origin.taken:
             continue
@@ -539,10 +565,17 @@ def _tiles(folder: Path, origin: Origin) -> Iterator[TileProduct]:
                 number,
                 _whole(value_of(header, "ZMT_NRAW")),
                 _whole(value_of(header, "ZMT_NALGN")),
-                reference if isinstance(reference, str) and reference else None,
+                reference if isinstance(reference, str) and reference and _is_plain(reference) else None,
                 name in origin.taken,
                 {name: value for card, name in _SETTINGS.items() if _is_plain(value := value_of(header, card))},
             )
+
+
+def _bytes_of_header(path: Path) -> int:
+    try:
+        return require_fits(path, first=True, links=_has_links(path))
+    except _BROKEN:
+        return 0  # it is not read
 
 
 def _header(path: Path) -> fits.Header:
@@ -558,34 +591,8 @@ def _header(path: Path) -> fits.Header:
 
 
 def _is_plain(value: object) -> bool:
-    return isinstance(value, str | int | float)
+    return isinstance(value, str | int | float) and len(str(value)) <= limits.CARD_TEXT
 
 
 def _whole(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def write_products(folder: Path, products: Products) -> None:
-    """Write ``products.npz``, then ``products.json``, without which a reader sees no products."""
-    arrays: dict[str, NDArray[Any]] = {
-        "covered": np.packbits(products.covered),
-        "depth": products.depth,
-        "stars": products.stars,
-    }
-    if products.constant is not None:
-        arrays["constant"] = np.packbits(products.constant)
-    if products.channels is not None:
-        arrays["channels"] = products.channels
-    for i, plane in enumerate(products.planes):
-        arrays |= {f"plane{i}_{name}": getattr(plane, name) for name in ("count", "sum", "low", "high")}
-    write_whole(folder / "products.npz", lambda stream: np.savez_compressed(stream, allow_pickle=False, **arrays))
-    data = {
-        "format": PRODUCTS_FORMAT,
-        "shape": products.covered.shape,
-        **{name: to_json(getattr(products, name)) for name in _WRITTEN},
-        "planes": [
-            {name: getattr(plane, name) for name in ("name", "file", "shape", "bitpix", "sha256")}
-            for plane in products.planes
-        ],
-    }
-    write_whole(folder / "products.json", json_text(data, allow_nan=True))

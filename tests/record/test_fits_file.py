@@ -27,6 +27,13 @@ def _axes(*lengths):
     return (f"NAXIS   = {len(lengths):20d}", *(f"NAXIS{n} = {length:20d}" for n, length in enumerate(lengths, 1)))
 
 
+def _large_headers():
+    more = ("XTENSION= 'IMAGE   '", "BITPIX  =                    8", "NAXIS   =                    0")
+    cards = (*more, *(f"K{n:07d}= {n:20d}" for n in range(15_000)), "END")
+    data = "".join(f"{card:<80}" for card in cards)
+    return _header("NAXIS   =                    0") + (data + " " * (-len(data) % 2880)).encode() * 3
+
+
 def _many_hdus():
     more = "".join(
         f"{card:<80}" for card in ("XTENSION= 'IMAGE   '", "BITPIX  =                    8", "NAXIS   =   0", "END")
@@ -42,8 +49,35 @@ FILES = {
     "too many pixels": (lambda: _header(*_axes(32_000, 32_000)), "an image of 32000 x 32000 pixels"),
     "too many channels": (lambda: _header(*_axes(10_000, 10_000, 10_000)), "an image of 10000 x 10000 x 10000"),
     "a negative axis": (lambda: _header(*_axes(100, -2880)), "found a negative one"),
-    "a header without an end": (lambda: _header(end=False) + b" " * 2880 * 1_200, "a header of more than 1000 blocks"),
+    "a header without an end": (lambda: _header(end=False) + b" " * 2880 * 1_200, "headers of more than 1000 blocks"),
+    "large headers": (_large_headers, "headers of more than 1000 blocks"),
     "headers without an end": (_many_hdus, "more than 1000 headers"),
+    "a long row behind zeros": (
+        lambda: _header("NAXIS   =                    2", f"NAXIS1  = {10**8:031d}", "NAXIS2  =                    4"),
+        "expected a whole number as NAXIS1",
+    ),
+    "a long row in small letters": (
+        lambda: _header(
+            "NAXIS   =                    2", "naxis1  =            100000000", "NAXIS2  =                    4"
+        ),
+        "expected NAXIS1 once, in capital letters",
+    ),
+    "a long row by another convention": (
+        lambda: _header(
+            "NAXIS   =                    2", "HIERARCH NAXIS1 = 100000000", "NAXIS2  =                    4"
+        ),
+        "expected NAXIS1 once, in capital letters",
+    ),
+    "two lengths of a row": (
+        lambda: _header(*_axes(4, 4), "NAXIS1  =            100000000"),
+        "expected NAXIS1 once, in capital letters",
+    ),
+    "a length with an exponent": (
+        lambda: _header(
+            "NAXIS   =                    2", "NAXIS1  =                  1E8", "NAXIS2  =                    4"
+        ),
+        "expected a whole number as NAXIS1",
+    ),
     "a compressed file": (lambda: gzip.compress(bytes(10**6)), "does not begin with SIMPLE"),
     "a packed image of many pixels": (
         lambda: (
@@ -111,7 +145,7 @@ def test_a_header_of_a_terabyte_is_read_to_its_limit(tmp_path):
         stream.truncate(10 * 10**9)
     answer = bounded(_required, path, most=400)
     assert answer.error == "BeyondError"
-    assert "is written" in answer.text or "a header of more than" in answer.text
+    assert "is written" in answer.text or "headers of more than" in answer.text
 
 
 @pytest.mark.parametrize("shape", [(80, 100), (3, 80, 100), (80, 100, 3)])
@@ -143,6 +177,53 @@ def test_the_largest_camera_is_within_the_limits(tmp_path):
     require_fits(path)
     with pytest.raises(BeyondError, match="31000 x 31000"):
         require_fits(path, pixels=limits.FRAME_PIXELS)
+
+
+def test_cards_that_state_no_size_may_be_in_any_form(tmp_path):
+    """Two comments, a keyword of ESO and small letters elsewhere are no reason to refuse a file."""
+    path = tmp_path / "m.fits"
+    others = (
+        "HIERARCH ESO DET NAXIS1 = 3",
+        "object  = 'a'",
+        "OBJECT  = 'b'",
+        "COMMENT NAXIS1 = 7",
+        "COMMENT NAXIS1 = 8",
+    )
+    path.write_bytes(_header(*_axes(4, 4), *others) + bytes(2880))
+    assert require_fits(path) == 2880
+
+
+def test_the_outline_of_a_large_frame_is_found_in_strips(tmp_path):
+    """A scaled frame of 7,000 x 7,000 pixels in four colours, nearly all holes, would take 1.4 GB of memory at once."""
+    path = tmp_path / "m.fits"
+    cards = (
+        "SIMPLE  =                    T",
+        "BITPIX  =                    8",
+        *_axes(7_000, 7_000, 4),
+        "BSCALE  = 2.0",
+        "BZERO   = 1.0",
+    )
+    data = "".join(f"{card:<80}" for card in (*cards, "END"))
+    with path.open("wb") as stream:
+        stream.write((data + " " * (-len(data) % 2880)).encode())
+        stream.truncate(stream.tell() + 7_000 * 7_000 * 4 + 2880)
+    answer = bounded(hull_of, path, most=400, seconds=30)
+    assert (answer.value, answer.error) == (None, "")  # data in all pixels: the outline is the frame's
+
+
+@pytest.mark.parametrize("shape", [(2_600, 1_700), (3, 1_500, 1_000), (1_500, 1_000, 3)])
+def test_the_outline_is_that_of_all_strips(tmp_path, shape):
+    """Frames of more pixels than one strip, with data inside a rhombus only: its corners are found in every order of axes."""
+    rows, columns = shape[1:] if shape[0] == 3 else shape[:2]
+    y, x = np.mgrid[:rows, :columns]
+    inside = np.abs(y / (rows - 1) - 0.5) + np.abs(x / (columns - 1) - 0.5) <= 0.4
+    pixels = np.broadcast_to(inside[..., None] if shape[-1] == 3 else inside, shape).astype(np.float32)
+    fits.PrimaryHDU(pixels).writeto(tmp_path / "m.fits")
+    hull = np.array(hull_of(tmp_path / "m.fits"))
+    low, high = hull.min(axis=0), hull.max(axis=0)
+    at = np.argwhere(inside)
+    assert np.allclose(low, at.min(axis=0)[::-1] - 0.5)
+    assert np.allclose(high, at.max(axis=0)[::-1] + 0.5)
 
 
 def test_measuring_has_a_limit_of_time(tmp_path, monkeypatch):

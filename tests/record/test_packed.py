@@ -109,8 +109,15 @@ def _packed_larger(path):
     with_part(packed(path, "RICE_1", "i2"), bytes(1_000_000))
 
 
+def _other_truth(path):
+    _bomb(path)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"ZIMAGE  =                    T", b"ZIMAGE  =                    1"))
+
+
 BEYOND = {
     "a part that unpacks to 300 MB": _bomb,
+    "the same with ZIMAGE = 1, which astropy takes for true": _other_truth,
     "a second member that does": _members,
     "a part of the fallback column": _fallback,
     "descriptors of 64 bits": _long_descriptors,

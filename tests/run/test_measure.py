@@ -12,6 +12,7 @@ from PIL import Image
 
 from harness.analysis.footprint import pixel_of, sky_of
 from harness.analysis.made import Origin
+from harness.record import limits
 from harness.record.products import read_products
 from harness.run import measure as module
 from harness.run import star_finder
@@ -183,6 +184,58 @@ def test_tiles_say_what_their_headers_say(folder):
         ("master_tile_002.fits", 2, 24, 18, "f0.fits"),
         ("master_tile_005.fits", 5, None, None, None),
     }
+
+
+def _tiles(folder, count, cards):
+    tiles = folder / "outputs/zemosaic_temp_master_tiles"
+    tiles.mkdir()
+    for number in range(count):
+        write(tiles / f"master_tile_{number:03d}.fits", sky((4, 5)), cards)
+    return tiles
+
+
+def test_a_text_of_a_tile_without_bounds_is_not_kept(folder):
+    """CONTINUE cards make a text of any length; the products keep none that is longer than a path can be."""
+    _tiles(folder, 1, {"ZMT_REF": "x" * 9_000, "ZMT_NORM": "y" * 9_000, "ZMT_COMB": "mean"})
+    measure(folder, a_request())
+    (tile,) = read_products(folder).tiles
+    assert (tile.reference, dict(tile.settings)) == (None, {"stacking_final_combine_method": "mean"})
+
+
+def test_a_hard_link_is_no_tile_and_no_mosaic(folder, tmp_path):
+    """It may show a file that the run did not make."""
+    tiles = _tiles(folder, 2, {"ZMT_NRAW": 3})
+    os.link(tiles / "master_tile_001.fits", tmp_path / "elsewhere.fits")
+    write(tmp_path / "mosaic.fits", sky())
+    os.link(tmp_path / "mosaic.fits", folder / "outputs/zemosaic_MT2_R9.fits")
+    measure(folder, a_request())
+    products = read_products(folder)
+    assert ([tile.tile for tile in products.tiles], products.mosaic) == ([0], None)
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "found"),
+    [
+        ("TILES", 2, "at most 2 tiles in outputs, found 3"),
+        ("TILE_HEADERS_BYTES", 2 * 2880, "in the headers of the tiles, found more"),
+        ("MEASURE_SECONDS", -1.0, "found it takes longer"),
+        ("ARRAYS", 2, "found 4 and"),
+        ("ARCHIVE_BYTES", -1, "expected products of at most 1000 arrays and"),
+        ("JSON_BYTES", 100, "products.json"),
+        ("JSON_MEMORY", 100, "products.json"),
+    ],
+)
+def test_products_beyond_the_limits_are_not_measured(folder, monkeypatch, limit, value, found):
+    """No record is sealed with products that no reader takes, and no number of tiles makes the end of a run wait."""
+    _tiles(folder, 3, {"ZMT_NRAW": 3})
+    monkeypatch.setattr(limits, limit, value)
+    with pytest.raises(MeasureError) as refused:
+        measure(folder, a_request())
+    assert found in str(refused.value)
+    assert not (folder / "products.json").exists()
+    monkeypatch.undo()
+    measure(folder, a_request())
+    assert len(read_products(folder).tiles) == 3
 
 
 @pytest.mark.parametrize("left", [(), ("zemosaic_MT4_R48_coverage", "zemosaic_MT4_R48_aesthetic", "global_mosaic_wcs")])
