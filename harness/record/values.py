@@ -27,6 +27,7 @@ from harness.record import limits
 
 T = TypeVar("T")
 NOTHING: Mapping[str, Any] = MappingProxyType({})
+_AT_ONCE = 1 << 20
 MOST_TORN = 100
 """How many unreadable lines are named."""
 # What malformed data may raise: text that is not JSON, endless nesting, numbers too large, parts missing or of another type.
@@ -180,15 +181,24 @@ def _require_regular(path: Path, found: os.stat_result, most: int) -> None:
 
 
 def sha256_of(path: Path, most: int = limits.HASHED_BYTES, *, links: bool = False) -> str:
-    """Return the SHA-256 of a file, in hexadecimal. Errors are those of `open_regular`."""
+    """Return the SHA-256 of a file, in hexadecimal. Errors are those of `open_regular`, and of one that grows."""
+    digest = hashlib.sha256()
     with open_regular(path, most, links=links) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        # A file of the system states no size, and may have no end.
+        size = left = os.fstat(stream.fileno()).st_size
+        while data := stream.read(_AT_ONCE):
+            left -= len(data)
+            if left < 0:
+                raise too_large(path, size - left, size)
+            digest.update(data)
+    return digest.hexdigest()
 
 
 def inside(folder: Path, name: str) -> Path:
-    """Return ``folder / name``. Raises ``RecordError`` for a name that points outside the folder."""
+    """Return ``folder / name``. Raises ``RecordError`` for a name that points outside the folder, or is not the shortest one."""
     pure = PurePosixPath(name)
-    if pure.is_absolute() or ".." in pure.parts or "\\" in name or ":" in name.partition("/")[0]:
+    plain = str(pure) == name != "."  # one file may have any number of other names: a, ./a, ././a
+    if not plain or pure.is_absolute() or ".." in pure.parts or "\\" in name or ":" in name.partition("/")[0]:
         raise RecordError(
             say(
                 "expected a path inside the record, found {name}: the record was changed, record the run again",
