@@ -34,6 +34,7 @@ from harness.analysis.made import Origin
 from harness.analysis.wcs import Cards, FootprintError, wcs_cards, wcs_of
 from harness.record import limits, safe
 from harness.record.convert import to_json
+from harness.record.extent import files_below
 from harness.record.fits_file import require_fits
 from harness.record.products import BLOCK, PRODUCTS_FORMAT, SOFTENING, Plane, Products, TileProduct
 from harness.record.request import Request
@@ -524,7 +525,8 @@ def _picture(means: NDArray[np.float32]) -> tuple[NDArray[np.uint8], tuple[tuple
 def _tiles(folder: Path, origin: Origin) -> Iterator[TileProduct]:
     """Yield the headers' facts on each kept tile; of a tile with an unreadable header the counts are unknown."""
     outputs = folder / "outputs"
-    for path in sorted({path for pattern in _TILES for path in outputs.rglob(pattern) if _is_there(outputs, path)}):
+    there = (path for path in files_below(outputs) if any(map(path.match, _TILES)))
+    for path in sorted(path for path in there if _is_there(outputs, path)):
         name = path.relative_to(folder).as_posix()
         if name in origin.older - origin.taken:
             continue

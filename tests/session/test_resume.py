@@ -75,7 +75,7 @@ def test_a_stopped_run_is_made_again_with_all_that_was_compared_with_it(folder):
 
 def test_a_folder_that_a_target_put_in_the_place_of_a_record_is_kept(folder):
     """It was put aside when the run ended, and may be the user's: it is no stopped run."""
-    aside = folder / RUNS / f"{SUBJECT}.0123{ASIDE}"
+    aside = folder / RUNS / f"{SUBJECT}.01234567{ASIDE}"
     aside.mkdir()
     (aside / "letter.txt").write_bytes(b"of the user")
     assert stopped_runs(folder) == {PAIR}
