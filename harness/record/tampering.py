@@ -29,7 +29,7 @@ _OF_THE_HARNESS = (
     *("console.log", "disk.jsonl", "process.jsonl"),
     *("inputs.jsonl", "left.jsonl", "products.json", "products.npz", "thumbnail.png", SEAL),
 )
-_MOST = 20
+_MOST = 30
 
 
 @dataclass(frozen=True, slots=True)

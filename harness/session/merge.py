@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from io import BufferedReader
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar
@@ -14,6 +16,7 @@ from harness.record import limits, safe
 from harness.record.leftovers import remove_tree
 from harness.record.seal import OUTPUTS, SEAL, damage_of, note_spared
 from harness.record.values import RecordError, inside, sha256_of, size_of
+from harness.record.whole import NotWrittenError
 from harness.session.checklist import Line
 from harness.session.integrity import FILE as MANIFEST
 from harness.session.integrity import THRESHOLDS, limits_of, seal_session
@@ -198,10 +201,25 @@ def _copy(source: Path, target: Path, *, outputs: bool) -> None:
     for name in names:
         place = target / name
         place.parent.mkdir(parents=True, exist_ok=True)
-        with safe.reading(source, name) as stream, place.open("xb") as copy:
-            shutil.copyfileobj(stream, copy)
+        with safe.reading(source, name) as stream:
+            _write(place, stream)
     if noted:
         note_spared(target)
+
+
+def _write(place: Path, stream: BufferedReader) -> None:
+    """Write a new file with what a stream has. Raises ``NotWrittenError``, which names the file: an error of a write does not."""
+    try:
+        copy = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o644)
+        try:
+            while data := stream.read(1 << 20):
+                left = memoryview(data)
+                while left:
+                    left = left[os.write(copy, left) :]
+        finally:
+            os.close(copy)
+    except OSError as error:
+        raise NotWrittenError(place, error) from error
 
 
 def _files_to_copy(source: Path, *, outputs: bool) -> list[str]:
