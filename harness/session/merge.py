@@ -234,31 +234,47 @@ def _files_to_copy(source: Path, *, outputs: bool) -> list[str]:
         with safe.opened(source):
             pass
     except OSError as error:
-        raise _refused(source, str(error)) from error
+        raise SessionError(
+            say(
+                "expected a record in {folder}, found one that can't be read ({error}): record the run again",
+                folder=str(source),
+                error=str(error),
+            )
+        ) from error
     left_out = "" if outputs else OUTPUTS
     for number, (name, about) in enumerate(safe.walk(source, without=left_out), 1):
         if safe.is_folder(about):
-            raise _refused(source, f"folders more than {safe.DEEPEST} deep")
+            raise SessionError(
+                say(
+                    "expected folders at most {most} deep in the record {folder}, found deeper ones: leave out its output files "
+                    "(--without-outputs), or run the validation again",
+                    folder=str(source),
+                    most=safe.DEEPEST,
+                )
+            )
         if number > limits.ENTRIES:
-            raise _refused(source, f"more than {limits.ENTRIES:,} files")
+            raise SessionError(
+                say(
+                    "expected at most {most} files in the record {folder}, found more: leave out its output files "
+                    "(--without-outputs), or run the validation again",
+                    folder=str(source),
+                    most=f"{limits.ENTRIES:,}",
+                )
+            )
         if not safe.is_file(about):
             continue
         found.append(name)
         size += about.st_size
         if size > limits.RECORD_BYTES:
-            raise _refused(source, f"more than {size_of(limits.RECORD_BYTES)}")
+            raise SessionError(
+                say(
+                    "expected at most {most} in the record {folder}, found more: leave out its output files (--without-outputs), "
+                    "or run the validation again",
+                    folder=str(source),
+                    most=size_of(limits.RECORD_BYTES),
+                )
+            )
     return found
-
-
-def _refused(record: Path, problem: str) -> SessionError:
-    return SessionError(
-        say(
-            "expected a record within the limits of the harness (docs/protocol.md) in {folder}, found {problem}: leave out its "
-            "output files (--without-outputs), or run the validation again",
-            folder=str(record),
-            problem=problem,
-        )
-    )
 
 
 def _unchanged(record: Path) -> bool:

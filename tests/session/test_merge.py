@@ -324,12 +324,12 @@ def test_a_record_with_folders_a_thousand_deep_is_refused(tmp_path, shards, caps
         merge_sessions(tmp_path / "without", shards, outputs=False)
         assert main(["merge", str(tmp_path / "out"), *map(str, shards)]) == 2
         said = capsys.readouterr().err
-        assert f"in {record}, found folders more than 64 deep: leave out its output files (--without-outputs)" in said
+        assert f"at most 64 deep in the record {record}, found deeper ones: leave out its output files" in said
         assert not (tmp_path / "out").exists()
     merge_sessions(tmp_path / "out", shards)
 
 
-@pytest.mark.parametrize(("limit", "problem"), [("ENTRIES", "more than 3 files"), ("RECORD_BYTES", "more than 3 B")])
+@pytest.mark.parametrize(("limit", "problem"), [("ENTRIES", "at most 3 files in"), ("RECORD_BYTES", "at most 3 B in")])
 def test_a_record_beyond_the_limits_is_refused(tmp_path, shards, monkeypatch, limit, problem):
     """More files or bytes than a record may have are not copied."""
     monkeypatch.setattr(limits, limit, 3)
