@@ -1,5 +1,6 @@
 """Put something else in the place of a record's files and folders, as a hostile target does; and watch over a user's folder."""
 
+import contextlib
 import hashlib
 import inspect
 import os
@@ -8,10 +9,14 @@ import stat
 import time
 from pathlib import Path
 
+from harness.record.leftovers import remove_tree
+
 FOLDERS = ("outputs", "work")
 INNER = ("work/input", "work/home", "work/tmp", "work/cwd")
 FILES = (
     "request.json",
+    "session.json",
+    "integrity.json",
     "truth.json",
     "console.log",
     "disk.jsonl",
@@ -121,3 +126,20 @@ def seconds_of(function):
     """Call a function; return its result and the seconds that it took."""
     start = time.monotonic()
     return function(), time.monotonic() - start
+
+
+@contextlib.contextmanager
+def deep(folder, levels=1_500):
+    """Make folders in each other, with a file in the first, and remove them at the end: Python's own removal fails on them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "d").mkdir()
+    before = Path.cwd()
+    try:
+        os.chdir(folder)
+        for _ in range(levels):
+            os.chdir("d")
+            Path("d").mkdir()
+        yield
+    finally:
+        os.chdir(before)
+        remove_tree(folder / "d")

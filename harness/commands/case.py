@@ -62,7 +62,8 @@ def _make(options: argparse.Namespace, translate: Translate) -> int:
     from harness.record.reader import read_record
     from harness.session.integrity import require_known
 
-    require_known(options.record)
+    if (doubt := require_known(options.record)) is not None:
+        tell(doubt, translate)
     case = make(read_record(options.record))
     path = options.output or Path(f"{_file_stem(case)}.phase3.json")
     try:

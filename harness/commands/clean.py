@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.commands.console import Commands, Text, line, root, tell
 from harness.language.message import Translate, counted, say
 from harness.record import limits
+from harness.record.safe import is_file, is_folder
 from harness.record.values import read_text
 
 KEPT = 5
@@ -96,7 +99,6 @@ def old(place: Path, kind: str, keep: int) -> Iterator[Old]:
     Other folders, links, the session that ``latest`` names, and those in which a process works are never among them.
     """
     from harness.record.in_use import in_use
-    from harness.record.safe import is_folder
 
     folder = place / kind
     if not folder.is_dir():
@@ -119,9 +121,21 @@ def _latest(place: Path) -> str:
 
 
 def _measured(path: Path) -> Old:
-    sizes, times = [0], [path.lstat().st_mtime]
-    for file in path.rglob("*"):
-        state = file.lstat()
-        sizes.append(state.st_size if file.is_file() and not file.is_symlink() else 0)
-        times.append(state.st_mtime)
-    return Old(path, sum(sizes), max(times))
+    """Add up a folder, without links. Folders may be thousands deep, and files may vanish or be unreadable meanwhile."""
+    size, changed = 0, path.lstat().st_mtime
+    pending = [os.fspath(path)]
+    while pending:
+        try:
+            entries = os.scandir(pending.pop())
+        except OSError:
+            continue
+        with entries:
+            for entry in entries:
+                with suppress(OSError):
+                    state = entry.stat(follow_symlinks=False)
+                    changed = max(changed, state.st_mtime)
+                    if is_folder(state):
+                        pending.append(entry.path)
+                    elif is_file(state):
+                        size += state.st_size
+    return Old(path, size, changed)

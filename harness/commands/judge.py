@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from harness.commands.console import Commands, Text, line, show, tell, user_path
-from harness.language.message import Translate, say
+from harness.language.message import Message, Translate, say
 from harness.record.convert import to_json
 from harness.session.roles import role_name
 from harness.verdict import Outcome, exit_status, merge
@@ -51,12 +51,16 @@ def _judge(options: argparse.Namespace, translate: Translate) -> int:
         tuple((run, pair) for run, pair in options.timed),
         tuple(options.size),
     )
-    folders.map(require_known)
+    doubts: list[Message] = []
+    folders.map(lambda folder: doubts.extend(filter(None, [require_known(folder)])))
     verdicts = judge(folders.map(read_record), options.check)
-    if not options.json:
-        return show(verdicts, translate)
-    outcome = merge(v.outcome for v in verdicts if v.gates)
-    _print_json({"outcome": str(outcome), "verdicts": verdicts})
+    outcome = merge([*(v.outcome for v in verdicts if v.gates), *((Outcome.UNKNOWN,) if doubts else ())])
+    if options.json:
+        _print_json({"outcome": str(outcome), "verdicts": verdicts})
+    else:
+        show(verdicts, translate)
+    for doubt in dict.fromkeys(message.render(translate) for message in doubts):
+        line(doubt, error=options.json)
     return exit_status(outcome)
 
 

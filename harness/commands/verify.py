@@ -36,12 +36,15 @@ def register(commands: Commands, text: Text) -> None:
 
 
 def _verify(options: argparse.Namespace, translate: Translate) -> int:
-    from harness.session.integrity import FILE, SESSION
+    from harness.session.integrity import FILE, SESSION, check
+    from harness.session.model import require_one_kind
     from harness.signoff.statement import SIGNOFF
 
     path: Path = options.what.absolute()
     if not path.is_dir():
-        return _signoff(options, path, translate)
+        # A page is written again only in a session that nobody changed: the manifest vouches for what is written.
+        return _signoff(options, path, translate, update=check(path.parent).intact)
+    require_one_kind(path)
     if (path / "request.json").is_file():
         return _record(path, translate)
     if not (path / SESSION).exists() and not (path / FILE).exists():
@@ -80,7 +83,7 @@ def _record(folder: Path, translate: Translate) -> int:
     from harness.record.seal import SEAL
     from harness.session.integrity import changes_in_record, require_known
 
-    require_known(folder)
+    doubt = require_known(folder)
     if not (folder / SEAL).exists():
         return _end(NOT_KNOWN, say("The record is not sealed: its run did not reach its end."), translate)
     found = [message for _, message in changes_in_record(folder, folder.name)]
@@ -88,6 +91,8 @@ def _record(folder: Path, translate: Translate) -> int:
         _line(REFUSED, message, translate)
     if found:
         return _end(REFUSED, say("The record was changed since it was sealed."), translate)
+    if doubt is not None:
+        return _end(NOT_KNOWN, doubt, translate)
     return _end(0, say("The record is as it was sealed."), translate)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +10,8 @@ from pathlib import Path
 
 from harness.language.message import say
 from harness.record.values import RecordError, inside
-from harness.session.model import Read, RunEntry, Session, SessionError, read_hashed
+from harness.session.integrity import require_known
+from harness.session.model import Read, RunEntry, Session, SessionError, read_hashed, require_one_kind
 
 SEPARATOR = "::"
 """Between a session's folder and the key of one of its runs."""
@@ -76,6 +78,7 @@ def read_side(given: str, read: Read = read_hashed) -> Side:
     before, separator, key = given.rpartition(SEPARATOR)
     if separator and before and not folder.exists():
         return _run_of(given, _home(before), key, read)
+    require_one_kind(folder)
     if (folder / "session.json").is_file():
         return Side(given, folder, *read(folder))
     if not (folder / "request.json").is_file():
@@ -86,11 +89,15 @@ def read_side(given: str, read: Read = read_hashed) -> Side:
                 given=given,
             )
         )
-    for parent in (folder.absolute().parent, folder.absolute().parent.parent):
+    place = os.path.realpath(folder)
+    for parent in dict.fromkeys((*folder.absolute().parents[:2], *Path(place).parents[:2])):
         if (parent / "session.json").is_file():
-            for entry in read_hashed(parent)[0].runs:
-                if inside(parent, entry.record).resolve() == folder.resolve():
-                    return _run_of(given, parent, entry.key, read)
+            session, sha256 = read(parent)
+            for entry in session.runs:
+                if os.path.realpath(inside(parent, entry.record)) == place:
+                    return Side(given, parent, session, sha256, entry.key)
+    if (doubt := require_known(folder)) is not None:
+        raise SessionError(doubt)  # no run of the session beside it, so nothing says more about it
     return Side(given, folder)
 
 

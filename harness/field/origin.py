@@ -10,6 +10,7 @@ from harness.analysis.made import SAVED, Origin, TakenOver, saved_mosaics
 from harness.analysis.phase3 import name_of
 from harness.field.whole_log import BEGUN
 from harness.language.message import Message, say
+from harness.record.extent import files_below
 from harness.record.history import Event
 from harness.record.leftovers import PASSING, LeftFile, kind_of
 from harness.record.products import Products
@@ -32,7 +33,7 @@ def origin_of(folder: Path, events: Sequence[Event], taken: TakenOver) -> Origin
     start = _start(folder, events, saved)
     if start is None:
         return Origin(saved=saved)
-    older = {path for path in folder.rglob("*") if path.is_file() and path.stat().st_mtime < start}
+    older = {path for path in files_below(folder) if path.is_file() and path.stat().st_mtime < start}
     names = {path: f"outputs/{path.relative_to(folder).as_posix()}" for path in older}
     used = frozenset(name for path, name in names.items() if _is_taken(path, taken))
     return Origin(saved, frozenset(names.values()), used)

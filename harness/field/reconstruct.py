@@ -23,6 +23,7 @@ from harness.field.case_file import Plan, listed, submitted
 from harness.field.folder_link import link, unlink
 from harness.field.probe_notes import Facts, Finish, read_end, read_notes
 from harness.record import leftovers, safe, tampering
+from harness.record.extent import walk
 from harness.record.history import TRACE_FORMAT, History, beyond, read_history
 from harness.record.products import read_products
 from harness.record.reader import Record, read_record
@@ -199,7 +200,7 @@ def _inputs(facts: Facts) -> list[Path]:
     if selected:
         return selected
     found = []
-    for parent, folders, names in os.walk(facts.input):
+    for parent, folders, names in walk(Path(facts.input)):
         folders[:] = sorted(n for n in folders if n != _UNALIGNED and Path(parent, n) != Path(facts.output))
         found += [Path(parent, n) for n in sorted(names) if is_frame_name(n)]
     return found

@@ -14,6 +14,7 @@ from harness.language.message import say
 from harness.patch import phase3_source
 from harness.patch.phase3_source import Phase3
 from harness.patch.retention_only import Touched, touched
+from harness.record.extent import files_below
 from harness.targets import git
 from harness.targets.errors import TargetError
 
@@ -52,7 +53,7 @@ def read_folder(root: Path, left_out: Iterable[str] = ()) -> Sources:
     """Read the files of a version in a folder; files that could not be copied (``left_out``) have no text."""
     unread = {"__pycache__", ".git"}
     files = (
-        p for p in sorted(root.rglob("*")) if p.is_file() and not unread.intersection(p.relative_to(root).parts[:-1])
+        p for p in sorted(files_below(root)) if p.is_file() and not unread.intersection(p.relative_to(root).parts[:-1])
     )
     found: dict[str, str | None] = {path.relative_to(root).as_posix(): _text(path.read_bytes()) for path in files}
     return found | dict.fromkeys(left_out)

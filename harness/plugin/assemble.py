@@ -20,6 +20,7 @@ from harness.language.catalogue import translator
 from harness.language.message import Message, SaidError, counted, say
 from harness.plugin.preflight import needs_of
 from harness.record.convert import to_json
+from harness.record.safe import is_aside, is_plain
 from harness.record.values import RecordError
 from harness.record.whole import said_of, write_whole
 from harness.session.checklist import Line
@@ -271,7 +272,8 @@ def _unshared(folder: Path, session: Session) -> Iterator[RunEntry]:
     known = {run.key for run in session.runs}
     for path in sorted(folder.glob(f"{RUNS}/*/request.json")):
         key = path.parent.name
-        if key not in known:
+        # A target may leave a folder or a link among the records. A folder that was put aside may be the user's.
+        if key not in known and not is_aside(key) and is_plain(folder, path):
             try:
                 yield entry_of(key, read_record(path.parent), folder)
             except (RecordError, OSError):

@@ -30,6 +30,9 @@ from .recorder import Recorder, plain_settings
 from .tiles import Asked, Tiles
 from .zemosaic import conclude, describe, makes_tiles
 
+DEEPEST = 64
+"""Folders in each other that are looked through before a run."""
+
 ENTRY, PROCESS = "run_hierarchical_mosaic", "run_hierarchical_mosaic_process"
 _NEEDED = ("input_folder", "output_folder", "progress_callback")
 
@@ -338,10 +341,18 @@ def _new_record(folder: str) -> str:
             return record
 
 
+def _walk(folder: str) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Walk through a folder of the user to a depth of ``DEEPEST``. Older Pythons call themselves for each level of it."""
+    for parent, folders, names in os.walk(folder):
+        if parent.count(os.sep) - folder.count(os.sep) >= DEEPEST:
+            folders.clear()
+        yield parent, folders, names
+
+
 def _files(folder: str) -> list[tuple[str, int, int]]:
     """Return the files in the output folder before the run: path, bytes, time of the last change."""
     found = []
-    for parent, _, names in os.walk(folder):
+    for parent, _, names in _walk(folder):
         for name in names:
             path = os.path.join(parent, name)
             with contextlib.suppress(OSError):
@@ -357,7 +368,7 @@ def _inputs(folder: str, outputs: str) -> list[tuple[str, int, int, int, Optiona
     The data are hashed of frames without a WCS only. The target will solve these, which takes far longer than the hash.
     """
     found = []
-    for parent, folders, names in os.walk(folder):
+    for parent, folders, names in _walk(folder):
         folders[:] = [name for name in folders if os.path.join(parent, name) != outputs]
         for name in names:
             path = os.path.join(parent, name)

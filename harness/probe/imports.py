@@ -10,6 +10,8 @@ import sys
 from typing import Iterator, Optional
 
 MOST_FILES = 2000
+DEEPEST = 64
+"""Folders in each other that are looked through."""
 ALIKE = 0.85  # of 1: one letter of a long name, or two letters that changed places
 
 # The names under which some libraries are installed, by the names that are imported.
@@ -86,6 +88,8 @@ def _sources(source: str) -> Iterator[str]:
     count = 0
     for parent, folders, names in os.walk(source):
         folders[:] = sorted(name for name in folders if name not in _NO_SOURCE and not name.startswith("."))
+        if parent.count(os.sep) - source.count(os.sep) >= DEEPEST:  # older Pythons call themselves for each level
+            folders.clear()
         for name in sorted(names):
             if name.endswith(".py") and count < MOST_FILES:
                 count += 1

@@ -21,6 +21,15 @@ def walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
         yield parent, folders, files
 
 
+def files_below(folder: Path) -> Iterator[Path]:
+    """Yield each file, and each link that leads to no folder, below a folder, in the order of `walk`.
+
+    ``Path.rglob`` calls itself for each level before Python 3.13, and fails at a thousand.
+    """
+    for parent, _, names in walk(folder):
+        yield from (Path(parent, name) for name in names)
+
+
 def extent_beyond(places: Iterable[Path], most: int = limits.ENTRIES, depth: int = limits.DEPTH) -> str:
     """Return a sentence if folders hold more entries in all, or are deeper, than the limits; else the empty string.
 

@@ -17,6 +17,7 @@ import errno
 import hashlib
 import io
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -38,6 +39,8 @@ DEEPEST = 64
 ASIDE = ".replaced"
 """The end of the name that a folder gets which a target put in the place of its record."""
 
+_ASIDE = re.compile(rf".+\.[0-9a-f]{{8}}{re.escape(ASIDE)}", re.DOTALL)
+
 _QUIET = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _NO_FILE = (errno.ELOOP, errno.EMLINK, errno.ENXIO, errno.EISDIR)  # of a link, and of a pipe or a folder to be written
 _ATTEMPTS = 3
@@ -48,6 +51,11 @@ _NAMES_ANOTHER = (
 
 class NotOursError(OSError):
     """Raised where a link, a pipe or a file of several names is in the place of a file or folder of the record."""
+
+
+def is_aside(name: str) -> bool:
+    """Return whether a folder has exactly the name that `Held.bring_back` gives: no record is read from it."""
+    return _ASIDE.fullmatch(name) is not None
 
 
 def is_link(about: os.stat_result) -> bool:

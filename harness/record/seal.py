@@ -33,7 +33,8 @@ SEAL_FORMAT = "phase3-seal/1"
 EndState = Literal["done", "crashed", "timed out", "killed"]
 Difference = Literal["missing", "changed", "added"]
 END_STATES: tuple[EndState, ...] = ("done", "crashed", "timed out", "killed")
-SPARE = ("outputs",)
+OUTPUTS = "outputs"
+SPARE = (OUTPUTS,)
 """The folders that a copy of a record may lack: their content is measured before the seal, and checks do not read them."""
 MOST_BEYOND = 10
 """How many files are named that are beyond the limits."""
@@ -184,7 +185,7 @@ def read_seal(folder: Path) -> Seal | None:
         )
     except RecordError:
         raise
-    except UNREADABLE as error:
+    except (*UNREADABLE, OSError) as error:  # OSError: a folder in its place, or no right to read it
         raise RecordError(
             say(
                 "expected a seal in {path}, found one that can't be read ({error}): record the run again",
@@ -221,5 +222,6 @@ def differences(folder: Path, seal: Seal) -> Iterator[tuple[str, Difference]]:
         elif _too_large(path.stat(), 0) or sha256_of(path) != digest:
             yield name, "changed"
     for path in sorted(path for pattern in READ for path in folder.glob(pattern)):
-        if path.name != SEAL and path.name not in seal.files:
+        # A write of the seal that was cut off leaves a part. Nothing reads it.
+        if path.name not in {SEAL, f"{SEAL}.part", *seal.files}:
             yield path.name, "added"

@@ -21,12 +21,15 @@ WORKING = ("input", "home", "tmp", "cwd", "target")
 """The folders in ``work``."""
 _OF_THE_TARGET = ("events-*.jsonl", "trace-*.jsonl")
 _BEFORE_THE_START = ("request.json", "truth.json", "stack_plan.csv")
+_OF_A_SESSION = ("session.json", "integrity.json")
+"""With one of these a record could be taken for a session."""
 _OF_THE_HARNESS = (
     *_BEFORE_THE_START,
+    *_OF_A_SESSION,
     *("console.log", "disk.jsonl", "process.jsonl"),
     *("inputs.jsonl", "left.jsonl", "products.json", "products.npz", "thumbnail.png", SEAL),
 )
-_MOST = 20
+_MOST = 30
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from harness.analysis.headers import UNPARSABLE, value_of
 from harness.analysis.made import Origin
 from harness.analysis.wcs import Cards, FootprintError, wcs_cards, wcs_of
 from harness.record import limits, safe
+from harness.record.extent import files_below
 from harness.record.fits_file import require_fits
 from harness.record.products import BLOCK, SOFTENING, Plane, Products, TileProduct, write_products
 from harness.record.request import Request
@@ -539,7 +540,8 @@ def _picture(means: NDArray[np.float32]) -> tuple[NDArray[np.uint8], tuple[tuple
 def _tiles(folder: Path, origin: Origin, until: float) -> Iterator[TileProduct]:
     """Yield the headers' facts on each kept tile; of a tile with an unreadable header the counts are unknown."""
     outputs = folder / "outputs"
-    paths = sorted({path for pattern in _TILES for path in outputs.rglob(pattern) if _is_there(outputs, path)})
+    there = (path for path in files_below(outputs) if any(map(path.match, _TILES)))
+    paths = sorted(path for path in there if _is_there(outputs, path))
     if len(paths) > limits.TILES:
         raise MeasureError(f"expected at most {limits.TILES:,} tiles in outputs, found {len(paths):,}: run it again")
     left = limits.TILE_HEADERS_BYTES

@@ -11,21 +11,20 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from harness.checks.thresholds import DEFAULT as LIMITS
 from harness.language.message import Message, say
-from harness.record import limits
+from harness.record import limits, safe
 from harness.record.digested import read_digested, write_digested
 from harness.record.extent import walk
 from harness.record.seal import SEAL, WORK, Difference, differences, read_seal
-from harness.record.values import RecordError, inside, read_bytes, sha256_of
+from harness.record.values import UNREADABLE, RecordError, inside, read_bytes, read_json, sha256_of
 from harness.record.whole import write_whole
-from harness.session.model import Session, SessionError, read_hashed
+from harness.session.model import Session, SessionError, read_hashed, require_one_kind
 from harness.session.run_matrix import RUNS
 
 FORMAT = "phase3-integrity/1"
@@ -38,7 +37,7 @@ THRESHOLDS = "thresholds.toml"
 ADDED_LATER = ("accepted.json", "signoff.json")
 """What a person adds to a session that has ended. A signature proves itself, and may be made without the harness."""
 OTHERS = ("started.json", "subset.json", "signoff.json.sig", THRESHOLDS)
-_BELOW = ("shares*/*.json", "shares*/*.collected", "release/*/release.json")
+_BELOW = ("shares*/*.json", "shares*/*.collected", "shares*/*.end", "release/*/release.json")
 MAX_FILE = 16_000_000
 """Bytes of the manifest that are read."""
 MOST = 20
@@ -116,6 +115,8 @@ def check(folder: Path, *, views: bool = True) -> Integrity:
         for change in _differs(folder, name, digest)
     ]
     found += [(name, said(name, "added")) for name in _new(folder, files) if views or name not in VIEWS]
+    known = {name for name, _ in found}
+    found += [(name, said(name, how)) for name, how in _claimed(folder, files) if name not in known]
     return Integrity(sealed=True, changes=tuple(found))
 
 
@@ -126,25 +127,32 @@ def require_intact(folder: Path, *, views: bool = True, sealed: bool = False) ->
     ------
     IntegrityError
         With what changed, and how to go on.
+    SessionError
+        When the folder is a record too.
 
     """
-    if not os.path.lexists(folder / SESSION):
+    require_one_kind(folder)
+    if not _is_session(folder):
         return None  # reading it names the fault better
     found = check(folder, views=views)
     if found.changes:
-        names = {name for name, _ in found.changes}
-        more = len(found.changes) - MOST
-        raise IntegrityError(
-            say("expected the session in {folder} as the harness left it, found changes:", folder=str(folder)),
-            *(message for _, message in found.changes[:MOST]),
-            *((say("and {count} more", count=more),) if more > 0 else ()),
-            _way_on(folder, names),
-        )
+        raise _changed(folder, found.changes)
     if found.sealed:
         return None
     if sealed:
         raise IntegrityError(not_sealed())
     return not_sealed()
+
+
+def _changed(folder: Path, changes: Sequence[tuple[str, Message]]) -> IntegrityError:
+    """Return the error that names the changes of a session."""
+    more = len(changes) - MOST
+    return IntegrityError(
+        say("expected the session in {folder} as the harness left it, found changes:", folder=str(folder)),
+        *(message for _, message in changes[:MOST]),
+        *((say("and {count} more", count=more),) if more > 0 else ()),
+        _way_on(folder, {name for name, _ in changes}),
+    )
 
 
 def read_intact(folder: Path, *, views: bool = True, sealed: bool = False) -> tuple[Session, str]:
@@ -167,6 +175,14 @@ def read_intact(folder: Path, *, views: bool = True, sealed: bool = False) -> tu
     return (session if doubt is None else with_doubts(session, doubt)), digest
 
 
+def digest_in_manifest(folder: Path) -> str:
+    """Return the digest of ``session.json`` that the manifest has; empty without one."""
+    try:
+        return _read(folder / FILE).get(SESSION, "")
+    except (SessionError, OSError):
+        return ""
+
+
 def with_doubts(session: Session, *doubts: Message) -> Session:
     """Return a session of which it is not known whether it is as its runs left it: it does not pass."""
     from harness.session.rows import with_rows  # noqa: PLC0415 -- slow to load, and few sessions need it
@@ -175,30 +191,53 @@ def with_doubts(session: Session, *doubts: Message) -> Session:
     return with_rows(doubted) if doubted.requirements else doubted
 
 
-def require_known(record: Path) -> None:
-    """Refuse a record in a session whose manifest has another seal of it: the record was made anew, or changed and sealed again.
+def require_known(record: Path) -> Message | None:
+    """Refuse a record in a session whose manifest does not have it as it is: it was added, made anew, or sealed again.
+
+    The files that its seal covers are compared when it is read. Returns the sentence on a session without a manifest, in which
+    nothing is known of the record but its own seal.
 
     Raises
     ------
     IntegrityError
-        With the seal.
+        With what changed.
+    SessionError
+        When the folder is a session too.
 
     """
-    place = record.absolute()
-    folder, name = place.parents[1], f"{RUNS}/{place.name}/{SEAL}"
-    if place.parent.name != RUNS or not os.path.lexists(folder / FILE):
+    require_one_kind(record)
+    doubt = None
+    # Both the path as it is written and the place that it leads to: a link to a record in a session is that record.
+    for place in dict.fromkeys((Path(os.path.abspath(record)), Path(os.path.realpath(record)))):  # noqa: PTH100 -- without "..", never raises
+        folder = next(filter(_is_session, place.parents[:2]), None)
+        if folder is None:
+            continue
+        if not os.path.lexists(folder / FILE):
+            doubt = not_sealed()
+            continue
+        name = place.relative_to(folder).as_posix()
+        try:
+            found = list(_changes_of(folder, name, _read(folder / FILE)))
+        except (SessionError, OSError) as error:
+            found = [(FILE, _unreadable(FILE, error))]
+        if found:
+            raise _changed(folder, found)
+    return doubt
+
+
+def _is_session(folder: Path) -> bool:
+    return os.path.lexists(folder / SESSION) or os.path.lexists(folder / FILE)
+
+
+def _changes_of(folder: Path, name: str, files: Mapping[str, str]) -> Iterator[tuple[str, Message]]:
+    """Yield what the manifest says otherwise of a record. The files that its seal covers are not compared."""
+    own = {file: digest for file, digest in files.items() if file.startswith(f"{name}/")}
+    if not own:
+        yield name, said(name, "added")
         return
-    try:
-        files = _read(folder / FILE)
-        holds = name not in files or (_is_file(place / SEAL) and sha256_of(place / SEAL) == files[name])
-    except (SessionError, OSError):
-        holds = False
-    if not holds:
-        raise IntegrityError(
-            say("expected the session in {folder} as the harness left it, found changes:", folder=str(folder)),
-            said(name, "changed"),
-            _way_on(folder, {name}),
-        )
+    for file, digest in sorted(own.items()):
+        yield from _differs(folder, file, digest, within=False)
+    yield from ((file, said(file, "added")) for file in _new_in(folder, name, files))
 
 
 def read_sealed(folder: Path) -> tuple[Session, str]:
@@ -262,8 +301,7 @@ def _covered(folder: Path) -> Iterator[str]:
     for name in (SESSION, *VIEWS, *ADDED_LATER, *OTHERS):
         if _is_file(folder / name):
             yield name
-    for pattern in _BELOW:
-        yield from (path.relative_to(folder).as_posix() for path in sorted(folder.glob(pattern)) if _is_file(path))
+    yield from _below(folder)
     for record in _records(folder):
         name = f"{RUNS}/{record.name}"
         if _is_file(record / SEAL):
@@ -272,10 +310,26 @@ def _covered(folder: Path) -> Iterator[str]:
             yield from (f"{name}/{path.relative_to(record).as_posix()}" for path in _files(record))
 
 
+def _below(folder: Path) -> Iterator[str]:
+    """Yield the names of the other files in folders of a session."""
+    for pattern in _BELOW:
+        with suppress(OSError):
+            yield from (path.relative_to(folder).as_posix() for path in sorted(folder.glob(pattern)) if _is_file(path))
+
+
 def _records(folder: Path) -> list[Path]:
-    """Return the folders of records."""
+    """Return the folders of records. One that a target put in the place of its record, and that was put aside, is none."""
     with suppress(OSError):
-        return sorted(path for path in (folder / RUNS).iterdir() if path.is_dir() and not path.is_symlink())
+        found = sorted((folder / RUNS).iterdir())
+        return [path for path in found if path.is_dir() and not path.is_symlink() and not safe.is_aside(path.name)]
+    return []
+
+
+def _links(folder: Path) -> list[Path]:
+    """Return the links among the records that lead to a record. The harness makes none, and never reads one as its own."""
+    with suppress(OSError):
+        found = sorted((folder / RUNS).iterdir())
+        return [path for path in found if safe.is_link(path.lstat()) and os.path.lexists(path / "request.json")]
     return []
 
 
@@ -295,8 +349,8 @@ def _has_a_name(record: Path, path: Path) -> bool:
         return False
 
 
-def _differs(folder: Path, name: str, digest: str) -> Iterator[tuple[str, Message]]:
-    """Yield what differs from one entry of the manifest; for the seal of a record, each of the record's files that differs."""
+def _differs(folder: Path, name: str, digest: str, *, within: bool = True) -> Iterator[tuple[str, Message]]:
+    """Yield what differs from one entry of the manifest; for a seal, ``within`` its record, each file of it that differs."""
     try:
         path = inside(folder, name)
         if not path.resolve().is_relative_to(folder.resolve()):
@@ -305,7 +359,7 @@ def _differs(folder: Path, name: str, digest: str) -> Iterator[tuple[str, Messag
             yield name, said(name, "changed" if os.path.lexists(path) else "missing")
         elif sha256_of(path) != digest:
             yield name, said(name, "changed")
-        elif path.name == SEAL:
+        elif within and path.name == SEAL:
             yield from changes_in_record(path.parent, name.rpartition("/")[0])
     except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: a loop of links
         yield name, _unreadable(name, error)
@@ -316,13 +370,42 @@ def _new(folder: Path, files: Mapping[str, str]) -> Iterator[str]:
     for name in (SESSION, *VIEWS, *ADDED_LATER, "started.json", "subset.json", THRESHOLDS):
         if name not in files and os.path.lexists(folder / name):
             yield name
-    known = {name.split("/")[1] for name in files if name.startswith(f"{RUNS}/") and name.count("/") > 1}
-    yield from (f"{RUNS}/{record.name}" for record in _records(folder) if record.name not in known)
-    for name in files:  # a record that had no seal may have got one, or other files that are read
-        record = name.rpartition("/")[0]
-        if name.endswith("/request.json") and fnmatchcase(record, f"{RUNS}/*"):
-            there = (path.name for path in _files(inside(folder, record)) if path.parent == inside(folder, record))
-            yield from (f"{record}/{file}" for file in there if f"{record}/{file}" not in files)
+    yield from (name for name in _below(folder) if name not in files)
+    yield from (f"{RUNS}/{link.name}" for link in _links(folder))
+    known = {name[: name.find("/", len(RUNS) + 1)] for name in files if name.startswith(f"{RUNS}/")}
+    for record in _records(folder):
+        name = f"{RUNS}/{record.name}"
+        if name in known:
+            yield from _new_in(folder, name, files)
+        elif next(_files(record), None) is not None:  # folders alone hold nothing that is read
+            yield name
+
+
+def _new_in(folder: Path, name: str, files: Mapping[str, str]) -> Iterator[str]:
+    """Yield files that were added to a record of which the manifest has no seal. It may have got one, or others that are read."""
+    record = folder / name
+    if f"{name}/{SEAL}" not in files:
+        there = (f"{name}/{path.name}" for path in _files(record) if path.parent == record)
+        yield from (file for file in there if file not in files)
+
+
+def _claimed(folder: Path, files: Mapping[str, str]) -> Iterator[tuple[str, Difference]]:
+    """Yield each record that the session names and the manifest does not have, or has with another seal than the judged one.
+
+    The manifest may lack entries, whatever its own digest says.
+    """
+    try:
+        data = read_json(folder / SESSION)
+        runs = [(str(run["record"]).rstrip("/"), str(run.get("seal") or "")) for run in data["runs"]]
+        doubts = bool(data.get("doubts"))  # a session may end with the doubt that a record was sealed again
+    except (*UNREADABLE, AttributeError, OSError):
+        return  # compared as a file, and refused when it is read
+    for record, seal in runs:
+        name = f"{record}/{SEAL}"
+        if name not in files and f"{record}/request.json" not in files:
+            yield record, "added" if os.path.lexists(folder / record) else "missing"
+        elif seal and not doubts and files.get(name) != seal:
+            yield name, "changed"
 
 
 def _is_file(path: Path) -> bool:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from io import BufferedReader
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
 from harness.language.message import Message, say
-from harness.record import safe
+from harness.record import limits, safe
 from harness.record.leftovers import remove_tree
-from harness.record.seal import SEAL, SPARE, damage_of, note_spared
-from harness.record.values import RecordError, inside, sha256_of
+from harness.record.seal import OUTPUTS, SEAL, damage_of, note_spared
+from harness.record.values import RecordError, inside, sha256_of, size_of
+from harness.record.whole import NotWrittenError
 from harness.session.checklist import Line
 from harness.session.integrity import FILE as MANIFEST
 from harness.session.integrity import THRESHOLDS, limits_of, seal_session
@@ -193,26 +196,96 @@ def _records(parts: Iterable[_Part]) -> Iterator[tuple[Path, str]]:
 def _copy(source: Path, target: Path, *, outputs: bool) -> None:
     """Copy the files of a record. Links are left out: they may lead out of the record, and no seal counts them."""
     noted = not outputs and _unchanged(source)
+    names = _files_to_copy(source, outputs=outputs)
     target.mkdir(parents=True)
-    for path in sorted(source.rglob("*")):
-        relative = path.relative_to(source)
-        if path.is_symlink() or (not outputs and relative.parts[0] in SPARE):
-            continue
-        place = target / relative
-        if path.is_dir():
-            place.mkdir(parents=True, exist_ok=True)
-        elif safe.is_plain(source, path):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, place)
+    for name in names:
+        place = target / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with safe.reading(source, name) as stream:
+            _write(place, stream)
     if noted:
         note_spared(target)
+
+
+def _write(place: Path, stream: BufferedReader) -> None:
+    """Write a new file with what a stream has. Raises ``NotWrittenError``, which names the file: an error of a write does not."""
+    try:
+        copy = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o644)
+        try:
+            while data := stream.read(1 << 20):
+                left = memoryview(data)
+                while left:
+                    left = left[os.write(copy, left) :]
+        finally:
+            os.close(copy)
+    except OSError as error:
+        raise NotWrittenError(place, error) from error
+
+
+def _files_to_copy(source: Path, *, outputs: bool) -> list[str]:
+    """Return the names of a record's regular files.
+
+    Raises ``SessionError`` when there are more, larger or deeper ones than the limits allow, or the record is a link. The record
+    may come from anywhere.
+    """
+    found: list[str] = []
+    size = 0
+    try:
+        with safe.opened(source):
+            pass
+    except OSError as error:
+        raise SessionError(
+            say(
+                "expected a record in {folder}, found one that can't be read ({error}): record the run again",
+                folder=str(source),
+                error=str(error),
+            )
+        ) from error
+    left_out = "" if outputs else OUTPUTS
+    for number, (name, about) in enumerate(safe.walk(source, without=left_out), 1):
+        if safe.is_folder(about):
+            raise SessionError(
+                say(
+                    "expected folders at most {most} deep in the record {folder}, found deeper ones: leave out its output files "
+                    "(--without-outputs), or run the validation again",
+                    folder=str(source),
+                    most=safe.DEEPEST,
+                )
+            )
+        if number > limits.ENTRIES:
+            raise SessionError(
+                say(
+                    "expected at most {most} files in the record {folder}, found more: leave out its output files "
+                    "(--without-outputs), or run the validation again",
+                    folder=str(source),
+                    most=f"{limits.ENTRIES:,}",
+                )
+            )
+        if not safe.is_file(about):
+            continue
+        found.append(name)
+        size += about.st_size
+        if size > limits.RECORD_BYTES:
+            raise SessionError(
+                say(
+                    "expected at most {most} in the record {folder}, found more: leave out its output files (--without-outputs), "
+                    "or run the validation again",
+                    folder=str(source),
+                    most=size_of(limits.RECORD_BYTES),
+                )
+            )
+    return found
 
 
 def _unchanged(record: Path) -> bool:
     """Whether a record is unchanged since it was sealed. A copy of a changed one keeps its seal, so that the change shows."""
     try:
         return (record / SEAL).is_file() and not damage_of(record)
-    except RecordError:
+    except (
+        RecordError,
+        OSError,
+        ValueError,
+    ):  # OSError and ValueError: a name in the seal, or a file, that can't be read
         return False
 
 

@@ -7,6 +7,7 @@ session and hold nothing of their own.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -41,6 +42,11 @@ Key = Annotated[
         pattern=r"^(?!\.{1,2}$)[^/\\]+$", description="The key of a run, which is also the name of its record's folder."
     ),
 ]
+
+
+_OF_A_SESSION = ("session.json", "integrity.json")
+_OF_A_RECORD = ("request.json", "seal.json")
+"""The files by which commands find out whether a folder is a session or a record."""
 
 
 class SessionError(SaidError):
@@ -277,6 +283,27 @@ class Share:
     patch: tuple[Verdict, ...] = ()
 
 
+def require_one_kind(folder: Path) -> None:
+    """Refuse a folder that is both a session and a record: a command would read one half, and leave the other unseen.
+
+    Raises
+    ------
+    SessionError
+        With the names of the files of both.
+
+    """
+    session, record = ([n for n in names if os.path.lexists(folder / n)] for names in (_OF_A_SESSION, _OF_A_RECORD))
+    if session and record:
+        raise SessionError(
+            say(
+                "expected a session or a record in {folder}, found files of both ({names}): move the files that do not belong "
+                "there to another folder",
+                folder=str(folder),
+                names=", ".join((*session, *record)),
+            )
+        )
+
+
 def read_session(folder: Path) -> Session:
     """Read ``session.json``; errors are those of `read_hashed`."""
     return read_hashed(folder)[0]
@@ -290,9 +317,10 @@ def read_hashed(folder: Path) -> tuple[Session, str]:
     Raises
     ------
     SessionError
-        When the file is missing or of another format, or a part of it is wrong: which part, and why.
+        When the file is missing or of another format, a part of it is wrong (which part, and why), or the folder is a record too.
 
     """
+    require_one_kind(folder)
     path = folder / "session.json"
     try:
         content = require_memory(read_bytes(path, limits.JSON_BYTES), what=path.name)

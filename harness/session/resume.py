@@ -8,6 +8,7 @@ others are read from their records and judged again, which gives the same verdic
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,13 @@ from typing import Any
 from harness.language.message import Message, SaidError, counted, say
 from harness.record.convert import ShapeError, from_json, to_json
 from harness.record.leftovers import remove_tree
-from harness.record.safe import ASIDE
+from harness.record.safe import is_aside
 from harness.record.seal import SEAL, read_seal
 from harness.record.values import UNREADABLE, RecordError, read_any_json, sha256_of
 from harness.record.whole import json_text, write_whole
 from harness.session.integrity import FILE as MANIFEST
-from harness.session.integrity import changes_in_record, require_intact
-from harness.session.model import JudgedRun, RunEntry, SessionError, Share, read_session
+from harness.session.integrity import changes_in_record, digest_in_manifest, require_intact
+from harness.session.model import JudgedRun, RunEntry, Session, SessionError, Share, read_hashed, read_session
 from harness.session.options import NEWEST
 from harness.session.run_matrix import RUNS
 from harness.session.shares import STARTED, read_part, read_share, write_part
@@ -30,6 +31,8 @@ from harness.verdict import Outcome
 SHARES = "shares"
 RESUMED = "0-resumed.json"
 """The share of the interrupted session; its name sorts first, so that new outcomes replace old ones."""
+TAKEN_BACK = "0-resumed.end"
+"""The digest of the ``session.json`` whose end a start took back: from then on the session has no manifest that has it."""
 MOST_NAMES = 3
 """How many changed files a message names."""
 _STOPPED = ("killed", "not sealed")
@@ -129,7 +132,7 @@ def require_unchanged(folder: Path) -> None:
                 read_part(path)
         except SessionError as error:
             found += error.messages
-    for record in sorted(path for path in (folder / RUNS).glob("*") if _finished(path)):
+    for record in sorted(path for path in (folder / RUNS).glob("*") if not is_aside(path.name) and _finished(path)):
         name = f"{RUNS}/{record.name}"
         run = known.get(record.name)
         if run is not None and run.seal and run.state not in _STOPPED and sha256_of(record / SEAL) != run.seal:
@@ -220,19 +223,22 @@ def stopped_runs(folder: Path) -> set[str]:
 
     A folder that a target put in the place of a record is none: it may be the user's, and is kept.
     """
-    found = (path for path in (folder / RUNS).glob("*") if path.is_dir() and not path.name.endswith(ASIDE))
+    found = (path for path in (folder / RUNS).glob("*") if path.is_dir() and not is_aside(path.name))
     return {path.name for path in found if not _finished(path)}
 
 
 def reopen(folder: Path, shares: Path) -> None:
-    """Remove the stopped runs of an interrupted session, and write what it concluded as a share of the next start."""
+    """Remove the stopped runs of an interrupted session, and write what it concluded as a share of the next start.
+
+    What a ``session.json`` concluded is kept only if the harness is known to have written it. Otherwise its runs are judged again
+    from their records, and its tests run again, as in a session that was killed.
+    """
+    session = _known_session(folder, shares)
     (folder / MANIFEST).unlink(missing_ok=True)  # it is of the end that is taken back
     for key in stopped_runs(folder):
         remove_tree(folder / RUNS / key)
-    try:
-        session = read_session(folder)
-    except SessionError:
-        return  # it was killed: its finished runs are found by their records
+    if session is None:
+        return
     # A stopped run may have been made again since: the verdicts on it are old.
     kept = {run.key for run in session.runs if run.state not in _STOPPED and (folder / RUNS / run.key).is_dir()}
     share = Share(
@@ -244,6 +250,25 @@ def reopen(folder: Path, shares: Path) -> None:
         session.patch,
     )
     write_part(shares / RESUMED, to_json(share))
+
+
+def _known_session(folder: Path, shares: Path) -> Session | None:
+    """Return the session that an earlier start wrote, and note its digest for the next start; ``None`` if it is not known.
+
+    Its digest is in the manifest, or, if an earlier start took its end back and was killed, beside the shares of that start.
+    """
+    try:
+        session, digest = read_hashed(folder)
+    except SessionError:
+        return None  # it was killed before it wrote one
+    known = {digest_in_manifest(folder)}
+    for path in folder.glob(f"{SHARES}*/{TAKEN_BACK}"):
+        with suppress(SessionError):
+            known.add(str(read_part(path)))
+    if digest not in known:
+        return None
+    write_part(shares / TAKEN_BACK, digest)
+    return session
 
 
 def _keys(judged: JudgedRun) -> list[str]:

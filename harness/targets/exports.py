@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from harness.language.message import say
+from harness.record.extent import files_below
 from harness.record.values import UNREADABLE, read_any_json
 from harness.record.whole import json_text, write_whole
 from harness.targets import git
@@ -169,8 +170,7 @@ def _hashes(root: Path) -> dict[str, str]:
     """Return the SHA-256 of every file below a folder, by path."""
     return {
         PurePosixPath(path.relative_to(root)).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(root.rglob("*"))
-        if not path.is_dir()
+        for path in sorted(files_below(root))
     }
 
 

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from harness.language.message import Message, say
+from harness.record.extent import walk
 from harness.record.request import Mode, TargetFacts
 from harness.record.values import UNREADABLE, read_any_json
 from harness.targets import git, interpreter
@@ -309,7 +310,7 @@ _NO_SOURCE = frozenset({"__pycache__", "node_modules", "build", "dist"})
 
 def _source_files(folder: Path) -> Iterator[str]:
     """Yield the source files and linked folders of a folder without git, without hidden folders, environments and data."""
-    for parent, folders, files in os.walk(folder):
+    for parent, folders, files in walk(folder):
         here = Path(parent)
         folders[:] = sorted(
             name

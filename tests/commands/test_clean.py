@@ -7,7 +7,7 @@ import pytest
 
 from harness.commands.main import main
 from harness.record.in_use import Hold, InUseError, held, locks_of
-from tests.hostile import KINDS, facts, replace, users_folder
+from tests.hostile import KINDS, deep, facts, replace, users_folder
 
 HOUR = 3600
 POSIX = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="links without privileges and pipes exist on POSIX only")
@@ -142,3 +142,14 @@ def test_sessions_behind_a_link_of_the_user_are_removed(place, tmp_path):
     assert main(["clean", "--keep", "0", "--yes"]) == 0
     assert not session.exists()
     assert (linked / "session.json").exists()
+
+
+@POSIX
+def test_a_session_with_folders_a_thousand_deep_is_measured_and_removed(place, capsys):
+    """Python's own walk fails on them. Every byte that can be reached is counted."""
+    old = put(place, "sessions", "s0", "session.json", HOUR)
+    with deep(old / "runs"):
+        assert main(["clean", "--keep", "0"]) == 0
+        assert "2\xa0kB" in capsys.readouterr().out
+        assert main(["clean", "--keep", "0", "--yes"]) == 0
+        assert not old.exists()

@@ -1,6 +1,7 @@
 """Test the merging of sessions: which ones can be merged, what counts once, and which records are copied."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ import pytest
 
 from harness.commands.main import main
 from harness.language.message import say
+from harness.record import limits
 from harness.record.reader import read_record
 from harness.record.seal import seal
 from harness.record.values import RecordError
@@ -17,6 +19,7 @@ from harness.session.model import SessionError, read_session, write_session
 from harness.session.rejudge import judge_again
 from harness.session.run_matrix import RUNS
 from harness.verdict import Outcome, Verdict
+from tests.hostile import deep
 from tests.sample_session import sample_session
 from tests.session_forms import normal_form
 
@@ -309,3 +312,27 @@ def test_the_command_leaves_outputs_out(tmp_path, with_outputs, capsys):
     assert main(["merge", "--without-outputs", str(tmp_path / "out"), str(folder)]) == 1
     assert "Written: " in capsys.readouterr().out
     assert read_record(tmp_path / "out" / name).seal.without == ("outputs",)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="paths of this system are short")
+def test_a_record_with_folders_a_thousand_deep_is_refused(tmp_path, shards, capsys):
+    """Python's own walk fails on them. Without outputs it is merged; with them the record is named, and nothing is left."""
+    record = shards[0] / read_session(shards[0]).runs[0].record
+    for folder in shards:
+        seal_session(folder)
+    with deep(record / "outputs"):
+        merge_sessions(tmp_path / "without", shards, outputs=False)
+        assert main(["merge", str(tmp_path / "out"), *map(str, shards)]) == 2
+        said = capsys.readouterr().err
+        assert f"at most 64 deep in the record {record}, found deeper ones: leave out its output files" in said
+        assert not (tmp_path / "out").exists()
+    merge_sessions(tmp_path / "out", shards)
+
+
+@pytest.mark.parametrize(("limit", "problem"), [("ENTRIES", "at most 3 files in"), ("RECORD_BYTES", "at most 3 B in")])
+def test_a_record_beyond_the_limits_is_refused(tmp_path, shards, monkeypatch, limit, problem):
+    """More files or bytes than a record may have are not copied."""
+    monkeypatch.setattr(limits, limit, 3)
+    with pytest.raises(SessionError, match=problem):
+        merge_sessions(tmp_path / "out", shards)
+    assert not (tmp_path / "out").exists()

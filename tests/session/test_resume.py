@@ -1,11 +1,14 @@
 """Test what is kept of an interrupted session, and what is made again. Whole sessions: ``tests/plugin/test_interrupted.py``."""
 
 import json
+import shutil
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
 from harness.language.message import say
+from harness.plugin.assemble import _unshared
 from harness.record.convert import to_json
 from harness.record.safe import ASIDE
 from harness.record.seal import SEAL, read_seal, seal
@@ -43,6 +46,7 @@ def folder(tmp_path):
     write_session(replace(read_session(folder), interrupted=say("x")), folder)
     stop(folder, PAIR)
     write_start(folder, Start({}, {}))
+    seal_session(folder)
     return folder
 
 
@@ -75,7 +79,7 @@ def test_a_stopped_run_is_made_again_with_all_that_was_compared_with_it(folder):
 
 def test_a_folder_that_a_target_put_in_the_place_of_a_record_is_kept(folder):
     """It was put aside when the run ended, and may be the user's: it is no stopped run."""
-    aside = folder / RUNS / f"{SUBJECT}.0123{ASIDE}"
+    aside = folder / RUNS / f"{SUBJECT}.01234567{ASIDE}"
     aside.mkdir()
     (aside / "letter.txt").write_bytes(b"of the user")
     assert stopped_runs(folder) == {PAIR}
@@ -235,3 +239,62 @@ def test_a_record_that_was_changed_while_the_session_ran_is_named(killed):
     path.write_bytes(path.read_bytes() + b" ")
     (found,) = changed_records(killed, session)
     assert found.render().startswith(f"{RUNS}/{SUBJECT}: its seal was changed")
+
+
+# A session.json that the harness is not known to have written
+
+
+def test_a_session_without_its_manifest_gives_no_verdicts_to_the_next_start(folder):
+    """Its tests may have been edited to pass: its runs are judged again from their records, and its tests run again."""
+    (folder / MANIFEST).unlink()
+    shares = next_shares(folder)
+    shares.mkdir()
+    reopen(folder, shares)
+    assert list(shares.iterdir()) == []
+    assert (folder / RUNS / SUBJECT / "seal.json").is_file()
+
+
+def test_a_session_that_was_edited_since_it_was_compared_gives_none_either(folder):
+    """The manifest has another digest of it."""
+    session = read_session(folder)
+    (folder / "session.json").write_text(
+        (folder / "session.json").read_text(encoding="utf-8").replace('"fail"', '"pass"'), encoding="utf-8"
+    )
+    assert read_session(folder) != session
+    shares = next_shares(folder)
+    shares.mkdir()
+    reopen(folder, shares)
+    assert list(shares.iterdir()) == []
+
+
+def test_a_start_that_was_killed_leaves_what_the_session_before_it_concluded(folder):
+    """The start took back the end of the session and noted its digest: the next start reads it; an edited one is not read."""
+    before = reopened(folder)
+    assert not (folder / MANIFEST).exists()
+    assert reopened(folder) == before
+    path = folder / "session.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"fail"', '"pass"'), encoding="utf-8")
+    shares = next_shares(folder)
+    shares.mkdir()
+    reopen(folder, shares)
+    assert list(shares.iterdir()) == []
+
+
+def test_a_session_whose_session_json_alone_was_removed_is_refused(folder):
+    """Its manifest says that it was there."""
+    require_unchanged(folder)
+    (folder / "session.json").unlink()
+    with pytest.raises(ResumeError, match=r"session\.json: missing"):
+        require_unchanged(folder)
+
+
+def test_a_folder_among_the_records_that_is_none_is_no_run_of_the_session(folder, tmp_path):
+    """A target may leave a copy of its record, which was put aside, or a link to one: nothing is read from them."""
+    session = read_session(folder)
+    shutil.copytree(folder / RUNS / SUBJECT, folder / RUNS / f"{SUBJECT}.01234567{ASIDE}")
+    shutil.copytree(folder / RUNS / SUBJECT, tmp_path / "alone")
+    with suppress(OSError):
+        (folder / RUNS / "link").symlink_to(tmp_path / "alone", target_is_directory=True)
+    assert list(_unshared(folder, session)) == []
+    shutil.copytree(folder / RUNS / SUBJECT, folder / RUNS / "another")
+    assert [run.key for run in _unshared(folder, session)] == ["another"]

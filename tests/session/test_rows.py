@@ -23,6 +23,7 @@ from harness.session.definition_of_done import Part, together
 from harness.session.integrity import seal_session
 from harness.session.model import Requirement, TestEntry, read_session, write_session
 from harness.session.rows import rows, run_of, with_rows
+from harness.session.run_matrix import RUNS
 from harness.verdict import Outcome, exit_status, rank
 from reports.badges import Badge
 from reports.compared import rows as shown_in_comparison
@@ -192,8 +193,13 @@ def quick(name):
 def test_a_quick_session_has_the_same_rows_in_the_page_and_in_dod(tmp_path):
     """The quick case leaves a line of the Definition of Done not evaluated, in each view; the missing cases are named."""
     tests = tuple(quick(name) for name in NAMES if MARKS[name].scenario[0] == "A")
-    session = with_rows(replace(a_session(), tests=tests), LINES)
+    made = a_session()
+    runs = tuple(replace(run, record=f"{RUNS}/{run.key}") for run in made.runs)
+    session = with_rows(replace(made, tests=tests, runs=runs), LINES)
     write_session(session, tmp_path)
+    for run in runs:  # a session whose records are gone is a changed one
+        (tmp_path / run.record).mkdir(parents=True)
+        (tmp_path / run.record / "request.json").write_bytes(b"{}")
     (repro,) = [r for r in session.requirements if r.text == "Repro du trou corrigée"]
     assert (repro.outcome, repro.cases, repro.missing) == (
         "not evaluated",
