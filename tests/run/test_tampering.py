@@ -1,5 +1,6 @@
 """A target that replaces parts of its record by links: nothing outside the record changes, and the record says so."""
 
+import contextlib
 import json
 import os
 
@@ -9,6 +10,8 @@ from harness.checks.judge import judge
 from harness.record import leftovers, safe, tampering
 from harness.record.comparison import Comparison
 from harness.record.reader import read_record
+from harness.record.seal import read_seal
+from harness.record.values import RecordError
 from harness.record.whole import write_whole
 from harness.run import finish
 from harness.run.input_files import compared
@@ -251,9 +254,10 @@ def test_files_that_a_surviving_process_wrote_over_before_the_seal(frames, folde
         real(*args)
 
     monkeypatch.setattr(finish, "seal_end", rewritten_before)
-    record = make_run(command(frames, 'hello(); event("PROCESS_DONE"); print("x")'), folder, frames)
-    assert record.seal.tampered == (f"{name}: {'removed' if removed else 'other content than the harness wrote'}",)
-    assert not record.usable
+    with contextlib.suppress(RecordError):  # some are unreadable then
+        assert not make_run(command(frames, 'hello(); event("PROCESS_DONE"); print("x")'), folder, frames).usable
+    what = "removed" if removed else "other content than the harness wrote"
+    assert read_seal(folder).tampered == (f"{name}: {what}",)
 
 
 def test_measurements_that_failed_are_no_work_of_the_target(frames, folder, monkeypatch):
