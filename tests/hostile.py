@@ -51,6 +51,9 @@ KINDS = (
 def replace(path, kind, user):
     """Put something of a kind at a path: a link to the user's folder, or to a file in it, or something of no use."""
     if path.is_dir() and not path.is_symlink():
+        for inner in (path, *path.rglob("*")):
+            if inner.is_dir() and not inner.is_symlink():
+                inner.chmod(0o700)  # otherwise only root could remove it
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
@@ -117,7 +120,9 @@ def facts(folder):
     found = {}
     for path in (folder, *sorted(folder.rglob("*"))):
         about = path.lstat()
-        content = hashlib.sha256(path.read_bytes()).hexdigest() if stat.S_ISREG(about.st_mode) else ""
+        content = ""
+        with contextlib.suppress(PermissionError):  # only root reads a file without rights
+            content = hashlib.sha256(path.read_bytes()).hexdigest() if stat.S_ISREG(about.st_mode) else ""
         found[path.relative_to(folder)] = (stat.filemode(about.st_mode), about.st_mtime_ns, about.st_ino, content)
     return found
 

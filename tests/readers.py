@@ -420,6 +420,7 @@ U1NIU0lHAAAAAQAAADMAAAALc3NoLWVkMjU1MTkAAAAgIqXxW6bEGq9YzQp1mE1J0m1T6FPp
 
 def _guard_answers() -> str:
     end = {"secret": "s", "cause": "ended", "code": 0, "strays": 0, "left": [], "dropped": 0, "printed": "x"}
+    end["console"] = {"size": 1, "sha256": "0" * 64}
     return f"{json.dumps({'secret': 's', 'guard': 11, 'pid': 12})}\n{json.dumps(end)}\n"
 
 
@@ -441,6 +442,7 @@ def _guard_read(path: Path) -> Any:
         _program="x",
         _spec={"cwd": "x"},
         _answers=queue.Queue(),
+        _contents=queue.Queue(),
         _ended=None,
     )
     with path.open("rb") as stream:

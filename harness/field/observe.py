@@ -140,6 +140,8 @@ def _recorded(  # noqa: PLR0917 -- those of `record_command`, with what is held 
         inputs.update((run.folder, Path(run.facts.input)) for run in runs)
     cut = cut or _cut_by_the_harness(ended, limit, seconds, full=full)
     spent = time.monotonic() - started
+    for run in runs:
+        run.console = None if ended is None else ended.console
     return _all_finished(runs, lambda run: _end_of(run, ended, spent, cut))
 
 
@@ -220,6 +222,7 @@ def _observe(  # noqa: PLR0917 -- what is observed, and what with
             end = None if run.tried else run.end
             if end is not None and end.wall < limit and time.time() > end.wall + SETTLE_SECONDS:
                 run.tried = True
+                run.console = guard.console()
                 with contextlib.suppress(Exception):
                     run.record = finished(run, _end_of(run, None, 0.0, None))
     _echo(folder, shown, echo)

@@ -22,7 +22,7 @@ from harness.analysis.made import Origin, read, saved_mosaics, taken_over, writt
 from harness.field.case_file import Plan, listed, submitted
 from harness.field.folder_link import link, unlink
 from harness.field.probe_notes import Facts, Finish, read_end, read_notes
-from harness.record import leftovers, safe, tampering
+from harness.record import leftovers, limits, rewritten, safe, tampering
 from harness.record.extent import walk
 from harness.record.history import TRACE_FORMAT, History, beyond, read_history
 from harness.record.products import read_products
@@ -31,6 +31,7 @@ from harness.record.request import RETENTIONS, DatasetFacts, FrameFacts, Mode, R
 from harness.record.seal import WORK
 from harness.record.values import UNREADABLE, RecordError, lines_of, read_json
 from harness.record.whole import write_whole
+from harness.record.written import Written
 from harness.run import finish
 from harness.run.finish import End
 from harness.run.input_files import noted, observed
@@ -51,7 +52,10 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Run:
-    """A mosaic that is being recorded: its facts, its watches, and its record after the sealing (or an attempt at it)."""
+    """A mosaic that is being recorded: its facts, its watches, and its record after the sealing (or an attempt at it).
+
+    ``console`` is what the command printed until the sealing, as the guard wrote it; ``None`` if that is not known.
+    """
 
     folder: Path
     facts: Facts
@@ -60,6 +64,7 @@ class Run:
     watches: list[Watch] = field(default_factory=list)
     record: Record | None = None
     tried: bool = False
+    console: Written | None = None
 
     @property
     def end(self) -> Finish | None:
@@ -106,10 +111,19 @@ def _put_right(run: Run, end: End) -> End:
     return replace(end, tampered=(*end.tampered, *found))
 
 
-def _copy_output(record: Path) -> None:
-    """Copy the output of the command into a record."""
+def _copy_output(run: Run) -> str:
+    """Copy the output of the command into a record; return the reason where it can't be compared with what was printed.
+
+    The seal compares the copy with what the guard wrote: the command may have written in the file.
+    """
+    record, content = run.folder, run.console
     with safe.reading_own(record.parent, finish.CONSOLE) as source:
-        write_whole(record / finish.CONSOLE, lambda target: shutil.copyfileobj(source, target))
+        if content is None:
+            write_whole(record / finish.CONSOLE, lambda target: shutil.copyfileobj(source, target))
+            return finish.NOT_COMPARED
+        write_whole(record / finish.CONSOLE, source.read(min(content.size, limits.TEXT_BYTES)))
+    rewritten.wrote(record, finish.CONSOLE, content)
+    return ""
 
 
 def _described(run: Run, end: End) -> tuple[End, list[str]]:
@@ -123,7 +137,7 @@ def _described(run: Run, end: End) -> tuple[End, list[str]]:
             reasons.append(f"{what} could not be read or written: {type(error).__name__}: {error}.")
             return otherwise
 
-    tried("The output of the command", lambda: _copy_output(run.folder), None)
+    reasons.append(tried("The output of the command", lambda: _copy_output(run), ""))
     notes: list[Mapping[str, Any]] = tried(
         "The notes of the probe", lambda: read_notes(run.folder / WORK / "notes.jsonl"), []
     )

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from harness.record import limits
+from harness.record.written import Written
 
 BY_DESCRIPTOR = (
     hasattr(os, "O_NOFOLLOW")
@@ -298,6 +299,7 @@ class Held:
 
     ``linked`` says that its path was a link of the user's. ``known`` has the identity of each file that the harness made in it.
     ``kept`` has a descriptor of each of them: the number of a file that is removed could otherwise be given to the next one.
+    ``written`` has the content of each file whose writer reported it: the seal compares it with what it finds.
     """
 
     path: Path
@@ -306,6 +308,7 @@ class Held:
     linked: bool = False
     known: dict[str, tuple[int, int]] = field(default_factory=dict)
     kept: list[int] = field(default_factory=list)
+    written: dict[str, Written] = field(default_factory=dict)
 
     def know(self, name: str, place: Folder, made: os.stat_result) -> None:
         """Note the identity of a file that the harness made in a folder, and see that no other one gets it."""
@@ -313,6 +316,11 @@ class Held:
         if BY_DESCRIPTOR:  # Windows gives no number twice, and can't remove a file that is open
             with contextlib.suppress(OSError):  # replaced already
                 self.kept.append(place.open(name, os.O_RDONLY))
+
+    def forget(self, name: str) -> None:
+        """Forget a file that the harness itself removed: that it is missing is no work of the target."""
+        self.known.pop(name, None)
+        self.written.pop(name, None)
 
     def close(self) -> None:
         """Close the files that were kept open."""
@@ -360,6 +368,11 @@ class Held:
 _HELD: dict[str, Held] = {}
 
 
+def held(folder: Path) -> Held | None:
+    """Return the record that is held open under a path; ``None`` if it is not (`hold`)."""
+    return _HELD.get(str(folder.absolute()))
+
+
 @contextlib.contextmanager
 def hold(folder: Path, *, follow: bool = True) -> Iterator[Held]:
     """Keep a record open until the block ends. The functions below then mean this folder, whatever its path leads to.
@@ -369,13 +382,13 @@ def hold(folder: Path, *, follow: bool = True) -> Iterator[Held]:
     """
     path = folder.absolute()
     with Folder(str(path.parent), follow=True) as above, Folder(str(path), follow=follow) as top:
-        held = Held(path, above, top, path.is_symlink())
+        record = Held(path, above, top, path.is_symlink())
         before = _HELD.get(str(path))
-        _HELD[str(path)] = held
+        _HELD[str(path)] = record
         try:
-            yield held
+            yield record
         finally:
-            held.close()
+            record.close()
             if before is None:
                 del _HELD[str(path)]
             else:
@@ -385,9 +398,9 @@ def hold(folder: Path, *, follow: bool = True) -> Iterator[Held]:
 @contextlib.contextmanager
 def opened(folder: Path, name: str = "", *, follow: bool = False) -> Iterator[Folder]:
     """Open a folder below a record by its name with ``/``; by default the record itself. ``follow`` allows it to be a link."""
-    held = _HELD.get(str(folder.absolute()))
+    record = held(folder)
     with contextlib.ExitStack() as stack:
-        place = stack.enter_context(Folder(str(folder.absolute()), follow=follow)) if held is None else held.top
+        place = stack.enter_context(Folder(str(folder.absolute()), follow=follow)) if record is None else record.top
         for part in filter(None, name.split("/")):
             place = stack.enter_context(place.enter(part))
         yield place
@@ -397,9 +410,8 @@ def create(folder: Path, name: str) -> int:
     """Make a new file in a record; return its descriptor, which appends and reads. Raises ``FileExistsError`` if there is one."""
     with opened(folder) as top:
         file = top.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND)
-        held = _HELD.get(str(folder.absolute()))
-        if held is not None:
-            held.know(name, top, os.fstat(file))
+        if (record := held(folder)) is not None:
+            record.know(name, top, os.fstat(file))
     return file
 
 
@@ -459,9 +471,8 @@ def settle(folder: Path, part: str, name: str, *, follow: bool = False) -> None:
         if made is None or not is_file(made) or made.st_nlink != 1:
             raise NotOursError(f"{folder}: {part} was replaced while it was written")
         top.rename(part, top, name)
-        held = _HELD.get(str(folder.absolute()))
-        if held is not None:
-            held.know(name, top, made)
+        if (record := held(folder)) is not None:
+            record.know(name, top, made)
 
 
 def _spare(folder: Path, top: Folder, name: str, *, follow: bool) -> None:
@@ -470,12 +481,6 @@ def _spare(folder: Path, top: Folder, name: str, *, follow: bool) -> None:
         about = top.about(name)
         if about is not None and is_folder(about):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(folder / name))
-
-
-def append(folder: Path, name: str, text: str) -> None:
-    """Append text to a file of a record, which is made if it is missing. Raises ``OSError`` if it is no file with one name."""
-    with opened(folder) as top, os.fdopen(top.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as stream:
-        stream.write(text.encode())
 
 
 @contextlib.contextmanager
@@ -490,8 +495,8 @@ def reading(folder: Path, name: str) -> Iterator[io.BufferedReader]:
 def reading_own(folder: Path, name: str) -> Iterator[io.BufferedReader]:
     """Open a file that the harness made in a folder that it holds. Raises ``NotOursError`` for another file of that name."""
     with reading(folder, name) as stream:
-        held = _HELD.get(str(folder.absolute()))
-        if held is None or held.known.get(name) != identity(os.fstat(stream.fileno())):
+        record = held(folder)
+        if record is None or record.known.get(name) != identity(os.fstat(stream.fileno())):
             raise NotOursError(f"{folder}: {name} is another file than the harness's")
         yield stream
 
@@ -533,6 +538,8 @@ def remove(folder: Path, name: str, *, follow: bool = False) -> None:
                 place.remove(last)
     except FileNotFoundError:
         return
+    if (record := held(folder)) is not None:
+        record.forget(name)
 
 
 def _let_write(folder: Path, inner: str) -> None:

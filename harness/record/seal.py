@@ -63,6 +63,15 @@ class Seal:
     beyond: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Hashed:
+    """The SHA-256 of a record's files by relative path, and a sentence for each file that is beyond a limit and was left out."""
+
+    digests: Mapping[str, str]
+    beyond: tuple[str, ...] = ()
+    left_out: frozenset[str] = frozenset()
+
+
 def seal(  # noqa: PLR0917 -- the fields of a seal
     folder: Path,
     state: EndState,
@@ -72,25 +81,26 @@ def seal(  # noqa: PLR0917 -- the fields of a seal
     tampered: Sequence[str] = (),
     *,
     beyond: Sequence[str] = (),
+    files: Hashed | None = None,
 ) -> None:
     """Seal a record; replace a seal that exists.
 
     ``exit_code`` is ``None`` if the target did not exit by itself. ``reason`` is one sentence on anything unexpected, else empty.
     ``tampered`` names what the target replaced of the record. ``beyond`` has a sentence for each limit that the record is beyond;
-    files that are too large to be hashed are added to it.
+    files that are too large to be hashed are added to it. ``files`` are the digests, if the caller has compared them.
 
     Raises ``OSError`` when the seal can't be written. The record then stays unsealed and is judged ``unknown``.
     """
-    files, unhashed = _hashed(folder)
+    files = files or hashed(folder)
     data = {
         "format": SEAL_FORMAT,
         "state": state,
         "exit_code": exit_code,
         "reason": reason,
         "seconds": round(seconds, 3),
-        "files": files,
+        "files": dict(files.digests),
     }
-    more = {"tampered": list(tampered), "beyond": [*beyond, *unhashed]}
+    more = {"tampered": list(tampered), "beyond": [*beyond, *files.beyond]}
     _write(folder, data | {name: sentences for name, sentences in more.items() if sentences})
 
 
@@ -113,12 +123,13 @@ def digests(folder: Path) -> dict[str, str]:
     Links, pipes and files whose names a record can't have (such as with a backslash) are left out; ``left.jsonl`` has them. Files
     beyond the limits are left out too.
     """
-    return _hashed(folder)[0]
+    return dict(hashed(folder).digests)
 
 
-def _hashed(folder: Path) -> tuple[dict[str, str], list[str]]:
-    """Return the digests of a record's files, and a sentence for each file that was left out because it is beyond a limit."""
+def hashed(folder: Path) -> Hashed:
+    """Hash the files of a record as `digests` does, and say which are beyond a limit."""
     found: dict[str, str] = {}
+    left_out: set[str] = set()
     beyond: list[str] = []
     size = 0
     many = next(islice(safe.walk(folder, without=WORK), limits.ENTRIES, None), None) is not None
@@ -132,6 +143,7 @@ def _hashed(folder: Path) -> tuple[dict[str, str], list[str]]:
         except ValueError:
             continue
         if too_large := _too_large(about, size):
+            left_out.add(name)
             if len(beyond) < MOST_BEYOND:
                 beyond.append(f"{name} {too_large}: it was not hashed")
             continue
@@ -140,7 +152,7 @@ def _hashed(folder: Path) -> tuple[dict[str, str], list[str]]:
             safe.NotOursError, FileNotFoundError
         ):  # it was replaced since, or is an unreadable file of the user
             found[name] = safe.sha256(folder, name)
-    return dict(sorted(found.items())), beyond
+    return Hashed(dict(sorted(found.items())), tuple(beyond), frozenset(left_out))
 
 
 def _too_large(about: os.stat_result, before: int) -> str:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from harness.record import safe
+from harness.record import rewritten, safe
 from harness.record.seal import SEAL, WORK
+from harness.record.written import Digest
 
 OUTPUTS = "outputs"
 WORKING = ("input", "home", "tmp", "cwd", "target")
@@ -45,6 +46,7 @@ def given(folder: Path) -> Given:
     for name in _BEFORE_THE_START:
         with contextlib.suppress(FileNotFoundError), safe.reading(folder, name) as stream:
             files[name] = stream.read()
+            rewritten.wrote(folder, name, Digest(files[name]).now())
     return Given(files)
 
 

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from harness.language.message import Message, SaidError, say
-from harness.record import safe
+from harness.record import rewritten, safe
+from harness.record.written import Digest, Written, read_back
 
 Content = bytes | str | Callable[[IO[bytes]], object]
 """What a file holds: bytes, text (written as UTF-8), or a function that writes to a stream."""
@@ -137,11 +138,14 @@ def write_together(files: Mapping[Path, Content]) -> None:
     """
     parts = {path: path.with_name(f"{path.name}{_PART}") for path in files}
     path = next(iter(files), Path())
+    written: dict[Path, Written | None] = {}
     try:
         for path, content in files.items():
-            _write_part(parts[path], content)
+            written[path] = _write_part(parts[path], content)
         for path in files:
             safe.settle(path.parent, parts[path].name, path.name, follow=True)
+            if (made := written[path]) is not None:
+                rewritten.wrote(path.parent, path.name, made)
     except OSError as error:
         raise NotWrittenError(path, error) from error
     finally:
@@ -213,19 +217,26 @@ class Reserve:
             self._path.unlink()
 
 
-def _write_part(part: Path, content: Content) -> None:
+def _write_part(part: Path, content: Content) -> Written | None:
+    """Write a part; return its content for a record that is held, where a target could rewrite it before the seal."""
     descriptor = safe.new(part.parent, part.name, follow=True)
+    held = safe.held(part.parent) is not None
     try:
         if callable(content):
             with io.BufferedRandom(_Sink(descriptor)) as stream:
                 content(cast("IO[bytes]", stream))
+            # A function may write in any order: its file is read again, at once.
+            written = read_back(descriptor).now() if held else None
         else:
-            data = memoryview(encoded(content) if isinstance(content, str) else content)
+            whole = encoded(content) if isinstance(content, str) else content
+            data = memoryview(whole)
             while data:
                 data = data[os.write(descriptor, data) :]
+            written = Digest(whole).now() if held else None
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+    return written
 
 
 def _remove(parts: Iterable[Path]) -> None:

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from harness.analysis.made import Origin, saved_mosaics
-from harness.record import history, inputs, leftovers, safe, tampering
+from harness.record import history, inputs, leftovers, rewritten, safe, tampering
 from harness.record.extent import extent_beyond
 from harness.record.history import read_events, read_exceptions
 from harness.record.request import Request
-from harness.record.seal import WORK, EndState, seal
+from harness.record.seal import WORK, EndState, hashed, seal
 from harness.watch.disk import DiskSampler
 from harness.watch.process import SHARE as PROCESS_SHARE
 from harness.watch.process import ProcessSampler
@@ -26,6 +26,7 @@ from harness.watch.resources import LONGEST_WAIT, Overrun
 from harness.watch.sampling import Watch
 
 CONSOLE = "console.log"
+NOT_COMPARED = "console.log could not be compared with what was printed."
 GRACE_SECONDS = 5.0
 """How long a process has for its end after a request; newer ZeMosaic ignores the request."""
 
@@ -107,7 +108,7 @@ def measure_products(folder: Path, request: Request, origin: Origin | None = Non
         measure(folder, request, origin or Origin(saved=saved_mosaics(read_events(folder))))
     except Exception as error:  # noqa: BLE001 -- products of a broken target may break anything
         with contextlib.suppress(OSError):
-            safe.append(folder, CONSOLE, "\n[measuring the products failed]\n" + traceback.format_exc())
+            rewritten.append(folder, CONSOLE, "\n[measuring the products failed]\n" + traceback.format_exc())
         discard_products(folder)
         return (
             f"Expected products that can be measured, found {type(error).__name__}: {error}: see the end of {CONSOLE}."
@@ -152,6 +153,13 @@ def beyond_limits(folder: Path) -> tuple[str, ...]:
 
 
 def seal_end(folder: Path, end: End, beyond: Sequence[str] = ()) -> None:
-    """Seal a record with the end of its run, and with the limits of the harness that it is beyond."""
-    reasons = (*end.reasons, reason) if (reason := tampering.reason(end.tampered)) else end.reasons
-    seal(folder, end.state, end.code, " ".join(reasons), end.seconds, end.tampered, beyond=beyond)
+    """Seal a record with the end of its run, and with the limits of the harness that it is beyond.
+
+    Files that the harness wrote and that have another content now are added to what was tampered with. The digests that are
+    compared are those that are sealed, so a file can't be rewritten between the two.
+    """
+    files = hashed(folder)
+    named = frozenset(part.partition(": ")[0] for part in end.tampered)
+    tampered = (*end.tampered, *rewritten.found(folder, files.digests, named | files.left_out))
+    reasons = (*end.reasons, reason) if (reason := tampering.reason(tampered)) else end.reasons
+    seal(folder, end.state, end.code, " ".join(reasons), end.seconds, tampered, beyond=beyond, files=files)

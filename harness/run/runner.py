@@ -21,7 +21,7 @@ from types import FrameType
 from typing import Any, Self
 
 from harness.language.message import say
-from harness.record import leftovers, limits, safe, tampering
+from harness.record import leftovers, limits, rewritten, safe, tampering
 from harness.record.reader import Record, read_record
 from harness.record.request import Request
 from harness.record.seal import WORK
@@ -239,10 +239,10 @@ def _run(
         seconds = time.monotonic() - started
     finally:
         guard.close()
-        watched = tuple(watches)
         problems = finish.stop(watches)
-    end = _judge_end(ended, stopped, seconds, request.seconds, too_much).because(*problems)
-    return replace(end, tampered=tuple(watch.overwritten for watch in watched if watch.overwritten))
+    if ended.console is not None:
+        rewritten.wrote(folder, finish.CONSOLE, ended.console)
+    return _judge_end(ended, stopped, seconds, request.seconds, too_much).because(*problems)
 
 
 def _judge_end(ended: Ended, stopped: BaseException | None, seconds: float, limit: float, too_much: str = "") -> _End:
@@ -278,6 +278,7 @@ def _judge_end(ended: Ended, stopped: BaseException | None, seconds: float, limi
         f"{ended.strays} processes outlived the target and were ended." if ended.strays else "",
         f"The processes {', '.join(map(str, ended.left))} could not be ended: end them by hand." if ended.left else "",
         f"{ended.dropped} bytes of output were left out of console.log." if ended.dropped else "",
+        "" if ended.console is not None else finish.NOT_COMPARED,
     )
 
 

@@ -7,10 +7,13 @@ a busy harness.
 
 The two exchange JSON lines. The harness sends what to start and later perhaps ``end``. The guard answers ``{"guard", "pid"}``
 or ``{"error"}``, ``{"ending"}`` when it begins to end the processes, and at last ``{"cause", "code", "strays", "left", "dropped",
-"printed"}``. Each answer holds a secret that the target does not know; other lines are ignored.
+"printed", "console"}``. Whenever the harness sends ``console``, the guard answers ``{"console"}``: the length and the SHA-256 of
+what it wrote to the console's file until then. Each answer holds a secret that the target does not know; other lines are ignored.
 
 The harness watches the guard in turn: a target may stop, kill or slow down its parent process. It then ends the processes itself
 (``harness.watch.keeping``).
+
+On Linux the guard has a parent of its own, which adopts what the guard leaves when it is killed (``keeping.keep``).
 
 Limit: if harness and guard are killed in the same moment, the target runs on, except on Windows, where the job object ends
 it. The record then has no seal.
@@ -36,6 +39,7 @@ from typing import IO, Any, Literal, cast
 
 import psutil
 
+from harness.record.written import Digest, Written, written_of
 from harness.watch import keeping, tree
 
 Cause = Literal["ended", "timed out", "asked", "lost", "stopped"]
@@ -69,6 +73,15 @@ MOST = 2**63
 """Process ids, exit statuses and counts are smaller; a larger one is no answer of the guard."""
 
 
+_TELL = "console"
+"""What the harness sends to learn what was printed until now."""
+
+TELL_SECONDS = 5.0
+"""How long the harness waits for that."""
+
+_answering = threading.Lock()  # the guard's threads write whole lines
+
+
 class NotStartedError(RuntimeError):
     """Raised when the guard could not start a target."""
 
@@ -81,7 +94,8 @@ class Ended:
     the target's exit code; negative numbers are POSIX signals; ``None`` if it is not known. ``strays`` counts the processes that
     outlived the target and had to be ended. ``left`` are the ids of processes that could not be ended. ``dropped`` are the bytes
     of console output beyond the limit. ``printed`` is the last output, even if a full disk kept it out of the file; bytes that
-    are not UTF-8 are replaced.
+    are not UTF-8 are replaced. ``console`` is the content of the console's file as the guard wrote it; ``None`` if the guard did
+    not report it.
     """
 
     cause: Cause
@@ -90,6 +104,7 @@ class Ended:
     left: tuple[int, ...] = ()
     dropped: int = 0
     printed: str = ""
+    console: Written | None = None
 
 
 class Guard:
@@ -129,6 +144,7 @@ class Guard:
         self._seconds = seconds
         self._due: float | None = None
         self._answers: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._contents: queue.Queue[Any] = queue.Queue()
         self._ended: Ended | None = None
         root = str(Path(__file__).resolve().parents[2])
         paths = os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH", "")) if p)
@@ -140,8 +156,10 @@ class Guard:
             env={**os.environ, "PYTHONPATH": paths},
             **_apart(),
         )
-        self.guard_pid = self._process.pid
-        self._orphans.own(self.guard_pid)
+        self.guard_pid = self._process.pid  # where there is no keeper, this is the guard
+        self._keeper = self._guard = keeping.process_of(self.guard_pid)
+        self._target: psutil.Process | None = None
+        self._orphans.own(self._keeper)
         self._reader = threading.Thread(target=self._read, name="guard answers", daemon=True)
         self._reader.start()
 
@@ -162,6 +180,7 @@ class Guard:
                 "name a program that exists and may be executed"
             )
         self.guard_pid, self.pid = answer["guard"], answer["pid"]
+        self._guard, self._target = keeping.process_of(self.guard_pid), keeping.process_of(self.pid)
         self._due = time.monotonic() + self._seconds + LATE_SECONDS
         return self.pid
 
@@ -186,10 +205,12 @@ class Guard:
         return self._ended
 
     def _watch(self) -> None:
-        """End the processes without the guard if it was stopped, or is late."""
-        self._orphans.remember(self.guard_pid)
-        if keeping.is_stopped(self.guard_pid):
+        """End the processes without the guard if it or its keeper was stopped, its keeper was killed, or it is late."""
+        self._orphans.remember(self._guard)
+        if self._is_stopped():
             self._take_over("stopped")
+        elif self._keeper_killed():
+            self._take_over("lost")
         elif self._due is not None and time.monotonic() > self._due:
             self._take_over("timed out")
 
@@ -199,42 +220,84 @@ class Guard:
             self._send("end")
         return self.wait(self._grace + tree.KILL_SECONDS + ANSWER_SECONDS) or self._take_over("lost")
 
+    def console(self) -> Written | None:
+        """Return the content of the console's file as the guard wrote it until now; ``None`` if the guard does not say."""
+        if self._ended is not None:
+            return self._ended.console
+        self._send(_TELL)
+        with contextlib.suppress(queue.Empty):
+            return written_of(self._contents.get(timeout=TELL_SECONDS))
+        return None
+
     def close(self) -> None:
         """End the guard, and with it everything that still runs."""
         if self._process.stdin is not None:
             with contextlib.suppress(OSError):  # the guard may have ended already
                 self._process.stdin.close()
         until = time.monotonic() + self._grace + tree.KILL_SECONDS + 5.0
-        while self._process.poll() is None:
-            if time.monotonic() > until or keeping.is_stopped(self.guard_pid):
+        # The guard may live without its keeper: a target killed that.
+        while self._process.poll() is None or (self._guard is not None and tree.is_alive(self._guard)):
+            if time.monotonic() > until or self._is_stopped():
                 self._take_over("lost")
                 break
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(POLL_SECONDS)
+            if self._process.poll() is None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(POLL_SECONDS)
+            else:
+                time.sleep(POLL_SECONDS / 10)
         self._process.wait()
+        self._orphans.reap(self._guard)
         self._orphans.close()
         self._reader.join(5.0)
         if self._process.stdout is not None and not self._reader.is_alive():
             self._process.stdout.close()
 
-    def _take_over(self, cause: Cause) -> Ended:
-        """End the processes without the guard, which is gone, stopped or late.
+    def _is_stopped(self) -> bool:
+        return keeping.is_stopped(self._guard) or keeping.is_stopped(self._keeper)
 
-        A guard that was stopped is killed last: until then orphans are its children, where they are found.
+    def _take_over(self, cause: Cause) -> Ended:
+        """End the processes without the guard, which is gone, stopped or late. Only processes of this run are ended.
+
+        First all but guard and keeper, then the guard, then what the keeper adopted: until then orphans are their descendants,
+        where they are found.
         """
-        left = tree.end(lambda: self._living(self.guard_pid), self._grace)
+        left = tree.end(self._living, self._grace)
+        self._orphans.remember(self._guard)
+        keeping.kill(self._guard)
+        left = tree.end(self._living, 0.0) or left
+        if self._keeper != self._guard:
+            left = self._until_childless() or left
         self._process.kill()
-        keeping.kill(self.guard_pid)
         self._process.wait()
-        left = tree.end(lambda: self._living(None), 0.0) or left
-        self._orphans.reap()
+        self._orphans.reap(self._guard)
         self._ended = self._ended or Ended(cause, None, left=left)
         return self._ended
 
-    def _living(self, guard: int | None) -> list[psutil.Process]:
-        """Return the run's living processes, from outside the guard."""
-        keeper = None if guard is None else keeping.process_of(guard)
-        return tree.living(keeper, self.mark, self.pid or None, self._orphans.found())
+    def _until_childless(self) -> tuple[int, ...]:
+        """End processes until the keeper has ended: it ends when it has no child left, which no list of processes proves."""
+        left: tuple[int, ...] = ()
+        for _ in range(keeping.LOOKS):
+            keeping.resume(self._keeper)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(POLL_SECONDS)
+                break
+            left = tree.end(self._living, 0.0)
+            if left:
+                break
+        return left
+
+    def _living(self) -> list[psutil.Process]:
+        """Return the run's living processes without guard and keeper, from outside the guard."""
+        alone = self._keeper_killed() and not (self._guard is not None and tree.is_alive(self._guard))
+        leader = keeping.process_of(self.pid) if self.pid else None
+        # The number of a target that has ended may be another program's now, which leads a session of its own.
+        session = self.pid if self.pid and leader in (None, self._target) else None
+        found = tree.living(self._guard, self.mark, session, self._orphans.found(alone=alone))
+        return [process for process in found if process not in (self._guard, self._keeper)]
+
+    def _keeper_killed(self) -> bool:
+        """Return whether the keeper, or the guard where there is none, was ended by a signal."""
+        return (self._process.poll() or 0) < 0
 
     def _send(self, line: str) -> None:
         stdin = cast("IO[bytes]", self._process.stdin)
@@ -249,7 +312,11 @@ class Guard:
                 with contextlib.suppress(ValueError, RecursionError):  # not JSON: not from the guard
                     answer = json.loads(line)
                     if isinstance(answer, dict) and answer.pop("secret", None) == self._secret:
-                        self._answers.put(answer)
+                        if "console" in answer:  # also in the last answer: a question may have come too late
+                            self._contents.put(answer["console"])
+                        if answer.keys() != {"console"}:
+                            self._answers.put(answer)
+        self._contents.put(None)
         self._answers.put(None)
 
 
@@ -273,9 +340,11 @@ def _ended(answer: Mapping[str, Any]) -> Ended | None:
         and all(type(count) is int and 0 <= count < MOST for count in counts)
         and isinstance(answer.get("printed"), str)
     )
-    if not fits:
+    console = written_of(answer.get("console"))
+    if not fits or console is None:
         return None
-    return Ended(cast("Cause", cause), code, counts[0] or 0, tuple(left or ()), counts[1] or 0, answer["printed"])
+    printed = answer["printed"]
+    return Ended(cast("Cause", cause), code, counts[0] or 0, tuple(left or ()), counts[1] or 0, printed, console)
 
 
 def _apart() -> dict[str, Any]:
@@ -290,6 +359,7 @@ def _apart() -> dict[str, Any]:
 
 def main() -> int:
     """Start the target, end it at its time limit, on request or when the harness is gone, and report how it ended."""
+    keeping.keep()
     lines = _Input()
     spec = json.loads(lines.next() or "{}")
     if not spec:
@@ -323,14 +393,15 @@ def main() -> int:
     try:
         answer({"guard": os.getpid(), "pid": target.pid})
         console.copy(cast("IO[bytes]", target.stdout))
-        cause = _until_over(target, lines, spec["seconds"], find if spec["whole"] else list)
+        listen = functools.partial(_listen, lines, lambda: answer({"console": console.now().to_json()}))
+        cause = _until_over(target, listen, spec["seconds"], find if spec["whole"] else list)
         answer({"ending": cause})
         strays = _outliving(find) if cause == "ended" else 0
     finally:
         left = tree.end(find, spec["grace"])
     with contextlib.suppress(subprocess.TimeoutExpired):
         target.wait(1.0)  # it has ended; this gets the exit code if the waiting thread has not yet
-    dropped, printed = console.close()
+    dropped, printed, content = console.close()
     answer(
         {
             "cause": cause,
@@ -339,6 +410,7 @@ def main() -> int:
             "left": left,
             "dropped": dropped,
             "printed": printed.decode("utf-8", "replace"),
+            "console": content.to_json(),
         }
     )
     del job  # on Windows the last handle's closing ends every process that is left
@@ -346,7 +418,10 @@ def main() -> int:
 
 
 def _until_over(
-    target: subprocess.Popen[bytes], lines: _Input, seconds: float, others: Callable[[], list[psutil.Process]]
+    target: subprocess.Popen[bytes],
+    listen: Callable[[], None],
+    seconds: float,
+    others: Callable[[], list[psutil.Process]],
 ) -> Cause:
     """Wait until the target and the others have ended, the time limit is reached, or the harness asks for the end."""
     over = threading.Event()
@@ -356,8 +431,8 @@ def _until_over(
         asked.set()
         over.set()
 
-    def listen() -> None:
-        lines.next()  # "end", or the end of the pipe because the harness is gone: the target is ended either way
+    def obey() -> None:
+        listen()
         stop()
 
     def wait() -> None:
@@ -367,11 +442,17 @@ def _until_over(
         over.set()
 
     signal.signal(signal.SIGTERM, stop)
-    for work in (listen, wait):
+    for work in (obey, wait):
         threading.Thread(target=work, daemon=True).start()
     if not over.wait(seconds):
         return "timed out"
     return "asked" if asked.is_set() else "ended"
+
+
+def _listen(lines: _Input, tell: Callable[[], None]) -> None:
+    """Tell the harness what was printed whenever it asks; return when it asks for the end, or is gone: its pipe ends then."""
+    while lines.next() == _TELL:
+        tell()
 
 
 def _outliving(find: Callable[[], list[psutil.Process]]) -> int:
@@ -405,7 +486,11 @@ class _Input:
 
 
 class _Console:
-    """Copy a target's output to a file up to a limit. Reading goes on beyond it; otherwise the target would block."""
+    """Copy a target's output to a file up to a limit. Reading goes on beyond it; otherwise the target would block.
+
+    The target has the pipe only and not the file. It may still open the file by its name and write in it. So what is written
+    here is hashed, and the harness compares the file with it.
+    """
 
     def __init__(self, path: Path) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
@@ -413,6 +498,9 @@ class _Console:
         self._room = CONSOLE_BYTES
         self._dropped = 0
         self._last = b""
+        self._written = Digest()
+        self._closed = False
+        self._lock = threading.Lock()
 
     def copy(self, source: IO[bytes]) -> None:
         """Start a thread that copies."""
@@ -420,33 +508,45 @@ class _Console:
         self._thread = threading.Thread(target=self._copy, daemon=True)
         self._thread.start()
 
-    def close(self) -> tuple[int, bytes]:
-        """Return the number of bytes dropped, which the file's last line states too, and the last bytes printed."""
+    def close(self) -> tuple[int, bytes, Written]:
+        """Return the number of bytes dropped, which the file's last line states too, the last bytes printed, and the content."""
         # A process that could not be ended may hold the pipe open. Its later output is lost.
         self._thread.join(5.0)
-        if self._dropped:
-            self._write(f"\n[{self._dropped} further bytes of output were left out]\n".encode())
-        return self._dropped, self._last
+        with self._lock:
+            if self._dropped:
+                self._write(f"\n[{self._dropped} further bytes of output were left out]\n".encode())
+            self._closed = True
+            return self._dropped, self._last, self._written.now()
+
+    def now(self) -> Written:
+        """Return what was written to the file until now."""
+        with self._lock:
+            return self._written.now()
 
     def _copy(self) -> None:
         while data := os.read(self._source.fileno(), 65536):
-            self._last = (self._last + data)[-PRINTED_BYTES:]
-            kept = data[: self._room]
-            self._room -= len(kept)
-            self._dropped += len(data) - len(kept)
-            if kept:
-                self._write(kept)
+            with self._lock:
+                if self._closed:
+                    return  # the content was reported
+                self._last = (self._last + data)[-PRINTED_BYTES:]
+                kept = data[: self._room]
+                self._room -= len(kept)
+                self._dropped += len(data) - len(kept)
+                if kept:
+                    self._write(kept)
 
     def _write(self, data: bytes) -> None:
         try:
             while data:
-                data = data[os.write(self._file, data) :]
+                count = os.write(self._file, data)
+                self._written.add(data[:count])
+                data = data[count:]
         except OSError:
             self._dropped += len(data)  # a full disk must not block the target
 
 
 def _answer(secret: str, data: Mapping[str, Any]) -> None:
-    with contextlib.suppress(OSError):  # the harness may be gone
+    with _answering, contextlib.suppress(OSError):  # the harness may be gone
         # A line of its own, whatever another process wrote into the pipe.
         os.write(1, b"\n" + json.dumps({**data, "secret": secret}).encode() + b"\n")
 

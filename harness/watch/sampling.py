@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import math
 import os
@@ -13,7 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness.record import safe
+from harness.record import rewritten, safe
+from harness.record.written import Digest
 
 SHARE = 0.02
 """The share of one core that a sampler may take."""
@@ -54,13 +54,16 @@ class Pace:
 
 
 class Lines:
-    """Append JSON objects to a new file of a record, one line and one write each. Raises ``OSError`` if its name is taken."""
+    """Append JSON objects to a new file of a record, one line and one write each. Raises ``OSError`` if its name is taken.
+
+    When it is closed, the lines are noted as they were written: a target may have written in the file, which the seal finds.
+    """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._file = safe.create(path.parent, path.name)
         self._torn = False
-        self._size = 0
-        self._digest = hashlib.sha256()
+        self._digest = Digest()
         self.lost = 0
 
     def add(self, data: Mapping[str, Any]) -> None:
@@ -73,30 +76,15 @@ class Lines:
         except OSError:
             self.lost += 1
             return
-        self._size += written
-        self._digest.update(line[:written])
+        self._digest.add(line[:written])
         self._torn = written < len(line)
         self.lost += self._torn
 
-    def close(self) -> bool:
-        """Close the file, and return whether it still has the lines as they were written: a target may have written in it."""
-        try:
-            return self._is_whole()
-        except OSError:
-            return False
-        finally:
-            with contextlib.suppress(OSError):
-                os.close(self._file)
-
-    def _is_whole(self) -> bool:
-        left, found = self._size, hashlib.sha256()
-        if os.fstat(self._file).st_size != left:
-            return False
-        os.lseek(self._file, 0, os.SEEK_SET)
-        while left and (data := os.read(self._file, min(left, 1 << 20))):
-            found.update(data)
-            left -= len(data)
-        return found.digest() == self._digest.digest()
+    def close(self) -> None:
+        """Close the file."""
+        rewritten.wrote(self._path.parent, self._path.name, self._digest.now())
+        with contextlib.suppress(OSError):
+            os.close(self._file)
 
 
 class Watch:
@@ -116,8 +104,6 @@ class Watch:
         seen: Callable[[Mapping[str, Any]], None] | None = None,
     ) -> None:
         self.problem = ""
-        self.overwritten = ""
-        self._path = path
         self._lines: Lines | None = None
         self._thread: threading.Thread | None = None
         try:
@@ -142,8 +128,7 @@ class Watch:
         self._thread.join()
         if self._lines is None:
             return self.problem
-        if not self._lines.close():
-            self.overwritten = f"{self._path.name}: other lines than the harness wrote"
+        self._lines.close()
         if self._lines.lost:
             self.problem = f"{self._lines.lost} samples of the {self._name} could not be written"
         return self.problem

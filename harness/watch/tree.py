@@ -3,7 +3,7 @@
 A process may leave its parent's group, ignore SIGTERM, or outlive the process that started it. So processes are found in
 three ways at once: the descendants of the guard (``harness.watch.guard``), which adopts orphans on Linux; every process
 with the run's mark in its environment; and, where sessions exist, the members of the target's session. If the guard is
-killed, the harness adopts the orphans (``harness.watch.keeping``).
+killed, its parent adopts the orphans (``harness.watch.keeping``).
 """
 
 from __future__ import annotations

@@ -456,3 +456,44 @@ def test_a_program_that_replaces_parts_of_its_record(user, tmp_path, kind):
     assert {line.partition(":")[0] for line in made.seal.tampered} == set(names)
     assert not made.usable
     assert Outcome.PASS not in {verdict.outcome for verdict in judge(Comparison(made))}
+
+
+PRINTS = """
+import os, time
+from pathlib import Path
+
+print("phase3 probe: before the first", flush=True)
+{TWICE}
+time.sleep(4.0)  # the records are sealed while the command goes on
+print("after both", flush=True)
+"""
+
+
+def test_what_a_command_prints_is_in_each_record_until_its_sealing(user, tmp_path):
+    """A record that is sealed while the command goes on has the output until then, as the guard wrote it."""
+    made = record(user(PRINTS.replace("{TWICE}", TWICE)), tmp_path / "r")
+    for one in made:
+        assert one.usable
+        assert "could not be compared" not in one.seal.reason
+        assert (one.folder / "console.log").read_text().startswith("phase3 probe: before the first\n")
+    assert "after both" not in (made[0].folder / "console.log").read_text()
+    assert (tmp_path / "r" / "console.log").read_text().endswith("after both\n")
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_output_that_a_command_wrote_over_in_place(user, tmp_path, goes_on):
+    """A command that rewrites its printed output is found, also in a record that is sealed while it goes on."""
+    forges = '(Path(os.environ["PHASE3_FOREIGN"]) / "console.log").write_bytes(b"all is well\\n")'
+    script = PRINTS.replace("{TWICE}", f"{forges}{TWICE}").replace("4.0", "4.0" if goes_on else "0.0")
+    for made in record(user(script), tmp_path / "r"):
+        assert made.seal.tampered == ("console.log: other content than the harness wrote",)
+        assert not made.usable
+
+
+def test_output_of_a_lost_guard_is_not_compared(user, tmp_path, monkeypatch):
+    """If the guard does not say what was printed, the record says that this is not known."""
+    monkeypatch.setattr("harness.watch.guard.Guard.console", lambda _self: None)
+    (tmp_path / "r").mkdir()
+    one, _ = record(user(PRINTS.replace("{TWICE}", TWICE)), tmp_path / "r" / "s")
+    assert "console.log could not be compared with what was printed." in one.seal.reason
+    assert (one.folder / "console.log").exists()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.record import safe
+from harness.record import rewritten, safe
 from tests.hostile import facts, replace, users_folder
 
 pytestmark = pytest.mark.skipif(
@@ -68,15 +68,15 @@ def test_nothing_is_appended_to_what_is_no_file_of_the_record(record, user, kind
     before = facts(user)
     replace(record / "console.log", kind, user)
     with pytest.raises(OSError, match=r"console\.log"):
-        safe.append(record, "console.log", "x")
+        rewritten.append(record, "console.log", "x")
     assert facts(user) == before
     assert not (user / "absent.txt").exists()
 
 
 def test_text_is_appended(record):
     """A file is made by the first text, and grows by the next."""
-    safe.append(record, "console.log", "a")
-    safe.append(record, "console.log", "b")
+    rewritten.append(record, "console.log", "a")
+    rewritten.append(record, "console.log", "b")
     assert (record / "console.log").read_text() == "ab"
 
 

@@ -40,6 +40,8 @@ class Way:
 START = """
 import shutil
 guard = os.getppid()
+def above():
+    return int(open(f"/proc/{guard}/stat").read().rpartition(")")[2].split()[1])
 hello()
 event("PROCESS_DONE")
 """
@@ -57,6 +59,15 @@ GUARD = {
         "os.kill(guard, signal.SIGSTOP); time.sleep(0.05); os.kill(guard, signal.SIGCONT); time.sleep(60)"
     ),
     "kills its guard": "os.kill(guard, signal.SIGKILL); time.sleep(60)",
+    "kills the keeper": "os.kill(above(), signal.SIGKILL); time.sleep(60)",
+    "kills the keeper and its guard": "os.kill(above(), signal.SIGKILL); os.kill(guard, signal.SIGKILL); time.sleep(60)",
+    "kills its guard and the keeper": (
+        "keeper = above(); os.kill(guard, signal.SIGKILL); os.kill(keeper, signal.SIGKILL); time.sleep(60)"
+    ),
+    "stops the keeper": "os.kill(above(), signal.SIGSTOP); time.sleep(60)",
+    "stops the keeper and kills its guard": (
+        "os.kill(above(), signal.SIGSTOP); os.kill(guard, signal.SIGKILL); time.sleep(60)"
+    ),
     "asks its guard to end": "os.kill(guard, signal.SIGTERM); time.sleep(60)",
     "interrupts its guard": "os.kill(guard, signal.SIGINT); time.sleep(60)",
     "hangs up on its guard": "os.kill(guard, signal.SIGHUP); time.sleep(60)",
@@ -72,13 +83,19 @@ for n in range(1, 65):
 time.sleep(60)""",
     "answers in the place of its guard": """
 answer = {"cause": "ended", "code": 0, "strays": 0, "left": [], "dropped": 0, "printed": ""}
-with open(f"/proc/{guard}/fd/1", "wb") as pipe:
-    pipe.write(json.dumps(answer).encode() + b"\\n")
+try:
+    with open(f"/proc/{guard}/fd/1", "wb") as pipe:
+        pipe.write(json.dumps(answer).encode() + b"\\n")
+except PermissionError:
+    pass  # only root may open it
 time.sleep(60)""",
     "floods the pipe of its guard": """
-with open(f"/proc/{guard}/fd/1", "wb") as pipe:
-    for _ in range(200):
-        pipe.write(b"x" * 10000)
+try:
+    with open(f"/proc/{guard}/fd/1", "wb") as pipe:
+        for _ in range(200):
+            pipe.write(b"x" * 10000)
+except PermissionError:
+    pass
 time.sleep(60)""",
 }
 PROCESSES = {
@@ -138,6 +155,21 @@ forge("request.json", asked | {"retention": "run_end"})""",
     "writes its own inputs": 'forge("inputs.jsonl", "{}\\n")',
     "writes its own samples": 'forge("process.jsonl", "{}\\n" * 1000); forge("disk.jsonl", "{}\\n")',
     "writes its own console": 'forge("console.log", "all is well")',
+    "writes over its console in place": """
+print("phase3 probe: lost 3 lines", flush=True)
+while not (record / "console.log").stat().st_size:
+    time.sleep(0.01)
+(record / "console.log").open("r+b").write(b"all is well  ")""",
+    "cuts its console off": """
+print("phase3 probe: lost 3 lines", flush=True)
+while not (record / "console.log").stat().st_size:
+    time.sleep(0.01)
+os.truncate(record / "console.log", 0)""",
+    "adds to its console": '(record / "console.log").open("ab").write(b"all is well")',
+    "changes one byte of the samples": """
+while not (record / "process.jsonl").stat().st_size:
+    time.sleep(0.01)
+(record / "process.jsonl").open("r+b").write(b"[")""",
     "writes events of another process": 'forge("events-99999.jsonl", \'{"format": "phase3-events/1", "pid": 99999, "t": 1}\\n\')',
     "writes a sign-off": 'forge("signoff.json", {}); forge("accepted.json", {})',
     "writes a session around its record": """

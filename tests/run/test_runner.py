@@ -16,6 +16,7 @@ import pytest
 
 from harness.record.reader import read_record
 from harness.record.truth import Truth
+from harness.record.written import Digest
 from harness.run import finish, runner
 from harness.run import measure as measure_module
 from harness.run.inputs import InputError
@@ -308,7 +309,9 @@ def test_read_only_leftovers_are_removed(frames, folder):
 
 def test_what_remained_is_told():
     """The reason names processes that outlived the target or could not be ended, and dropped output."""
-    end = runner._judge_end(Ended("ended", 0, strays=2, left=(11, 12), dropped=3), None, 1.0, 60.0)
+    end = runner._judge_end(
+        Ended("ended", 0, strays=2, left=(11, 12), dropped=3, console=Digest().now()), None, 1.0, 60.0
+    )
     assert end.state == "done"
     assert end.reasons == (
         "2 processes outlived the target and were ended.",
@@ -322,6 +325,7 @@ def test_a_guard_ended_from_outside_kills_the_run():
     end = runner._judge_end(Ended("lost", None), None, 1.0, 60.0)
     assert (end.state, end.code) == ("killed", None)
     assert "guard process ended from outside: run it again" in end.reasons[0]
+    assert end.reasons[1:] == ("console.log could not be compared with what was printed.",)
 
 
 @pytest.mark.parametrize(("code", "text"), [(None, "None"), (3, "3"), (-9999, "an end by signal 9999")])

@@ -1,5 +1,6 @@
 """A target that replaces parts of its record by links: nothing outside the record changes, and the record says so."""
 
+import contextlib
 import json
 import os
 
@@ -9,6 +10,9 @@ from harness.checks.judge import judge
 from harness.record import leftovers, safe, tampering
 from harness.record.comparison import Comparison
 from harness.record.reader import read_record
+from harness.record.seal import read_seal
+from harness.record.values import RecordError
+from harness.record.whole import write_whole
 from harness.run import finish
 from harness.run.input_files import compared
 from harness.run.runner import make_run
@@ -206,19 +210,88 @@ asked = json.loads((record / "request.json").read_text(encoding="utf-8"))
     assert record.damage == ("request.json: changed",)
 
 
-@pytest.mark.parametrize("name", ["disk.jsonl", "process.jsonl"])
-def test_samples_that_the_target_wrote_over_in_place(frames, folder, name):
-    """The file is the harness's own, with other lines in it: the record says so, and no verdict passes."""
+REWRITTEN = {
+    "with other content": 'path.write_bytes(b"{}\\n")',
+    "cut short": "os.truncate(path, before - 1)",
+    "with one byte changed": """
+with path.open("r+b") as file:
+    file.write(bytes([file.read(1)[0] ^ 1]))""",
+    "with more at its end": 'path.open("ab").write(b"{}\\n")',
+}
+
+
+@pytest.mark.parametrize("way", REWRITTEN)
+@pytest.mark.parametrize("name", ["console.log", "disk.jsonl", "process.jsonl"])
+def test_files_that_the_target_wrote_over_in_place(frames, folder, name, way):
+    """The file is the harness's own, with another content: the record says so, and no verdict passes."""
     script = f"""
 hello(); event("PROCESS_DONE")
-while not (record / {name!r}).stat().st_size:
+print("phase3 probe: lost 3 lines", flush=True)
+path = record / {name!r}
+while not (before := path.stat().st_size):
     time.sleep(0.02)
-(record / {name!r}).write_text("{{}}\\n")
+{REWRITTEN[way]}
 """
     record = make_run(command(frames, script), folder, frames)
-    assert record.seal.tampered == (f"{name}: other lines than the harness wrote",)
+    assert record.seal.tampered == (f"{name}: other content than the harness wrote",)
+    assert f"replaced parts of it: {name}: other content" in record.seal.reason
     assert not record.usable
     assert {verdict.outcome for verdict in judge(Comparison(record))} <= {Outcome.UNKNOWN, Outcome.NOT_APPLICABLE}
+
+
+AFTER_THE_END = ("inputs.jsonl", "left.jsonl", "products.json", "products.npz", "console.log", "request.json")
+
+
+@pytest.mark.parametrize("name", AFTER_THE_END)
+@pytest.mark.parametrize("removed", [False, True])
+def test_files_that_a_surviving_process_wrote_over_before_the_seal(frames, folder, monkeypatch, name, removed):
+    """A process that could not be ended rewrites or removes what the harness wrote, after the last look: the seal finds it."""
+    real = finish.seal_end
+
+    def rewritten_before(*args):
+        path = folder / name
+        path.unlink() if removed else path.write_bytes(path.read_bytes() + b" ")
+        real(*args)
+
+    monkeypatch.setattr(finish, "seal_end", rewritten_before)
+    with contextlib.suppress(RecordError):  # some are unreadable then
+        assert not make_run(command(frames, 'hello(); event("PROCESS_DONE"); print("x")'), folder, frames).usable
+    what = "removed" if removed else "other content than the harness wrote"
+    assert read_seal(folder).tampered == (f"{name}: {what}",)
+
+
+def test_measurements_that_failed_are_no_work_of_the_target(frames, folder, monkeypatch):
+    """The harness removes measurements that are incomplete, and writes the reason behind what was printed: nobody is blamed."""
+
+    def half(folder, *_):
+        write_whole(folder / "products.npz", b"half")
+        raise ValueError("broken")
+
+    monkeypatch.setattr("harness.run.measure.measure", half)
+    record = make_run(command(frames, 'hello(); event("PROCESS_DONE"); print("x")'), folder, frames)
+    assert (record.seal.tampered, record.damage) == ((), ())
+    assert "found ValueError: broken" in record.seal.reason
+    printed = (folder / "console.log").read_text()
+    assert printed.startswith("x\n")
+    assert "[measuring the products failed]" in printed
+    assert not (folder / "products.npz").exists()
+
+
+def test_what_was_appended_hides_no_rewritten_console(frames, folder, monkeypatch):
+    """If the target rewrote the console, what the harness writes behind it makes it no better."""
+    monkeypatch.setattr("harness.run.measure.measure", lambda *_: 1 / 0)
+    script = 'hello(); event("PROCESS_DONE"); print("x", flush=True); (record / "console.log").write_text("y\\n")'
+    record = make_run(command(frames, script), folder, frames)
+    assert record.seal.tampered == ("console.log: other content than the harness wrote",)
+
+
+def test_a_console_beyond_the_limit_is_the_harness_s_own(frames, folder):
+    """The last line of a console that was cut off, and nothing printed at all, are as the guard wrote them."""
+    record = make_run(
+        command(frames, 'hello(); event("PROCESS_DONE"); sys.stdout.write("x" * 21_000_000)'), folder, frames
+    )
+    assert record.seal.tampered == ()
+    assert (folder / "console.log").read_bytes().endswith(b" further bytes of output were left out]\n")
 
 
 def test_a_target_that_keeps_to_its_own_folders_is_not_blamed(frames, folder, user):

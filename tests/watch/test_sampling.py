@@ -5,6 +5,8 @@ import os
 
 import pytest
 
+from harness.record import rewritten, safe
+from harness.record.seal import digests
 from harness.watch import sampling
 from harness.watch.sampling import LONGEST, SHORTEST, Lines, Pace, Watch
 
@@ -41,20 +43,28 @@ def test_lines_are_appended(tmp_path):
     lines = Lines(path)
     for number in (1, 2):
         lines.add({"t": number})
-    assert lines.close()
+    lines.close()
     assert path.read_bytes() == b'{"t":1}\n{"t":2}\n'
 
 
 @pytest.mark.parametrize("content", [b"", b'{"t":0}\n', b'{"t":1}\n{}\n'])
 def test_lines_that_a_target_wrote_in_the_file_are_found(tmp_path, content):
-    """A target that writes in the harness's own file, without replacing it, is found when the file is closed."""
+    """A target that writes in the harness's own file, without replacing it, is found when the record is sealed."""
     path = tmp_path / "disk.jsonl"
-    lines = Lines(path)
-    lines.add({"t": 1})
-    with path.open("r+b") as stream:
-        stream.truncate(0)
-        stream.write(content)
-    assert not lines.close()
+    with safe.hold(tmp_path):
+        lines = Lines(path)
+        lines.add({"t": 1})
+        assert lines_changed(tmp_path, lines) == []
+        with path.open("r+b") as stream:
+            stream.truncate(0)
+            stream.write(content)
+        assert lines_changed(tmp_path, lines) == ["disk.jsonl: other content than the harness wrote"]
+
+
+def lines_changed(folder, lines):
+    """Close a file of lines, and return what the seal would say about it."""
+    lines.close()
+    return list(rewritten.found(folder, digests(folder)))
 
 
 def test_a_file_that_a_target_made_first_is_not_written(tmp_path):

@@ -12,10 +12,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from harness.record.written import Digest, written_of
 from harness.watch import guard, tree
 from harness.watch.guard import Ended, Guard, NotStartedError
 from tests.runs_ import CLINGING, SPEAKING, living
 
+NOTHING = Digest().now()
 POSIX = pytest.mark.skipif(not hasattr(os, "setsid"), reason="sessions and signals are POSIX's")
 
 
@@ -57,8 +59,10 @@ def test_the_exit_code_comes_through(guarded, tmp_path):
     """The target's exit code and output are passed on by the guard."""
     made = guarded("print('out', flush=True); print('err', file=sys.stderr); sys.exit(7)")
     made.start()
-    assert made.wait(20) == Ended("ended", 7, printed="out\nerr\n")
-    assert (tmp_path / "console.log").read_bytes().split() == [b"out", b"err"]
+    ended = made.wait(20)
+    written = (tmp_path / "console.log").read_bytes()
+    assert ended == Ended("ended", 7, printed="out\nerr\n", console=Digest(written).now())
+    assert written.split() == [b"out", b"err"]
 
 
 @POSIX
@@ -66,7 +70,7 @@ def test_a_signal_comes_through(guarded):
     """The exit code of a target killed by a signal is the negative signal number."""
     made = guarded("os.kill(os.getpid(), signal.SIGABRT)")
     made.start()
-    assert made.wait(20) == Ended("ended", -signal.SIGABRT)
+    assert made.wait(20) == Ended("ended", -signal.SIGABRT, console=NOTHING)
 
 
 def test_a_target_that_is_not_there(guarded, tmp_path):
@@ -280,6 +284,63 @@ def test_a_keeper_that_is_gone_has_no_descendants():
     assert tree.descendants(_Gone()) == []
 
 
+def test_the_guard_says_what_was_printed_so_far(guarded, tmp_path):
+    """While a target runs, the guard answers with the length and the digest of what it wrote, as often as it is asked."""
+    made = guarded("print('one', flush=True); time.sleep(60)")
+    made.start()
+    assert soon(lambda: (tmp_path / "console.log").read_bytes().split() == [b"one"])
+    written = Digest((tmp_path / "console.log").read_bytes()).now()
+    assert soon(lambda: made.console() == written)
+    (tmp_path / "console.log").write_bytes(b"two")
+    assert made.console() == written
+    assert made.end().console == written
+    assert made.console() == written
+
+
+def test_a_guard_that_says_nothing_of_the_console(guarded, monkeypatch):
+    """Without an answer, or with one of another form, what was printed is not known, after a bounded time."""
+    made = guarded("time.sleep(60)")
+    made.start()
+    monkeypatch.setattr(guard, "TELL_SECONDS", 0.1)
+    made._send = lambda _line: None
+    made._contents.put({"size": 1, "sha256": "x"})
+    assert made.console() is None
+    assert made.console() is None
+
+
+def test_a_process_that_keeps_the_pipe_open(tmp_path, monkeypatch):
+    """A process that could not be ended holds the pipe open and prints: what it prints after the report is not in the file."""
+    kept = guard._Console(tmp_path / "console.log")
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb", buffering=0) as source:
+        kept.copy(source)
+        os.write(writer, b"before")
+        assert soon(lambda: (tmp_path / "console.log").read_bytes() == b"before")
+        monkeypatch.setattr(kept._thread, "join", lambda _seconds: None)
+        assert kept.close() == (0, b"before", Digest(b"before").now())
+        os.write(writer, b"after")
+        os.close(writer)
+        assert soon(lambda: not kept._thread.is_alive())
+    assert (tmp_path / "console.log").read_bytes() == b"before"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        1,
+        {},
+        {"size": -1, "sha256": "0" * 64},
+        {"size": True, "sha256": "0" * 64},
+        {"size": 1, "sha256": "0" * 63 + "g"},
+    ],
+)
+def test_contents_of_another_form_are_none(data):
+    """An answer that is no length with a SHA-256 says nothing of the content."""
+    assert written_of(data) is None
+    assert written_of(NOTHING.to_json()) == NOTHING
+
+
 @pytest.fixture
 def console(tmp_path):
     """Return a function that prints bytes through the guard's console, and returns the file's bytes and the number dropped."""
@@ -292,8 +353,9 @@ def console(tmp_path):
             kept.copy(source)
             os.write(writer, data)
             os.close(writer)
-            dropped, last = kept.close()
+            dropped, last, content = kept.close()
             assert data.endswith(last)
+            assert content == kept.now() == Digest(path.read_bytes()).now()
         return path.read_bytes(), dropped
 
     return through
