@@ -235,9 +235,13 @@ def toy(monkeypatch):
     """Make a family of quick attempts the only one, with a finding at number 7."""
 
     def attempt(number, _seed, _folder):
-        return Attempt("x", *((LET_IN, "y | <b>") if number == 7 else ()), skipped="no root" if number == 2 else "")
+        wrong = (LET_IN, "y | <b>") if number == 7 else ("", "")
+        group = "odd 7" if number == 7 else ("even", "odd")[number % 2]
+        return Attempt("x", *wrong, skipped="no root" if number == 2 else "", group=group)
 
-    family = Family("toy", "attempts of a test", attempt, short=4, long=10, block=2)
+    family = Family(
+        "toy", "attempts of a test", attempt, short=4, long=10, block=2, groups=("even", "odd", "odd 7")
+    )
 
     def in_pool(family, blocks, seed, *, on_block, **_):
         for block in blocks:
@@ -263,7 +267,7 @@ def test_the_command_ends_with_0_without_findings_and_1_with_one(tmp_path, capsy
 
 
 def test_a_long_run_goes_on_where_it_was_cut_off(toy, tmp_path):
-    """Blocks that are in the file are not made again; a last line that was cut off is; another seed or source begins anew."""
+    """Attempts that are in the file are not made again; a last line that was cut off is; another seed or source begins anew."""
     path = tmp_path / "r.jsonl"
     assert main(["--long", "--results", str(path)]) == 1
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -272,35 +276,86 @@ def test_a_long_run_goes_on_where_it_was_cut_off(toy, tmp_path):
     store.read()
     assert store.missing("toy", toy.long) == [[4, 5], [6, 7], [8, 9]]
     assert store.tallies["toy"].tried == 3
+    assert main(["--long", "--results", str(path)]) == 1  # the line that was cut off does not spoil the next one
+    again = Store(path, 1)
+    again.read()
+    assert again.missing("toy", toy.long) == []
+    assert again.tallies["toy"].tried == 9
     other = Store(path, 2)
     other.read()
     assert other.tallies == {}
     assert len(other.missing("toy", toy.long)) == 5
 
 
+def test_no_attempt_counts_twice(toy, tmp_path):
+    """A block that was cut by ``--count`` is completed, and its first attempts count once."""
+    path = tmp_path / "r.jsonl"
+    assert main(["--long", "--count", "5", "--results", str(path)]) == 3
+    store = Store(path, 1)
+    store.read()
+    assert store.missing("toy", toy.long) == [[5], [6, 7], [8, 9]]
+    store.add((4, 5), in_order(toy, [4, 5], 1), 0.0)
+    assert store.tallies["toy"].tried == 4
+
+
+def test_results_of_another_system_are_begun_again(toy, tmp_path, monkeypatch):
+    """The document states one version of Python for all attempts."""
+    path = tmp_path / "r.jsonl"
+    assert main(["--long", "--results", str(path)]) == 1
+    monkeypatch.setattr("tests.reliability.store.system", lambda: {"Python": "9"})
+    store = Store(path, 1)
+    store.read()
+    assert len(store.missing("toy", toy.long)) == 5
+    assert path.with_suffix(".old.jsonl").exists()
+
+
 @pytest.mark.usefixtures("toy")
 def test_the_document_says_what_was_not_reached(tmp_path):
-    """The counts are those of the results; a profile that was not completed is said to be so, and what was skipped, and why."""
+    """The counts are those of what was tried: what was skipped, or not reached, makes the profile incomplete."""
     page = tmp_path / "reliability.md"
-    assert main(["--long", "--count", "4", "--results", str(tmp_path / "r.jsonl"), "--write", str(page)]) == 0
+    assert main(["--long", "--count", "4", "--results", str(tmp_path / "r.jsonl"), "--write", str(page)]) == 3
     text = page.read_text(encoding="utf-8")
-    assert "**The long profile was not completed**: nothing was lost, let in or unseen." in text
-    assert "| toy | attempts of a test | 10 | 3 | 0 | 0 | 0 | 1 |" in text
+    assert (
+        "**The long profile was not completed**: of 3 attempts that were tried, nothing was lost, let in or unseen."
+        in text
+    )
+    assert "| toy | attempts of a test | 3 | 2 | 0 | 0 | 0 | 1 |" in text
+    assert "- toy: 3 of 10 planned attempts were tried; 1 were skipped; never tried: odd 7." in text
     assert "- toy: 1, no root." in text
     assert main(["--long", "--results", str(tmp_path / "r.jsonl"), "--write", str(page)]) == 1
     text = page.read_text(encoding="utf-8")
-    assert "The long profile was completed: 1 attempt found something." in text
+    assert "**The long profile was not completed**: of 9 attempts that were tried, 1 attempt found something." in text
+    assert "- toy: 9 of 10 planned attempts were tried; 1 were skipped." in text
+    assert "- toy (3): even 4, odd 4, odd 7 1." in text
     assert "`python -m tests.reliability toy --seed 1 --only 7`: let in. x. y \\| &lt;b>" in text
     assert [word for word in ("Python", "numpy", "astropy", "commit", "UTC") if word not in text] == []
+
+
+def test_the_document_says_that_all_was_tried(toy, tmp_path, monkeypatch):
+    """The profile is completed only if each planned attempt was tried, and each part of the family."""
+    found = Tally("toy", 10, groups={"even": 5, "odd": 4, "odd 7": 1})
+    assert document.complete([found])
+    assert not document.complete([Tally("toy", 9, skipped={"x": 1}, groups=found.groups)])
+    assert not document.complete([Tally("toy", 10, groups={"even": 10})])
+    store = Store(tmp_path / "r.jsonl", 1, {"toy": found})
+    assert "The long profile was completed: of 10 attempts" in document.document(store)
+    assert "Nothing of the long profile." in document.document(store)
+    assert "**Nothing was tried.**" in document.document(Store(tmp_path / "r.jsonl", 1))
+    assert toy.untried(found) == ()
+    crashed = Family("toy", "x", None, short=1, long=1, block=1).counted(1, [(0, Attempt("x", LET_IN, "no answer"))])
+    monkeypatch.setitem(FAMILIES, "toy", Family("toy", "x", None, short=1, long=1, block=1))
+    assert document.complete([crashed])  # it was tried, and found something
+    assert "1 attempt found something" in document.document(Store(tmp_path / "r.jsonl", 1, {"toy": crashed}))
 
 
 def test_tallies_are_added_and_read_again():
     """A tally that was written is the same when it is read; the worst kind of an attempt counts."""
     finding = Finding("x", 1, 2, LOST, "w", "d")
-    one = Tally("x", 3, 1, 0, 0, {"no root": 1}, (finding,))
+    one = Tally("x", 3, 1, 0, 0, {"no root": 1}, (finding,), {"a": 2})
     assert Tally.from_json(one.to_json()) == one
     assert (one + one).lost == 2
     assert (one + one).skipped == {"no root": 2}
+    assert (one + one).groups == {"a": 4}
     assert not Tally("x").clean
     assert ended("w", [(UNSEEN, "a"), (LOST, "b")]) == Attempt("w", LOST, "a; b")
     assert ended("w", []) == Attempt("w")
