@@ -132,9 +132,9 @@ def strike(program: Program, name: str, share: float, root: Path) -> Attempt:
     seconds = _seconds_in_peace(program.name)
     what = f"{name} to {program.name} after {share:.0%} of {seconds:.1f} s"
     program.prepare(root)
-    older = _older_record(root)
+    older = older_record(root / "older")
     before = _users(program, root, older)
-    source = _checkout()
+    source = checkout()
     status, spent = _struck(program.argv(root), name, share * seconds, root)
     return ended(what, _wrong(program, root, older, before, source, name=name, status=status, spent=spent))
 
@@ -144,9 +144,9 @@ def _wrong(program, root, older, before, source, *, name, status, spent) -> Iter
         yield LET_IN, f"the harness took {spent:.0f} s to end"
     if name == "SIGSTOP" and status not in program.statuses:
         yield LOST, f"it was stopped and went on, and ended with {status}"
-    left = _left(root)
-    if left:
-        yield LET_IN, f"processes are left: {left}"
+    found = left(root)
+    if found:
+        yield LET_IN, f"processes are left: {found}"
     yield from _wrong_files(program, root, older, before, source)
     sealed = _sealed(root)
     again = subprocess.run(
@@ -157,9 +157,9 @@ def _wrong(program, root, older, before, source, *, name, status, spent) -> Iter
     now = _sealed(root)
     if any(now.get(path) != digest for path, digest in sealed.items()):
         yield LOST, "a record that was sealed before is another after the next start"
-    left = _left(root)
-    if left:
-        yield LET_IN, f"processes are left after the next start: {left}"
+    found = left(root)
+    if found:
+        yield LET_IN, f"processes are left after the next start: {found}"
     yield from _wrong_files(program, root, older, before, source)
 
 
@@ -168,7 +168,7 @@ def _wrong_files(program, root, older, before, source) -> Iterator[tuple[str, st
     changed = sorted(path for path in before if before[path] != after.get(path))
     if changed:
         yield LOST, f"files of the user changed: {changed[:5]}"
-    if _checkout() != source:
+    if checkout() != source:
         yield LOST, "the checkout changed"
     yield from _wrong_records(root)
 
@@ -201,12 +201,12 @@ def _sealed(root: Path) -> dict[str, str]:
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
 
 
-def _older_record(root: Path) -> Path:
+def older_record(root: Path, name: str = "record") -> Path:
     """Write a sealed record of an earlier time beside what is attacked."""
     from harness.record.seal import seal
     from tests.requests_ import a_request
 
-    folder = root / "older" / "record"
+    folder = root / name
     folder.mkdir(parents=True)
     a_request().write(folder / "request.json")
     (folder / "events-1.jsonl").write_text(json.dumps({"format": "phase3-events/1"}) + "\n", encoding="utf-8")
@@ -224,7 +224,8 @@ def _users(program: Program, root: Path, older: Path) -> dict[str, str]:
     }
 
 
-def _checkout() -> str:
+def checkout() -> str:
+    """Return the digests of the harness's own source."""
     from harness.session.source import own_source
 
     return json.dumps(own_source())
@@ -270,7 +271,7 @@ def _struck(argv: list[str], name: str, after: float, root: Path) -> tuple[int, 
     return status, time.monotonic() - began
 
 
-def _left(root: Path) -> list[str]:
+def left(root: Path) -> list[str]:
     """Return the processes with the folder in their command line or environment that do not end within some seconds."""
     until = time.monotonic() + GONE_SECONDS
     while found := list(_with(str(root))):
@@ -290,8 +291,18 @@ def _with(text: str) -> Iterator[tuple[psutil.Process, str]]:
             if process.pid in own or process.status() == psutil.STATUS_ZOMBIE:
                 continue
             words = " ".join(process.cmdline())
-            if text in words or any(text in value for value in process.environ().values()):
+            if text in words or _mentions(process, text):
                 yield process, f"{process.pid} {words[:80]}"
+
+
+def _mentions(process: psutil.Process, text: str) -> bool:
+    """Return whether the environment or the working folder of a process has a text. A system may show neither to others."""
+    with suppress(psutil.Error, OSError):
+        if any(text in value for value in process.environ().values()):
+            return True
+    with suppress(psutil.Error, OSError):
+        return text in process.cwd()
+    return False
 
 
 @cache
