@@ -4,13 +4,16 @@ The long profile is the command ``python -m tests.reliability --long``.
 """
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.reliability import bits, disks, document, fuzz, hostile, pool, signals, tally
+from tests.faults import contents
+from tests.reliability import bits, disks, document, fuzz, hostile, pool, signals, tally, ways
 from tests.reliability.__main__ import main
 from tests.reliability.families import FAMILIES
+from tests.reliability.operations import KINDS, striking
 from tests.reliability.pool import in_order, new_folder
 from tests.reliability.store import Store
 from tests.reliability.tally import LET_IN, LOST, UNSEEN, Attempt, Family, Finding, Tally, ended
@@ -138,24 +141,72 @@ def test_a_flipped_bit_that_nothing_finds_is_counted(tmp_path):
 
 def test_an_older_file_that_a_failing_command_cuts_off_is_counted(monkeypatch):
     """A command that writes a page in place leaves half of it when the disk is full."""
+    monkeypatch.setattr(disks, "peace", lambda _: disks.Peace(1, "", frozenset({"a/more.html"}), {}))
     with new_folder() as folder:
-        monkeypatch.setitem(disks.ACTIONS, "report", lambda place: ["report", place / "a"])
         before = disks._prepared(folder / "x")
         (folder / "x" / "a" / "report.html").write_text("<html>", encoding="utf-8")
         (folder / "x" / "out.part").write_text("", encoding="utf-8")
-        found = list(disks._wrong("report", folder / "x", before, 0, "Traceback", met=True, named=True))
-    attempt = ended("x", found)
-    assert counted(disks.FAMILY, attempt).lost == 1
-    assert [
-        word for word in ("half written", "parts are left", "a traceback", "status 0") if word not in attempt.detail
-    ] == []
+        found = list(disks._wrong("report", folder / "x", before, 0, "Traceback", quiet=False))
+        attempt = ended("x", found)
+        assert counted(disks.FAMILY, attempt).lost == 1
+        words = ("half written", "parts are left", "a traceback", "no word of the failure", "status 0 in place of 1")
+        assert [word for word in (*words, "files are missing") if word not in attempt.detail] == []
+        quiet = [detail for _, detail in disks._wrong("report", folder / "x", before, 1, "", quiet=True)]
+        assert [word for word in ("parts are left", "no word of the failure") if word in " ".join(quiet)] == []
+        (unsaid,) = disks._wrong("report", folder / "x", contents(folder / "x"), 2, "", quiet=True)
+        assert "neither the place nor the cause" in unsaid[1] or "with room" in unsaid[1]
+
+
+def test_every_kind_of_operation_is_counted_and_fails_once(tmp_path):
+    """Whatever writes a file by the standard library is met: by its kind, at its turn, and not outside the block."""
+    (tmp_path / "old").write_text("x", encoding="utf-8")
+
+    def everything(folder):
+        folder.mkdir()
+        (folder / "sub").mkdir(exist_ok=True)
+        (folder / "sub").mkdir(exist_ok=True)  # it exists: nothing changes
+        (folder / "text").write_text("é" * 9000, encoding="utf-8")
+        with (folder / "raw").open("wb", buffering=0) as stream:
+            stream.write(b"a")
+        with open(folder / "both", "w+b") as stream:  # noqa: PTH123 -- what is counted
+            stream.write(b"abc")
+            stream.seek(0)
+            assert stream.read() == b"abc"
+            os.fsync(stream.fileno())
+        shutil.copyfile(tmp_path / "old", folder / "copy")
+        (folder / "raw").replace(folder / "replaced")
+        (folder / "copy").rename(folder / "renamed")
+        os.link(folder / "both", folder / "linked")
+        (folder / "symbolic").symlink_to(folder / "both")
+        (folder / "text").chmod(0o600)
+        os.utime(folder / "text")
+        os.truncate(folder / "text", 1)
+        (folder / "linked").unlink()
+        (folder / "absent").unlink(missing_ok=True)  # there is none: nothing changes
+        (folder / "sub").rmdir()
+
+    with striking() as struck:
+        everything(tmp_path / "0")
+    kinds = {kind for kind in KINDS if kind != "copy" or hasattr(os, "sendfile")}
+    assert set(struck.counts) == kinds
+    assert (struck.counts["mkdir"], struck.counts["unlink"], struck.counts["open"]) == (2, 1, 4)
+    turns = [(kind, number) for kind in sorted(kinds) for number in range(1, struck.counts[kind] + 1)]
+    for place, (kind, number) in enumerate(turns, 1):
+        for error in KINDS[kind]:
+            with striking(kind, number, error) as again, pytest.raises(OSError) as caught:  # noqa: PT011
+                everything(tmp_path / f"{place} {error}")
+            assert (again.met, caught.value.errno) == (True, error)
+    with striking("open", 99) as never, open(os.devnull, "w", encoding="utf-8") as stream:  # noqa: PTH123 -- what is counted
+        stream.write("x")
+    assert (never.met, sum(never.counts.values())) == (False, 0)
+    everything(tmp_path / "after")
 
 
 @POSIX
 def test_a_process_and_a_changed_frame_after_a_signal_are_counted(monkeypatch):
     """A program that changes a frame of the user, and leaves a process, is found in both."""
     monkeypatch.setattr(signals, "GONE_SECONDS", 0.5)
-    monkeypatch.setattr(signals, "_seconds_in_peace", lambda _: 1.0)
+    monkeypatch.setattr(signals, "in_peace", lambda _: signals.Peace(1.0, {}))
     words = (
         "import subprocess, sys; from pathlib import Path; root = Path(sys.argv[1]); (root / 'frames' / 'x').write_text('other');"
         "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(30)', sys.argv[1]], start_new_session=True)"
@@ -179,19 +230,75 @@ def test_a_process_and_a_changed_frame_after_a_signal_are_counted(monkeypatch):
     assert "processes are left" in attempt.detail
 
 
+def attacked(way):
+    """Return what an attack found."""
+    with new_folder() as folder:
+        return hostile.attacked(way, folder)
+
+
 @POSIX
-def test_a_hostile_target_that_passes_or_writes_elsewhere_is_counted():
-    """A target whose verdict passes, and one that changed the user's folder, are found."""
-    honest = hostile.Way("does nothing", "")
-    with new_folder() as folder:
-        attempt = hostile.attacked(honest, folder)
+@pytest.mark.parametrize(
+    ("script", "end", "told"),
+    [
+        ("raise SystemExit", ways.HARMLESS, "the attack was not made"),
+        ("did(); raise SystemExit(3)", ways.HARMLESS, "expected the state done, found crashed"),
+        ("pass", ways.UNKNOWN, "it passes ['crash', 'inputs']"),
+        ("pass", ways.tampered("request.json: "), "as tampered with, found []"),
+        ('(record / "request.json").unlink()', ways.tampered("seal.json: "), "found ['request.json: removed']"),
+        ('(record / "request.json").unlink()', ways.HARMLESS, "it is not judged like an honest run"),
+        ("pass", ways.beyond("lines"), "as beyond the limits, found []"),
+        ("pass", ways.End(refused="seal.json"), "expected an error, found a record"),
+        ("shutil.rmtree(record)", ways.HARMLESS, "expected a record, found no record"),
+        ("pass", ways.STRAYS, "expected the reason 'outlived the target and were ended'"),
+        ("did(); raise SystemExit(3)", ways.End(("crashed",)), "expected that [] fail, found ['crash']"),
+    ],
+)
+def test_a_hostile_target_whose_run_ends_otherwise_is_counted(script, end, told):
+    """An attack that did nothing, and another readable end than the stated one, are let in."""
+    attempt = attacked(ways.Way("x", script, end))
     assert counted(hostile.FAMILY, attempt).let_in == 1
-    assert "it passes" in attempt.detail
-    writing = hostile.Way("writes elsewhere", '(user / "letter.txt").write_bytes(b"x")', hostile.TRUE)
-    with new_folder() as folder:
-        attempt = hostile.attacked(writing, folder)
+    assert told in attempt.detail
+
+
+@POSIX
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ('(user / "letter.txt").write_bytes(b"x")', "the folder user é changed"),
+        ('(user.parent / "checkout" / "letter.txt").unlink()', "the folder checkout changed"),
+        ('(user.parent / "earlier outputs" / "tmp").chmod(0o700)', "the folder earlier outputs changed"),
+        ('(neighbour / "events-1.jsonl").write_bytes(b"")', "the record of an earlier run changed"),
+    ],
+)
+def test_a_hostile_target_that_writes_elsewhere_is_counted(script, told):
+    """What is the user's, and what was sealed before, stays byte for byte."""
+    attempt = attacked(ways.Way("x", script, ways.HARMLESS))
     assert counted(hostile.FAMILY, attempt).lost == 1
-    assert "letter.txt" in attempt.detail
+    assert told in attempt.detail
+
+
+@POSIX
+def test_what_a_hostile_target_leaves_for_the_next_run_is_counted(monkeypatch):
+    """A change of an earlier record must be seen, and the next run must be judged like an honest one."""
+    attempt = attacked(ways.Way("x", "pass", ways.HARMLESS, strikes_neighbour=True))
+    assert "the record of an earlier run was changed, and is read as it is" in attempt.detail
+    frames = '(user.parent / "frames" / "é 0.fits").write_bytes(b"x")'
+    attempt = attacked(ways.Way("x", frames, ways.HARMLESS))
+    assert "the folder frames changed" in attempt.detail
+    assert "the next run was refused" in attempt.detail
+    monkeypatch.setattr("harness.session.integrity.read_intact", lambda *_, **__: None)
+    attempt = attacked(ways.Way("x", f"{ways.FORGED}forge('../../session.json', {{}})", ways.HARMLESS))
+    assert "a session that the target wrote is read" in attempt.detail
+
+
+def test_every_hostile_way_states_its_end():
+    """Each end of the table belongs to a way, and each kind of end is stated by some way."""
+    names = {way.name for way in ways.WAYS}
+    assert set(ways.ENDS) <= names
+    assert set(ways.LIMITED) <= names
+    ends = [way.end for way in ways.WAYS]
+    assert [kind for kind in ("refused", "tampered", "beyond", "fails") if not any(getattr(e, kind) for e in ends)] == []
+    assert {end.judged for end in ends} == {"like an honest run", "unknown", "failed"}
 
 
 # The command

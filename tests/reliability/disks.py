@@ -21,6 +21,7 @@ from typing import NoReturn
 
 from harness.commands.main import main
 from harness.language.message import SaidError
+from harness.record.request import Request
 from tests.faults import NAMES, contents
 from tests.reliability.operations import KINDS, striking
 from tests.reliability.tally import LET_IN, LOST, Attempt, Family, ended
@@ -30,8 +31,8 @@ CAUSES = {**NAMES, errno.EACCES: "you may not write", errno.EPERM: "you may not 
 """What the message says for each error."""
 QUIET = ("unlink", "rmdir", "rights", "times", "link")
 """What may fail without a word, if all files are as in peace: an old file that stays, its rights, or a second name of one."""
-VOLUME_EVERY, OTHER_USER_EVERY = 10, 25
-"""Every which attempt is made on a real volume, and as another user without rights in the folder."""
+EVERY = 8
+"""Every which attempt is made on a real volume, or as another user without rights in the folder, in turn."""
 OTHER_WAYS = ("on a volume", "by another user")
 MEBIBYTE = 2**20
 NOBODY = 65534
@@ -46,12 +47,19 @@ event("PHASE_UPDATE", "1")
 def _run(folder: Path) -> str:
     """Make a run in a folder; return the reason in its seal. Its record is whole, or an error says why there is none."""
     from harness.run.runner import make_run
-    from tests.runs_ import command
 
-    record = make_run(command(folder / "frames", RUN), folder / "run", folder / "frames", grace=0.5)
+    record = make_run(_request(folder), folder / "run", folder / "frames", grace=0.5)
     assert record.seal is not None, "a run without a seal was returned"
     assert not record.damage, record.damage
     return record.seal.reason
+
+
+@cache
+def _request(folder: Path) -> Request:
+    """Write the frames of a run, and return its request."""
+    from tests.runs_ import command
+
+    return command(folder / "frames", RUN)
 
 
 def _case(folder: Path) -> list[str | Path]:
@@ -77,14 +85,15 @@ def attempt(number: int, seed: int, folder: Path) -> Attempt:
     """Make the fault of this number."""
     chance = random.Random(f"{seed}.{number}")
     place = folder / "été"
-    action = NAMES_OF_ACTIONS[number // VOLUME_EVERY % len(NAMES_OF_ACTIONS)]
-    if number % VOLUME_EVERY == 3:
-        return on_volume(action, chance, place)
-    if number % OTHER_USER_EVERY == 5:
-        return as_another_user(NAMES_OF_COMMANDS[number // OTHER_USER_EVERY % len(NAMES_OF_COMMANDS)], place)
+    turn, slot = divmod(number, EVERY)
+    if slot == EVERY - 1:
+        on_disk, which = turn % 2 == 0, turn // 2
+        if on_disk:
+            return on_volume(NAMES_OF_ACTIONS[which % len(NAMES_OF_ACTIONS)], chance, place)
+        return as_another_user(NAMES_OF_COMMANDS[which % len(NAMES_OF_COMMANDS)], place)
     known = points(seed)
-    turn = number // len(known)
-    action, kind, operation = known[number % len(known)]
+    turn, index = divmod(turn * (EVERY - 1) + slot, len(known))
+    action, kind, operation = known[index]
     errors = KINDS[kind]
     return faulty(action, kind, operation, errors[(operation + seed + turn) % len(errors)], place)
 
@@ -172,10 +181,9 @@ def _half_written(
 
 
 def _prepared(folder: Path) -> dict[str, str]:
-    from tests.runs_ import frames_in
-
     shutil.copytree(_sessions(), folder)
-    frames_in(folder / "frames")
+    _request.cache_clear()
+    _request(folder)
     for old in ("dod.md", "c.json", "c.html"):
         (folder / old).write_text("old", encoding="utf-8")
     return contents(folder)
@@ -219,7 +227,8 @@ def peace(action: str) -> Peace:
 def _ended(action: str, folder: Path) -> tuple[int, str]:
     """Do what an action does; return its status, and what it said."""
     if action == "a run":
-        shutil.rmtree(folder / "run", ignore_errors=True)
+        if (folder / "run").exists():
+            shutil.rmtree(folder / "run")
         try:
             return 0, _run(folder)
         except (SaidError, OSError) as error:
@@ -322,7 +331,7 @@ FAMILY = Family(
     "operations that fail, full and read-only volumes",
     attempt,
     short=len(NAMES_OF_ACTIONS),
-    long=600,
+    long=640,
     block=50,
     seconds=120.0,
     groups=(*NAMES_OF_ACTIONS, *OTHER_WAYS),

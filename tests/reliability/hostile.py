@@ -51,9 +51,10 @@ def attempt(number: int, seed: int, folder: Path) -> Attempt:
 def attacked(way: Way, root: Path, pause: float = 0.0) -> Attempt:
     """Run a target that attacks in a way, and look at its end and at what is left."""
     from harness.record.request import RunLimits
+    from harness.session.run_matrix import RUNS
     from tests.runs_ import command
 
-    frames, runs, proof = root / "frames", root / "sessions" / "s" / "runs", root / "did"
+    frames, runs, proof = root / "frames", root / "sessions" / "s" / RUNS, root / "did"
     for name in OWN:
         replacing.users_folder(root / name)
     neighbour = older_record(runs, "pair-run_end")
@@ -71,7 +72,7 @@ def attacked(way: Way, root: Path, pause: float = 0.0) -> Attempt:
     wrong += _left_behind(root, before, source)
     wrong += _of_neighbour(way, neighbour, older)
     wrong += _of_session(runs.parent)
-    for place in (runs / "next", root / "sessions" / "t" / "runs" / "subject-per_tile"):
+    for place in (runs / "next", root / "sessions" / "t" / RUNS / "subject-per_tile"):
         wrong += _of_next(honest, place, frames)
     _remove(root / "sessions")
     return ended(way.name, wrong, way.part)
