@@ -3,12 +3,16 @@
 The long profile is the command ``python -m tests.reliability --long``.
 """
 
+import hashlib
 import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from harness.language.message import SaidError, say
+from harness.verdict import Outcome, Verdict
 from tests.faults import contents
 from tests.reliability import bits, disks, document, fuzz, hostile, pool, signals, tally, ways
 from tests.reliability.__main__ import main
@@ -89,42 +93,131 @@ def counted(family, attempt):
     return family.counted(SEED, [(0, attempt)])
 
 
+def planted(folder, read, **more):
+    """Return a reader of a file with the text ``fail``, with its answer to the good file."""
+
+    def make(place):
+        place.mkdir(exist_ok=True)
+        (place / "x").write_bytes(b"fail")
+        return place / "x"
+
+    return fuzz.prepared(fuzz.Reader("x", make, read, **more), make(folder), "1", twice=False)
+
+
 def test_a_reader_that_raises_an_error_of_python_is_counted(tmp_path):
     """A reader that lets a KeyError through is let in, and so is one whose error has no sentence."""
 
-    def make(folder):
-        (folder / "x").write_bytes(b"good")
-        return folder / "x"
-
     def read(path):
-        if path.read_bytes() != b"good":
+        if path.read_bytes() == b"bad":
             raise KeyError("x")
+        if path.read_bytes() == b"mute":
+            raise SaidError
+        return 1
 
-    given = fuzz.prepared(fuzz.Reader("x", make, read), make(tmp_path), "1", twice=False)
+    given = planted(tmp_path, read)
     attempt = fuzz.read_damaged(given, "x", b"bad")
     assert counted(fuzz.FAMILY, attempt).let_in == 1
     assert "KeyError" in attempt.detail
-    assert fuzz.read_damaged(given, "x", b"good") == Attempt("x")
+    assert "without a sentence" in fuzz.read_damaged(given, "x", b"mute").detail
+    assert fuzz.read_damaged(given, "x", b"fail").kind == ""
+
+
+def verdict_of(path):
+    """Answer with the verdict that a file has in words."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return [Verdict("holes", Outcome.PASS if text == "pass" else Outcome.FAIL, say("x"))]
+
+
+def test_a_reader_that_changes_a_verdict_in_silence_is_counted(tmp_path):
+    """The same answer as for the good file is harmless; another one without a word is let in, and one with a word is not."""
+    faulty = planted(tmp_path, verdict_of)
+    attempt = fuzz.read_damaged(faulty, "x", b"pass")
+    assert counted(fuzz.FAMILY, attempt).let_in == 1
+    assert "another answer than that for the good file" in attempt.detail
+    assert fuzz.read_damaged(faulty, "x", b"fail, with more").kind == ""
+    honest = planted(tmp_path, verdict_of, noted=lambda answer: answer[0].outcome is Outcome.PASS)
+    assert fuzz.read_damaged(honest, "x", b"pass").kind == ""
+
+    def refusing(path):
+        if path.read_bytes() != b"fail":
+            raise SaidError(say("expected fail"))
+        return 1
+
+    assert fuzz.read_damaged(planted(tmp_path, refusing), "x", b"pass").kind == ""
+
+
+def test_an_input_that_passes_more_after_its_damage_is_counted(tmp_path):
+    """Another input may have another answer, but damage must not let a check pass that did not."""
+    given = planted(tmp_path, verdict_of, own="an input")
+    assert "passes ['holes']" in fuzz.read_damaged(given, "x", b"pass").detail
+    other = planted(tmp_path, lambda path: path.stat().st_size, own="an input")
+    assert fuzz.read_damaged(other, "x", b"12345").kind == ""
+
+
+def test_the_answer_to_the_good_file_is_taken_before_any_damage(tmp_path):
+    """A reader that remembers its last file can't make the good answer out of a damaged one."""
+    seen = []
+
+    def read(path):
+        seen.append(path.read_bytes())
+        return len(seen)
+
+    given = planted(tmp_path, read)
+    assert (seen, given.answer) == ([b"fail"], 1)
+    assert fuzz.read_damaged(given, "x", b"fail ").kind == LET_IN
+
+
+def test_answers_are_compared_by_their_content():
+    """Arrays, numbers, sets and dataclasses differ if a part of them does; two folders of one name do not."""
+    one = {"a": np.zeros((2, 3)), "b": [1, (2.0, {"x"})], "c": Attempt("x"), "d": Path("one/x")}
+    same = {"d": Path("two/x"), "c": Attempt("x"), "b": [1, (2.0, {"x"})], "a": np.zeros((2, 3))}
+    assert fuzz.plain(one) == fuzz.plain(same)
+    for name, other in {"a": np.ones((2, 3)), "b": [1, (2.0, {"y"})], "c": Attempt("y"), "d": Path("y")}.items():
+        assert fuzz.plain({**one, name: other}) != fuzz.plain(one)
+    assert fuzz.plain(True) != fuzz.plain(1)
+    assert fuzz.plain(np.zeros(2)) != fuzz.plain(np.zeros(2, np.float32))
+
+
+def a_block(name):
+    """Return the damaged files of a reader."""
+    return fuzz._prepared(next(n for n, reader in enumerate(fuzz.READERS) if reader.name == name), SEED)
 
 
 def test_a_damaged_record_that_passes_is_counted(monkeypatch):
     """If the damage of a record were not found, its verdicts would pass."""
-    block = next(n for n, reader in enumerate(fuzz.READERS) if reader.name == "left")
-    given = fuzz._prepared(block, SEED)
-    assert fuzz.read_damaged(given, "x", given.good + b"\n", 1) == Attempt("x")
-    monkeypatch.setattr("harness.record.reader.damage_of", lambda *_: (), raising=False)
+    given = a_block("left")
+    assert fuzz.read_damaged(given, "x", given.good + b"\n", 1).kind == ""
     monkeypatch.setattr(fuzz, "_passed", lambda _: ["cache"])
-    assert counted(fuzz.FAMILY, fuzz.read_damaged(given, "x", given.good + b"\n", 1)).let_in == 1
+    attempt = fuzz.read_damaged(given, "x", given.good + b"\n", 1)
+    assert counted(fuzz.FAMILY, attempt).let_in == 1
+    assert "a damaged record passes ['cache']" in attempt.detail
 
 
-def test_a_changed_file_that_its_session_does_not_name_is_counted(monkeypatch):
-    """The session of a damaged file must name it."""
-    block = next(n for n, reader in enumerate(fuzz.READERS) if reader.name == "session")
-    given = fuzz._prepared(block, SEED)
-    assert fuzz.read_damaged(given, "x", given.good + b"\n", 0) == Attempt("x")
+def test_a_changed_session_that_nothing_names_is_counted(monkeypatch):
+    """The session of a damaged file must name it; without that, what it concludes shows that a verdict was changed."""
+    given = a_block("session")
+    better = given.good.replace(b'"fail"', b'"pass"')
+    assert better != given.good
+    assert fuzz.read_damaged(given, "x", better).kind == ""
     monkeypatch.setattr("harness.session.integrity._differs", lambda *_: [])
     monkeypatch.setattr("harness.session.integrity._new", lambda *_: [])
-    assert counted(fuzz.FAMILY, fuzz.read_damaged(given, "x", given.good + b"\n", 0)).unseen == 1
+    assert counted(fuzz.FAMILY, fuzz.read_damaged(given, "x", given.good + b"\n")).unseen == 1
+    digest = hashlib.sha256(better).hexdigest()
+    monkeypatch.setattr("harness.session.integrity._read", lambda _: {"session.json": digest})
+    attempt = fuzz.read_damaged(given, "x", better)
+    assert counted(fuzz.FAMILY, attempt).let_in == 1
+    assert "the session concludes something else" in attempt.detail
+
+
+def test_every_reader_outside_a_session_says_why_it_may_answer_otherwise():
+    """A reason that is not needed would hide a finding: files of a session have none."""
+    own = {reader.name for reader in fuzz.READERS if reader.own}
+    assert "share" not in own
+    assert "copy of the target" not in own
+    for name in ("session", "acceptance", "signature", "release", "sign-off", "events-1"):
+        given = a_block(name)
+        assert given.concluded
+        assert name not in own
 
 
 def test_a_flipped_bit_that_nothing_finds_is_counted(tmp_path):
@@ -137,6 +230,35 @@ def test_a_flipped_bit_that_nothing_finds_is_counted(tmp_path):
     assert path.read_bytes() == b"abc"
     seeing = bits.Kept("x", lambda root: root, lambda _: ["x"])
     assert bits.flipped(seeing, tmp_path, path, 1, 0).kind == ""
+
+
+def test_changes_that_are_found_before_there_are_any_prove_nothing(monkeypatch):
+    """A folder that its own command refuses unchanged would let every flipped bit look found."""
+    monkeypatch.setitem(bits.KEPT, "x", bits.Kept("x", lambda root: root, lambda _: ["x"]))
+    with pytest.raises(AssertionError, match="before there are any"):
+        bits._made("x")
+
+
+@pytest.mark.parametrize("name", sorted(bits.KEPT))
+def test_a_flipped_bit_of_each_kept_folder_is_seen(name):
+    """Sessions that are whole, signed, merged, with a killed run, or killed; what a key signed; records; copies of the target."""
+    if name in bits.NEEDS_SSH and shutil.which("ssh-keygen") is None:
+        pytest.skip("ssh-keygen is not installed: no key can sign")
+    kept, folder = bits.KEPT[name], bits._made(name)
+    names = {path.name for path in folder.rglob("*") if path.is_file() and bits._rests(kept, path, folder)}
+    wanted = {
+        "session": {"session.json", "accepted.json", "signoff.json", "release.json", "gw0.json", "thresholds.toml"},
+        "session with a killed run": {"request.json", "events-1.jsonl", "integrity.json"},
+        "session signed with a key": {"signoff.json", "signoff.json.sig"},
+        "what a key signed": {"signoff.json", "signoff.json.sig", "session.json", "report.html", "seal.json"},
+        "merged session": {"session.json", "thresholds.toml"},
+        "session that was killed": {"gw0.json", "started.json", "seal.json"},
+    }
+    assert wanted.get(name, set()) <= names
+    for path in (path for path in sorted(folder.rglob("*")) if path.name in wanted.get(name, set())):
+        if bits._rests(kept, path, folder):
+            attempt = bits.flipped(kept, folder, path, path.stat().st_size // 2, 0)
+            assert (attempt.kind, attempt.detail) == ("", ""), attempt.what
 
 
 def test_an_older_file_that_a_failing_command_cuts_off_is_counted(monkeypatch):
@@ -297,7 +419,9 @@ def test_every_hostile_way_states_its_end():
     assert set(ways.ENDS) <= names
     assert set(ways.LIMITED) <= names
     ends = [way.end for way in ways.WAYS]
-    assert [kind for kind in ("refused", "tampered", "beyond", "fails") if not any(getattr(e, kind) for e in ends)] == []
+    assert [
+        kind for kind in ("refused", "tampered", "beyond", "fails") if not any(getattr(e, kind) for e in ends)
+    ] == []
     assert {end.judged for end in ends} == {"like an honest run", "unknown", "failed"}
 
 
@@ -346,9 +470,7 @@ def toy(monkeypatch):
         group = "odd 7" if number == 7 else ("even", "odd")[number % 2]
         return Attempt("x", *wrong, skipped="no root" if number == 2 else "", group=group)
 
-    family = Family(
-        "toy", "attempts of a test", attempt, short=4, long=10, block=2, groups=("even", "odd", "odd 7")
-    )
+    family = Family("toy", "attempts of a test", attempt, short=4, long=10, block=2, groups=("even", "odd", "odd 7"))
 
     def in_pool(family, blocks, seed, *, on_block, **_):
         for block in blocks:

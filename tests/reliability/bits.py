@@ -1,7 +1,8 @@
 """Flip single bits of everything that a decision rests on, in every kind of folder that the harness keeps.
 
-These are sessions (with sign-off and acceptance, merged, with a killed run, killed themselves), what an SSH signature binds, records,
-and copies of the target. `phase3 verify` names the file every time, or a command refuses it: a flipped bit is never unseen.
+These are sessions (with sign-off and acceptance, merged, with a killed run, killed themselves), what an SSH signature binds,
+records, and copies of the target. `phase3 verify` names the file every time, or a command refuses it: a flipped bit is never
+unseen.
 """
 
 import contextlib
@@ -217,7 +218,9 @@ def attempt(number: int, seed: int, _folder: Path) -> Attempt:
         return Attempt(kept.name, skipped="ssh-keygen is not installed: no key can sign", group=kept.name)
     folder = _made(kept.name)
     chance = random.Random(f"{seed}.{number}")
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.stat().st_size and _rests(kept, path, folder))
+    files = sorted(
+        path for path in folder.rglob("*") if path.is_file() and path.stat().st_size and _rests(kept, path, folder)
+    )
     # Each file has its turn; most bits are in the large ones, of which another bit is chosen every time.
     path = files[(number // len(TURN)) % len(files)] if number % 2 else chance.choice(files)
     place, bit = chance.randrange(path.stat().st_size), chance.randrange(8)

@@ -1,7 +1,8 @@
 """Let operations on files fail, and fill volumes: older files stay, nothing is half written, and the end says so.
 
-A run in peace counts the operations of each command by their kind; `points` lists them, and each is made to fail. The status is not
-that of a pass unless all was written as in peace, no part is left, and the same command, started again with room, ends as in peace.
+A run in peace counts the operations of each command by their kind; `points` lists them, and each is made to fail. The status is
+not that of a pass unless all was written as in peace, no part is left, and the same command, started again with room, ends as in
+peace.
 """
 
 import contextlib

@@ -24,8 +24,8 @@ WORDS = """
 - *Let in*: something wrong passed or had an effect outside its record; or an error of Python, a process that was left, no answer
   within the limit (30 s for a file), or more than 600 MiB of memory.
 - *Unseen*: a changed file that no command names.
-- *Parts*: the readers, commands, programs, folders or ways of a family that were tried. An attempt that was skipped, or not reached,
-  is in no number but that of the skipped ones. An attempt that gave no answer, or ended its process, was tried, and is a finding.
+- *Parts*: the readers, commands, programs, folders or ways of a family that were tried. An attempt that was skipped counts
+  as skipped only, and one that was not reached not at all. One that gave no answer, or ended its process, is a finding.
 
 """
 
@@ -114,9 +114,7 @@ def _made(store: Store) -> str:
     )
     when = f"from {store.first} to {store.last}" if store.first else "never"
     hours = store.seconds / 3600
-    return (
-        f"Made {when} at commit {commit() or 'unknown'} with seed {store.seed}, {versions}. The attempts took {hours:.1f} h.\n\n"
-    )
+    return f"Made {when} at commit {commit() or 'unknown'} with seed {store.seed}, {versions}. They took {hours:.1f} h.\n\n"
 
 
 def _skipped(tallies: list[Tally]) -> str:
@@ -124,7 +122,8 @@ def _skipped(tallies: list[Tally]) -> str:
         f"- {tally.family}: {count:,}, {why}." for tally in tallies for why, count in sorted(tally.skipped.items())
     ]
     return (
-        "## Skipped here\n\n" + ("\n".join(lines) or "Nothing.")
+        "## Skipped here\n\n"
+        + ("\n".join(lines) or "Nothing.")
         + ("\n\n[limitations.md](limitations.md) says what can't be tried on this system at all.\n\n")
     )
 

@@ -1,7 +1,7 @@
 """Run targets that attack the harness: nothing outside the record changes, no process is left, and each run ends as it has to.
 
-`tests.reliability.ways` lists the ways, each with its end. After each, an honest run of the same session and one of the next session
-must be judged as if nothing had happened.
+`tests.reliability.ways` lists the ways, each with its end. After each, an honest run of the same session and one of the next
+session must be judged as if nothing had happened.
 """
 
 import os

@@ -1,7 +1,7 @@
 """Count every operation that writes in a folder, by its kind, and let one of them fail as a full or broken disk does.
 
-The operations are those of `open`, `io.open` (which `Path.open` calls) and `os`, which `shutil` and `pathlib` call in turn. What an
-open file writes counts when it reaches the system.
+The operations are those of `open`, `io.open` (which `Path.open` calls) and `os`, which `shutil` and `pathlib` call in turn. What
+an open file writes counts when it reaches the system.
 """
 
 import builtins
@@ -186,7 +186,9 @@ def striking(kind="", number=0, error=errno.ENOSPC):
         else _wrapped(operations, real, _FUNCTIONS[name])
         for place, name, real in before
     ]
-    known = [(getattr(os, name), real, other) for name in _SETS for (_, _, real), other in zip(before, new, strict=True)]
+    known = [
+        (getattr(os, name), real, other) for name in _SETS for (_, _, real), other in zip(before, new, strict=True)
+    ]
     for supported, real, other in known:
         if real in supported:
             supported.add(other)
@@ -199,4 +201,3 @@ def striking(kind="", number=0, error=errno.ENOSPC):
             setattr(place, name, real)
         for supported, _, other in known:
             supported.discard(other)
-

@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import psutil
 
@@ -160,9 +160,7 @@ def _wrong(program, root, older, before, source, *, name, status, spent) -> Iter
         folder = _session_in(root)
         yield from wrong_session(folder, in_peace(SESSION).verdicts)
         argv = [*argv, *_resuming(folder)]
-    again = subprocess.run(
-        argv, cwd=ROOT, env=_environment(), capture_output=True, text=True, timeout=600, check=False
-    )
+    again = subprocess.run(argv, cwd=ROOT, env=_environment(), capture_output=True, text=True, timeout=600, check=False)
     if again.returncode not in program.statuses:
         yield LET_IN, f"started again, it ended with {again.returncode}: {(again.stdout + again.stderr)[-300:]}"
     if program.name == SESSION:
@@ -187,7 +185,8 @@ def _session_in(root: Path) -> Path | None:
 def _resuming(folder: Path | None) -> list[str]:
     """Return the option that resumes a session, as its messages say; none if it had not begun, or is whole."""
     from harness.language.message import SaidError
-    from harness.session.integrity import FILE, SESSION as CONCLUDED
+    from harness.session.integrity import FILE
+    from harness.session.integrity import SESSION as CONCLUDED
     from harness.session.model import read_session
     from harness.session.shares import STARTED
 
@@ -219,7 +218,8 @@ def verdicts(folder: Path) -> dict[str, str]:
 def wrong_session(folder: Path | None, peace: Mapping[str, str], *, whole: bool = False) -> Iterator[tuple[str, str]]:
     """Yield what is wrong about a session and its reports. With ``whole`` it must have ended like one that was not disturbed."""
     from harness.language.message import SaidError
-    from harness.session.integrity import FILE, SESSION as CONCLUDED, VIEWS, check
+    from harness.session.integrity import FILE, VIEWS, check
+    from harness.session.integrity import SESSION as CONCLUDED
 
     if folder is None or not (folder / CONCLUDED).exists():
         if whole:
@@ -250,8 +250,8 @@ def _is_whole(path: Path) -> bool:
     content = path.read_bytes().strip()
     if path.suffix == ".xml":
         try:
-            ElementTree.fromstring(content)
-        except ElementTree.ParseError:
+            ET.fromstring(content)
+        except ET.ParseError:
             return False
     return content.endswith(b"</html>") if path.suffix == ".html" else bool(content)
 

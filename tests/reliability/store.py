@@ -21,7 +21,7 @@ from tests.reliability.families import FAMILIES
 from tests.reliability.tally import Tally
 
 FORMAT = "phase3-reliability/2"
-OWN = ("mutations.py", "readers.py", "hostile.py", "faults.py", "reliability")
+OWN = ("mutations.py", "readers.py", "program_readers.py", "hostile.py", "faults.py", "reliability")
 """The files and folders of ``tests`` that decide what is attacked, beside the harness's own source."""
 
 

@@ -19,7 +19,7 @@ Judged = Literal["like an honest run", "unknown", "failed"]
 class End:
     """How the run of a way has to end, exactly.
 
-    ``states`` are those of its seal that are right. ``reason`` and ``beyond`` are parts of the sentences there; without ``beyond``
+    ``states`` are those of its seal that are right. ``reason`` and ``beyond`` are parts of its sentences; without ``beyond``
     there must be none. ``tampered`` are the starts of entries that the seal must name; without them there must be none.
     ``judged`` is what all checks say, and ``fails`` the checks that fail. With ``refused`` no record is returned, and the error
     has these words.
@@ -65,8 +65,8 @@ def at_limit(part: str) -> End:
 class Way:
     """How a target attacks: a script, the end that its run must have, and what it does to the record of an earlier run.
 
-    The script may use `user`, the folder of a user, `guard`, the process of its guard, and `neighbour`, the record of an earlier run
-    of the same session. It calls `did` when the attack is made, or just before, if the attack ends it.
+    The script may use `user`, the folder of a user, `guard`, the process of its guard, and `neighbour`, the record of an earlier
+    run of the same session. It calls `did` when the attack is made, or just before, if the attack ends it.
     """
 
     name: str
@@ -256,7 +256,11 @@ for n, name in enumerate(("a\\nb", "\\x1b[2J", "\\u202egpj", "-rf", "a\\rb", " "
 outputs.chmod(0)""",
     "takes memory": "did(); kept = [b'x' * 10_000_000 for _ in range(60)]; time.sleep(60)",
     "takes room": "did()\nfor n in range(60): (outputs / f'{n}.npy').write_bytes(b'x' * 1_000_000); time.sleep(0.02)",
-    "takes processes": 'for _ in range(12): subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", str(record)])\ndid(); time.sleep(60)',
+    "takes processes": """
+for _ in range(12):
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", str(record)])
+did()
+time.sleep(60)""",
 }
 LIMITED = {
     "takes memory": ("memory", 200_000_000),
@@ -309,22 +313,19 @@ NEIGHBOURS = {
 """A target has the rights of its user, and can do this. The seal of the earlier run must show it."""
 
 ENDS = {
-    **{name: GUARD_STOPPED for name in ("stops its guard", "stops its guard and ends")},
+    **dict.fromkeys(("stops its guard", "stops its guard and ends"), GUARD_STOPPED),
     "stops and continues its guard": replace(TIMED_OUT, states=("timed out", "killed"), reason="so "),
-    **{
-        name: GUARD_ENDED
-        for name in ("kills its guard", "asks its guard to end", "interrupts its guard")
-    },
+    **dict.fromkeys(("kills its guard", "asks its guard to end", "interrupts its guard"), GUARD_ENDED),
     # A guard that was started with `nohup` ignores this signal.
     "hangs up on its guard": End(("killed", "timed out"), "Expected the target to end"),
-    **{
-        name: TIMED_OUT
-        for name in (
+    **dict.fromkeys(
+        (
             *("slows its guard down", "stops itself", "stops its group", "ignores every signal"),
             *("answers in the place of its guard", "floods the pipe of its guard", "sleeps with closed files"),
             *("prints without an end", "prints one line without an end"),
-        )
-    },
+        ),
+        TIMED_OUT,
+    ),
     **{name: STRAYS for name in PROCESSES if name != "sleeps with closed files"},
     **{
         name: tampered(f"{file}: {what}")
@@ -347,22 +348,21 @@ ENDS = {
     },
     "replaces all by a late process": tampered("seal.json: "),
     "writes its own samples": tampered("disk.jsonl: other lines", "process.jsonl: other lines"),
-    **{
-        name: UNKNOWN
-        for name in (
+    **dict.fromkeys(
+        (
             *("writes events of the future", "says hello ten times", "hides its last line", "writes a long line"),
             *("writes lines that are no JSON", "writes numbers beyond all limits"),
-        )
-    },
+        ),
+        UNKNOWN,
+    ),
     "writes a million lines": beyond("more than 1,000,000 lines"),
     "makes an endless mosaic": beyond("outputs/zemosaic_MT1_R2.fits has 1.1 TB"),
     "makes folders a thousand deep": beyond("folders more than 64 deep"),
     "makes a mosaic that declares a billion axes": UNMEASURED,
     "makes a mosaic of a terabyte": UNMEASURED,
-    **{
-        name: NO_MOSAIC
-        for name in ("makes pipes of its caches", "makes a device of its mosaic", "links its mosaic to the user's file")
-    },
+    **dict.fromkeys(
+        ("makes pipes of its caches", "makes a device of its mosaic", "links its mosaic to the user's file"), NO_MOSAIC
+    ),
     "takes memory": at_limit("its memory reached"),
     "takes room": at_limit("the bytes of its files reached"),
     "takes processes": at_limit("the number of its processes reached"),
