@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.reliability import bits, disks, document, fuzz, hostile, pool, signals, tally
+from tests.reliability import bits, disks, document, fuzz, hostile, pool, signals, tally, ways
 from tests.reliability.__main__ import main
 from tests.reliability.families import FAMILIES
 from tests.reliability.pool import in_order, new_folder

@@ -97,7 +97,7 @@ def _prepare_recording(root: Path) -> None:
 
 def _argv_recording(root: Path) -> list[str]:
     user = [sys.executable, str(root / "home" / "lance moi.py")]
-    words = ["--lang", "en", "record", "--dir", str(root / "records"), "--", *user]
+    words = ["--lang", "en", "record", "--dir", str(root / _free(root, "records")), "--", *user]
     return [sys.executable, "-m", "harness.commands.main", *words]
 
 
