@@ -58,6 +58,8 @@ class Program:
     argv: Callable[[Path], list[str]]
     users: Callable[[Path], list[Path]]
     statuses: tuple[int, ...]
+    outputs: str = ""
+    """The output folder of the user's own program, which a program that was stopped leaves half done."""
 
 
 def make_one(root: str, name: str) -> None:
@@ -114,6 +116,7 @@ PROGRAMS = {
         _argv_recording,
         lambda root: [root / "home" / "mes images", root / "home" / "ze mosaïc"],
         (3,),
+        outputs="home/sortie",
     ),
     "a session": Program("a session", lambda root: root.mkdir(exist_ok=True), _argv_session, lambda _: [], (0,)),
 }
@@ -160,6 +163,8 @@ def _wrong(program, root, older, before, source, *, name, status, spent) -> Iter
         folder = _session_in(root)
         yield from wrong_session(folder, in_peace(SESSION).verdicts)
         argv = [*argv, *_resuming(folder)]
+    if program.outputs:
+        shutil.rmtree(root / program.outputs, ignore_errors=True)  # or the next start would be judged with old tiles
     again = subprocess.run(argv, cwd=ROOT, env=_environment(), capture_output=True, text=True, timeout=600, check=False)
     if again.returncode not in program.statuses:
         yield LET_IN, f"started again, it ended with {again.returncode}: {(again.stdout + again.stderr)[-300:]}"
