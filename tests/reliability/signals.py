@@ -157,21 +157,9 @@ def _wrong(program, root, older, before, source, *, name, status, spent) -> Iter
         yield LET_IN, f"processes are left: {found}"
     yield from _wrong_files(program, root, older, before, source)
     sealed = _sealed(root)
-    argv = program.argv(root)
-    folder = None
     if program.name == SESSION:
-        folder = _session_in(root)
-        yield from wrong_session(folder, in_peace(SESSION).verdicts)
-        argv = [*argv, *_resuming(folder)]
-    if program.outputs:
-        shutil.rmtree(root / program.outputs, ignore_errors=True)  # or the next start would be judged with old tiles
-    again = subprocess.run(argv, cwd=ROOT, env=_environment(), capture_output=True, text=True, timeout=600, check=False)
-    if again.returncode not in program.statuses:
-        yield LET_IN, f"started again, it ended with {again.returncode}: {(again.stdout + again.stderr)[-300:]}"
-    if program.name == SESSION:
-        yield from wrong_session(_session_in(root), in_peace(SESSION).verdicts, whole=True)
-        if folder is not None and _resuming(folder) and _session_in(root) != folder:
-            yield LOST, "a session was not resumed, but begun again"
+        yield from wrong_session(_session_in(root), in_peace(SESSION).verdicts)
+    yield from _wrong_again(program, root)
     now = _sealed(root)
     if any(now.get(path) != digest for path, digest in sealed.items()):
         yield LOST, "a record that was sealed before is another after the next start"
@@ -179,6 +167,24 @@ def _wrong(program, root, older, before, source, *, name, status, spent) -> Iter
     if found:
         yield LET_IN, f"processes are left after the next start: {found}"
     yield from _wrong_files(program, root, older, before, source)
+
+
+def _wrong_again(program: Program, root: Path) -> Iterator[tuple[str, str]]:
+    """Start a program again, a session where it was stopped, and yield what is wrong about its end."""
+    argv, folder = program.argv(root), None
+    if program.name == SESSION:
+        folder = _session_in(root)
+        argv = [*argv, *_resuming(folder)]
+    if program.outputs:
+        shutil.rmtree(root / program.outputs, ignore_errors=True)  # or the next start would be judged with old tiles
+    again = subprocess.run(argv, cwd=ROOT, env=_environment(), capture_output=True, text=True, timeout=600, check=False)
+    if again.returncode not in program.statuses:
+        yield LET_IN, f"started again, it ended with {again.returncode}: {(again.stdout + again.stderr)[-300:]}"
+    if program.name == SESSION:
+        now = _session_in(root)
+        yield from wrong_session(now, in_peace(SESSION).verdicts, whole=True)
+        if folder is not None and argv[-1].startswith("--phase3-resume") and now != folder:
+            yield LOST, "a session was not resumed, but begun again"
 
 
 def _session_in(root: Path) -> Path | None:
