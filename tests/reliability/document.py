@@ -105,7 +105,7 @@ def _parts(tallies: list[Tally]) -> str:
         + "."
         for tally in tallies
     ]
-    return "## Parts\n\nHow many attempts were tried on each part.\n\n" + "\n".join(lines) + "\n\n"
+    return "## Parts\n\nHow many attempts were tried on each part.\n\n" + "\n".join(lines) + "\n"
 
 
 def _made(store: Store) -> str:
@@ -130,13 +130,15 @@ def _skipped(tallies: list[Tally]) -> str:
 
 def _listed(findings: list[Finding]) -> str:
     if not findings:
-        return "## Findings\n\nNone.\n"
+        return "## Findings\n\nNone.\n\n"
     lines = [
         f"- `{finding.repeat}`: {finding.kind}. {_plain(finding.what)}. {_plain(finding.detail)}"
         for finding in findings[:MOST]
     ]
     more = [f"- … and {len(findings) - MOST:,} more."] if len(findings) > MOST else []
-    return "## Findings\n\nEach can be repeated by the command in front of it.\n\n" + "\n".join([*lines, *more]) + "\n"
+    return (
+        "## Findings\n\nEach can be repeated by the command in front of it.\n\n" + "\n".join([*lines, *more]) + "\n\n"
+    )
 
 
 def _plain(text: str) -> str:

@@ -238,10 +238,10 @@ def _again(reader: Reader, what: str, content: bytes, chance: random.Random) -> 
 
 FAMILY = Family(
     "fuzz",
-    f"damaged files for each of the {len(READERS)} readers",
+    "damaged files for the readers of the harness",
     attempt,
     short=len(READERS) * 3,
     long=100_000,
-    block=BLOCK,
+    block=5 * BLOCK,  # one process makes the good sessions once for several readers
     groups=tuple(dict.fromkeys(reader.name for reader in READERS)),
 )
