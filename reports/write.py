@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.language.system import CODES
-from harness.record.whole import Content, NotWrittenError, encoded, write_together
+from harness.record.whole import Content, NotWrittenError, encoded, undone, write_together
 from harness.session.integrity import note
 from reports.html.render import reports
 from reports.junit import junit
@@ -26,8 +26,9 @@ def write_views(material: Material) -> tuple[Path, ...]:
     files: dict[Path, Content] = {**reports(material), **summaries(material)}
     files[material.folder / JUNIT] = junit(material.session)
     try:
-        write_together(files)
-        note(material.folder, (path.name for path in files))
+        with undone(files):  # without its entry in the manifest, a page would look changed
+            write_together(files)
+            note(material.folder, (path.name for path in files))
     except NotWrittenError as error:
         error.again = ("phase3", "report", str(material.folder))
         raise

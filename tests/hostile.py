@@ -35,6 +35,8 @@ FILES = (
     "events-9.jsonl",
     "trace-9.jsonl",
 )
+NAMED = 15
+"""How many of the replaced names a seal names in any case; it may also name some of them twice."""
 KINDS = (
     "link to a folder",
     "link to a file",

@@ -1,30 +1,50 @@
 """List every reader of the harness, with a good file for each; `tests.mutations` damages the files."""
 
-import ast
 import io
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from astropy.io import fits
 
+from tests.program_readers import (
+    end_read,
+    exports,
+    exports_read,
+    facts,
+    facts_read,
+    git_made,
+    git_read,
+    guard_answers,
+    guard_read,
+    notes_read,
+    release,
+    release_read,
+    source,
+    source_read,
+    thresholds_read,
+)
 from tests.requests_ import WCS
 
 
 @dataclass(frozen=True)
 class Reader:
-    """A reader: how a good file is made in a new folder, and how it is read. ``read`` gets the path that ``make`` returned."""
+    """A reader: how a good file is made in a new folder, and how it is read. ``read`` gets the path that ``make`` returned.
+
+    A file in a session has its digest there. Of another file, ``own`` says why other content is another answer, and no damage;
+    without it, the answer must be that of the good file, or be ``noted``: it says itself that something is wrong.
+    """
 
     name: str
     make: Callable[[Path], Path]
     read: Callable[[Path], Any]
+    own: str = ""
+    noted: Callable[[Any], bool] = lambda _answer: False
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self.name, self.make, self.read))
@@ -286,7 +306,6 @@ def _config_read(path: Path) -> Any:
 
 
 def _session_read(path: Path) -> Any:
-    from harness.language.catalogue import language
     from harness.session.model import read_session, write_session
     from reports.junit import junit
     from reports.summary import summary
@@ -298,7 +317,7 @@ def _session_read(path: Path) -> Any:
     read_session(other)
     junit(session)
     summary(session, "en", "0" * 64)
-    return language("fr")
+    return session.outcome, session.requirements, session.tests
 
 
 def _share_made(folder: Path) -> Path:
@@ -319,6 +338,11 @@ def _share_read(path: Path) -> Any:
 
     shutil.copyfile(path, path.with_name("x.collected"))
     return _read_shares(path.parents[1], path.parent), read_collected(path.parent)
+
+
+def _share_refused(answer: Any) -> bool:
+    (_, refused), _ = answer
+    return bool(refused)
 
 
 def _started_read(path: Path) -> Any:
@@ -418,134 +442,23 @@ U1NIU0lHAAAAAQAAADMAAAALc3NoLWVkMjU1MTkAAAAgIqXxW6bEGq9YzQp1mE1J0m1T6FPp
 """
 
 
-def _guard_answers() -> str:
-    end = {"secret": "s", "cause": "ended", "code": 0, "strays": 0, "left": [], "dropped": 0, "printed": "x"}
-    end["console"] = {"size": 1, "sha256": "0" * 64}
-    return f"{json.dumps({'secret': 's', 'guard': 11, 'pid': 12})}\n{json.dumps(end)}\n"
+def _session_with(name: str, content: Callable[[], str | bytes]) -> Callable[[Path], Path]:
+    """Return a function that makes a session with one more file, which is then sealed with it."""
+
+    def make(folder: Path) -> Path:
+        made = content()
+        path = in_session(name)(folder)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(made if isinstance(made, bytes) else made.encode("utf-8"))
+        return path
+
+    return make
 
 
-def _guard_read(path: Path) -> Any:
-    """Let the harness's side of the guard read forged answers, without starting anything."""
-    import queue
-
-    from harness.watch.guard import Ended, Guard
-
-    guard = Guard.__new__(Guard)
-    guard.__dict__.update(
-        mark="x",
-        _secret="s",
-        _seconds=0.0,
-        _due=None,
-        pid=0,
-        guard_pid=0,
-        _grace=0.0,
-        _program="x",
-        _spec={"cwd": "x"},
-        _answers=queue.Queue(),
-        _contents=queue.Queue(),
-        _ended=None,
-    )
-    with path.open("rb") as stream:
-        guard._process = SimpleNamespace(stdin=None, stdout=stream, kill=lambda: None)
-        guard._send = lambda _line: None
-        guard._watch = lambda: None
-        guard._take_over = lambda cause: Ended(cause, None)  # it would kill the processes that the answer names
-        guard._read()
-        guard.start()
-        return guard.wait(0.0)
-
-
-def _thresholds_read(path: Path) -> Any:
-    from harness.checks.thresholds import read_thresholds
-
-    return read_thresholds(path)
-
-
-def _git_made() -> bytes:
-    return b"".join(b"%d blob 3\nabc\n" % n for n in range(3))
-
-
-def _git_read(path: Path) -> Any:
-    """Let the reader of git's output read what git did not write."""
-    from harness.targets import git
-
-    before, git._run = git._run, lambda *_, **__: path.read_bytes()
-    try:
-        wanted = tuple(git.Blob("100644", str(n), "x") for n in range(3))
-        return git.blobs(path, "x"), list(git.contents(path, wanted)), git.tracked(path)
-    finally:
-        git._run = before
-
-
-def _source() -> str:
-    return (Path(__file__).parent / "stub_zemosaic" / "zemosaic_worker.py").read_text(encoding="utf-8")
-
-
-def _source_read(path: Path) -> Any:
-    from harness.patch import guard_rails
-    from harness.patch.versions import read_folder
-
-    with suppress(SyntaxError, ValueError):
-        ast.parse(_source())
-    return guard_rails.judge({"zemosaic_worker.py": _source()}, read_folder(path.parent))
-
-
-def _facts() -> str:
-    return json.dumps(
-        {
-            "input": "/frames", "output": "/out", "selected": ["/frames/a.fits"], "worker": "/zm/zemosaic_worker.py",
-            "python": "/usr/bin/python", "wall": 1.5, "before": [["a", 1, 2]], "inputs": [["a", 1, 2, 3, True, None]],
-        }
-    )  # fmt: skip
-
-
-def _facts_read(path: Path) -> Any:
-    from harness.field.probe_notes import read_facts
-
-    return read_facts(path)
-
-
-def _end_read(path: Path) -> Any:
-    from harness.field.probe_notes import read_end
-
-    return read_end(path)
-
-
-def _notes_read(path: Path) -> Any:
-    from harness.field.probe_notes import read_notes
-
-    return read_notes(path)
-
-
-def _release_read(path: Path) -> Any:
-    from harness.checks.thresholds import read_thresholds
-    from harness.patch.release_check import judge, judge_growth
-    from harness.patch.release_driver import read_facts
-
-    facts = read_facts(path)
-    return None if facts is None else (judge(facts), judge_growth(facts, read_thresholds()))
-
-
-def _release() -> str:
-    from tests.patch.test_release_check import outcome
-
-    rows = [{"inputs": 10 * n, "register": 10.0 * n, "release": 11.0 * n} for n in (1, 2, 4)]
-    times = [{"inputs": 10 * n, "register": 0.1 * n, "release": 0.1 * n} for n in (1, 2, 4)]
-    return json.dumps({**outcome(), "growth": {"name": "f", "lines": rows, "seconds": times}})
-
-
-def _exports(folder: Path) -> Path:
-    (folder / "copy").mkdir()
-    (folder / "copy.json").write_text(
-        json.dumps({"format": "phase3-export/1", "files": {"a": "0" * 64}, "left_out": []}), encoding="utf-8"
-    )
-    return folder / "copy.json"
-
-
-def _exports_read(path: Path) -> Any:
-    from harness.targets.exports import _manifest
-
-    return _manifest(path.with_name("copy"))
+INPUT = "a file of the user: other content is another input"
+OWN_FILE = "a file of the harness itself, whose source has its digest in each session"
+WHILE_IT_RUNS = "read while a run is made, before the record is sealed with its digest"
+FROM_A_PROGRAM = "what another program answers: nothing else knows what it should have answered"
 
 
 READERS: list[Reader] = [
@@ -571,42 +484,54 @@ READERS: list[Reader] = [
     Reader("progress by seal", _record("seal.json"), _watched),
     Reader("session", in_session("session.json"), _session_read),
     Reader("started", in_session("started.json"), _started_read),
-    Reader("share", _share_made, _share_read),
-    Reader("durations", _durations_made, _durations_read),
-    Reader("case file", _case, _case_read),
-    Reader("manifest", _manifest, _manifest_read),
+    Reader("share", _share_made, _share_read, noted=_share_refused),
+    Reader(
+        "durations", _durations_made, _durations_read, own="estimates of the time that is left, on which nothing rests"
+    ),
+    Reader("case file", _case, _case_read, own=INPUT),
+    Reader("manifest", _manifest, _manifest_read, own=OWN_FILE),
     Reader(
         "stack_plan.csv",
         _added("stack_plan.csv", lambda: '"file_path","order"\n"f0.fits","1"\n"/x/f1.fits","2"\n'),
         _plan_read,
+        own=INPUT,
     ),
     Reader(
-        "zemosaic config", _added("zemosaic_config.json", lambda: '{"stack_kappa_low": 3.0, "a": [1]}'), _config_read
+        "zemosaic config",
+        _added("zemosaic_config.json", lambda: '{"stack_kappa_low": 3.0, "a": [1]}'),
+        _config_read,
+        own=INPUT,
     ),
-    Reader("zemosaic log", _added("zemosaic_worker.log", lambda: LOG), _log_read),
+    Reader("zemosaic log", _added("zemosaic_worker.log", lambda: LOG), _log_read, own=INPUT),
     Reader("sign-off", _signoff, _signoff_read),
-    Reader("form", _added("form.json", _form), _form_read),
-    Reader("acceptance", _added("accepted.json", _accepted), _accepted_read),
-    Reader("signature", _added("signoff.json.sig", lambda: _SIGNATURE), _signature_read),
-    Reader("guard answer", _added("answers", _guard_answers), _guard_read),
-    Reader("FITS frame", _frame, _frame_read),
-    Reader("FITS frames of a folder", _frame, _frames_read),
-    Reader("FITS frame before a run", _frame, _contents_read),
-    Reader("FITS frame, known sky", _frame, _truth_made),
-    Reader("FITS mosaic", _outputs("zemosaic_MT1_R2.fits"), _measured),
-    Reader("FITS coverage", _outputs("zemosaic_MT1_R2_coverage.fits"), _measured),
-    Reader("FITS tile", _outputs("master_tile_003.fits"), _measured),
+    Reader("form", _added("form.json", _form), _form_read, own=INPUT),
+    Reader("acceptance", _session_with("accepted.json", _accepted), _accepted_read),
+    Reader("signature", _session_with("signoff.json.sig", lambda: _SIGNATURE), _signature_read),
+    Reader("guard answer", _added("answers", guard_answers), guard_read, own=FROM_A_PROGRAM),
+    Reader("FITS frame", _frame, _frame_read, own=INPUT),
+    Reader("FITS frames of a folder", _frame, _frames_read, own=INPUT),
+    Reader("FITS frame before a run", _frame, _contents_read, own=INPUT),
+    Reader("FITS frame, known sky", _frame, _truth_made, own=INPUT),
+    Reader("FITS mosaic", _outputs("zemosaic_MT1_R2.fits"), _measured, own=WHILE_IT_RUNS),
+    Reader("FITS coverage", _outputs("zemosaic_MT1_R2_coverage.fits"), _measured, own=WHILE_IT_RUNS),
+    Reader("FITS tile", _outputs("master_tile_003.fits"), _measured, own=WHILE_IT_RUNS),
     Reader(
         "thresholds",
         lambda folder: Path(shutil.copy(Path(__file__).parents[1] / "harness/checks/thresholds.toml", folder)),
-        _thresholds_read,
+        thresholds_read,
+        own=OWN_FILE,
     ),
-    Reader("git output", _added("out", _git_made), _git_read),
-    Reader("source of the target", _added("zemosaic_worker.py", _source), _source_read),
-    Reader("facts of the probe", _added("run.json", _facts), _facts_read),
-    Reader("end of the probe", _added("end.json", lambda: '{"error": null, "wall": 3.5}'), _end_read),
-    Reader("notes of the probe", _added("notes.jsonl", lambda: '{"frame": "/a.fits"}\n{"workers": 2}\n'), _notes_read),
-    Reader("release", _added("release.json", _release), _release_read),
-    Reader("copy of the target", _exports, _exports_read),
+    Reader("git output", _added("out", git_made), git_read, own=FROM_A_PROGRAM),
+    Reader("source of the target", _added("zemosaic_worker.py", source), source_read, own=INPUT),
+    Reader("facts of the probe", _added("run.json", facts), facts_read, own=WHILE_IT_RUNS),
+    Reader("end of the probe", _added("end.json", lambda: '{"error": null, "wall": 3.5}'), end_read, own=WHILE_IT_RUNS),
+    Reader(
+        "notes of the probe",
+        _added("notes.jsonl", lambda: '{"frame": "/a.fits"}\n{"workers": 2}\n'),
+        notes_read,
+        own=WHILE_IT_RUNS,
+    ),
+    Reader("release", _session_with("release/subject/release.json", release), release_read),
+    Reader("copy of the target", exports, exports_read),
 ]
 """Every reader of a file that someone else may have written, or that may be damaged."""

@@ -14,7 +14,7 @@ import pytest
 
 from harness.commands.main import main
 from harness.plugin.hooks import Validation
-from harness.record.whole import NotWrittenError, Reserve, as_said, write_all_named, write_together, write_whole
+from harness.record.whole import NotWrittenError, Reserve, as_said, undone, write_all_named, write_together, write_whole
 from harness.session.integrity import FILE as MANIFEST
 from harness.session.integrity import THRESHOLDS
 from harness.session.model import Share, read_session
@@ -72,6 +72,31 @@ def test_every_operation_of_files_that_belong_together_may_fail(tmp_path, error)
         assert not any(replaced) or number > 9  # nothing is replaced before all parts are written and flushed
     assert not faults.met
     assert {path: content.decode() for path, content in now.items()} == new
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_files_that_have_to_fit_together_are_put_back(tmp_path, monkeypatch, links):
+    """If a later step fails, older files are as before and new ones are gone; if none fails, all are new. No part is left."""
+    if not links:
+        monkeypatch.setattr(os, "link", lambda *_, **__: (_ for _ in ()).throw(OSError(errno.EPERM, "x")))
+    old, new = tmp_path / "old.txt", tmp_path / "new.txt"
+    old.write_text("old", encoding="utf-8")
+
+    def write(error):
+        with undone([old, new]):
+            write_together({old: "other", new: "new"})
+            if error is not None:
+                raise error
+
+    for error in (OSError(errno.EIO, "x"), KeyboardInterrupt()):
+        with pytest.raises(type(error)):
+            write(error)
+        assert {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()} == {"old.txt": "old"}
+    write(None)
+    assert {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()} == {
+        "old.txt": "other",
+        "new.txt": "new",
+    }
 
 
 def run(words, capsys):

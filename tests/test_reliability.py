@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.reliability import bits, disks, document, fuzz, hostile, pool, signals, tally
+from tests.reliability import bits, disks, document, fuzz, hostile, pool, signals, tally, ways
 from tests.reliability.__main__ import main
 from tests.reliability.families import FAMILIES
 from tests.reliability.pool import in_order, new_folder
@@ -78,122 +78,6 @@ def test_no_hostile_target_is_let_in(name):
     assert (attempt.kind, attempt.detail) == ("", "")
 
 
-# Each family counts what is wrong
-
-
-def counted(family, attempt):
-    """Return the tally of one attempt."""
-    return family.counted(SEED, [(0, attempt)])
-
-
-def test_a_reader_that_raises_an_error_of_python_is_counted(tmp_path):
-    """A reader that lets a KeyError through is let in, and so is one whose error has no sentence."""
-
-    def make(folder):
-        (folder / "x").write_bytes(b"good")
-        return folder / "x"
-
-    def read(path):
-        if path.read_bytes() != b"good":
-            raise KeyError("x")
-
-    given = fuzz.prepared(fuzz.Reader("x", make, read), make(tmp_path), "1", twice=False)
-    attempt = fuzz.read_damaged(given, "x", b"bad")
-    assert counted(fuzz.FAMILY, attempt).let_in == 1
-    assert "KeyError" in attempt.detail
-    assert fuzz.read_damaged(given, "x", b"good") == Attempt("x")
-
-
-def test_a_damaged_record_that_passes_is_counted(monkeypatch):
-    """If the damage of a record were not found, its verdicts would pass."""
-    block = next(n for n, reader in enumerate(fuzz.READERS) if reader.name == "left")
-    given = fuzz._prepared(block, SEED)
-    assert fuzz.read_damaged(given, "x", given.good + b"\n", 1) == Attempt("x")
-    monkeypatch.setattr("harness.record.reader.damage_of", lambda *_: (), raising=False)
-    monkeypatch.setattr(fuzz, "_passed", lambda _: ["cache"])
-    assert counted(fuzz.FAMILY, fuzz.read_damaged(given, "x", given.good + b"\n", 1)).let_in == 1
-
-
-def test_a_changed_file_that_its_session_does_not_name_is_counted(monkeypatch):
-    """The session of a damaged file must name it."""
-    block = next(n for n, reader in enumerate(fuzz.READERS) if reader.name == "session")
-    given = fuzz._prepared(block, SEED)
-    assert fuzz.read_damaged(given, "x", given.good + b"\n", 0) == Attempt("x")
-    monkeypatch.setattr("harness.session.integrity._differs", lambda *_: [])
-    monkeypatch.setattr("harness.session.integrity._new", lambda *_: [])
-    assert counted(fuzz.FAMILY, fuzz.read_damaged(given, "x", given.good + b"\n", 0)).unseen == 1
-
-
-def test_a_flipped_bit_that_nothing_finds_is_counted(tmp_path):
-    """If the session named nothing, the bit would be unseen; the file has its content again after that."""
-    path = tmp_path / "x"
-    path.write_bytes(b"abc")
-    blind = bits.Kept("x", lambda root: root, lambda _: [])
-    attempt = bits.flipped(blind, tmp_path, path, 1, 0)
-    assert counted(bits.FAMILY, attempt).unseen == 1
-    assert path.read_bytes() == b"abc"
-    seeing = bits.Kept("x", lambda root: root, lambda _: ["x"])
-    assert bits.flipped(seeing, tmp_path, path, 1, 0).kind == ""
-
-
-def test_an_older_file_that_a_failing_command_cuts_off_is_counted(monkeypatch):
-    """A command that writes a page in place leaves half of it when the disk is full."""
-    with new_folder() as folder:
-        monkeypatch.setitem(disks.ACTIONS, "report", lambda place: ["report", place / "a"])
-        before = disks._prepared(folder / "x")
-        (folder / "x" / "a" / "report.html").write_text("<html>", encoding="utf-8")
-        (folder / "x" / "out.part").write_text("", encoding="utf-8")
-        found = list(disks._wrong("report", folder / "x", before, 0, "Traceback", met=True, named=True))
-    attempt = ended("x", found)
-    assert counted(disks.FAMILY, attempt).lost == 1
-    assert [
-        word for word in ("half written", "parts are left", "a traceback", "status 0") if word not in attempt.detail
-    ] == []
-
-
-@POSIX
-def test_a_process_and_a_changed_frame_after_a_signal_are_counted(monkeypatch):
-    """A program that changes a frame of the user, and leaves a process, is found in both."""
-    monkeypatch.setattr(signals, "GONE_SECONDS", 0.5)
-    monkeypatch.setattr(signals, "_seconds_in_peace", lambda _: 1.0)
-    words = (
-        "import subprocess, sys; from pathlib import Path; root = Path(sys.argv[1]); (root / 'frames' / 'x').write_text('other');"
-        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(30)', sys.argv[1]], start_new_session=True)"
-    )
-
-    def prepare(root):
-        (root / "frames").mkdir()
-        (root / "frames" / "x").write_text("mine", encoding="utf-8")
-
-    program = signals.Program(
-        "x",
-        prepare,
-        lambda root: [signals.sys.executable, "-c", words, str(root)],
-        lambda root: [root / "frames"],
-        (0,),
-    )
-    with new_folder() as folder:
-        attempt = signals.strike(program, "SIGKILL", 1.0, folder)
-    assert counted(signals.FAMILY, attempt).lost == 1
-    assert "files of the user changed: ['frames/x']" in attempt.detail
-    assert "processes are left" in attempt.detail
-
-
-@POSIX
-def test_a_hostile_target_that_passes_or_writes_elsewhere_is_counted():
-    """A target whose verdict passes, and one that changed the user's folder, are found."""
-    honest = hostile.Way("does nothing", "")
-    with new_folder() as folder:
-        attempt = hostile.attacked(honest, folder)
-    assert counted(hostile.FAMILY, attempt).let_in == 1
-    assert "it passes" in attempt.detail
-    writing = hostile.Way("writes elsewhere", '(user / "letter.txt").write_bytes(b"x")', hostile.TRUE)
-    with new_folder() as folder:
-        attempt = hostile.attacked(writing, folder)
-    assert counted(hostile.FAMILY, attempt).lost == 1
-    assert "letter.txt" in attempt.detail
-
-
 # The command
 
 
@@ -235,9 +119,11 @@ def toy(monkeypatch):
     """Make a family of quick attempts the only one, with a finding at number 7."""
 
     def attempt(number, _seed, _folder):
-        return Attempt("x", *((LET_IN, "y | <b>") if number == 7 else ()), skipped="no root" if number == 2 else "")
+        wrong = (LET_IN, "y | <b>") if number == 7 else ("", "")
+        group = "odd 7" if number == 7 else ("even", "odd")[number % 2]
+        return Attempt("x", *wrong, skipped="no root" if number == 2 else "", group=group)
 
-    family = Family("toy", "attempts of a test", attempt, short=4, long=10, block=2)
+    family = Family("toy", "attempts of a test", attempt, short=4, long=10, block=2, groups=("even", "odd", "odd 7"))
 
     def in_pool(family, blocks, seed, *, on_block, **_):
         for block in blocks:
@@ -263,7 +149,7 @@ def test_the_command_ends_with_0_without_findings_and_1_with_one(tmp_path, capsy
 
 
 def test_a_long_run_goes_on_where_it_was_cut_off(toy, tmp_path):
-    """Blocks that are in the file are not made again; a last line that was cut off is; another seed or source begins anew."""
+    """Attempts that are in the file are not made again; a last line that was cut off is; another seed or source begins anew."""
     path = tmp_path / "r.jsonl"
     assert main(["--long", "--results", str(path)]) == 1
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -272,45 +158,97 @@ def test_a_long_run_goes_on_where_it_was_cut_off(toy, tmp_path):
     store.read()
     assert store.missing("toy", toy.long) == [[4, 5], [6, 7], [8, 9]]
     assert store.tallies["toy"].tried == 3
+    assert main(["--long", "--results", str(path)]) == 1  # the line that was cut off does not spoil the next one
+    again = Store(path, 1)
+    again.read()
+    assert again.missing("toy", toy.long) == []
+    assert again.tallies["toy"].tried == 9
     other = Store(path, 2)
     other.read()
     assert other.tallies == {}
     assert len(other.missing("toy", toy.long)) == 5
 
 
+def test_no_attempt_counts_twice(toy, tmp_path):
+    """A block that was cut by ``--count`` is completed, and its first attempts count once."""
+    path = tmp_path / "r.jsonl"
+    assert main(["--long", "--count", "5", "--results", str(path)]) == 3
+    store = Store(path, 1)
+    store.read()
+    assert store.missing("toy", toy.long) == [[5], [6, 7], [8, 9]]
+    store.add((4, 5), in_order(toy, [4, 5], 1), 0.0)
+    assert store.tallies["toy"].tried == 4
+
+
+def test_results_of_another_system_are_begun_again(toy, tmp_path, monkeypatch):
+    """The document states one version of Python for all attempts."""
+    path = tmp_path / "r.jsonl"
+    assert main(["--long", "--results", str(path)]) == 1
+    monkeypatch.setattr("tests.reliability.store.system", lambda: {"Python": "9"})
+    store = Store(path, 1)
+    store.read()
+    assert len(store.missing("toy", toy.long)) == 5
+    assert path.with_suffix(".old.jsonl").exists()
+
+
 @pytest.mark.usefixtures("toy")
 def test_the_document_says_what_was_not_reached(tmp_path):
-    """The counts are those of the results; a profile that was not completed is said to be so, and what was skipped, and why."""
+    """The counts are those of what was tried: what was skipped, or not reached, makes the profile incomplete."""
     page = tmp_path / "reliability.md"
-    assert main(["--long", "--count", "4", "--results", str(tmp_path / "r.jsonl"), "--write", str(page)]) == 0
+    assert main(["--long", "--count", "4", "--results", str(tmp_path / "r.jsonl"), "--write", str(page)]) == 3
     text = page.read_text(encoding="utf-8")
-    assert "**The long profile was not completed**: nothing was lost, let in or unseen." in text
-    assert "| toy | attempts of a test | 10 | 3 | 0 | 0 | 0 | 1 |" in text
+    assert (
+        "**The long profile was not completed**: of 3 attempts that were tried, nothing was lost, let in or unseen."
+        in text
+    )
+    assert "| toy | attempts of a test | 3 | 2 | 0 | 0 | 0 | 1 |" in text
+    assert "- toy: 3 of 10 planned attempts were tried; 1 were skipped; never tried: odd 7." in text
     assert "- toy: 1, no root." in text
     assert main(["--long", "--results", str(tmp_path / "r.jsonl"), "--write", str(page)]) == 1
     text = page.read_text(encoding="utf-8")
-    assert "The long profile was completed: 1 attempt found something." in text
+    assert "**The long profile was not completed**: of 9 attempts that were tried, 1 attempt found something." in text
+    assert "- toy: 9 of 10 planned attempts were tried; 1 were skipped." in text
+    assert "- toy (3): even 4, odd 4, odd 7 1." in text
     assert "`python -m tests.reliability toy --seed 1 --only 7`: let in. x. y \\| &lt;b>" in text
     assert [word for word in ("Python", "numpy", "astropy", "commit", "UTC") if word not in text] == []
+
+
+def test_the_document_says_that_all_was_tried(toy, tmp_path, monkeypatch):
+    """The profile is completed only if each planned attempt was tried, and each part of the family."""
+    found = Tally("toy", 10, groups={"even": 5, "odd": 4, "odd 7": 1})
+    assert document.complete([found])
+    assert not document.complete([Tally("toy", 9, skipped={"x": 1}, groups=found.groups)])
+    assert not document.complete([Tally("toy", 10, groups={"even": 10})])
+    store = Store(tmp_path / "r.jsonl", 1, {"toy": found})
+    assert "The long profile was completed: of 10 attempts" in document.document(store)
+    assert "Nothing of the long profile." in document.document(store)
+    assert "**Nothing was tried.**" in document.document(Store(tmp_path / "r.jsonl", 1))
+    assert toy.untried(found) == ()
+    crashed = Family("toy", "x", None, short=1, long=1, block=1).counted(1, [(0, Attempt("x", LET_IN, "no answer"))])
+    monkeypatch.setitem(FAMILIES, "toy", Family("toy", "x", None, short=1, long=1, block=1))
+    assert document.complete([crashed])  # it was tried, and found something
+    assert "1 attempt found something" in document.document(Store(tmp_path / "r.jsonl", 1, {"toy": crashed}))
 
 
 def test_tallies_are_added_and_read_again():
     """A tally that was written is the same when it is read; the worst kind of an attempt counts."""
     finding = Finding("x", 1, 2, LOST, "w", "d")
-    one = Tally("x", 3, 1, 0, 0, {"no root": 1}, (finding,))
+    one = Tally("x", 3, 1, 0, 0, {"no root": 1}, (finding,), {"a": 2})
     assert Tally.from_json(one.to_json()) == one
     assert (one + one).lost == 2
     assert (one + one).skipped == {"no root": 2}
+    assert (one + one).groups == {"a": 4}
     assert not Tally("x").clean
     assert ended("w", [(UNSEEN, "a"), (LOST, "b")]) == Attempt("w", LOST, "a; b")
     assert ended("w", []) == Attempt("w")
 
 
 def test_the_long_profile_has_the_figures_that_were_asked_for():
-    """300 fault points, 100,000 damaged files, 1,000 flipped bits, 60 ways of hostile targets."""
+    """300 fault points, 100,000 damaged files, 1,000 flipped bits, 60 ways of hostile targets; each family names its parts."""
     assert FAMILIES["signals"].long + FAMILIES["disks"].long >= 300
     assert FAMILIES["fuzz"].long >= 100_000
     assert FAMILIES["bits"].long >= 1_000
-    assert len({way.name for way in hostile.WAYS}) == len(hostile.WAYS) >= 60
+    assert FAMILIES["hostile"].long == len({way.name for way in ways.WAYS}) == len(ways.WAYS) >= 60
+    assert all(family.groups for family in FAMILIES.values())
     assert {document.FAMILIES is FAMILIES, tally.KINDS == (LOST, LET_IN, UNSEEN)} == {True}
     assert Path(signals.ROOT, "tests", "reliability").is_dir()

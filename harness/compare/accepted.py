@@ -21,7 +21,7 @@ from harness.compare.model import AcceptedBy, Changes, ImageChange, OutputChange
 from harness.language.message import Message, say
 from harness.record.convert import ShapeError, from_json, other_names, to_json
 from harness.record.values import read_bytes
-from harness.record.whole import visible_json, write_whole
+from harness.record.whole import undone, visible_json, write_whole
 from harness.session.integrity import note
 from harness.session.model import SessionError
 
@@ -142,8 +142,9 @@ def accept(folder: Path, changes: Changes, outputs: Iterable[OutputChange], by: 
         ) from error
     known = read_accepted(folder)
     path = folder / FILE
-    write_whole(path, visible_json(AcceptanceFile((*known.acceptances, made)).to_json()))
-    note(folder, (FILE,))
+    with undone([path]):  # without its entry in the manifest, it would look like a change of the session
+        write_whole(path, visible_json(AcceptanceFile((*known.acceptances, made)).to_json()))
+        note(folder, (FILE,))
     return path
 
 

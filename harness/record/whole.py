@@ -16,7 +16,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -150,6 +150,48 @@ def write_together(files: Mapping[Path, Content]) -> None:
         raise NotWrittenError(path, error) from error
     finally:
         _remove(parts.values())  # those that took their places are gone
+
+
+@contextlib.contextmanager
+def undone(paths: Iterable[Path]) -> Iterator[None]:
+    """Put files back as they were if the block raises: several files that have to fit together, written in several steps.
+
+    Each older file is kept by a second name until then, which needs no room.
+    """
+    kept = {path: _kept(path) for path in paths}
+    try:
+        yield
+    except BaseException:
+        for path, old in kept.items():
+            with contextlib.suppress(OSError):
+                _put_back(path, old)
+        raise
+    finally:
+        _remove(_old(path) for path in kept)
+
+
+def _old(path: Path) -> Path:
+    return path.with_name(f"{path.name}.old{_PART}")
+
+
+def _kept(path: Path) -> Path | bytes | None:
+    """Keep a file by a second name; where the system refuses that, return its content; ``None`` if there is no file."""
+    if not path.is_file() or path.is_symlink():
+        return None
+    with contextlib.suppress(OSError):
+        _old(path).unlink(missing_ok=True)
+        os.link(path, _old(path))
+        return _old(path)
+    return path.read_bytes()
+
+
+def _put_back(path: Path, old: Path | bytes | None) -> None:
+    if old is None:
+        path.unlink(missing_ok=True)
+    elif isinstance(old, Path):
+        old.replace(path)
+    elif not path.is_file() or path.read_bytes() != old:
+        write_whole(path, old)
 
 
 def write_named(path: Path, content: Content) -> None:

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from harness.language.message import say, visible
 from harness.language.system import Code
 from harness.record.values import read_bytes
-from harness.record.whole import write_together
+from harness.record.whole import undone, write_together
 from harness.session.integrity import note
 from harness.session.model import Session
 from harness.signoff.page_part import BEGIN, with_part
@@ -160,10 +160,12 @@ def write(folder: Path, statement: Statement, pages: Mapping[str, bytes], key: P
     content = statement.to_bytes()
     signature = None if key is None else sign(content, key, statement.predicate.key or "")
     files = {SIGNOFF: content, **({} if signature is None else {SIGNATURE: signature}), **pages}
-    write_together({folder / name: data for name, data in files.items()})
-    if signature is None:
-        (folder / SIGNATURE).unlink(missing_ok=True)  # of an earlier sign-off
-    note(folder, (SIGNATURE, *files))
+    # Without its entry in the manifest, the sign-off would look like a change of the session.
+    with undone(folder / name for name in dict.fromkeys((*files, SIGNATURE))):
+        write_together({folder / name: data for name, data in files.items()})
+        if signature is None:
+            (folder / SIGNATURE).unlink(missing_ok=True)  # of an earlier sign-off
+        note(folder, (SIGNATURE, *files))
     return tuple(folder / name for name in files)
 
 

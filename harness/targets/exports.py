@@ -1,8 +1,8 @@
 """Keep copies of targets, shared between sessions. A copy is written whole or not at all, and is never run in place.
 
-The file ``KEY.json`` next to a copy ``KEY/`` holds the SHA-256 of every file in the copy. Before each use the two are compared. A
-copy that a crash, a cleaner or an editor has changed is made again. Each run gets its own copy, because a target may write files
-next to its source.
+The file ``KEY.json`` next to a copy ``KEY/`` holds the SHA-256 of every file in the copy, and its own digest. Before each use the
+two are compared. A copy that a crash, a cleaner or an editor has changed is made again. Each run gets its own copy, because a
+target may write files next to its source.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from typing import Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from harness.language.message import say
+from harness.record.digested import read_digested, write_digested
 from harness.record.extent import files_below
-from harness.record.values import UNREADABLE, read_any_json
-from harness.record.whole import json_text, write_whole
+from harness.record.values import RecordError
 from harness.targets import git
 from harness.targets.errors import TargetError
 
-FORMAT = "phase3-export/1"
+FORMAT = "phase3-export/2"
 LOCK_SECONDS = 600.0
 _DRAFT = "draft-"
 
@@ -120,7 +120,7 @@ def _make(files: Files, root: Path, what: str, finish: Callable[[Path], None]) -
         if root.exists():
             root.rename(draft / "old")  # Windows can't rename onto an existing folder
         (draft / "new").rename(root)
-        write_whole(_beside(root), json_text(manifest, ensure_ascii=True))
+        write_digested(_beside(root), manifest)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return manifest
@@ -175,14 +175,13 @@ def _hashes(root: Path) -> dict[str, str]:
 
 
 def _manifest(root: Path) -> dict[str, Any] | None:
-    """Return the hashes of a copy; ``None`` if their file is missing, torn, or of another format."""
+    """Return the hashes of a copy; ``None`` if their file is missing, was changed, or has another format."""
     try:
-        manifest = read_any_json(_beside(root), encoding="ascii")
-    except (OSError, *UNREADABLE):
+        manifest = read_digested(_beside(root))
+    except (OSError, RecordError):
         return None
     whole = (
-        isinstance(manifest, dict)
-        and manifest.get("format") == FORMAT
+        manifest.get("format") == FORMAT
         and isinstance(manifest.get("files"), dict)
         and isinstance(manifest.get("left_out"), list)
         and root.is_dir()

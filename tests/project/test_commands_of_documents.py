@@ -13,6 +13,7 @@ from harness.commands.main import _parser
 from harness.language.system import CODES
 from harness.session.options import OPTIONS, resolve_options
 from harness.targets.interpreter import ZEMOSAIC_LIBRARIES
+from tests.reliability.__main__ import _parser as reliability_parser
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "benchmarks").glob("*.md")])
@@ -40,6 +41,7 @@ RUN_BY = {
     "phase3 sign": "tests/commands/test_sign.py",
     "phase3 verify": "tests/commands/test_verify.py",
     "phase3 report": "tests/commands/test_main.py",
+    "python -m tests.reliability": "tests/test_reliability.py",
     "pytest": ".ci/run",
     "pytest -m phase3": "tests/plugin/test_hooks.py",
     "pip install": ".ci/run",
@@ -190,6 +192,17 @@ def wrong_other(words):
     yield from (f"{word} does not exist" for word in words if word.startswith("docs/") and not (ROOT / word).is_file())
 
 
+def wrong_reliability(words):
+    """Yield why the reliability tests refuse these words."""
+    error = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(error):
+            reliability_parser().parse_args(words[3:])
+    except SystemExit:
+        yield spoken(error)
+    yield from wrong_other(words)
+
+
 def wrong(words, parser):
     """Return why a command can't run: it is refused, or of no kind that is listed."""
     listed = kind(words)
@@ -198,6 +211,8 @@ def wrong(words, parser):
         return found + list(wrong_phase3(words))
     if listed.startswith("pytest"):
         return found + list(wrong_pytest(words, parser))
+    if listed == "python -m tests.reliability":
+        return found + list(wrong_reliability(words))
     if listed.startswith(("docs/", "benchmarks")):
         return found + list(wrong_script(words))
     return found + list(wrong_other(words))
@@ -216,6 +231,8 @@ def test_each_command_of_a_document_is_accepted_and_listed(page, pytestconfig):
     ("command", "problem"),
     [
         ("phase3 judges SESSION", "invalid choice"),
+        ("python -m tests.reliability --longest", "unrecognized arguments"),
+        ("python -m tests.reliability --write docs/nowhere.md", "docs/nowhere.md does not exist"),
         ("phase3 dod SESSION --outfile=FILE", "unrecognized arguments"),
         ("phase3 dod SESSION --out=FILE", "not the whole name"),
         ("phase3 report SESSION SESSION", "unrecognized arguments"),

@@ -1,13 +1,13 @@
 """Write what the attempts found as a document."""
 
-from datetime import UTC, datetime
-
 from tests.reliability.families import FAMILIES
 from tests.reliability.store import Store, commit, system
 from tests.reliability.tally import Finding, Tally
 
 MOST = 60
 """Findings that are listed; more are counted."""
+MOST_UNTRIED = 12
+"""Parts that were not tried and are named; more are counted."""
 
 HEAD = """# Reliability
 
@@ -24,6 +24,8 @@ WORDS = """
 - *Let in*: something wrong passed or had an effect outside its record; or an error of Python, a process that was left, no answer
   within the limit (30 s for a file), or more than 600 MiB of memory.
 - *Unseen*: a changed file that no command names.
+- *Parts*: the readers, commands, programs, folders or ways of a family that were tried. An attempt that was skipped counts
+  as skipped only, and one that was not reached not at all. One that gave no answer, or ended its process, is a finding.
 
 """
 
@@ -39,50 +41,80 @@ def document(store: Store) -> str:
             _table(tallies),
             WORDS,
             _made(store),
+            _missing(tallies),
             _skipped(tallies),
             _listed(findings),
+            _parts(tallies),
         )
     )
 
 
 def complete(tallies: list[Tally]) -> bool:
-    """Whether every attempt of the long profile was made; one that was skipped here is not missing."""
-    return all(_reached(tally) >= FAMILIES[tally.family].long for tally in tallies)
+    """Whether every attempt of the long profile was tried, on every part of each family. One that was skipped was not tried."""
+    return not any(_lacking(tally) for tally in tallies)
 
 
-def _reached(tally: Tally) -> int:
-    return tally.tried + sum(tally.skipped.values())
+def _lacking(tally: Tally) -> str:
+    """Say what of the long profile of a family was not tried; empty if all was."""
+    family = FAMILIES[tally.family]
+    missing = family.long - tally.tried
+    counts = [f"{tally.tried:,} of {family.long:,} planned attempts were tried"] if missing > 0 else []
+    skipped = sum(tally.skipped.values())
+    if missing > 0 and skipped:
+        counts.append(f"{skipped:,} were skipped")
+    untried = family.untried(tally)
+    if untried:
+        shown = ", ".join(untried[:MOST_UNTRIED])
+        more = f" and {len(untried) - MOST_UNTRIED:,} more" if len(untried) > MOST_UNTRIED else ""
+        counts.append(f"never tried: {shown}{more}")
+    return "; ".join(counts)
 
 
 def _conclusion(tallies: list[Tally], findings: list[Finding]) -> str:
     whole = "The long profile was completed" if complete(tallies) else "**The long profile was not completed**"
     many = "attempt" if len(findings) == 1 else "attempts"
+    tried = sum(tally.tried for tally in tallies)
+    if not tried:
+        return "**Nothing was tried.**\n\n"
     found = f"{len(findings):,} {many} found something" if findings else "nothing was lost, let in or unseen"
-    return f"{whole}: {found}.\n\n"
+    return f"{whole}: of {tried:,} attempts that were tried, {found}.\n\n"
 
 
 def _table(tallies: list[Tally]) -> str:
     rows = [
-        "| Family | What | Planned | Tried | Lost | Let in | Unseen | Skipped |",
+        "| Family | What | Tried | Parts | Lost | Let in | Unseen | Skipped |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for tally in tallies:
         family = FAMILIES[tally.family]
-        numbers = (family.long, tally.tried, tally.lost, tally.let_in, tally.unseen, sum(tally.skipped.values()))
+        numbers = (tally.tried, len(tally.groups), tally.lost, tally.let_in, tally.unseen, sum(tally.skipped.values()))
         rows.append(f"| {family.name} | {family.title} | {' | '.join(f'{number:,}' for number in numbers)} |")
     return "\n".join(rows) + "\n"
+
+
+def _missing(tallies: list[Tally]) -> str:
+    lines = [f"- {tally.family}: {lacking}." for tally in tallies if (lacking := _lacking(tally))]
+    return "## Not tried\n\n" + ("\n".join(lines) or "Nothing of the long profile.") + "\n\n"
+
+
+def _parts(tallies: list[Tally]) -> str:
+    """List how often each part of a family was tried."""
+    lines = [
+        f"- {tally.family} ({len(tally.groups):,}): "
+        + (", ".join(f"{_plain(name)} {count:,}" for name, count in sorted(tally.groups.items())) or "none")
+        + "."
+        for tally in tallies
+    ]
+    return "## Parts\n\nHow many attempts were tried on each part.\n\n" + "\n".join(lines) + "\n"
 
 
 def _made(store: Store) -> str:
     versions = ", ".join(
         f"{name} {value}" if name not in ("system", "user") else value for name, value in system().items()
     )
-    when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    when = f"from {store.first} to {store.last}" if store.first else "never"
     hours = store.seconds / 3600
-    return (
-        f"Made {when} at commit {commit() or 'unknown'} with seed {store.seed}, {versions}. "
-        f"The attempts took {hours:.1f} h in all, on one processor.\n\n"
-    )
+    return f"Made {when} at commit {commit() or 'unknown'} with seed {store.seed}, {versions}. They took {hours:.1f} h.\n\n"
 
 
 def _skipped(tallies: list[Tally]) -> str:
@@ -98,13 +130,15 @@ def _skipped(tallies: list[Tally]) -> str:
 
 def _listed(findings: list[Finding]) -> str:
     if not findings:
-        return "## Findings\n\nNone.\n"
+        return "## Findings\n\nNone.\n\n"
     lines = [
         f"- `{finding.repeat}`: {finding.kind}. {_plain(finding.what)}. {_plain(finding.detail)}"
         for finding in findings[:MOST]
     ]
     more = [f"- … and {len(findings) - MOST:,} more."] if len(findings) > MOST else []
-    return "## Findings\n\nEach can be repeated by the command in front of it.\n\n" + "\n".join([*lines, *more]) + "\n"
+    return (
+        "## Findings\n\nEach can be repeated by the command in front of it.\n\n" + "\n".join([*lines, *more]) + "\n\n"
+    )
 
 
 def _plain(text: str) -> str:

@@ -1,6 +1,7 @@
 """Keep the results of a long run in a file, so that a run that was cut off goes on where it was.
 
-The results belong to one source and one seed. With another, they are begun again: a changed harness has to be attacked anew.
+The results belong to one source, one seed, and one system. With another, they are begun again: a changed harness has to be
+attacked anew, and the document states the versions with which all attempts were made.
 """
 
 import hashlib
@@ -10,6 +11,7 @@ import platform
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,8 @@ from harness.session.source import ROOT, own_source
 from tests.reliability.families import FAMILIES
 from tests.reliability.tally import Tally
 
-FORMAT = "phase3-reliability/1"
-OWN = ("mutations.py", "readers.py", "hostile.py", "faults.py", "reliability")
+FORMAT = "phase3-reliability/2"
+OWN = ("mutations.py", "readers.py", "program_readers.py", "hostile.py", "faults.py", "reliability")
 """The files and folders of ``tests`` that decide what is attacked, beside the harness's own source."""
 
 
@@ -56,47 +58,64 @@ def system() -> dict[str, str]:
 
 @dataclass
 class Store:
-    """The results so far: which blocks of which family were made, and what they found."""
+    """The results so far: which attempts of which family were made, what they found, and when."""
 
     path: Path
     seed: int
     tallies: dict[str, Tally] = field(default_factory=dict)
-    done: dict[str, set[tuple[int, int]]] = field(default_factory=dict)
+    done: dict[str, set[int]] = field(default_factory=dict)
     seconds: float = 0.0
+    first: str = ""
+    last: str = ""
 
     def read(self) -> None:
-        """Read what an earlier run of the same source and seed found; put results of another away."""
+        """Read what an earlier run of the same source, seed and system found; put results of another away."""
         if not self.path.is_file():
             return
-        lines = self.path.read_text(encoding="utf-8").splitlines()
-        head = _parsed(lines[:1])
-        if not head or (head[0].get("source"), head[0].get("seed")) != (source(), self.seed):
+        text = self.path.read_text(encoding="utf-8")
+        lines = _parsed(text.splitlines())
+        if not lines or lines[0] != self._head():
             self.path.replace(self.path.with_suffix(".old.jsonl"))
             return
-        for data in _parsed(lines[1:]):
-            self._take((data["first"], data["last"]), Tally.from_json(data), data["seconds"])
+        whole = "".join(json.dumps(line) + "\n" for line in lines)
+        if whole != text:  # a line that was cut off would make the next one unreadable
+            self.path.write_text(whole, encoding="utf-8")
+        for data in lines[1:]:
+            self._take((data["first"], data["last"]), Tally.from_json(data), data["seconds"], data["date"])
 
-    def add(self, block: tuple[int, int], tally: Tally, seconds: float) -> None:
-        """Add the results of a block, and write them."""
-        self._take(block, tally, seconds)
+    def add(self, block: tuple[int, int], tally: Tally, seconds: float, *, keep: bool = True) -> None:
+        """Add the results of a block, and write them; without ``keep`` they are only added."""
+        date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+        self._take(block, tally, seconds, date)
+        if not keep:
+            return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         new = not self.path.exists()
         with self.path.open("a", encoding="utf-8") as stream:
             if new:
-                stream.write(json.dumps({"format": FORMAT, "source": source(), "seed": self.seed}) + "\n")
-            data = {"first": block[0], "last": block[1], "seconds": seconds, **tally.to_json()}
+                stream.write(json.dumps(self._head()) + "\n")
+            data = {"first": block[0], "last": block[1], "seconds": seconds, "date": date, **tally.to_json()}
             stream.write(json.dumps(data) + "\n")
 
-    def _take(self, block: tuple[int, int], tally: Tally, seconds: float) -> None:
+    def _head(self) -> dict[str, Any]:
+        return {"format": FORMAT, "source": source(), "seed": self.seed, "system": system()}
+
+    def _take(self, block: tuple[int, int], tally: Tally, seconds: float, date: str) -> None:
+        numbers = set(range(block[0], block[1] + 1))
+        known = self.done.setdefault(tally.family, set())
+        if known & numbers:
+            return  # no attempt counts twice
+        known |= numbers
         self.tallies[tally.family] = self.tallies.get(tally.family, Tally(tally.family)) + tally
-        self.done.setdefault(tally.family, set()).add(block)
         self.seconds += seconds
+        self.first, self.last = self.first or date, date
 
     def missing(self, name: str, count: int) -> list[list[int]]:
         """Return the blocks of a family that are not yet made, of the first ``count`` attempts."""
-        size = FAMILIES[name].block
-        blocks = [list(range(first, min(first + size, count))) for first in range(0, count, size)]
-        return [block for block in blocks if (block[0], block[-1]) not in self.done.get(name, set())]
+        size, done = FAMILIES[name].block, self.done.get(name, set())
+        blocks = [range(first, min(first + size, count)) for first in range(0, count, size)]
+        left = [[number for number in block if number not in done] for block in blocks]
+        return [block for block in left if block]
 
 
 def _parsed(lines: Iterable[str]) -> list[dict[str, Any]]:

@@ -13,22 +13,26 @@ KINDS = (LOST, LET_IN, UNSEEN)
 
 @dataclass(frozen=True)
 class Attempt:
-    """What one attempt did, and what is wrong about its end: one of `KINDS`, or nothing. ``skipped`` is the reason."""
+    """What one attempt did, and what is wrong about its end: one of `KINDS`, or nothing.
+
+    ``skipped`` is the reason why nothing was tried. ``group`` is the part of the family that was tried, such as a reader.
+    """
 
     what: str
     kind: str = ""
     detail: str = ""
     skipped: str = ""
+    group: str = ""
 
     def __post_init__(self) -> None:
         assert self.kind in ("", *KINDS), self.kind
 
 
-def ended(what: str, wrong: Iterable[tuple[str, str]]) -> Attempt:
+def ended(what: str, wrong: Iterable[tuple[str, str]], group: str = "") -> Attempt:
     """Return the attempt with all that is wrong about its end: pairs of a kind and a sentence. The worst kind counts."""
     found = list(wrong)
     kind = min((kind for kind, _ in found), key=KINDS.index, default="")
-    return Attempt(what, kind, "; ".join(detail for _, detail in found))
+    return Attempt(what, kind, "; ".join(detail for _, detail in found), group=group)
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class Tally:
-    """How many attempts of a family were made, and what they found. ``skipped`` has the number of attempts by reason."""
+    """How many attempts of a family were made, and what they found.
+
+    ``skipped`` has the number of attempts by reason; they are not among those that were tried. ``groups`` has the number of tried
+    attempts by the part of the family.
+    """
 
     family: str
     tried: int = 0
@@ -59,6 +67,7 @@ class Tally:
     unseen: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+    groups: dict[str, int] = field(default_factory=dict)
 
     def __add__(self, other: "Tally") -> "Tally":
         assert self.family == other.family, (self.family, other.family)
@@ -70,6 +79,7 @@ class Tally:
             self.unseen + other.unseen,
             dict(Counter(self.skipped) + Counter(other.skipped)),
             self.findings + other.findings,
+            dict(Counter(self.groups) + Counter(other.groups)),
         )
 
     @property
@@ -83,6 +93,7 @@ class Tally:
             "family": self.family,
             "tried": self.tried,
             "skipped": self.skipped,
+            "groups": self.groups,
             "findings": [[f.seed, f.number, f.kind, f.what, f.detail] for f in self.findings],
         }
 
@@ -91,7 +102,7 @@ class Tally:
         """Read a tally that `to_json` wrote."""
         name = data["family"]
         findings = tuple(Finding(name, *entry) for entry in data["findings"])
-        return cls(name, data["tried"], *_counts(findings), data["skipped"], findings)
+        return cls(name, data["tried"], *_counts(findings), data["skipped"], findings, data["groups"])
 
 
 def _counts(findings: Iterable[Finding]) -> list[int]:
@@ -103,7 +114,8 @@ def _counts(findings: Iterable[Finding]) -> list[int]:
 class Family:
     """A kind of attack. ``attempt(number, seed, folder)`` makes one attempt, in a new folder that is removed after it.
 
-    ``short`` and ``long`` are the numbers of attempts of both profiles, ``block`` how many follow each other in one process.
+    ``groups`` names the parts of the family, each of which the long profile has to try. ``short`` and ``long`` are the numbers of
+    attempts of both profiles, ``block`` how many follow each other in one process.
     ``seconds`` is the most that an attempt may take, ``memory`` the most MiB of its process.
     """
 
@@ -115,10 +127,17 @@ class Family:
     block: int
     seconds: float = 30.0
     memory: float = 600.0
+    groups: tuple[str, ...] = ()
+
+    def untried(self, tally: "Tally") -> tuple[str, ...]:
+        """Return the parts of the family that no attempt tried."""
+        return tuple(name for name in self.groups if name not in tally.groups)
 
     def counted(self, seed: int, attempts: Iterable[tuple[int, Attempt]]) -> Tally:
         """Count attempts."""
         made = list(attempts)
         findings = tuple(Finding(self.name, seed, n, a.kind, a.what, a.detail) for n, a in made if a.kind)
         skipped = Counter(attempt.skipped for _, attempt in made if attempt.skipped)
-        return Tally(self.name, len(made) - skipped.total(), *_counts(findings), dict(skipped), findings)
+        groups = Counter(attempt.group for _, attempt in made if attempt.group and not attempt.skipped)
+        tried = len(made) - skipped.total()
+        return Tally(self.name, tried, *_counts(findings), dict(skipped), findings, dict(groups))

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from harness.record.digested import write_digested
 from harness.targets import exports, git, interpreter, zemosaic
 from harness.targets.errors import TargetError
 from harness.targets.resolve import resolve
@@ -203,10 +204,26 @@ def test_hashes_beside_a_copy_lead_nowhere_else(checkout, tmp_path):
     """A path in the hashes that leaves the copy is refused."""
     target = resolved(checkout, tmp_path)
     beside = Path(f"{target.root}.json")
-    beside.write_text(json.dumps({"format": exports.FORMAT, "files": {"../x": "0"}, "left_out": []}))
+    write_digested(beside, {"format": exports.FORMAT, "files": {"../x": "0"}, "left_out": []})
     with pytest.raises(TargetError, match="found it changed"):
         exports.copy(Path(target.root), tmp_path / "to")
     assert not (tmp_path / "x").exists()
+
+
+def test_hashes_that_lack_a_file_of_the_copy_are_refused(checkout, tmp_path):
+    """The hashes have their own digest: without it, a run would get a target without that file. The copy is made again."""
+    target = resolved(checkout, tmp_path)
+    beside = Path(f"{target.root}.json")
+    before = beside.read_bytes()
+    exports.copy(Path(target.root), tmp_path / "whole")
+    data = json.loads(before)
+    del data["files"]["zemosaic_worker.py"]
+    beside.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    with pytest.raises(TargetError, match="expected the hashes"):
+        exports.copy(Path(target.root), tmp_path / "to")
+    again = Path(resolved(checkout, tmp_path).root)
+    exports.copy(again, tmp_path / "again")
+    assert contents(tmp_path / "again") == contents(tmp_path / "whole")
 
 
 def test_lock_that_somebody_holds_is_told(checkout, tmp_path, monkeypatch):
