@@ -171,7 +171,7 @@ def _of_signature(path: Path, content: bytes, statement: Statement, signers: Pat
 
 def _show_later_signature(folder: Path, translate: Translate) -> None:
     """Show the key on pages and summaries that say ``UNSIGNED``, of a sign-off that was signed after they were written."""
-    from harness.record.whole import Content, write_together
+    from harness.record.whole import Content, undone, write_together
     from harness.session.integrity import note
     from harness.signoff.standing import beside
     from reports.html.render import signed_pages
@@ -185,8 +185,9 @@ def _show_later_signature(folder: Path, translate: Translate) -> None:
         files: dict[Path, Content] = {**signed_pages(folder, standing.key)}
         if files:
             files |= summaries(Material(folder))
-        write_together(files)
-        note(folder, (path.name for path in files))
+        with undone(files):  # without its entry in the manifest, a page would look changed
+            write_together(files)
+            note(folder, (path.name for path in files))
     except OSError as error:
         told = say(
             "The page says UNSIGNED, and can't be written ({error}): run phase3 report on the session where it can be",

@@ -219,16 +219,15 @@ def _sealed(folder: Path, session: Session) -> tuple[Session, tuple[Message, ...
 
     Where that fails the session is returned with a doubt, and with sentences on the cause and on what to do.
     """
-    from harness.session.integrity import SESSION, seal_session, with_doubts
+    from harness.session.integrity import seal_session, with_doubts
 
     try:
         seal_session(folder)
     except (OSError, SaidError) as error:
         unsealed = say("The session could not be sealed ({error}), so it does not pass.", error=str(error))
         again = say(
-            "To seal it: move {session} out of the folder, and run the session's command again with --phase3-resume={name}. "
-            "The runs are judged again from their records.",
-            session=SESSION,
+            "To seal it: run the session's command again with --phase3-resume={name}. The runs are judged again from their "
+            "records.",
             name=folder.name,
         )
         return with_doubts(session, unsealed), (unsealed, again)

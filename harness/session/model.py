@@ -22,7 +22,7 @@ from harness.record import limits
 from harness.record.comparison import Comparison
 from harness.record.convert import ShapeError, from_json, other_names, read_only, to_json
 from harness.record.values import read_bytes, require_memory
-from harness.record.whole import visible_json, write_whole
+from harness.record.whole import undone, visible_json, write_whole
 from harness.targets.resolve import kind_of
 from harness.targets.target import Target
 from harness.verdict import Conclusion, Outcome, Verdict, merge
@@ -434,11 +434,12 @@ Read: TypeAlias = Callable[[Path], tuple[Session, str]]
 
 def write_session(session: Session, folder: Path) -> Path:
     """Write ``session.json``, note it in the manifest of a session that has one, and return its path."""
-    path = folder / "session.json"
-    write_whole(path, visible_json(session.to_json()))
     from harness.session.integrity import note  # noqa: PLC0415 -- that module builds on this one
 
-    note(folder, (path.name,))
+    path = folder / "session.json"
+    with undone([path]):  # without its entry in the manifest, it would look like a change of the session
+        write_whole(path, visible_json(session.to_json()))
+        note(folder, (path.name,))
     return path
 
 

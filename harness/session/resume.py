@@ -147,8 +147,9 @@ def require_unchanged(folder: Path) -> None:
 
 
 def _ended(folder: Path) -> bool:
+    """Return whether a session has all that its end writes. The manifest is written last."""
     try:
-        return read_session(folder).interrupted is None
+        return read_session(folder).interrupted is None and (folder / MANIFEST).exists()
     except SessionError:
         return False  # it was killed before it wrote its session
 

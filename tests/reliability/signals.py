@@ -197,18 +197,14 @@ def _resuming(folder: Path | None) -> list[str]:
     """Return the option that resumes a session, as its messages say; none if it had not begun, or is whole."""
     from harness.language.message import SaidError
     from harness.session.integrity import FILE
-    from harness.session.integrity import SESSION as CONCLUDED
     from harness.session.model import read_session
     from harness.session.shares import STARTED
 
     if folder is None or not (folder / STARTED).is_file():
         return []
     with suppress(SaidError):
-        if read_session(folder).interrupted is None:
-            if (folder / FILE).is_file():
-                return []
-            # It was killed between its conclusion and its manifest.
-            (folder / CONCLUDED).rename(folder / f"{CONCLUDED}.old")
+        if read_session(folder).interrupted is None and (folder / FILE).is_file():
+            return []
     return [f"--phase3-resume={folder.name}"]
 
 

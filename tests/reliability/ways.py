@@ -349,9 +349,19 @@ NEIGHBOURS = {
 """A target has the rights of its user, and can do this. The seal of the earlier run must show it."""
 
 ENDS = {
-    **dict.fromkeys(("stops its guard", "stops its guard and ends"), GUARD_STOPPED),
+    **dict.fromkeys(("stops its guard", "stops its guard and ends", "stops the keeper"), GUARD_STOPPED),
     "stops and continues its guard": replace(TIMED_OUT, states=("timed out", "killed"), reason="so "),
-    **dict.fromkeys(("kills its guard", "asks its guard to end", "interrupts its guard"), GUARD_ENDED),
+    **dict.fromkeys(
+        (
+            *("kills its guard", "asks its guard to end", "interrupts its guard", "kills the keeper"),
+            *(
+                "kills the keeper and its guard",
+                "kills its guard and the keeper",
+                "stops the keeper and kills its guard",
+            ),
+        ),
+        GUARD_ENDED,
+    ),
     # A guard that was started with `nohup` ignores this signal.
     "hangs up on its guard": End(("killed", "timed out"), "Expected the target to end"),
     **dict.fromkeys(

@@ -298,3 +298,13 @@ def test_a_folder_among_the_records_that_is_none_is_no_run_of_the_session(folder
     assert list(_unshared(folder, session)) == []
     shutil.copytree(folder / RUNS / SUBJECT, folder / RUNS / "another")
     assert [run.key for run in _unshared(folder, session)] == ["another"]
+
+
+def test_a_session_that_was_killed_before_its_manifest_is_resumed(folder):
+    """The manifest is written last: without it a session has not ended, even if session.json says that all was reached."""
+    write_session(replace(read_session(folder), interrupted=None), folder)
+    seal_session(folder)
+    with pytest.raises(ResumeError, match="which reached its end"):
+        find(folder.parents[1], folder.name)
+    (folder / MANIFEST).unlink()
+    assert find(folder.parents[1], folder.name) == folder
