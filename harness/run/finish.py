@@ -58,13 +58,17 @@ def watch(folder: Path, guard: int, outputs: Path | None = None, overrun: Overru
     """
     seen = None if overrun is None else overrun.take
     longest = math.inf if overrun is None else LONGEST_WAIT
-    if overrun is None:
-        yield Watch("disk", folder / "disk.jsonl", lambda: DiskSampler(folder, outputs))
-    else:
-        limited = DiskSampler(folder, outputs, overrun.spent)
-        disk = Watch("disk", folder / "disk.jsonl", lambda: limited, longest=LONGEST_DISK_WAIT)
+    spent = None if overrun is None else overrun.spent
+    disk = Watch(
+        "disk",
+        folder / "disk.jsonl",
+        lambda: DiskSampler(folder, outputs, spent),
+        longest=math.inf if overrun is None else LONGEST_DISK_WAIT,
+        seen=seen,  # the limits hold also where the samples can't be written
+    )
+    if overrun is not None:
         overrun.hurry = disk.look_now
-        yield disk
+    yield disk
     yield Watch(
         "processes",
         folder / "process.jsonl",
