@@ -382,6 +382,12 @@ def hold(folder: Path, *, follow: bool = True) -> Iterator[Held]:
                 _HELD[str(path)] = before
 
 
+def is_there(folder: Path) -> bool:
+    """Return whether the path of a record that is held open still leads to it; true for one that is not held."""
+    held = _HELD.get(str(folder.absolute()))
+    return held is None or held.is_there()
+
+
 @contextlib.contextmanager
 def opened(folder: Path, name: str = "", *, follow: bool = False) -> Iterator[Folder]:
     """Open a folder below a record by its name with ``/``; by default the record itself. ``follow`` allows it to be a link."""

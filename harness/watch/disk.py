@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from harness.record import limits
+from harness.record import limits, safe
 from harness.record.extent import too_many
 from harness.record.values import BeyondError
 
@@ -134,6 +134,12 @@ def _file(entry: os.DirEntry[str]) -> os.stat_result | None:
         return None
 
 
+def _held(record: Path) -> tuple[int, int]:
+    """Return the bytes and the number of the files of a record that is held open, where its target gave it another name."""
+    files = [about.st_size for _, about in safe.walk(record) if safe.is_file(about)]
+    return sum(files), len(files)
+
+
 class DiskSampler:
     """Sample a record's ``outputs``, the cache folder in it, and the working folders of the run, if it has any."""
 
@@ -177,7 +183,8 @@ class DiskSampler:
         names = {self._record / OUTPUTS: OUTPUTS, self._record / CACHE: CACHE} | dict.fromkeys(working, ELSEWHERE)
         found = walked(self._record, names)
         if self._spent is not None:
-            self._spent(found.size, found.entries, free)
+            size, entries = (found.size, found.entries) if safe.is_there(self._record) else _held(self._record)
+            self._spent(size, entries, free)
         if self._outputs is not None:
             whole, cache = usage(self._outputs, self._outputs / PurePath(CACHE).name)
         else:

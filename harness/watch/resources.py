@@ -115,7 +115,7 @@ class Overrun:
         """
         if not self.reason:
             try:
-                free = shutil.disk_usage(self._record).free
+                free = shutil.disk_usage(self._record if self._record.exists() else self._record.parent).free
             except OSError:
                 return ""
             size, before = self._seen

@@ -238,6 +238,27 @@ def test_the_limit_of_disk_counts_the_whole_record(frames, folder, place):
     assert record.seal.reason.startswith("Ended by the harness: the bytes of its files reached ")
 
 
+RENAMED = """
+hello()
+away = record.with_name("away")
+record.rename(away)
+record.mkdir()
+for n in range(60):
+    (away / "outputs" / f"{n}").write_bytes(os.urandom(1_000_000))
+    time.sleep(0.02)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a folder with open files can't be renamed there")
+def test_a_record_that_its_target_renamed_is_still_limited(frames, folder):
+    """The record is held open: what its path leads to now does not matter."""
+    record = make_run(_limited(frames, RENAMED, RunLimits(disk=20 * MB)), folder, frames, grace=0.5)
+    assert record.seal.state == "killed"
+    assert record.seal.reason.startswith("Ended by the harness: the bytes of its files reached ")
+    assert record.seal.tampered[0].startswith("the record itself: ")
+
+
 def test_the_copies_of_the_frames_are_not_the_targets(frames, folder):
     """A target gets frames larger than its limit, and may move them."""
     script = """

@@ -1,8 +1,8 @@
 """Test when samples are taken, and how lines are written."""
 
 import json
-import time
 import os
+import time
 
 import pytest
 
