@@ -43,8 +43,7 @@ ASIDE = ".replaced"
 _QUIET = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _NO_FILE = (errno.ELOOP, errno.EMLINK, errno.ENXIO, errno.EISDIR)  # of a link, and of a pipe or a folder to be written
 _ATTEMPTS = 3
-BATCH = 10_000
-"""Names of one folder that are kept at once while it is removed."""
+BATCH = 10_000  # names of one folder that are kept at once while it is removed
 _NAMES_ANOTHER = (
     0x20000000  # in the reparse tags of Windows: links and junctions have it, files of a cloud folder have not
 )
@@ -263,14 +262,10 @@ class Folder:
         self.rmdir(name)
 
     def emptying(self) -> Iterator[str]:
-        """Yield the name of each entry, also of those that are made meanwhile. Each must be gone before the next is asked for.
-
-        The names are read in batches, because a target may leave millions.
-        """
-        before: list[str] = []
-        while (names := self.names(BATCH)) and names != before:  # the same ones again could not be removed
+        """Yield the name of each entry, which must be gone then. They are read in batches: a target may leave millions."""
+        names: list[str] = []
+        while names != (names := self.names(BATCH)):  # the same ones again, or no more
             yield from names
-            before = names
 
     def empty_into(self, top: Folder) -> None:
         """Remove the files of this folder, and move its folders into another, with new names."""
@@ -505,8 +500,7 @@ def reading_own(folder: Path, name: str) -> Iterator[io.BufferedReader]:
 def sha256(folder: Path, name: str, most: int = limits.HASHED_BYTES, until: float = math.inf) -> str:
     """Return the SHA-256 of a regular file below a record, if need be after making it readable.
 
-    Raises ``OSError`` when it is another kind of file, can't be read, or has more than ``most`` bytes, and ``TimeoutError`` when
-    the reading is not over at ``until``, a time of ``time.monotonic``.
+    Raises ``OSError`` when it is no file, can't be read, has more than ``most`` bytes, or isn't read by ``until`` (monotonic).
     """
     try:
         return _digest(folder, name, most, until)
@@ -519,17 +513,17 @@ def sha256(folder: Path, name: str, most: int = limits.HASHED_BYTES, until: floa
 
 
 def _digest(folder: Path, name: str, most: int, until: float) -> str:
-    digest, left = hashlib.sha256(), most
+    digest, done = hashlib.sha256(), 0
     with reading(folder, name) as stream:
-        if os.fstat(stream.fileno()).st_size > most:
-            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(folder / name))
-        while data := stream.read(1 << 20):
-            left -= len(data)
-            if left < 0:  # it grew
-                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(folder / name))
+        size = os.fstat(stream.fileno()).st_size
+        while size <= most and (data := stream.read(1 << 20)):
             if time.monotonic() > until:
                 raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT), str(folder / name))
             digest.update(data)
+            done += len(data)
+            size = max(size, done)  # it may grow
+    if size > most:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(folder / name))
     return digest.hexdigest()
 
 
@@ -563,9 +557,8 @@ def walk(
 ) -> Iterator[tuple[str, os.stat_result]]:
     """Yield each entry below a folder of a record that is no folder, by its name from that folder with ``/``, and its facts.
 
-    Links are yielded and not followed. At most ``limits.ENTRIES`` + 1 entries are yielded in all, and twice as many names are
-    read. A folder more than ``deepest`` folders below is yielded, too, and so are folders that are left at the limit of names.
-    What vanishes, or can't be read, is left out, and so is the entry ``without``.
+    Links are yielded and not followed. At most ``limits.ENTRIES`` + 1 entries are yielded, and twice as many names read. A folder
+    more than ``deepest`` folders below, or at the limit of names, is yielded, too. What can't be read, and ``without``, is not.
     """
     with contextlib.suppress(OSError), opened(folder, name) as top:
         yield from islice(_below(top, "", deepest, [2 * (limits.ENTRIES + 1)], without), limits.ENTRIES + 1)
@@ -574,9 +567,8 @@ def walk(
 def _below(
     place: Folder, prefix: str, depth: int, left: list[int], without: str = ""
 ) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield what is below a folder. ``left`` has the number of names that may still be read."""
     try:
-        names = place.names(min(limits.ENTRIES + 1, left[0]))
+        names = place.names(min(limits.ENTRIES + 1, left[0]))  # `left` is the number of names that may still be read
     except OSError:
         return
     left[0] -= len(names)
