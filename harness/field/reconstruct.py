@@ -24,7 +24,7 @@ from harness.field.folder_link import link, unlink
 from harness.field.probe_notes import Facts, Finish, read_end, read_notes
 from harness.record import leftovers, limits, rewritten, safe, tampering
 from harness.record.extent import walk
-from harness.record.history import TRACE_FORMAT, History, beyond, read_history
+from harness.record.history import TRACE_FORMAT, History, read_history
 from harness.record.products import read_products
 from harness.record.reader import Record, read_record
 from harness.record.request import RETENTIONS, DatasetFacts, FrameFacts, Mode, Request, Retention, TargetFacts
@@ -95,7 +95,7 @@ def finished(run: Run, end: End) -> Record:
         end = _put_right(run, end.because(*reasons))
         if not (run.folder / "request.json").exists():
             _bare(run).write(run.folder / "request.json")
-        finish.seal_end(run.folder, end, (over,) if (over := beyond(run.folder)) else ())
+        finish.seal_end(run.folder, end, finish.beyond_limits(run.folder))
     with contextlib.suppress(OSError):  # not part of the record
         leftovers.remove_tree(run.folder / WORK)
     return read_record(run.folder)
@@ -214,7 +214,7 @@ def _inputs(facts: Facts) -> list[Path]:
     if selected:
         return selected
     found = []
-    for parent, folders, names in walk(Path(facts.input)):
+    for parent, folders, names in walk(Path(facts.input), limits.ENTRIES):
         folders[:] = sorted(n for n in folders if n != _UNALIGNED and Path(parent, n) != Path(facts.output))
         found += [Path(parent, n) for n in sorted(names) if is_frame_name(n)]
     return found

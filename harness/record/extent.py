@@ -2,23 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from harness.language.message import say
 from harness.record import limits
+from harness.record.values import BeyondError, size_of
+
+BATCH = 10_000
+"""Entries of one folder that `walk` keeps at once."""
 
 
-def walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+def walk(folder: Path, most: int | None = None) -> Iterator[tuple[str, list[str], list[str]]]:
     """Walk through a folder as ``os.walk`` does, without links, to twice the limit of depth.
 
-    Python's own walk calls itself for each level, and fails at a thousand. What is deeper is beyond the limits in any case.
+    Python's own walk calls itself for each level, and fails at a thousand. What is deeper is beyond the limits in any case. It
+    also loads whole folders: here a folder is yielded several times, with at most ``BATCH`` of its entries each.
+
+    Raises
+    ------
+    BeyondError
+        When there are more than ``most`` files and folders. By default there is no such limit.
+
     """
-    base = len(folder.parts)
-    for parent, folders, files in os.walk(folder, followlinks=False):
-        if len(Path(parent).parts) - base >= 2 * limits.DEPTH:
-            folders.clear()
-        yield parent, folders, files
+    seen = 0
+    pending = [(os.fspath(folder), 0)]
+    while pending:
+        parent, level = pending.pop()
+        inner: list[str] = []
+        for folders, files in _batches(parent):
+            seen += len(folders) + len(files)
+            if most is not None and seen > most:
+                raise too_many(folder, most)
+            names = [name for name, _ in folders] if level < 2 * limits.DEPTH else []
+            linked = {name for name, link in folders if link}
+            yield parent, names, files
+            inner += [name for name in names if name not in linked]  # a caller may take names out of the list
+        pending += [(f"{parent}{os.sep}{name}", level + 1) for name in reversed(inner)]
 
 
 def files_below(folder: Path) -> Iterator[Path]:
@@ -30,12 +52,63 @@ def files_below(folder: Path) -> Iterator[Path]:
         yield from (Path(parent, name) for name in names)
 
 
-def extent_beyond(places: Iterable[Path], most: int = limits.ENTRIES, depth: int = limits.DEPTH) -> str:
+def _batches(folder: str) -> Iterator[tuple[list[tuple[str, bool]], list[str]]]:
+    """Yield the folders below a folder, with whether each is a link, and its files, in batches; at least one."""
+    folders: list[tuple[str, bool]] = []
+    files: list[str] = []
+    with contextlib.suppress(OSError), os.scandir(folder) as found:
+        for entry in found:
+            if len(folders) + len(files) >= BATCH:
+                yield folders, files
+                folders, files = [], []
+            if _is_folder(entry):
+                junction = getattr(entry, "is_junction", bool)
+                folders.append((entry.name, entry.is_symlink() or junction()))
+            else:
+                files.append(entry.name)
+    yield folders, files
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def too_many(folder: Path, most: int) -> BeyondError:
+    """Return the error for a folder with too many files and folders below it."""
+    return BeyondError(
+        say(
+            "expected at most {most} files and folders below {folder}, found more: it is beyond the limits of the harness "
+            "(docs/protocol.md); name a smaller folder",
+            most=f"{most:,}",
+            folder=str(folder),
+        )
+    )
+
+
+def unhashed(about: os.stat_result, left: int = limits.HASHED_BYTES) -> str:
+    """Return why a file is not hashed if ``left`` bytes may be; empty if it is."""
+    size = about.st_size
+    most = min(limits.HASHED_BYTES, max(left, 0))
+    if size > most:
+        return f"has {size_of(size)} of {size_of(most)} allowed"
+    # A file of holes costs a target nothing, and the harness the time to read it. No frame or product is one.
+    if size > limits.SPARSE_BYTES and getattr(about, "st_blocks", size) * 512 < size // 100:
+        return f"has {size_of(size)}, of which less than 1 % is written"
+    return ""
+
+
+def extent_beyond(
+    places: Iterable[Path], most: int | None = None, depth: int = limits.DEPTH, *, before: int = 0
+) -> str:
     """Return a sentence if folders hold more entries in all, or are deeper, than the limits; else the empty string.
 
-    The walk ends at the limit. Links are not followed.
+    The walk ends at the limit, ``limits.ENTRIES`` by default. ``before`` entries were counted elsewhere. Links are not followed.
     """
-    entries = 0
+    most = limits.ENTRIES if most is None else most
+    entries = before
     for place in places:
         pending = [(os.fspath(place), 1)]
         while pending:
@@ -54,3 +127,17 @@ def extent_beyond(places: Iterable[Path], most: int = limits.ENTRIES, depth: int
                     if entry.is_dir(follow_symlinks=False):
                         pending.append((entry.path, level + 1))
     return ""
+
+
+def record_beyond(record: Path) -> str:
+    """Return a sentence if a record holds more entries in all, or is deeper, than the limits; else the empty string."""
+    folders: list[Path] = []
+    entries = 0
+    with contextlib.suppress(OSError), os.scandir(record) as found:
+        for entry in found:
+            entries += 1
+            if entries > limits.ENTRIES:
+                return f"the record has more than {limits.ENTRIES:,} files and folders, the limit of the harness"
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(record / entry.name)
+    return extent_beyond(sorted(folders), before=entries)

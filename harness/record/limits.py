@@ -94,3 +94,12 @@ CARD_TEXT = 8_192
 MEASURE_SECONDS = 3_600.0
 """Seconds that measuring the products of a run may take. A mosaic of 64 million pixels in three channels took 365 s on a busy
 machine."""
+
+SEARCHED_BYTES = 1 * GB
+"""Bytes that are hashed to compare the input files after a run, in addition to `SEARCHED_TIMES` those of the frames."""
+
+SEARCHED_TIMES = 3
+"""Once for the frames that are there, twice for files of equal size that may be frames that were moved."""
+
+SEARCH_SECONDS = 3_600.0
+"""Seconds that this may take."""

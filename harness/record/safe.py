@@ -16,10 +16,12 @@ import contextlib
 import errno
 import hashlib
 import io
+import math
 import os
 import re
 import secrets
 import stat
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -45,6 +47,7 @@ _ASIDE = re.compile(rf".+\.[0-9a-f]{{8}}{re.escape(ASIDE)}", re.DOTALL)
 _QUIET = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _NO_FILE = (errno.ELOOP, errno.EMLINK, errno.ENXIO, errno.EISDIR)  # of a link, and of a pipe or a folder to be written
 _ATTEMPTS = 3
+BATCH = 10_000  # names of one folder that are kept at once while it is removed
 _NAMES_ANOTHER = (
     0x20000000  # in the reparse tags of Windows: links and junctions have it, files of a cloud folder have not
 )
@@ -136,7 +139,8 @@ class Folder:
             raise NotOursError(f"{self.path} is {kind(about)} that took the place of a folder")
 
     def names(self, most: int | None = None) -> list[str]:
-        """Return the names of all entries, or of ``most`` of them, in order."""
+        """Return the names of ``most`` entries, in order; by default of one more than the limit of a record."""
+        most = limits.ENTRIES + 1 if most is None else most
         if self._file is None:
             self._require_same()
         with os.scandir(self.path if self._file is None else self._file) as found:
@@ -255,23 +259,26 @@ class Folder:
         """Remove a folder. Inner folders are moved up before, so that a thousand folders in each other need two descriptors."""
         self.open_up(name)
         with self.enter(name) as top:
-            pending = top.names()
-            while pending:
-                entry = pending.pop()
+            for entry in top.emptying():
                 about = top.about(entry)
                 if about is None or not is_folder(about):
                     top.remove(entry)
                     continue
                 top.open_up(entry)
                 with top.enter(entry) as inner:
-                    pending += inner.empty_into(top)
+                    inner.empty_into(top)
                 top.rmdir(entry)
         self.rmdir(name)
 
-    def empty_into(self, top: Folder) -> list[str]:
-        """Remove the files of this folder, and move its folders into another; return the new names of these."""
-        moved = []
-        for name in self.names():
+    def emptying(self) -> Iterator[str]:
+        """Yield the name of each entry, which must be gone then. They are read in batches: a target may leave millions."""
+        names: list[str] = []
+        while names != (names := self.names(BATCH)):  # the same ones again, or no more
+            yield from names
+
+    def empty_into(self, top: Folder) -> None:
+        """Remove the files of this folder, and move its folders into another, with new names."""
+        for name in self.emptying():
             about = self.about(name)
             if about is None or not is_folder(about):
                 self.remove(name)
@@ -282,9 +289,6 @@ class Folder:
                 self.rename(name, top, new)
             except OSError:  # as some file systems of containers: without moving
                 self._remove_folder(name)
-            else:
-                moved.append(new)
-        return moved
 
     def open_up(self, name: str) -> None:
         """Give the owner all rights on a folder that lacks some: otherwise its content can't be removed."""
@@ -348,11 +352,10 @@ class Held:
         if self.is_there():
             return ""
         name = self.path.name
-        names = self.above.names()
-        abouts = {entry: about for entry in names if (about := self.above.about(entry)) is not None}
-        found = abouts.get(name)
+        found = self.above.about(name)
         what = "nothing" if found is None else kind(found)
-        now = next((entry for entry, about in abouts.items() if identity(about) == self.top.identity), None)
+        abouts = ((entry, self.above.about(entry)) for entry in self.above.names())
+        now = next((e for e, about in abouts if about is not None and identity(about) == self.top.identity), None)
         if now != name:
             if found is not None and is_folder(found):
                 self.above.rename(name, self.above, f"{name}.{secrets.token_hex(4)}{ASIDE}")
@@ -393,6 +396,12 @@ def hold(folder: Path, *, follow: bool = True) -> Iterator[Held]:
                 del _HELD[str(path)]
             else:
                 _HELD[str(path)] = before
+
+
+def is_there(folder: Path) -> bool:
+    """Return whether the path of a record that is held open still leads to it; true for one that is not held."""
+    held = _HELD.get(str(folder.absolute()))
+    return held is None or held.is_there()
 
 
 @contextlib.contextmanager
@@ -501,26 +510,34 @@ def reading_own(folder: Path, name: str) -> Iterator[io.BufferedReader]:
         yield stream
 
 
-def sha256(folder: Path, name: str, most: int = limits.HASHED_BYTES) -> str:
+def sha256(folder: Path, name: str, most: int = limits.HASHED_BYTES, until: float = math.inf) -> str:
     """Return the SHA-256 of a regular file below a record, if need be after making it readable.
 
-    Raises ``OSError`` when it is another kind of file, can't be read, or has more than ``most`` bytes.
+    Raises ``OSError`` when it is no file, can't be read, has more than ``most`` bytes, or isn't read by ``until`` (monotonic).
     """
     try:
-        return _digest(folder, name, most)
+        return _digest(folder, name, most, until)
     except PermissionError:
         inner, _, last = name.rpartition("/")
         with opened(folder, inner) as place:
             # A target may remove the read permission of its product. The harness owns the record and may restore it.
             place.unlock(last)
-        return _digest(folder, name, most)
+        return _digest(folder, name, most, until)
 
 
-def _digest(folder: Path, name: str, most: int) -> str:
+def _digest(folder: Path, name: str, most: int, until: float) -> str:
+    digest, done = hashlib.sha256(), 0
     with reading(folder, name) as stream:
-        if os.fstat(stream.fileno()).st_size > most:
-            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(folder / name))
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        size = os.fstat(stream.fileno()).st_size
+        while size <= most and (data := stream.read(1 << 20)):
+            if time.monotonic() > until:
+                raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT), str(folder / name))
+            digest.update(data)
+            done += len(data)
+            size = max(size, done)  # it may grow
+    if size > most:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(folder / name))
+    return digest.hexdigest()
 
 
 def remove(folder: Path, name: str, *, follow: bool = False) -> None:
@@ -555,18 +572,21 @@ def walk(
 ) -> Iterator[tuple[str, os.stat_result]]:
     """Yield each entry below a folder of a record that is no folder, by its name from that folder with ``/``, and its facts.
 
-    Links are yielded and not followed. Of a folder at most ``limits.ENTRIES`` + 1 entries are. A folder more than ``deepest``
-    folders below is yielded, too. What vanishes, or can't be read, is left out, and so is the entry ``without``.
+    Links are yielded and not followed. At most ``limits.ENTRIES`` + 1 entries are yielded, and twice as many names read. A folder
+    more than ``deepest`` folders below, or at the limit of names, is yielded, too. What can't be read, and ``without``, is not.
     """
     with contextlib.suppress(OSError), opened(folder, name) as top:
-        yield from _below(top, "", deepest, without)
+        yield from islice(_below(top, "", deepest, [2 * (limits.ENTRIES + 1)], without), limits.ENTRIES + 1)
 
 
-def _below(place: Folder, prefix: str, depth: int, without: str = "") -> Iterator[tuple[str, os.stat_result]]:
+def _below(
+    place: Folder, prefix: str, depth: int, left: list[int], without: str = ""
+) -> Iterator[tuple[str, os.stat_result]]:
     try:
-        names = place.names(limits.ENTRIES + 1)
+        names = place.names(min(limits.ENTRIES + 1, left[0]))  # `left` is the number of names that may still be read
     except OSError:
         return
+    left[0] -= len(names)
     for name in names:
         if name == without:
             continue
@@ -574,11 +594,11 @@ def _below(place: Folder, prefix: str, depth: int, without: str = "") -> Iterato
             about = place.about(name)
             if about is None:
                 continue
-            if not is_folder(about) or depth == 0:
+            if not is_folder(about) or depth == 0 or left[0] <= 0:
                 yield f"{prefix}{name}", about
                 continue
             with Folder(name, place) as inner:
-                yield from _below(inner, f"{prefix}{name}/", depth - 1)
+                yield from _below(inner, f"{prefix}{name}/", depth - 1, left)
 
 
 def is_plain(folder: Path, path: Path) -> bool:

@@ -15,14 +15,14 @@ from typing import Self, TypeVar
 
 from harness.analysis.made import Origin, saved_mosaics
 from harness.record import history, inputs, leftovers, rewritten, safe, tampering
-from harness.record.extent import extent_beyond
+from harness.record.extent import record_beyond
 from harness.record.history import read_events, read_exceptions
 from harness.record.request import Request
-from harness.record.seal import WORK, EndState, hashed, seal
+from harness.record.seal import EndState, hashed, seal
 from harness.watch.disk import DiskSampler
 from harness.watch.process import SHARE as PROCESS_SHARE
 from harness.watch.process import ProcessSampler
-from harness.watch.resources import LONGEST_WAIT, Overrun
+from harness.watch.resources import LONGEST_DISK_WAIT, LONGEST_WAIT, Overrun
 from harness.watch.sampling import Watch
 
 CONSOLE = "console.log"
@@ -59,7 +59,17 @@ def watch(folder: Path, guard: int, outputs: Path | None = None, overrun: Overru
     """
     seen = None if overrun is None else overrun.take
     longest = math.inf if overrun is None else LONGEST_WAIT
-    yield Watch("disk", folder / "disk.jsonl", lambda: DiskSampler(folder, outputs), seen=seen)
+    spent = None if overrun is None else overrun.spent
+    disk = Watch(
+        "disk",
+        folder / "disk.jsonl",
+        lambda: DiskSampler(folder, outputs, spent),
+        longest=math.inf if overrun is None else LONGEST_DISK_WAIT,
+        seen=seen,  # the limits hold also where the samples can't be written
+    )
+    if overrun is not None:
+        overrun.hurry = disk.look_now
+    yield disk
     yield Watch(
         "processes",
         folder / "process.jsonl",
@@ -148,8 +158,7 @@ def beyond_limits(folder: Path) -> tuple[str, ...]:
 
     The list is for the seal: nothing is concluded from such a record.
     """
-    walked = extent_beyond(folder / place for place in ("outputs", WORK))
-    return tuple(sentence for sentence in (history.beyond(folder), walked) if sentence)
+    return tuple(sentence for sentence in (history.beyond(folder), record_beyond(folder)) if sentence)
 
 
 def seal_end(folder: Path, end: End, beyond: Sequence[str] = ()) -> None:

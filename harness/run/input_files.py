@@ -1,7 +1,8 @@
 """Compare the files in a run's input folder with what they were before the run.
 
 A run of the harness hashes its copies of the frames before the start and after the end. All of them are hashed: a target can set
-back the times of a file. This costs as much as the hashing of the frames when they were copied.
+back the times of a file. This costs as much as the hashing of the frames when they were copied. Files that a target added are
+hashed only if they may be frames that were moved, and everything within one budget of bytes and time.
 
 In a user's own run the probe notes size and times of each file when the mosaic begins, because hashing would delay the run.
 There a file counts as changed when its size or the time of its last write differ. Where only the time of the last change of its
@@ -13,18 +14,24 @@ changed header is allowed there, changed data are not.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import time
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from harness.probe.frames import data_digest
-from harness.record import safe
-from harness.record.extent import walk
+from harness.language.message import say
+from harness.probe.frames import data_digest, opened
+from harness.record import limits, safe
+from harness.record.extent import unhashed, walk
 from harness.record.inputs import InputFile
 from harness.record.seal import WORK
+from harness.record.values import BeyondError, size_of
 
 ELSEWHERE = ("outputs", *(f"{WORK}/{name}" for name in ("tmp", "home", "cwd")))
 """The folders of a record in which a file that the input folder lacks is looked for."""
@@ -55,21 +62,95 @@ class Noted:
     data: str | None = None
 
 
-def compared(record: Path, given: Mapping[str, Given]) -> tuple[InputFile, ...]:
-    """Return what became of the files in ``work/input`` of a record, in order of path."""
+class Hashing:
+    """Hash files within one budget of bytes and time: after the end of a target, which may leave files of any size and number.
+
+    ``beyond`` has a sentence for what was not hashed. Nothing that was compared counts then.
+    """
+
+    def __init__(self, sizes: Iterable[int], seconds: float | None = None) -> None:
+        """Take the sizes of the files that are compared, and the seconds for all of them (``limits.SEARCH_SECONDS``)."""
+        self.beyond: list[str] = []
+        self._left = self._most = limits.SEARCHED_TIMES * sum(sizes) + limits.SEARCHED_BYTES
+        self._until = time.monotonic() + (limits.SEARCH_SECONDS if seconds is None else seconds)
+
+    def sha256(self, record: Path, path: str, about: os.stat_result) -> str | None:
+        """Return the SHA-256 of a file of a record; ``None`` for anything else, and where it can't be read or is beyond."""
+        if not safe.is_file(about) or not self.allows(path, about):
+            return None
+        try:
+            return safe.sha256(record, path, about.st_size, self._until)
+        except TimeoutError:
+            self._late()
+        except OSError:
+            pass
+        return None
+
+    def data(self, path: str, opener: Callable[[str], AbstractContextManager[IO[bytes]]] = opened) -> str | None:
+        """Return the SHA-256 of a frame without its header; ``None`` if it can't be read, or beyond the budget."""
+        try:
+            with opener(path) as stream:
+                if not self.allows(path, os.fstat(stream.fileno())):
+                    return None
+                found = data_digest(path, lambda _: contextlib.nullcontext(_Timed(stream, self._until)))
+        except OSError:
+            return None
+        if time.monotonic() > self._until:
+            self._late()
+            return None
+        return found
+
+    def allows(self, path: str, about: os.stat_result) -> bool:
+        """Return whether a file may be hashed, and count its bytes; if not, note why."""
+        if self.beyond:
+            return False
+        if why := unhashed(about):
+            self.beyond.append(f"{path} {why}: it was not hashed")
+            return False
+        self._left -= about.st_size
+        if self._left < 0:
+            self.beyond.append(f"more than {size_of(self._most)} would have to be hashed to compare the input files")
+            return False
+        return True
+
+    def _late(self) -> None:
+        self.beyond.append("the time to compare the input files was over before they all were hashed")
+
+
+class _Timed:
+    """A stream that raises ``TimeoutError`` when it is read too late."""
+
+    def __init__(self, stream: IO[bytes], until: float) -> None:
+        self._stream, self._until = stream, until
+        self.seek = stream.seek
+
+    def read(self, size: int) -> bytes:
+        if time.monotonic() > self._until:
+            raise TimeoutError
+        return self._stream.read(size)
+
+
+def compared(record: Path, given: Mapping[str, Given], hashing: Hashing | None = None) -> tuple[InputFile, ...]:
+    """Return what became of the files in ``work/input`` of a record, in order of path.
+
+    Where ``hashing.beyond`` says afterwards that files were not hashed, the answer is incomplete and must not be used.
+    """
     place = f"{WORK}/input"
+    hashing = Hashing(file.size for file in given.values()) if hashing is None else hashing
     # A file system may return a name with its accents written in another way.
     names = {unicodedata.normalize("NFC", name): name for name in given}
-    there = {}
+    there: dict[str, tuple[str, os.stat_result]] = {}
     for name, about in safe.walk(record, place):
         there[names.get(unicodedata.normalize("NFC", name), name)] = f"{place}/{name}", about
-    extra = {name: _digest(record, *entry) for name, entry in there.items() if name not in given}
+    if len(there) > limits.ENTRIES:
+        hashing.beyond.append(f"{place}/ has more than {limits.ENTRIES:,} files, the limit of the harness")
+        return ()
+    extra = {name: entry for name, entry in there.items() if name not in given}
+    copies = _by_content(record, extra.values(), [file for name, file in given.items() if name not in there], hashing)
     found = []
     for name, file in given.items():
         if name not in there:
-            to = next((other for other, digest in extra.items() if digest == file.sha256), None)
-            to = to if to is None else f"{place}/{to}"
-            to = to or _moved(record, file)
+            to = copies.get(file.sha256)
             # It was found by its content.
             kept = file.data if to else None
             found.append(
@@ -77,22 +158,63 @@ def compared(record: Path, given: Mapping[str, Given]) -> tuple[InputFile, ...]:
             )
             continue
         path, about = there[name]
-        digest = _digest(record, path, about)
+        digest = hashing.sha256(record, path, about)
         state = "same" if digest == file.sha256 else "changed"
         link = _leads_to(record / path) if safe.is_link(about) else None
-        data = None if file.data is None or digest is None else data_digest(str(record / path))
+        data = None if file.data is None or digest is None else hashing.data(path, _in(record))
         found.append(InputFile(name, state, file.sha256, digest, None, file.solved, link, file.data, data))
     taken = {file.to for file in found}
-    found += [
-        InputFile(name, "added", None, digest) for name, digest in extra.items() if f"{place}/{name}" not in taken
-    ]
+    for name, (path, about) in extra.items():
+        if safe.is_file(about) and (why := unhashed(about)):
+            hashing.beyond.append(f"{path} {why}: it was not hashed")
+            break
+        found += [InputFile(name, "added")] if path not in taken else []
     return tuple(sorted(found, key=lambda file: file.path))
 
 
-def observed(folder: Path, output: Path, before: Sequence[Noted]) -> tuple[InputFile, ...]:
-    """Return what became of the files in a user's input folder; the output folder may be below it and is left out."""
-    there = {path.relative_to(folder).as_posix(): path for path in _files(folder, output)}
+def _in(record: Path) -> Callable[[str], AbstractContextManager[IO[bytes]]]:
+    return lambda path: safe.reading(record, path)
+
+
+def _by_content(
+    record: Path, extra: Iterable[tuple[str, os.stat_result]], lost: Sequence[Given], hashing: Hashing
+) -> Mapping[str, str]:
+    """Return the paths of files that may be lost frames, by SHA-256: those of equal size, each of which is hashed once."""
+    sizes = {file.size for file in lost}
+    found: dict[str, str] = {}
+    if not sizes:
+        return found
+    elsewhere = ((f"{place}/{name}", about) for place in ELSEWHERE for name, about in safe.walk(record, place))
+    for path, about in chain(extra, elsewhere):
+        if about.st_size in sizes and (digest := hashing.sha256(record, path, about)) is not None:
+            found.setdefault(digest, path)
+    return found
+
+
+def observed(
+    folder: Path, output: Path, before: Sequence[Noted], hashing: Hashing | None = None
+) -> tuple[InputFile, ...]:
+    """Return what became of the files in a user's input folder; the output folder may be below it and is left out.
+
+    Raises
+    ------
+    BeyondError
+        When a folder has too many files, or the data of the frames too many bytes: what became of them is not known.
+
+    """
+    if hashing is None:
+        hashing = Hashing(file.size for file in before if file.data is not None)
     known = {file.path for file in before}
+    there = {path.relative_to(folder).as_posix() for path in _files(folder, output)}
+    lost = {Path(name).name for name in known - there}
+    places: dict[str, str] = {}
+    for name in sorted(there - known):
+        if Path(name).name in lost:
+            places.setdefault(Path(name).name, name)
+    if lost and output != folder:
+        for path in _files(output):
+            if path.name in lost:
+                places.setdefault(path.name, str(path))
     found = []
     for file in before:
         path = folder / file.path
@@ -100,12 +222,9 @@ def observed(folder: Path, output: Path, before: Sequence[Noted]) -> tuple[Input
         try:
             about = path.stat()
         except OSError:
-            name = path.name
-            to = next((other for other in there if other not in known and Path(other).name == name), None)
-            if to is None and output != folder:
-                to = next((str(other) for other in _files(output) if other.name == name), None)
+            to = places.get(path.name)
             state = "moved" if to else "gone"
-            data = None if file.data is None or to is None else data_digest(str(folder / to))
+            data = None if file.data is None or to is None else hashing.data(str(folder / to))
             found.append(
                 InputFile(
                     file.path, state, to=to, solved=file.solved, link=link, data_before=file.data, data_after=data
@@ -116,8 +235,15 @@ def observed(folder: Path, output: Path, before: Sequence[Noted]) -> tuple[Input
         # On Windows this is the time at which the file was made.
         touched = os.name != "nt" and about.st_ctime_ns != file.changed
         state = "changed" if written else "touched" if touched else "same"
-        data = None if file.data is None else data_digest(str(path))
+        data = None if file.data is None else hashing.data(str(path))
         found.append(InputFile(file.path, state, solved=file.solved, link=link, data_before=file.data, data_after=data))
+    if hashing.beyond:
+        raise BeyondError(
+            say(
+                "expected input files within the limits of the harness (docs/protocol.md), found: {what}",
+                what="; ".join(hashing.beyond),
+            )
+        )
     taken = {file.to for file in found}
     found += [InputFile(name, "added") for name in there if name not in known | taken]
     return tuple(sorted(found, key=lambda file: file.path))
@@ -131,29 +257,11 @@ def noted(lines: Any) -> tuple[Noted, ...] | None:
 
 
 def _files(folder: Path, without: Path | None = None) -> Iterator[Path]:
-    """Yield the files below a folder, and links to anything; links are not followed."""
-    for parent, folders, names in walk(folder):
+    """Yield the files below a folder, and links to anything; links are not followed. Raises ``BeyondError`` for too many."""
+    for parent, folders, names in walk(folder, limits.ENTRIES):
         folders[:] = [name for name in folders if without is None or Path(parent, name) != without]
         yield from (Path(parent, name) for name in names)
         yield from (path for name in folders if (path := Path(parent, name)).is_symlink())
-
-
-def _moved(record: Path, file: Given) -> str | None:
-    """Return where in the record a file with this content is."""
-    for place in ELSEWHERE:
-        for name, about in safe.walk(record, place):
-            path = f"{place}/{name}"
-            if about.st_size == file.size and _digest(record, path, about) == file.sha256:
-                return path
-    return None
-
-
-def _digest(record: Path, path: str, about: os.stat_result) -> str | None:
-    """Return the SHA-256 of a file; ``None`` for a link, a folder, a pipe, and a file that can't be read."""
-    try:
-        return safe.sha256(record, path) if safe.is_file(about) else None
-    except OSError:
-        return None
 
 
 def _leads_to(path: Path) -> str | None:

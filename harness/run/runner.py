@@ -29,11 +29,12 @@ from harness.record.truth import Truth
 from harness.record.values import UNREADABLE, RecordError, lines_of, open_regular, read_json
 from harness.record.whole import NotWrittenError, Reserve, write_whole
 from harness.run import finish
-from harness.run.input_files import Given, compared
+from harness.run.input_files import Given, Hashing, compared
 from harness.run.inputs import InputError, require_inputs
 from harness.run.stack_plan import NAME as STACK_PLAN
 from harness.run.stack_plan import stack_plan
 from harness.targets.start import prepare
+from harness.watch import disk
 from harness.watch.guard import Ended, Guard, NotStartedError
 from harness.watch.resources import Overrun, allowed
 from harness.watch.sampling import Watch
@@ -115,7 +116,9 @@ def make_run(
         if moved is None:
             beyond = finish.beyond_limits(folder)
             end = finish.with_own_failure(folder, end)
-            end = end.because(finish.list_inputs(folder, compared(folder, given)), *_tidy(folder))
+            if not beyond:
+                end, beyond = _compare(folder, given, end)
+            end = end.because(*_tidy(folder))
             if end.stopped is None and not beyond:
                 end = _measure(request, folder, end, signals)
             if end.state == "done":
@@ -218,10 +221,11 @@ def _run(
     stopped: BaseException | None = None
     too_much = ""
     try:
+        before = disk.taken(folder)  # the copies of the frames, which are not the target's
         pid = guard.start()
         started = time.monotonic()
         with signals.open():
-            overrun = Overrun(allowed(request.limits, folder), folder, guard.guard_pid)
+            overrun = Overrun(allowed(request.limits, folder), folder, guard.guard_pid, before)
             watches.extend(finish.watch(folder, guard.guard_pid, overrun=overrun))
             if on_start is not None:
                 on_start(pid)
@@ -308,6 +312,15 @@ def _put_right(held: safe.Held, before: tampering.Given, end: _End) -> tuple[_En
     except OSError as error:
         return replace(end, tampered=(*end.tampered, str(error))), error
     return replace(end, tampered=(*end.tampered, *found)), None
+
+
+def _compare(folder: Path, given: Mapping[str, Given], end: _End) -> tuple[_End, tuple[str, ...]]:
+    """List what became of the input files; return the limits that they are beyond, in which case nothing is listed."""
+    hashing = Hashing(file.size for file in given.values())
+    files = compared(folder, given, hashing)
+    if hashing.beyond:
+        return end, tuple(hashing.beyond)
+    return end.because(finish.list_inputs(folder, files)), ()
 
 
 def _tidy(folder: Path) -> Iterator[str]:

@@ -6,18 +6,20 @@ all those of the user, and one of the size of a file ends a program with a signa
 
 from __future__ import annotations
 
+import math
 import shutil
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from harness.record.limits import ENTRIES
 from harness.record.request import RunLimits
 from harness.record.values import size_of
 from harness.watch import tree
-from harness.watch.disk import ELSEWHERE, OUTPUTS
 
 MEMORY_SHARE = 0.8
 """The share of the machine's memory that a target may use, if its request states no limit."""
@@ -30,6 +32,12 @@ PROCESSES = 1_000
 
 LONGEST_WAIT = 2.0
 """Seconds between two looks at the processes, also where a look takes long: a target may start thousands meanwhile."""
+
+LONGEST_DISK_WAIT = 10.0
+"""Seconds between two looks at the files of a record, also where a look takes long: about 1 s for as many as are allowed."""
+
+HURRY_SECONDS = 1.0
+"""Seconds between two looks at the files while the free bytes say that the limit may be reached."""
 
 _CGROUP = Path("/sys/fs/cgroup/memory.max")
 
@@ -71,35 +79,50 @@ def _machine_memory() -> int:
 class Overrun:
     """Watch whether a run uses more than it may. ``reason`` is one sentence, or empty while it is within its limits.
 
-    Samplers report from their threads; the runner asks.
+    Samplers report from their threads; the runner asks. ``before`` are the bytes that the record had before the start, which are
+    not the target's. ``hurry`` asks for a look at the files at once.
     """
 
-    def __init__(self, limits: Allowed, record: Path, guard: int) -> None:
+    def __init__(self, limits: Allowed, record: Path, guard: int, before: int = 0) -> None:
         self._limits = limits
         self._record = record
         self._guard = guard
-        self._sizes: dict[str, int] = {}
+        self._before = before
+        self._seen = (0, 0)
+        self._hurried = -math.inf
+        self.hurry: Callable[[], None] = lambda: None
         self.reason = ""
 
     def take(self, line: Mapping[str, Any]) -> None:
         """Compare a sample with the limits."""
-        if "folder" in line:
-            if line["folder"] in (OUTPUTS, ELSEWHERE):
-                self._sizes[line["folder"]] = int(line["size"])
-            self._compare("the bytes of its files", sum(self._sizes.values()), self._limits.disk, size_of)
-        elif "processes" in line:
+        if "processes" in line:
             self._compare("the number of its processes", int(line["processes"]), self._limits.processes, str)
             if int(line["rss"]) > self._limits.memory:
                 # The sum counts a page that processes share in each of them. The exact number takes longer to get.
                 self._compare("its memory", own_memory(self._guard), self._limits.memory, size_of)
 
+    def spent(self, size: int, entries: int, free: int) -> None:
+        """Compare a look at the record with the limits: bytes of files, files and folders, and the free bytes of the volume."""
+        self._seen = (size - self._before, free)
+        self._compare("the number of its files and folders", entries, ENTRIES, "{:,}".format)
+        self._compare("the bytes of its files", size - self._before, self._limits.disk, size_of)
+
     def look(self) -> str:
-        """Return the reason to end the run, with a look at the free bytes of the volume, which is cheap."""
+        """Return the reason to end the run, with a look at the free bytes of the volume, which is cheap.
+
+        A look at the files may take long, so there are few. Where the volume has lost as many bytes since the last one as the
+        target has left, the next one is at once.
+        """
         if not self.reason:
             try:
-                free = shutil.disk_usage(self._record).free
+                free = shutil.disk_usage(self._record if self._record.exists() else self._record.parent).free
             except OSError:
                 return ""
+            size, before = self._seen
+            now = time.monotonic()
+            if before - free > self._limits.disk - size and now - self._hurried >= HURRY_SECONDS:
+                self._hurried = now
+                self.hurry()
             if free < self._limits.reserve:
                 self.reason = (
                     f"Ended by the harness: the volume of the record had {size_of(free)} free, less than the "

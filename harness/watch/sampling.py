@@ -114,6 +114,7 @@ class Watch:
                 return  # the limits of a target hold also where its samples can't be written
         self._sampler = make()
         self._stop = threading.Event()
+        self._due = threading.Event()
         self._name = name
         self._pace = Pace(share, longest)
         self._seen = seen
@@ -125,6 +126,7 @@ class Watch:
         if self._thread is None:
             return self.problem
         self._stop.set()
+        self._due.set()
         self._thread.join()
         if self._lines is None:
             return self.problem
@@ -133,10 +135,16 @@ class Watch:
             self.problem = f"{self._lines.lost} samples of the {self._name} could not be written"
         return self.problem
 
+    def look_now(self) -> None:
+        """Take the next sample at once."""
+        if self._thread is not None:
+            self._due.set()
+
     def _watch(self, lines: Lines | None) -> None:
         start = time.monotonic()
         try:
             while True:
+                self._due.clear()
                 last = self._stop.is_set()
                 before = time.thread_time()
                 for line in self._sampler.sample(last=last):
@@ -146,6 +154,6 @@ class Watch:
                         self._seen(line)
                 if last:
                     return
-                self._stop.wait(self._pace.wait(time.thread_time() - before, time.monotonic() - start))
+                self._due.wait(self._pace.wait(time.thread_time() - before, time.monotonic() - start))
         except Exception as error:  # noqa: BLE001 -- a failed sampler must not end the run; the seal states the problem
             self.problem = f"the {self._name} was not watched to the end ({type(error).__name__}: {error})"

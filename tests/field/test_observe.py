@@ -13,6 +13,7 @@ from astropy.io import fits
 
 from harness.analysis.made import taken_over
 from harness.checks.judge import judge
+from harness.field import reconstruct
 from harness.field.observe import NothingRecordedError, PartlyRecordedError, record_command
 from harness.language.message import SaidError
 from harness.record.comparison import Comparison
@@ -497,3 +498,41 @@ def test_output_of_a_lost_guard_is_not_compared(user, tmp_path, monkeypatch):
     one, _ = record(user(PRINTS.replace("{TWICE}", TWICE)), tmp_path / "r" / "s")
     assert "console.log could not be compared with what was printed." in one.seal.reason
     assert (one.folder / "console.log").exists()
+
+
+PIPED = """
+import os
+import queue
+import zemosaic_worker
+
+frame = here / "mes images" / "sans solution" / "u.fits"
+frame.parent.mkdir()
+cards = ("SIMPLE  = T", "BITPIX  = 8", "NAXIS   = 1", "NAXIS1  = 4", "END")
+frame.write_bytes("".join(card.ljust(80) for card in cards).ljust(2880).encode() + bytes(2880))
+zemosaic_worker.run_hierarchical_mosaic_process(queue.Queue(), **arguments("sortie"))
+frame.unlink()
+os.mkfifo(frame)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_in_the_place_of_a_frame_makes_nothing_wait(user, tmp_path):
+    """Its data were hashed before the run; after it there are none. The record is sealed, and its frame is changed."""
+    (made,) = record(user(PIPED), tmp_path / "r")
+    assert made.seal.state == "done"
+    (file,) = [file for file in made.inputs if file.path == "sans solution/u.fits"]
+    assert file.data_before is not None
+    assert (file.state, file.data_after) == ("changed", None)
+
+
+def test_a_program_whose_input_folder_is_too_large_is_recorded(user, tmp_path, monkeypatch):
+    """The folders after the run are not walked to their end. The seal says so, and nothing is concluded."""
+    monkeypatch.setattr(reconstruct.limits, "ENTRIES", 4)
+    (made,) = record(user(TWICE.replace('("a", "b")', '("a",)')), tmp_path / "r")
+    assert (
+        "The list of the input files could not be read or written: BeyondError: expected at most 4 files"
+        in made.seal.reason
+    )
+    assert made.inputs is None
+    verdicts = {verdict.check: verdict.outcome for verdict in judge(Comparison(made))}
+    assert verdicts["inputs"] is Outcome.UNKNOWN

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 from harness.checks.judge import judge
-from harness.record import limits, values
+from harness.record import extent, limits, values
 from harness.record.comparison import Comparison
 from harness.record.extent import extent_beyond
 from harness.record.history import beyond, read_events, read_exceptions
 from harness.record.products import read_products
 from harness.record.reader import read_record
 from harness.record.seal import seal
+from harness.record.values import BeyondError
 from tests.bounded import bounded
 from tests.record.small_record import HEADER, lines
 from tests.record.small_record import seal as seal_as_it_is
@@ -393,3 +394,38 @@ def test_a_file_that_a_user_named_may_be_a_link(tmp_path):
     _zeros(tmp_path / "zeros")
     with pytest.raises(values.RecordError, match="found a device"):
         values.read_bytes(tmp_path / "zeros", links=True)
+
+
+def test_a_walk_keeps_a_part_of_a_folder_and_ends_at_its_limit(tmp_path, monkeypatch):
+    """A folder comes in several parts, a caller may leave folders out, and links are not followed."""
+    monkeypatch.setattr(extent, "BATCH", 3)
+    for name in ("a", "b", "c/d"):
+        (tmp_path / name).mkdir(parents=True)
+        for number in range(4):
+            (tmp_path / name / f"{number}").touch()
+    if os.name != "nt":
+        (tmp_path / "a" / "link").symlink_to(tmp_path / "c", target_is_directory=True)
+    files, links = [], []
+    for parent, folders, names in extent.walk(tmp_path, 18):
+        assert len(folders) + len(names) <= 3
+        files += [Path(parent, name).relative_to(tmp_path).as_posix() for name in names]
+        links += [name for name in folders if name == "link"]
+        folders[:] = [name for name in folders if name != "b"]
+    assert sorted(files) == [f"{place}/{number}" for place in ("a", "c/d") for number in range(4)]
+    assert links == ["link"] * (os.name != "nt")
+    with pytest.raises(BeyondError, match="expected at most 11 files and folders below "):
+        list(extent.walk(tmp_path, 11))
+
+
+def test_the_entries_of_a_record_are_counted_together(tmp_path, monkeypatch):
+    """In its folders, whatever their names, and beside them."""
+    (tmp_path / "outputs" / "a").mkdir(parents=True)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "b").touch()
+    monkeypatch.setattr(limits, "ENTRIES", 4)
+    assert extent.record_beyond(tmp_path) == ""
+    (tmp_path / "c").touch()
+    assert extent.record_beyond(tmp_path) == "outputs/ has more than 4 files and folders, the limit of the harness"
+    for number in range(5):
+        (tmp_path / str(number)).touch()
+    assert extent.record_beyond(tmp_path) == "the record has more than 4 files and folders, the limit of the harness"

@@ -340,3 +340,41 @@ def test_what_is_held_is_known(record):
         assert held.known == {name: safe.identity((record / name).stat()) for name in ("disk.jsonl", "left.jsonl")}
     safe.write(record, "later", "x")
     assert "later" not in held.known
+
+
+def test_a_walk_ends_at_the_limit_of_all_folders(tmp_path, monkeypatch):
+    """Many folders with many files, or with none, take no more time and memory than the limit."""
+    monkeypatch.setattr(safe.limits, "ENTRIES", 10)
+    for folder in range(8):
+        (tmp_path / "files" / str(folder)).mkdir(parents=True)
+        for name in range(8):
+            (tmp_path / "files" / str(folder) / str(name)).touch()
+        for name in range(8):
+            (tmp_path / "folders" / str(folder) / str(name)).mkdir(parents=True)
+    assert len(list(safe.walk(tmp_path, "files/0"))) == 8
+    assert len(list(safe.walk(tmp_path, "files"))) == 11
+    assert len(list(safe.walk(tmp_path, "folders"))) <= 11
+    with safe.opened(tmp_path / "files" / "0") as place:
+        assert len(place.names()) == 8
+        monkeypatch.setattr(safe.limits, "ENTRIES", 5)
+        assert len(place.names()) == 6
+
+
+def test_folders_of_many_names_are_removed_in_batches(record, monkeypatch):
+    """No list of all names is made."""
+    monkeypatch.setattr(safe, "BATCH", 3)
+    for place in (record / "many", record / "many" / "inner", record / "many" / "inner" / "most"):
+        place.mkdir()
+        for number in range(10):
+            (place / str(number)).touch()
+            (place / f"folder {number}").mkdir()
+    safe.remove(record, "many")
+    assert not (record / "many").exists()
+
+
+def test_hashing_ends_at_its_time(tmp_path):
+    """A large file is not read to its end after the time."""
+    (tmp_path / "a").write_bytes(b"x" * 3_000_000)
+    assert safe.sha256(tmp_path, "a") == hashlib.sha256(b"x" * 3_000_000).hexdigest()
+    with pytest.raises(TimeoutError):
+        safe.sha256(tmp_path, "a", until=0.0)

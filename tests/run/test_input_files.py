@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,15 @@ from astropy.io import fits
 from harness.checks.judge import judge
 from harness.probe.foreign import _inputs
 from harness.probe.frames import data_digest
+from harness.record import limits, safe
 from harness.record.comparison import Comparison
 from harness.record.inputs import read_inputs, write_inputs
-from harness.record.values import sha256_of
-from harness.run.input_files import Given, Noted, compared, noted, observed
+from harness.record.values import BeyondError, sha256_of
+from harness.run.input_files import Given, Hashing, Noted, compared, noted, observed
 from harness.run.runner import make_run
 from harness.verdict import Outcome
 from tests import micro
+from tests.bounded import bounded
 from tests.runs_ import command
 
 BYTES = b"SIMPLE" + bytes(5000)
@@ -319,3 +322,179 @@ def test_the_table_of_a_grid_run_is_an_input_too(tmp_path):
     """A target that rewrites the table of frames is red."""
     _, found = judged(tmp_path, REWRITES, mode="grid")
     assert (found.outcome, found.evidence["changed"]) == (Outcome.FAIL, ["stack_plan.csv"])
+
+
+# What a target leaves to keep the harness busy
+
+
+def holes(path, size):
+    """Make a file of holes."""
+    with path.open("wb") as stream:
+        stream.truncate(size)
+    if not hasattr(path.stat(), "st_blocks"):
+        pytest.skip("this system does not count blocks")
+
+
+def hashed(monkeypatch):
+    """Return a list that gets the path of each file of a record that is hashed."""
+    seen, really = [], safe.sha256
+    monkeypatch.setattr(safe, "sha256", lambda record, path, *rest: seen.append(path) or really(record, path, *rest))
+    return seen
+
+
+def test_files_of_holes_in_the_input_folder_are_not_read(tmp_path, given, monkeypatch):
+    """A file of holes costs a target nothing. It is named, and the comparison is not complete."""
+    seen, hashing = hashed(monkeypatch), Hashing([5000])
+    holes(first(tmp_path).with_name("h"), 2 * 10**9)
+    compared(tmp_path / "record", given, hashing)
+    assert hashing.beyond == ["work/input/h has 2 GB, of which less than 1 % is written: it was not hashed"]
+    assert sorted(seen) == [f"work/input/{name}" for name in given]
+    holes(first(tmp_path), 2 * 10**9)
+    hashing = Hashing([5000])
+    compared(tmp_path / "record", given, hashing)
+    assert hashing.beyond[0].startswith("work/input/Été 1.fits has 2 GB, ")
+
+
+def test_files_that_may_be_moved_frames_are_hashed_once(tmp_path, given, monkeypatch):
+    """Two lost frames are looked for in three files of their size. A file of another size is not read."""
+    seen = hashed(monkeypatch)
+    first(tmp_path).rename(tmp_path / "record" / "outputs" / "x")
+    first(tmp_path).with_name("Été 2.fits").unlink()
+    for place in ("outputs/y", "work/tmp/z"):
+        (tmp_path / "record" / place).write_bytes(bytes(len((tmp_path / "record" / "outputs" / "x").read_bytes())))
+    (tmp_path / "record" / "work" / "tmp" / "other").write_bytes(b"x")
+    assert states(tmp_path, given) == {"Été 1.fits": "moved", "Été 2.fits": "gone"}
+    assert sorted(seen) == ["outputs/x", "outputs/y", "work/tmp/z"]
+
+
+@pytest.mark.parametrize("copies", [2, 20])
+def test_hashing_after_a_run_has_a_budget_of_bytes(tmp_path, given, monkeypatch, copies):
+    """Three times the bytes of the frames are hashed: enough for a target that moves them, not for one that fills its folders."""
+    monkeypatch.setattr(limits, "SEARCHED_BYTES", 0)
+    size = first(tmp_path).stat().st_size
+    first(tmp_path).unlink()
+    for number in range(copies):
+        (tmp_path / "record" / "outputs" / str(number)).write_bytes(bytes(size))
+    hashing = Hashing(file.size for file in given.values())
+    found = compared(tmp_path / "record", given, hashing)
+    if copies == 2:
+        assert hashing.beyond == []
+        assert [file.state for file in found] == ["gone", "same"]
+    else:
+        (why,) = hashing.beyond
+        assert why.startswith("more than 30.")
+        assert why.endswith(" kB would have to be hashed to compare the input files")
+
+
+def test_hashing_after_a_run_has_a_limit_of_time(tmp_path, given):
+    """What takes too long is not known."""
+    hashing = Hashing([5000], seconds=-1)
+    compared(tmp_path / "record", given, hashing)
+    assert hashing.beyond == ["the time to compare the input files was over before they all were hashed"]
+
+
+def test_too_many_files_in_the_input_folder_are_not_listed(tmp_path, given, monkeypatch):
+    """The walk ends at the limit, over all folders together."""
+    for folder in ("a", "b", "c"):
+        first(tmp_path).with_name(folder).mkdir()
+        for number in range(4):
+            (first(tmp_path).with_name(folder) / str(number)).touch()
+    monkeypatch.setattr(limits, "ENTRIES", 10)
+    hashing = Hashing([5000])
+    assert compared(tmp_path / "record", given, hashing) == ()
+    assert hashing.beyond == ["work/input/ has more than 10 files, the limit of the harness"]
+
+
+def _pipe(path):
+    os.mkfifo(path)
+
+
+def _zeros(path):
+    path.symlink_to("/dev/zero")
+
+
+REPLACED = {"pipe": _pipe, "endless device": _zeros}
+
+
+def _observed(folder, before):
+    return [(file.path, file.state, file.data_after) for file in observed(folder, folder / "output", before)]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("kind", REPLACED)
+def test_a_users_frame_replaced_by_what_is_no_file_is_changed(own, kind):
+    """Nothing waits for a pipe, or reads a device. The data of such a frame are not there."""
+    for name in ("a.fits", "b.fits"):
+        unsolved(own / name)
+    before = note_unsolved(own)
+    (own / "a.fits").unlink()
+    REPLACED[kind](own / "a.fits")
+    (own / "b.fits").unlink()
+    (own / "aside").mkdir()
+    REPLACED[kind](own / "aside" / "b.fits")
+    answer = bounded(_observed, own, before)
+    assert answer.error == ""
+    assert answer.value == [("a.fits", "changed", None), ("b.fits", "moved", None)]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("kind", REPLACED)
+def test_a_pipe_among_a_users_frames_makes_the_probe_not_wait(own, kind):
+    """The probe notes it before the run without opening it: the user's program goes on."""
+    (own / "a.fits").unlink()
+    REPLACED[kind](own / "a.fits")
+    answer = bounded(note_unsolved, own)
+    assert [(file.path, file.solved) for file in answer.value] == [("a.fits", None), ("b.fits", None)]
+
+
+def test_a_users_frame_that_became_too_large_is_not_known(own, monkeypatch):
+    """Nothing is concluded from data that were not hashed: a check would take them for changed."""
+    for name in ("a.fits", "b.fits"):
+        unsolved(own / name)
+    before = note_unsolved(own)
+    holes(own / "a.fits", 2 * 10**9)
+    with pytest.raises(
+        BeyondError, match=r"within the limits of the harness .*a\.fits has 2 GB, of which less than 1 %"
+    ):
+        observed(own, own / "output", before)
+    unsolved(own / "a.fits")
+    assert len(observed(own, own / "output", before)) == 2
+    with pytest.raises(BeyondError, match="the time to compare the input files was over"):
+        observed(own, own / "output", before, Hashing([0], seconds=-1))
+    monkeypatch.setattr(limits, "ENTRIES", 1)
+    with pytest.raises(BeyondError, match=r"expected at most 1 files and folders below .*, found more"):
+        observed(own, own / "output", before)
+
+
+MANY = """
+for number in range(300):
+    (record / "work" / "input" / str(number)).touch()
+hello(); event("PROCESS_DONE")
+"""
+
+
+@pytest.mark.parametrize(("most", "outcome"), [(200, Outcome.UNKNOWN), (2_000, Outcome.PASS)])
+def test_a_record_beyond_the_limits_is_not_compared(tmp_path, monkeypatch, most, outcome):
+    """The record says so and has no list of input files. Within the limits it is compared as ever."""
+    monkeypatch.setattr(limits, "ENTRIES", most)
+    record, verdict = judged(tmp_path, MANY)
+    assert verdict.outcome is outcome
+    assert (record.inputs is None) is bool(record.beyond) is (outcome is Outcome.UNKNOWN)
+
+
+HOLES = """
+with open(record / "work" / "input" / "h", "wb") as stream:
+    stream.truncate(8 * 10**9)
+hello(); event("PROCESS_DONE")
+"""
+
+
+def test_a_target_that_leaves_holes_among_its_input_files(tmp_path):
+    """The run ends at once, and nothing is concluded."""
+    if not hasattr(tmp_path.stat(), "st_blocks"):
+        pytest.skip("this system does not count blocks")
+    start = time.monotonic()
+    record, verdict = judged(tmp_path, HOLES)
+    assert record.beyond == ("work/input/h has 8 GB, of which less than 1 % is written: it was not hashed",)
+    assert verdict.outcome is Outcome.UNKNOWN
+    assert time.monotonic() - start < 10

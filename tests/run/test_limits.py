@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import types
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,7 @@ from harness.record.comparison import Comparison
 from harness.record.reader import read_record
 from harness.record.request import Request, RunLimits
 from harness.run.runner import make_run
-from harness.watch import resources
+from harness.watch import disk, resources, sampling
 from harness.watch.resources import Allowed, Overrun, allowed
 from tests.bounded import bounded
 from tests.requests_ import a_request
@@ -217,3 +218,112 @@ def test_folders_a_thousand_deep_lose_no_record(frames, folder):
         assert answer.value[3] == ["unknown"]
     finally:
         subprocess.run(["rm", "-rf", str(folder)], check=False)  # neither does Python remove them
+
+
+ELSEWHERE = """
+hello()
+for n in range(60):
+    (record / {place!r} / f"x{{n}}").write_bytes(os.urandom(1_000_000))
+    time.sleep(0.02)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("place", ["work/input", "work", "."])
+def test_the_limit_of_disk_counts_the_whole_record(frames, folder, place):
+    """Also the input folder, and the top folders of the record and of the working files."""
+    script = ELSEWHERE.format(place=place)
+    record = make_run(_limited(frames, script, RunLimits(disk=20 * MB)), folder, frames, grace=0.5)
+    assert record.seal.state == "killed"
+    assert record.seal.reason.startswith("Ended by the harness: the bytes of its files reached ")
+
+
+RENAMED = """
+hello()
+away = record.with_name("away")
+record.rename(away)
+record.mkdir()
+for n in range(60):
+    (away / "outputs" / f"{n}").write_bytes(os.urandom(1_000_000))
+    time.sleep(0.02)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a folder with open files can't be renamed there")
+def test_a_record_that_its_target_renamed_is_still_limited(frames, folder):
+    """The record is held open: what its path leads to now does not matter."""
+    record = make_run(_limited(frames, RENAMED, RunLimits(disk=20 * MB)), folder, frames, grace=0.5)
+    assert record.seal.state == "killed"
+    assert record.seal.reason.startswith("Ended by the harness: the bytes of its files reached ")
+    assert record.seal.tampered[0].startswith("the record itself: ")
+
+
+def test_the_copies_of_the_frames_are_not_the_targets(frames, folder):
+    """A target gets frames larger than its limit, and may move them."""
+    script = """
+    hello()
+    (record / "work" / "input" / "é 0.fits").rename(outputs / "moved")
+    event("PROCESS_DONE")
+    time.sleep(0.5)
+    """
+    request = _limited(frames, script, RunLimits(disk=1_000))
+    assert sum(path.stat().st_size for path in frames.iterdir()) > 1_000
+    assert make_run(request, folder, frames).seal.state == "done"
+
+
+MANY = """
+hello()
+for n in range(400):
+    (outputs / f"{n}").touch()
+time.sleep(60)
+"""
+
+
+def test_a_target_with_too_many_files_is_ended(frames, folder, monkeypatch):
+    """Otherwise looking at them would take ever longer, and its limit of disk would not hold."""
+    monkeypatch.setattr(disk, "MOST", 200)
+    monkeypatch.setattr(resources, "ENTRIES", 200)
+    record = make_run(_limited(frames, MANY, RunLimits()), folder, frames, grace=0.5)
+    assert record.seal.state == "killed"
+    assert "the number of its files and folders reached 201 of 200 allowed" in record.seal.reason
+
+
+def test_bytes_that_the_volume_lost_bring_the_next_look_forward(tmp_path, monkeypatch):
+    """Listing many files takes long, so there are few looks. The free bytes tell when one is due; they end no run themselves."""
+    free = [1_000]
+    monkeypatch.setattr(resources.shutil, "disk_usage", lambda _: types.SimpleNamespace(free=free[0]))
+    looks = []
+    overrun = Overrun(Allowed(1, 100, 1, reserve=0), tmp_path, os.getpid(), before=500)
+    overrun.hurry = lambda: looks.append(free[0])
+    overrun.spent(540, 3, 1_000)  # 40 of 100 are used
+    for free[0] in (1_000, 940, 939, 900):
+        assert overrun.look() == ""
+    assert looks == [939]  # not again within a second
+    overrun._hurried -= 2
+    assert overrun.look() == ""
+    assert looks == [939, 900]
+    overrun.spent(600, 3, 900)
+    assert overrun.reason == ""
+    overrun.spent(601, 3, 899)
+    assert overrun.reason.startswith("Ended by the harness: the bytes of its files reached 101 B of 100 B allowed")
+
+
+SLOW = """
+hello()
+time.sleep(1)
+for n in range(100):
+    (outputs / f"{n}.npy").write_bytes(os.urandom(1_000_000))
+    time.sleep(0.05)
+time.sleep(60)
+"""
+
+
+def test_a_target_that_makes_looking_slow_is_ended_soon(frames, folder, monkeypatch):
+    """Where a look costs as much as one at many files, the next one would be late: this target writes 100 MB before."""
+    monkeypatch.setattr(sampling.Pace, "wait", lambda *_: 30.0)
+    request = _limited(frames, SLOW, RunLimits(disk=20 * MB))
+    record = make_run(request, folder, frames, grace=0.5)
+    assert record.seal.state == "killed"
+    assert record.seal.seconds < 20
+    assert sum(path.stat().st_size for path in (folder / "outputs").iterdir()) < 90 * MB

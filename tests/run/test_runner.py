@@ -244,7 +244,7 @@ def test_a_failure_to_watch_is_told(frames, folder, monkeypatch):
     """A sampler that fails does not end the run; the seal reports it."""
 
     class Failing:
-        def __init__(self, _record, _outputs):
+        def __init__(self, *_):
             pass
 
         def sample(self, *, last):

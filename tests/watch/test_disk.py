@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.record.values import BeyondError
 from harness.watch import disk
 from harness.watch.disk import CACHE, OUTPUTS, DiskSampler, Usage, usage
 
@@ -119,3 +120,64 @@ def test_a_volume_that_does_not_answer(monkeypatch):
 
     monkeypatch.setattr(disk.shutil, "disk_usage", refuse)
     assert {line["free"] for line in DiskSampler(RECORD).sample(last=True)} == {-1}
+
+
+# All that is in a record
+
+
+def told(record):
+    """Return what a sampler tells of a record: its bytes, and its files and folders."""
+    seen = []
+    DiskSampler(record, spent=lambda *what: seen.append(what)).sample(last=False)
+    return seen[-1][:2]
+
+
+def test_every_file_of_a_record_counts_for_the_limit(tmp_path):
+    """Wherever a target writes: outputs, working folders, its input, the record itself."""
+    for number, place in enumerate(
+        ("outputs/m", "work/tmp/t", "work/input/i", "work/w", "r", "events-1.jsonl", "a/b/c")
+    ):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_bytes(bytes(10**number))
+    assert told(tmp_path) == (1_111_111, 13)
+    assert disk.taken(tmp_path) == 1_111_111
+    assert {line["folder"]: line["size"] for line in DiskSampler(tmp_path).sample(last=True)} == {
+        OUTPUTS: 1,
+        CACHE: 0,
+        "work": 10,
+    }
+
+
+def test_what_the_harness_writes_is_not_the_targets(tmp_path, monkeypatch):
+    """Its own files count only if they are larger than it makes them: a target may write in them."""
+    (tmp_path / "console.log").write_bytes(bytes(70))
+    (tmp_path / "disk.jsonl").write_bytes(bytes(30))
+    assert told(tmp_path)[0] == 0
+    monkeypatch.setattr(disk, "OWN_BYTES", 90)
+    assert told(tmp_path)[0] == 10
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a folder's list has no number of names there")
+def test_a_file_with_two_names_counts_once_for_the_limit(tmp_path):
+    """A second name takes no room. The samples count both, as before."""
+    (tmp_path / "outputs").mkdir()
+    (tmp_path / "outputs" / "a").write_bytes(bytes(10))
+    (tmp_path / "outputs" / "b").hardlink_to(tmp_path / "outputs" / "a")
+    assert told(tmp_path)[0] == 10
+    assert usage(tmp_path / "outputs", tmp_path / CACHE)[0] == Usage(20, 2)
+
+
+def test_a_walk_ends_at_the_limit(tmp_path, monkeypatch):
+    """Too many files are told, and end the watch: the bytes are not known any more."""
+    for number in range(5):
+        (tmp_path / str(number)).touch()
+    monkeypatch.setattr(disk, "MOST", 5)
+    assert told(tmp_path) == (0, 5)
+    (tmp_path / "6").mkdir()
+    with pytest.raises(BeyondError, match="expected at most 5 files and folders below "):
+        usage(tmp_path, tmp_path)
+    assert disk.taken(tmp_path) == 0
+    seen = []
+    with pytest.raises(BeyondError):
+        DiskSampler(tmp_path, spent=lambda *what: seen.append(what)).sample(last=False)
+    assert seen[0][1] == 6

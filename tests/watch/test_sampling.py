@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 
 import pytest
 
@@ -148,3 +149,25 @@ def test_a_watch_that_fails_tells_why(tmp_path):
     """A failing sampler ends its watch and not the run, and its error is reported."""
     watch = Watch("disk", tmp_path / "disk.jsonl", _Blind)
     assert watch.stop().startswith("the disk was not watched to the end (RuntimeError: blind")
+
+
+def test_a_watch_looks_at_once_if_it_is_asked(tmp_path, monkeypatch):
+    """A sampler that was slow would wait long. Without being asked it waits."""
+    monkeypatch.setattr(sampling, "SHORTEST", 60.0)
+    monkeypatch.setattr(sampling, "LONGEST", 60.0)
+    sampler = _Counting()
+    watch = Watch("disk", tmp_path / "disk.jsonl", lambda: sampler)
+
+    def looks(expected):
+        until = time.monotonic() + 5.0
+        while len(sampler.looks) < expected and time.monotonic() < until:
+            time.sleep(0.01)
+        return len(sampler.looks)
+
+    assert looks(1) == 1
+    time.sleep(0.2)
+    assert len(sampler.looks) == 1
+    watch.look_now()
+    assert looks(2) == 2
+    assert watch.stop() == ""
+    assert sampler.looks == [False, False, True]
