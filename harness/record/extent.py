@@ -88,16 +88,29 @@ def too_many(folder: Path, most: int) -> BeyondError:
     )
 
 
-def unhashed(about: os.stat_result, left: int = limits.HASHED_BYTES) -> str:
-    """Return why a file is not hashed if ``left`` bytes may be; empty if it is."""
-    size = about.st_size
-    most = min(limits.HASHED_BYTES, max(left, 0))
-    if size > most:
-        return f"has {size_of(size)} of {size_of(most)} allowed"
-    # A file of holes costs a target nothing, and the harness the time to read it. No frame or product is one.
-    if size > limits.SPARSE_BYTES and getattr(about, "st_blocks", size) * 512 < size // 100:
-        return f"has {size_of(size)}, of which less than 1 % is written"
-    return ""
+class Allowance:
+    """What may still be hashed of the files of a record: bytes in all, and bytes of files of holes.
+
+    A file of holes costs a target nothing, and the harness the time to read it. No frame or product is one.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        """Allow ``most`` bytes, by default those of a whole record (``limits.RECORD_BYTES``)."""
+        self._left = limits.RECORD_BYTES if most is None else most
+        self._holes = limits.SPARSE_BYTES
+
+    def refusal(self, about: os.stat_result) -> str:
+        """Return why a file is not hashed; empty if it is, and its bytes are counted."""
+        size = about.st_size
+        most = min(limits.HASHED_BYTES, self._left)
+        if size > most:
+            return f"has {size_of(size)} of {size_of(most)} allowed"
+        if getattr(about, "st_blocks", size) * 512 < size // 100:
+            if size > self._holes:
+                return f"has {size_of(size)}, of which less than 1 % is written"
+            self._holes -= size
+        self._left -= size
+        return ""
 
 
 def extent_beyond(

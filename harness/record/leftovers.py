@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from harness.record import limits, safe
+from harness.record.entries import entries
 from harness.record.values import read_samples
 from harness.record.whole import write_whole
 
@@ -73,7 +74,7 @@ def count_left(record: Path, outputs: Path | None = None) -> tuple[LeftFile, ...
 
 
 def _count(place: str, folder: Path, inner: str) -> Iterator[LeftFile]:
-    for name, about in safe.walk(folder, inner):
+    for name, about in entries(folder, inner):
         yield LeftFile(f"{place}/{name}", about.st_size, kind_of(name))
 
 

@@ -37,8 +37,6 @@ BY_DESCRIPTOR = (
     and {os.open, os.stat, os.unlink, os.mkdir, os.rmdir, os.rename} <= os.supports_dir_fd
     and os.scandir in os.supports_fd
 )
-DEEPEST = 64
-"""Folders within folders that a walk enters. A deeper one is yielded as it is: no target has a use for it."""
 ASIDE = ".replaced"
 """The end of the name that a folder gets which a target put in the place of its record."""
 
@@ -565,40 +563,6 @@ def _let_write(folder: Path, inner: str) -> None:
         above, _, last = inner.rpartition("/")
         with opened(folder, above) as place:
             place.unlock(last)
-
-
-def walk(
-    folder: Path, name: str = "", *, without: str = "", deepest: int = DEEPEST
-) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield each entry below a folder of a record that is no folder, by its name from that folder with ``/``, and its facts.
-
-    Links are yielded and not followed. At most ``limits.ENTRIES`` + 1 entries are yielded, and twice as many names read. A folder
-    more than ``deepest`` folders below, or at the limit of names, is yielded, too. What can't be read, and ``without``, is not.
-    """
-    with contextlib.suppress(OSError), opened(folder, name) as top:
-        yield from islice(_below(top, "", deepest, [2 * (limits.ENTRIES + 1)], without), limits.ENTRIES + 1)
-
-
-def _below(
-    place: Folder, prefix: str, depth: int, left: list[int], without: str = ""
-) -> Iterator[tuple[str, os.stat_result]]:
-    try:
-        names = place.names(min(limits.ENTRIES + 1, left[0]))  # `left` is the number of names that may still be read
-    except OSError:
-        return
-    left[0] -= len(names)
-    for name in names:
-        if name == without:
-            continue
-        with contextlib.suppress(OSError):
-            about = place.about(name)
-            if about is None:
-                continue
-            if not is_folder(about) or depth == 0 or left[0] <= 0:
-                yield f"{prefix}{name}", about
-                continue
-            with Folder(name, place) as inner:
-                yield from _below(inner, f"{prefix}{name}/", depth - 1, left)
 
 
 def is_plain(folder: Path, path: Path) -> bool:

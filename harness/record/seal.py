@@ -16,6 +16,8 @@ from typing import Any, Literal
 
 from harness.language.message import say
 from harness.record import limits, safe
+from harness.record.entries import DEEPEST, entries
+from harness.record.extent import Allowance
 from harness.record.values import (
     UNREADABLE,
     RecordError,
@@ -25,7 +27,6 @@ from harness.record.values import (
     one_of,
     read_json,
     sha256_of,
-    size_of,
 )
 from harness.record.whole import json_text, write_whole
 
@@ -131,40 +132,27 @@ def hashed(folder: Path) -> Hashed:
     found: dict[str, str] = {}
     left_out: set[str] = set()
     beyond: list[str] = []
-    size = 0
-    many = next(islice(safe.walk(folder, without=WORK), limits.ENTRIES, None), None) is not None
+    allowance = Allowance()
+    many = next(islice(entries(folder, without=WORK), limits.ENTRIES, None), None) is not None
     if many:
         beyond.append(f"the record has more than {limits.ENTRIES:,} files: those in its folders were not hashed")
-    for name, about in safe.walk(folder, without=WORK, deepest=0 if many else safe.DEEPEST):
+    for name, about in entries(folder, without=WORK, deepest=0 if many else DEEPEST):
         if name in {SEAL, f"{SEAL}.part"} or not safe.is_file(about):
             continue
         try:
             inside(folder, name)
         except ValueError:
             continue
-        if too_large := _too_large(about, size):
+        if refusal := allowance.refusal(about):
             left_out.add(name)
             if len(beyond) < MOST_BEYOND:
-                beyond.append(f"{name} {too_large}: it was not hashed")
+                beyond.append(f"{name} {refusal}: it was not hashed")
             continue
-        size += about.st_size
         with contextlib.suppress(
             safe.NotOursError, FileNotFoundError
         ):  # it was replaced since, or is an unreadable file of the user
             found[name] = safe.sha256(folder, name)
     return Hashed(dict(sorted(found.items())), tuple(beyond), frozenset(left_out))
-
-
-def _too_large(about: os.stat_result, before: int) -> str:
-    """Return why a file is not hashed, after files of ``before`` bytes; empty if it is."""
-    size = about.st_size
-    if size > limits.HASHED_BYTES or size + before > limits.RECORD_BYTES:
-        most = min(limits.HASHED_BYTES, limits.RECORD_BYTES - before)
-        return f"has {size_of(size)} of {size_of(most)} allowed"
-    # A file of holes costs a target nothing, and the harness the time to read it. No product is one.
-    if size > limits.SPARSE_BYTES and getattr(about, "st_blocks", size) * 512 < size // 100:
-        return f"has {size_of(size)}, of which less than 1 % is written"
-    return ""
 
 
 def damage_of(folder: Path) -> tuple[str, ...]:
@@ -223,6 +211,7 @@ def differences(folder: Path, seal: Seal) -> Iterator[tuple[str, Difference]]:
 
     Raises ``RecordError`` when the seal names a file outside the record, and ``OSError`` when a file can't be read.
     """
+    allowance = Allowance()
     for name, digest in sorted(seal.files.items()):
         path = inside(folder, name)
         if path.is_symlink():
@@ -230,8 +219,8 @@ def differences(folder: Path, seal: Seal) -> Iterator[tuple[str, Difference]]:
         elif not path.is_file():
             if name.partition("/")[0] not in seal.without:
                 yield name, "missing"
-        # A file that is too large to be hashed was smaller when it was.
-        elif _too_large(path.stat(), 0) or sha256_of(path) != digest:
+        # Files that are too large to be hashed were smaller when they were.
+        elif allowance.refusal(path.stat()) or sha256_of(path) != digest:
             yield name, "changed"
     for path in sorted(path for pattern in READ for path in folder.glob(pattern)):
         # A write of the seal that was cut off leaves a part. Nothing reads it.

@@ -31,6 +31,8 @@ _OF_THE_HARNESS = (
     *("inputs.jsonl", "left.jsonl", "products.json", "products.npz", "thumbnail.png", SEAL),
 )
 _MOST = 30
+UNKNOWN = "a name that a record does not have"
+"""What is said of a file or folder that is left as it is: the target may have moved one of the user's into the record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +98,15 @@ def _folder(above: safe.Folder, name: str, shown: str) -> Iterator[str]:
 def _files(held: safe.Held, before: Mapping[str, bytes]) -> Iterator[str]:
     """Remove files that the harness did not write, and write those of before the start again."""
     top = held.top
-    names = set(top.names())
+    names = {*top.names(), *_OF_THE_HARNESS}  # of more names than a record may have, not all are read
     for name in sorted(names | set(held.known) | set(before)):
         if name in (OUTPUTS, WORK):
             continue
         problem = _problem(held, name, before)
         if problem:
             yield f"{name}: {problem}"
+            if problem == UNKNOWN:
+                continue  # the target may have moved a file of the user here
             yield from _removed(top, name, name)
             if name in before:
                 with contextlib.suppress(OSError):
@@ -115,10 +119,10 @@ def _problem(held: safe.Held, name: str, before: Mapping[str, bytes]) -> str:
     ours = name in held.known or name in before
     if about is None:
         return "removed" if ours else ""
+    if not ours and not _has_a_meaning(name):
+        return UNKNOWN if safe.is_folder(about) or safe.kind(about) == "a file" else safe.kind(about)
     if not safe.is_file(about) or about.st_nlink != 1:
-        if ours or _has_a_meaning(name):
-            return f"{safe.kind(about)} in the place of the file"
-        return "" if safe.is_folder(about) else safe.kind(about)
+        return f"{safe.kind(about)} in the place of the file"
     if held.known.get(name, safe.identity(about)) != safe.identity(about):
         return "another file in the place of the harness's"
     if name in before and _content(held.path, name, len(before[name])) != before[name]:

@@ -28,10 +28,11 @@ from typing import IO, Any
 from harness.language.message import say
 from harness.probe.frames import data_digest, opened
 from harness.record import limits, safe
-from harness.record.extent import unhashed, walk
+from harness.record.entries import entries
+from harness.record.extent import Allowance, walk
 from harness.record.inputs import InputFile
 from harness.record.seal import WORK
-from harness.record.values import BeyondError, size_of
+from harness.record.values import BeyondError
 
 ELSEWHERE = ("outputs", *(f"{WORK}/{name}" for name in ("tmp", "home", "cwd")))
 """The folders of a record in which a file that the input folder lacks is looked for."""
@@ -71,7 +72,7 @@ class Hashing:
     def __init__(self, sizes: Iterable[int], seconds: float | None = None) -> None:
         """Take the sizes of the files that are compared, and the seconds for all of them (``limits.SEARCH_SECONDS``)."""
         self.beyond: list[str] = []
-        self._left = self._most = limits.SEARCHED_TIMES * sum(sizes) + limits.SEARCHED_BYTES
+        self._left = Allowance(limits.SEARCHED_TIMES * sum(sizes) + limits.SEARCHED_BYTES)
         self._until = time.monotonic() + (limits.SEARCH_SECONDS if seconds is None else seconds)
 
     def sha256(self, record: Path, path: str, about: os.stat_result) -> str | None:
@@ -104,14 +105,9 @@ class Hashing:
         """Return whether a file may be hashed, and count its bytes; if not, note why."""
         if self.beyond:
             return False
-        if why := unhashed(about):
+        if why := self._left.refusal(about):
             self.beyond.append(f"{path} {why}: it was not hashed")
-            return False
-        self._left -= about.st_size
-        if self._left < 0:
-            self.beyond.append(f"more than {size_of(self._most)} would have to be hashed to compare the input files")
-            return False
-        return True
+        return not self.beyond
 
     def _late(self) -> None:
         self.beyond.append("the time to compare the input files was over before they all were hashed")
@@ -140,7 +136,7 @@ def compared(record: Path, given: Mapping[str, Given], hashing: Hashing | None =
     # A file system may return a name with its accents written in another way.
     names = {unicodedata.normalize("NFC", name): name for name in given}
     there: dict[str, tuple[str, os.stat_result]] = {}
-    for name, about in safe.walk(record, place):
+    for name, about in entries(record, place):
         there[names.get(unicodedata.normalize("NFC", name), name)] = f"{place}/{name}", about
     if len(there) > limits.ENTRIES:
         hashing.beyond.append(f"{place}/ has more than {limits.ENTRIES:,} files, the limit of the harness")
@@ -163,9 +159,9 @@ def compared(record: Path, given: Mapping[str, Given], hashing: Hashing | None =
         link = _leads_to(record / path) if safe.is_link(about) else None
         data = None if file.data is None or digest is None else hashing.data(path, _in(record))
         found.append(InputFile(name, state, file.sha256, digest, None, file.solved, link, file.data, data))
-    taken = {file.to for file in found}
+    taken, added = {file.to for file in found}, Allowance()
     for name, (path, about) in extra.items():
-        if safe.is_file(about) and (why := unhashed(about)):
+        if safe.is_file(about) and (why := added.refusal(about)):
             hashing.beyond.append(f"{path} {why}: it was not hashed")
             break
         found += [InputFile(name, "added")] if path not in taken else []
@@ -184,7 +180,7 @@ def _by_content(
     found: dict[str, str] = {}
     if not sizes:
         return found
-    elsewhere = ((f"{place}/{name}", about) for place in ELSEWHERE for name, about in safe.walk(record, place))
+    elsewhere = ((f"{place}/{name}", about) for place in ELSEWHERE for name, about in entries(record, place))
     for path, about in chain(extra, elsewhere):
         if about.st_size in sizes and (digest := hashing.sha256(record, path, about)) is not None:
             found.setdefault(digest, path)

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from harness.language.message import Message, say
 from harness.record import limits, safe
+from harness.record.entries import DEEPEST, entries
 from harness.record.leftovers import remove_tree
 from harness.record.seal import OUTPUTS, SEAL, damage_of, note_spared
 from harness.record.values import RecordError, inside, sha256_of, size_of
@@ -242,14 +243,14 @@ def _files_to_copy(source: Path, *, outputs: bool) -> list[str]:
             )
         ) from error
     left_out = "" if outputs else OUTPUTS
-    for number, (name, about) in enumerate(safe.walk(source, without=left_out), 1):
+    for number, (name, about) in enumerate(entries(source, without=left_out), 1):
         if safe.is_folder(about):
             raise SessionError(
                 say(
                     "expected folders at most {most} deep in the record {folder}, found deeper ones: leave out its output files "
                     "(--without-outputs), or run the validation again",
                     folder=str(source),
-                    most=safe.DEEPEST,
+                    most=DEEPEST,
                 )
             )
         if number > limits.ENTRIES:

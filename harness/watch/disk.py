@@ -15,6 +15,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from harness.record import limits, safe
+from harness.record.entries import entries
 from harness.record.extent import too_many
 from harness.record.values import BeyondError
 
@@ -136,7 +137,7 @@ def _file(entry: os.DirEntry[str]) -> os.stat_result | None:
 
 def _held(record: Path) -> tuple[int, int]:
     """Return the bytes and the number of the files of a record that is held open, where its target gave it another name."""
-    files = [about.st_size for _, about in safe.walk(record) if safe.is_file(about)]
+    files = [about.st_size for _, about in entries(record) if safe.is_file(about)]
     return sum(files), len(files)
 
 

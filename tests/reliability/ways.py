@@ -393,7 +393,16 @@ ENDS = {
         )
     },
     "replaces all by a late process": tampered("seal.json: "),
-    "writes its own samples": tampered("disk.jsonl: other lines", "process.jsonl: other lines"),
+    "writes its own samples": tampered("disk.jsonl: other content", "process.jsonl: other content"),
+    "changes one byte of the samples": tampered("process.jsonl: other content"),
+    **dict.fromkeys(
+        (
+            *("writes its own console", "writes over its console in place"),
+            *("cuts its console off", "adds to its console"),
+        ),
+        tampered("console.log: other content"),
+    ),
+    "writes a sign-off": tampered("accepted.json: a name", "signoff.json: a name"),
     **dict.fromkeys(
         (
             *("writes events of the future", "says hello ten times", "hides its last line", "writes a long line"),
