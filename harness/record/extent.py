@@ -103,12 +103,12 @@ class Allowance:
         """Return why a file is not hashed; empty if it is, and its bytes are counted."""
         size = about.st_size
         most = min(limits.HASHED_BYTES, self._left)
+        holes = size if getattr(about, "st_blocks", size) * 512 < size // 100 else 0
+        if holes > self._holes:
+            return f"has {size_of(size)}, of which less than 1 % is written"
         if size > most:
             return f"has {size_of(size)} of {size_of(most)} allowed"
-        if getattr(about, "st_blocks", size) * 512 < size // 100:
-            if size > self._holes:
-                return f"has {size_of(size)}, of which less than 1 % is written"
-            self._holes -= size
+        self._holes -= holes
         self._left -= size
         return ""
 

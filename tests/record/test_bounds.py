@@ -324,7 +324,7 @@ def test_an_endless_product_is_not_hashed(folder):
     _sparse(folder / "outputs" / "mosaic.fits")
     answer = bounded(_sealed, folder)
     said, files, outcomes = answer.value
-    assert said == ("outputs/mosaic.fits has 1.1 TB of 16 GB allowed: it was not hashed",)
+    assert said == ("outputs/mosaic.fits has 1.1 TB, of which less than 1 % is written: it was not hashed",)
     assert "outputs/mosaic.fits" not in files
     assert set(outcomes) == {"unknown"}
 
@@ -339,6 +339,38 @@ def test_a_product_of_holes_is_not_hashed(folder):
     assert bounded(_sealed, folder).value[0] == (
         "outputs/x has 10 GB, of which less than 1 % is written: it was not hashed",
     )
+
+
+def _of_holes(*paths):
+    for path in paths:
+        with path.open("wb") as stream:
+            stream.truncate(600 * 10**6)
+
+
+@pytest.mark.skipif(not hasattr(Path().stat(), "st_blocks"), reason="this system does not count blocks")
+def test_files_of_holes_are_limited_in_sum(folder):
+    """Many files of holes, each below the limit, would take as long: one of 600 MB is hashed, the next is not."""
+    (folder / "outputs").mkdir()
+    _of_holes(folder / "outputs" / "x", folder / "outputs" / "y", folder / "outputs" / "z")
+    answer = bounded(_sealed, folder, seconds=30)
+    assert [sentence.partition(" has ")[0] for sentence in answer.value[0]] == ["outputs/y", "outputs/z"]
+    assert set(answer.value[2]) == {"unknown"}
+
+
+@pytest.mark.skipif(not hasattr(Path().stat(), "st_blocks"), reason="this system does not count blocks")
+def test_a_forged_seal_makes_no_reader_read_files_of_holes(folder):
+    """A seal may name any number of them: beyond their limit in sum they are changed, and not read."""
+    (folder / "outputs").mkdir()
+    _of_holes(*(folder / "outputs" / name for name in "abcdefgh"))
+    seal_of_large(folder)
+    path = folder / "seal.json"
+    data = json.loads(path.read_text(encoding="utf-8"))
+    digest = data["files"]["outputs/a"]
+    path.write_text(json.dumps(data | {"files": {f"outputs/{n}": digest for n in "abcdefgh"}}), encoding="utf-8")
+    found = bounded(_damage, folder, seconds=30).value
+    assert [f"outputs/{name}: changed since the record was sealed" for name in "bcdefgh"] == [
+        said for said in found if "outputs" in said
+    ]
 
 
 def _damage(folder):

@@ -14,6 +14,7 @@ from harness.language.message import SaidError
 from harness.record.digested import content_of, read_digested, write_digested
 from harness.record.safe import ASIDE
 from harness.record.seal import SEAL, read_seal
+from harness.record.values import sha256_of
 from harness.session.integrity import (
     FILE,
     Integrity,
@@ -55,6 +56,17 @@ def forged(folder, files):
 def entries(folder):
     """Return the entries of a manifest."""
     return read_digested(folder / FILE)["files"]
+
+
+def test_a_forged_manifest_makes_no_command_read_files_of_holes(session, monkeypatch):
+    """It may name any number of them, which take a target no room: beyond 1 GB in all they are changed, and not read."""
+    monkeypatch.setattr("harness.record.limits.SPARSE_BYTES", 10**6)
+    for name in ("a", "b"):
+        with (session / name).open("wb") as stream:
+            stream.truncate(10**6)
+    forged(session, entries(session) | {"a": sha256_of(session / "a"), "b": sha256_of(session / "b")})
+    assert names(check(session)) == ["b"]
+    assert names(check(session)) == ["b"]  # each comparison has its own allowance
 
 
 # What the harness itself leaves
