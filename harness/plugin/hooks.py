@@ -47,11 +47,11 @@ from harness.session.options import OPTIONS, OptionError, Settings, resolve_lang
 from harness.session.resume import (
     ResumeError,
     find,
+    finished_runs,
     next_shares,
     reopen,
     require_same,
     require_unchanged,
-    stopped_runs,
     write_start,
 )
 from harness.targets.errors import TargetError
@@ -129,8 +129,10 @@ class Validation:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Give the folder of shares, which is in the session's folder, to a pytest-xdist worker."""
+        """Give a pytest-xdist worker the folder of shares, and what it needs to know the session's own runs."""
         node.workerinput["phase3_shares"] = str(self.shares)
+        node.workerinput["phase3_secret"] = self.campaign.own_runs.secret
+        node.workerinput["phase3_earlier"] = sorted(self.campaign.own_runs.earlier)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Write down the collected tests, show their runs and start watching them."""
@@ -431,6 +433,8 @@ def pytest_configure(config: pytest.Config) -> None:
     given = getattr(config, "workerinput", None)
     if given is not None:
         worker = Validation(settings, root, Path(given["phase3_shares"]), given["workerid"])
+        worker.campaign.own_runs.secret = given["phase3_secret"]
+        worker.campaign.own_runs.earlier = frozenset(given["phase3_earlier"])
         config.pluginmanager.register(worker, STATE)
         return
     validation = _opened(config, settings, root)
@@ -475,7 +479,7 @@ def _begin(config: pytest.Config, campaign: Campaign) -> None:
         if campaign.settings.resume:
             require_same(campaign.folder, start)
             require_unchanged(campaign.folder)
-            campaign.stopped = stopped_runs(campaign.folder)
+            campaign.own_runs.earlier = finished_runs(campaign.folder)
         else:
             write_start(campaign.folder, start)
     except (ResumeError, OSError) as error:

@@ -37,6 +37,7 @@ from harness.session.durations import Durations
 from harness.session.machine import Machine
 from harness.session.model import JudgedRun, RealSet, RunEntry, Share
 from harness.session.options import DEFAULT_BUDGET, Settings
+from harness.session.own_runs import OwnRuns
 from harness.session.resume import Start
 from harness.session.run_matrix import SUBJECTS, PlannedRun, Subject, is_timed, role_of, run_key
 from harness.session.source import own_source
@@ -67,8 +68,7 @@ class Campaign:
         self.folder = folder
         self._records = folder / run_matrix.RUNS
         self.machine = Machine(self._records)
-        self.stopped: set[str] = set()
-        """Keys of the runs that were stopped with an interrupted session: they are made again."""
+        self.own_runs = OwnRuns(self._records)
         self._runs: dict[str, RunEntry] = {}
         self._judged: dict[tuple[str, str], JudgedRun] = {}
         self._datasets: dict[str, datasets.Dataset] = {}
@@ -246,15 +246,14 @@ class Campaign:
         dataset, request = self.dataset(case), self.request(case, subject, retention, variant)
         key = run_key(request, variant.repeat)
         record_folder = self._records / key
-        sealed = record_folder / "seal.json"
-        if key in self.stopped or not sealed.exists():
+        if key not in self.own_runs:
             # Always the machine first, then the run's own lock: in the opposite order two workers could wait for each other.
             exclusive = is_timed(case, subject, retention, variant)
             with self.machine.held(exclusive=exclusive), FileLock(self._records / f"{key}.lock"):
-                if key in self.stopped or not sealed.exists():
-                    remove_tree(record_folder)  # what a killed worker left
-                    self.stopped.discard(key)
+                if key not in self.own_runs:
+                    remove_tree(record_folder)  # what a killed worker left, or a target wrote
                     made = make_run(request, record_folder, dataset.folder, truth=dataset.truth)
+                    self.own_runs.note(key)
                     if made.seal is not None and made.seal.state == "done" and variant == PLAIN:
                         with suppress(OSError):  # only for the estimates of later sessions
                             self.durations.add(request, made.seal.seconds)

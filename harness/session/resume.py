@@ -228,6 +228,12 @@ def stopped_runs(folder: Path) -> set[str]:
     return {path.name for path in found if not _finished(path)}
 
 
+def finished_runs(folder: Path) -> frozenset[str]:
+    """Return the keys of the runs that reached an end of their own."""
+    found = (path for path in (folder / RUNS).glob("*") if path.is_dir() and not is_aside(path.name))
+    return frozenset(path.name for path in found if _finished(path))
+
+
 def reopen(folder: Path, shares: Path) -> None:
     """Remove the stopped runs of an interrupted session, and write what it concluded as a share of the next start.
 

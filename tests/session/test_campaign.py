@@ -17,7 +17,7 @@ from harness.session import campaign as module
 from harness.session.campaign import Campaign, NoRoom, NoSuchRun
 from harness.session.machine import Machine
 from harness.session.options import resolve_options
-from harness.session.run_matrix import run_key
+from harness.session.run_matrix import RUNS, run_key
 from tests import done_sessions, micro
 from tests.scenario_marks import MARKS
 
@@ -168,8 +168,13 @@ def test_workers_take_their_locks_in_one_order(campaign, monkeypatch, tmp_path):
     monkeypatch.setattr(module, "FileLock", Lock)
     monkeypatch.setattr(module, "make_run", make_run)
     monkeypatch.setattr(module, "read_record", lambda _: replace(micro.counted().record(), folder=session.folder / "r"))
+    case = case_named(session, "chain")
+    # A record that a target wrote there before is not taken for the run.
+    planted = session.folder / RUNS / run_key(session.request(case, "subject", "per_tile"))
+    planted.mkdir(parents=True)
+    (planted / "seal.json").touch()
     for _ in range(2):
-        session.run(case_named(session, "chain"), "subject", "per_tile")
+        session.run(case, "subject", "per_tile")
     assert taken == ["machine", "key", "run"]
 
 
