@@ -15,6 +15,7 @@ from harness.patch import phase3_source
 from harness.patch.phase3_source import Phase3
 from harness.patch.retention_only import Touched, touched
 from harness.record.extent import files_below
+from harness.record.values import BeyondError, read_bytes
 from harness.targets import git
 from harness.targets.errors import TargetError
 
@@ -50,13 +51,20 @@ def read_commit(repository: Path, name: str) -> Sources:
 
 
 def read_folder(root: Path, left_out: Iterable[str] = ()) -> Sources:
-    """Read the files of a version in a folder; files that could not be copied (``left_out``) have no text."""
+    """Read the files of a version in a folder. Those that could not be copied (``left_out``), or of more than 64 MB, have no text."""
     unread = {"__pycache__", ".git"}
     files = (
         p for p in sorted(files_below(root)) if p.is_file() and not unread.intersection(p.relative_to(root).parts[:-1])
     )
-    found: dict[str, str | None] = {path.relative_to(root).as_posix(): _text(path.read_bytes()) for path in files}
+    found: dict[str, str | None] = {path.relative_to(root).as_posix(): _text(_content(path)) for path in files}
     return found | dict.fromkeys(left_out)
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return read_bytes(path, links=True)
+    except BeyondError:
+        return None
 
 
 def _text(content: bytes | None) -> str | None:

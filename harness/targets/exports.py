@@ -13,15 +13,16 @@ import shutil
 import tempfile
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
 from harness.language.message import say
+from harness.record import limits
 from harness.record.digested import read_digested, write_digested
 from harness.record.extent import files_below
-from harness.record.values import RecordError
+from harness.record.values import RecordError, open_regular, sha256_of
 from harness.targets import git
 from harness.targets.errors import TargetError
 
@@ -64,7 +65,7 @@ def keep(files: Callable[[], Files], exports: Path, key: str, what: str, finish:
             shutil.rmtree(left, ignore_errors=True)
         root = exports / key
         manifest = _manifest(root)
-        if manifest is None or _hashes(root) != manifest["files"]:
+        if manifest is None or not _is_whole(root, manifest):
             manifest = _make(files(), root, what, finish)
         return Export(root, tuple(manifest["left_out"]))
 
@@ -94,11 +95,7 @@ def copy(root: Path, to: Path) -> None:
             )
         for name, expected in manifest["files"].items():
             inside = git.safe(name)
-            try:
-                content = b"" if inside is None else (root / inside).read_bytes()
-            except FileNotFoundError:
-                content = b""
-            if inside is None or hashlib.sha256(content).hexdigest() != expected:
+            if inside is None or _copied(root / inside, to / inside) != expected:
                 raise TargetError(
                     say(
                         "expected {name} in {folder} as it was copied, found it changed: start the session again to make "
@@ -107,7 +104,21 @@ def copy(root: Path, to: Path) -> None:
                         folder=str(root),
                     )
                 )
-            _write(to / inside, content)
+
+
+def _copied(path: Path, to: Path) -> str:
+    """Copy a regular file, and return the SHA-256 of what was copied; empty for anything else. Errors are those of writing."""
+    digest = hashlib.sha256()
+    try:
+        stream = open_regular(path, limits.HASHED_BYTES)
+    except (OSError, RecordError):
+        return ""
+    to.parent.mkdir(parents=True, exist_ok=True)
+    with stream, to.open("wb") as copied:
+        while data := stream.read(1 << 20):
+            digest.update(data)
+            copied.write(data)
+    return digest.hexdigest()
 
 
 def _make(files: Files, root: Path, what: str, finish: Callable[[Path], None]) -> dict[str, Any]:
@@ -168,10 +179,15 @@ def _write(path: Path, content: bytes) -> None:
 
 def _hashes(root: Path) -> dict[str, str]:
     """Return the SHA-256 of every file below a folder, by path."""
-    return {
-        PurePosixPath(path.relative_to(root)).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(files_below(root))
-    }
+    return {path.relative_to(root).as_posix(): sha256_of(path) for path in sorted(files_below(root))}
+
+
+def _is_whole(root: Path, manifest: dict[str, Any]) -> bool:
+    """Return whether a copy has the files of its manifest, and nothing else: a pipe in it would make its reader wait."""
+    try:
+        return bool(_hashes(root) == manifest["files"])
+    except (OSError, RecordError):
+        return False
 
 
 def _manifest(root: Path) -> dict[str, Any] | None:
