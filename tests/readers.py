@@ -305,6 +305,12 @@ def _config_read(path: Path) -> Any:
     return request
 
 
+def _intact_read(path: Path) -> Any:
+    from harness.session.integrity import read_intact
+
+    return read_intact(path.parent)[1]
+
+
 def _session_read(path: Path) -> Any:
     from harness.session.model import read_session, write_session
     from reports.junit import junit
@@ -483,6 +489,7 @@ READERS: list[Reader] = [
     Reader("progress by request", _record("request.json"), _watched),
     Reader("progress by seal", _record("seal.json"), _watched),
     Reader("session", in_session("session.json"), _session_read),
+    Reader("manifest of a session", in_session("integrity.json"), _intact_read),
     Reader("started", in_session("started.json"), _started_read),
     Reader("share", _share_made, _share_read, noted=_share_refused),
     Reader(

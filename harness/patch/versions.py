@@ -51,7 +51,7 @@ def read_commit(repository: Path, name: str) -> Sources:
 
 
 def read_folder(root: Path, left_out: Iterable[str] = ()) -> Sources:
-    """Read the files of a version in a folder. Those that could not be copied (``left_out``), or of more than 64 MB, have no text."""
+    """Read the files of a version in a folder. Files in ``left_out``, and those of more than 64 MB, have no text."""
     unread = {"__pycache__", ".git"}
     files = (
         p for p in sorted(files_below(root)) if p.is_file() and not unread.intersection(p.relative_to(root).parts[:-1])
