@@ -30,6 +30,9 @@ def written(tmp_path):
         folder = tmp_path / name
         folder.mkdir()
         write_session(session, folder)
+        for run in session.runs:
+            (folder / run.record).mkdir(parents=True)
+            (folder / run.record / "request.json").touch()
         seal_session(folder)
         return folder
 

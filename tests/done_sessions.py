@@ -9,6 +9,7 @@ from harness.language.message import say
 from harness.session.checklist import DEFINITION_OF_DONE, read_lines
 from harness.session.definition_of_done import Part, together
 from harness.session.model import JudgedRun, RunEntry, Session, TestEntry
+from harness.session.run_matrix import RUNS
 from harness.targets.resolve import TARGETS
 from harness.verdict import Outcome, Verdict
 from reports.document.definition_of_done import document
@@ -31,7 +32,9 @@ def verdict(check, evidence=None, outcome="pass", **parts):
 
 def entry(key, role, target, case="chain", dataset="chain3x2"):
     """Return the entry of a run."""
-    return RunEntry(key, case, role, "per_tile", target, dataset, "synthetic", f"runs/{key}", "done", 1.0, "classic", 2)
+    return RunEntry(
+        key, case, role, "per_tile", target, dataset, "synthetic", f"{RUNS}/{key}", "done", 1.0, "classic", 2
+    )
 
 
 def a_session(target=FIXED, commit=COMMIT, *, tests=(), **parts):

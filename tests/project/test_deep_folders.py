@@ -4,6 +4,7 @@
 """
 
 import ast
+import math
 import os
 from pathlib import Path
 
@@ -30,7 +31,7 @@ WALKS = {
     "outputs before a run": lambda folder: foreign._files(str(folder)),
     "inputs before a run": lambda folder: foreign._inputs(str(folder), ""),
     "imports": lambda folder: list(imports._sources(str(folder))),
-    "tiles": lambda folder: list(_tiles(folder.parent, Origin())),
+    "tiles": lambda folder: list(_tiles(folder.parent, Origin(), math.inf)),
 }
 
 
@@ -47,7 +48,6 @@ def test_what_is_not_too_deep_is_found(tmp_path, name):
 
 OWN = {
     "harness/session/source.py": "the harness's own source",
-    "harness/record/extent.py": "the walk itself, which is limited",
     "harness/probe/foreign.py": "the probe imports nothing of the harness; limited",
     "harness/probe/imports.py": "the probe imports nothing of the harness; limited",
 }

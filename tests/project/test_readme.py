@@ -39,7 +39,7 @@ def test_the_first_screen_has_a_sentence_a_picture_and_the_two_commands(name):
     shown = lines.index("```text")
     assert 2 < picture < lines.index(FIRST) < shown < lines.index(SECOND) < 60
     assert re.search(r"\b2[.,]5 minutes\b", "\n".join(lines[lines.index(FIRST) : shown]))
-    assert re.search(r"\b14 minutes\b", "\n".join(lines[lines.index(SECOND) :]))
+    assert re.search(r"\b16 minutes\b", "\n".join(lines[lines.index(SECOND) :]))
 
 
 @pytest.mark.parametrize("name", READMES)

@@ -9,6 +9,7 @@ from harness.record.seal import note_spared, seal
 from harness.session.definition_of_done import read, together
 from harness.session.model import JudgedRun, SessionError
 from harness.session.rows import OWN_DATA
+from harness.session.run_matrix import RUNS
 from harness.verdict import Outcome, Verdict
 from reports.document.definition_of_done import document
 from tests.done_sessions import COMMIT, DONE, FIXED, LINES, a_session, detail, outcomes, page, taken
@@ -149,11 +150,11 @@ def test_a_run_counts_once(written):
     folders = [written(a_session(created=f"2026-11-2{n}T00:00:00Z"), f"session {n}") for n in range(2)]
     for n, folder in enumerate(folders):
         for key in ("s", "b"):
-            (folder / "runs" / key).mkdir(parents=True)
-            (folder / "runs" / key / "events-1.jsonl").write_text(f"{key}{n}\n", encoding="utf-8")
-            seal(folder / "runs" / key, "done", 0, "", 1.0)
+            (folder / RUNS / key).mkdir(parents=True, exist_ok=True)
+            (folder / RUNS / key / "events-1.jsonl").write_text(f"{key}{n}\n", encoding="utf-8")
+            seal(folder / RUNS / key, "done", 0, "", 1.0)
     assert len(read(folders)) == 2
-    events = folders[1] / "runs" / "s" / "events-1.jsonl"
+    events = folders[1] / RUNS / "s" / "events-1.jsonl"
     events.write_text("s0\n", encoding="utf-8")
     seal(events.parent, "done", 0, "", 1.0)
     note_spared(events.parent)

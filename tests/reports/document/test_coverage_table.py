@@ -8,6 +8,7 @@ from fixtures import catalogue
 from harness.record.request import DatasetFacts, Request, TargetFacts
 from harness.session.definition_of_done import read, together
 from harness.session.model import RealSet, TestEntry
+from harness.session.run_matrix import RUNS
 from harness.verdict import Outcome
 from reports.document.coverage_table import Gap, Requests, Tried, table
 from reports.document.definition_of_done import document
@@ -102,8 +103,8 @@ def test_profiles_stand_apart(written):
         target = TargetFacts("zemosaic", FIXED, "/x", "python", {"commit": COMMIT})
         facts = DatasetFacts("chain3x2", "synthetic", "d" * 64, ())
         request = Request("chain", "subject", target, facts, None, "per_tile", 2, profile=profile)
-        (folder / "runs" / "s").mkdir(parents=True)
-        request.write(folder / "runs" / "s" / "request.json")
+        (folder / RUNS / "s").mkdir(parents=True, exist_ok=True)
+        request.write(folder / RUNS / "s" / "request.json")
     done = together(read(folders))
     tried = table(done, Requests())
     assert [c.profile for c in tried.columns if c.target == FIXED] == ["fast", "default"]
