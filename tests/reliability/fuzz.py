@@ -6,11 +6,13 @@ the same, or says itself that something is wrong. Where other content is another
 """
 
 import hashlib
+import io
 import random
 import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass, fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -186,7 +188,8 @@ def _prepared(block: int, seed: int) -> _Prepared:
     _remove()
     folder = Path(tempfile.mkdtemp(prefix="phase3-fuzz-"))
     _FOLDERS.append(folder)
-    path = reader.make(folder)
+    with redirect_stdout(io.StringIO()):  # a sign-off is made by its command
+        path = reader.make(folder)
     return prepared(reader, path, f"{seed}.{block}", twice=turn % 2 == 1)
 
 
